@@ -1,0 +1,9 @@
+//! The rooms of the server, without sockets, TLS, HTTP or a clock.
+//!
+//! One [`shard::Shard`] owns all live state of its accounts and is driven by one thread of the edge: each call
+//! gets a [`context::Context`] with the time, randomness, the store and the [`wire::Wire`] to the outside.
+//! Nothing here blocks; what needs the disk continues in [`shard::Shard::completion`].
+//!
+//! Called by `chaski-server` (and later by the simulator). Calls `chaski-xmpp` (protocol), `chaski-store`, telemetry.
+
+pub mod wire;

@@ -1,0 +1,86 @@
+//! The key of everything: which account a mailbox or record belongs to.
+
+use std::fmt;
+
+/// An account, as 64 bits. A phone number in E.164 is itself the number (at most 15 digits); a service account
+/// (a bot's name) is the top bit and 63 bits of its name's hash. The name itself is in the account's record,
+/// which is checked against it, so that a collision is a refused creation and never a mixed-up mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(u64);
+
+const SERVICE_BIT: u64 = 1 << 63;
+/// E.164 allows 15 digits; the shortest number worth dialling internationally has 5.
+const PHONE_RANGE: std::ops::RangeInclusive<u64> = 10_000..=999_999_999_999_999;
+
+impl AccountId {
+    /// The account of a phone number given as its E.164 digits, or `None` if it can't be one.
+    pub fn phone(number: u64) -> Option<Self> {
+        PHONE_RANGE.contains(&number).then_some(Self(number))
+    }
+
+    /// The account of a service name. The caller has validated and normalised the name.
+    pub fn service(name: &str) -> Self {
+        use sha2::{Digest, Sha256};
+        let hash = Sha256::digest(name.as_bytes());
+        let mut first = [0u8; 8];
+        first.copy_from_slice(&hash[..8]);
+        Self(u64::from_be_bytes(first) | SERVICE_BIT)
+    }
+
+    /// The account of a JID's local part: `+` and digits is a phone number, else a service name.
+    /// `None` for what can be neither (`+` followed by anything but 5 to 15 digits without leading zero).
+    pub fn from_local(local: &str) -> Option<Self> {
+        match local.strip_prefix('+') {
+            Some(digits) => {
+                let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+                if !plain || digits.len() > 15 {
+                    return None;
+                }
+                Self::phone(digits.parse().ok()?)
+            }
+            None => (!local.is_empty()).then(|| Self::service(local)),
+        }
+    }
+
+    /// The phone number's digits as a number, or `None` for a service account.
+    pub fn phone_number(self) -> Option<u64> {
+        (self.0 & SERVICE_BIT == 0).then_some(self.0)
+    }
+
+    /// The 64 bits, as kept in journal and SQLite.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`to_bits`](Self::to_bits), for what an engine has written itself.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The shard that owns this account, of `shards` (at least 1). Fibonacci hashing: consecutive numbers spread.
+    pub fn shard(self, shards: u16) -> crate::ShardIndex {
+        let mixed = self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        crate::ShardIndex(((mixed * u64::from(shards)) >> 32) as u16)
+    }
+
+    /// The key under which the account's records are kept: `+15551234567`, or `~` and 16 hex digits.
+    pub fn record_key(self) -> String {
+        match self.phone_number() {
+            Some(number) => format!("+{number}"),
+            None => format!("~{:016x}", self.0),
+        }
+    }
+}
+
+/// For logs: never a whole phone number (`+15…67`).
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.phone_number() {
+            Some(number) => {
+                let digits = number.to_string();
+                write!(f, "+{}…{}", &digits[..2], &digits[digits.len() - 2..])
+            }
+            None => write!(f, "~{:016x}", self.0),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Durable state: what survives a restart, and nothing else.
+//!
+//! Two kinds of state live here. A [`mailbox`] holds the messages that an account's clients have not yet
+//! acknowledged; [`records`] hold what an account *is* (credentials, roster, registrations, limits).
+//! Engines: [`memory`] (tests, simulation) and [`embedded`] (journal + SQLite, the default). Both pass the
+//! one suite in [`conformance`].
+//!
+//! Called by: `chaski-services` (each shard owns one [`mailbox::ShardStore`]; the accounts room holds a
+//! [`records::Records`]). Calls nobody but `chaski-telemetry`.
+
+pub mod account;
+pub mod mailbox;
+pub mod records;
+
+pub use account::AccountId;
+pub use mailbox::{Append, Appended, Completion, Entry, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage};
+pub use records::{Records, Revision, Table, Versioned};
+
+use std::sync::Arc;
+
+/// Index of a shard: `0..shards`. The owner of an account is [`AccountId::shard`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardIndex(pub u16);
+
+/// Called by an engine from any thread when a shard has completions to poll. Must be cheap and must not block.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// A storage engine: one per data directory, shared by all shards of the process.
+pub trait Engine: Send + Sync {
+    /// The part of the engine that one shard owns. Called once per shard at start, and `shards` never changes
+    /// while the engine is open (it may differ from the last run).
+    fn attach(&self, shard: ShardIndex, shards: u16, waker: Waker) -> Box<dyn ShardStore>;
+
+    /// Blocking access to records, for programs and for the HTTP side (call it off the shards' threads).
+    fn records(&self) -> Arc<dyn Records>;
+
+    /// A 128-bit secret made when the data directory was made; the same for its whole life.
+    /// Message ids are keyed with it so that nobody can guess or forge them.
+    fn secret(&self) -> [u8; 16];
+
+    /// Makes everything that was submitted durable and stops the engine's threads. Idempotent.
+    fn close(&self);
+}
+
+/// Why the store refused or failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No room on the disk (or the configured reserve is reached). Try again later; nothing was kept.
+    #[error("no room left on the disk that holds the data directory")]
+    Full,
+    /// The mailbox has reached its bound of messages or bytes.
+    #[error("the mailbox is full")]
+    MailboxFull,
+    /// A compare-and-set lost: the record's revision is another one.
+    #[error("the record was changed by somebody else")]
+    Conflict,
+    /// The queue to the engine is full: the disk is slower than the load. Try again later; nothing was kept.
+    #[error("the storage engine is overloaded")]
+    Overloaded,
+    /// Anything else: I/O, corruption found at run time. The text is for the operator's log.
+    #[error("storage failed: {0}")]
+    Failed(Arc<str>),
+}

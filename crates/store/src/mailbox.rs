@@ -1,0 +1,168 @@
+//! The mailbox contract: append, read, acknowledge.
+//!
+//! # Promises
+//! - [`ShardStore::append`] puts the message into memory at once, so that it can be read in the same turn; it is
+//!   durable when [`Completion::Committed`] with its ticket is polled. If it can't be made durable,
+//!   [`Completion::Refused`] comes instead and the entry is gone from memory again.
+//! - Sequence numbers of one account only grow, also across restarts. Reads return them in order.
+//! - What was committed is readable until acknowledged, whatever happens to the process.
+//! - After [`ShardStore::ack`] the entry is never read again in this run; after a crash it may reappear once
+//!   (at-least-once). Within a minute no byte of it is on disk.
+//! - Append is idempotent by [`MessageId`] against what is still unacknowledged.
+//! - An entry that is acknowledged before it was durable completes its ticket at once.
+
+use crate::{AccountId, StoreError, Table, records::Versioned};
+use std::sync::Arc;
+
+/// Position in a mailbox. Grows; unique within an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Seq(pub u64);
+
+/// The identity of a message in its mailbox: what clients see as XEP-0359 `stanza-id`, as 128 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub u128);
+
+/// What the caller wants back when an append or a record operation completes. Opaque to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u128);
+
+/// A message that waits for its recipient.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its place in the mailbox.
+    pub seq: Seq,
+    /// Its identity.
+    pub id: MessageId,
+    /// When it was accepted, Unix time in milliseconds.
+    pub accepted_unix_ms: u64,
+    /// The whole `<message …>…</message>`, start tag already rewritten, stanza-id already inside.
+    pub stanza: Arc<[u8]>,
+}
+
+/// One message to be put into a mailbox.
+#[derive(Debug)]
+pub struct Append {
+    /// Whose mailbox. The caller is the shard that owns this account.
+    pub account: AccountId,
+    /// The message's identity, for idempotence.
+    pub id: MessageId,
+    /// Unix time in milliseconds.
+    pub accepted_unix_ms: u64,
+    /// See [`Entry::stanza`].
+    pub stanza: Arc<[u8]>,
+    /// Comes back in [`Completion::Committed`] or [`Completion::Refused`].
+    pub ticket: Ticket,
+}
+
+/// The immediate answer to an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// In memory, on its way to the disk.
+    Queued(Seq),
+    /// A message with this id is in memory unacknowledged already; nothing was added. The ticket still completes.
+    Duplicate,
+}
+
+/// How much one read may return. Whichever bound is reached first ends it; at least one entry is returned if
+/// there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimit {
+    /// Most entries.
+    pub messages: usize,
+    /// Most bytes of stanzas.
+    pub bytes: usize,
+}
+
+/// What a mailbox holds now, in memory and on disk together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Unacknowledged messages.
+    pub messages: u64,
+    /// Their stanzas' bytes.
+    pub bytes: u64,
+}
+
+/// The answer to [`ShardStore::read`].
+#[derive(Debug)]
+pub enum ReadStart {
+    /// Everything needed was in memory. `more` says whether entries remain after the last one returned.
+    Ready {
+        /// In order of `seq`.
+        entries: Vec<Entry>,
+        /// Whether there is more to read after these.
+        more: bool,
+    },
+    /// The disk is asked; [`Completion::Read`] with the same ticket follows.
+    Pending,
+}
+
+/// What [`ShardStore::poll`] yields.
+#[derive(Debug)]
+pub enum Completion {
+    /// The message with this ticket is durable (or has been acknowledged already).
+    Committed(Ticket),
+    /// The message with this ticket was not kept.
+    Refused(Ticket, StoreError),
+    /// The answer to a pending read.
+    Read {
+        /// The reader's ticket.
+        ticket: Ticket,
+        /// In order of `seq`; an error if the disk could not be read.
+        result: Result<(Vec<Entry>, bool), StoreError>,
+    },
+    /// The answer to [`ShardStore::load`]: one value per table asked for, in that order.
+    Loaded {
+        /// The asker's ticket.
+        ticket: Ticket,
+        /// `None` where there is no record.
+        result: Result<Vec<Option<Versioned>>, StoreError>,
+    },
+    /// The answer to [`ShardStore::save`]: the new revision once it is durable.
+    Saved {
+        /// The asker's ticket.
+        ticket: Ticket,
+        /// The new revision, or why it was not kept.
+        result: Result<crate::Revision, StoreError>,
+    },
+}
+
+/// The store as one shard sees it: not shared, never blocks. Only the owner of an account may call it for that
+/// account.
+pub trait ShardStore: Send {
+    /// Puts a message into a mailbox. See the promises above.
+    fn append(&mut self, append: Append) -> Result<Appended, StoreError>;
+
+    /// Entries after `after` in order. `ticket` comes back if the answer is pending.
+    fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart;
+
+    /// The account's client has these. Unknown ones are ignored (they were acknowledged before).
+    fn ack(&mut self, account: AccountId, seqs: &[Seq]);
+
+    /// How much waits for this account. Never touches the disk.
+    fn usage(&self, account: AccountId) -> Usage;
+
+    /// Drops the whole mailbox: the account is gone.
+    fn purge(&mut self, account: AccountId);
+
+    /// Asks for an account's records in these tables, by [`AccountId::record_key`].
+    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket);
+
+    /// Writes (or with `None` deletes) an account's record. Saves of one account become durable in order.
+    /// `expected` is the revision last seen (`None`: there must be no record); a mismatch is
+    /// [`StoreError::Conflict`].
+    fn save(
+        &mut self,
+        account: AccountId,
+        table: Table,
+        value: Option<Vec<u8>>,
+        expected: Option<crate::Revision>,
+        ticket: Ticket,
+    );
+
+    /// Ends a turn: hands everything submitted since the last call to the engine's writer in one batch.
+    /// Cheap when there is nothing.
+    fn flush(&mut self);
+
+    /// Moves what has completed into `completions`. Tickets of one account complete in the order of submission.
+    fn poll(&mut self, completions: &mut Vec<Completion>);
+}

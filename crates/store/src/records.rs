@@ -1,0 +1,73 @@
+//! The records contract: small documents by table and key, with compare-and-set.
+
+use crate::StoreError;
+
+/// What kind of record. Each is a SQLite table (or a KV bucket in a cluster) of (key, revision, JSON value).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// Credentials and standing of an account, by [`crate::AccountId::record_key`].
+    Accounts,
+    /// The account's roster, one document, by the same key.
+    Rosters,
+    /// Registrations that wait for their PIN, by registration id.
+    Registrations,
+    /// Limits against guessing and pumping, by limiter and subject.
+    Limits,
+}
+
+impl Table {
+    /// Every table, for engines and migrations.
+    pub const ALL: [Self; 4] = [Self::Accounts, Self::Rosters, Self::Registrations, Self::Limits];
+
+    /// The table's name in SQLite and in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Rosters => "rosters",
+            Self::Registrations => "registrations",
+            Self::Limits => "limits",
+        }
+    }
+}
+
+/// Changes with each write of a record; never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
+/// A record's value and its revision. Values are JSON text, so that an operator can read them by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// The document.
+    pub value: Vec<u8>,
+    /// Its revision.
+    pub revision: Revision,
+}
+
+/// One write of a batch.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// Which table.
+    pub table: Table,
+    /// Which record.
+    pub key: String,
+    /// The document, or `None` to delete it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Blocking access to records. Shared by threads; never called on a shard's thread.
+pub trait Records: Send + Sync {
+    /// The record, if there is one.
+    fn get(&self, table: Table, key: &str) -> Result<Option<Versioned>, StoreError>;
+
+    /// Writes the record if its revision is still `expected` (`None`: if there is none). Durable on return.
+    fn put_if(&self, table: Table, key: &str, value: &[u8], expected: Option<Revision>) -> Result<Revision, StoreError>;
+
+    /// Deletes the record if its revision is still `expected`.
+    fn delete_if(&self, table: Table, key: &str, expected: Revision) -> Result<(), StoreError>;
+
+    /// Writes a batch without looking at revisions, in one transaction. For imports and expiry.
+    fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError>;
+
+    /// Up to `limit` records in key order, beginning after `after` (`""` for the start).
+    fn scan(&self, table: Table, after: &str, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError>;
+}
