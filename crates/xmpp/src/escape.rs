@@ -1,0 +1,1 @@
+//! Character references and the five entities. To be filled in.

@@ -1,0 +1,1 @@
+//! Scanning primitives. To be filled in.
