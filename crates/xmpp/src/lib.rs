@@ -13,7 +13,10 @@ pub mod framer;
 pub mod jid;
 pub mod ns;
 pub mod rewrite;
+pub mod sasl;
+pub mod sm;
 pub mod stanza;
+pub mod stream;
 pub mod websocket;
 pub mod write;
 

@@ -1,0 +1,4 @@
+//! The states of a negotiation.
+
+#[derive(Debug)]
+pub(super) enum State {}
