@@ -9,11 +9,16 @@
 //! [`records::Records`]). Calls nobody but `chaski-telemetry`.
 
 pub mod account;
+pub mod conformance;
+pub mod embedded;
 pub mod mailbox;
+pub mod memory;
 pub mod records;
 
 pub use account::AccountId;
-pub use mailbox::{Append, Appended, Completion, Entry, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage};
+pub use mailbox::{
+    Append, Appended, Completion, Entry, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage,
+};
 pub use records::{Records, Revision, Table, Versioned};
 
 use std::sync::Arc;
@@ -37,6 +42,9 @@ pub trait Engine: Send + Sync {
     /// A 128-bit secret made when the data directory was made; the same for its whole life.
     /// Message ids are keyed with it so that nobody can guess or forge them.
     fn secret(&self) -> [u8; 16];
+
+    /// What the engine counts, for the process' metrics registry.
+    fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>>;
 
     /// Makes everything that was submitted durable and stops the engine's threads. Idempotent.
     fn close(&self);

@@ -60,7 +60,13 @@ pub trait Records: Send + Sync {
     fn get(&self, table: Table, key: &str) -> Result<Option<Versioned>, StoreError>;
 
     /// Writes the record if its revision is still `expected` (`None`: if there is none). Durable on return.
-    fn put_if(&self, table: Table, key: &str, value: &[u8], expected: Option<Revision>) -> Result<Revision, StoreError>;
+    fn put_if(
+        &self,
+        table: Table,
+        key: &str,
+        value: &[u8],
+        expected: Option<Revision>,
+    ) -> Result<Revision, StoreError>;
 
     /// Deletes the record if its revision is still `expected`.
     fn delete_if(&self, table: Table, key: &str, expected: Revision) -> Result<(), StoreError>;

@@ -1,0 +1,74 @@
+//! Why a data directory can't be opened, in one line each that says what is wrong and how to mend it.
+
+use std::path::PathBuf;
+
+/// A data directory could not be opened or salvaged.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds the lock.
+    #[error("the data directory {} is in use by another server; stop that one or choose another directory", dir.display())]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// The directory or a file in it can't be made or written.
+    #[error("cannot write {}: {source}; give the server's user write permission there or choose another data directory", path.display())]
+    NotWritable {
+        /// What could not be written.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {source}; check the disk and the file's permissions", path.display())]
+    NotReadable {
+        /// What could not be read.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The journal is damaged in the middle: valid frames stand behind the damage, so it is no torn last write.
+    #[error("the journal is damaged: {} at byte {offset}: {damage}; nothing was changed; run `chaski ctl salvage` to recover every intact message, then start again", file.display())]
+    CorruptJournal {
+        /// The segment.
+        file: PathBuf,
+        /// Where the first unreadable frame begins.
+        offset: u64,
+        /// What is wrong there.
+        damage: &'static str,
+    },
+    /// The journal was written by a newer version.
+    #[error("the journal {} has format {found}, newer than this program's {known}; start with the newer chaski", file.display())]
+    NewerJournal {
+        /// The segment.
+        file: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest that this program reads.
+        known: u32,
+    },
+    /// The database was written by a newer version.
+    #[error("the database {} has schema {found}, newer than this program's {known}; start with the newer chaski", file.display())]
+    NewerSchema {
+        /// The database.
+        file: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest that this program reads.
+        known: i64,
+    },
+    /// SQLite refuses.
+    #[error("the database {} cannot be used: {source}; check the disk, or restore the file from a backup", file.display())]
+    Sqlite {
+        /// The database.
+        file: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {source}; raise the limit on processes")]
+    Thread {
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,126 @@
+//! Every bound and interval of the embedded engine in one place, and the clock it runs by.
+
+use std::sync::Arc;
+
+/// The engine's time. Its own threads read it; a test advances it by hand.
+pub trait Clock: Send + Sync {
+    /// Monotonic milliseconds since any fixed moment.
+    fn now_ms(&self) -> u64;
+
+    /// Unix time in milliseconds.
+    fn unix_ms(&self) -> u64;
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: std::time::Instant,
+}
+
+impl Default for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the engine's threads have no event loop to bring them the time"
+    )]
+    fn default() -> Self {
+        Self { start: std::time::Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "expiry compares with the wall-clock time of acceptance")]
+    fn unix_ms(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map(|since| since.as_millis() as u64).unwrap_or_default()
+    }
+}
+
+/// Bounds and intervals. The defaults keep the promise that no byte of a message is on disk a minute after its
+/// acknowledgement: a message stays in the journal at most `spill_after_ms` and a few ticks, and a message deleted
+/// from SQLite is gone from its write-ahead log `checkpoint_after_ms` later.
+#[derive(Clone)]
+pub struct Options {
+    /// The engine's time.
+    pub clock: Arc<dyn Clock>,
+    /// Most messages that wait in one mailbox; more are refused with `MailboxFull`.
+    pub max_messages: u32,
+    /// Most bytes that wait in one mailbox.
+    pub max_bytes: u32,
+    /// Bytes of waiting messages held in memory by all shards together; beyond it the oldest move to SQLite early.
+    /// Appends are refused as overloaded at twice this.
+    pub cache_bytes: usize,
+    /// Bytes of one mailbox held in memory; beyond it that mailbox moves to SQLite early.
+    pub mailbox_cache_bytes: u32,
+    /// A journal segment is closed at this size,
+    pub segment_bytes: u64,
+    /// or when its first record is this old.
+    pub segment_age_ms: u64,
+    /// When a closed segment's first record is this old, what is unacknowledged in it moves to SQLite and the
+    /// segment is unlinked.
+    pub spill_after_ms: u64,
+    /// One step of a segment's zero-filled preallocation.
+    pub preallocate_bytes: u64,
+    /// Appends are refused as full when the disk has less room than this, so that acknowledgements and deletions,
+    /// which need a little, still get through.
+    pub reserve_bytes: u64,
+    /// Acknowledgements alone wait this long for company before they cost a sync.
+    pub ack_linger_ms: u64,
+    /// Most bytes of one journal frame, that is of one commit. A single larger batch is a frame of its own.
+    pub frame_bytes: usize,
+    /// Most bytes that a shard holds ready for the journal; beyond it appends are refused as overloaded.
+    pub queue_bytes: usize,
+    /// Most reads, loads and saves of a shard in flight, each; beyond it they fail as overloaded.
+    pub queue_requests: usize,
+    /// Most messages moved to SQLite in one transaction of a shard,
+    pub slice_messages: usize,
+    /// and their bytes.
+    pub slice_bytes: usize,
+    /// Deletions alone wait this long for company before they cost a transaction.
+    pub delete_linger_ms: u64,
+    /// SQLite's write-ahead log is written back and cut to nothing this long after a transaction.
+    pub checkpoint_after_ms: u64,
+    /// Messages older than this are deleted unread.
+    pub expire_after_ms: u64,
+    /// How often old messages are looked for.
+    pub expire_interval_ms: u64,
+    /// How often threads look at the clock while something is due later. Nothing runs when nothing is due.
+    pub tick_ms: u64,
+    /// Threads that read from SQLite.
+    pub readers: usize,
+    /// `close` stops moving messages from the journal to SQLite after this; the next start goes on with it.
+    pub close_within_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::default()),
+            max_messages: 10_000,
+            max_bytes: 64 << 20,
+            cache_bytes: 512 << 20,
+            mailbox_cache_bytes: 4 << 20,
+            segment_bytes: 64 << 20,
+            segment_age_ms: 15_000,
+            spill_after_ms: 30_000,
+            preallocate_bytes: 1 << 20,
+            reserve_bytes: 32 << 20,
+            ack_linger_ms: 100,
+            frame_bytes: 4 << 20,
+            queue_bytes: 16 << 20,
+            queue_requests: 16_384,
+            slice_messages: 1000,
+            slice_bytes: 4 << 20,
+            delete_linger_ms: 200,
+            checkpoint_after_ms: 10_000,
+            expire_after_ms: 30 * 24 * 3_600_000,
+            expire_interval_ms: 3_600_000,
+            tick_ms: 250,
+            readers: 2,
+            close_within_ms: 5_000,
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The memory engine: for tests and simulation. Maps, no threads, no disk.
+//!
+//! Owns mailboxes and records in one shared state. A clone of the engine is the same engine, and what was flushed
+//! outlives the [`ShardStore`]s: dropping them all and attaching again is what a restart looks like to the rooms.
+//! Completions of what a turn submitted are available at the next [`ShardStore::poll`] after
+//! [`ShardStore::flush`]. [`MemoryEngine::fail_next`] makes the next durable operations fail, and
+//! [`MemoryEngine::delay_reads`] makes reads answer late as a disk would.
+
+use crate::mailbox::{
+    Append, Appended, Completion, Entry, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
+};
+use crate::records::{Put, Records, Revision, Table, Versioned};
+use crate::{AccountId, Engine, ShardIndex, StoreError, Waker};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A storage engine that forgets everything with its last clone.
+#[derive(Clone)]
+pub struct MemoryEngine {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    mailboxes: HashMap<AccountId, BTreeMap<Seq, Entry>>,
+    records: BTreeMap<(Table, String), Versioned>,
+    last_seq: u64,
+    last_revision: u64,
+    failures: VecDeque<StoreError>,
+    delay_reads: bool,
+    secret: [u8; 16],
+    max_messages: u64,
+    max_bytes: u64,
+}
+
+impl Default for MemoryEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryEngine {
+    /// An empty engine with the embedded engine's default mailbox bounds.
+    pub fn new() -> Self {
+        Self::with_mailbox_bounds(10_000, 64 << 20)
+    }
+
+    /// An empty engine whose mailboxes hold at most this much.
+    pub fn with_mailbox_bounds(max_messages: u64, max_bytes: u64) -> Self {
+        let state = State { max_messages, max_bytes, secret: *b"memory-engine-16", ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Makes the next append or save that is flushed fail with `error`. Calls queue up.
+    pub fn fail_next(&self, error: StoreError) {
+        lock(&self.state).failures.push_back(error);
+    }
+
+    /// Whether reads answer [`ReadStart::Pending`] and complete after the next flush.
+    pub fn delay_reads(&self, delay: bool) {
+        lock(&self.state).delay_reads = delay;
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine for MemoryEngine {
+    fn attach(&self, _shard: ShardIndex, _shards: u16, waker: Waker) -> Box<dyn ShardStore> {
+        Box::new(MemoryShard { state: self.state.clone(), waker, staged: Vec::new(), ready: Vec::new() })
+    }
+
+    fn records(&self) -> Arc<dyn Records> {
+        Arc::new(MemoryRecords { state: self.state.clone() })
+    }
+
+    fn secret(&self) -> [u8; 16] {
+        lock(&self.state).secret
+    }
+
+    fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>> {
+        Vec::new()
+    }
+
+    fn close(&self) {}
+}
+
+impl State {
+    fn usage(&self, account: AccountId) -> Usage {
+        let entries = self.mailboxes.get(&account).into_iter().flat_map(BTreeMap::values);
+        entries.fold(Usage::default(), |usage, entry| Usage {
+            messages: usage.messages + 1,
+            bytes: usage.bytes + entry.stanza.len() as u64,
+        })
+    }
+
+    fn remove(&mut self, account: AccountId, seq: Seq) -> bool {
+        let Some(mailbox) = self.mailboxes.get_mut(&account) else { return false };
+        let removed = mailbox.remove(&seq).is_some();
+        if mailbox.is_empty() {
+            self.mailboxes.remove(&account);
+        }
+        removed
+    }
+
+    fn read(&self, account: AccountId, after: Seq, limit: ReadLimit) -> (Vec<Entry>, bool) {
+        let Some(mailbox) = self.mailboxes.get(&account) else { return (Vec::new(), false) };
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        for entry in
+            mailbox.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).map(|(_, e)| e)
+        {
+            bytes += entry.stanza.len();
+            let full = entries.len() >= limit.messages || bytes > limit.bytes;
+            if full && !entries.is_empty() {
+                return (entries, true);
+            }
+            entries.push(entry.clone());
+        }
+        (entries, false)
+    }
+
+    fn get(&self, table: Table, key: &str) -> Option<Versioned> {
+        self.records.get(&(table, key.to_owned())).cloned()
+    }
+
+    fn set(&mut self, table: Table, key: &str, value: Option<Vec<u8>>) -> Revision {
+        self.last_revision += 1;
+        let revision = Revision(self.last_revision);
+        let key = (table, key.to_owned());
+        match value {
+            Some(value) => drop(self.records.insert(key, Versioned { value, revision })),
+            None => drop(self.records.remove(&key)),
+        }
+        revision
+    }
+
+    fn set_if(
+        &mut self,
+        table: Table,
+        key: &str,
+        value: Option<Vec<u8>>,
+        expected: Option<Revision>,
+    ) -> Result<Revision, StoreError> {
+        if self.get(table, key).map(|record| record.revision) != expected {
+            return Err(StoreError::Conflict);
+        }
+        Ok(self.set(table, key, value))
+    }
+}
+
+/// What a turn has submitted and `flush` will carry out.
+enum Staged {
+    Append {
+        account: AccountId,
+        seq: Seq,
+        ticket: Ticket,
+        acked: bool,
+    },
+    /// A repeated append, and the entry it repeats.
+    Repeat {
+        account: AccountId,
+        of: Seq,
+        ticket: Ticket,
+    },
+    Read {
+        account: AccountId,
+        after: Seq,
+        limit: ReadLimit,
+        ticket: Ticket,
+    },
+    Load {
+        account: AccountId,
+        tables: &'static [Table],
+        ticket: Ticket,
+    },
+    Save {
+        key: String,
+        table: Table,
+        value: Option<Vec<u8>>,
+        expected: Option<Revision>,
+        ticket: Ticket,
+    },
+}
+
+struct MemoryShard {
+    state: Arc<Mutex<State>>,
+    waker: Waker,
+    staged: Vec<Staged>,
+    ready: Vec<Completion>,
+}
+
+impl MemoryShard {
+    /// Completes the tickets of entries that were acknowledged before they were flushed, as far as that keeps
+    /// the account's tickets in the order of submission.
+    fn complete_acked(&mut self, account: AccountId) {
+        let ready = &mut self.ready;
+        let mut held_back = false;
+        self.staged.retain(|staged| match staged {
+            Staged::Append { account: owner, ticket, acked, .. } if *owner == account => {
+                held_back |= !acked;
+                if !held_back {
+                    ready.push(Completion::Committed(*ticket));
+                }
+                held_back
+            }
+            Staged::Repeat { account: owner, .. } if *owner == account => {
+                held_back = true;
+                true
+            }
+            _ => true,
+        });
+    }
+}
+
+impl ShardStore for MemoryShard {
+    fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
+        let Append { account, id, accepted_unix_ms, stanza, ticket } = append;
+        let mut state = lock(&self.state);
+        if let Some((of, _)) =
+            state.mailboxes.get(&account).and_then(|mailbox| mailbox.iter().find(|(_, entry)| entry.id == id))
+        {
+            self.staged.push(Staged::Repeat { account, of: *of, ticket });
+            return Ok(Appended::Duplicate);
+        }
+        let usage = state.usage(account);
+        if usage.messages >= state.max_messages || usage.bytes + stanza.len() as u64 > state.max_bytes {
+            return Err(StoreError::MailboxFull);
+        }
+        state.last_seq += 1;
+        let seq = Seq(state.last_seq);
+        state.mailboxes.entry(account).or_default().insert(seq, Entry { seq, id, accepted_unix_ms, stanza });
+        self.staged.push(Staged::Append { account, seq, ticket, acked: false });
+        Ok(Appended::Queued(seq))
+    }
+
+    fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart {
+        let state = lock(&self.state);
+        if state.delay_reads {
+            self.staged.push(Staged::Read { account, after, limit, ticket });
+            return ReadStart::Pending;
+        }
+        let (entries, more) = state.read(account, after, limit);
+        ReadStart::Ready { entries, more }
+    }
+
+    fn ack(&mut self, account: AccountId, seqs: &[Seq]) {
+        let mut state = lock(&self.state);
+        for &seq in seqs {
+            state.remove(account, seq);
+            for staged in &mut self.staged {
+                if let Staged::Append { account: owner, seq: waiting, acked, .. } = staged {
+                    *acked |= *owner == account && *waiting == seq;
+                }
+            }
+        }
+        drop(state);
+        self.complete_acked(account);
+    }
+
+    fn usage(&self, account: AccountId) -> Usage {
+        lock(&self.state).usage(account)
+    }
+
+    fn purge(&mut self, account: AccountId) {
+        lock(&self.state).mailboxes.remove(&account);
+        for staged in &mut self.staged {
+            if let Staged::Append { account: owner, acked, .. } = staged {
+                *acked |= *owner == account;
+            }
+        }
+        self.complete_acked(account);
+    }
+
+    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
+        self.staged.push(Staged::Load { account, tables, ticket });
+    }
+
+    fn save(
+        &mut self,
+        account: AccountId,
+        table: Table,
+        value: Option<Vec<u8>>,
+        expected: Option<Revision>,
+        ticket: Ticket,
+    ) {
+        self.staged.push(Staged::Save { key: account.record_key(), table, value, expected, ticket });
+    }
+
+    fn flush(&mut self) {
+        let mut state = lock(&self.state);
+        let mut refused: HashMap<Seq, StoreError> = HashMap::new();
+        for staged in self.staged.drain(..) {
+            let completion = match staged {
+                Staged::Append { account, seq, ticket, acked } => match state.failures.pop_front() {
+                    Some(error) if !acked => {
+                        state.remove(account, seq);
+                        refused.insert(seq, error.clone());
+                        Completion::Refused(ticket, error)
+                    }
+                    _ => Completion::Committed(ticket),
+                },
+                Staged::Repeat { of, ticket, .. } => match refused.get(&of) {
+                    Some(error) => Completion::Refused(ticket, error.clone()),
+                    None => Completion::Committed(ticket),
+                },
+                Staged::Read { account, after, limit, ticket } => {
+                    Completion::Read { ticket, result: Ok(state.read(account, after, limit)) }
+                }
+                Staged::Load { account, tables, ticket } => {
+                    let key = account.record_key();
+                    let values = tables.iter().map(|&table| state.get(table, &key)).collect();
+                    Completion::Loaded { ticket, result: Ok(values) }
+                }
+                Staged::Save { key, table, value, expected, ticket } => {
+                    let result = match state.failures.pop_front() {
+                        Some(error) => Err(error),
+                        None => state.set_if(table, &key, value, expected),
+                    };
+                    Completion::Saved { ticket, result }
+                }
+            };
+            self.ready.push(completion);
+        }
+        drop(state);
+        if !self.ready.is_empty() {
+            (self.waker)();
+        }
+    }
+
+    fn poll(&mut self, completions: &mut Vec<Completion>) {
+        completions.append(&mut self.ready);
+    }
+}
+
+impl Drop for MemoryShard {
+    /// What was never flushed was never durable: it does not survive into the next attach.
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        for staged in &self.staged {
+            if let Staged::Append { account, seq, .. } = staged {
+                state.remove(*account, *seq);
+            }
+        }
+    }
+}
+
+struct MemoryRecords {
+    state: Arc<Mutex<State>>,
+}
+
+impl Records for MemoryRecords {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Versioned>, StoreError> {
+        Ok(lock(&self.state).get(table, key))
+    }
+
+    fn put_if(
+        &self,
+        table: Table,
+        key: &str,
+        value: &[u8],
+        expected: Option<Revision>,
+    ) -> Result<Revision, StoreError> {
+        lock(&self.state).set_if(table, key, Some(value.to_vec()), expected)
+    }
+
+    fn delete_if(&self, table: Table, key: &str, expected: Revision) -> Result<(), StoreError> {
+        lock(&self.state).set_if(table, key, None, Some(expected)).map(drop)
+    }
+
+    fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError> {
+        let mut state = lock(&self.state);
+        for put in batch {
+            state.set(put.table, &put.key, put.value);
+        }
+        Ok(())
+    }
+
+    fn scan(&self, table: Table, after: &str, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError> {
+        let state = lock(&self.state);
+        let start = std::ops::Bound::Excluded((table, after.to_owned()));
+        // The empty key is no key, so that excluding it begins at the start of the table.
+        let records = state.records.range((start, std::ops::Bound::Unbounded));
+        let of_table = records.take_while(|((of, _), _)| *of == table);
+        Ok(of_table.take(limit).map(|((_, key), record)| (key.clone(), record.clone())).collect())
+    }
+}
