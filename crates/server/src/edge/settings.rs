@@ -1,0 +1,134 @@
+//! What the edge is told at start: listeners, limits, times. Filled by the binary from the configuration file.
+
+use crate::tls::TlsIdentity;
+use std::net::SocketAddr;
+
+/// Everything the edge needs to start, besides the store and the rooms' settings.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// The domain that is served: `to` of a stream must be it.
+    pub domain: String,
+    /// Threads that own connections and accounts; at least 1. An account's shard is `hash(account) % shards`.
+    pub shards: u16,
+    /// Where client connections are accepted.
+    pub listeners: Vec<ListenerConfig>,
+    /// Certificate and key for `starttls` and `direct` listeners. `None` only if every listener is `terminated`.
+    pub tls: Option<TlsIdentity>,
+    /// Bounds on what clients may use.
+    pub limits: EdgeLimits,
+    /// How long things may take.
+    pub timing: EdgeTiming,
+}
+
+impl EdgeConfig {
+    /// A configuration with defaults, no listener and no certificate.
+    pub fn new(domain: impl Into<String>) -> Self {
+        Self {
+            domain: domain.into(),
+            shards: 1,
+            listeners: Vec::new(),
+            tls: None,
+            limits: EdgeLimits::default(),
+            timing: EdgeTiming::default(),
+        }
+    }
+}
+
+/// One client-to-server listener (`[[c2s]]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Address and port; port 0 takes a free one (see [`crate::Edge::local_addrs`]).
+    pub addr: SocketAddr,
+    /// Where TLS comes from.
+    pub tls: ListenerTls,
+    /// Allows `terminated` on an address that is not loopback: the operator promises that only a TLS terminator
+    /// can reach it.
+    pub force: bool,
+}
+
+/// How a listener's connections are protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerTls {
+    /// Plain at first, TLS required before authentication (RFC 6120 §5).
+    StartTls,
+    /// TLS from the first byte (XEP-0368).
+    Direct,
+    /// A TLS terminator in front has done it: plain here, counted as protected. Loopback only unless forced.
+    Terminated,
+}
+
+/// Bounds. Each says what happens beyond it.
+#[derive(Debug, Clone, Copy)]
+pub struct EdgeLimits {
+    /// Connections per shard; more are accepted and closed at once (counted as refused).
+    pub connections_per_shard: usize,
+    /// Connections of one client address per shard; more are closed at once. Loopback is exempt.
+    pub connections_per_address: usize,
+    /// Connections taken from each listener in one turn of a shard; the rest wait in the kernel's backlog.
+    pub accepts_per_turn: usize,
+    /// TLS handshake steps in one turn of a shard, so that a storm leaves the live sessions their latency.
+    pub handshakes_per_turn: usize,
+    /// Bytes of one element before authentication; beyond it `policy-violation`.
+    pub element_bytes_before_auth: usize,
+    /// Bytes of one stanza; beyond it `policy-violation`.
+    pub element_bytes: usize,
+    /// Bytes that may wait for a client's socket; beyond it the connection is cut (its messages stay in the
+    /// mailbox).
+    pub unsent_bytes: usize,
+    /// Failed logins on one connection before it is closed.
+    pub login_failures: u8,
+    /// Envelopes that may wait for a shard; beyond it [`chaski_services::wire::Wire::forward`] refuses.
+    pub queued_envelopes: usize,
+    /// Connections and commands that may wait for a shard; beyond it they are refused.
+    pub queued_arrivals: usize,
+    /// Passwords that may wait for the slow verification; beyond it `temporary-auth-failure`.
+    pub queued_verifications: usize,
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            connections_per_shard: 4_000_000,
+            connections_per_address: 10_000,
+            accepts_per_turn: 64,
+            handshakes_per_turn: 16,
+            element_bytes_before_auth: 8 * 1024,
+            element_bytes: 256 * 1024,
+            unsent_bytes: 2 * 1024 * 1024,
+            login_failures: 5,
+            queued_envelopes: 65_536,
+            queued_arrivals: 65_536,
+            queued_verifications: 1_024,
+        }
+    }
+}
+
+/// How long things may take, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct EdgeTiming {
+    /// From accept to an authenticated, bound session.
+    pub login_deadline_ms: u64,
+    /// Silence after which the client is probed.
+    pub idle_timeout_ms: u64,
+    /// Silence after the probe until the connection is cut.
+    pub probe_timeout_ms: u64,
+    /// How long a stream that we ended may take to drain and to be closed by the peer.
+    pub close_linger_ms: u64,
+    /// Granularity of all of these.
+    pub tick_ms: u64,
+    /// How often the kernel is asked whether a peer without stream management has what was sent.
+    pub confirm_poll_ms: u64,
+}
+
+impl Default for EdgeTiming {
+    fn default() -> Self {
+        Self {
+            login_deadline_ms: 30_000,
+            idle_timeout_ms: 16 * 60_000,
+            probe_timeout_ms: 60_000,
+            close_linger_ms: 5_000,
+            tick_ms: 1_000,
+            confirm_poll_ms: 25,
+        }
+    }
+}
