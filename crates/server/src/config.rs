@@ -1,0 +1,479 @@
+//! The configuration: one TOML file in which every key is optional.
+//!
+//! Owns the keys, their defaults and the messages about mistakes in them. `default.toml` beside this module is
+//! the commented file that `chaski serve --print-config` writes; it is also the list of known keys, and a test
+//! holds it equal to the `Default`s here. Called by the binary's commands; nothing else reads the file.
+//!
+//! Promise: a mistake is one line that names the file, the line in it, what is wrong and, where possible, what is right.
+
+mod check;
+mod schema;
+
+use serde::{Deserialize, Deserializer};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The complete commented file, with every default.
+pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The domain of every address, lower case.
+    pub domain: String,
+    /// The directory for everything durable.
+    pub data: PathBuf,
+    /// Threads that own accounts; 0 means one per processor. See [`Config::shard_count`].
+    pub shards: u16,
+    /// Bare JIDs that may use administrators' commands (XEP-0133).
+    pub admins: Vec<String>,
+    /// Listeners for clients.
+    pub c2s: Vec<C2s>,
+    /// HTTP, public and private.
+    pub http: Http,
+    /// The certificate.
+    pub tls: Tls,
+    /// How registration codes are sent.
+    pub sms: Sms,
+    /// Who may register.
+    pub registration: Registration,
+    /// Bounds.
+    pub limits: Limits,
+    /// The log.
+    pub log: Log,
+}
+
+/// One listener for clients.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct C2s {
+    /// Where it listens.
+    #[serde(deserialize_with = "address")]
+    pub listen: SocketAddr,
+    /// How TLS begins.
+    pub tls: C2sTls,
+    /// Allows [`C2sTls::Terminated`] on a public address.
+    pub force: bool,
+}
+
+/// How TLS begins on a client listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum C2sTls {
+    /// Plain until STARTTLS (RFC 6120 §5), which is required.
+    Starttls,
+    /// From the first byte (XEP-0368).
+    Direct,
+    /// Not here: a terminator stands in front.
+    Terminated,
+}
+
+/// The HTTP listeners.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Http {
+    /// The public listener.
+    #[serde(deserialize_with = "address")]
+    pub listen: SocketAddr,
+    /// How TLS is used on it.
+    pub tls: HttpTls,
+    /// Allows [`HttpTls::Terminated`] on a public address.
+    pub force: bool,
+    /// Most connections at once.
+    pub connections: usize,
+    /// Where clients find this server from outside; empty: from the request.
+    pub public_url: String,
+    /// Metrics and health; `None`: off.
+    #[serde(deserialize_with = "optional_address")]
+    pub private_listen: Option<SocketAddr>,
+}
+
+/// How TLS is used on the public HTTP listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpTls {
+    /// On a loopback address both, told apart by the first byte; elsewhere TLS only.
+    Auto,
+    /// TLS only.
+    Direct,
+    /// Plain only: a terminator stands in front.
+    Terminated,
+}
+
+/// The server's certificate. Both paths or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Tls {
+    /// PEM chain; empty: the development certificate.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+}
+
+/// How registration codes reach a phone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Sms {
+    /// Which way.
+    pub gateway: SmsGateway,
+    /// For `webhook` and `twilio`.
+    pub url: String,
+    /// For `webhook`: the bearer token.
+    pub token: String,
+    /// For `twilio`: the account's SID.
+    pub account: String,
+    /// For `twilio`: the account's token.
+    pub account_token: String,
+    /// For `twilio`: the sender.
+    pub from: String,
+    /// For `command`: the program and its leading arguments.
+    pub command: Vec<String>,
+    /// Most time for one message.
+    pub timeout_seconds: u64,
+}
+
+/// Which way registration codes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmsGateway {
+    /// Into the server's log.
+    Log,
+    /// A POST of JSON.
+    Webhook,
+    /// A POST as Twilio takes it.
+    Twilio,
+    /// A program.
+    Command,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Registration {
+    /// Whether anybody may.
+    pub enabled: bool,
+    /// Country calling codes served; empty: all.
+    pub countries: Vec<String>,
+}
+
+/// Bounds on everything that input can grow.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Largest stanza.
+    pub stanza_bytes: usize,
+    /// Largest element before login.
+    pub stanza_bytes_before_login: usize,
+    /// Most client connections; 0: as the open-files limit allows.
+    pub connections: usize,
+    /// Most sessions of one account.
+    pub sessions_per_account: usize,
+    /// Most messages in a mailbox.
+    pub mailbox_messages: u64,
+    /// Most bytes in a mailbox.
+    pub mailbox_bytes: u64,
+    /// Days until an unfetched message is dropped; 0: never.
+    pub mailbox_days: u64,
+    /// How long a lost session can be resumed.
+    pub resume_seconds: u64,
+    /// Deadline for login.
+    pub login_seconds: u64,
+    /// Silence before a connection is probed.
+    pub idle_seconds: u64,
+    /// Bytes a client may be behind before it is cut.
+    pub unsent_bytes: usize,
+    /// Bound of a graceful stop.
+    pub stop_seconds: u64,
+}
+
+/// The log on stderr.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// A level or a filter.
+    pub level: String,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+/// The shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON document a line.
+    Json,
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            domain: "localhost".into(),
+            data: "./chaski-data".into(),
+            shards: 0,
+            admins: Vec::new(),
+            c2s: vec![C2s::default(), C2s { listen: loopback(5223), tls: C2sTls::Direct, force: false }],
+            http: Http::default(),
+            tls: Tls::default(),
+            sms: Sms::default(),
+            registration: Registration::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for C2s {
+    fn default() -> Self {
+        Self { listen: loopback(5222), tls: C2sTls::Starttls, force: false }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8080),
+            tls: HttpTls::Auto,
+            force: false,
+            connections: 4096,
+            public_url: String::new(),
+            private_listen: Some(loopback(9222)),
+        }
+    }
+}
+
+impl Default for Sms {
+    fn default() -> Self {
+        Self {
+            gateway: SmsGateway::Log,
+            url: String::new(),
+            token: String::new(),
+            account: String::new(),
+            account_token: String::new(),
+            from: String::new(),
+            command: Vec::new(),
+            timeout_seconds: 10,
+        }
+    }
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self { enabled: true, countries: Vec::new() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            stanza_bytes: 256 * 1024,
+            stanza_bytes_before_login: 8 * 1024,
+            connections: 0,
+            sessions_per_account: 16,
+            mailbox_messages: 10_000,
+            mailbox_bytes: 64 * 1024 * 1024,
+            mailbox_days: 30,
+            resume_seconds: 600,
+            login_seconds: 30,
+            idle_seconds: 1200,
+            unsent_bytes: 1024 * 1024,
+            stop_seconds: 10,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// A mistake in the configuration, as one line for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn at(file: &str, line: Option<usize>, what: impl std::fmt::Display) -> Self {
+        match line {
+            Some(line) => Self(format!("{file}: line {line}: {what}")),
+            None => Self(format!("{file}: {what}")),
+        }
+    }
+}
+
+/// What the command line overrides.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--domain`
+    pub domain: Option<String>,
+}
+
+impl Config {
+    /// Reads the file (or takes the defaults), applies what the command line overrides, and checks the whole.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let (name, text) = match file {
+            None => ("command line".to_string(), String::new()),
+            Some(path) => {
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::at(&name, None, format_args!("can't be read: {error}")))?;
+                (name, text)
+            }
+        };
+        Self::from_toml(&name, &text, overrides)
+    }
+
+    /// The same for a file's text; `name` is what messages call it.
+    pub fn from_toml(name: &str, text: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let document = schema::Document::parse(text).map_err(|m| ConfigError::at(name, m.line, m.what))?;
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| schema::line_at(text, span.start));
+            ConfigError::at(name, line, error.message().replace('\n', " "))
+        })?;
+        if let Some(data) = &overrides.data {
+            config.data.clone_from(data);
+        }
+        if let Some(domain) = &overrides.domain {
+            config.domain.clone_from(domain);
+        }
+        config.domain.make_ascii_lowercase();
+        check::check(&config).map_err(|(key, what)| {
+            let line = document.line_of(&key);
+            let name = if line.is_none() && overrides.domain.is_some() && key == "domain" { "--domain" } else { name };
+            ConfigError::at(name, line, what)
+        })?;
+        Ok(config)
+    }
+
+    /// How many shards to run: as configured, or one per processor.
+    pub fn shard_count(&self) -> u16 {
+        match self.shards {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get().min(256) as u16),
+            n => n,
+        }
+    }
+
+    /// Whether the development certificate is used.
+    pub fn uses_development_certificate(&self) -> bool {
+        self.tls.certificate.as_os_str().is_empty()
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    parse_address(&String::deserialize(deserializer)?)
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { parse_address(&text).map(Some) }
+}
+
+fn parse_address<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
+    text.parse().map_err(|_| {
+        E::custom(format_args!("\"{text}\" is not an address and port such as \"127.0.0.1:5222\" or \"[::]:5222\""))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::from_toml("chaski.toml", text, &Overrides::default()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_printed_file_is_the_defaults() {
+        assert_eq!(parse(DEFAULT_TOML).unwrap(), Config::default());
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn each_key_has_a_comment_above_or_in_its_block() {
+        let lines: Vec<&str> = DEFAULT_TOML.lines().collect();
+        for block in DEFAULT_TOML.split("\n\n") {
+            let keys = block.lines().any(|line| line.contains(" = "));
+            let comments = block.lines().any(|line| line.starts_with('#'));
+            assert!(!keys || comments || block.contains("5223"), "no comment in:\n{block}");
+        }
+        assert!(lines.len() > 60);
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_line_and_the_nearest_right_name() {
+        let error = parse("domain = \"a.example\"\n\n[http]\nlistn = \"127.0.0.1:1\"\n").unwrap_err();
+        assert_eq!(error, "chaski.toml: line 4: unknown key \"listn\" in [http]; did you mean \"listen\"?");
+        let error = parse("domian = \"a.example\"\n").unwrap_err();
+        assert_eq!(error, "chaski.toml: line 1: unknown key \"domian\"; did you mean \"domain\"?");
+        let error = parse("[[c2s]]\nlisten = \"127.0.0.1:1\"\n[[c2s]]\ntsl = \"direct\"\n").unwrap_err();
+        assert_eq!(error, "chaski.toml: line 4: unknown key \"tsl\" in [[c2s]]; did you mean \"tls\"?");
+        let error = parse("[htpp]\n").unwrap_err();
+        assert_eq!(error, "chaski.toml: line 1: unknown section [htpp]; did you mean [http]?");
+        let error = parse("[log]\ncolour_of_the_walls = 1\n").unwrap_err();
+        assert_eq!(
+            error,
+            "chaski.toml: line 2: unknown key \"colour_of_the_walls\" in [log]; it takes \"format\", \"level\""
+        );
+    }
+
+    #[test]
+    fn values_of_the_wrong_kind_name_their_line() {
+        let cases = [
+            ("[http]\nlisten = \"here\"\n", "line 2: \"here\" is not an address and port"),
+            ("shards = \"two\"\n", "line 1: invalid type"),
+            ("domain = \"x.example\"\n[[c2s]]\ntls = \"maybe\"\n", "line 3: unknown variant `maybe`"),
+            ("[limits\n", "line 1:"),
+            ("[http]\n[http]\n", "line 2: duplicate key"),
+            ("c2s = 1\n", "line 1: c2s must be written as [[c2s]]"),
+            ("http = 1\n", "line 1: http must be written as [http]"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with("chaski.toml: ") && error.contains(expected), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn values_that_make_no_sense_name_their_line() {
+        let cases = [
+            ("domain = \"has space\"\n", "line 1: domain"),
+            ("[[c2s]]\nlisten = \"0.0.0.0:5222\"\ntls = \"terminated\"\n", "line 2: \"terminated\" on 0.0.0.0:5222"),
+            ("[tls]\ncertificate = \"a.pem\"\n", "line 2: tls.certificate needs tls.key"),
+            ("[limits]\nstanza_bytes = 100\n", "line 2: limits.stanza_bytes"),
+            ("admins = [\"nobody\"]\n", "line 1: \"nobody\""),
+            ("[sms]\ngateway = \"webhook\"\n", "line 2: sms.gateway \"webhook\" needs sms.url"),
+            ("[registration]\ncountries = [\"DE\"]\n", "line 2: \"DE\""),
+            ("[http]\nlisten = \"127.0.0.1:5222\"\n", "line 2: http.listen"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn terminated_on_a_public_address_can_be_forced() {
+        let config = parse("[[c2s]]\nlisten = \"0.0.0.0:5222\"\ntls = \"terminated\"\nforce = true\n").unwrap();
+        assert_eq!(config.c2s.len(), 1);
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let overrides = Overrides { data: Some("/var/lib/chaski".into()), domain: Some("Chat.Example".into()) };
+        let config = Config::from_toml("f", "domain = \"x.example\"", &overrides).unwrap();
+        assert_eq!((config.domain.as_str(), config.data.to_str().unwrap()), ("chat.example", "/var/lib/chaski"));
+        let error = Config::load(None, &Overrides { domain: Some("a b".into()), data: None }).unwrap_err();
+        assert!(error.to_string().starts_with("--domain: "), "{error}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Whether the values make sense together.
+
+use super::{C2sTls, Config, HttpTls, SmsGateway};
+use std::net::{IpAddr, SocketAddr};
+
+/// A key, as [`super::schema::Document::line_of`] takes it, and what is wrong with its value.
+type Wrong = (String, String);
+
+pub(super) fn check(config: &Config) -> Result<(), Wrong> {
+    domain(config)?;
+    admins(config)?;
+    listeners(config)?;
+    clashes(config)?;
+    certificate(config)?;
+    sms(config)?;
+    registration(config)?;
+    limits(config)
+}
+
+fn wrong<T>(key: &str, what: impl Into<String>) -> Result<T, Wrong> {
+    Err((key.to_string(), what.into()))
+}
+
+fn domain(config: &Config) -> Result<(), Wrong> {
+    let domain = &config.domain;
+    let label = |label: &str| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(legal) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if domain.len() > 253 || !domain.split('.').all(label) {
+        let what = format!("domain \"{domain}\" is not a host name such as \"chat.example.org\" (ASCII, \"xn--\" for others)");
+        return wrong("domain", what);
+    }
+    Ok(())
+}
+
+fn admins(config: &Config) -> Result<(), Wrong> {
+    for admin in &config.admins {
+        let right = admin
+            .split_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && domain.eq_ignore_ascii_case(&config.domain));
+        if !right {
+            let what = format!("\"{admin}\" in admins is not an address of this server such as \"boss@{}\"", config.domain);
+            return wrong("admins", what);
+        }
+    }
+    Ok(())
+}
+
+fn listeners(config: &Config) -> Result<(), Wrong> {
+    if config.c2s.is_empty() {
+        return wrong("c2s", "c2s must name at least one listener");
+    }
+    for (index, c2s) in config.c2s.iter().enumerate() {
+        if c2s.tls == C2sTls::Terminated && !c2s.force && !c2s.listen.ip().is_loopback() {
+            return wrong(&format!("c2s[{index}].listen"), terminated_in_public(c2s.listen));
+        }
+    }
+    let http = &config.http;
+    if http.tls == HttpTls::Terminated && !http.force && !http.listen.ip().is_loopback() {
+        return wrong("http.listen", terminated_in_public(http.listen));
+    }
+    let url = &http.public_url;
+    if !url.is_empty() && !(url.starts_with("https://") || url.starts_with("http://")) {
+        return wrong("http.public_url", "http.public_url must begin with \"https://\" (or \"http://\")");
+    }
+    Ok(())
+}
+
+fn terminated_in_public(listen: SocketAddr) -> String {
+    format!(
+        "\"terminated\" on {listen} would take passwords unencrypted from the network; listen on a loopback address, \
+         or set force = true if a private network lies between the TLS terminator and this server"
+    )
+}
+
+/// Two listeners on one port; port 0 is for tests and never clashes.
+fn clashes(config: &Config) -> Result<(), Wrong> {
+    let mut taken: Vec<(String, SocketAddr)> = Vec::new();
+    let c2s = config.c2s.iter().enumerate().map(|(index, c2s)| (format!("c2s[{index}].listen"), c2s.listen));
+    let http = [("http.listen".to_string(), Some(config.http.listen))];
+    let private = [("http.private_listen".to_string(), config.http.private_listen)];
+    let http = http.into_iter().chain(private).filter_map(|(key, addr)| Some((key, addr?)));
+    for (key, listen) in c2s.chain(http) {
+        let clash = |other: &&(String, SocketAddr)| {
+            let same = other.1.ip() == listen.ip() || any(other.1.ip()) || any(listen.ip());
+            listen.port() != 0 && other.1.port() == listen.port() && same
+        };
+        if let Some((other, _)) = taken.iter().find(clash) {
+            return wrong(&key, format!("{key} {listen} is already taken by {other}; give it another port"));
+        }
+        taken.push((key, listen));
+    }
+    Ok(())
+}
+
+fn any(ip: IpAddr) -> bool {
+    ip.is_unspecified()
+}
+
+fn certificate(config: &Config) -> Result<(), Wrong> {
+    let given = (!config.tls.certificate.as_os_str().is_empty(), !config.tls.key.as_os_str().is_empty());
+    match given {
+        (true, false) => wrong("tls.certificate", "tls.certificate needs tls.key beside it"),
+        (false, true) => wrong("tls.key", "tls.key needs tls.certificate beside it"),
+        _ => Ok(()),
+    }
+}
+
+fn sms(config: &Config) -> Result<(), Wrong> {
+    let sms = &config.sms;
+    let needed: &[(&str, bool)] = match sms.gateway {
+        SmsGateway::Log => &[],
+        SmsGateway::Webhook => &[("webhook\" needs sms.url", sms.url.is_empty())],
+        SmsGateway::Twilio => &[
+            ("twilio\" needs sms.url", sms.url.is_empty()),
+            ("twilio\" needs sms.account", sms.account.is_empty()),
+            ("twilio\" needs sms.account_token", sms.account_token.is_empty()),
+            ("twilio\" needs sms.from", sms.from.is_empty()),
+        ],
+        SmsGateway::Command => &[("command\" needs sms.command", sms.command.is_empty())],
+    };
+    for (what, missing) in needed {
+        if *missing {
+            return wrong("sms.gateway", format!("sms.gateway \"{what}"));
+        }
+    }
+    if !(1..=120).contains(&sms.timeout_seconds) {
+        return wrong("sms.timeout_seconds", "sms.timeout_seconds must lie between 1 and 120");
+    }
+    Ok(())
+}
+
+fn registration(config: &Config) -> Result<(), Wrong> {
+    for country in &config.registration.countries {
+        if !(1..=3).contains(&country.len()) || !country.bytes().all(|b| b.is_ascii_digit()) {
+            let what = format!("\"{country}\" in registration.countries is not a calling code such as \"49\"");
+            return wrong("registration.countries", what);
+        }
+    }
+    Ok(())
+}
+
+fn limits(config: &Config) -> Result<(), Wrong> {
+    let limits = &config.limits;
+    let ranges: [(&str, u64, u64, u64); 9] = [
+        // RFC 6120 §13.12: a server must take stanzas of 10,000 bytes.
+        ("limits.stanza_bytes", limits.stanza_bytes as u64, 10_000, 16 * 1024 * 1024),
+        ("limits.stanza_bytes_before_login", limits.stanza_bytes_before_login as u64, 2_048, 65_536),
+        ("limits.sessions_per_account", limits.sessions_per_account as u64, 1, 1_000),
+        ("limits.mailbox_messages", limits.mailbox_messages, 1, u64::MAX),
+        ("limits.mailbox_bytes", limits.mailbox_bytes, limits.stanza_bytes as u64, u64::MAX),
+        ("limits.resume_seconds", limits.resume_seconds, 0, 7 * 86_400),
+        ("limits.login_seconds", limits.login_seconds, 1, 600),
+        ("limits.idle_seconds", limits.idle_seconds, 1, 86_400),
+        ("limits.stop_seconds", limits.stop_seconds, 1, 600),
+    ];
+    for (key, value, least, most) in ranges {
+        if !(least..=most).contains(&value) {
+            let what = match most {
+                u64::MAX => format!("{key} must be at least {least}"),
+                _ => format!("{key} must lie between {least} and {most}"),
+            };
+            return wrong(key, what);
+        }
+    }
+    if limits.unsent_bytes < limits.stanza_bytes {
+        return wrong("limits.unsent_bytes", "limits.unsent_bytes must be at least limits.stanza_bytes");
+    }
+    Ok(())
+}
