@@ -4,6 +4,7 @@
 //! connections and one [`chaski_services::shard::Shard`] with the rooms of its accounts. HTTP, SMS and the admin
 //! socket run on a small tokio runtime beside them and speak to the shards through bounded queues.
 
+pub mod certificate;
 pub mod config;
 pub mod edge;
 pub mod tls;
