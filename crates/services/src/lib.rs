@@ -6,4 +6,16 @@
 //!
 //! Called by `chaski-server` (and later by the simulator). Calls `chaski-xmpp` (protocol), `chaski-store`, telemetry.
 
+pub mod accounts;
+pub mod command;
+pub mod commands;
+pub mod context;
+pub mod directory;
+pub mod iq;
+pub mod outbox;
+pub mod presence;
+pub mod roster;
+pub mod router;
+pub mod session;
+pub mod shard;
 pub mod wire;

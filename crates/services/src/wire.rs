@@ -31,7 +31,11 @@ pub trait Wire {
     fn close(&mut self, conn: ConnId, error: Option<StreamEnd>);
 
     /// The answer to [`crate::shard::Shard::lookup_credentials`]. `None`: no such account.
-    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<crate::accounts::Credentials>, Unavailable>);
+    fn credentials(
+        &mut self,
+        conn: ConnId,
+        credentials: Result<Option<crate::accounts::Credentials>, Unavailable>,
+    );
 
     /// The answer to [`crate::shard::Shard::bind`].
     fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>);
@@ -42,7 +46,11 @@ pub trait Wire {
 
     /// Hands an envelope to another shard. Gives it back if that shard's queue is full; the rooms then apply
     /// their policy (drop presence, refuse messages with an error).
-    fn forward(&mut self, shard: ShardIndex, envelope: crate::router::Envelope) -> Result<(), crate::router::Envelope>;
+    fn forward(
+        &mut self,
+        shard: ShardIndex,
+        envelope: crate::router::Envelope,
+    ) -> Result<(), crate::router::Envelope>;
 }
 
 /// A session has been made.

@@ -1,0 +1,126 @@
+//! What the HTTP side, the admin socket, and the ad-hoc commands of XEP-0133 ask of an account's owner.
+//!
+//! A command goes to [`crate::shard::Shard::command`] of any shard; it is carried out by the account's owner and
+//! answered exactly once through its [`Reply`].
+
+use crate::accounts::AccountRecord;
+use chaski_store::AccountId;
+
+/// Something to be done to an account by its owner.
+pub enum Action {
+    /// Makes the account or replaces its record. If the key's generation changes, all sessions and resumptions end at
+    /// once with `not-authorized`. Refused with [`Refusal::Conflict`] unless the stored generation is `expected`
+    /// (`None`: no such account; `Some(None)` is not needed: use [`Expected::Any`] for an operator).
+    SetAccount {
+        /// The new record.
+        record: Box<AccountRecord>,
+        /// What must be there now.
+        expected: Expected,
+    },
+    /// Removes the account, its roster and its mailbox, and ends its sessions.
+    RemoveAccount,
+    /// The account's record and whether it is online.
+    ShowAccount,
+    /// The account's sessions.
+    ListSessions,
+    /// Ends one session (by resource) or all.
+    Kick {
+        /// `None`: all.
+        resource: Option<String>,
+    },
+    /// The record was written by someone else (an import): drop what is remembered and end sessions of older keys.
+    Reload,
+}
+
+/// What [`Action::SetAccount`] expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever.
+    Any,
+    /// No account.
+    Absent,
+    /// An account whose key has this generation.
+    Generation(u32),
+}
+
+/// An action, whom it concerns, and who waits for the outcome.
+pub struct Command {
+    /// The account concerned.
+    pub account: AccountId,
+    /// What is to be done.
+    pub action: Action,
+    /// Who is told. `None` inside [`crate::outbox::Post::Command`], where the router fills it in.
+    pub reply: Option<Reply>,
+}
+
+/// How the outcome gets back.
+pub enum Reply {
+    /// To a thread outside the shards. Must not block.
+    Call(Box<dyn FnOnce(Outcome) + Send>),
+    /// To a session's ad-hoc command: the shard, the session, and the room's memo.
+    Session {
+        /// The session's shard.
+        shard: chaski_store::ShardIndex,
+        /// The session.
+        session: crate::wire::SessionId,
+        /// See [`crate::outbox::Post::Command`].
+        memo: Box<str>,
+    },
+}
+
+/// What came of a command.
+pub type Outcome = Result<Done, Refusal>;
+
+/// A command's success.
+#[derive(Debug, Clone)]
+pub enum Done {
+    /// It is done and durable.
+    Done,
+    /// The answer to [`Action::ShowAccount`].
+    Account {
+        /// The record.
+        record: Box<AccountRecord>,
+        /// Its sessions.
+        sessions: Vec<SessionSummary>,
+        /// Messages that wait.
+        waiting_messages: u64,
+        /// Their bytes.
+        waiting_bytes: u64,
+    },
+    /// The answer to [`Action::ListSessions`].
+    Sessions(Vec<SessionSummary>),
+    /// The answer to [`Action::Kick`]: how many sessions were ended.
+    Kicked(usize),
+}
+
+/// A session, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSummary {
+    /// Its full JID.
+    pub full_jid: String,
+    /// Whether it has sent initial presence.
+    pub available: bool,
+    /// Its priority.
+    pub priority: i8,
+    /// Whether it has no connection now and waits to be resumed.
+    pub hibernating: bool,
+    /// Unacknowledged stanzas queued for it.
+    pub unacknowledged: usize,
+}
+
+/// Why a command was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such account.
+    #[error("no such account")]
+    NoSuchAccount,
+    /// The account is not in the state that was expected.
+    #[error("the account was changed by somebody else")]
+    Conflict,
+    /// The store did not answer or is full; try again.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// Too much waits; try again.
+    #[error("the server is overloaded")]
+    Overloaded,
+}

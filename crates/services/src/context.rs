@@ -1,0 +1,131 @@
+//! What the edge lends to a room for one call: time, randomness, the store, the wire; and what never changes.
+//!
+//! Made by the edge (or a test, or a simulator) for each call into [`crate::shard::Shard`].
+
+use crate::wire::Wire;
+use chaski_store::ShardStore;
+use std::sync::Arc;
+
+/// The outside, for one call. The rooms have no other way to it.
+pub struct Context<'a> {
+    /// Monotonic time in milliseconds, from any origin. Timers count in it.
+    pub now_ms: u64,
+    /// Wall clock, Unix time in milliseconds. Stamps are made of it.
+    pub unix_ms: u64,
+    /// Randomness fit for secrets.
+    pub rng: &'a mut dyn rand::CryptoRng,
+    /// The shard's part of the store.
+    pub store: &'a mut dyn ShardStore,
+    /// The shard's connections, and the way to other shards.
+    pub wire: &'a mut dyn Wire,
+}
+
+/// What is the same for all shards and the whole run. Shared by all shards in an [`Arc`].
+#[derive(Debug)]
+pub struct Realm {
+    /// The domain served, normalised.
+    pub domain: Box<str>,
+    /// How many shards there are.
+    pub shards: u16,
+    /// The store's secret ([`chaski_store::Engine::secret`]): message ids are keyed with it.
+    pub secret: [u8; 16],
+    /// Bare JIDs of accounts that may use the ad-hoc commands of XEP-0133.
+    pub admins: Vec<Box<str>>,
+    /// The bounds.
+    pub limits: Limits,
+    /// When the server was started, Unix time in milliseconds (XEP-0012 of the domain).
+    pub started_unix_ms: u64,
+    /// The server's version, for XEP-0092.
+    pub version: &'static str,
+}
+
+impl Realm {
+    /// A realm with default limits and no admins.
+    pub fn new(domain: &str, shards: u16, secret: [u8; 16]) -> Arc<Self> {
+        Arc::new(Self {
+            domain: domain.into(),
+            shards,
+            secret,
+            admins: Vec::new(),
+            limits: Limits::default(),
+            started_unix_ms: 0,
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+}
+
+/// Every bound of the rooms, with its policy in the field's documentation.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Messages that wait in one mailbox; beyond: `resource-constraint` to the sender.
+    pub mailbox_messages: u64,
+    /// Bytes that wait in one mailbox; beyond: `resource-constraint` to the sender.
+    pub mailbox_bytes: u64,
+    /// Sessions of one account, hibernating ones included; beyond: bind is refused.
+    pub sessions_per_account: usize,
+    /// How long a lost session can be resumed.
+    pub resume_ms: u64,
+    /// Backlog is sent until this many messages are unacknowledged, then waits for the client.
+    pub window_messages: usize,
+    /// The same in bytes.
+    pub window_bytes: usize,
+    /// Live messages are queued for a session up to this many unacknowledged; beyond: it reads them from the
+    /// mailbox when it has caught up.
+    pub live_messages: usize,
+    /// The same in bytes.
+    pub live_bytes: usize,
+    /// Unacknowledged stanzas other than messages, per session; beyond: the session is ended.
+    pub queue_stanzas: usize,
+    /// Bytes that a client has not taken: messages wait in the mailbox from here on.
+    pub unsent_bytes: usize,
+    /// Bytes that a client has not taken: the connection is cut.
+    pub unsent_bytes_cut: usize,
+    /// A client that does not answer `<r/>` for this long is cut.
+    pub ack_timeout_ms: u64,
+    /// An `<r/>` of the client is answered at the latest after this, even if its messages are not yet durable.
+    pub answer_ms: u64,
+    /// Stanzas of a client that wait to be durable; beyond: new messages are refused.
+    pub held_stanzas: usize,
+    /// Full JIDs to which one session sent directed presence and which will be told of its end.
+    pub directed_presences: usize,
+    /// Stanzas that wait for one account's records.
+    pub parked_per_account: usize,
+    /// Accounts without session that are kept in memory, per shard.
+    pub idle_accounts: usize,
+    /// Records being loaded at the same time, per shard; beyond: refused as temporarily unavailable.
+    pub loading_accounts: usize,
+    /// Envelopes that another shard did not take and that must not be lost (acceptances, replies), per shard.
+    pub undelivered_envelopes: usize,
+    /// Roster items of one account; beyond: `resource-constraint` (RFC 6121 §2.3.3 not-acceptable).
+    pub roster_items: usize,
+    /// Subscription requests that wait for an account's answer; beyond: the newest is dropped.
+    pub pending_subscriptions: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mailbox_messages: 10_000,
+            mailbox_bytes: 64 << 20,
+            sessions_per_account: 16,
+            resume_ms: 300_000,
+            window_messages: 64,
+            window_bytes: 128 << 10,
+            live_messages: 1_000,
+            live_bytes: 1 << 20,
+            queue_stanzas: 1_000,
+            unsent_bytes: 256 << 10,
+            unsent_bytes_cut: 1 << 20,
+            ack_timeout_ms: 60_000,
+            answer_ms: 2_000,
+            held_stanzas: 4_096,
+            directed_presences: 256,
+            parked_per_account: 256,
+            idle_accounts: 4_096,
+            loading_accounts: 4_096,
+            undelivered_envelopes: 65_536,
+            roster_items: 2_000,
+            pending_subscriptions: 200,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! IQs that the server answers itself: for its domain, and on behalf of an account's bare JID.
+//!
+//! The router has checked that the stanza is a valid request: type `get` or `set`, an `id`, exactly one child.
+//! Promises: exactly one answer to each, by the outbox, now or through a command's outcome. What nobody here knows is
+//! refused with `service-unavailable` (RFC 6120 §8.4, RFC 6121 §8.5.2), archives (XEP-0313) among it on purpose.
+//! Each handler stands with its [`Xep`] declaration; [`SPECS`] is all of them, and service discovery announces from it.
+
+mod answer;
+mod entity;
+mod xep;
+
+pub use answer::Reply;
+pub use xep::{SPECS, Scope, Xep};
+
+use crate::directory::Account;
+use crate::outbox::Turn;
+use crate::wire::SessionId;
+use crate::{commands, disco, roster};
+use chaski_xmpp::stanza::IqType;
+use chaski_xmpp::{ElementRef, Stanza, StanzaCondition, ns};
+
+/// A request with its one child, and who asks.
+pub(crate) struct Request<'s> {
+    /// The stanza.
+    pub(crate) stanza: &'s Stanza<'s>,
+    /// `get` (true) or `set`.
+    pub(crate) is_get: bool,
+    /// Its child.
+    pub(crate) child: ElementRef<'s>,
+}
+
+impl<'s> Request<'s> {
+    fn read(stanza: &'s Stanza<'s>) -> Option<Self> {
+        let is_get = match stanza.iq_type()? {
+            IqType::Get => true,
+            IqType::Set => false,
+            IqType::Result | IqType::Error => return None,
+        };
+        Some(Self { stanza, is_get, child: stanza.children().next()? })
+    }
+
+    /// Whether it is a `get` with this child.
+    pub(crate) fn gets(&self, name: &str, ns: &str) -> bool {
+        self.is_get && self.child.is(name, ns)
+    }
+}
+
+/// A request of the account's own session without `to` or to its own bare JID (roster, own account).
+pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, stanza: &Stanza<'_>) {
+    let Some(request) = Request::read(stanza) else { return };
+    if request.child.is("query", ns::ROSTER) {
+        return roster::answer::asked(turn, account, session, &request);
+    }
+    let reply = Reply::to_owner(account, session, stanza);
+    match for_owner(turn, account, &request) {
+        Ok(payload) => reply.result(turn.outbox, &payload),
+        Err(condition) => reply.error(turn.outbox, condition),
+    }
+}
+
+fn for_owner(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Result<Vec<u8>, StanzaCondition> {
+    let child = &request.child;
+    if request.gets("query", ns::DISCO_INFO) {
+        return disco::account_info(account, child);
+    }
+    if request.gets("query", ns::DISCO_ITEMS) {
+        return disco::account_items(child);
+    }
+    if request.gets("query", ns::LAST) {
+        return entity::last_activity(turn, account);
+    }
+    if request.gets("ping", ns::PING) || (!request.is_get && child.is("session", ns::SESSION)) {
+        return Ok(Vec::new());
+    }
+    Err(StanzaCondition::ServiceUnavailable)
+}
+
+/// A request of a session to the domain (disco, ping, version, commands).
+pub fn asked_of_domain(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, stanza: &Stanza<'_>) {
+    let Some(request) = Request::read(stanza) else { return };
+    if !request.is_get && request.child.is("command", ns::COMMANDS) {
+        return commands::asked(turn, account, session, &request);
+    }
+    let reply = Reply::to_owner(account, session, stanza).from_domain(turn.realm);
+    match for_domain(turn, account, &request) {
+        Ok(payload) => reply.result(turn.outbox, &payload),
+        Err(condition) => reply.error(turn.outbox, condition),
+    }
+}
+
+fn for_domain(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Result<Vec<u8>, StanzaCondition> {
+    let child = &request.child;
+    if request.gets("query", ns::DISCO_INFO) {
+        return disco::domain_info(turn.realm, account, child);
+    }
+    if request.gets("query", ns::DISCO_ITEMS) {
+        return disco::domain_items(turn.realm, account, child);
+    }
+    if request.gets("query", ns::VERSION) {
+        return Ok(entity::version(turn.realm));
+    }
+    if request.gets("time", ns::TIME) {
+        return Ok(entity::time(turn.unix_ms));
+    }
+    if request.gets("query", ns::LAST) {
+        return Ok(entity::uptime(turn));
+    }
+    if request.gets("ping", ns::PING) || (!request.is_get && child.is("session", ns::SESSION)) {
+        return Ok(Vec::new());
+    }
+    Err(StanzaCondition::ServiceUnavailable)
+}
+
+/// A request of another account to this one's bare JID, in stored form: answer on the account's behalf with
+/// `Outbox::to_resource` (`from` holds the asker's full JID).
+pub fn asked_by_other(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>) {
+    let Some(request) = Request::read(stanza) else { return };
+    let Some(reply) = Reply::to_other(account, &turn.realm.domain, stanza) else { return };
+    match for_other(turn, account, reply.asker_may_see(account), &request) {
+        Ok(payload) => reply.result(turn.outbox, &payload),
+        Err(condition) => reply.error(turn.outbox, condition),
+    }
+}
+
+fn for_other(
+    turn: &Turn<'_>,
+    account: &Account,
+    may_see: bool,
+    request: &Request<'_>,
+) -> Result<Vec<u8>, StanzaCondition> {
+    if request.child.is("query", ns::ROSTER) {
+        // RFC 6121 §2.3.3: nobody changes (or reads) another's roster.
+        return Err(StanzaCondition::Forbidden);
+    }
+    if request.gets("query", ns::LAST) {
+        // XEP-0012 §4: forbidden without a subscription.
+        return if may_see { entity::last_activity(turn, account) } else { Err(StanzaCondition::Forbidden) };
+    }
+    if !may_see {
+        return Err(StanzaCondition::ServiceUnavailable);
+    }
+    if request.gets("query", ns::DISCO_INFO) {
+        return disco::account_info(account, &request.child);
+    }
+    if request.gets("query", ns::DISCO_ITEMS) {
+        return disco::account_items(&request.child);
+    }
+    Err(StanzaCondition::ServiceUnavailable)
+}
+
+#[cfg(test)]
+mod tests;

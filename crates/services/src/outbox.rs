@@ -1,0 +1,85 @@
+//! How a room that is called by the router gets things done: it is lent a [`Turn`] and posts into its [`Outbox`].
+//!
+//! Rooms like `presence`, `roster` and `iq` change the one [`crate::directory::Account`] they are given and say here
+//! what is to be sent. The router carries it out after the room has returned, so no room calls another one and the
+//! account's owner is never re-entered.
+
+use crate::command::Command;
+use crate::context::Realm;
+use crate::wire::SessionId;
+use chaski_store::AccountId;
+use std::sync::Arc;
+
+/// What a room may look at and use while it handles one stanza.
+pub struct Turn<'a> {
+    /// What never changes: domain, limits, admins.
+    pub realm: &'a Realm,
+    /// Monotonic time in milliseconds.
+    pub now_ms: u64,
+    /// Unix time in milliseconds.
+    pub unix_ms: u64,
+    /// Randomness.
+    pub rng: &'a mut dyn rand::CryptoRng,
+    /// Where to put what is to be sent.
+    pub outbox: &'a mut Outbox,
+}
+
+/// What the room wants done, in order.
+#[derive(Default)]
+pub struct Outbox {
+    /// In the order in which they are carried out.
+    pub posts: Vec<Post>,
+    /// The account's roster document has changed and is to be saved. Nobody may see `posts` before it is durable.
+    pub save_roster: bool,
+    /// What is sent instead of `posts` if the roster can't be saved (the error for the client). The router then reads
+    /// the account's roster from the store again, so that memory does not hold what was not kept.
+    pub unless_saved: Vec<Post>,
+}
+
+/// One thing to be sent. Stanzas are whole, in the stored form (begin `<presence `, `<iq ` or `<message `).
+pub enum Post {
+    /// To one session of the account at hand (an IQ's answer, a roster push, a contact's presence). Dropped if the
+    /// session has gone.
+    Session {
+        /// Which session.
+        session: SessionId,
+        /// The stanza, with `to` being that session's full JID.
+        stanza: Arc<[u8]>,
+    },
+    /// To any account, this one included: routed like a client's stanza (but never answered by an error).
+    Account {
+        /// The account addressed.
+        to: AccountId,
+        /// The resource, if it goes to a full JID.
+        resource: Option<Box<str>>,
+        /// The stanza with `from` (a JID of the account at hand) and `to`.
+        stanza: Arc<[u8]>,
+    },
+    /// A command to be carried out by the owner of the account it names. The outcome comes back to
+    /// [`crate::commands::finished`] if the session still lives.
+    Command {
+        /// Who waits.
+        session: SessionId,
+        /// What `commands` needs to write its answer (the request's id and `sessionid`, say).
+        memo: Box<str>,
+        /// What is to be done.
+        command: Command,
+    },
+}
+
+impl Outbox {
+    /// Posts a stanza to a session of the account at hand.
+    pub fn to_session(&mut self, session: SessionId, stanza: impl Into<Arc<[u8]>>) {
+        self.posts.push(Post::Session { session, stanza: stanza.into() });
+    }
+
+    /// Posts a stanza to an account's bare JID.
+    pub fn to_account(&mut self, to: AccountId, stanza: impl Into<Arc<[u8]>>) {
+        self.posts.push(Post::Account { to, resource: None, stanza: stanza.into() });
+    }
+
+    /// Posts a stanza to a full JID.
+    pub fn to_resource(&mut self, to: AccountId, resource: &str, stanza: impl Into<Arc<[u8]>>) {
+        self.posts.push(Post::Account { to, resource: Some(resource.into()), stanza: stanza.into() });
+    }
+}
