@@ -1,6 +1,14 @@
-//! Cuts a TCP byte stream into top-level elements (RFC 6120 §4). To be filled in.
+//! Cuts a TCP byte stream into top-level elements (RFC 6120 §4), without a buffer and without allocation.
+//!
+//! Owned by each TCP connection (`chaski-server`'s and `chaski-client`'s). The caller keeps the bytes; the framer keeps
+//! how far it has looked, so that no byte is looked at twice however small the pieces are in which they come.
+//!
+//! Promises: a frame's limits depend on the bytes alone, never on how they were chunked; whatever is well-formed and
+//! within the bounds is cut right. It does *not* promise that a frame is well-formed: that is [`crate::Stanza::parse`]'s
+//! job. RFC 6120 §11.1 forbids comments, processing instructions and DTDs; they are refused here already.
 
 use crate::error::StreamCondition;
+use memchr::{memchr, memchr3};
 
 /// Most bytes of one element before authentication.
 pub const MAX_BYTES_BEFORE_AUTH: u32 = 8 * 1024;
@@ -64,10 +72,45 @@ impl FrameError {
     }
 }
 
+/// Where in the syntax the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Between frames.
+    Between,
+    /// In the XML declaration, behind `<?`.
+    Declaration,
+    /// Behind the XML declaration, before the header's `<`.
+    AfterDeclaration,
+    /// In an element's text.
+    Text,
+    /// Behind `<`.
+    Less,
+    /// In a start tag, outside of quotes.
+    Tag,
+    /// In an attribute value with this quote.
+    Quoted(u8),
+    /// In an end tag, behind `</`.
+    EndTag,
+    /// Behind `<!`, so many bytes of `[CDATA[` seen.
+    Bang(u8),
+    /// In a CDATA section.
+    Cdata,
+}
+
+const CDATA_OPEN: &[u8] = b"[CDATA[";
+
 /// The scanning state of one stream.
 #[derive(Debug, Clone)]
 pub struct Framer {
     max_bytes: u32,
+    /// Bytes of the current frame that have been looked at.
+    scanned: u32,
+    state: State,
+    /// Open elements of the current frame.
+    depth: u8,
+    /// Attributes of the current start tag.
+    attributes: u8,
+    wants_header: bool,
 }
 
 impl Default for Framer {
@@ -76,10 +119,23 @@ impl Default for Framer {
     }
 }
 
+/// What one step found: where to go on, or that the frame ends there.
+enum Step {
+    On(usize),
+    End(FrameKind, usize),
+}
+
 impl Framer {
     /// At the beginning of a stream, with the bound that applies before authentication.
     pub fn new() -> Self {
-        Self { max_bytes: MAX_BYTES_BEFORE_AUTH }
+        Self {
+            max_bytes: MAX_BYTES_BEFORE_AUTH,
+            scanned: 0,
+            state: State::Between,
+            depth: 0,
+            attributes: 0,
+            wants_header: true,
+        }
     }
 
     /// Sets the bound on an element's bytes. Takes effect at once.
@@ -89,18 +145,173 @@ impl Framer {
 
     /// Expects a new stream header (after STARTTLS and after SASL). Call it between frames only.
     pub fn restart(&mut self) {
-        todo!()
+        *self = Self { max_bytes: self.max_bytes, ..Self::new() };
+    }
+
+    /// Whether an element has begun and not ended (for deadlines on slow senders).
+    pub fn in_element(&self) -> bool {
+        self.state != State::Between
     }
 
     /// Looks for the next frame. `buf` must begin where the last frame ended, and hold at least what it held in the
     /// last call that returned `None`. `None`: more bytes are needed.
     pub fn next(&mut self, buf: &[u8]) -> Result<Option<Frame>, FrameError> {
-        let _ = buf;
-        todo!()
+        // Nothing beyond the bound is looked at, so that the outcome does not depend on chunking.
+        let bound = self.max_bytes as usize;
+        let window = buf.get(..bound).unwrap_or(buf);
+        let mut pos = self.scanned as usize;
+        while let Some(&byte) = window.get(pos) {
+            match self.step(window, pos, byte)? {
+                Step::On(next) => pos = next,
+                Step::End(kind, len) => {
+                    self.scanned = 0;
+                    self.state = State::Between;
+                    return Ok(Some(Frame { kind, len }));
+                }
+            }
+        }
+        if buf.len() > bound {
+            return Err(FrameError::TooLarge);
+        }
+        self.scanned = buf.len() as u32;
+        Ok(None)
     }
 
-    /// Whether an element has begun and not ended (for deadlines on slow senders).
-    pub fn in_element(&self) -> bool {
-        todo!()
+    fn step(&mut self, window: &[u8], pos: usize, byte: u8) -> Result<Step, FrameError> {
+        let rest = &window[pos..];
+        let end = window.len();
+        match self.state {
+            State::Text => match memchr(b'<', rest) {
+                Some(at) => Ok(self.go(State::Less, pos + at + 1)),
+                None => Ok(Step::On(end)),
+            },
+            State::Less => self.less(pos, byte),
+            State::Tag => match memchr3(b'>', b'"', b'\'', rest) {
+                Some(at) => self.tag(window, pos + at),
+                None => Ok(Step::On(end)),
+            },
+            State::Quoted(quote) => match memchr(quote, rest) {
+                Some(at) => Ok(self.go(State::Tag, pos + at + 1)),
+                None => Ok(Step::On(end)),
+            },
+            State::EndTag => match memchr(b'>', rest) {
+                Some(at) => self.end_tag(window, pos + at),
+                None => Ok(Step::On(end)),
+            },
+            State::Bang(seen) => self.bang(seen, pos, byte),
+            State::Cdata => match memchr(b'>', rest) {
+                Some(at) if window[..pos + at].ends_with(b"]]") => Ok(self.go(State::Text, pos + at + 1)),
+                Some(at) => Ok(Step::On(pos + at + 1)),
+                None => Ok(Step::On(end)),
+            },
+            State::Between => self.between(rest, byte),
+            State::Declaration => match memchr(b'>', rest) {
+                Some(at) if window[..pos + at].ends_with(b"?") => {
+                    Ok(self.go(State::AfterDeclaration, pos + at + 1))
+                }
+                Some(_) => Err(FrameError::NotWellFormed),
+                None => Ok(Step::On(end)),
+            },
+            State::AfterDeclaration => match byte {
+                b'<' => Ok(self.go(State::Less, pos + 1)),
+                b' ' | b'\t' | b'\r' | b'\n' => Ok(Step::On(pos + 1)),
+                _ => Err(FrameError::NotWellFormed),
+            },
+        }
+    }
+
+    fn go(&mut self, state: State, next: usize) -> Step {
+        self.state = state;
+        Step::On(next)
+    }
+
+    fn between(&mut self, rest: &[u8], byte: u8) -> Result<Step, FrameError> {
+        if byte == b'<' {
+            return Ok(self.go(State::Less, 1));
+        }
+        match rest.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
+            Some(0) => Err(FrameError::NotWellFormed),
+            Some(len) => Ok(Step::End(FrameKind::Whitespace, len)),
+            None => Ok(Step::End(FrameKind::Whitespace, rest.len())),
+        }
+    }
+
+    fn less(&mut self, pos: usize, byte: u8) -> Result<Step, FrameError> {
+        match byte {
+            b'/' if self.wants_header => Err(FrameError::NotWellFormed),
+            b'/' => Ok(self.go(State::EndTag, pos + 1)),
+            b'!' => Ok(self.go(State::Bang(0), pos + 1)),
+            // Only as the very first thing of a stream; a second one, behind the first, is not.
+            b'?' if self.wants_header && pos == 1 => Ok(self.go(State::Declaration, pos + 1)),
+            b'?' => Err(FrameError::Restricted),
+            b'>' | b'<' | b'"' | b'\'' | b' ' | b'\t' | b'\r' | b'\n' => Err(FrameError::NotWellFormed),
+            _ if usize::from(self.depth) == MAX_DEPTH => Err(FrameError::TooDeep),
+            _ => {
+                self.attributes = 0;
+                Ok(self.go(State::Tag, pos + 1))
+            }
+        }
+    }
+
+    /// In a start tag, at `>` or a quote.
+    fn tag(&mut self, window: &[u8], at: usize) -> Result<Step, FrameError> {
+        let byte = window[at];
+        if byte != b'>' {
+            if usize::from(self.attributes) == MAX_ATTRIBUTES {
+                return Err(FrameError::TooManyAttributes);
+            }
+            self.attributes += 1;
+            return Ok(self.go(State::Quoted(byte), at + 1));
+        }
+        if self.wants_header {
+            self.wants_header = false;
+            return Ok(Step::End(FrameKind::StreamOpen, at + 1));
+        }
+        let is_empty = window[..at].ends_with(b"/");
+        match (is_empty, self.depth) {
+            (true, 0) => Ok(Step::End(FrameKind::Element, at + 1)),
+            (true, _) => Ok(self.go(State::Text, at + 1)),
+            (false, _) => {
+                self.depth += 1;
+                Ok(self.go(State::Text, at + 1))
+            }
+        }
+    }
+
+    /// In an end tag, at its `>`.
+    fn end_tag(&mut self, window: &[u8], at: usize) -> Result<Step, FrameError> {
+        match self.depth {
+            0 if is_stream_close(&window[..at]) => Ok(Step::End(FrameKind::StreamClose, at + 1)),
+            0 => Err(FrameError::NotWellFormed),
+            1 => {
+                self.depth = 0;
+                Ok(Step::End(FrameKind::Element, at + 1))
+            }
+            _ => {
+                self.depth -= 1;
+                Ok(self.go(State::Text, at + 1))
+            }
+        }
+    }
+
+    fn bang(&mut self, seen: u8, pos: usize, byte: u8) -> Result<Step, FrameError> {
+        if byte != CDATA_OPEN[usize::from(seen)] {
+            let is_markup = seen == 0 && (byte == b'-' || byte.is_ascii_alphabetic());
+            return Err(if is_markup { FrameError::Restricted } else { FrameError::NotWellFormed });
+        }
+        if self.depth == 0 {
+            return Err(FrameError::NotWellFormed);
+        }
+        let all = usize::from(seen) + 1 == CDATA_OPEN.len();
+        Ok(self.go(if all { State::Cdata } else { State::Bang(seen + 1) }, pos + 1))
     }
 }
+
+/// Whether this, without its `>`, closes a stream. Any prefix will do: the header's was checked when it came.
+fn is_stream_close(tag: &[u8]) -> bool {
+    let name = tag.strip_prefix(b"</").unwrap_or(tag).trim_ascii_end();
+    name == b"stream" || name.ends_with(b":stream")
+}
+
+#[cfg(test)]
+mod tests;

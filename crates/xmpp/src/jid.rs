@@ -1,5 +1,10 @@
-//! Addresses (RFC 7622, prepared by the stringprep profiles of RFC 6122). To be filled in.
+//! Addresses (RFC 7622, prepared by the stringprep profiles of RFC 6122: nodeprep, nameprep, resourceprep).
+//!
+//! Called wherever an address enters: stream headers, stanzas, configuration. Promises that every [`Jid`] and [`JidRef`] is in
+//! normal form, so that comparing texts compares addresses. ASCII addresses, so every phone number's, cost one look at
+//! each byte. Internationalised domains are kept as they are written: `xn--` labels and their Unicode form differ.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Most bytes of each part of a JID.
@@ -37,14 +42,28 @@ impl<'a> JidRef<'a> {
     /// Parses and normalises. An address already in normal form (every phone number's is) is borrowed from `text`;
     /// otherwise the normal form is put into `scratch` and borrowed from there.
     pub fn parse(text: &'a str, scratch: &'a mut String) -> Result<Self, JidError> {
-        let _ = (text, scratch);
-        todo!()
+        let (local, domain, resource) = split(text);
+        let local = local.map(prepare_local).transpose()?;
+        let domain = prepare_domain(domain)?;
+        let resource = resource.map(prepare_resource).transpose()?;
+        if let (None | Some(Cow::Borrowed(_)), Cow::Borrowed(domain), None | Some(Cow::Borrowed(_))) =
+            (&local, &domain, &resource)
+        {
+            // Borrowed from `text`, though maybe less of it: nothing was changed.
+            let borrowed = |part: &Option<Cow<'a, str>>| match part {
+                Some(Cow::Borrowed(part)) => Some(*part),
+                _ => None,
+            };
+            return Ok(Self { local: borrowed(&local), domain, resource: borrowed(&resource) });
+        }
+        join(local.as_deref(), &domain, resource.as_deref(), scratch);
+        Ok(Self::split(scratch))
     }
 
     /// Splits what is known to be in normal form already (it came from [`Jid`] or our own data). No checks.
     pub fn split(normal: &'a str) -> Self {
-        let _ = normal;
-        todo!()
+        let (local, domain, resource) = split(normal);
+        Self { local, domain, resource }
     }
 
     /// Without its resource.
@@ -54,13 +73,53 @@ impl<'a> JidRef<'a> {
 
     /// An owned copy.
     pub fn to_jid(self) -> Jid {
-        todo!()
+        let mut text = String::with_capacity(
+            self.local.map_or(0, |local| local.len() + 1)
+                + self.domain.len()
+                + self.resource.map_or(0, |resource| resource.len() + 1),
+        );
+        join(self.local, self.domain, self.resource, &mut text);
+        let domain_start = self.local.map_or(0, |local| local.len() + 1);
+        let domain_end = domain_start + self.domain.len();
+        Jid { text: text.into(), domain_start: domain_start as u16, domain_end: domain_end as u16 }
+    }
+}
+
+/// Splits at the first `/` and, before it, at the first `@` (RFC 7622 §3.2).
+fn split(text: &str) -> (Option<&str>, &str, Option<&str>) {
+    let (bare, resource) = match text.split_once('/') {
+        Some((bare, resource)) => (bare, Some(resource)),
+        None => (text, None),
+    };
+    match bare.split_once('@') {
+        Some((local, domain)) => (Some(local), domain, resource),
+        None => (None, bare, resource),
+    }
+}
+
+fn join(local: Option<&str>, domain: &str, resource: Option<&str>, out: &mut String) {
+    out.clear();
+    if let Some(local) = local {
+        out.push_str(local);
+        out.push('@');
+    }
+    out.push_str(domain);
+    if let Some(resource) = resource {
+        out.push('/');
+        out.push_str(resource);
     }
 }
 
 impl fmt::Display for JidRef<'_> {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(local) = self.local {
+            write!(f, "{local}@")?;
+        }
+        f.write_str(self.domain)?;
+        match self.resource {
+            Some(resource) => write!(f, "/{resource}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -77,14 +136,15 @@ pub struct Jid {
 impl Jid {
     /// Parses and normalises.
     pub fn parse(text: &str) -> Result<Self, JidError> {
-        let _ = text;
-        todo!()
+        JidRef::parse(text, &mut String::new()).map(JidRef::to_jid)
     }
 
     /// Joins parts, normalising each.
     pub fn from_parts(local: Option<&str>, domain: &str, resource: Option<&str>) -> Result<Self, JidError> {
-        let _ = (local, domain, resource);
-        todo!()
+        let local = local.map(prepare_local).transpose()?;
+        let domain = prepare_domain(domain)?;
+        let resource = resource.map(prepare_resource).transpose()?;
+        Ok(JidRef { local: local.as_deref(), domain: &domain, resource: resource.as_deref() }.to_jid())
     }
 
     /// The whole text.
@@ -94,7 +154,7 @@ impl Jid {
 
     /// Before the `@`.
     pub fn local(&self) -> Option<&str> {
-        todo!()
+        self.text.get(..usize::from(self.domain_start).checked_sub(1)?)
     }
 
     /// The domain.
@@ -104,7 +164,7 @@ impl Jid {
 
     /// After the first `/`.
     pub fn resource(&self) -> Option<&str> {
-        todo!()
+        self.text.get(usize::from(self.domain_end) + 1..)
     }
 
     /// The text without the resource.
@@ -114,7 +174,7 @@ impl Jid {
 
     /// Without the resource.
     pub fn to_bare(&self) -> BareJid {
-        todo!()
+        BareJid(Jid { text: self.bare_str().into(), ..*self })
     }
 
     /// As borrowed parts.
@@ -153,22 +213,22 @@ pub struct FullJid(Jid);
 impl BareJid {
     /// Parses and normalises; refuses a resource.
     pub fn parse(text: &str) -> Result<Self, JidError> {
-        let _ = text;
-        todo!()
+        let jid = Jid::parse(text)?;
+        if jid.resource().is_none() { Ok(Self(jid)) } else { Err(JidError::WrongForm) }
     }
 
     /// With this resource, which is prepared by resourceprep.
     pub fn with_resource(&self, resource: &str) -> Result<FullJid, JidError> {
-        let _ = resource;
-        todo!()
+        let resource = prepare_resource(resource)?;
+        Ok(FullJid(JidRef { resource: Some(&resource), ..self.as_ref() }.to_jid()))
     }
 }
 
 impl FullJid {
     /// Parses and normalises; wants a resource.
     pub fn parse(text: &str) -> Result<Self, JidError> {
-        let _ = text;
-        todo!()
+        let jid = Jid::parse(text)?;
+        if jid.resource().is_some() { Ok(Self(jid)) } else { Err(JidError::WrongForm) }
     }
 }
 
@@ -199,19 +259,79 @@ impl fmt::Display for FullJid {
 }
 
 /// Prepares a resource alone (RFC 6122 resourceprep).
-pub fn prepare_resource(resource: &str) -> Result<std::borrow::Cow<'_, str>, JidError> {
-    let _ = resource;
-    todo!()
+pub fn prepare_resource(resource: &str) -> Result<Cow<'_, str>, JidError> {
+    if !resource.is_ascii() {
+        return bounded(prepare_twice(resource, |text| stringprep::resourceprep(text).ok())?);
+    }
+    let is_control = |b: u8| b < b' ' || b == 0x7F;
+    if resource.bytes().any(is_control) { Err(JidError::Forbidden) } else { bounded(Cow::Borrowed(resource)) }
 }
 
 /// Prepares a local part alone (RFC 6122 nodeprep).
-pub fn prepare_local(local: &str) -> Result<std::borrow::Cow<'_, str>, JidError> {
-    let _ = local;
-    todo!()
+pub fn prepare_local(local: &str) -> Result<Cow<'_, str>, JidError> {
+    if !local.is_ascii() {
+        return bounded(prepare_twice(local, |text| stringprep::nodeprep(text).ok())?);
+    }
+    let is_allowed = |b: u8| matches!(b, b'!'..=b'~') && !b"\"&'/:<>@".contains(&b);
+    if !local.bytes().all(is_allowed) {
+        return Err(JidError::Forbidden);
+    }
+    bounded(lower_case(local))
 }
 
 /// Prepares a domain alone (RFC 6122 nameprep), e.g. the `to` of a stream header.
-pub fn prepare_domain(domain: &str) -> Result<std::borrow::Cow<'_, str>, JidError> {
-    let _ = domain;
-    todo!()
+pub fn prepare_domain(domain: &str) -> Result<Cow<'_, str>, JidError> {
+    let prepared = if domain.is_ascii() {
+        lower_case(domain.strip_suffix('.').unwrap_or(domain))
+    } else {
+        // RFC 3490 §3.1: these are dots too.
+        let dotted = domain.replace(['\u{3002}', '\u{FF0E}', '\u{FF61}'], ".");
+        let name = dotted.strip_suffix('.').unwrap_or(&dotted);
+        Cow::Owned(prepare_twice(name, |text| stringprep::nameprep(text).ok())?.into_owned())
+    };
+    if !is_domain(&prepared) {
+        return Err(if prepared.is_empty() { JidError::Empty } else { JidError::Forbidden });
+    }
+    bounded(prepared)
 }
+
+/// A host name (its ASCII characters are letters, digits, `-`, `_`; no label is empty) or an address literal.
+fn is_domain(domain: &str) -> bool {
+    if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return literal.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b >= 0x80;
+    domain.split('.').all(|label| !label.is_empty() && label.len() <= 252 && label.bytes().all(is_allowed))
+}
+
+fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn bounded(part: Cow<'_, str>) -> Result<Cow<'_, str>, JidError> {
+    match part.len() {
+        0 => Err(JidError::Empty),
+        1..=MAX_PART_BYTES => Ok(part),
+        _ => Err(JidError::TooLong),
+    }
+}
+
+/// Stringprep is not idempotent for a few texts. Those have no normal form and are refused.
+fn prepare_twice(
+    text: &str,
+    prepare: impl for<'t> Fn(&'t str) -> Option<Cow<'t, str>>,
+) -> Result<Cow<'_, str>, JidError> {
+    // Before the costly part: nothing of use grows shorter by so much.
+    if text.len() > 4 * MAX_PART_BYTES {
+        return Err(JidError::TooLong);
+    }
+    let once = prepare(text).ok_or(JidError::Forbidden)?;
+    if prepare(&once).is_some_and(|twice| twice == once) { Ok(once) } else { Err(JidError::Forbidden) }
+}
+
+#[cfg(test)]
+mod tests;

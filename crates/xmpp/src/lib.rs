@@ -22,6 +22,7 @@ pub mod write;
 
 mod escape;
 mod scan;
+mod validate;
 
 pub use element::ElementRef;
 pub use error::{ErrorType, StanzaCondition, StreamCondition};

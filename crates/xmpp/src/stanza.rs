@@ -1,9 +1,15 @@
-//! One top-level element, validated in one pass and shown as a borrowed view. To be filled in.
+//! One top-level element, validated in one pass and shown as a borrowed view (RFC 6120 §8, RFC 6121 §4.7, §5.2).
+//!
+//! Called by the edge for each frame, and by the rooms for what they get from other shards or the store. The checking is
+//! [`crate::validate`]'s; here is what one asks of the result. Nothing is copied; text is only built where it holds references.
 
-use crate::{
-    element::{Children, ElementRef},
-    error::StreamCondition,
-};
+use crate::element::{Bindings, ElementRef, ElementSpan, Ns};
+use crate::error::StreamCondition;
+use crate::escape::{self, value_is};
+use crate::ns;
+use crate::scan::Span;
+use crate::validate::Validator;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// What a top-level element is.
@@ -20,6 +26,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    fn of(name: &str, ns: &str) -> Self {
+        let kind = match name {
+            "message" => Self::Message,
+            "presence" => Self::Presence,
+            "iq" => Self::Iq,
+            _ => return Self::Nonza,
+        };
+        if value_is(ns, ns::CLIENT) { kind } else { Self::Nonza }
+    }
+
     /// The element's name; empty for [`Kind::Nonza`].
     pub const fn name(self) -> &'static str {
         match self {
@@ -99,15 +115,77 @@ impl ParseError {
 /// A top-level element that is fully validated: whoever gets its bytes can parse them.
 #[derive(Debug, Clone)]
 pub struct Stanza<'a> {
-    bytes: &'a [u8],
+    doc: &'a str,
     kind: Kind,
+    root: ElementSpan,
+    /// The root's own bindings.
+    bindings: Bindings,
+    children: SmallVec<[ElementSpan; 4]>,
+    pub(crate) attrs: RootAttrs,
+}
+
+/// The attributes of the root that matter, as they came.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RootAttrs {
+    pub(crate) to: Span,
+    pub(crate) from: Span,
+    pub(crate) id: Span,
+    pub(crate) type_attr: Span,
+    pub(crate) lang: Span,
+    /// `xmlns:…='…'`, whole.
+    pub(crate) declarations: SmallVec<[Span; 1]>,
+}
+
+impl RootAttrs {
+    fn collect(validator: &Validator<'_>) -> Self {
+        let doc = validator.doc();
+        let mut found = Self::default();
+        for attr in &validator.attrs {
+            match attr.name.of(doc) {
+                "to" => found.to = attr.value,
+                "from" => found.from = attr.value,
+                "id" => found.id = attr.value,
+                "type" => found.type_attr = attr.value,
+                "xml:lang" => found.lang = attr.value,
+                _ if attr.name.prefix(doc) == Some("xmlns") => found.declarations.push(attr.whole()),
+                _ => {}
+            }
+        }
+        found
+    }
 }
 
 impl<'a> Stanza<'a> {
-    /// Validates one element that is all of `bytes`. Without an own `xmlns` it is in `jabber:client`.
+    /// Validates one element that is all of `bytes` (white space may follow). Without an own `xmlns` it is in
+    /// `jabber:client`.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let _ = bytes;
-        todo!()
+        let mut validator = Validator::new(bytes)?;
+        match bytes {
+            [b'<', b'?' | b'!', ..] => return Err(ParseError::Restricted),
+            [b'<', ..] => validator.pos = 1,
+            _ => return Err(ParseError::NotWellFormed),
+        }
+        let tag = validator.start_tag(Ns::CLIENT, true)?;
+        let mut root = tag.span(0, validator.pos);
+        let doc = validator.doc();
+        let ns = root.ns.of(doc);
+        // RFC 6120 §4.8.5: only the stream's own elements have a prefix.
+        if root.name.prefix(doc).is_some_and(|prefix| prefix != "stream" || !value_is(ns, ns::STREAMS)) {
+            return Err(ParseError::BadNamespacePrefix);
+        }
+        let kind = Kind::of(root.name.local(doc), ns);
+        let attrs = RootAttrs::collect(&validator);
+        let bindings = validator.bindings.iter().copied().collect();
+        let mut children = SmallVec::new();
+        if !tag.is_empty {
+            root.content_end = validator.content(&tag, &mut children)? as u32;
+        }
+        root.end = validator.pos as u32;
+        validator.skip_space();
+        if validator.pos < bytes.len() {
+            return Err(ParseError::NotWellFormed);
+        }
+        Ok(Self { doc, kind, root, bindings, children, attrs })
     }
 
     /// What it is.
@@ -117,48 +195,59 @@ impl<'a> Stanza<'a> {
 
     /// All its bytes.
     pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
+        Span { start: 0, end: self.root.end }.of(self.doc).as_bytes()
+    }
+
+    pub(crate) fn doc(&self) -> &'a str {
+        self.doc
+    }
+
+    pub(crate) fn root_span(&self) -> ElementSpan {
+        self.root
     }
 
     /// Its local name.
     pub fn name(&self) -> &'a str {
-        todo!()
+        self.root.name.local(self.doc)
     }
 
     /// Its namespace.
     pub fn ns(&self) -> Cow<'a, str> {
-        todo!()
+        escape::attr_value(self.root.ns.of(self.doc))
     }
 
     /// Whether it has this name and namespace.
     pub fn is(&self, name: &str, ns: &str) -> bool {
-        let _ = (name, ns);
-        todo!()
+        self.name() == name && value_is(self.root.ns.of(self.doc), ns)
+    }
+
+    fn value(&self, span: Span) -> Option<Cow<'a, str>> {
+        (!span.is_none()).then(|| escape::attr_value(span.of(self.doc)))
     }
 
     /// The `to` attribute, as text.
     pub fn to(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.value(self.attrs.to)
     }
 
     /// The `from` attribute, as text.
     pub fn from(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.value(self.attrs.from)
     }
 
     /// The `id` attribute, as text.
     pub fn id(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.value(self.attrs.id)
     }
 
     /// The `type` attribute, as text.
     pub fn type_attr(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.value(self.attrs.type_attr)
     }
 
     /// The `xml:lang` attribute, as text.
     pub fn lang(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.value(self.attrs.lang)
     }
 
     /// Any other attribute without prefix.
@@ -168,49 +257,81 @@ impl<'a> Stanza<'a> {
 
     /// The type of a message.
     pub fn message_type(&self) -> MessageType {
-        todo!()
+        match self.type_attr().as_deref() {
+            Some("chat") => MessageType::Chat,
+            Some("groupchat") => MessageType::Groupchat,
+            Some("headline") => MessageType::Headline,
+            Some("error") => MessageType::Error,
+            _ => MessageType::Normal,
+        }
     }
 
     /// The type of a presence; `None` if it is not one that exists (bad-request).
     pub fn presence_type(&self) -> Option<PresenceType> {
-        todo!()
+        Some(match self.type_attr().as_deref() {
+            None => PresenceType::Available,
+            Some("unavailable") => PresenceType::Unavailable,
+            Some("subscribe") => PresenceType::Subscribe,
+            Some("subscribed") => PresenceType::Subscribed,
+            Some("unsubscribe") => PresenceType::Unsubscribe,
+            Some("unsubscribed") => PresenceType::Unsubscribed,
+            Some("probe") => PresenceType::Probe,
+            Some("error") => PresenceType::Error,
+            Some(_) => return None,
+        })
     }
 
     /// The type of an iq; `None` if there is none or it is not one that exists (bad-request).
     pub fn iq_type(&self) -> Option<IqType> {
-        todo!()
+        Some(match self.type_attr()?.as_ref() {
+            "get" => IqType::Get,
+            "set" => IqType::Set,
+            "result" => IqType::Result,
+            "error" => IqType::Error,
+            _ => return None,
+        })
     }
 
     /// The element itself, for reading.
     pub fn root(&self) -> ElementRef<'a> {
-        todo!()
+        // The root's bindings are in `bindings` already: not to be collected a second time.
+        ElementRef::new(self.doc, ElementSpan { has_bindings: false, ..self.root }, &self.bindings)
     }
 
-    /// Its child elements, in order.
-    pub fn children(&self) -> Children<'a> {
-        self.root().children()
+    /// Its child elements, in order. No scanning: they were found when it was parsed.
+    pub fn children(&self) -> impl ExactSizeIterator<Item = ElementRef<'a>> + '_ {
+        self.children.iter().map(|&span| ElementRef::new(self.doc, span, &self.bindings))
     }
 
     /// How many child elements it has.
     pub fn child_count(&self) -> usize {
-        todo!()
+        self.children.len()
+    }
+
+    fn find(&self, name: &str, ns: &str) -> Option<&ElementSpan> {
+        let is =
+            |span: &&ElementSpan| span.name.local(self.doc) == name && value_is(span.ns.of(self.doc), ns);
+        self.children.iter().find(is)
     }
 
     /// The first child element with this name and namespace.
     pub fn child(&self, name: &str, ns: &str) -> Option<ElementRef<'a>> {
-        let _ = (name, ns);
-        todo!()
+        self.find(name, ns).map(|&span| ElementRef::new(self.doc, span, &self.bindings))
     }
 
     /// Whether there is a child element with this name and namespace.
     pub fn has_child(&self, name: &str, ns: &str) -> bool {
-        let _ = (name, ns);
-        todo!()
+        self.find(name, ns).is_some()
+    }
+
+    /// Whether there is a child element in this namespace, whatever its name (chat states, markers, hints).
+    pub fn has_child_in(&self, ns: &str) -> bool {
+        self.children.iter().any(|span| value_is(span.ns.of(self.doc), ns))
     }
 
     /// Everything between start and end tag, as it came.
     pub fn payload(&self) -> &'a [u8] {
-        todo!()
+        Span { start: self.root.head_end, end: self.root.content_end }.of(self.doc).as_bytes()
     }
 }
 
@@ -240,7 +361,67 @@ pub struct StreamHeader<'a> {
 impl<'a> StreamHeader<'a> {
     /// Parses a [`crate::framer::FrameKind::StreamOpen`] frame.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let _ = bytes;
-        todo!()
+        let mut validator = Validator::new(bytes)?;
+        let doc = validator.doc();
+        if let Some(declaration) = doc.strip_prefix("<?xml") {
+            let end = declaration.find("?>").ok_or(ParseError::NotWellFormed)?;
+            check_declaration(&declaration[..end])?;
+            validator.pos = "<?xml".len() + end + "?>".len();
+            validator.skip_space();
+        }
+        if validator.peek() != Some(b'<') {
+            return Err(ParseError::NotWellFormed);
+        }
+        validator.pos += 1;
+        let tag = validator.start_tag(Ns::NONE, false)?;
+        if tag.is_empty || validator.pos < bytes.len() {
+            return Err(ParseError::NotWellFormed);
+        }
+        let attr = |name: &str| {
+            let found = validator.attrs.iter().find(|attr| attr.name.of(doc) == name)?;
+            Some(escape::attr_value(found.value.of(doc)))
+        };
+        Ok(Self {
+            name: tag.name.local(doc),
+            prefix: tag.name.prefix(doc),
+            ns: escape::attr_value(tag.ns.of(doc)),
+            default_ns: attr("xmlns"),
+            to: attr("to"),
+            from: attr("from"),
+            id: attr("id"),
+            version: attr("version"),
+            lang: attr("xml:lang"),
+        })
     }
 }
+
+/// What stands between `<?xml` and `?>`: version 1.x, and UTF-8 if an encoding is named (RFC 6120 §11.5, §11.6).
+fn check_declaration(text: &str) -> Result<(), ParseError> {
+    let mut names = ["version", "encoding", "standalone"].iter();
+    let mut rest = text;
+    let mut version = None;
+    while !rest.trim_ascii_start().is_empty() {
+        let trimmed = rest.trim_ascii_start();
+        let (name, tail) = trimmed.split_once('=').ok_or(ParseError::NotWellFormed)?;
+        let name = name.trim_ascii_end();
+        let tail = tail.trim_ascii_start();
+        let quote =
+            tail.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or(ParseError::NotWellFormed)?;
+        let (value, tail) = tail[1..].split_once(quote).ok_or(ParseError::NotWellFormed)?;
+        let is_right = match name {
+            "version" => value.starts_with("1."),
+            "encoding" => value.eq_ignore_ascii_case("utf-8"),
+            "standalone" => matches!(value, "yes" | "no"),
+            _ => false,
+        };
+        if trimmed.len() == rest.len() || !is_right || !names.any(|&known| known == name) {
+            return Err(ParseError::NotWellFormed);
+        }
+        version = version.or(Some(name));
+        rest = tail;
+    }
+    if version == Some("version") { Ok(()) } else { Err(ParseError::NotWellFormed) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,12 @@
-//! WebSocket for XMPP: the frame codec of RFC 6455 (server side) and the framing of RFC 7395. To be filled in.
+//! WebSocket for XMPP: the frame codec of RFC 6455 (server side) and the framing of RFC 7395.
+//!
+//! Called by the edge for connections to `/ws`. Pure: the caller keeps the bytes and does what the events say. Bounds: a
+//! message, whole or in fragments, has at most as many bytes as the decoder was told; control frames have 125.
 
+use crate::ns;
+use crate::stanza::{ParseError, Stanza};
+use crate::write::Writer;
+use sha1::{Digest, Sha1};
 use std::borrow::Cow;
 
 /// Why the connection is closed (RFC 6455 §7.4.1).
@@ -42,16 +49,53 @@ pub enum Event<'b> {
 #[error("WebSocket protocol violation: {0:?}")]
 pub struct Violation(pub CloseCode);
 
+impl Violation {
+    const PROTOCOL: Self = Self(CloseCode::Protocol);
+}
+
 /// Reads frames of one client. Holds the pieces of a fragmented message and nothing else.
 #[derive(Debug)]
 pub struct Decoder {
     max_bytes: usize,
+    /// What has come of a fragmented message.
+    fragments: Vec<u8>,
+    state: Fragmented,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fragmented {
+    /// No fragmented message is under way.
+    No,
+    /// More fragments are to come.
+    Open,
+    /// The message was given out and is to be dropped.
+    Done,
+}
+
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+const FIN: u8 = 0x80;
+const MASKED: u8 = 0x80;
+
+/// A frame's header.
+struct FrameHead {
+    fin: bool,
+    opcode: u8,
+    mask: [u8; 4],
+    /// Where the payload begins.
+    start: usize,
+    /// Where it ends.
+    end: usize,
 }
 
 impl Decoder {
     /// With a bound on a message's bytes.
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes }
+        Self { max_bytes, fragments: Vec::new(), state: Fragmented::No }
     }
 
     /// Changes the bound.
@@ -62,50 +106,164 @@ impl Decoder {
     /// Looks for the next event at the beginning of `buf` (payload is unmasked in place). Returns how many bytes to
     /// consume and the event, if any: `(0, None)` means more bytes are needed; `(n, None)` means a fragment was taken, call again.
     pub fn next<'b>(&'b mut self, buf: &'b mut [u8]) -> Result<(usize, Option<Event<'b>>), Violation> {
-        let _ = buf;
-        todo!()
+        if self.state == Fragmented::Done {
+            self.state = Fragmented::No;
+            self.fragments = Vec::new();
+        }
+        let Some(head) = self.head(buf)? else { return Ok((0, None)) };
+        let Some(payload) = buf.get_mut(head.start..head.end) else { return Ok((0, None)) };
+        unmask(payload, head.mask);
+        let payload: &'b [u8] = payload;
+        let event = match head.opcode {
+            CLOSE => Some(Event::Close(close_code(payload)?)),
+            PING => Some(Event::Ping(payload)),
+            PONG => Some(Event::Pong(payload)),
+            TEXT if head.fin => Some(Event::Text(text(payload)?)),
+            _ => {
+                self.fragments.extend_from_slice(payload);
+                self.state = if head.fin { Fragmented::Done } else { Fragmented::Open };
+                if head.fin { Some(Event::Text(text(&self.fragments)?)) } else { None }
+            }
+        };
+        Ok((head.end, event))
+    }
+
+    /// Reads and checks a frame's header (RFC 6455 §5.2). `None`: more bytes are needed.
+    fn head(&self, buf: &[u8]) -> Result<Option<FrameHead>, Violation> {
+        let &[first, second, ref rest @ ..] = buf else { return Ok(None) };
+        let (fin, opcode) = (first & FIN != 0, first & 0x0F);
+        self.check_opcode(fin, opcode, first & 0x70, second)?;
+        let short = second & 0x7F;
+        let (len, start) = match (short, rest) {
+            (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
+            (127, [a, b, c, d, e, f, g, h, ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 10),
+            (126 | 127, _) => return Ok(None),
+            _ => (u64::from(short), 2),
+        };
+        // The shortest form must be used, and the topmost bit be 0.
+        let least = [0, 126, 1 << 16][usize::from(start > 2) + usize::from(start > 4)];
+        if len < least || len >> 63 != 0 {
+            return Err(Violation::PROTOCOL);
+        }
+        let room = self.max_bytes.saturating_sub(self.fragments.len());
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if opcode < CLOSE && len > room {
+            return Err(Violation(CloseCode::TooLarge));
+        }
+        let Some(&[a, b, c, d]) = buf.get(start..start + 4) else { return Ok(None) };
+        Ok(Some(FrameHead { fin, opcode, mask: [a, b, c, d], start: start + 4, end: start + 4 + len }))
+    }
+
+    fn check_opcode(&self, fin: bool, opcode: u8, reserved: u8, second: u8) -> Result<(), Violation> {
+        let in_fragments = self.state == Fragmented::Open;
+        let is_in_place = match opcode {
+            CONTINUATION => in_fragments,
+            TEXT => !in_fragments,
+            BINARY if !in_fragments => return Err(Violation(CloseCode::Unacceptable)),
+            CLOSE | PING | PONG => fin && second & 0x7F <= 125,
+            _ => false,
+        };
+        if is_in_place && reserved == 0 && second & MASKED != 0 { Ok(()) } else { Err(Violation::PROTOCOL) }
+    }
+}
+
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let mut chunks = payload.chunks_exact_mut(4);
+    for chunk in &mut chunks {
+        for (byte, key) in chunk.iter_mut().zip(mask) {
+            *byte ^= key;
+        }
+    }
+    for (byte, key) in chunks.into_remainder().iter_mut().zip(mask) {
+        *byte ^= key;
+    }
+}
+
+fn text(payload: &[u8]) -> Result<&str, Violation> {
+    std::str::from_utf8(payload).map_err(|_| Violation(CloseCode::InvalidData))
+}
+
+/// RFC 6455 §5.5.1 and §7.4.
+fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
+    match payload {
+        [] => Ok(None),
+        [a, b, reason @ ..] => {
+            text(reason)?;
+            let code = u16::from_be_bytes([*a, *b]);
+            let is_valid = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+            if is_valid { Ok(Some(code)) } else { Err(Violation::PROTOCOL) }
+        }
+        _ => Err(Violation::PROTOCOL),
     }
 }
 
 /// Appends a text frame whose payload is these pieces together.
 pub fn encode_text(out: &mut Vec<u8>, pieces: &[&[u8]]) {
-    let _ = (out, pieces);
-    todo!()
+    let len = pieces.iter().map(|piece| piece.len()).sum();
+    out.reserve(len + 10);
+    encode_head(out, TEXT, len);
+    for piece in pieces {
+        out.extend_from_slice(piece);
+    }
+}
+
+fn encode_head(out: &mut Vec<u8>, opcode: u8, len: usize) {
+    out.push(FIN | opcode);
+    match len {
+        0..=125 => out.push(len as u8),
+        126..=0xFFFF => {
+            out.push(126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+}
+
+fn encode_control(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+    let payload = payload.get(..125).unwrap_or(payload);
+    encode_head(out, opcode, payload.len());
+    out.extend_from_slice(payload);
 }
 
 /// Appends a ping (payload at most 125 bytes).
 pub fn encode_ping(out: &mut Vec<u8>, payload: &[u8]) {
-    let _ = (out, payload);
-    todo!()
+    encode_control(out, PING, payload);
 }
 
 /// Appends a pong (payload at most 125 bytes).
 pub fn encode_pong(out: &mut Vec<u8>, payload: &[u8]) {
-    let _ = (out, payload);
-    todo!()
+    encode_control(out, PONG, payload);
 }
 
 /// Appends a close frame.
 pub fn encode_close(out: &mut Vec<u8>, code: Option<u16>) {
-    let _ = (out, code);
-    todo!()
+    match code {
+        Some(code) => encode_control(out, CLOSE, &code.to_be_bytes()),
+        None => encode_control(out, CLOSE, &[]),
+    }
 }
 
 /// The `Sec-WebSocket-Accept` for a client's `Sec-WebSocket-Key` (RFC 6455 §4.2.2).
 pub fn accept_key(key: &str) -> String {
-    let _ = key;
-    todo!()
+    use base64::Engine as _;
+    let digest =
+        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+    base64::engine::general_purpose::STANDARD.encode(digest)
 }
 
 /// What a text message of the sub-protocol `xmpp` is (RFC 7395 §3).
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one turn; a box would cost more")]
 pub enum Message<'a> {
     /// `<open/>`
     Open(Open<'a>),
     /// `<close/>`
     Close,
     /// Anything else.
-    Element(crate::Stanza<'a>),
+    Element(Stanza<'a>),
 }
 
 /// `<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' …/>`
@@ -124,19 +282,36 @@ pub struct Open<'a> {
 }
 
 /// Parses a text message.
-pub fn parse_message(text: &str) -> Result<Message<'_>, crate::ParseError> {
-    let _ = text;
-    todo!()
+pub fn parse_message(text: &str) -> Result<Message<'_>, ParseError> {
+    let element = Stanza::parse(text.as_bytes())?;
+    if element.is("open", ns::FRAMING) {
+        return Ok(Message::Open(Open {
+            to: element.to(),
+            from: element.from(),
+            id: element.id(),
+            version: element.attr("version"),
+            lang: element.lang(),
+        }));
+    }
+    let is_close = element.is("close", ns::FRAMING);
+    Ok(if is_close { Message::Close } else { Message::Element(element) })
 }
 
 /// Appends `<open …/>`.
 pub fn write_open(out: &mut Vec<u8>, open: &Open<'_>) {
-    let _ = (out, open);
-    todo!()
+    let mut writer = Writer::new(out);
+    writer
+        .open_ns("open", ns::FRAMING)
+        .attr_opt("from", open.from.as_deref())
+        .attr_opt("to", open.to.as_deref());
+    writer.attr_opt("id", open.id.as_deref()).attr_opt("version", open.version.as_deref());
+    writer.attr_opt("xml:lang", open.lang.as_deref()).close();
 }
 
 /// Appends `<close …/>`, with `see-other-uri` if given.
 pub fn write_close(out: &mut Vec<u8>, see_other_uri: Option<&str>) {
-    let _ = (out, see_other_uri);
-    todo!()
+    Writer::new(out).open_ns("close", ns::FRAMING).attr_opt("see-other-uri", see_other_uri).close();
 }
+
+#[cfg(test)]
+mod tests;
