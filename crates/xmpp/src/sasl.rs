@@ -85,7 +85,9 @@ impl ChannelBindings {
 
     /// The names of the types that are there, best first (XEP-0440).
     pub fn types(&self) -> impl Iterator<Item = &'static str> + '_ {
-        [client::TLS_EXPORTER, client::TLS_SERVER_END_POINT].into_iter().filter(|name| self.get(name).is_some())
+        [client::TLS_EXPORTER, client::TLS_SERVER_END_POINT]
+            .into_iter()
+            .filter(|name| self.get(name).is_some())
     }
 
     /// The bytes of a type by its registered name.
@@ -170,3 +172,6 @@ impl std::fmt::Debug for Password {
         f.write_str("Password(…)")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,8 @@ mod inbound;
 mod outbound;
 
 pub use element::{
-    Malformed, Nonza, too_high_error, write_ack, write_enable, write_enabled, write_failed, write_request, write_resume,
-    write_resumed,
+    Malformed, Nonza, too_high_error, write_ack, write_enable, write_enabled, write_failed, write_request,
+    write_resume, write_resumed,
 };
 pub use inbound::{Inbound, StanzaIndex};
 pub use outbound::{Acked, Full, Outbound, TooHigh};

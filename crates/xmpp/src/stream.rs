@@ -15,6 +15,7 @@
 //! - Deadlines.
 
 use crate::error::StreamCondition;
+use crate::sasl::server::Step;
 use crate::sasl::{ChannelBindings, Failure, Hash, Mechanism, Password, ScramSecret};
 use crate::{Stanza, StreamHeader, websocket};
 use std::sync::Arc;
@@ -27,8 +28,10 @@ mod framing;
 mod header;
 mod state;
 
-pub use framing::{Framing, Outlet, end};
-use state::State;
+pub use features::{PRE_APPROVAL, ROSTER_VERSIONING};
+pub use framing::{Attributes, Framing, Outlet, end};
+use header::Opening;
+use state::{Phase, State};
 
 /// What all streams of a listener have in common.
 #[derive(Debug, Clone)]
@@ -40,7 +43,7 @@ pub struct Settings {
     pub mechanisms: Vec<Mechanism>,
     /// After this many failed authentications the stream ends with policy-violation (RFC 6120 §6.4.5 wants 2 to 5).
     pub sasl_failures_max: u8,
-    /// XML of further features after authentication, e.g. `<c xmlns='http://jabber.org/protocol/caps' …/>`.
+    /// XML of further features after authentication, e.g. [`ROSTER_VERSIONING`] or a `<c/>` of XEP-0115.
     pub session_features: String,
 }
 
@@ -137,8 +140,10 @@ pub enum BindRefusal {
     NotAuthorized,
 }
 
+/// The language of the texts in our errors.
+const OUR_LANG: &str = "en";
+
 /// A stream that is being negotiated.
-#[derive(Debug)]
 pub struct Negotiation {
     settings: Arc<Settings>,
     framing: Framing,
@@ -157,60 +162,187 @@ pub struct Negotiation {
 impl Negotiation {
     /// A connection has been opened. `seed` is random and secret: stream ids and nonces are made from it.
     pub fn new(settings: Arc<Settings>, framing: Framing, security: Security, seed: [u8; 32]) -> Self {
-        let _ = (settings, framing, security, seed);
-        todo!()
+        let phase = match &security {
+            Security::StartTls => Phase::Open,
+            Security::Secured(_) => Phase::Secured,
+        };
+        let mut negotiation = Self {
+            settings,
+            framing,
+            bindings: ChannelBindings::NONE,
+            seed,
+            drawn: 0,
+            lang: None,
+            header_sent: false,
+            sasl_failures: 0,
+            refusals: 0,
+            state: State::Header(phase),
+        };
+        if let Security::Secured(bindings) = security {
+            negotiation.bind_to(bindings);
+        }
+        negotiation
     }
 
-    /// The `xml:lang` of the client's last stream header: the default for its stanzas.
+    /// The `xml:lang` of the client's last stream header: the default for its stanzas. A language tag.
     pub fn lang(&self) -> Option<&str> {
         self.lang.as_deref()
     }
 
     /// Whether an answer is awaited; until then nothing may be fed.
     pub fn owes_answer(&self) -> bool {
-        todo!()
+        self.state.awaits_edge()
     }
 
     /// Takes what the peer has sent. What is to be sent goes to `out`, before the action is acted upon.
     pub fn receive(&mut self, input: Input<'_, '_>, out: &mut dyn Outlet) -> Action {
-        let _ = (input, out);
-        todo!()
+        match (self.take_state(), input) {
+            (State::Over, _) => Action::Close,
+            (_, Input::Close) => self.close(out),
+            (State::Header(phase), Input::Header(header)) if self.framing == Framing::Tcp => {
+                self.open(phase, &Opening::of_stream(header), out)
+            }
+            (State::Header(phase), Input::Open(open)) if self.framing == Framing::WebSocket => {
+                self.open(phase, &Opening::of_open(open), out)
+            }
+            (State::StartTls, Input::Element(element)) => self.before_tls(element, out),
+            (State::Auth, Input::Element(element)) => self.before_auth(element, out),
+            (State::Response(waiting), Input::Element(element)) => self.during_auth(waiting, element, out),
+            (State::Session, Input::Element(element)) => self.before_session(element, out),
+            // A header amid a stream, or an element before one.
+            (state, _) if !state.awaits_edge() => self.fail(StreamCondition::BadFormat, None, out),
+            // The edge did not wait for itself.
+            _ => self.fail(StreamCondition::InternalServerError, None, out),
+        }
     }
 
-    /// Ends the stream with an error.
+    /// Ends the stream with an error. If our header is not out yet, it goes before (RFC 6120 §4.9.1.2).
     pub fn fail(&mut self, condition: StreamCondition, text: Option<&str>, out: &mut dyn Outlet) -> Action {
-        let _ = (condition, text, out);
-        todo!()
+        if !self.header_sent {
+            self.put_header(None, out);
+        }
+        self.state = State::Over;
+        framing::end(self.framing, Some((condition, text)), out);
+        Action::Close
     }
 
     /// The answer to [`Action::StartTls`].
     pub fn tls_established(&mut self, bindings: ChannelBindings) {
-        let _ = bindings;
-        todo!()
+        if matches!(self.state, State::Handshake) {
+            self.bind_to(bindings);
+            self.begin(Phase::Secured);
+        }
     }
 
     /// The answer to [`Action::LookupCredentials`]. For an account that does not exist, [`ScramSecret::decoy`].
     pub fn credentials(&mut self, secret: Result<ScramSecret, Failure>, out: &mut dyn Outlet) -> Action {
-        let _ = (secret, out);
-        todo!()
+        match self.take_state() {
+            State::Secret(need) => {
+                let step = secret.map_or_else(Step::Failure, |secret| need.provide(secret));
+                self.take_step(step, out)
+            }
+            state => self.unasked(state, out),
+        }
     }
 
     /// The answer to [`Action::VerifyPlain`]; a wrong password or unknown user is [`Failure::NotAuthorized`].
     pub fn plain_verified(&mut self, result: Result<(), Failure>, out: &mut dyn Outlet) -> Action {
-        let _ = (result, out);
-        todo!()
+        match self.take_state() {
+            State::Password(verify) => {
+                let step = result.map_or_else(Step::Failure, |()| verify.verified(true));
+                self.take_step(step, out)
+            }
+            state => self.unasked(state, out),
+        }
     }
 
     /// The answer to [`Action::Bind`]: the session's full JID.
     pub fn bound(&mut self, result: Result<&str, BindRefusal>, out: &mut dyn Outlet) -> Action {
-        let _ = (result, out);
-        todo!()
+        match self.take_state() {
+            State::Binding { id } => self.answer_bind(id.as_deref(), result, out),
+            state => self.unasked(state, out),
+        }
     }
 
     /// The answer to [`Action::Resume`]: our count of handled stanzas; if the session is gone, the last that is known
     /// of it, and the client may bind instead.
     pub fn resumed(&mut self, result: Result<u32, Option<u32>>, out: &mut dyn Outlet) -> Action {
-        let _ = (result, out);
-        todo!()
+        match self.take_state() {
+            State::Resuming { previd } => self.answer_resume(&previd, result, out),
+            state => self.unasked(state, out),
+        }
+    }
+
+    fn open(&mut self, phase: Phase, opening: &Opening<'_>, out: &mut dyn Outlet) -> Action {
+        self.lang = opening.lang().map(Into::into);
+        self.put_header(opening.answer_to().as_deref(), out);
+        if let Err(condition) = opening.check(&self.settings) {
+            return self.fail(condition, None, out);
+        }
+        self.framing.write_features(&features::of(phase, &self.settings, &self.bindings), out);
+        self.state = match phase {
+            Phase::Open => State::StartTls,
+            Phase::Secured => State::Auth,
+            Phase::Authenticated => State::Session,
+        };
+        Action::Read
+    }
+
+    fn put_header(&mut self, to: Option<&str>, out: &mut dyn Outlet) {
+        let id: String = self.draw(b"stream")[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let attributes =
+            Attributes { from: Some(&self.settings.domain), to, id: Some(&id), lang: Some(OUR_LANG) };
+        self.framing.write_header(&attributes, out);
+        self.header_sent = true;
+    }
+
+    /// A new stream begins: what was sent on the last one does not count.
+    fn begin(&mut self, phase: Phase) {
+        self.header_sent = false;
+        self.state = State::Header(phase);
+    }
+
+    /// Bindings that no mechanism uses are as good as none: then a client's `y` is the truth (RFC 5802 §6).
+    fn bind_to(&mut self, bindings: ChannelBindings) {
+        if self.settings.mechanisms.iter().any(|mechanism| mechanism.is_plus()) {
+            self.bindings = bindings;
+        }
+    }
+
+    /// The peer has ended the stream.
+    fn close(&mut self, out: &mut dyn Outlet) -> Action {
+        if self.header_sent {
+            framing::end(self.framing, None, out);
+        }
+        Action::Close
+    }
+
+    /// An answer to a question that was not asked. After the end that is a late one, else the edge's error.
+    fn unasked(&mut self, state: State, out: &mut dyn Outlet) -> Action {
+        match state {
+            State::Over => Action::Close,
+            _ => self.fail(StreamCondition::InternalServerError, None, out),
+        }
+    }
+
+    /// The state is taken out to be replaced; whoever forgets that has ended the stream.
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Over)
+    }
+
+    /// 32 fresh secret bytes for a purpose.
+    fn draw(&mut self, purpose: &[u8]) -> Vec<u8> {
+        self.drawn = self.drawn.wrapping_add(1);
+        Hash::Sha256.hmac(&self.seed, &[&self.drawn.to_be_bytes(), purpose].concat())
     }
 }
+
+/// Shows no secrets.
+impl std::fmt::Debug for Negotiation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Negotiation").field("framing", &self.framing).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

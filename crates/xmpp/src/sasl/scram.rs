@@ -39,7 +39,7 @@ impl Hash {
         }
     }
 
-    fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
+    pub(crate) fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
         const ANY_KEY: &str = "HMAC takes keys of any length";
         match self {
             Self::Sha1 => {

@@ -43,8 +43,12 @@ pub fn start(mechanism: Mechanism, initial: Option<&[u8]>, context: Context<'_>)
     if mechanism.is_plus() && context.bindings.is_empty() {
         return Step::Failure(Failure::InvalidMechanism);
     }
-    let begin =
-        Begin { mechanism, domain: context.domain.into(), bindings: context.bindings.clone(), nonce: context.nonce };
+    let begin = Begin {
+        mechanism,
+        domain: context.domain.into(),
+        bindings: context.bindings.clone(),
+        nonce: context.nonce,
+    };
     match initial {
         Some(data) => begin.first(data),
         None => Step::Challenge(Vec::new(), AwaitingResponse(Awaited::First(begin))),

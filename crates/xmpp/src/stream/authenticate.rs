@@ -1,1 +1,134 @@
-//! To be filled in.
+//! SASL inside `<auth/>`, `<challenge/>` and `<response/>` (RFC 6120 §6.4). The bytes are [`crate::sasl`]'s.
+
+use super::state::{Phase, State};
+use super::{Action, Negotiation, Outlet, features};
+use crate::error::StreamCondition;
+use crate::sasl::server::{self, AwaitingResponse, Context, Step};
+use crate::sasl::{Failure, Mechanism, Nonce, base64};
+use crate::write::Writer;
+use crate::{Stanza, ns};
+
+/// Encryption is required before anything is said about mechanisms (RFC 6120 §6.5.5).
+const ENCRYPTION_REQUIRED: &str = "encryption-required";
+
+impl Negotiation {
+    /// Before TLS.
+    pub(super) fn before_tls(&mut self, element: &Stanza<'_>, out: &mut dyn Outlet) -> Action {
+        if element.is("starttls", ns::TLS) {
+            out.put(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+            self.state = State::Handshake;
+            return Action::StartTls;
+        }
+        if element.is("auth", ns::SASL) {
+            return self.authentication_failed(ENCRYPTION_REQUIRED, State::StartTls, out);
+        }
+        self.fail(StreamCondition::NotAuthorized, None, out)
+    }
+
+    /// Before an authentication.
+    pub(super) fn before_auth(&mut self, element: &Stanza<'_>, out: &mut dyn Outlet) -> Action {
+        if element.is("auth", ns::SASL) {
+            let step = self.begin_exchange(element).unwrap_or_else(Step::Failure);
+            return self.take_step(step, out);
+        }
+        if element.is("abort", ns::SASL) || element.is("response", ns::SASL) {
+            return self.take_step(Step::Failure(Failure::MalformedRequest), out);
+        }
+        self.fail(StreamCondition::NotAuthorized, None, out)
+    }
+
+    fn begin_exchange(&mut self, element: &Stanza<'_>) -> Result<Step, Failure> {
+        let mechanism = element.attr("mechanism").ok_or(Failure::MalformedRequest)?;
+        let mechanism = Mechanism::from_name(&mechanism).ok_or(Failure::InvalidMechanism)?;
+        if !features::offered(&self.settings, &self.bindings).any(|offered| offered == mechanism) {
+            return Err(Failure::InvalidMechanism);
+        }
+        let initial = data(element)?;
+        let mut entropy = [0; 18];
+        entropy.copy_from_slice(&self.draw(b"nonce")[..18]);
+        let nonce = Nonce::from_entropy(entropy);
+        let context = Context { domain: &self.settings.domain, bindings: &self.bindings, nonce };
+        Ok(server::start(mechanism, initial.as_deref(), context))
+    }
+
+    /// During an authentication.
+    pub(super) fn during_auth(
+        &mut self,
+        waiting: AwaitingResponse,
+        element: &Stanza<'_>,
+        out: &mut dyn Outlet,
+    ) -> Action {
+        let step = if element.is("response", ns::SASL) {
+            match data(element) {
+                Ok(data) => waiting.respond(&data.unwrap_or_default()),
+                Err(failure) => Step::Failure(failure),
+            }
+        } else if element.is("abort", ns::SASL) {
+            Step::Failure(Failure::Aborted)
+        } else if element.is("auth", ns::SASL) {
+            Step::Failure(Failure::MalformedRequest)
+        } else {
+            return self.fail(StreamCondition::NotAuthorized, None, out);
+        };
+        self.take_step(step, out)
+    }
+
+    pub(super) fn take_step(&mut self, step: Step, out: &mut dyn Outlet) -> Action {
+        match step {
+            Step::Challenge(data, waiting) => {
+                self.state = State::Response(waiting);
+                put_data("challenge", Some(&data), out);
+                Action::Read
+            }
+            Step::NeedSecret(need) => {
+                let action =
+                    Action::LookupCredentials { username: need.username().to_owned(), hash: need.hash() };
+                self.state = State::Secret(need);
+                action
+            }
+            Step::VerifyPlain(verify) => {
+                let (username, password) = (verify.username().to_owned(), verify.password().clone());
+                self.state = State::Password(verify);
+                Action::VerifyPlain { username, password }
+            }
+            Step::Success { username, data } => {
+                put_data("success", Some(&data[..]).filter(|data| !data.is_empty()), out);
+                self.begin(Phase::Authenticated);
+                Action::Authenticated { username }
+            }
+            Step::Failure(failure) => self.authentication_failed(failure.condition(), State::Auth, out),
+        }
+    }
+
+    fn authentication_failed(&mut self, condition: &str, next: State, out: &mut dyn Outlet) -> Action {
+        let mut piece = Vec::with_capacity(128);
+        Writer::new(&mut piece).open_ns("failure", ns::SASL).open(condition).close().close();
+        out.put(&piece);
+        self.state = next;
+        self.sasl_failures = self.sasl_failures.saturating_add(1);
+        if self.sasl_failures >= self.settings.sasl_failures_max {
+            return self.fail(StreamCondition::PolicyViolation, Some("too many failed authentications"), out);
+        }
+        Action::Read
+    }
+}
+
+/// The data of an `<auth/>` or `<response/>`.
+fn data(element: &Stanza<'_>) -> Result<Option<Vec<u8>>, Failure> {
+    if element.child_count() > 0 {
+        return Err(Failure::MalformedRequest);
+    }
+    base64::decode(&element.root().text())
+}
+
+fn put_data(name: &'static str, data: Option<&[u8]>, out: &mut dyn Outlet) {
+    let mut piece = Vec::with_capacity(256);
+    let mut writer = Writer::new(&mut piece);
+    writer.open_ns(name, ns::SASL);
+    if let Some(data) = data {
+        writer.text(&base64::encode(data));
+    }
+    writer.close();
+    drop(writer);
+    out.put(&piece);
+}

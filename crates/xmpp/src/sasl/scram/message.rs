@@ -157,7 +157,8 @@ fn is_binding_name(name: &str) -> bool {
 }
 
 pub(super) fn is_nonce(text: &str) -> bool {
-    (1..=NONCE_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+    (1..=NONCE_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
 #[cfg(test)]
@@ -177,9 +178,30 @@ mod tests {
     #[test]
     fn bad_client_firsts_are_refused() {
         for bad in [
-            "", "n", "n,", "n,,", "n,,n=a", "n,,n=a,", "n,,n=a,r=", "n,,n=,r=x", "x,,n=a,r=x", "p=,,n=a,r=x", "p,,n=a,r=x",
-            "n,b,n=a,r=x", "n,a=,n=a,r=x", "n,,m=x,n=a,r=x", "n,,n=a=2,r=x", "n,,n=a=2c,r=x", "n,,n=a,r=x y", "n,,n=a,r=x,m=1",
-            "n,,n=a,r=x,", "n,,n=a,r=x,1=1", "n,,r=x,n=a", "F,n,,n=a,r=x", "n,,n=a\0,r=x", "p=a b,,n=a,r=x",
+            "",
+            "n",
+            "n,",
+            "n,,",
+            "n,,n=a",
+            "n,,n=a,",
+            "n,,n=a,r=",
+            "n,,n=,r=x",
+            "x,,n=a,r=x",
+            "p=,,n=a,r=x",
+            "p,,n=a,r=x",
+            "n,b,n=a,r=x",
+            "n,a=,n=a,r=x",
+            "n,,m=x,n=a,r=x",
+            "n,,n=a=2,r=x",
+            "n,,n=a=2c,r=x",
+            "n,,n=a,r=x y",
+            "n,,n=a,r=x,m=1",
+            "n,,n=a,r=x,",
+            "n,,n=a,r=x,1=1",
+            "n,,r=x,n=a",
+            "F,n,,n=a,r=x",
+            "n,,n=a\0,r=x",
+            "p=a b,,n=a,r=x",
         ] {
             assert_eq!(ClientFirst::parse(bad.as_bytes()), None, "{bad:?}");
         }
@@ -189,7 +211,15 @@ mod tests {
 
     #[test]
     fn bad_finals_are_refused() {
-        for bad in ["", "c=biws,r=x", "c=biws,p=AAAA", "r=x,c=biws,p=AAAA", "c=b!,r=x,p=AAAA", "c=biws,r=x,p=A", "c=biws,r=,p=AAAA"] {
+        for bad in [
+            "",
+            "c=biws,r=x",
+            "c=biws,p=AAAA",
+            "r=x,c=biws,p=AAAA",
+            "c=b!,r=x,p=AAAA",
+            "c=biws,r=x,p=A",
+            "c=biws,r=,p=AAAA",
+        ] {
             assert_eq!(ClientFinal::parse(bad.as_bytes()), None, "{bad:?}");
         }
         assert!(ClientFinal::parse(b"c=biws,r=x,e=1,p=AAAA").is_some());
@@ -197,7 +227,16 @@ mod tests {
 
     #[test]
     fn bad_server_firsts_are_refused() {
-        for bad in ["", "r=x,s=AAAA", "r=x,s=AAAA,i=0", "r=x,s=AAAA,i=-1", "r=x,s=,i=1", "r=x,s=AAAA,i=99999999999", "m=1,r=x,s=AAAA,i=1", "e=other-error"] {
+        for bad in [
+            "",
+            "r=x,s=AAAA",
+            "r=x,s=AAAA,i=0",
+            "r=x,s=AAAA,i=-1",
+            "r=x,s=,i=1",
+            "r=x,s=AAAA,i=99999999999",
+            "m=1,r=x,s=AAAA,i=1",
+            "e=other-error",
+        ] {
             assert_eq!(ServerFirst::parse(bad.as_bytes()), None, "{bad:?}");
         }
     }
