@@ -9,6 +9,18 @@ use std::collections::VecDeque;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StanzaIndex(u32);
 
+impl StanzaIndex {
+    /// As a number, to be kept where no type can be (a store's ticket).
+    pub fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// The inverse of [`to_bits`](Self::to_bits).
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
 /// The inbound counter.
 #[derive(Debug, Default)]
 pub struct Inbound {
