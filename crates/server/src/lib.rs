@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod config;
 pub mod edge;
+pub mod http;
 pub mod tls;
 
 pub use edge::{

@@ -1,0 +1,263 @@
+//! HTTP: the public listener (registration, WebSocket, host-meta) and the private one (metrics, health).
+//!
+//! Runs on the small tokio runtime beside the shards. Owns accepting, TLS and the bounds: how many connections, how
+//! long a handshake, a header, a request and a connection may take, how large headers and bodies may be. The routes
+//! stand in the modules beside this file; a WebSocket leaves for the shards once it is upgraded.
+//!
+//! Called by `serve`. Promise: no client holds a connection longer than [`CONNECTION_TIME`], a request longer than
+//! [`REQUEST_TIME`], or more than [`HEADER_BYTES`] and [`BODY_BYTES`] of memory.
+
+pub mod hostmeta;
+pub mod metrics;
+mod stream;
+pub mod websocket;
+
+pub use stream::HttpStream;
+
+use crate::TlsIdentity;
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+
+/// From accept to a finished TLS handshake, and again to a complete header.
+pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// From a request's header to its response, the body's arrival included.
+pub const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// The whole life of a connection that is not upgraded.
+pub const CONNECTION_TIME: Duration = Duration::from_secs(300);
+/// Bytes of a request's line and headers.
+pub const HEADER_BYTES: usize = 16 * 1024;
+/// Bytes of a request's body, unless a route allows less.
+pub const BODY_BYTES: usize = 64 * 1024;
+
+chaski_telemetry::metrics! {
+    /// What the HTTP listeners count.
+    pub struct HttpMetrics("chaski_http") {
+        /// Connections accepted.
+        connections_accepted_total: Counter,
+        /// Connections turned away because there are too many.
+        connections_refused_total: Counter,
+        /// Connections open now, upgraded ones not counted.
+        connections: Gauge,
+        /// TLS handshakes that failed or took too long.
+        handshakes_failed_total: Counter,
+        /// Requests.
+        requests_total: Counter,
+        /// Requests that took too long.
+        requests_timed_out_total: Counter,
+        /// Connections that became WebSockets.
+        websockets_total: Counter,
+    }
+}
+
+/// How a listener's connections are protected.
+#[derive(Debug, Clone)]
+pub enum Protection {
+    /// TLS and plain, told apart by the first byte.
+    Either(Arc<TlsSwitch>),
+    /// TLS only.
+    Tls(Arc<TlsSwitch>),
+    /// Plain only; a TLS terminator stands in front, whose `X-Forwarded-For` is believed.
+    Terminated,
+    /// Plain only, directly (the private listener).
+    Plain,
+}
+
+/// The certificate that new connections get; changed on reload.
+#[derive(Debug)]
+pub struct TlsSwitch(RwLock<Arc<rustls::ServerConfig>>);
+
+impl TlsSwitch {
+    /// Begins with this certificate.
+    pub fn new(identity: &TlsIdentity) -> Result<Arc<Self>, crate::TlsError> {
+        Ok(Arc::new(Self(RwLock::new(identity.config_for(&[b"http/1.1"])?))))
+    }
+
+    /// New connections get this certificate from now on.
+    pub fn reload(&self, identity: &TlsIdentity) -> Result<(), crate::TlsError> {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = identity.config_for(&[b"http/1.1"])?;
+        Ok(())
+    }
+
+    fn get(&self) -> Arc<rustls::ServerConfig> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How a request came in; an extension of each request, beside [`ConnectInfo`].
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Over TLS that ends here.
+    pub tls: bool,
+    /// Nobody on the way could read it: TLS here or in front, or it never left the machine.
+    pub protected: bool,
+}
+
+/// A bound HTTP listener.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// How its connections are protected.
+    pub protection: Protection,
+    /// Most connections at once.
+    pub connections: usize,
+    /// Where it counts.
+    pub metrics: Arc<HttpMetrics>,
+}
+
+impl Listener {
+    /// Serves `router` until `stop` becomes true, then lets requests in progress finish for as long as the runtime lives.
+    pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
+        let slots = Arc::new(Semaphore::new(self.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                _ = stop.wait_for(|stopping| *stopping) => return,
+            };
+            let (tcp, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors or a connection that died in the backlog: a moment later it may be better.
+                    tracing::warn!(%error, "can't accept an HTTP connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(slot) = slots.clone().try_acquire_owned() else {
+                self.metrics.connections_refused_total.inc();
+                continue;
+            };
+            self.metrics.connections_accepted_total.inc();
+            let connection = Connection {
+                peer,
+                protection: self.protection.clone(),
+                metrics: self.metrics.clone(),
+                stop: stop.clone(),
+                _slot: slot,
+            };
+            tokio::spawn(connection.run(tcp, router.clone()));
+        }
+    }
+}
+
+struct Connection {
+    peer: SocketAddr,
+    protection: Protection,
+    metrics: Arc<HttpMetrics>,
+    stop: watch::Receiver<bool>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run(self, tcp: TcpStream, router: Router) {
+        self.metrics.connections.add(1);
+        let _ = tcp.set_nodelay(true);
+        let stream = timeout(HEADER_TIME, self.protect(tcp)).await;
+        match stream {
+            Ok(Some(stream)) => self.serve(stream, router).await,
+            Ok(None) | Err(_) => self.metrics.handshakes_failed_total.inc(),
+        }
+        self.metrics.connections.add(-1);
+    }
+
+    async fn protect(&self, tcp: TcpStream) -> Option<HttpStream> {
+        let (switch, plain_too) = match &self.protection {
+            Protection::Terminated | Protection::Plain => return Some(HttpStream::Plain(tcp)),
+            Protection::Either(switch) => (switch, true),
+            Protection::Tls(switch) => (switch, false),
+        };
+        let mut first = [0u8; 1];
+        tcp.peek(&mut first).await.ok().filter(|&n| n == 1)?;
+        // 22 is the record type of a TLS handshake (RFC 8446 §5.1); a request line begins with a letter.
+        if first[0] != 22 {
+            if plain_too {
+                return Some(HttpStream::Plain(tcp));
+            }
+            stream::say_use_https(tcp).await;
+            return None;
+        }
+        let acceptor = tokio_rustls::TlsAcceptor::from(switch.get());
+        acceptor.accept(tcp).await.ok().map(|tls| HttpStream::Tls(Box::new(tls)))
+    }
+
+    async fn serve(&self, stream: HttpStream, router: Router) {
+        let tls = matches!(stream, HttpStream::Tls(_));
+        let protected = tls || matches!(self.protection, Protection::Terminated) || self.peer.ip().is_loopback();
+        let arrival = Arrival { tls, protected };
+        let believe_forwarded = matches!(self.protection, Protection::Terminated);
+        let (peer, metrics) = (self.peer, self.metrics.clone());
+        let app = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
+            metrics.requests_total.inc();
+            let metrics = metrics.clone();
+            let client = if believe_forwarded { forwarded_for(&request).unwrap_or(peer) } else { peer };
+            request.extensions_mut().insert(ConnectInfo(client));
+            request.extensions_mut().insert(arrival);
+            async move {
+                timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| {
+                    metrics.requests_timed_out_total.inc();
+                    (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")]).into_response()
+                })
+            }
+        }));
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES).max_headers(64);
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)).with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = tokio::time::sleep(CONNECTION_TIME) => {}
+            _ = stop.wait_for(|stopping| *stopping) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(REQUEST_TIME, connection).await;
+    }
+}
+
+/// The last address that the terminator in front has added: the only one that the client can't have made up.
+fn forwarded_for(request: &Request) -> Option<SocketAddr> {
+    let value = request.headers().get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+    let address: IpAddr = value.rsplit(',').next()?.trim().parse().ok()?;
+    Some(SocketAddr::new(address, 0))
+}
+
+/// The public routes: `api` (registration), WebSocket, host-meta and a page that says what this is.
+pub fn public_router(api: Router, hostmeta: hostmeta::HostMeta, websocket: websocket::WebSocket) -> Router {
+    let for_browsers = api.merge(hostmeta::routes(hostmeta)).layer(middleware::from_fn(cors));
+    let page = axum::routing::get(async || Html(include_str!("http/page.html")));
+    for_browsers
+        .merge(websocket::routes(websocket))
+        .route("/", page)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+}
+
+/// Lets web pages of any origin call: nothing here is authorised by cookies, so origin means nothing.
+async fn cors(request: Request, next: Next) -> Response {
+    let preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response =
+        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, location"));
+    if preflight {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
+        let allowed = HeaderValue::from_static("content-type, authorization, accept-language, installation-id");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;
