@@ -14,3 +14,6 @@ pub use element::{
 };
 pub use inbound::{Inbound, StanzaIndex};
 pub use outbound::{Acked, Full, Outbound, TooHigh};
+
+#[cfg(test)]
+mod tests;

@@ -340,7 +340,10 @@ impl Negotiation {
 /// Shows no secrets.
 impl std::fmt::Debug for Negotiation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Negotiation").field("framing", &self.framing).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Negotiation")
+            .field("framing", &self.framing)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 

@@ -45,6 +45,12 @@ impl Inbound {
         Self::default()
     }
 
+    /// At a count, to test what happens around 2^32.
+    #[cfg(test)]
+    pub(super) fn at(received: u32) -> Self {
+        Self { received, ..Self::default() }
+    }
+
     /// Counts a stanza that has arrived. Unless [`hold`](Self::hold) follows, it counts as handled at once.
     pub fn received(&mut self) -> StanzaIndex {
         self.received = self.received.wrapping_add(1);

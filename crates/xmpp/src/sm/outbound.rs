@@ -35,6 +35,12 @@ impl<T> Outbound<T> {
         Self::default()
     }
 
+    /// At a count, to test what happens around 2^32.
+    #[cfg(test)]
+    pub(super) fn at(acked: u32) -> Self {
+        Self { acked, ..Self::default() }
+    }
+
     /// Counts a stanza that is being sent, unless `max` are outstanding already.
     pub fn sent(&mut self, item: T, max: usize) -> Result<(), Full<T>> {
         if self.waiting.len() >= max {

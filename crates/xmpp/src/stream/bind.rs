@@ -111,7 +111,11 @@ impl Negotiation {
 
     fn open_iq<'o>(&self, piece: &'o mut Vec<u8>, iq_type: &str, id: Option<&str>) -> Writer<'o> {
         let mut writer = Writer::new(piece);
-        writer.open("iq").attr_opt("xmlns", self.framing.stanza_ns()).attr("type", iq_type).attr_opt("id", id);
+        writer
+            .open("iq")
+            .attr_opt("xmlns", self.framing.stanza_ns())
+            .attr("type", iq_type)
+            .attr_opt("id", id);
         writer
     }
 }

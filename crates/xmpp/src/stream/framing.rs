@@ -110,8 +110,7 @@ fn write_stream(header: &Attributes<'_>, piece: &mut Vec<u8>) {
     piece.extend_from_slice(b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='");
     piece.extend_from_slice(ns::STREAMS.as_bytes());
     piece.extend_from_slice(b"' version='1.0'");
-    let attributes =
-        [("id", header.id), ("from", header.from), ("to", header.to), ("xml:lang", header.lang)];
+    let attributes = [("id", header.id), ("from", header.from), ("to", header.to), ("xml:lang", header.lang)];
     for (name, value) in attributes {
         let Some(value) = value else { continue };
         piece.push(b' ');

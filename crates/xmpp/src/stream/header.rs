@@ -75,6 +75,8 @@ fn check_namespaces(header: &StreamHeader<'_>) -> Result<(), StreamCondition> {
 /// `1.0` or a later one, to which we answer 1.0.
 fn is_version_1(version: &str) -> bool {
     let Some((major, minor)) = version.split_once('.') else { return false };
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten()
+    };
     number(minor).is_some() && number(major).is_some_and(|major| major >= 1)
 }

@@ -51,7 +51,11 @@ impl State {
     pub(super) fn awaits_edge(&self) -> bool {
         matches!(
             self,
-            Self::Handshake | Self::Secret(_) | Self::Password(_) | Self::Binding { .. } | Self::Resuming { .. }
+            Self::Handshake
+                | Self::Secret(_)
+                | Self::Password(_)
+                | Self::Binding { .. }
+                | Self::Resuming { .. }
         )
     }
 }
