@@ -8,7 +8,10 @@ mod settings;
 pub use settings::{EdgeConfig, EdgeLimits, EdgeTiming, ListenerConfig, ListenerTls};
 
 use crate::tls::TlsIdentity;
-use chaski_store::Engine;
+use chaski_services::command::{Action, Command, Outcome};
+use chaski_services::context::Realm;
+use chaski_store::{AccountId, Engine};
+use chaski_telemetry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +57,14 @@ pub struct UpgradedWebSocket {
 }
 
 impl Edge {
-    /// Binds all listeners, starts the shards, and returns when connections are accepted.
-    pub fn start(_config: EdgeConfig, _engine: Arc<dyn Engine>) -> Result<Self, StartError> {
+    /// Binds all listeners, starts `realm.shards` shards, and returns when connections are accepted. The metrics of
+    /// edge and rooms are registered with `registry`.
+    pub fn start(
+        _config: EdgeConfig,
+        _realm: Arc<Realm>,
+        _engine: Arc<dyn Engine>,
+        _registry: &mut Registry,
+    ) -> Result<Self, StartError> {
         todo!()
     }
 
@@ -74,8 +83,14 @@ impl Edge {
         todo!()
     }
 
-    /// Every shard's metrics, for the registry.
-    pub fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>> {
+    /// Gives a command to the account's owner; its reply is called exactly once, with
+    /// [`chaski_services::command::Refusal::Overloaded`] if the shard's queue is full.
+    pub fn command(&self, _command: Command) {
+        todo!()
+    }
+
+    /// The same, waiting for the outcome.
+    pub async fn request(&self, _account: AccountId, _action: Action) -> Outcome {
         todo!()
     }
 

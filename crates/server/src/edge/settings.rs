@@ -3,13 +3,10 @@
 use crate::tls::TlsIdentity;
 use std::net::SocketAddr;
 
-/// Everything the edge needs to start, besides the store and the rooms' settings.
-#[derive(Debug, Clone)]
+/// Everything the edge needs to start, besides the store and the rooms' settings. The domain and the number of
+/// shards are the rooms' ([`chaski_services::context::Realm`]).
+#[derive(Debug, Clone, Default)]
 pub struct EdgeConfig {
-    /// The domain that is served: `to` of a stream must be it.
-    pub domain: String,
-    /// Threads that own connections and accounts; at least 1. An account's shard is `hash(account) % shards`.
-    pub shards: u16,
     /// Where client connections are accepted.
     pub listeners: Vec<ListenerConfig>,
     /// Certificate and key for `starttls` and `direct` listeners. `None` only if every listener is `terminated`.
@@ -18,20 +15,6 @@ pub struct EdgeConfig {
     pub limits: EdgeLimits,
     /// How long things may take.
     pub timing: EdgeTiming,
-}
-
-impl EdgeConfig {
-    /// A configuration with defaults, no listener and no certificate.
-    pub fn new(domain: impl Into<String>) -> Self {
-        Self {
-            domain: domain.into(),
-            shards: 1,
-            listeners: Vec::new(),
-            tls: None,
-            limits: EdgeLimits::default(),
-            timing: EdgeTiming::default(),
-        }
-    }
 }
 
 /// One client-to-server listener (`[[c2s]]`).

@@ -1,0 +1,63 @@
+//! What the edge counts. One instance per shard, written by its thread alone.
+
+chaski_telemetry::metrics! {
+    /// Counters and levels of the edge.
+    pub struct EdgeMetrics("chaski_edge") {
+        /// Connections accepted.
+        accepted_total: Counter,
+        /// Connections refused at once: too many in the shard or from one address, or the queue to their shard is full.
+        refused_total: Counter,
+        /// Failures of accept itself (out of descriptors, aborted by the peer).
+        accept_errors_total: Counter,
+        /// Connections open now, in whatever state.
+        connections: Gauge,
+        /// Connections with a session in the rooms.
+        sessions: Gauge,
+        /// TLS handshakes completed.
+        tls_handshakes_total: Counter,
+        /// TLS connections that failed, in the handshake or later.
+        tls_failures_total: Counter,
+        /// Clients that have proved who they are.
+        logins_total: Counter,
+        /// Failed attempts to do so.
+        login_failures_total: Counter,
+        /// Connections closed because login took too long.
+        login_timeouts_total: Counter,
+        /// Bytes read from sockets (encrypted where there is TLS).
+        read_bytes_total: Counter,
+        /// Bytes the kernel has taken (encrypted where there is TLS).
+        written_bytes_total: Counter,
+        /// Elements given to the rooms.
+        elements_total: Counter,
+        /// Streams ended by us with an error.
+        stream_errors_total: Counter,
+        /// Connections cut because too many bytes waited for them.
+        slow_clients_total: Counter,
+        /// Clients probed after long silence.
+        probes_total: Counter,
+        /// Clients cut because the probe brought no sign of life.
+        idle_cuts_total: Counter,
+        /// Bytes that wait for sockets.
+        unsent_bytes: Gauge,
+        /// Connections handed to the shard of their account.
+        moved_total: Counter,
+        /// Envelopes handed to other shards.
+        forwarded_total: Counter,
+        /// Envelopes not taken because the other shard's queue was full.
+        forward_refused_total: Counter,
+        /// Envelopes that wait for this shard.
+        inbox_envelopes: Gauge,
+        /// Passwords that wait for the slow verification.
+        verifications_waiting: Gauge,
+        /// Logins refused because too many passwords waited.
+        verifications_refused_total: Counter,
+        /// Connections with something to read that wait for their next turn.
+        ready_connections: Gauge,
+        /// Turns of the event loop.
+        turns_total: Counter,
+        /// Time spent in turns, without waiting.
+        turn_us_total: Counter,
+        /// The longest turn since the last minute began (the sum of the shards' maxima).
+        turn_max_us: Gauge,
+    }
+}
