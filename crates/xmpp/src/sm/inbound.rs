@@ -36,6 +36,7 @@ enum Held {
     #[default]
     None,
     One(u32),
+    #[expect(clippy::box_collection, reason = "rare, and every idle session would carry the larger size")]
     Many(Box<VecDeque<u32>>),
 }
 
