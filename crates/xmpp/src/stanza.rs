@@ -92,7 +92,8 @@ pub enum ParseError {
     /// Well-formed, but not namespace-well-formed in itself, or a root with a prefix.
     #[error("bad namespace prefix")]
     BadNamespacePrefix,
-    /// Comment, processing instruction, DTD or entity beyond the five (RFC 6120 §11.1).
+    /// Comment, processing instruction, DTD, entity beyond the five (RFC 6120 §11.1), or something legal that is known to
+    /// break clients' parsers (a carriage return as such in an attribute value).
     #[error("comments, processing instructions, DTDs and entities are not allowed")]
     Restricted,
     /// Too deep, too many attributes or namespace prefixes, too large.

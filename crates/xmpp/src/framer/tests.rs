@@ -9,7 +9,7 @@ fn frames(input: &[u8], chunks: &[usize], max_bytes: u32) -> (Vec<(FrameKind, Ve
     let mut framer = Framer::new();
     framer.set_max_bytes(max_bytes);
     let mut found: Vec<(FrameKind, Vec<u8>)> = Vec::new();
-    let (mut start, mut end) = (0, 0);
+    let (mut start, mut end) = (0, 0usize);
     for &chunk in chunks.iter().chain([&usize::MAX]) {
         end = end.saturating_add(chunk).min(input.len());
         loop {
