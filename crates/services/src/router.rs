@@ -1,12 +1,26 @@
 //! The router: the one path of every stanza from its sender's session to whom it is for, across shards.
 //!
-//! Called by `shard` with a client's stanza, an envelope of another shard, or a room's posts. Calls the rooms and
-//! [`crate::mailbox`]. Specification: RFC 6120 §10, RFC 6121 §8.
+//! A client's stanza is checked and brought into its stored form ([`client`], [`compose`]), becomes a [`Parcel`], goes to
+//! the owner of its recipient (perhaps as an [`Envelope`] through another shard's queue), and is handled there
+//! ([`receive`]): a message goes into the mailbox, presence and IQs to their rooms or a session. What can't be handled is
+//! refused with one error ([`refuse`]). Called by `shard`. Calls the rooms and [`crate::mailbox`].
+//! Specification: RFC 6120 §8, §10; RFC 6121 §8.
+
+mod client;
+mod compose;
+mod outgoing;
+mod receive;
+mod refuse;
+
+pub(crate) use outgoing::Outgoing;
+pub(crate) use refuse::Refuse;
 
 use crate::accounts::Credentials;
 use crate::command::{Command, Outcome};
 use crate::wire::{ConnId, SessionId, Unavailable};
-use chaski_store::{AccountId, ShardIndex};
+use chaski_store::{AccountId, MessageId, ShardIndex};
+use chaski_xmpp::Kind;
+use chaski_xmpp::sm::StanzaIndex;
 use std::sync::Arc;
 
 /// What one shard sends to another. Opaque to the edge.
@@ -35,10 +49,33 @@ pub(crate) struct Parcel {
     pub(crate) to: AccountId,
     /// The resource, if it goes to a full JID.
     pub(crate) resource: Option<Box<str>>,
-    /// The whole stanza, in the stored form.
+    /// The whole stanza, in the stored form: `from` and `to` are there and in normal form.
     pub(crate) stanza: Arc<[u8]>,
-    /// Who waits for it to be settled.
-    pub(crate) origin: Option<Origin>,
+    /// What is to be done with it.
+    pub(crate) handling: Handling,
+}
+
+/// How a parcel is to be handled by the recipient's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handling {
+    /// A message that is stored until acknowledged, and whose sender waits for its acceptance.
+    Mail { id: MessageId, origin: Option<Origin> },
+    /// Anything else that a client sent; a request that fails is answered with an error.
+    Relay,
+    /// Posted by a room, or an error: never answered with an error.
+    Quiet,
+}
+
+impl Parcel {
+    /// The kind of stanza: the stored form begins with its name.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.stanza.get(1) {
+            Some(b'm') => Kind::Message,
+            Some(b'p') => Kind::Presence,
+            Some(b'i') => Kind::Iq,
+            _ => Kind::Nonza,
+        }
+    }
 }
 
 /// The sender's count of a stanza (XEP-0198) that is to advance when the stanza is settled.
@@ -46,5 +83,12 @@ pub(crate) struct Parcel {
 pub(crate) struct Origin {
     pub(crate) shard: ShardIndex,
     pub(crate) session: SessionId,
-    pub(crate) index: u32,
+    pub(crate) index: StanzaIndex,
+}
+
+/// A message that the store has taken and not committed: what is needed if it is refused after all.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) origin: Option<Origin>,
+    pub(crate) stanza: Arc<[u8]>,
 }

@@ -1,11 +1,29 @@
 //! A session: one bound resource of an account, from bind until its end, over one connection or several in turn.
 //!
-//! Owns what the protocol keeps per client: the connection, stream management (XEP-0198), what was delivered and not
-//! yet acknowledged, and its presence. Called by `shard`, `router`, `mailbox`; `presence` and `roster` see
-//! [`Session::id`], [`Session::resource`] and [`Session::presence`].
+//! Owns what the protocol keeps per client: the connection, stream management (XEP-0198, in [`managed`]), what was sent
+//! and not yet acknowledged, and how far it has come in the mailbox. Called by `shard`, `router`, `mailbox`; `presence`
+//! and `roster` see [`Session::id`], [`Session::resource`] and [`Session::presence`].
+//! Promises: a message is acknowledged to the store only when the client has it (its `h`, or its TCP); what waits in
+//! the queue is bounded, and beyond the bounds messages stay in the mailbox while the rest ends the session.
 
+mod managed;
+
+pub(crate) use managed::Managed;
+
+use crate::context::Context;
+use crate::desk::Desk;
 use crate::presence::SessionPresence;
-use crate::wire::{ConnId, SessionId};
+use crate::timers::Timer;
+use crate::wire::{ConnId, SessionId, StreamEnd};
+use chaski_store::{Entry, Seq};
+use chaski_xmpp::rewrite::delay_split;
+use chaski_xmpp::sm::Outbound;
+use chaski_xmpp::write;
+use std::sync::Arc;
+
+const REQUEST: &[u8] = b"<r xmlns='urn:xmpp:sm:3'/>";
+/// Stanzas other than messages are not worth an `<r/>` each.
+const REQUEST_AFTER_STANZAS: usize = 8;
 
 /// A session. Kept small: an idle one is most of what a shard's memory holds.
 pub struct Session {
@@ -17,4 +35,239 @@ pub struct Session {
     pub presence: SessionPresence,
     /// Its connection; `None` while it hibernates.
     pub(crate) conn: Option<ConnId>,
+    /// Stream management, once the client has enabled it.
+    pub(crate) managed: Option<Box<Managed>>,
+    /// What is sent and not acknowledged. Without stream management: messages alone, counted by TCP's confirmation.
+    pub(crate) queue: Outbound<Sent>,
+    /// Messages in the queue.
+    pub(crate) mail_waiting: u32,
+    /// Their bytes.
+    pub(crate) mail_bytes: u32,
+    /// How much of the queue the outstanding confirmation of TCP covers; 0: none is outstanding.
+    pub(crate) confirming: u32,
+    /// Where it is in the mailbox.
+    pub(crate) progress: Progress,
+    /// The server made its resource up: nobody knows it who was not told.
+    pub(crate) secret_resource: bool,
+}
+
+/// Where a session is in its account's mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It has been sent every entry that is for it.
+    Live,
+    /// Entries after this one are still to be read.
+    Behind(Seq),
+    /// The store's disk has been asked for the entries after this one.
+    Reading {
+        after: Seq,
+        /// An entry has been appended since.
+        appended: bool,
+        /// The answer is of no use: it is to read from the start.
+        rewound: bool,
+    },
+}
+
+/// A stanza in a session's queue.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) stanza: Arc<[u8]>,
+    /// Its place in the mailbox, if it is there.
+    pub(crate) mail: Option<Mail>,
+}
+
+/// A queued stanza's mailbox entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mail {
+    pub(crate) seq: Seq,
+    pub(crate) accepted_unix_ms: u64,
+}
+
+/// How a session ends before its client wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// For good: replaced, kicked, its key void, its time over.
+    Over(Option<StreamEnd>),
+    /// The connection is cut; a resumable session hibernates.
+    Cut(StreamEnd),
+}
+
+impl End {
+    pub(crate) fn over(condition: &'static str, text: &str) -> Self {
+        Self::Over(Some(StreamEnd { condition, text: Some(text.into()) }))
+    }
+
+    fn cut(condition: &'static str, text: &str) -> Self {
+        Self::Cut(StreamEnd { condition, text: Some(text.into()) })
+    }
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, resource: Box<str>, conn: ConnId, secret_resource: bool) -> Self {
+        Self {
+            id,
+            resource,
+            presence: SessionPresence::default(),
+            conn: Some(conn),
+            managed: None,
+            queue: Outbound::new(),
+            mail_waiting: 0,
+            mail_bytes: 0,
+            confirming: 0,
+            progress: Progress::Live,
+            secret_resource,
+        }
+    }
+
+    /// Sends a stanza that is in no mailbox: presence, IQ, a transient message.
+    pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+        if self.managed.is_some() {
+            let others = self.queue.len() - self.mail_waiting as usize;
+            if others >= desk.realm.limits.queue_stanzas {
+                return desk.doom(self.id, End::over("policy-violation", "too many unacknowledged stanzas"));
+            }
+            self.enqueue(Sent { stanza: Arc::clone(&stanza), mail: None });
+        }
+        let Some(conn) = self.conn else { return };
+        if ctx.wire.unsent_bytes(conn) > desk.realm.limits.unsent_bytes_cut {
+            return desk.doom(self.id, End::cut("policy-violation", "too slow"));
+        }
+        ctx.wire.write(conn, &[&stanza]);
+        if self.queue.len() >= REQUEST_AFTER_STANZAS {
+            self.request(desk, ctx);
+        }
+    }
+
+    /// Whether a live message still finds room: else it waits in the mailbox.
+    pub(crate) fn has_live_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
+        let limits = &desk.realm.limits;
+        (self.mail_waiting as usize) < limits.live_messages
+            && self.mail_bytes as usize + bytes <= limits.live_bytes.max(bytes)
+            && self.conn.is_none_or(|conn| ctx.wire.unsent_bytes(conn) <= limits.unsent_bytes)
+    }
+
+    /// How much of a backlog may be sent now, as messages and bytes.
+    pub(crate) fn window(&self, desk: &Desk, ctx: &Context<'_>) -> Option<(usize, usize)> {
+        let limits = &desk.realm.limits;
+        let messages = limits.window_messages.saturating_sub(self.mail_waiting as usize);
+        let bytes = limits.window_bytes.saturating_sub(self.mail_bytes as usize);
+        let conn = self.conn?;
+        // Half a window at least, so that a backlog is not read one by one.
+        let open = messages * 2 >= limits.window_messages && bytes * 2 >= limits.window_bytes;
+        (open && ctx.wire.unsent_bytes(conn) <= limits.unsent_bytes).then_some((messages, bytes))
+    }
+
+    /// Sends a message of the mailbox. `late`: with a `<delay/>`.
+    pub(crate) fn deliver(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, entry: &Entry, late: bool) {
+        let mail = Mail { seq: entry.seq, accepted_unix_ms: entry.accepted_unix_ms };
+        self.enqueue(Sent { stanza: Arc::clone(&entry.stanza), mail: Some(mail) });
+        let Some(conn) = self.conn else { return };
+        desk.metrics.messages_delivered_total.inc();
+        if late {
+            desk.metrics.messages_delivered_late_total.inc();
+            write_late(desk, ctx, conn, &entry.stanza, entry.accepted_unix_ms);
+        } else {
+            ctx.wire.write(conn, &[&entry.stanza]);
+        }
+        self.request(desk, ctx);
+    }
+
+    /// Asks the client, or its TCP, to acknowledge, unless that has been asked already.
+    pub(crate) fn request(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
+        let Some(conn) = self.conn else { return };
+        let Some(managed) = &mut self.managed else {
+            if self.confirming == 0 {
+                self.confirming = self.queue.len() as u32;
+                ctx.wire.confirm(conn);
+            }
+            return;
+        };
+        if managed.requested_ms.is_some() {
+            return;
+        }
+        managed.requested_ms = Some(ctx.now_ms);
+        ctx.wire.write(conn, &[REQUEST]);
+        if !managed.watched {
+            managed.watched = true;
+            let due_ms = ctx.now_ms + desk.realm.limits.ack_timeout_ms;
+            desk.timers.set(due_ms, self.id, Timer::Unanswered);
+        }
+    }
+
+    /// The timer of an `<r/>` has fired: cuts the connection if the client never answered.
+    pub(crate) fn unanswered(&mut self, desk: &mut Desk, ctx: &Context<'_>) {
+        let Some(managed) = &mut self.managed else { return };
+        managed.watched = false;
+        let Some(requested_ms) = managed.requested_ms else { return };
+        let due_ms = requested_ms + desk.realm.limits.ack_timeout_ms;
+        if due_ms <= ctx.now_ms {
+            desk.doom(self.id, End::cut("connection-timeout", "no acknowledgement"));
+        } else {
+            managed.watched = true;
+            desk.timers.set(due_ms, self.id, Timer::Unanswered);
+        }
+    }
+
+    /// The client has the first `count` of the queue: forgets them and collects those to be deleted in `desk.seqs`.
+    pub(crate) fn acknowledge(&mut self, desk: &mut Desk, h: u32) -> Result<(), chaski_xmpp::sm::TooHigh> {
+        desk.seqs.clear();
+        for sent in self.queue.ack(h)? {
+            if let Some(mail) = sent.mail {
+                self.mail_waiting -= 1;
+                self.mail_bytes -= sent.stanza.len() as u32;
+                desk.seqs.push(mail.seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this entry has been sent to the client and not been acknowledged.
+    pub(crate) fn has_unacknowledged(&self, seq: Seq) -> bool {
+        let queued = || self.queue.iter().any(|sent| sent.mail.is_some_and(|mail| mail.seq == seq));
+        let before = || self.managed.as_ref().is_some_and(|managed| managed.before.contains(&seq));
+        (self.mail_waiting > 0 && queued()) || before()
+    }
+
+    /// Has it read the mailbox from the start: what it has and has not acknowledged is left out.
+    pub(crate) fn rewind(&mut self) {
+        self.progress = match self.progress {
+            Progress::Reading { after, appended, .. } => Progress::Reading { after, appended, rewound: true },
+            _ => Progress::Behind(Seq(0)),
+        };
+    }
+
+    /// After a resumption: everything unacknowledged again, in order (XEP-0198 §5).
+    pub(crate) fn resend(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
+        let Some(conn) = self.conn else { return };
+        for sent in self.queue.iter() {
+            match sent.mail {
+                Some(mail) => {
+                    desk.metrics.messages_resent_total.inc();
+                    write_late(desk, ctx, conn, &sent.stanza, mail.accepted_unix_ms);
+                }
+                None => ctx.wire.write(conn, &[&sent.stanza]),
+            }
+        }
+        if !self.queue.is_empty() {
+            self.request(desk, ctx);
+        }
+    }
+
+    fn enqueue(&mut self, sent: Sent) {
+        if sent.mail.is_some() {
+            self.mail_waiting += 1;
+            self.mail_bytes += sent.stanza.len() as u32;
+        }
+        // Bounded by the callers: messages by the window, the rest by `queue_stanzas`.
+        let queued = self.queue.sent(sent, usize::MAX);
+        debug_assert!(queued.is_ok(), "no queue is that long");
+    }
+}
+
+/// Writes a stored message with the time when it was accepted (XEP-0203).
+fn write_late(desk: &mut Desk, ctx: &mut Context<'_>, conn: ConnId, stanza: &[u8], accepted_unix_ms: u64) {
+    let (head, end_tag) = stanza.split_at(delay_split(stanza));
+    desk.scratch.clear();
+    write::delay(&mut desk.scratch, &desk.realm.domain, accepted_unix_ms);
+    ctx.wire.write(conn, &[head, &desk.scratch, end_tag]);
 }

@@ -2,99 +2,262 @@
 //!
 //! Every method is one turn: it never blocks, and what needs the disk or another shard goes on in
 //! [`Shard::completion`] or [`Shard::envelope`]. The edge calls [`Shard::end_turn`] once after each batch of events.
+//! Here is only the door to each room: logins in [`login`], ends in [`ending`], commands in [`control`], records in
+//! [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
+
+mod control;
+mod ending;
+mod login;
+mod resident;
+mod rooms;
 
 use crate::command::Command;
 use crate::context::{Context, Realm};
-use crate::router::Envelope;
-use crate::wire::{Authenticated, Closed, ConnId, SessionId};
+use crate::desk::{Desk, RoomMetrics};
+use crate::directory::{Account, Bounds, Directory, Work};
+use crate::mailbox;
+use crate::router::{Envelope, Letter};
+use crate::session::Session;
+use crate::ticket::Purpose;
+use crate::wire::{Authenticated, Closed, ConnId, SessionId, Unavailable};
 use chaski_store::{AccountId, Completion, ShardIndex};
-use chaski_xmpp::Stanza;
+use chaski_xmpp::sm::Nonza;
+use chaski_xmpp::{Kind, Stanza};
+use control::Pending;
+use slab::Slab;
 use std::sync::Arc;
 
 /// See the module.
 pub struct Shard {
-    index: ShardIndex,
-    realm: Arc<Realm>,
+    pub(crate) desk: Desk,
+    pub(crate) directory: Directory,
+    /// Commands that wait for the store.
+    commands: Slab<Pending>,
+    /// Where the sender's full JID is written. Empty between uses.
+    pub(crate) from: String,
 }
 
 impl Shard {
     /// An empty shard. Its metrics are registered with `registry`.
     pub fn new(index: ShardIndex, realm: Arc<Realm>, registry: &mut chaski_telemetry::Registry) -> Self {
-        let _ = registry;
-        Self { index, realm }
+        let metrics = Arc::new(RoomMetrics::default());
+        registry.register(metrics.clone());
+        let limits = &realm.limits;
+        let bounds = Bounds {
+            loading: limits.loading_accounts,
+            parked: limits.parked_per_account,
+            idle: limits.idle_accounts,
+        };
+        Self {
+            directory: Directory::new(bounds),
+            desk: Desk::new(index, realm, metrics),
+            commands: Slab::new(),
+            from: String::new(),
+        }
     }
 
     /// Asks for an account's credentials, whichever shard owns it. Answered by [`crate::wire::Wire::credentials`],
     /// perhaps within this call.
     pub fn lookup_credentials(&mut self, ctx: &mut Context<'_>, conn: ConnId, account: AccountId) {
-        todo!()
+        let (owner, asker) = (account.shard(self.desk.realm.shards), self.desk.index);
+        if owner == asker {
+            self.with_account(ctx, account, Work::Credentials { asker, conn });
+            self.settle(ctx);
+        } else if ctx
+            .wire
+            .forward(owner, Envelope(Letter::CredentialsWanted { asker, conn, account }))
+            .is_err()
+        {
+            ctx.wire.credentials(conn, Err(Unavailable));
+        }
     }
 
     /// Makes a session on a connection of the account's owner shard. `resource`: what the client asks for (prepared
     /// or not); `None` lets the server choose. Answered by [`crate::wire::Wire::bound`], perhaps within this call.
     pub fn bind(&mut self, ctx: &mut Context<'_>, conn: ConnId, who: Authenticated, resource: Option<&str>) {
-        todo!()
+        self.with_account(ctx, who.account, Work::Bind { conn, who, resource: resource.map(Box::from) });
+        self.settle(ctx);
     }
 
     /// Continues a session on a new connection (XEP-0198 §5). Answered by [`crate::wire::Wire::resumed`], perhaps
     /// within this call; on success the edge writes `<resumed/>` and calls [`Self::resumed`].
     pub fn resume(&mut self, ctx: &mut Context<'_>, conn: ConnId, who: Authenticated, previd: &str, h: u32) {
-        todo!()
+        self.with_account(ctx, who.account, Work::Resume { conn, who, previd: previd.into(), h });
+        self.settle(ctx);
     }
 
     /// `<resumed/>` is written: sends again what the client has not acknowledged, then goes on.
     pub fn resumed(&mut self, ctx: &mut Context<'_>, session: SessionId) {
-        todo!()
+        self.resumed_now(ctx, session);
+        self.settle(ctx);
     }
 
-    /// A top-level element of a session: a stanza, or `<enable/>`, `<r/>`, `<a/>` of stream management.
+    /// A top-level element of a session: a stanza, or `<enable/>`, `<r/>`, `<a/>` of stream management. Anything else
+    /// ends the session with `unsupported-stanza-type`.
     pub fn element(&mut self, ctx: &mut Context<'_>, session: SessionId, element: &Stanza<'_>) {
-        todo!()
+        match element.kind() {
+            Kind::Nonza => self.nonza(ctx, session, element),
+            Kind::Message | Kind::Presence | Kind::Iq => self.client_stanza(ctx, session, element),
+        }
+        self.settle(ctx);
+    }
+
+    fn nonza(&mut self, ctx: &mut Context<'_>, id: SessionId, element: &Stanza<'_>) {
+        let Some((desk, account)) = self.account_of(id) else { return };
+        let Some(session) = account.session_mut(id) else { return };
+        match Nonza::parse(&element.root()) {
+            Some(Ok(Nonza::Request)) => session.requested(desk, ctx),
+            Some(Ok(Nonza::Ack { h })) => mailbox::acknowledged(desk, ctx, account, id, h),
+            Some(Ok(Nonza::Enable { resume, max })) => session.enable(desk, ctx, resume, max),
+            Some(Ok(Nonza::Resume { .. })) => session.resume_refused(desk, ctx),
+            Some(Err(_) | Ok(_)) | None => session.unexpected(desk),
+        }
     }
 
     /// Everything written before the last [`crate::wire::Wire::confirm`] has been acknowledged by the peer's TCP.
     pub fn confirmed(&mut self, ctx: &mut Context<'_>, session: SessionId) {
-        todo!()
+        if let Some((desk, account)) = self.account_of(session) {
+            mailbox::confirmed(desk, ctx, account, session);
+            self.settle(ctx);
+        }
     }
 
     /// The session's connection, which had unsent bytes, has none now.
     pub fn writable(&mut self, ctx: &mut Context<'_>, session: SessionId) {
-        todo!()
+        if let Some((desk, account)) = self.account_of(session) {
+            mailbox::read_on(desk, ctx, account, session);
+            self.settle(ctx);
+        }
     }
 
-    /// The session's connection is over. Not called for a connection that the rooms closed.
+    /// The session's connection is over. Not called for a connection that the rooms closed, nor for one from which the
+    /// session has been resumed away.
     pub fn closed(&mut self, ctx: &mut Context<'_>, session: SessionId, why: Closed) {
-        todo!()
-    }
-
-    /// A connection that has asked something ([`Self::lookup_credentials`], [`Self::bind`], [`Self::resume`]) and not
-    /// been answered is over: the answer is no longer wanted.
-    pub fn abandoned(&mut self, ctx: &mut Context<'_>, conn: ConnId) {
-        todo!()
+        self.connection_over(ctx, session, why);
+        self.settle(ctx);
     }
 
     /// Another shard has sent this.
     pub fn envelope(&mut self, ctx: &mut Context<'_>, envelope: Envelope) {
-        todo!()
+        match envelope.0 {
+            Letter::Parcel(parcel) => self.with_account(ctx, parcel.to, Work::Parcel(*parcel)),
+            Letter::Settled(origins) => self.release(ctx, &origins),
+            Letter::CredentialsWanted { asker, conn, account } => {
+                self.with_account(ctx, account, Work::Credentials { asker, conn });
+            }
+            Letter::Credentials { conn, result } => {
+                ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
+            }
+            Letter::Command(command) => self.command_to_owner(ctx, *command),
+            Letter::Outcome { session, memo, outcome } => self.outcome(ctx, session, &memo, outcome),
+        }
+        self.settle(ctx);
     }
 
     /// Something to be done for the HTTP side or the admin socket, on any shard (it is passed on to the owner).
     pub fn command(&mut self, ctx: &mut Context<'_>, command: Command) {
-        todo!()
+        self.command_to_owner(ctx, command);
+        self.settle(ctx);
     }
 
     /// The store has finished something: one item of [`chaski_store::ShardStore::poll`].
     pub fn completion(&mut self, ctx: &mut Context<'_>, completion: Completion) {
-        todo!()
+        match completion {
+            Completion::Committed(ticket) => {
+                if let Some(Purpose::Message(key)) = Purpose::of(ticket) {
+                    self.committed(key);
+                }
+            }
+            Completion::Refused(ticket, error) => {
+                if let Some(Purpose::Message(key)) = Purpose::of(ticket) {
+                    self.not_committed(key, &error);
+                }
+            }
+            Completion::Read { ticket, result } => {
+                if let Some(Purpose::Read(id)) = Purpose::of(ticket)
+                    && let Some((desk, account)) = self.account_of(id)
+                {
+                    mailbox::read_done(desk, ctx, account, id, result);
+                }
+            }
+            Completion::Loaded { ticket, result } => {
+                if let Some(Purpose::Load(id)) = Purpose::of(ticket) {
+                    self.loaded(ctx, id, result);
+                }
+            }
+            Completion::Saved { ticket, result } => match Purpose::of(ticket) {
+                Some(Purpose::Roster(id)) => self.roster_saved(ctx, id, result),
+                Some(Purpose::Record(id)) => self.record_saved(ctx, id, result),
+                Some(Purpose::Command(key)) => self.command_saved(ctx, key, result),
+                _ => {}
+            },
+        }
+        self.settle(ctx);
     }
 
     /// Coarse timers. Call about once a second.
     pub fn tick(&mut self, ctx: &mut Context<'_>) {
-        todo!()
+        while let Some((session, timer)) = self.desk.timers.next_due(ctx.now_ms) {
+            self.timer(ctx, session, timer);
+        }
+        self.settle(ctx);
     }
 
     /// Ends a turn: hands what was collected to the store and to other shards. Call after each batch of events.
     pub fn end_turn(&mut self, ctx: &mut Context<'_>) {
-        todo!()
+        self.settle(ctx);
+        let limit = self.desk.realm.limits.undelivered_envelopes;
+        let lost = self.desk.outgoing.flush(ctx, limit);
+        ctx.store.flush();
+        let metrics = &self.desk.metrics;
+        metrics.envelopes_lost_total.add(lost as u64);
+        metrics.envelopes_waiting.set(self.desk.outgoing.waiting() as i64);
+        metrics.messages_in_flight.set(self.desk.in_flight.len() as i64);
+        let (resident, loading, parked) = self.directory.levels();
+        metrics.accounts_resident.set(resident as i64);
+        metrics.accounts_loading.set(loading as i64);
+        metrics.parked.set(parked as i64);
+    }
+
+    /// Carries out what the call has collected: stanzas on their way, sessions to be ended, acceptances.
+    fn settle(&mut self, ctx: &mut Context<'_>) {
+        loop {
+            if let Some(parcel) = self.desk.parcels.pop_front() {
+                self.forward(ctx, parcel);
+            } else if !self.desk.doomed.is_empty() {
+                self.end_doomed(ctx);
+            } else {
+                break;
+            }
+        }
+        let index = self.desk.index;
+        let own = self.desk.outgoing.take_own(index);
+        self.release(ctx, &own);
+        self.desk.outgoing.return_own(index, own);
+    }
+
+    /// Messages of our sessions are settled.
+    fn release(&mut self, ctx: &mut Context<'_>, origins: &[crate::router::Origin]) {
+        for origin in origins {
+            if let Some((desk, account)) = self.account_of(origin.session)
+                && let Some(session) = account.session_mut(origin.session)
+            {
+                Session::release(session, desk, ctx, origin.index);
+            }
+        }
+    }
+
+    /// The account of a session, with the desk.
+    fn account_of(&mut self, session: SessionId) -> Option<(&mut Desk, &mut Account)> {
+        let account = self.directory.account_of(session)?;
+        Some((&mut self.desk, self.directory.present(account)?))
+    }
+
+    /// Sends to another shard what must not be lost.
+    pub(crate) fn reliably(&mut self, ctx: &mut Context<'_>, shard: ShardIndex, letter: Letter) {
+        let limit = self.desk.realm.limits.undelivered_envelopes;
+        if !self.desk.outgoing.reliably(ctx, shard, letter, limit) {
+            self.desk.metrics.envelopes_lost_total.inc();
+        }
     }
 }

@@ -1,0 +1,136 @@
+//! What all rooms of a shard share besides the accounts: limits, counters, timers, and what a turn has collected.
+//!
+//! Apart from the accounts, so that a room can hold one account and its desk at the same time.
+
+use crate::context::Realm;
+use crate::outbox::Outbox;
+use crate::router::{InFlight, Origin, Outgoing, Parcel};
+use crate::session::End;
+use crate::timers::Timers;
+use crate::wire::SessionId;
+use chaski_store::{Seq, ShardIndex};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+chaski_telemetry::metrics! {
+    /// What the router, the mailbox and the directory count.
+    pub struct RoomMetrics("chaski_rooms") {
+        /// Stanzas received from clients.
+        stanzas_received_total: Counter,
+        /// Messages put into mailboxes.
+        messages_stored_total: Counter,
+        /// Messages that the store knew already (sent again by a client).
+        messages_duplicate_total: Counter,
+        /// Messages written to clients from mailboxes, at once or late.
+        messages_delivered_total: Counter,
+        /// Of those, the ones read from a backlog.
+        messages_delivered_late_total: Counter,
+        /// Messages sent again after a resumption.
+        messages_resent_total: Counter,
+        /// Messages acknowledged by their recipients.
+        messages_acknowledged_total: Counter,
+        /// Messages that are never stored (chat states, headlines, errors, no-store).
+        messages_transient_total: Counter,
+        /// Stanzas refused with an error.
+        stanzas_refused_total: Counter,
+        /// Messages refused because the mailbox or the store was full.
+        messages_refused_full_total: Counter,
+        /// Messages that wait to be durable.
+        messages_in_flight: Gauge,
+        /// Sessions, hibernating ones included.
+        sessions: Gauge,
+        /// Sessions that wait to be resumed.
+        sessions_hibernating: Gauge,
+        /// Sessions resumed.
+        sessions_resumed_total: Counter,
+        /// Sessions ended because their client was too slow or did not acknowledge.
+        sessions_cut_total: Counter,
+        /// Accounts in memory.
+        accounts_resident: Gauge,
+        /// Accounts whose records are being loaded.
+        accounts_loading: Gauge,
+        /// Stanzas and calls that wait for an account's records.
+        parked: Gauge,
+        /// Presence dropped because another shard was overloaded.
+        presence_dropped_total: Counter,
+        /// Envelopes that wait because another shard was overloaded.
+        envelopes_waiting: Gauge,
+        /// Acceptances or replies lost because too many waited.
+        envelopes_lost_total: Counter,
+        /// Records that could not be saved.
+        saves_failed_total: Counter,
+    }
+}
+
+/// See the module.
+pub(crate) struct Desk {
+    /// Which shard this is.
+    pub(crate) index: ShardIndex,
+    pub(crate) realm: Arc<Realm>,
+    pub(crate) metrics: Arc<RoomMetrics>,
+    pub(crate) timers: Timers,
+    /// Where stanzas are written before they become an `Arc`. Empty between uses.
+    pub(crate) scratch: Vec<u8>,
+    /// Where an element to be put into a stanza is written.
+    pub(crate) element: Vec<u8>,
+    /// Where an address is written.
+    pub(crate) text: String,
+    /// Where the seqs of one acknowledgement are collected. Empty between uses.
+    pub(crate) seqs: Vec<Seq>,
+    /// Lent to a room for one call. Empty between uses.
+    pub(crate) outbox: Outbox,
+    /// Sessions to be ended or cut once nobody holds their account.
+    pub(crate) doomed: VecDeque<(SessionId, End)>,
+    /// Stanzas of this turn on their way, in order.
+    pub(crate) parcels: VecDeque<Parcel>,
+    /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
+    pub(crate) in_flight: Slab<InFlight>,
+    /// On its way to other shards.
+    pub(crate) outgoing: Outgoing,
+}
+
+impl Desk {
+    pub(crate) fn new(index: ShardIndex, realm: Arc<Realm>, metrics: Arc<RoomMetrics>) -> Self {
+        let outgoing = Outgoing::new(realm.shards);
+        Self {
+            index,
+            realm,
+            metrics,
+            timers: Timers::default(),
+            scratch: Vec::new(),
+            element: Vec::new(),
+            text: String::new(),
+            seqs: Vec::new(),
+            outbox: Outbox::default(),
+            doomed: VecDeque::new(),
+            parcels: VecDeque::new(),
+            in_flight: Slab::new(),
+            outgoing,
+        }
+    }
+
+    /// Writes a stanza by `write` into the scratch and makes it shareable: one allocation of the right size.
+    pub(crate) fn compose(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Arc<[u8]> {
+        self.scratch.clear();
+        write(&mut self.scratch);
+        let stanza = Arc::from(self.scratch.as_slice());
+        // One huge stanza must not be remembered for ever.
+        if self.scratch.capacity() > 64 << 10 {
+            self.scratch = Vec::new();
+        }
+        stanza
+    }
+
+    /// Has a session ended or cut as soon as its account is free.
+    pub(crate) fn doom(&mut self, session: SessionId, end: End) {
+        self.doomed.push_back((session, end));
+    }
+
+    /// A message of `origin` is settled: its sender's count may advance.
+    pub(crate) fn settle(&mut self, origin: Option<Origin>) {
+        if let Some(origin) = origin {
+            self.outgoing.settled(origin);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The mailbox room: puts messages into an account's mailbox, carries them to its sessions, takes acknowledgements.
+//!
+//! One path for online and offline: a message is appended; each session that it is for and that has kept up is sent it
+//! in the same turn, from memory; a session that has not kept up (new, slow, back from elsewhere) reads on from the
+//! mailbox in windows that wait for its acknowledgements. The first session to acknowledge deletes the entry.
+//! What makes rewinding always right: an entry that is in the mailbox, and not in a session's queue, has never been
+//! sent to that session, or was sent on a session that is lost.
+//! Called by `router` (messages) and `shard` (acknowledgements, completions). Calls the store.
+//! Specification: RFC 6121 §8.5 (which sessions), XEP-0160, XEP-0198, XEP-0203, wire.md "What is a message's fate".
+
+use crate::context::Context;
+use crate::desk::Desk;
+use crate::directory::Account;
+use crate::session::Progress;
+use crate::ticket::Purpose;
+use crate::wire::SessionId;
+use chaski_store::mailbox::ReadStart;
+use chaski_store::{Append, Appended, Entry, MessageId, ReadLimit, Seq, StoreError, Ticket};
+use chaski_xmpp::{JidRef, Stanza};
+use std::sync::Arc;
+
+/// Puts a message into the account's mailbox and sends it to the sessions that have kept up. `resource`: it was
+/// addressed to that one.
+pub(crate) fn append(
+    desk: &mut Desk,
+    ctx: &mut Context<'_>,
+    account: &mut Account,
+    resource: Option<&str>,
+    message: (MessageId, Arc<[u8]>),
+    ticket: Ticket,
+) -> Result<(), StoreError> {
+    let (id, stanza) = message;
+    let limits = &desk.realm.limits;
+    let usage = ctx.store.usage(account.id);
+    if usage.messages >= limits.mailbox_messages || usage.bytes + stanza.len() as u64 > limits.mailbox_bytes {
+        return Err(StoreError::MailboxFull);
+    }
+    let accepted_unix_ms = ctx.unix_ms;
+    let append = Append { account: account.id, id, accepted_unix_ms, stanza: Arc::clone(&stanza), ticket };
+    let seq = match ctx.store.append(append)? {
+        Appended::Queued(seq) => seq,
+        Appended::Duplicate => {
+            desk.metrics.messages_duplicate_total.inc();
+            return Ok(());
+        }
+    };
+    desk.metrics.messages_stored_total.inc();
+    offer(desk, ctx, account, resource, &Entry { seq, id, accepted_unix_ms, stanza });
+    Ok(())
+}
+
+/// Sends a new entry to the sessions that it is for.
+fn offer(
+    desk: &mut Desk,
+    ctx: &mut Context<'_>,
+    account: &mut Account,
+    resource: Option<&str>,
+    entry: &Entry,
+) {
+    let target = resource.and_then(|resource| account.resource(resource)).map(|session| session.id);
+    for session in &mut account.sessions {
+        let wanted = target.map_or_else(|| session.presence.takes_messages(), |target| target == session.id);
+        match session.progress {
+            Progress::Reading { after, rewound, .. } => {
+                session.progress = Progress::Reading { after, appended: true, rewound };
+            }
+            Progress::Behind(_) => {}
+            Progress::Live if !wanted => {}
+            Progress::Live if session.has_live_room(desk, ctx, entry.stanza.len()) => {
+                session.deliver(desk, ctx, entry, false);
+            }
+            Progress::Live => session.progress = Progress::Behind(Seq(entry.seq.0 - 1)),
+        }
+    }
+}
+
+/// A message that is in no mailbox: to the sessions that are there and have kept up, else nowhere.
+pub(crate) fn pass(
+    desk: &mut Desk,
+    ctx: &mut Context<'_>,
+    account: &mut Account,
+    resource: Option<&str>,
+    stanza: &Arc<[u8]>,
+) {
+    for session in &mut account.sessions {
+        let wanted = match resource {
+            Some(resource) => *session.resource == *resource,
+            None => session.presence.takes_messages() && session.progress == Progress::Live,
+        };
+        if wanted {
+            session.send(desk, ctx, Arc::clone(stanza));
+        }
+    }
+}
+
+/// Reads on for a session that is behind, as far as its window allows.
+pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, id: SessionId) {
+    loop {
+        let Some(session) = account.session_mut(id) else { return };
+        let Progress::Behind(after) = session.progress else { return };
+        let Some((messages, bytes)) = session.window(desk, ctx) else { return };
+        let ticket = Purpose::Read(id).ticket();
+        match ctx.store.read(account.id, after, ReadLimit { messages, bytes }, ticket) {
+            ReadStart::Pending => {
+                if let Some(session) = account.session_mut(id) {
+                    session.progress = Progress::Reading { after, appended: false, rewound: false };
+                }
+                return;
+            }
+            ReadStart::Ready { entries, more } => {
+                let after = deliver_backlog(desk, ctx, account, id, after, &entries);
+                // Nothing else can have been appended in this turn: it has kept up from here on.
+                let progress =
+                    if more && !entries.is_empty() { Progress::Behind(after) } else { Progress::Live };
+                if let Some(session) = account.session_mut(id) {
+                    session.progress = progress;
+                }
+            }
+        }
+    }
+}
+
+/// The disk has answered a read.
+pub(crate) fn read_done(
+    desk: &mut Desk,
+    ctx: &mut Context<'_>,
+    account: &mut Account,
+    id: SessionId,
+    result: Result<(Vec<Entry>, bool), StoreError>,
+) {
+    let Some(session) = account.session_mut(id) else { return };
+    let Progress::Reading { after, appended, rewound } = session.progress else { return };
+    let (entries, more) = match result {
+        Ok(_) if rewound => {
+            session.progress = Progress::Behind(Seq(0));
+            return read_on(desk, ctx, account, id);
+        }
+        Ok(answer) => answer,
+        Err(error) => {
+            // Tried again when something else moves the session (an acknowledgement, presence, a new connection).
+            session.progress = Progress::Behind(if rewound { Seq(0) } else { after });
+            return tracing::warn!(account = ?account.id, %error, "a mailbox could not be read");
+        }
+    };
+    session.progress = Progress::Behind(after);
+    let after = deliver_backlog(desk, ctx, account, id, after, &entries);
+    let Some(session) = account.session_mut(id) else { return };
+    let done = !more && !appended;
+    session.progress = if done { Progress::Live } else { Progress::Behind(after) };
+    read_on(desk, ctx, account, id);
+}
+
+/// Sends what of `entries` is for the session and not with it already. Returns where to read on.
+fn deliver_backlog(
+    desk: &mut Desk,
+    ctx: &mut Context<'_>,
+    account: &mut Account,
+    id: SessionId,
+    after: Seq,
+    entries: &[Entry],
+) -> Seq {
+    for entry in entries {
+        let wanted = is_for(account, id, &entry.stanza);
+        let Some(session) = account.session_mut(id) else { break };
+        if wanted && !session.has_unacknowledged(entry.seq) {
+            session.deliver(desk, ctx, entry, true);
+        }
+    }
+    entries.last().map_or(after, |entry| entry.seq)
+}
+
+/// Whether an entry of the mailbox is for this session: addressed to its resource, or to none that is there.
+fn is_for(account: &Account, id: SessionId, stanza: &[u8]) -> bool {
+    let takes_messages = account.session(id).is_some_and(|session| session.presence.takes_messages());
+    if takes_messages && account.sessions.len() == 1 {
+        return true;
+    }
+    let Ok(stanza) = Stanza::parse(stanza) else { return takes_messages };
+    let to = stanza.to().unwrap_or_default();
+    let target = JidRef::split(&to).resource.and_then(|resource| account.resource(resource));
+    target.map_or(takes_messages, |target| target.id == id)
+}
+
+/// The client has everything up to `h` (XEP-0198 §4).
+pub(crate) fn acknowledged(
+    desk: &mut Desk,
+    ctx: &mut Context<'_>,
+    account: &mut Account,
+    id: SessionId,
+    h: u32,
+) {
+    let Some(session) = account.session_mut(id) else { return };
+    let Some(managed) = &mut session.managed else { return session.unexpected(desk) };
+    managed.requested_ms = None;
+    if let Err(error) = session.acknowledge(desk, h) {
+        return session.too_high(desk, error);
+    }
+    if !session.queue.is_empty() {
+        session.request(desk, ctx);
+    }
+    delete(desk, ctx, account);
+    read_on(desk, ctx, account, id);
+}
+
+/// The client's TCP has everything written so far (clients without stream management).
+pub(crate) fn confirmed(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, id: SessionId) {
+    let Some(session) = account.session_mut(id) else { return };
+    let count = std::mem::take(&mut session.confirming);
+    match &mut session.managed {
+        Some(managed) => {
+            desk.seqs.clear();
+            desk.seqs.append(&mut managed.before);
+        }
+        None => {
+            let h = session.queue.acked().wrapping_add(count);
+            if session.acknowledge(desk, h).is_err() {
+                return;
+            }
+            if !session.queue.is_empty() {
+                session.request(desk, ctx);
+            }
+        }
+    }
+    delete(desk, ctx, account);
+    read_on(desk, ctx, account, id);
+}
+
+/// A client without stream management has answered the message with this id with a receipt (XEP-0184): it has it.
+pub(crate) fn receipted(
+    desk: &mut Desk,
+    ctx: &mut Context<'_>,
+    account: &mut Account,
+    id: SessionId,
+    message: &str,
+) {
+    let Some(session) = account.session(id).filter(|session| session.managed.is_none()) else { return };
+    let is_it =
+        |stanza: &[u8]| Stanza::parse(stanza).is_ok_and(|stanza| stanza.id().as_deref() == Some(message));
+    desk.seqs.clear();
+    for sent in session.queue.iter() {
+        desk.seqs.extend(sent.mail.filter(|_| is_it(&sent.stanza)).map(|mail| mail.seq));
+    }
+    delete(desk, ctx, account);
+}
+
+/// Deletes the entries collected in `desk.seqs`.
+pub(crate) fn delete(desk: &mut Desk, ctx: &mut Context<'_>, account: &Account) {
+    if !desk.seqs.is_empty() {
+        desk.metrics.messages_acknowledged_total.add(desk.seqs.len() as u64);
+        ctx.store.ack(account.id, &desk.seqs);
+        desk.seqs.clear();
+    }
+}
+
+/// The session takes messages from now on: it gets what waits, from the start.
+pub(crate) fn attend(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, id: SessionId) {
+    if ctx.store.usage(account.id).messages == 0 {
+        return;
+    }
+    if let Some(session) = account.session_mut(id) {
+        session.rewind();
+        read_on(desk, ctx, account, id);
+    }
+}
+
+/// A session has ended: what was for it alone is for the others now.
+pub(crate) fn inherit(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account) {
+    let heirs: Vec<SessionId> =
+        account.sessions.iter().filter(|session| session.presence.takes_messages()).map(|s| s.id).collect();
+    for heir in heirs {
+        attend(desk, ctx, account, heir);
+    }
+}

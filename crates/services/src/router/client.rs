@@ -1,0 +1,256 @@
+//! What a client sends: checked, stamped, addressed, and sent on its way.
+//!
+//! Promises: nothing leaves under another sender's name (RFC 6120 §8.1.2.1); every request and every message that
+//! can't be sent is answered with one error. Specification: RFC 6120 §8 and §10, RFC 6121 §8.1.
+
+use super::compose::{self, Fate};
+use super::refuse::is_answerable;
+use super::{Handling, Origin, Parcel, Refuse};
+use crate::context::Context;
+use crate::directory::Account;
+use crate::session::{End, Session};
+use crate::shard::Shard;
+use crate::wire::SessionId;
+use crate::{iq, mailbox, presence};
+use chaski_store::AccountId;
+use chaski_xmpp::sm::StanzaIndex;
+use chaski_xmpp::stanza::{IqType, MessageType};
+use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns, write};
+use std::fmt::Write as _;
+
+/// Who has sent the stanza at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'f> {
+    account: AccountId,
+    session: SessionId,
+    /// Its count, with stream management.
+    index: Option<StanzaIndex>,
+    /// Its full JID.
+    from: &'f str,
+}
+
+/// Where an address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Account(AccountId),
+    /// The server itself, without or with a resource.
+    Domain,
+    /// Another server: there are none.
+    Remote,
+    /// No account can have this name.
+    Nobody,
+}
+
+impl Shard {
+    /// A stanza of a session.
+    pub(crate) fn client_stanza(&mut self, ctx: &mut Context<'_>, id: SessionId, stanza: &Stanza<'_>) {
+        let Some(account_id) = self.directory.account_of(id) else { return };
+        let Some(account) = self.directory.present(account_id) else { return };
+        self.desk.metrics.stanzas_received_total.inc();
+        let mut from = std::mem::take(&mut self.from);
+        from.clear();
+        let Some(session) = account.session(id) else { return };
+        // Writing into a String can't fail.
+        _ = write!(from, "{}/{}", account.bare, session.resource);
+        if !is_own(account, session, stanza) {
+            self.desk.doom(id, End::over("invalid-from", "not your address"));
+        } else if let Some(session) = account.session_mut(id) {
+            let index = session.managed.as_mut().map(|managed| managed.inbound.received());
+            let sender = Sender { account: account_id, session: id, index, from: &from };
+            match stanza.kind() {
+                Kind::Message => self.client_message(ctx, sender, stanza),
+                Kind::Presence => self.client_presence(ctx, sender, stanza),
+                Kind::Iq => self.client_iq(ctx, sender, stanza),
+                Kind::Nonza => {}
+            }
+        }
+        self.from = from;
+    }
+
+    fn client_message(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {
+        let text = message.to();
+        let mut scratch = String::new();
+        // RFC 6121 §8.1.1.1: without `to`, it is for the account itself.
+        let to = match text.as_deref().map(|text| JidRef::parse(text, &mut scratch)) {
+            None => JidRef::split(sender.from).to_bare(),
+            Some(Ok(to)) => to,
+            Some(Err(_)) => return self.answer(ctx, sender, message, StanzaCondition::JidMalformed.into()),
+        };
+        let account = match self.place(&to) {
+            Place::Account(account) => account,
+            place => return self.answer(ctx, sender, message, nowhere(place)),
+        };
+        if message.message_type() == MessageType::Groupchat {
+            return self.answer(ctx, sender, message, Refuse::Nobody.error());
+        }
+        self.note_receipt(ctx, sender, message);
+        let handling = match compose::fate(message) {
+            Fate::Transient => Handling::Relay,
+            Fate::Stored => match self.hold(sender) {
+                Err(why) => return self.answer(ctx, sender, message, why.error()),
+                Ok(origin) => {
+                    let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
+                    let id = compose::message_id(&self.desk.realm, ctx.rng, message, &to, bare);
+                    Handling::Mail { id, origin }
+                }
+            },
+        };
+        if handling == Handling::Relay {
+            self.desk.metrics.messages_transient_total.inc();
+        }
+        self.send_parcel(sender, message, account, &to, handling);
+    }
+
+    /// Counts a message as waiting for its acceptance.
+    fn hold(&mut self, sender: Sender<'_>) -> Result<Option<Origin>, Refuse> {
+        let most = self.desk.realm.limits.held_stanzas;
+        let Some(index) = sender.index else { return Ok(None) };
+        let session = self.directory.present(sender.account).and_then(|a| a.session_mut(sender.session));
+        let Some(managed) = session.and_then(|session| session.managed.as_mut()) else { return Ok(None) };
+        if managed.inbound.held() >= most {
+            return Err(Refuse::Busy);
+        }
+        managed.inbound.hold(index);
+        Ok(Some(Origin { shard: self.desk.index, session: sender.session, index }))
+    }
+
+    /// A receipt (XEP-0184) says that a client without stream management has a message.
+    fn note_receipt(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {
+        if sender.index.is_some() {
+            return;
+        }
+        let Some(receipt) = message.child("received", ns::RECEIPTS) else { return };
+        let Some(account) = self.directory.present(sender.account) else { return };
+        if let Some(id) = receipt.attr("id") {
+            mailbox::receipted(&mut self.desk, ctx, account, sender.session, &id);
+        }
+    }
+
+    fn client_presence(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>) {
+        if let Some(to) = stanza.to() {
+            let mut scratch = String::new();
+            if JidRef::parse(&to, &mut scratch).is_err() {
+                return self.answer(ctx, sender, stanza, StanzaCondition::JidMalformed.into());
+            }
+        }
+        let took = self.takes_messages(sender);
+        self.in_room(ctx, sender.account, |turn, account| {
+            presence::sent(turn, account, sender.session, stanza)
+        });
+        if !took && self.takes_messages(sender) {
+            if let Some(account) = self.directory.present(sender.account) {
+                mailbox::attend(&mut self.desk, ctx, account, sender.session);
+            }
+        }
+    }
+
+    fn takes_messages(&mut self, sender: Sender<'_>) -> bool {
+        let session = self.directory.present(sender.account).and_then(|a| a.session(sender.session));
+        session.is_some_and(|session| session.presence.takes_messages())
+    }
+
+    fn client_iq(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>) {
+        let (kind, children) = (stanza.iq_type(), stanza.child_count());
+        let is_request = match kind {
+            Some(IqType::Get | IqType::Set) if children == 1 && stanza.id().is_some() => true,
+            Some(IqType::Result | IqType::Error) => false,
+            // RFC 6120 §8.2.3. What has no id gets its error without one.
+            _ => return self.answer(ctx, sender, stanza, StanzaCondition::BadRequest.into()),
+        };
+        let text = stanza.to();
+        let mut scratch = String::new();
+        let Some(text) = text.as_deref() else { return self.ask_own(ctx, sender, stanza, is_request) };
+        let Ok(to) = JidRef::parse(text, &mut scratch) else {
+            return self.answer(ctx, sender, stanza, StanzaCondition::JidMalformed.into());
+        };
+        match self.place(&to) {
+            Place::Account(account) if account == sender.account && to.resource.is_none() => {
+                self.ask_own(ctx, sender, stanza, is_request);
+            }
+            Place::Account(account) => self.send_parcel(sender, stanza, account, &to, Handling::Relay),
+            Place::Domain if to.resource.is_none() && is_request => {
+                self.in_room(ctx, sender.account, |turn, account| {
+                    iq::asked_of_domain(turn, account, sender.session, stanza);
+                });
+            }
+            place => self.answer(ctx, sender, stanza, nowhere(place)),
+        }
+    }
+
+    fn ask_own(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>, is_request: bool) {
+        // Answers to roster pushes and the like need no handling.
+        if is_request {
+            self.in_room(ctx, sender.account, |turn, account| {
+                iq::asked_by_owner(turn, account, sender.session, stanza);
+            });
+        }
+    }
+
+    fn send_parcel(
+        &mut self,
+        sender: Sender<'_>,
+        stanza: &Stanza<'_>,
+        account: AccountId,
+        to: &JidRef<'_>,
+        handling: Handling,
+    ) {
+        let id = match handling {
+            Handling::Mail { id, .. } => Some(id),
+            Handling::Relay | Handling::Quiet => None,
+        };
+        let stored = compose::stored_form(&mut self.desk, stanza, sender.from, to, id);
+        let resource = to.resource.map(Box::from);
+        self.desk.parcels.push_back(Parcel { to: account, resource, stanza: stored, handling });
+    }
+
+    /// Answers the sender's stanza with an error, unless it is one that gets none.
+    fn answer(
+        &mut self,
+        ctx: &mut Context<'_>,
+        sender: Sender<'_>,
+        stanza: &Stanza<'_>,
+        error: StanzaError<'_>,
+    ) {
+        if !is_answerable(stanza) {
+            return;
+        }
+        self.desk.metrics.stanzas_refused_total.inc();
+        let malformed = error.condition == StanzaCondition::JidMalformed;
+        let to = stanza.to().filter(|_| !malformed);
+        let realm = std::sync::Arc::clone(&self.desk.realm);
+        let from = if malformed { Some(&*realm.domain) } else { to.as_deref() };
+        let reply = self.desk.compose(|out| write::error_reply(out, stanza, from, Some(sender.from), &error));
+        let session = self.directory.present(sender.account).and_then(|a| a.session_mut(sender.session));
+        if let Some(session) = session {
+            session.send(&mut self.desk, ctx, reply);
+        }
+    }
+
+    fn place(&self, to: &JidRef<'_>) -> Place {
+        if to.domain != &*self.desk.realm.domain {
+            return Place::Remote;
+        }
+        match to.local {
+            None => Place::Domain,
+            Some(local) => AccountId::from_local(local).map_or(Place::Nobody, Place::Account),
+        }
+    }
+}
+
+/// The error for what leads to no account.
+fn nowhere(place: Place) -> StanzaError<'static> {
+    match place {
+        Place::Remote => StanzaCondition::RemoteServerNotFound.into(),
+        _ => Refuse::Nobody.error(),
+    }
+}
+
+/// Whether a stanza's `from`, if it has one, is its sender's own bare or full JID.
+fn is_own(account: &Account, session: &Session, stanza: &Stanza<'_>) -> bool {
+    let Some(from) = stanza.from() else { return true };
+    let mut scratch = String::new();
+    let own = JidRef::split(&account.bare);
+    JidRef::parse(&from, &mut scratch).is_ok_and(|from| {
+        from.to_bare() == own && from.resource.is_none_or(|resource| *resource == *session.resource)
+    })
+}

@@ -1,0 +1,163 @@
+//! A client's stanza becomes what is stored and relayed, and it is decided whether it is stored at all.
+//!
+//! Called by [`super::client`]. Specification: RFC 6120 §8.1, XEP-0359 (stanza-id), XEP-0334 (hints), XEP-0085 (chat
+//! states), wire.md "What is a message's fate".
+
+use crate::context::Realm;
+use crate::desk::Desk;
+use chaski_store::MessageId;
+use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite, stanza_ids};
+use chaski_xmpp::stanza::MessageType;
+use chaski_xmpp::{JidRef, Kind, Stanza, ns};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::fmt::Write as _;
+use std::hash::Hasher;
+use std::sync::Arc;
+
+/// Shorter ids are counters that a client starts anew: equal ones may be different messages.
+const ID_BYTES_MIN: usize = 8;
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// In the mailbox until acknowledged.
+    Stored,
+    /// To who is there now, else nowhere.
+    Transient,
+}
+
+/// Decides by type, hints and content.
+pub(super) fn fate(message: &Stanza<'_>) -> Fate {
+    match message.message_type() {
+        MessageType::Headline | MessageType::Error | MessageType::Groupchat => Fate::Transient,
+        MessageType::Chat | MessageType::Normal => {
+            // `no-permanent-store` speaks of archives, and there are none.
+            let no_store = message.has_child("no-store", ns::HINTS);
+            let stored = message.has_child("store", ns::HINTS);
+            if no_store || (!stored && is_bare_chat_state(message)) { Fate::Transient } else { Fate::Stored }
+        }
+    }
+}
+
+/// Nothing in it but a chat state (and what comes along with it: a thread, hints).
+fn is_bare_chat_state(message: &Stanza<'_>) -> bool {
+    message.has_child_in(ns::CHAT_STATES)
+        && message.children().all(|child| {
+            let ns = child.ns();
+            ns == ns::CHAT_STATES || ns == ns::HINTS || child.is("thread", ns::CLIENT)
+        })
+}
+
+/// The identity of a message: equal for one that a client sends again under its own id, else random.
+pub(super) fn message_id(
+    realm: &Realm,
+    rng: &mut dyn rand::CryptoRng,
+    message: &Stanza<'_>,
+    recipient: &JidRef<'_>,
+    sender: &str,
+) -> MessageId {
+    let id = message.id().filter(|id| id.len() >= ID_BYTES_MIN);
+    let Some(id) = id else {
+        let mut random = [0; 16];
+        rng.fill_bytes(&mut random);
+        return MessageId(u128::from_le_bytes(random));
+    };
+    let mut hasher = SipHasher13::new_with_key(&realm.secret);
+    let parts: [&[u8]; 4] =
+        [recipient.local.unwrap_or_default().as_bytes(), sender.as_bytes(), id.as_bytes(), message.payload()];
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    MessageId(hasher.finish128().as_u128())
+}
+
+/// Makes the stored form: `from` stamped, `to` in normal form, forged stanza-ids out, our own in if it is stored.
+pub(super) fn stored_form(
+    desk: &mut Desk,
+    stanza: &Stanza<'_>,
+    from: &str,
+    to: &JidRef<'_>,
+    id: Option<MessageId>,
+) -> Arc<[u8]> {
+    let realm = Arc::clone(&desk.realm);
+    let skip = match stanza.kind() {
+        Kind::Message => stanza_ids(stanza, |by| is_ours(by, &realm.domain)),
+        _ => Default::default(),
+    };
+    let mut stanza_id = std::mem::take(&mut desk.element);
+    stanza_id.clear();
+    if let Some(MessageId(id)) = id {
+        desk.text.clear();
+        // Writing into a String can't fail.
+        _ = write!(desk.text, "{}", to.to_bare());
+        chaski_xmpp::write::stanza_id(&mut stanza_id, &desk.text, id);
+    }
+    let normal = (!is_normal(to, stanza.to().as_deref())).then(|| to.to_string());
+    let to = normal.as_deref().map_or(Attr::Keep, Attr::Set);
+    let extra: &[&[u8]] = if stanza_id.is_empty() { &[] } else { &[&stanza_id] };
+    let change = Rewrite { from: Attr::Set(from), to, extra, skip: &skip, ..Rewrite::default() };
+    let stored = desk.compose(|out| rewrite(stanza, &change, out));
+    desk.element = stanza_id;
+    stored
+}
+
+/// Whether `text` is this address as we write it.
+fn is_normal(jid: &JidRef<'_>, text: Option<&str>) -> bool {
+    let Some(mut rest) = text else { return false };
+    if let Some(local) = jid.local {
+        let Some(tail) = rest.strip_prefix(local).and_then(|tail| tail.strip_prefix('@')) else {
+            return false;
+        };
+        rest = tail;
+    }
+    match (rest.strip_prefix(jid.domain), jid.resource) {
+        (Some(""), None) => true,
+        (Some(tail), Some(resource)) => tail.strip_prefix('/') == Some(resource),
+        _ => false,
+    }
+}
+
+/// Whether an address is one of our domain, in whose name only we speak.
+fn is_ours(by: &str, domain: &str) -> bool {
+    let mut scratch = String::new();
+    // What is no address can't be ours, but might be taken for it.
+    JidRef::parse(by, &mut scratch).is_ok_and(|jid| jid.domain == domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fate_of(message: &str) -> Fate {
+        fate(&Stanza::parse(message.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn what_waits_for_its_recipient() {
+        for stored in [
+            "<message><body>x</body></message>",
+            "<message type='chat'><body>x</body><active xmlns='http://jabber.org/protocol/chatstates'/></message>",
+            "<message type='chat'><received xmlns='urn:xmpp:receipts' id='1'/></message>",
+            "<message type='chat'><displayed xmlns='urn:xmpp:chat-markers:0' id='1'/></message>",
+            "<message><propose xmlns='urn:xmpp:jingle-message:0' id='1'/></message>",
+            "<message type='strange'/>",
+            "<message><composing xmlns='http://jabber.org/protocol/chatstates'/><store xmlns='urn:xmpp:hints'/></message>",
+        ] {
+            assert_eq!(fate_of(stored), Fate::Stored, "{stored}");
+        }
+    }
+
+    #[test]
+    fn what_does_not() {
+        for transient in [
+            "<message type='headline'><body>x</body></message>",
+            "<message type='error'><body>x</body></message>",
+            "<message type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>",
+            "<message type='chat'><paused xmlns='http://jabber.org/protocol/chatstates'/><thread>t</thread></message>",
+            "<message><body>x</body><no-store xmlns='urn:xmpp:hints'/></message>",
+        ] {
+            assert_eq!(fate_of(transient), Fate::Transient, "{transient}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Parcels at the owner of their recipient, and on the way there.
+//!
+//! Specification: RFC 6121 §8.5 (what a server does for its local user).
+
+use super::{Handling, InFlight, Letter, Parcel, Refuse};
+use crate::context::Context;
+use crate::directory::Work;
+use crate::shard::Shard;
+use crate::ticket::Purpose;
+use crate::{iq, mailbox, presence};
+use chaski_store::StoreError;
+use chaski_xmpp::stanza::{IqType, PresenceType};
+use chaski_xmpp::{Kind, Stanza};
+
+impl Shard {
+    /// Sends a parcel to its recipient's owner, which may be this shard.
+    pub(crate) fn forward(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        let owner = parcel.to.shard(self.desk.realm.shards);
+        if owner == self.desk.index {
+            return self.with_account(ctx, parcel.to, Work::Parcel(parcel));
+        }
+        if must_arrive(&parcel) {
+            return self.reliably(ctx, owner, Letter::Parcel(Box::new(parcel)));
+        }
+        let Err(envelope) = ctx.wire.forward(owner, super::Envelope(Letter::Parcel(Box::new(parcel)))) else {
+            return;
+        };
+        let Letter::Parcel(parcel) = envelope.0 else { return };
+        if parcel.kind() == Kind::Presence {
+            self.desk.metrics.presence_dropped_total.inc();
+        }
+        self.refuse(*parcel, Refuse::Busy);
+    }
+
+    /// A parcel for an account that is in memory.
+    pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        match parcel.kind() {
+            Kind::Message => self.receive_message(ctx, parcel),
+            Kind::Presence => {
+                if let Ok(stanza) = Stanza::parse(&parcel.stanza) {
+                    self.in_room(ctx, parcel.to, |turn, account| presence::received(turn, account, &stanza));
+                }
+            }
+            Kind::Iq => self.receive_iq(ctx, parcel),
+            Kind::Nonza => {}
+        }
+    }
+
+    fn receive_message(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        let Some(account) = self.directory.present(parcel.to) else { return };
+        let resource = parcel.resource.as_deref();
+        let Handling::Mail { id, origin } = parcel.handling else {
+            return mailbox::pass(&mut self.desk, ctx, account, resource, &parcel.stanza);
+        };
+        let stanza = std::sync::Arc::clone(&parcel.stanza);
+        let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone() });
+        let ticket = Purpose::Message(key).ticket();
+        if let Err(error) = mailbox::append(&mut self.desk, ctx, account, resource, (id, stanza), ticket) {
+            self.desk.in_flight.remove(key);
+            self.refuse(parcel, Refuse::from(&error));
+        }
+    }
+
+    fn receive_iq(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return };
+        let is_request = matches!(stanza.iq_type(), Some(IqType::Get | IqType::Set));
+        let Some(resource) = parcel.resource.as_deref() else {
+            if is_request {
+                self.in_room(ctx, parcel.to, |turn, account| iq::asked_by_other(turn, account, &stanza));
+            }
+            return;
+        };
+        let Some(account) = self.directory.present(parcel.to) else { return };
+        let from = stanza.from().unwrap_or_default();
+        let asker = from.split_once('/').map_or(&*from, |(bare, _)| bare);
+        // Who is not shown the session must not learn of it; but who knows a resource that we made up was told it.
+        let target = account.resource(resource).filter(|session| {
+            !is_request
+                || parcel.handling == Handling::Quiet
+                || session.secret_resource
+                || presence::may_see(account, session.id, asker)
+        });
+        match target.map(|session| session.id).and_then(|id| account.session_mut(id)) {
+            Some(session) => session.send(&mut self.desk, ctx, std::sync::Arc::clone(&parcel.stanza)),
+            None => self.refuse(parcel.clone(), Refuse::Nobody),
+        }
+    }
+
+    /// A parcel for an account that does not exist.
+    pub(crate) fn receive_for_nobody(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        match (parcel.kind(), Stanza::parse(&parcel.stanza)) {
+            (Kind::Presence, Ok(stanza)) => {
+                self.in_turn(ctx, |turn| presence::received_by_nobody(turn, &stanza));
+            }
+            _ => self.refuse(parcel, Refuse::Nobody),
+        }
+    }
+
+    /// The store has committed a message.
+    pub(crate) fn committed(&mut self, key: usize) {
+        if let Some(in_flight) = self.desk.in_flight.try_remove(key) {
+            self.desk.settle(in_flight.origin);
+        }
+    }
+
+    /// The store has refused a message after it had taken it.
+    pub(crate) fn not_committed(&mut self, key: usize, error: &StoreError) {
+        let Some(in_flight) = self.desk.in_flight.try_remove(key) else { return };
+        tracing::warn!(%error, "a message could not be stored");
+        self.desk.metrics.messages_refused_full_total.inc();
+        self.bounce(&in_flight.stanza, &Refuse::from(error).error());
+        self.desk.settle(in_flight.origin);
+    }
+}
+
+/// Whether a parcel is one that can't be refused: an answer, an error, or presence that would leave the two sides with
+/// different ideas (a subscription's step, somebody's leaving).
+fn must_arrive(parcel: &Parcel) -> bool {
+    if parcel.kind() == Kind::Message {
+        return parcel.handling == Handling::Quiet;
+    }
+    let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return false };
+    match parcel.kind() {
+        Kind::Iq => {
+            parcel.handling == Handling::Quiet
+                || matches!(stanza.iq_type(), Some(IqType::Result | IqType::Error))
+        }
+        Kind::Presence => {
+            !matches!(stanza.presence_type(), Some(PresenceType::Available | PresenceType::Probe) | None)
+        }
+        Kind::Message | Kind::Nonza => false,
+    }
+}

@@ -1,0 +1,102 @@
+//! Refusing: exactly one error for a stanza that can't be handled, and none for an error.
+//!
+//! What the sender learns is the same whether an account does not exist or its resource is not there.
+//! Specification: RFC 6120 §8.3, RFC 6121 §8.5.
+
+use super::{Handling, Parcel};
+use crate::shard::Shard;
+use chaski_store::{AccountId, StoreError};
+use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
+use chaski_xmpp::{ErrorType, JidRef, Kind, Stanza, StanzaCondition, StanzaError, write};
+
+/// Why a stanza is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refuse {
+    /// Nobody there, or nobody whom the sender may see.
+    Nobody,
+    /// Too much waits for this account's records, or for its shard.
+    Busy,
+    /// The recipient's mailbox is full.
+    MailboxFull,
+    /// The disk is full or too slow.
+    StoreFull,
+    /// The store has failed.
+    StoreFailed,
+}
+
+impl Refuse {
+    /// As the sender is told.
+    pub(crate) fn error(self) -> StanzaError<'static> {
+        let constraint = StanzaError::new(StanzaCondition::ResourceConstraint).with_type(ErrorType::Wait);
+        match self {
+            Self::Nobody => StanzaError::new(StanzaCondition::ServiceUnavailable),
+            Self::Busy => constraint.with_text("the server is overloaded, try again later"),
+            Self::MailboxFull => constraint.with_text("the recipient's mailbox is full"),
+            Self::StoreFull => constraint.with_text("the server can't store messages now, try again later"),
+            Self::StoreFailed => StanzaError::new(StanzaCondition::InternalServerError)
+                .with_type(ErrorType::Wait)
+                .with_text("the server can't store messages now, try again later"),
+        }
+    }
+}
+
+impl From<&StoreError> for Refuse {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::MailboxFull => Self::MailboxFull,
+            StoreError::Full | StoreError::Overloaded => Self::StoreFull,
+            StoreError::Conflict | StoreError::Failed(_) => Self::StoreFailed,
+        }
+    }
+}
+
+/// Whether an error may answer this stanza (RFC 6120 §8.3.1; RFC 6121 §8.5: none for presence, headlines, chat states).
+pub(super) fn is_answerable(stanza: &Stanza<'_>) -> bool {
+    match stanza.kind() {
+        Kind::Message => stanza.message_type() != MessageType::Error,
+        Kind::Presence => stanza.presence_type() != Some(PresenceType::Error),
+        Kind::Iq => matches!(stanza.iq_type(), Some(IqType::Get | IqType::Set) | None),
+        Kind::Nonza => false,
+    }
+}
+
+impl Shard {
+    /// Refuses a stanza on its way: an error to its sender if it is a message that was to be stored or a request. Who
+    /// waits for its acceptance need not wait any longer.
+    pub(crate) fn refuse(&mut self, parcel: Parcel, why: Refuse) {
+        let answerable = match (parcel.kind(), parcel.handling) {
+            (_, Handling::Quiet) | (Kind::Presence | Kind::Nonza, _) => false,
+            (Kind::Message, handling) => handling != Handling::Relay,
+            (Kind::Iq, _) => true,
+        };
+        if answerable {
+            self.bounce(&parcel.stanza, &why.error());
+        }
+        if let Handling::Mail { origin, .. } = parcel.handling {
+            if why != Refuse::Nobody {
+                self.desk.metrics.messages_refused_full_total.inc();
+            }
+            self.desk.settle(origin);
+        }
+    }
+
+    /// Sends the error that answers a stanza in stored form to its sender.
+    pub(crate) fn bounce(&mut self, stanza: &[u8], error: &StanzaError<'_>) {
+        let Ok(stanza) = Stanza::parse(stanza) else { return };
+        if !is_answerable(&stanza) {
+            return;
+        }
+        let (Some(to), Some(from)) = (stanza.to(), stanza.from()) else { return };
+        let sender = JidRef::split(&from);
+        let Some(account) = sender.local.and_then(AccountId::from_local) else { return };
+        self.desk.metrics.stanzas_refused_total.inc();
+        let reply = self.desk.compose(|out| write::error_reply(out, &stanza, Some(&to), Some(&from), error));
+        let resource = sender.resource.map(Box::from);
+        self.desk.parcels.push_back(Parcel {
+            to: account,
+            resource,
+            stanza: reply,
+            handling: Handling::Quiet,
+        });
+    }
+}

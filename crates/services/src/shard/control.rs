@@ -1,0 +1,294 @@
+//! Commands, carried out by the owner of the account they name, and their outcomes on the way back.
+
+use crate::accounts::AccountRecord;
+use crate::command::{Action, Command, Done, Expected, Outcome, Refusal, Reply};
+use crate::context::Context;
+use crate::directory::Work;
+use crate::router::{Envelope, Letter};
+use crate::session::End;
+use crate::shard::Shard;
+use crate::ticket::Purpose;
+use crate::wire::SessionId;
+use crate::{commands, presence};
+use chaski_store::{AccountId, Revision, StoreError, Table};
+
+/// Commands that wait for the store at the same time, per shard.
+const PENDING_MAX: usize = 4_096;
+
+/// A command that waits for the store.
+pub(crate) struct Pending {
+    account: AccountId,
+    change: Change,
+    reply: Option<Reply>,
+}
+
+enum Change {
+    Set(Box<AccountRecord>),
+    Remove,
+}
+
+impl Shard {
+    /// Brings a command to the owner of its account.
+    pub(crate) fn command_to_owner(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let owner = command.account.shard(self.desk.realm.shards);
+        if owner == self.desk.index {
+            return self.with_account(ctx, command.account, Work::Command(Box::new(command)));
+        }
+        if let Err(Envelope(letter)) = ctx.wire.forward(owner, Envelope(Letter::Command(Box::new(command))))
+            && let Letter::Command(command) = letter
+        {
+            self.reply(ctx, command.reply, Err(Refusal::Overloaded));
+        }
+    }
+
+    /// A command that a session's ad-hoc command gave.
+    pub(crate) fn command_of(
+        &mut self,
+        ctx: &mut Context<'_>,
+        session: SessionId,
+        memo: Box<str>,
+        command: Command,
+    ) {
+        let reply = Some(Reply::Session { shard: self.desk.index, session, memo });
+        self.command_to_owner(ctx, Command { reply, ..command });
+    }
+
+    /// Tells whoever waits what came of a command.
+    pub(crate) fn reply(&mut self, ctx: &mut Context<'_>, reply: Option<Reply>, outcome: Outcome) {
+        match reply {
+            None => {}
+            Some(Reply::Call(call)) => call(outcome),
+            Some(Reply::Session { shard, session, memo }) if shard == self.desk.index => {
+                self.outcome(ctx, session, &memo, outcome);
+            }
+            Some(Reply::Session { shard, session, memo }) => {
+                self.reliably(ctx, shard, Letter::Outcome { session, memo, outcome });
+            }
+        }
+    }
+
+    /// What came of a command that a session here has given.
+    pub(crate) fn outcome(
+        &mut self,
+        ctx: &mut Context<'_>,
+        session: SessionId,
+        memo: &str,
+        outcome: Outcome,
+    ) {
+        if let Some(account) = self.directory.account_of(session) {
+            self.in_room(ctx, account, |turn, account| {
+                commands::finished(turn, account, session, memo, outcome);
+            });
+        }
+    }
+
+    /// Carries a command out, its account being in memory.
+    pub(crate) fn command_now(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let Command { account: id, action, reply } = command;
+        let outcome = match action {
+            Action::SetAccount { record, expected } => {
+                return self.set_account(ctx, id, record, expected, reply);
+            }
+            Action::RemoveAccount => return self.remove_account(ctx, id, reply),
+            Action::ShowAccount => self.show(ctx, id),
+            Action::ListSessions => self.list(id),
+            Action::Kick { resource } => Ok(Done::Kicked(self.kick(ctx, id, resource.as_deref()))),
+            Action::Reload => {
+                ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
+                Ok(Done::Done)
+            }
+        };
+        self.reply(ctx, reply, outcome);
+    }
+
+    /// A command for an account that does not exist.
+    pub(crate) fn command_for_nobody(&mut self, ctx: &mut Context<'_>, command: Command) {
+        match command.action {
+            Action::SetAccount { record, expected: Expected::Any | Expected::Absent } => {
+                self.directory.hold_back(command.account);
+                self.save_account(ctx, command.account, Change::Set(record), None, command.reply);
+            }
+            Action::Reload => self.reply(ctx, command.reply, Ok(Done::Done)),
+            _ => self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount)),
+        }
+    }
+
+    fn set_account(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        record: Box<AccountRecord>,
+        expected: Expected,
+        reply: Option<Reply>,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        if account.saving.record {
+            let action = Action::SetAccount { record, expected };
+            return account.saving.deferred.push(Command { account: id, action, reply });
+        }
+        let is_expected = match expected {
+            Expected::Any => true,
+            Expected::Absent => false,
+            Expected::Generation(generation) => account.record.generation() == generation,
+        };
+        if !is_expected || record.name != account.record.name {
+            return self.reply(ctx, reply, Err(Refusal::Conflict));
+        }
+        account.saving.record = true;
+        let revision = account.record_revision;
+        self.save_account(ctx, id, Change::Set(record), Some(revision), reply);
+    }
+
+    fn remove_account(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Option<Reply>) {
+        let Some(account) = self.directory.present(id) else { return };
+        if account.saving.record || account.saving.roster {
+            return account.saving.deferred.push(Command {
+                account: id,
+                action: Action::RemoveAccount,
+                reply,
+            });
+        }
+        // From here on nobody logs in.
+        account.record.disabled = true;
+        account.saving.record = true;
+        let revision = account.record_revision;
+        self.save_account(ctx, id, Change::Remove, Some(revision), reply);
+    }
+
+    fn save_account(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        change: Change,
+        expected: Option<Revision>,
+        reply: Option<Reply>,
+    ) {
+        let value = match &change {
+            Change::Set(record) => Some(record.to_json()),
+            Change::Remove => None,
+        };
+        let key = self.commands.insert(Pending { account: id, change, reply });
+        let ticket = Purpose::Command(key).ticket();
+        if self.commands.len() > PENDING_MAX {
+            return self.command_saved(ctx, key, Err(StoreError::Overloaded));
+        }
+        ctx.store.save(id, Table::Accounts, value, expected, ticket);
+    }
+
+    /// The store has saved what a command changed, or not.
+    pub(crate) fn command_saved(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: usize,
+        result: Result<Revision, StoreError>,
+    ) {
+        let Some(Pending { account: id, change, reply }) = self.commands.try_remove(key) else { return };
+        if self.directory.is_loading(id) {
+            // The account is being made: what waited for it goes on once its records are read back.
+            ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
+        }
+        if let Some(account) = self.directory.present(id) {
+            account.saving.record = false;
+        }
+        let outcome = match (result, change) {
+            (Ok(revision), Change::Set(record)) => {
+                self.replace_record(ctx, id, record, revision);
+                Ok(Done::Done)
+            }
+            (Ok(_), Change::Remove) => {
+                self.forget_account(ctx, id);
+                Ok(Done::Done)
+            }
+            (Err(error), change) => {
+                if let (Change::Remove, Some(account)) = (change, self.directory.present(id)) {
+                    account.record.disabled = false;
+                }
+                self.desk.metrics.saves_failed_total.inc();
+                Err(refusal(&error))
+            }
+        };
+        self.reply(ctx, reply, outcome);
+        self.do_deferred(ctx, id);
+    }
+
+    /// Commands that waited for a write of the same account.
+    pub(crate) fn do_deferred(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        for command in std::mem::take(&mut account.saving.deferred) {
+            self.with_account(ctx, id, Work::Command(Box::new(command)));
+        }
+    }
+
+    /// Puts a newer record into the place of the one in memory, and ends sessions of the older key.
+    pub(crate) fn replace_record(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        record: Box<AccountRecord>,
+        revision: Revision,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        let void = record.generation() != account.record.generation() || record.disabled;
+        account.record = record;
+        account.record_revision = revision;
+        if void {
+            self.end_all(ctx, id, "the key was replaced");
+        }
+    }
+
+    /// The account's record is gone: so are its sessions, roster and mailbox.
+    pub(crate) fn forget_account(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        self.end_all(ctx, id, "the account was removed");
+        self.in_room(ctx, id, presence::removing);
+        let Some(account) = self.directory.present(id) else { return };
+        if let Some(revision) = account.roster_revision {
+            ctx.store.save(id, Table::Rosters, None, Some(revision), Purpose::Roster(id).ticket());
+        }
+        ctx.store.purge(id);
+        let deferred = std::mem::take(&mut account.saving.deferred);
+        self.directory.loaded(id, None);
+        for command in deferred {
+            self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount));
+        }
+    }
+
+    fn show(&mut self, ctx: &Context<'_>, id: AccountId) -> Outcome {
+        let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
+        let usage = ctx.store.usage(id);
+        Ok(Done::Account {
+            record: account.record.clone(),
+            sessions: account.summaries(),
+            waiting_messages: usage.messages,
+            waiting_bytes: usage.bytes,
+        })
+    }
+
+    fn list(&mut self, id: AccountId) -> Outcome {
+        let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
+        Ok(Done::Sessions(account.summaries()))
+    }
+
+    fn kick(&mut self, ctx: &mut Context<'_>, id: AccountId, resource: Option<&str>) -> usize {
+        let Some(account) = self.directory.present(id) else { return 0 };
+        let kicked: Vec<SessionId> = account
+            .sessions
+            .iter()
+            .filter(|session| resource.is_none_or(|resource| *session.resource == *resource))
+            .map(|session| session.id)
+            .collect();
+        for session in &kicked {
+            self.end_session(ctx, id, *session, &End::over("policy-violation", "ended by an operator"));
+        }
+        kicked.len()
+    }
+}
+
+fn refusal(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Conflict => Refusal::Conflict,
+        StoreError::Overloaded => Refusal::Overloaded,
+        StoreError::Full | StoreError::MailboxFull | StoreError::Failed(_) => {
+            Refusal::Unavailable(error.to_string())
+        }
+    }
+}

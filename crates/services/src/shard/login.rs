@@ -1,0 +1,147 @@
+//! Binding and resuming: a connection becomes a session (RFC 6120 §7, XEP-0198 §5).
+
+use crate::context::Context;
+use crate::session::{End, Session};
+use crate::shard::Shard;
+use crate::wire::{Authenticated, BindRefused, Bound, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd};
+use chaski_xmpp::jid::prepare_resource;
+use std::fmt::Write as _;
+
+/// Longest resource: it is in every stanza the session sends.
+const RESOURCE_BYTES_MAX: usize = 256;
+
+impl Shard {
+    /// Binds, the account being in memory.
+    pub(crate) fn bind_now(
+        &mut self,
+        ctx: &mut Context<'_>,
+        conn: ConnId,
+        who: Authenticated,
+        resource: Option<&str>,
+    ) {
+        let result = self.try_bind(ctx, conn, who, resource);
+        ctx.wire.bound(conn, result);
+        self.note_activity(ctx, who.account);
+    }
+
+    fn try_bind(
+        &mut self,
+        ctx: &mut Context<'_>,
+        conn: ConnId,
+        who: Authenticated,
+        wanted: Option<&str>,
+    ) -> Result<Bound, BindRefused> {
+        let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
+        if account.record.disabled || account.record.generation() != who.key_generation {
+            return Err(BindRefused::KeyChanged);
+        }
+        let resource: Box<str> = match wanted {
+            None => made_up_resource(ctx.rng).into(),
+            Some(wanted) if wanted.len() > RESOURCE_BYTES_MAX => return Err(BindRefused::BadResource),
+            Some(wanted) => prepare_resource(wanted).map_err(|_| BindRefused::BadResource)?.into(),
+        };
+        if let Some(old) = account.resource(&resource) {
+            // RFC 6120 §7.7.2.2: the newer one stays. What the older one had not acknowledged is still in the mailbox.
+            let old = old.id;
+            self.end_session(ctx, who.account, old, &End::over("conflict", "replaced by a newer session"));
+        }
+        self.make_room(ctx, who)?;
+        let id = self.directory.new_session(who.account);
+        let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
+        let full_jid = format!("{}/{resource}", account.bare);
+        account.sessions.push(Session::new(id, resource, conn, wanted.is_none()));
+        self.desk.metrics.sessions.add(1);
+        Ok(Bound { session: id, full_jid })
+    }
+
+    /// Ends the oldest hibernating session if the account has as many as it may.
+    fn make_room(&mut self, ctx: &mut Context<'_>, who: Authenticated) -> Result<(), BindRefused> {
+        let most = self.desk.realm.limits.sessions_per_account;
+        let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
+        if account.sessions.len() < most {
+            return Ok(());
+        }
+        let sleeper =
+            account.sessions.iter().find(|session| session.conn.is_none()).map(|session| session.id);
+        let sleeper = sleeper.ok_or(BindRefused::TooMany)?;
+        self.end_session(ctx, who.account, sleeper, &End::Over(None));
+        Ok(())
+    }
+
+    /// Resumes, the account being in memory.
+    pub(crate) fn resume_now(
+        &mut self,
+        ctx: &mut Context<'_>,
+        conn: ConnId,
+        who: Authenticated,
+        previd: &str,
+        h: u32,
+    ) {
+        let result = self.try_resume(ctx, conn, who, previd, h);
+        ctx.wire.resumed(conn, result);
+    }
+
+    fn try_resume(
+        &mut self,
+        ctx: &mut Context<'_>,
+        conn: ConnId,
+        who: Authenticated,
+        previd: &str,
+        h: u32,
+    ) -> Result<Resumed, ResumeRefused> {
+        let refused = ResumeRefused { h: None };
+        let account = self.directory.present(who.account).ok_or(refused)?;
+        if account.record.disabled || account.record.generation() != who.key_generation {
+            return Err(refused);
+        }
+        let session = account.sessions.iter().find(|session| session.is_resumed_by(previd)).ok_or(refused)?;
+        if session.is_expired(ctx.now_ms) {
+            let (id, handled) = (session.id, session.managed.as_ref().map(|managed| managed.inbound.h()));
+            self.end_session(ctx, who.account, id, &End::Over(None));
+            return Err(ResumeRefused { h: handled });
+        }
+        let (id, resource) = (session.id, session.resource.clone());
+        let full_jid = format!("{}/{resource}", account.bare);
+        let session = account.session_mut(id).ok_or(refused)?;
+        // An impossible `h` leaves everything as it is: whoever says it is not the client we know.
+        session.acknowledge(&mut self.desk, h).map_err(|_| refused)?;
+        match session.conn.replace(conn) {
+            Some(old) => {
+                let text = Some("resumed on another connection".into());
+                ctx.wire.close(old, Some(StreamEnd { condition: "conflict", text }));
+            }
+            None => self.desk.metrics.sessions_hibernating.add(-1),
+        }
+        let managed = session.managed.as_mut().ok_or(refused)?;
+        managed.inbound.forget_requests();
+        managed.requested_ms = None;
+        managed.hibernates_until_ms = None;
+        let h = managed.inbound.h();
+        crate::mailbox::delete(&mut self.desk, ctx, account);
+        self.desk.metrics.sessions_resumed_total.inc();
+        Ok(Resumed { session: id, full_jid, previd: previd.to_owned(), h })
+    }
+
+    /// `<resumed/>` is written: sends again what is unacknowledged, and reads on.
+    pub(crate) fn resumed_now(&mut self, ctx: &mut Context<'_>, id: SessionId) {
+        let Some(account) = self.directory.account_of(id).and_then(|a| self.directory.present(a)) else {
+            return;
+        };
+        if let Some(session) = account.session_mut(id) {
+            session.resend(&mut self.desk, ctx);
+        }
+        crate::mailbox::read_on(&mut self.desk, ctx, account, id);
+    }
+}
+
+/// A resource that nobody can guess.
+fn made_up_resource(rng: &mut dyn rand::CryptoRng) -> String {
+    let mut random = [0u8; 12];
+    rng.fill_bytes(&mut random);
+    let mut resource = String::with_capacity(24);
+    for byte in random {
+        // Writing into a String can't fail.
+        _ = write!(resource, "{byte:02x}");
+    }
+    resource
+}

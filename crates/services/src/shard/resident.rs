@@ -1,0 +1,152 @@
+//! Work for an account: done at once if the account is in memory, else parked until its records are loaded.
+
+use crate::accounts::AccountRecord;
+use crate::command::Refusal;
+use crate::context::Context;
+use crate::directory::{Account, Found, Work};
+use crate::roster::Roster;
+use crate::router::{Letter, Refuse};
+use crate::shard::Shard;
+use crate::ticket::Purpose;
+use crate::wire::{BindRefused, ConnId, ResumeRefused, Unavailable};
+use chaski_store::{AccountId, ShardIndex, StoreError, Table, Versioned};
+
+/// What makes an account.
+pub(super) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters];
+
+impl Shard {
+    /// Does the work now or later, in order.
+    pub(crate) fn with_account(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
+        match self.directory.find(id, work) {
+            Found::Present(work) => self.perform(ctx, id, work),
+            Found::Parked => {}
+            Found::Load => ctx.store.load(id, TABLES, Purpose::Load(id).ticket()),
+            Found::Overloaded(work) => self.turn_away(ctx, work, Refuse::Busy),
+        }
+    }
+
+    fn perform(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
+        match work {
+            Work::Parcel(parcel) => self.receive(ctx, parcel),
+            Work::Credentials { asker, conn } => self.tell_credentials(ctx, id, asker, conn),
+            Work::Bind { conn, who, resource } => self.bind_now(ctx, conn, who, resource.as_deref()),
+            Work::Resume { conn, who, previd, h } => self.resume_now(ctx, conn, who, &previd, h),
+            Work::Command(command) => self.command_now(ctx, *command),
+        }
+    }
+
+    /// The store has loaded an account's records, or not.
+    pub(crate) fn loaded(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        result: Result<Vec<Option<Versioned>>, StoreError>,
+    ) {
+        let account =
+            result.map_err(|error| error.to_string()).and_then(|records| self.read_account(id, records));
+        if !self.directory.is_loading(id) {
+            return self.reloaded(ctx, id, account);
+        }
+        match account {
+            Ok(Some(account)) => {
+                for work in self.directory.loaded(id, Some(account)) {
+                    // A command among them may have sent the account away again: then the rest is parked anew.
+                    self.with_account(ctx, id, work);
+                }
+            }
+            Ok(None) => self.nobody(ctx, id),
+            Err(error) => {
+                tracing::error!(account = ?id, %error, "an account could not be loaded");
+                for work in self.directory.loaded(id, None) {
+                    self.turn_away(ctx, work, Refuse::StoreFailed);
+                }
+            }
+        }
+    }
+
+    /// Somebody else wrote the record of an account in memory ([`crate::command::Action::Reload`]).
+    fn reloaded(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        found: Result<Option<Box<Account>>, String>,
+    ) {
+        match found {
+            Ok(Some(found)) => self.replace_record(ctx, id, found.record, found.record_revision),
+            Ok(None) => self.forget_account(ctx, id),
+            Err(error) => tracing::error!(account = ?id, %error, "an account could not be loaded again"),
+        }
+    }
+
+    fn read_account(
+        &self,
+        id: AccountId,
+        records: Vec<Option<Versioned>>,
+    ) -> Result<Option<Box<Account>>, String> {
+        let mut records = records.into_iter();
+        let (record, roster) = (records.next().flatten(), records.next().flatten());
+        let Some(found) = record else { return Ok(None) };
+        let record = AccountRecord::from_json(&found.value).map_err(|error| error.to_string())?;
+        if record.name.account() != id {
+            return Err("the record is another account's".into());
+        }
+        let roster = match roster {
+            None => (Roster::default(), None),
+            Some(roster) => {
+                let read = Roster::from_document(&roster.value).map_err(|error| error.to_string())?;
+                (read, Some(roster.revision))
+            }
+        };
+        let domain = &self.desk.realm.domain;
+        Ok(Some(Box::new(Account::new(domain, (Box::new(record), found.revision), roster))))
+    }
+
+    /// There is no such account.
+    fn nobody(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let mut parked = self.directory.loaded(id, None);
+        while let Some(work) = parked.pop_front() {
+            match work {
+                Work::Parcel(parcel) => self.receive_for_nobody(ctx, parcel),
+                Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Ok(None)),
+                Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
+                Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
+                Work::Command(command) => self.command_for_nobody(ctx, *command),
+            }
+            // A command may be making the account: what came after it waits for that.
+            if self.directory.is_loading(id) {
+                return self.directory.park_all(id, parked);
+            }
+        }
+    }
+
+    /// Work that can't be done, and can't wait either.
+    fn turn_away(&mut self, ctx: &mut Context<'_>, work: Work, why: Refuse) {
+        match work {
+            Work::Parcel(parcel) => self.refuse(parcel, why),
+            Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Err(Unavailable)),
+            Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::Unavailable)),
+            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
+            Work::Command(command) => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
+        }
+    }
+
+    fn tell_credentials(&mut self, ctx: &mut Context<'_>, id: AccountId, asker: ShardIndex, conn: ConnId) {
+        let Some(account) = self.directory.present(id) else { return };
+        let credentials = (!account.record.disabled).then(|| Box::new(account.record.credentials.clone()));
+        self.answer_credentials(ctx, asker, conn, Ok(credentials));
+    }
+
+    fn answer_credentials(
+        &mut self,
+        ctx: &mut Context<'_>,
+        asker: ShardIndex,
+        conn: ConnId,
+        result: Result<Option<Box<crate::accounts::Credentials>>, Unavailable>,
+    ) {
+        if asker == self.desk.index {
+            ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
+        } else {
+            self.reliably(ctx, asker, Letter::Credentials { conn, result });
+        }
+    }
+}

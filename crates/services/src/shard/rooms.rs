@@ -1,0 +1,130 @@
+//! Calling a room: it is lent its account and a turn, and what it posted is carried out afterwards.
+
+use crate::context::Context;
+use crate::directory::Account;
+use crate::outbox::{Outbox, Post, Turn};
+use crate::router::{Handling, Parcel};
+use crate::shard::Shard;
+use crate::ticket::Purpose;
+use chaski_store::{AccountId, Revision, StoreError, Table};
+
+impl Shard {
+    /// Calls a room with an account in memory.
+    pub(crate) fn in_room(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        room: impl FnOnce(&mut Turn<'_>, &mut Account),
+    ) {
+        let mut outbox = std::mem::take(&mut self.desk.outbox);
+        let Some(account) = self.directory.present(id) else { return };
+        let mut turn = Turn {
+            realm: &self.desk.realm,
+            now_ms: ctx.now_ms,
+            unix_ms: ctx.unix_ms,
+            rng: ctx.rng,
+            outbox: &mut outbox,
+        };
+        room(&mut turn, account);
+        self.carry_out(ctx, Some(id), outbox);
+    }
+
+    /// Calls a room where there is no account.
+    pub(crate) fn in_turn(&mut self, ctx: &mut Context<'_>, room: impl FnOnce(&mut Turn<'_>)) {
+        let mut outbox = std::mem::take(&mut self.desk.outbox);
+        let mut turn = Turn {
+            realm: &self.desk.realm,
+            now_ms: ctx.now_ms,
+            unix_ms: ctx.unix_ms,
+            rng: ctx.rng,
+            outbox: &mut outbox,
+        };
+        room(&mut turn);
+        self.carry_out(ctx, None, outbox);
+    }
+
+    fn carry_out(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>, mut outbox: Outbox) {
+        for post in outbox.posts.drain(..) {
+            match post {
+                Post::Session { session, stanza } => {
+                    let account = id.and_then(|id| self.directory.present(id));
+                    if let Some(session) = account.and_then(|account| account.session_mut(session)) {
+                        session.send(&mut self.desk, ctx, stanza);
+                    }
+                }
+                Post::Account { to, resource, stanza } => {
+                    self.desk.parcels.push_back(Parcel { to, resource, stanza, handling: Handling::Quiet });
+                }
+                Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
+            }
+        }
+        if std::mem::take(&mut outbox.save_roster) {
+            self.save_roster(ctx, id);
+        }
+        self.desk.outbox = outbox;
+    }
+
+    fn save_roster(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>) {
+        let Some(account) = id.and_then(|id| self.directory.present(id)) else { return };
+        if std::mem::replace(&mut account.saving.roster, true) {
+            account.saving.roster_again = true;
+            return;
+        }
+        let value = Some(account.roster.to_document());
+        let ticket = Purpose::Roster(account.id).ticket();
+        ctx.store.save(account.id, Table::Rosters, value, account.roster_revision, ticket);
+    }
+
+    /// The store has saved a roster, or not.
+    pub(crate) fn roster_saved(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        result: Result<Revision, StoreError>,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        account.saving.roster = false;
+        let again = std::mem::take(&mut account.saving.roster_again);
+        match result {
+            Ok(revision) => account.roster_revision = Some(revision),
+            Err(error) => {
+                // It stays right in memory and is saved with the next change.
+                tracing::error!(account = ?id, %error, "a roster could not be saved");
+                self.desk.metrics.saves_failed_total.inc();
+            }
+        }
+        if again {
+            self.save_roster(ctx, Some(id));
+        }
+        self.do_deferred(ctx, id);
+    }
+
+    /// Notes the account's activity in its record, now and then.
+    pub(crate) fn note_activity(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        if !account.saving.record && account.record.seen(ctx.unix_ms) {
+            account.saving.record = true;
+            let (value, expected) = (Some(account.record.to_json()), Some(account.record_revision));
+            ctx.store.save(id, Table::Accounts, value, expected, Purpose::Record(id).ticket());
+        }
+    }
+
+    /// The store has saved an account's record, or not.
+    pub(crate) fn record_saved(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        result: Result<Revision, StoreError>,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        account.saving.record = false;
+        match result {
+            Ok(revision) => account.record_revision = revision,
+            Err(error) => {
+                tracing::warn!(account = ?id, %error, "an account's activity could not be saved");
+                self.desk.metrics.saves_failed_total.inc();
+            }
+        }
+        self.do_deferred(ctx, id);
+    }
+}

@@ -1,0 +1,71 @@
+//! What a shard wrote on the tickets it gave to the store: 8 bits of purpose, then its number.
+
+use crate::wire::SessionId;
+use chaski_store::{AccountId, Ticket};
+
+/// What a completion is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A message was appended; its key in `Desk::in_flight`.
+    Message(usize),
+    /// A session reads its mailbox.
+    Read(SessionId),
+    /// An account's records are loaded.
+    Load(AccountId),
+    /// An account's roster is saved.
+    Roster(AccountId),
+    /// An account's record is saved without anybody waiting for it.
+    Record(AccountId),
+    /// A command saves; its key in `Shard::commands`.
+    Command(usize),
+}
+
+impl Purpose {
+    /// As a ticket.
+    pub(crate) fn ticket(self) -> Ticket {
+        let (kind, number) = match self {
+            Self::Message(key) => (1, key as u64),
+            Self::Read(session) => (2, session.0),
+            Self::Load(account) => (3, account.to_bits()),
+            Self::Roster(account) => (4, account.to_bits()),
+            Self::Record(account) => (5, account.to_bits()),
+            Self::Command(key) => (6, key as u64),
+        };
+        Ticket(u128::from(number) << 8 | kind)
+    }
+
+    /// From a ticket of ours; `None` for one that is not.
+    pub(crate) fn of(ticket: Ticket) -> Option<Self> {
+        let number = (ticket.0 >> 8) as u64;
+        Some(match ticket.0 & 0xFF {
+            1 => Self::Message(number as usize),
+            2 => Self::Read(SessionId(number)),
+            3 => Self::Load(AccountId::from_bits(number)),
+            4 => Self::Roster(AccountId::from_bits(number)),
+            5 => Self::Record(AccountId::from_bits(number)),
+            6 => Self::Command(number as usize),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_come_back_as_they_went() {
+        let account = AccountId::service("bot");
+        for purpose in [
+            Purpose::Message(7),
+            Purpose::Read(SessionId(u64::MAX)),
+            Purpose::Load(account),
+            Purpose::Roster(account),
+            Purpose::Record(account),
+            Purpose::Command(0),
+        ] {
+            assert_eq!(Purpose::of(purpose.ticket()), Some(purpose));
+        }
+        assert_eq!(Purpose::of(Ticket(0)), None);
+    }
+}

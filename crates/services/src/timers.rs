@@ -1,0 +1,58 @@
+//! Coarse timers of a shard's sessions: one bucket per second, nothing per idle session.
+//!
+//! A timer is never taken back: whoever set it looks, when it fires, whether it still means something.
+
+use crate::wire::SessionId;
+use std::collections::BTreeMap;
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// A hibernating session's time may be over.
+    Hibernation,
+    /// A client may have left an `<r/>` unanswered.
+    Unanswered,
+    /// A client's `<r/>` may wait for an answer because a message is not durable yet.
+    Answer,
+}
+
+/// The timers that are set.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    buckets: BTreeMap<u64, Vec<(SessionId, Timer)>>,
+}
+
+impl Timers {
+    /// Fires at the first tick at or after `at_ms` (up to a second late).
+    pub(crate) fn set(&mut self, at_ms: u64, session: SessionId, timer: Timer) {
+        self.buckets.entry(at_ms.div_ceil(1000)).or_default().push((session, timer));
+    }
+
+    /// Takes one that is due.
+    pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<(SessionId, Timer)> {
+        loop {
+            let mut bucket = self.buckets.first_entry().filter(|bucket| *bucket.key() * 1000 <= now_ms)?;
+            match bucket.get_mut().pop() {
+                Some(due) => return Some(due),
+                None => _ = bucket.remove(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fires_at_or_after_its_time() {
+        let mut timers = Timers::default();
+        timers.set(1_500, SessionId(1), Timer::Answer);
+        timers.set(900, SessionId(2), Timer::Hibernation);
+        assert_eq!(timers.next_due(999), None);
+        assert_eq!(timers.next_due(1_999), Some((SessionId(2), Timer::Hibernation)));
+        assert_eq!(timers.next_due(1_999), None);
+        assert_eq!(timers.next_due(2_000), Some((SessionId(1), Timer::Answer)));
+        assert_eq!(timers.next_due(u64::MAX), None);
+    }
+}
