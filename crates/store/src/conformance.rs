@@ -1,1 +1,60 @@
 //! One suite that every engine passes, generic over a factory of engines.
+//!
+//! An engine's tests implement [`Fixture`] and call [`all`] (or single cases, to see which one fails). Each case takes
+//! a fixture of its own: an empty data directory, or what the engine has instead. Cases only wait for completions,
+//! never for time to pass. A case that fails panics and says why.
+
+mod mailboxes;
+mod records;
+mod rig;
+
+pub use rig::Rig;
+
+use crate::Engine;
+
+/// Where engines come from.
+pub trait Fixture {
+    /// Opens the engine on this fixture's data: empty the first time, later with what the last one left. The one
+    /// before has been closed and dropped.
+    fn open(&self) -> Box<dyn Engine>;
+
+    /// Most messages of one mailbox in engines of this fixture. Must be at least 100 and not large.
+    fn max_messages(&self) -> u64;
+
+    /// Most bytes of one mailbox in engines of this fixture.
+    fn max_bytes(&self) -> u64;
+}
+
+/// A case: its name and what it does.
+pub type Case = (&'static str, fn(&dyn Fixture));
+
+/// Every case.
+pub const CASES: &[Case] = &[
+    ("appended is readable at once and committed in order", mailboxes::append_and_read),
+    ("reads keep their limits and say whether there is more", mailboxes::read_limits),
+    ("a repeated message is a duplicate until acknowledged", mailboxes::duplicates),
+    ("identities are of a mailbox, not of the store", mailboxes::same_id_elsewhere),
+    ("acknowledged is never read again", mailboxes::acks),
+    ("an early acknowledgement completes the ticket", mailboxes::ack_before_durable),
+    ("tickets of an account complete in order whatever is acknowledged first", mailboxes::ticket_order),
+    ("a full mailbox refuses and others don't", mailboxes::bounds),
+    ("a purged mailbox is empty and usable", mailboxes::purge),
+    ("a long mailbox is read through in order while it changes", mailboxes::long_mailbox),
+    ("what was committed survives a restart and what was acknowledged doesn't", mailboxes::restart),
+    ("a purge survives a restart", mailboxes::purge_and_restart),
+    ("the number of shards may change", mailboxes::other_shards),
+    ("records compare and set", records::compare_and_set),
+    ("records are scanned in key order", records::scan),
+    ("a batch is written without comparing", records::batch),
+    ("a record made again has another revision", records::revisions_are_never_reused),
+    ("a shard saves and loads records", records::shard_saves_and_loads),
+    ("records and the secret survive a restart", records::restart),
+];
+
+/// Runs every case, each on a new fixture.
+pub fn all<F: Fixture>(make: impl Fn() -> F) {
+    for (name, case) in CASES {
+        tracing::info!(name, "conformance");
+        case(&make());
+    }
+}

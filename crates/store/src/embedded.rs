@@ -1,19 +1,71 @@
-//! The embedded engine: one machine, nothing to install. A journal takes what comes in, SQLite keeps what waits.
-#![allow(dead_code, clippy::todo)]
+//! The embedded engine: one machine, nothing to install. The default.
+//!
+//! A directory with
+//! - `journal/`: what was accepted or acknowledged in the last half minute ([`journal`]),
+//! - `chaski.sqlite3`: what waits longer, and the records (`schema.rs` describes every table),
+//! - `lock`: held while the engine is open,
+//! - `journal-damaged/`: only after [`salvage`], for the operator to look at and delete.
+//!
+//! Owns the threads: one writes the journal, one writes SQLite, a few read SQLite. Each shard owns a front, the
+//! [`ShardStore`], which keeps the newest messages in memory; queues join them ([`link`]).
+//!
+//! Promises, besides those of [`crate::mailbox`]: what was committed survives the process and the machine's power;
+//! a torn last write is cut and said so, other damage is refused with an error and never skipped silently; no byte of
+//! a message is readable from any file a minute after its acknowledgement.
 
+mod database;
+mod directory;
+mod front;
+mod journal;
+mod link;
+mod metrics;
 mod open_error;
 mod options;
+mod readers;
+mod records;
+mod recovery;
+mod schema;
+mod seal;
+mod sqlite_writer;
 
 pub use open_error::OpenError;
 pub use options::{Clock, Options, SystemClock};
 
-use crate::{Engine, Records, ShardIndex, ShardStore, Waker};
-use std::path::Path;
-use std::sync::Arc;
+use crate::{AccountId, Engine, Records, ShardIndex, ShardStore, Waker};
+use directory::Lock;
+use journal::format::Seed;
+use journal::writer::{ToJournal, Writer};
+use link::{Link, Shared};
+use metrics::{FrontMetrics, JournalMetrics, SqliteMetrics};
+use readers::Job;
+use rusqlite::Connection;
+use seal::Slots;
+use sqlite_writer::{SqliteWriter, ToSqlite};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 
-/// An open data directory.
+/// An open data directory. Dropping it closes it.
 pub struct EmbeddedEngine {
-    _private: (),
+    dir: PathBuf,
+    secret: [u8; 16],
+    shared: Arc<Shared>,
+    /// What SQLite holds for accounts whose shard isn't attached yet.
+    waiting: Mutex<HashMap<AccountId, database::Waiting>>,
+    journal_metrics: Arc<JournalMetrics>,
+    sqlite_metrics: Arc<SqliteMetrics>,
+    /// `None` once closed.
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    journal: JoinHandle<()>,
+    sqlite: JoinHandle<(Connection, Slots)>,
+    readers: Vec<JoinHandle<()>>,
+    _lock: Lock,
 }
 
 /// What [`salvage`] found and did.
@@ -32,33 +84,174 @@ pub struct SalvageReport {
 }
 
 /// Opens a data directory, makes it if it isn't there, and recovers what a crash left behind.
-pub fn open(_dir: &Path, _options: Options) -> Result<EmbeddedEngine, OpenError> {
-    todo!()
+pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
+    let lock = directory::prepare(dir)?;
+    let database = database::path(dir);
+    let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
+    let connection = database::open_writer(&database)?;
+    let meta = database::begin_epoch(&connection).map_err(sqlite)?;
+    let mut slots = Slots::load(&connection).map_err(sqlite)?;
+    let mut target = recovery::Target {
+        connection: &connection,
+        slots: &mut slots,
+        secret: meta.secret,
+        options: &options,
+        database: database.clone(),
+    };
+    let next_segment = recovery::absorb(dir, &mut target, &|| false)?;
+    let waiting = database::waiting(&connection).map_err(sqlite)?;
+
+    let (to_journal, from_fronts) = channel();
+    let (to_sqlite, for_sqlite) = channel();
+    let (to_readers, jobs) = channel();
+    let shared = Arc::new(Shared {
+        options,
+        epoch: meta.epoch,
+        spill_upto: AtomicU64::new(0),
+        stopped: AtomicBool::new(false),
+        links: RwLock::default(),
+        to_journal,
+        to_sqlite,
+        to_readers,
+    });
+    let (journal_metrics, sqlite_metrics) = <(Arc<JournalMetrics>, Arc<SqliteMetrics>)>::default();
+    let writer = Writer::new(
+        shared.clone(),
+        from_fronts,
+        journal::directory(dir),
+        Seed::of(&meta.secret),
+        next_segment,
+        journal_metrics.clone(),
+    );
+    let sqlite_writer =
+        SqliteWriter::new(shared.clone(), connection, slots, meta.secret, for_sqlite, sqlite_metrics.clone());
+    let readers = start_readers(&database, meta.secret, shared.options.readers, jobs)?;
+    let threads = Threads {
+        journal: start("chaski-journal", move || writer.run())?,
+        sqlite: start("chaski-sqlite", move || sqlite_writer.run())?,
+        readers,
+        _lock: lock,
+    };
+    Ok(EmbeddedEngine {
+        dir: dir.to_owned(),
+        secret: meta.secret,
+        shared,
+        waiting: Mutex::new(waiting),
+        journal_metrics,
+        sqlite_metrics,
+        threads: Mutex::new(Some(threads)),
+    })
 }
 
-/// Recovers every intact frame of a damaged journal into the database and moves damaged segments aside.
-pub fn salvage(_dir: &Path) -> Result<SalvageReport, OpenError> {
-    todo!()
+fn start_readers(
+    database: &Path,
+    secret: [u8; 16],
+    count: usize,
+    jobs: Receiver<Job>,
+) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let jobs = Arc::new(Mutex::new(jobs));
+    let start_one = |_| {
+        let (connection, jobs) = (database::open_reader(database)?, jobs.clone());
+        start("chaski-reader", move || readers::run(connection, secret, jobs))
+    };
+    (0..count.max(1)).map(start_one).collect()
+}
+
+fn start<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, OpenError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|source| OpenError::Thread { source })
+}
+
+/// Recovers every intact frame of a damaged journal into the database and moves damaged segments to
+/// `journal-damaged/`. They may hold messages: the operator deletes them. Refused while a server has the directory.
+pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
+    let _lock = directory::prepare(dir)?;
+    let database = database::path(dir);
+    let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
+    let connection = database::open_writer(&database)?;
+    let secret = database::secret(&connection).map_err(sqlite)?;
+    let mut slots = Slots::load(&connection).map_err(sqlite)?;
+    let options = Options::default();
+    let database = database.clone();
+    let mut target =
+        recovery::Target { connection: &connection, slots: &mut slots, secret, options: &options, database };
+    let report = recovery::salvage(dir, &mut target)?;
+    // The write-ahead log goes with the last connection.
+    Ok(report)
+}
+
+impl EmbeddedEngine {
+    /// Moves what the journal still holds into SQLite, so that a stopped server's disk holds nothing acknowledged.
+    fn absorb_journal(&self, connection: &Connection, slots: &mut Slots) {
+        let mut target = recovery::Target {
+            connection,
+            slots,
+            secret: self.secret,
+            options: &self.shared.options,
+            database: database::path(&self.dir),
+        };
+        if let Err(error) = recovery::absorb(&self.dir, &mut target, &recovery::deadline(&self.shared)) {
+            tracing::warn!(%error, "the journal stays as it is for the next start");
+        }
+        if let Err(error) = database::checkpoint(connection) {
+            tracing::warn!(%error, "the database's write-ahead log stays for the next start");
+        }
+    }
 }
 
 impl Engine for EmbeddedEngine {
-    fn attach(&self, _shard: ShardIndex, _shards: u16, _waker: Waker) -> Box<dyn ShardStore> {
-        todo!()
+    fn attach(&self, shard: ShardIndex, shards: u16, waker: Waker) -> Box<dyn ShardStore> {
+        let link = Arc::new(Link::new(shard, shards, waker, Arc::new(FrontMetrics::default())));
+        self.shared.links.write().unwrap_or_else(PoisonError::into_inner).push(link.clone());
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = waiting.extract_if(|account, _| account.shard(shards) == shard);
+        Box::new(front::Front::new(self.shared.clone(), link, own))
     }
 
     fn records(&self) -> Arc<dyn Records> {
-        todo!()
+        Arc::new(records::EmbeddedRecords { shared: self.shared.clone() })
     }
 
     fn secret(&self) -> [u8; 16] {
-        todo!()
+        self.secret
     }
 
     fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>> {
-        todo!()
+        let mut sources: Vec<Arc<dyn chaski_telemetry::Source>> =
+            vec![self.journal_metrics.clone(), self.sqlite_metrics.clone()];
+        sources.extend(self.shared.links().iter().map(|link| link.metrics.clone() as Arc<_>));
+        sources
     }
 
+    /// Fronts that are to hand over their last turn must be flushed and dropped before.
     fn close(&self) {
-        todo!()
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(threads) = threads else { return };
+        let failed = self.shared.stopped.swap(true, Ordering::AcqRel);
+        // A thread that has ended already has nothing to be told.
+        let _ = self.shared.to_journal.send(ToJournal::Stop);
+        let journal = threads.journal.join();
+        let _ = self.shared.to_sqlite.send(ToSqlite::Stop);
+        let sqlite = threads.sqlite.join();
+        for _ in &threads.readers {
+            let _ = self.shared.to_readers.send(Job::Stop);
+        }
+        threads.readers.into_iter().for_each(|reader| drop(reader.join()));
+        match (journal, sqlite) {
+            (Ok(()), Ok((connection, mut slots))) if !failed => self.absorb_journal(&connection, &mut slots),
+            (Ok(()), Ok(_)) => {}
+            _ => tracing::error!("a storage thread had panicked; the journal stays for the next start"),
+        }
+    }
+}
+
+impl Drop for EmbeddedEngine {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -1,0 +1,183 @@
+//! A shard's stand-in: submits, flushes, and waits for completions as an event loop would.
+
+use crate::{
+    AccountId, Append, Appended, Completion, Engine, Entry, MessageId, ReadLimit, Seq, ShardIndex,
+    ShardStore, StoreError, Ticket, mailbox::ReadStart,
+};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// So long may a completion take before the case fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct Signal {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// One shard of an engine.
+pub struct Rig {
+    /// The shard's store.
+    pub store: Box<dyn ShardStore>,
+    signal: Arc<Signal>,
+    completions: Vec<Completion>,
+    last_ticket: u128,
+}
+
+impl Rig {
+    /// Attaches the only shard.
+    pub fn new(engine: &dyn Engine) -> Self {
+        Self::of_shard(engine, ShardIndex(0), 1)
+    }
+
+    /// Attaches one of several.
+    pub fn of_shard(engine: &dyn Engine, shard: ShardIndex, shards: u16) -> Self {
+        let signal = Arc::new(Signal::default());
+        let woken = signal.clone();
+        let waker: crate::Waker = Arc::new(move || {
+            *woken.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            woken.changed.notify_one();
+        });
+        Self { store: engine.attach(shard, shards, waker), signal, completions: Vec::new(), last_ticket: 0 }
+    }
+
+    /// A ticket that was not used before.
+    pub fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    /// Appends a message whose identity and text come from `id`.
+    pub fn append(&mut self, account: AccountId, id: u128) -> Result<(Appended, Ticket), StoreError> {
+        self.append_stanza(account, id, &stanza(id))
+    }
+
+    /// Appends a message.
+    pub fn append_stanza(
+        &mut self,
+        account: AccountId,
+        id: u128,
+        stanza: &[u8],
+    ) -> Result<(Appended, Ticket), StoreError> {
+        let ticket = self.ticket();
+        let accepted_unix_ms = 1_700_000_000_000 + id as u64;
+        let append = Append { account, id: MessageId(id), accepted_unix_ms, stanza: stanza.into(), ticket };
+        Ok((self.store.append(append)?, ticket))
+    }
+
+    /// Appends and waits until it is durable.
+    pub fn append_durably(&mut self, account: AccountId, id: u128) -> Seq {
+        let (appended, ticket) = self.append(account, id).expect("accepted");
+        let Appended::Queued(seq) = appended else { panic!("a duplicate: {id}") };
+        self.committed(ticket);
+        seq
+    }
+
+    /// Ends the turn and takes what has completed, without waiting.
+    pub fn turn(&mut self) {
+        self.store.flush();
+        self.store.poll(&mut self.completions);
+    }
+
+    /// Everything completed and not yet asked for.
+    pub fn take_completions(&mut self) -> Vec<Completion> {
+        std::mem::take(&mut self.completions)
+    }
+
+    /// Ends the turn and waits until `wanted` finds what it wants among the completions; that one is taken out.
+    pub fn wait<T>(&mut self, what: &str, mut wanted: impl FnMut(&Completion) -> Option<T>) -> T {
+        loop {
+            self.turn();
+            let found = self.completions.iter().enumerate().find_map(|(at, one)| Some((at, wanted(one)?)));
+            if let Some((at, value)) = found {
+                self.completions.remove(at);
+                return value;
+            }
+            self.sleep(what);
+        }
+    }
+
+    /// Waits until `done`, turning whenever the engine wakes the shard (and now and then without).
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..PATIENCE.as_millis() / 5 {
+            self.turn();
+            if done(self) {
+                return;
+            }
+            let woken = self.signal.woken.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited =
+                self.signal.changed.wait_timeout_while(woken, Duration::from_millis(5), |woken| !*woken);
+            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        }
+        panic!("did not come: {what}");
+    }
+
+    fn sleep(&self, what: &str) {
+        let woken = self.signal.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.signal.changed.wait_timeout_while(woken, PATIENCE, |woken| !*woken);
+        let (mut woken, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!result.timed_out(), "did not come: {what}");
+        *woken = false;
+    }
+
+    /// Waits for the ticket of an append.
+    pub fn outcome(&mut self, ticket: Ticket) -> Result<(), StoreError> {
+        self.wait("an append's completion", |completion| match completion {
+            Completion::Committed(of) if *of == ticket => Some(Ok(())),
+            Completion::Refused(of, error) if *of == ticket => Some(Err(error.clone())),
+            _ => None,
+        })
+    }
+
+    /// Waits until an append is durable.
+    pub fn committed(&mut self, ticket: Ticket) {
+        self.outcome(ticket).expect("committed");
+    }
+
+    /// Reads, and waits for the disk if it is asked.
+    pub fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit) -> (Vec<Entry>, bool) {
+        let ticket = self.ticket();
+        match self.store.read(account, after, limit, ticket) {
+            ReadStart::Ready { entries, more } => (entries, more),
+            ReadStart::Pending => self.wait("a read", |completion| match completion {
+                Completion::Read { ticket: of, result } if *of == ticket => {
+                    Some(result.clone().expect("read"))
+                }
+                _ => None,
+            }),
+        }
+    }
+
+    /// Reads a whole mailbox in windows of `window` messages.
+    pub fn read_all(&mut self, account: AccountId, window: usize) -> Vec<Entry> {
+        let limit = ReadLimit { messages: window, bytes: usize::MAX };
+        let (mut all, mut after) = (Vec::new(), Seq(0));
+        loop {
+            let (entries, more) = self.read(account, after, limit);
+            assert!(entries.len() <= window, "{} entries in a window of {window}", entries.len());
+            assert!(!(more && entries.is_empty()), "more, but nothing now");
+            all.extend(entries);
+            after = all.last().map_or(after, |entry: &Entry| entry.seq);
+            if !more {
+                assert!(all.is_sorted_by(|a, b| a.seq < b.seq), "out of order");
+                return all;
+            }
+        }
+    }
+
+    /// The identities in a mailbox.
+    pub fn ids(&mut self, account: AccountId) -> Vec<u128> {
+        self.read_all(account, 7).iter().map(|entry| entry.id.0).collect()
+    }
+}
+
+/// The text that goes with an identity.
+pub(super) fn stanza(id: u128) -> Vec<u8> {
+    format!("<message id='{id}'><body>message number {id}</body></message>").into_bytes()
+}
+
+/// The account of a made-up phone number.
+pub(super) fn phone(last: u64) -> AccountId {
+    AccountId::phone(15_550_000_000 + last).expect("a phone number")
+}

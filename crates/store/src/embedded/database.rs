@@ -1,0 +1,229 @@
+//! The SQLite file: how it is opened, what it knows of itself, and the statements on messages.
+//!
+//! The statements on records are in [`super::records`]. Everything here runs on a thread that may block.
+
+use super::link::Rows;
+use super::schema::{self, SchemaError};
+use super::seal::{self, Key, Slots};
+use super::{OpenError, Options};
+use crate::{AccountId, Entry, MessageId, ReadLimit, Seq};
+use rusqlite::{Connection, OpenFlags, Row, params};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the database of a data directory is.
+pub(super) fn path(data: &Path) -> PathBuf {
+    data.join("chaski.sqlite3")
+}
+
+/// What `meta` says.
+pub(super) struct Meta {
+    pub(super) secret: [u8; 16],
+    pub(super) epoch: u64,
+}
+
+/// Opens the writer's connection and brings the schema up to date.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |source| OpenError::Sqlite { file: path.to_owned(), source };
+    let mut connection = Connection::open(path).map_err(sqlite)?;
+    configure(&connection).map_err(sqlite)?;
+    schema::migrate(&mut connection).map_err(|error| match error {
+        SchemaError::Newer(found) => {
+            OpenError::NewerSchema { file: path.to_owned(), found, known: schema::MIGRATIONS.len() as i64 }
+        }
+        SchemaError::Sqlite(source) => sqlite(source),
+    })?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    // A reader holds up a checkpoint only for the length of one statement.
+    connection.busy_timeout(Duration::from_millis(200))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA secure_delete = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA foreign_keys = OFF;",
+    )
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let open = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;")?;
+        Ok(connection)
+    };
+    open().map_err(|source| OpenError::Sqlite { file: path.to_owned(), source })
+}
+
+/// Reads the secret and begins the next epoch.
+pub(super) fn begin_epoch(connection: &Connection) -> rusqlite::Result<Meta> {
+    let next = "UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value";
+    let epoch: i64 = connection.query_row(next, [], |row| row.get(0))?;
+    Ok(Meta { secret: secret(connection)?, epoch: epoch as u64 })
+}
+
+/// The data directory's secret.
+pub(super) fn secret(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
+    connection.query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))
+}
+
+/// What waits in SQLite for one account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) messages: u32,
+    pub(super) bytes: u32,
+    pub(super) last: u64,
+}
+
+/// What waits for every account. Reads the index by age only.
+pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<AccountId, Waiting>> {
+    let mut waiting: HashMap<AccountId, Waiting> = HashMap::new();
+    let mut statement =
+        connection.prepare("SELECT account, seq, size FROM messages INDEXED BY messages_by_age")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mailbox = waiting.entry(account(row, 0)?).or_default();
+        mailbox.messages += 1;
+        mailbox.bytes = mailbox.bytes.saturating_add(row.get(2)?);
+        mailbox.last = mailbox.last.max(row.get::<_, i64>(1)? as u64);
+    }
+    Ok(waiting)
+}
+
+fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountId> {
+    Ok(AccountId::from_bits(row.get::<_, i64>(column)? as u64))
+}
+
+/// A message as it goes into SQLite.
+pub(super) struct NewMessage<'a> {
+    pub(super) account: AccountId,
+    pub(super) seq: Seq,
+    pub(super) id: MessageId,
+    pub(super) accepted_unix_ms: u64,
+    pub(super) stanza: &'a [u8],
+}
+
+/// Statements on messages inside a transaction of the writer.
+pub(super) struct Messages<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) slots: &'a mut Slots,
+    pub(super) secret: &'a [u8; 16],
+}
+
+impl Messages<'_> {
+    /// Puts a message in. `false` if it is there already, by number or by identity.
+    pub(super) fn insert(&mut self, message: &NewMessage<'_>) -> rusqlite::Result<bool> {
+        let (slot, key) = self.slots.take(self.connection)?;
+        let mut sealed = message.stanza.to_vec();
+        seal::apply(self.secret, &key, &mut sealed);
+        let insert = "INSERT OR IGNORE INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let inserted = self.connection.prepare_cached(insert)?.execute(params![
+            message.account.to_bits() as i64,
+            message.seq.0 as i64,
+            message.id.0.to_be_bytes(),
+            message.accepted_unix_ms as i64,
+            message.stanza.len() as i64,
+            slot,
+            sealed,
+        ])?;
+        if inserted == 0 {
+            self.slots.destroy(self.connection, slot)?;
+        }
+        Ok(inserted > 0)
+    }
+
+    /// Deletes one message; its size if it was there.
+    pub(super) fn delete(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
+        let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal, size";
+        let rows = self.delete_rows(delete, params![account.to_bits() as i64, seq.0 as i64])?;
+        Ok(rows.first().copied())
+    }
+
+    /// Deletes a mailbox up to `upto`; how many messages there were.
+    pub(super) fn purge(&mut self, account: AccountId, upto: Seq) -> rusqlite::Result<usize> {
+        let delete = "DELETE FROM messages WHERE account = ?1 AND seq <= ?2 RETURNING seal, size";
+        Ok(self.delete_rows(delete, params![account.to_bits() as i64, upto.0 as i64])?.len())
+    }
+
+    /// Deletes up to `limit` messages accepted before `before_unix_ms`.
+    pub(super) fn expire(&mut self, before_unix_ms: u64, limit: usize) -> rusqlite::Result<Vec<Rows>> {
+        let select = "SELECT account, seq FROM messages INDEXED BY messages_by_age
+                      WHERE accepted_unix_ms < ?1 LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(select)?;
+        let old = statement
+            .query_map(params![before_unix_ms as i64, limit as i64], |row| {
+                Ok((account(row, 0)?, Seq(row.get::<_, i64>(1)? as u64)))
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut rows = Vec::new();
+        for (account, seq) in old {
+            if let Some(bytes) = self.delete(account, seq)? {
+                rows.push(Rows { account, messages: 1, bytes });
+            }
+        }
+        Ok(rows)
+    }
+
+    fn delete_rows(&mut self, delete: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<Vec<u32>> {
+        let mut statement = self.connection.prepare_cached(delete)?;
+        let rows = statement
+            .query_map(parameters, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?)))?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(slot, size)| self.slots.destroy(self.connection, slot).map(|()| size))
+            .collect()
+    }
+}
+
+/// Reads a mailbox after `after`; whether there is more behind the last entry returned.
+pub(super) fn read(
+    connection: &Connection,
+    secret: &[u8; 16],
+    mailbox: AccountId,
+    after: Seq,
+    limit: ReadLimit,
+) -> rusqlite::Result<(Vec<Entry>, bool)> {
+    let select = "SELECT seq, id, accepted_unix_ms, size, stanza, key FROM messages JOIN seals ON slot = seal
+                  WHERE account = ?1 AND seq > ?2 ORDER BY seq";
+    let mut statement = connection.prepare_cached(select)?;
+    let mut rows = statement.query(params![mailbox.to_bits() as i64, after.0 as i64])?;
+    let (mut entries, mut bytes) = (Vec::new(), 0usize);
+    while let Some(row) = rows.next()? {
+        bytes += row.get::<_, u32>(3)? as usize;
+        if !entries.is_empty() && (entries.len() >= limit.messages || bytes > limit.bytes) {
+            return Ok((entries, true));
+        }
+        entries.push(entry(row, secret)?);
+    }
+    Ok((entries, false))
+}
+
+fn entry(row: &Row<'_>, secret: &[u8; 16]) -> rusqlite::Result<Entry> {
+    let mut stanza: Vec<u8> = row.get(4)?;
+    let key: Key = row.get(5)?;
+    seal::apply(secret, &key, &mut stanza);
+    Ok(Entry {
+        seq: Seq(row.get::<_, i64>(0)? as u64),
+        id: MessageId(u128::from_be_bytes(row.get(1)?)),
+        accepted_unix_ms: row.get::<_, i64>(2)? as u64,
+        stanza: stanza.into(),
+    })
+}
+
+/// Writes the write-ahead log back and cuts it to nothing. `false` if a reader was in the way.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
+}
+
+/// The bounds of one slice of a move to SQLite.
+pub(super) fn slice_is_full(options: &Options, messages: usize, bytes: usize) -> bool {
+    messages >= options.slice_messages || bytes >= options.slice_bytes
+}

@@ -1,0 +1,384 @@
+//! A shard's front: the store as one shard sees it, and the write-back cache before journal and SQLite.
+//!
+//! Owned by its shard; shares nothing but queues. A message goes into the [`tail`] at once, into an encoded batch that
+//! [`ShardStore::flush`] hands to the journal's writer, and out of the tail when it is acknowledged. What nobody has
+//! acknowledged when its segment grows old, or when memory is short, [`spill`] moves to SQLite; [`reads`] join the two
+//! parts again. Batches complete in the order in which they were handed over, so "committed" is a single number.
+
+mod events;
+mod reads;
+mod spill;
+mod tail;
+
+use super::journal::format;
+use super::journal::writer::{Batch, ToJournal};
+use super::link::{Buffers, Event, Link, Shared, closed_error};
+use super::metrics::FrontMetrics;
+use super::readers::Job;
+use super::sqlite_writer::{ToSqlite, Write};
+use crate::mailbox::{Append, Appended, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage};
+use crate::records::{Revision, Table};
+use crate::{AccountId, StoreError};
+use reads::PendingRead;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tail::{MixBuild, Tail};
+
+/// Batches at the journal at once. Further turns join the next batch, which so grows with the load.
+const BATCHES_IN_FLIGHT_MAX: usize = 4;
+
+/// The ticket of a repeated message: completes with its batch.
+struct Repeat {
+    account: AccountId,
+    /// The message that it repeats.
+    of: Seq,
+    /// The last number given out before it: its place among the batch's messages.
+    behind: Seq,
+    ticket: Ticket,
+}
+
+/// A batch at the journal.
+struct InFlight {
+    /// Its last message's number, or the one before it if it has none.
+    last: Seq,
+    repeats: Vec<Repeat>,
+}
+
+/// See the file's head.
+pub(super) struct Front {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    metrics: Arc<FrontMetrics>,
+    tail: Tail,
+    /// Bytes that this front may hold before it spills early.
+    cache_bytes: usize,
+
+    /// The batch that is being filled.
+    buffers: Buffers,
+    batch_messages: u32,
+    repeats: Vec<Repeat>,
+    in_flight: VecDeque<InFlight>,
+    spare: Vec<Buffers>,
+    /// Everything up to here is durable (or was refused).
+    committed: Seq,
+    /// Messages that were refused while a repeat of them may be in flight.
+    refused: HashMap<Seq, StoreError>,
+    repeats_in_flight: usize,
+    /// Which segment holds what: the last number of this front in each, ascending.
+    segments: VecDeque<(u64, Seq)>,
+
+    spill: spill::Spill,
+    /// Acknowledged in SQLite and not deleted yet: readers must not see them.
+    deleting: HashSet<(AccountId, Seq)>,
+    /// To be handed to SQLite's writer, and whether it has some already.
+    to_delete: Vec<(AccountId, Seq)>,
+    delete_in_flight: bool,
+    /// Purges on their way: what SQLite's writer says of these accounts is from before.
+    purging: HashMap<AccountId, u32, MixBuild>,
+
+    reads: HashMap<u64, PendingRead>,
+    last_read: u64,
+    loads: usize,
+    saves: usize,
+    /// Saves in flight by account, and the loads that wait for them.
+    saving: HashMap<AccountId, u32>,
+    deferred_loads: Vec<(AccountId, &'static [Table], Ticket)>,
+
+    ready: Vec<Completion>,
+    events: Vec<Event>,
+    acked: Vec<Seq>,
+}
+
+impl Front {
+    /// A front with what SQLite holds for its accounts.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        link: Arc<Link>,
+        waiting: impl Iterator<Item = (AccountId, super::database::Waiting)>,
+    ) -> Self {
+        let first = Seq(shared.first_number() + 1);
+        let mut tail = Tail::new(first);
+        for (account, waiting) in waiting {
+            let mailbox = tail.mailbox_mut(account);
+            mailbox.spilled_messages = waiting.messages;
+            mailbox.spilled_bytes = waiting.bytes;
+            mailbox.spilled_last = Seq(waiting.last);
+        }
+        Self {
+            cache_bytes: shared.options.cache_bytes / usize::from(link.shards).max(1),
+            metrics: link.metrics.clone(),
+            shared,
+            link,
+            tail,
+            buffers: Buffers::default(),
+            batch_messages: 0,
+            repeats: Vec::new(),
+            in_flight: VecDeque::new(),
+            spare: Vec::new(),
+            committed: Seq(first.0 - 1),
+            refused: HashMap::new(),
+            repeats_in_flight: 0,
+            segments: VecDeque::new(),
+            spill: spill::Spill::default(),
+            deleting: HashSet::new(),
+            to_delete: Vec::new(),
+            delete_in_flight: false,
+            purging: HashMap::default(),
+            reads: HashMap::new(),
+            last_read: 0,
+            loads: 0,
+            saves: 0,
+            saving: HashMap::new(),
+            deferred_loads: Vec::new(),
+            ready: Vec::new(),
+            events: Vec::new(),
+            acked: Vec::new(),
+        }
+    }
+
+    /// Whether there is room for a message of this size.
+    fn admit(&mut self, account: AccountId, size: usize) -> Result<(), StoreError> {
+        if self.shared.is_stopped() {
+            return Err(closed_error());
+        }
+        let options = &self.shared.options;
+        let usage = self.usage(account);
+        if usage.messages >= u64::from(options.max_messages)
+            || usage.bytes + size as u64 > u64::from(options.max_bytes)
+        {
+            self.metrics.refused_mailbox_total.inc();
+            return Err(StoreError::MailboxFull);
+        }
+        if self.buffers.appends.len() + size > options.queue_bytes
+            || self.tail.bytes + size > 2 * self.cache_bytes
+        {
+            self.metrics.refused_overload_total.inc();
+            return Err(StoreError::Overloaded);
+        }
+        Ok(())
+    }
+
+    /// Acknowledges an entry that is in memory.
+    fn ack_in_memory(&mut self, at: u32) {
+        let slot = self.tail.slot(at);
+        let (account, seq, ticket, spilling) = (slot.account, slot.seq, slot.ticket, slot.spilling);
+        self.metrics.acked_in_memory_total.inc();
+        if spilling {
+            self.deleting.insert((account, seq));
+            self.to_delete.push((account, seq));
+        }
+        if seq <= self.committed {
+            self.tail.remove(at);
+            return;
+        }
+        // Tickets of an account complete in order: at once only if no older one waits.
+        let older_waits = self.tail.before(at).is_some_and(|before| before > self.committed);
+        let repeats = self.tail.mailbox(account).is_some_and(|mailbox| mailbox.repeats > 0);
+        if older_waits || repeats {
+            self.tail.hold(at);
+            return;
+        }
+        let mut next = self.tail.after(at);
+        self.tail.remove(at);
+        self.ready.push(Completion::Committed(ticket));
+        // Those that were acknowledged earlier and waited for this one.
+        while let Some(held) = next
+            && self.tail.slot(held).is_held()
+        {
+            next = self.tail.after(held);
+            self.ready.push(Completion::Committed(self.tail.slot(held).ticket));
+            self.tail.remove(held);
+        }
+    }
+
+    /// Acknowledges an entry that may be in SQLite. Whether it may.
+    fn ack_in_sqlite(&mut self, account: AccountId, seq: Seq) -> bool {
+        let spilled = self
+            .tail
+            .mailbox(account)
+            .is_some_and(|mailbox| mailbox.spilled_messages > 0 && seq <= mailbox.spilled_last);
+        if !spilled || !self.deleting.insert((account, seq)) {
+            return false;
+        }
+        self.metrics.acked_in_sqlite_total.inc();
+        self.to_delete.push((account, seq));
+        true
+    }
+
+    /// Hands the batch over if there is one and not too many are at the journal.
+    fn send_batch(&mut self, in_flight_max: usize) {
+        let empty =
+            self.buffers.appends.is_empty() && self.buffers.acks.is_empty() && self.repeats.is_empty();
+        if empty || self.in_flight.len() >= in_flight_max {
+            return;
+        }
+        let buffers = std::mem::replace(&mut self.buffers, self.spare.pop().unwrap_or_default());
+        let messages = std::mem::take(&mut self.batch_messages);
+        self.in_flight.push_back(InFlight {
+            last: Seq(self.tail.next_seq().0 - 1),
+            repeats: std::mem::take(&mut self.repeats),
+        });
+        self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
+        let batch = Batch { link: self.link.clone(), buffers, messages };
+        if let Err(unsent) = self.shared.to_journal.send(ToJournal::Batch(batch))
+            && let ToJournal::Batch(batch) = unsent.0
+        {
+            // The writer has ended: the refusal comes the usual way.
+            self.link.push(Event::Journal { outcome: Err(closed_error()), buffers: batch.buffers });
+        }
+    }
+
+    fn set_gauges(&self) {
+        self.metrics.messages.set(self.tail.len() as i64);
+        self.metrics.message_bytes.set(self.tail.bytes as i64);
+        self.metrics.requests_in_flight.set((self.reads.len() + self.loads + self.saves) as i64);
+    }
+
+    fn send_load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
+        self.loads += 1;
+        let job = Job::Load { link: self.link.clone(), account, tables, ticket };
+        if self.shared.to_readers.send(job).is_err() {
+            self.loads -= 1;
+            self.ready.push(Completion::Loaded { ticket, result: Err(closed_error()) });
+        }
+    }
+}
+
+impl ShardStore for Front {
+    fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
+        let (account, ticket) = (append.account, append.ticket);
+        if let Some(of) = self.tail.by_id(account, append.id) {
+            if self.shared.is_stopped() {
+                return Err(closed_error());
+            }
+            self.metrics.duplicates_total.inc();
+            let behind = Seq(self.tail.next_seq().0 - 1);
+            self.repeats.push(Repeat { account, of, behind, ticket });
+            self.repeats_in_flight += 1;
+            self.tail.mailbox_mut(account).repeats += 1;
+            return Ok(Appended::Duplicate);
+        }
+        self.admit(account, append.stanza.len())?;
+        format::encode_append(&mut self.buffers.appends, self.tail.next_seq(), &append);
+        self.batch_messages += 1;
+        let (seq, mailbox_bytes) = self.tail.push(append);
+        self.metrics.appended_total.inc();
+        if mailbox_bytes > self.shared.options.mailbox_cache_bytes {
+            self.note_large(account);
+        }
+        Ok(Appended::Queued(seq))
+    }
+
+    fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart {
+        self.start_read(account, after, limit, ticket)
+    }
+
+    fn ack(&mut self, account: AccountId, seqs: &[Seq]) {
+        self.acked.clear();
+        for &seq in seqs {
+            let known = match self.tail.find(seq) {
+                Some(at) if self.tail.slot(at).account == account => {
+                    let fresh = !self.tail.slot(at).is_held();
+                    if fresh {
+                        self.ack_in_memory(at);
+                    }
+                    fresh
+                }
+                _ => self.ack_in_sqlite(account, seq),
+            };
+            if known {
+                self.acked.push(seq);
+            }
+        }
+        if !self.acked.is_empty() {
+            format::encode_ack(&mut self.buffers.acks, account, &self.acked);
+            self.tail.tidy(account);
+        }
+    }
+
+    fn usage(&self, account: AccountId) -> Usage {
+        self.tail.mailbox(account).map_or_else(Usage::default, tail::Mailbox::usage)
+    }
+
+    fn purge(&mut self, account: AccountId) {
+        let upto = Seq(self.tail.next_seq().0 - 1);
+        for seq in self.tail.seqs(account) {
+            // An entry that is acknowledged already, or was just released by the one before, is left alone.
+            if let Some(at) = self.tail.find(seq)
+                && !self.tail.slot(at).is_held()
+            {
+                self.ack_in_memory(at);
+            }
+        }
+        self.purge_spilled(account, upto);
+        format::encode_purge(&mut self.buffers.acks, account, upto);
+        self.tail.tidy(account);
+    }
+
+    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
+        if self.loads + self.deferred_loads.len() >= self.shared.options.queue_requests {
+            self.ready.push(Completion::Loaded { ticket, result: Err(StoreError::Overloaded) });
+        } else if self.saving.contains_key(&account) {
+            self.deferred_loads.push((account, tables, ticket));
+        } else {
+            self.send_load(account, tables, ticket);
+        }
+    }
+
+    fn save(
+        &mut self,
+        account: AccountId,
+        table: Table,
+        value: Option<Vec<u8>>,
+        expected: Option<Revision>,
+        ticket: Ticket,
+    ) {
+        if self.saves >= self.shared.options.queue_requests {
+            self.ready.push(Completion::Saved { ticket, result: Err(StoreError::Overloaded) });
+            return;
+        }
+        let write = Write::If { table, key: account.record_key(), value, expected };
+        let save = ToSqlite::Save { link: self.link.clone(), account, write, ticket };
+        if self.shared.to_sqlite.send(save).is_err() {
+            self.ready.push(Completion::Saved { ticket, result: Err(closed_error()) });
+            return;
+        }
+        self.saves += 1;
+        *self.saving.entry(account).or_default() += 1;
+    }
+
+    fn flush(&mut self) {
+        self.send_batch(BATCHES_IN_FLIGHT_MAX);
+        self.send_deletes();
+        self.report_cleared();
+        if !self.ready.is_empty() {
+            self.link.wake();
+        }
+    }
+
+    fn poll(&mut self, completions: &mut Vec<Completion>) {
+        let mut events = std::mem::take(&mut self.events);
+        if self.link.take(&mut events) {
+            events.drain(..).for_each(|event| self.handle(event));
+            self.send_batch(BATCHES_IN_FLIGHT_MAX);
+            self.send_deletes();
+            self.send_slice();
+            self.report_cleared();
+            self.set_gauges();
+        }
+        self.events = events;
+        completions.append(&mut self.ready);
+    }
+}
+
+impl Drop for Front {
+    /// A front that holds nothing must not keep segments from being unlinked. One that holds something must: the next
+    /// start finds it there.
+    fn drop(&mut self) {
+        self.send_batch(usize::MAX);
+        if self.tail.len() == 0 {
+            self.link.cleared.store(u64::MAX, Ordering::Release);
+        }
+    }
+}

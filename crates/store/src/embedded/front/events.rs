@@ -1,0 +1,151 @@
+//! What comes back from the engine's threads, and what it changes in the front.
+
+use super::{Front, InFlight, Repeat};
+use crate::embedded::link::{Buffers, Event, Rows};
+use crate::mailbox::{Completion, Seq};
+use crate::{AccountId, StoreError};
+use std::sync::atomic::Ordering;
+
+/// Buffers kept for reuse, and the size above which one is given back.
+const SPARE_MAX: usize = 4;
+const SPARE_BYTES_MAX: usize = 1 << 20;
+
+impl Front {
+    pub(super) fn handle(&mut self, event: Event) {
+        match event {
+            Event::Journal { outcome, buffers } => self.batch_done(outcome, buffers),
+            Event::Spilled { ignored } => self.slice_done(&ignored),
+            Event::Deleted { seqs, rows } => self.deletes_done(&seqs, &rows),
+            Event::Expired { rows } => rows.iter().for_each(|row| self.rows_gone(row)),
+            Event::Purged { account } => self.purge_done(account),
+            Event::Read { number, result } => self.read_done(number, result),
+            Event::Loaded(completion) => {
+                self.loads = self.loads.saturating_sub(1);
+                self.ready.push(completion);
+            }
+            Event::Saved { account, completion } => {
+                self.saves = self.saves.saturating_sub(1);
+                self.ready.push(completion);
+                self.save_done(account);
+            }
+        }
+    }
+
+    /// The oldest batch in flight is durable, or not kept.
+    fn batch_done(&mut self, outcome: Result<u64, StoreError>, buffers: Buffers) {
+        let Some(InFlight { last, repeats }) = self.in_flight.pop_front() else { return };
+        self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
+        let mut repeats = repeats.into_iter().peekable();
+        for number in self.committed.0 + 1..=last.0 {
+            while let Some(repeat) = repeats.next_if(|repeat| repeat.behind.0 < number) {
+                self.complete_repeat(&repeat);
+            }
+            self.complete(Seq(number), outcome.as_ref().err());
+        }
+        if let Ok(segment) = outcome
+            && last > self.committed
+        {
+            match self.segments.back_mut() {
+                Some((newest, upto)) if *newest == segment => *upto = last,
+                _ => self.segments.push_back((segment, last)),
+            }
+        }
+        self.committed = last;
+        repeats.for_each(|repeat| self.complete_repeat(&repeat));
+        if self.repeats_in_flight == 0 {
+            self.refused.clear();
+        }
+        self.reuse(buffers);
+    }
+
+    /// Completes the ticket of a message, unless an acknowledgement has done so.
+    fn complete(&mut self, seq: Seq, error: Option<&StoreError>) {
+        let Some(at) = self.tail.find(seq) else { return };
+        let slot = self.tail.slot(at);
+        let (account, ticket, held) = (slot.account, slot.ticket, slot.is_held());
+        match error {
+            Some(error) if !held => {
+                if self.repeats_in_flight > 0 {
+                    self.refused.insert(seq, error.clone());
+                }
+                self.tail.remove(at);
+                self.tail.tidy(account);
+                self.ready.push(Completion::Refused(ticket, error.clone()));
+            }
+            _ => {
+                if held {
+                    self.tail.remove(at);
+                    self.tail.tidy(account);
+                }
+                self.ready.push(Completion::Committed(ticket));
+            }
+        }
+    }
+
+    /// Completes a repeated message like the one that it repeats, which came before it.
+    fn complete_repeat(&mut self, repeat: &Repeat) {
+        self.repeats_in_flight -= 1;
+        let mailbox = self.tail.mailbox_mut(repeat.account);
+        mailbox.repeats = mailbox.repeats.saturating_sub(1);
+        self.tail.tidy(repeat.account);
+        self.ready.push(match self.refused.get(&repeat.of) {
+            Some(error) => Completion::Refused(repeat.ticket, error.clone()),
+            None => Completion::Committed(repeat.ticket),
+        });
+    }
+
+    fn reuse(&mut self, buffers: Buffers) {
+        let small = buffers.appends.capacity() + buffers.acks.capacity() <= SPARE_BYTES_MAX;
+        if small && self.spare.len() < SPARE_MAX {
+            self.spare.push(Buffers { appends: cleared(buffers.appends), acks: cleared(buffers.acks) });
+        }
+    }
+
+    /// Tells the journal up to which segment this front needs nothing any more.
+    pub(super) fn report_cleared(&mut self) {
+        let base = self.tail.base();
+        while let Some(&(segment, last)) = self.segments.front()
+            && last < base
+        {
+            self.segments.pop_front();
+            self.link.cleared.fetch_max(segment, Ordering::AcqRel);
+        }
+        if let Some(&(segment, _)) = self.segments.front() {
+            self.link.cleared.fetch_max(segment - 1, Ordering::AcqRel);
+        }
+    }
+
+    /// Messages have left SQLite.
+    pub(super) fn rows_gone(&mut self, rows: &Rows) {
+        if self.purging.contains_key(&rows.account) {
+            return;
+        }
+        let mailbox = self.tail.mailbox_mut(rows.account);
+        mailbox.spilled_messages = mailbox.spilled_messages.saturating_sub(rows.messages);
+        mailbox.spilled_bytes = mailbox.spilled_bytes.saturating_sub(rows.bytes);
+        self.tail.tidy(rows.account);
+    }
+
+    fn save_done(&mut self, account: AccountId) {
+        if let Some(count) = self.saving.get_mut(&account) {
+            *count -= 1;
+            if *count > 0 {
+                return;
+            }
+            self.saving.remove(&account);
+        }
+        if self.deferred_loads.is_empty() {
+            return;
+        }
+        let (now, later) =
+            std::mem::take(&mut self.deferred_loads).into_iter().partition(|load| load.0 == account);
+        self.deferred_loads = later;
+        let now: Vec<_> = now;
+        now.into_iter().for_each(|(account, tables, ticket)| self.send_load(account, tables, ticket));
+    }
+}
+
+fn cleared(mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer
+}

@@ -1,0 +1,103 @@
+//! Reads that join the two parts of a mailbox: first SQLite's, then memory's.
+//!
+//! A read that needs SQLite takes a while, and meanwhile messages are acknowledged, deleted, and moved into SQLite.
+//! Hence: what was acknowledged meanwhile is filtered out; and memory's part follows directly on SQLite's only if
+//! nothing was moved in between, else the reader is told that there is more and asks again.
+
+use super::Front;
+use crate::embedded::link::closed_error;
+use crate::embedded::readers::Job;
+use crate::mailbox::{Completion, Entry, ReadLimit, ReadStart, Seq, Ticket};
+use crate::{AccountId, StoreError};
+
+/// A read that SQLite was asked for.
+pub(super) struct PendingRead {
+    pub(super) account: AccountId,
+    after: Seq,
+    limit: ReadLimit,
+    ticket: Ticket,
+    /// The highest number in SQLite when it was asked.
+    spilled_last: Seq,
+    /// Deleted since it was asked.
+    pub(super) deleted: Vec<Seq>,
+    /// Purged up to here since it was asked.
+    pub(super) purged: Option<Seq>,
+}
+
+impl Front {
+    pub(super) fn start_read(
+        &mut self,
+        account: AccountId,
+        after: Seq,
+        limit: ReadLimit,
+        ticket: Ticket,
+    ) -> ReadStart {
+        let Some(mailbox) = self.tail.mailbox(account) else {
+            return ReadStart::Ready { entries: Vec::new(), more: false };
+        };
+        if mailbox.spilled_messages > 0 && after < mailbox.spilled_last {
+            self.ask_sqlite(account, after, limit, ticket);
+            return ReadStart::Pending;
+        }
+        self.metrics.reads_memory_total.inc();
+        let mut entries = Vec::new();
+        let more = self.tail.read(self.tail.first_after(account, after), limit, &mut entries, 0);
+        ReadStart::Ready { entries, more }
+    }
+
+    fn ask_sqlite(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) {
+        if self.reads.len() >= self.shared.options.queue_requests {
+            self.ready.push(Completion::Read { ticket, result: Err(StoreError::Overloaded) });
+            return;
+        }
+        self.metrics.reads_sqlite_total.inc();
+        self.last_read += 1;
+        let number = self.last_read;
+        let job = Job::Mailbox { link: self.link.clone(), number, account, after, limit };
+        if self.shared.to_readers.send(job).is_err() {
+            self.ready.push(Completion::Read { ticket, result: Err(closed_error()) });
+            return;
+        }
+        let spilled_last = self.tail.mailbox(account).map_or(Seq(0), |mailbox| mailbox.spilled_last);
+        let (deleted, purged) = (Vec::new(), None);
+        self.reads
+            .insert(number, PendingRead { account, after, limit, ticket, spilled_last, deleted, purged });
+    }
+
+    pub(super) fn read_done(&mut self, number: u64, result: Result<(Vec<Entry>, bool), StoreError>) {
+        let Some(read) = self.reads.remove(&number) else { return };
+        let (mut entries, more_in_sqlite) = match result {
+            Ok(found) => found,
+            Err(error) => {
+                self.ready.push(Completion::Read { ticket: read.ticket, result: Err(error) });
+                return;
+            }
+        };
+        let last = entries.last().map_or(read.after, |entry| entry.seq);
+        entries.retain(|entry| {
+            !self.deleting.contains(&(read.account, entry.seq))
+                && !read.deleted.contains(&entry.seq)
+                && read.purged.is_none_or(|upto| entry.seq > upto)
+        });
+        let moved =
+            self.tail.mailbox(read.account).is_some_and(|mailbox| mailbox.spilled_last > read.spilled_last);
+        let more = match more_in_sqlite || moved {
+            // Everything found has been acknowledged meanwhile: the reader still has something to come.
+            true if entries.is_empty() => return self.continue_read(&read, last),
+            true => true,
+            false => {
+                let bytes = entries.iter().map(|entry| entry.stanza.len()).sum();
+                self.tail.read(self.tail.first_after(read.account, last), read.limit, &mut entries, bytes)
+            }
+        };
+        self.ready.push(Completion::Read { ticket: read.ticket, result: Ok((entries, more)) });
+    }
+
+    fn continue_read(&mut self, read: &PendingRead, after: Seq) {
+        if let ReadStart::Ready { entries, more } =
+            self.start_read(read.account, after, read.limit, read.ticket)
+        {
+            self.ready.push(Completion::Read { ticket: read.ticket, result: Ok((entries, more)) });
+        }
+    }
+}

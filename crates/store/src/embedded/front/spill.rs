@@ -1,0 +1,134 @@
+//! Write-back: from the front's memory to SQLite, and deletions there.
+//!
+//! One slice of messages and one batch of deletions are at SQLite's writer at a time, so that its queue stays short
+//! and every move is a bounded transaction. A moved message stays readable in memory until the move is durable.
+
+use super::Front;
+use crate::embedded::database;
+use crate::embedded::link::Rows;
+use crate::embedded::sqlite_writer::ToSqlite;
+use crate::{AccountId, Seq};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+/// What is being moved.
+#[derive(Default)]
+pub(super) struct Spill {
+    /// The slice in flight: account, number and size of each.
+    slice: Vec<(AccountId, Seq, u32)>,
+    in_flight: bool,
+    /// Mailboxes that have grown beyond their share of memory.
+    large: VecDeque<AccountId>,
+}
+
+impl Front {
+    /// Queues a mailbox that has grown large for an early move.
+    pub(super) fn note_large(&mut self, account: AccountId) {
+        let mailbox = self.tail.mailbox_mut(account);
+        if !mailbox.is_large {
+            mailbox.is_large = true;
+            self.spill.large.push_back(account);
+        }
+    }
+
+    /// Starts the next slice if something is due: old segments first, then shortness of memory, then large mailboxes.
+    pub(super) fn send_slice(&mut self) {
+        if self.spill.in_flight {
+            return;
+        }
+        let mut slice = Vec::new();
+        let shared = self.shared.clone();
+        let full = |messages, bytes| database::slice_is_full(&shared.options, messages, bytes);
+        let due = self.shared.spill_upto.load(Ordering::Acquire);
+        let old =
+            self.segments.iter().take_while(|(segment, _)| *segment <= due).last().map(|&(_, last)| last);
+        if let Some(last) = old {
+            self.tail.take_oldest(last, &mut slice, full);
+        }
+        if slice.is_empty() && self.tail.bytes > self.cache_bytes {
+            self.tail.take_oldest(self.committed, &mut slice, full);
+        }
+        while slice.is_empty()
+            && let Some(account) = self.spill.large.pop_front()
+        {
+            self.tail.take_mailbox(account, self.committed, &mut slice, full);
+            // If it is still large after this slice, its next message queues it again.
+            self.tail.mailbox_mut(account).is_large = false;
+            self.tail.tidy(account);
+        }
+        if slice.is_empty() {
+            return;
+        }
+        let sizes = slice.iter().map(|(account, entry)| (*account, entry.seq, entry.stanza.len() as u32));
+        self.spill.slice = sizes.collect();
+        self.spill.in_flight =
+            self.shared.to_sqlite.send(ToSqlite::Spill { link: self.link.clone(), slice }).is_ok();
+    }
+
+    /// The slice in flight is durable in SQLite: what is still here of it leaves memory.
+    pub(super) fn slice_done(&mut self, ignored: &[usize]) {
+        self.spill.in_flight = false;
+        let slice = std::mem::take(&mut self.spill.slice);
+        self.metrics.spilled_total.add((slice.len() - ignored.len()) as u64);
+        let mut ignored = ignored.iter().copied().peekable();
+        for (position, (account, seq, size)) in slice.into_iter().enumerate() {
+            if let Some(at) = self.tail.find(seq) {
+                self.tail.remove(at);
+            }
+            let inserted = ignored.next_if_eq(&position).is_none();
+            if inserted && !self.purging.contains_key(&account) {
+                let mailbox = self.tail.mailbox_mut(account);
+                mailbox.spilled_messages += 1;
+                mailbox.spilled_bytes = mailbox.spilled_bytes.saturating_add(size);
+                mailbox.spilled_last = mailbox.spilled_last.max(seq);
+            }
+            self.tail.tidy(account);
+        }
+    }
+
+    /// Hands acknowledged messages to SQLite's writer, all that have come since the last time.
+    pub(super) fn send_deletes(&mut self) {
+        if self.to_delete.is_empty() || self.delete_in_flight {
+            return;
+        }
+        let seqs = std::mem::take(&mut self.to_delete);
+        let delete = ToSqlite::Delete { link: self.link.clone(), seqs };
+        self.delete_in_flight = self.shared.to_sqlite.send(delete).is_ok();
+    }
+
+    /// The deletions in flight are durable.
+    pub(super) fn deletes_done(&mut self, seqs: &[(AccountId, Seq)], rows: &[Rows]) {
+        self.delete_in_flight = false;
+        for &(account, seq) in seqs {
+            self.deleting.remove(&(account, seq));
+            // A read that began before the deletion may still bring it.
+            let reads = self.reads.values_mut().filter(|read| read.account == account);
+            reads.for_each(|read| read.deleted.push(seq));
+        }
+        rows.iter().for_each(|row| self.rows_gone(row));
+    }
+
+    /// Drops what SQLite holds, or is about to hold, of an account.
+    pub(super) fn purge_spilled(&mut self, account: AccountId, upto: Seq) {
+        let reads = self.reads.values_mut().filter(|read| read.account == account);
+        reads.for_each(|read| read.purged = read.purged.max(Some(upto)));
+        let mailbox = self.tail.mailbox_mut(account);
+        mailbox.spilled_messages = 0;
+        mailbox.spilled_bytes = 0;
+        mailbox.spilled_last = Seq(0);
+        let purge = ToSqlite::Purge { link: self.link.clone(), account, upto };
+        if self.shared.to_sqlite.send(purge).is_ok() {
+            *self.purging.entry(account).or_default() += 1;
+        }
+    }
+
+    /// The oldest purge in flight of an account is durable.
+    pub(super) fn purge_done(&mut self, account: AccountId) {
+        if let Some(count) = self.purging.get_mut(&account) {
+            *count -= 1;
+            if *count == 0 {
+                self.purging.remove(&account);
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The journal: what was accepted or acknowledged in the last half minute, in order, on disk.
+//!
+//! Owns `journal/` in the data directory: segments of frames ([`format`] describes every byte). One [`writer`]
+//! thread per data directory turns the shards' batches into one frame per commit: write, `fdatasync`, publish,
+//! repeat; so commits grow with the load and a sync never blocks a shard. [`segment`] is the file being written,
+//! [`scan`] reads segments back and tells a torn last write from damage in the middle.
+//!
+//! Promises: a frame is written only after the one before it is synced; a segment is unlinked only after every
+//! older one, and when no shard has anything in it that is not acknowledged or in SQLite.
+
+pub(super) mod format;
+pub(super) mod scan;
+pub(super) mod segment;
+pub(super) mod writer;
+
+use super::OpenError;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the segments of a data directory are.
+pub(super) fn directory(data: &Path) -> PathBuf {
+    data.join("journal")
+}
+
+/// The path of a segment.
+pub(super) fn segment_path(journal: &Path, number: u64) -> PathBuf {
+    journal.join(format!("{number:012}.journal"))
+}
+
+/// The segments there are, in order of their numbers. Other files are left alone.
+pub(super) fn list(journal: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
+    let unreadable = |source| OpenError::NotReadable { path: journal.to_owned(), source };
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(journal).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let number =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".journal"));
+        if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
+            segments.push((number, path));
+        }
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// Makes the creation or removal of files in a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}

@@ -1,0 +1,150 @@
+//! The segment that is being written: one file, preallocated with zeros, appended to frame by frame.
+//!
+//! Preallocation means that a sync need not change the file's size, and that a full disk shows while there is nothing
+//! to lose: room is made (and synced) before a frame is written into it.
+
+use super::format::{SEGMENT_HEADER, Seed, SegmentHeader};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// An open segment.
+pub(crate) struct Segment {
+    file: File,
+    path: PathBuf,
+    pub(crate) number: u64,
+    /// Where the next frame goes.
+    used: u64,
+    /// How far the file is filled with zeros.
+    allocated: u64,
+    /// When its first frame was written, if one was.
+    pub(crate) first_frame_ms: Option<u64>,
+    #[cfg(test)]
+    pub(crate) faults: std::sync::Arc<Faults>,
+}
+
+/// Failures that tests inject.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Faults {
+    pub(crate) sync: std::sync::atomic::AtomicI32,
+    pub(crate) write: std::sync::atomic::AtomicI32,
+}
+
+impl Segment {
+    /// Makes a segment with room for a first frame, durably. On failure no file is left behind.
+    pub(crate) fn create(path: PathBuf, header: SegmentHeader, seed: Seed, room: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut segment = Self {
+            file,
+            path,
+            number: header.number,
+            used: SEGMENT_HEADER as u64,
+            allocated: 0,
+            first_frame_ms: None,
+            #[cfg(test)]
+            faults: Default::default(),
+        };
+        let made = segment
+            .make_room(SEGMENT_HEADER as u64 + room)
+            .and_then(|()| segment.file.write_all_at(&header.encode(seed), 0))
+            .and_then(|()| segment.file.sync_all())
+            .and_then(|()| sync_parent(&segment.path));
+        if let Err(error) = made {
+            // The disk may be full: what the half-made file took is given back.
+            let _ = std::fs::remove_file(&segment.path);
+            return Err(error);
+        }
+        Ok(segment)
+    }
+
+    /// Bytes in use.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a frame of this length fits into what is allocated.
+    pub(crate) fn has_room(&self, length: u64) -> bool {
+        self.used + length <= self.allocated
+    }
+
+    /// Allocates room for a frame of this length, at least `step` bytes, durably.
+    pub(crate) fn extend(&mut self, length: u64, step: u64) -> io::Result<()> {
+        let needed = self.used + length - self.allocated;
+        self.make_room(needed.max(step))?;
+        self.file.sync_all()
+    }
+
+    /// Fills the file's end with `more` zeros, or leaves it as it was.
+    fn make_room(&mut self, more: u64) -> io::Result<()> {
+        let end = self.allocated + more;
+        let mut at = self.allocated;
+        while at < end {
+            let piece = (end - at).min(ZEROS.len() as u64) as usize;
+            if let Err(error) = self.file.write_all_at(&ZEROS[..piece], at) {
+                let _ = self.file.set_len(self.allocated);
+                return Err(error);
+            }
+            at += piece as u64;
+        }
+        self.allocated = end;
+        Ok(())
+    }
+
+    /// Writes a frame into room that is allocated. On failure the frame may be there in part: see [`Self::cut`].
+    pub(crate) fn write(&mut self, frame: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        self.inject(&self.faults.write)?;
+        self.file.write_all_at(frame, self.used)
+    }
+
+    /// Makes what was written durable and goes on behind it.
+    pub(crate) fn sync(&mut self, frame_length: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.inject(&self.faults.sync)?;
+        self.file.sync_data()?;
+        self.used += frame_length;
+        Ok(())
+    }
+
+    /// Removes a frame that was written in part, and the room behind it.
+    pub(crate) fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(self.used)?;
+        self.allocated = self.used;
+        self.file.sync_all()
+    }
+
+    #[cfg(test)]
+    fn inject(&self, fault: &std::sync::atomic::AtomicI32) -> io::Result<()> {
+        match fault.swap(0, std::sync::atomic::Ordering::SeqCst) {
+            0 => Ok(()),
+            code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), super::sync_directory)
+}
+
+/// Bytes that the disk behind `directory` has left for us; `None` if it doesn't say.
+pub(crate) fn room_left(directory: &Path) -> Option<u64> {
+    let path = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(directory.as_os_str())).ok()?;
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` is a NUL-terminated string and `stat` is room for one `statvfs`, both alive during the call.
+    let code = unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) };
+    if code != 0 {
+        return None;
+    }
+    // SAFETY: statvfs returned success, so it has filled the struct.
+    let stat = unsafe { stat.assume_init() };
+    Some(stat.f_bavail * stat.f_frsize)
+}

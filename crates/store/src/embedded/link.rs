@@ -1,0 +1,151 @@
+//! What runs between a shard's front and the engine's threads: batches and requests one way, events the other.
+//!
+//! One lock per hand-over, never per message. Every queue here is bounded by what a front lets be in flight.
+
+use super::Options;
+use super::journal::writer::ToJournal;
+use super::metrics::FrontMetrics;
+use super::readers::Job;
+use super::sqlite_writer::ToSqlite;
+use crate::{AccountId, Completion, Entry, Seq, ShardIndex, StoreError, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// What the engine's threads tell a front.
+pub(crate) enum Event {
+    /// The fate of a batch: the segment it is in. Its buffers come back for reuse.
+    Journal { outcome: Result<u64, StoreError>, buffers: Buffers },
+    /// The slice in flight is in SQLite. Positions of entries that were there already under another number.
+    Spilled { ignored: Vec<usize> },
+    /// The deletions in flight are done: what was asked for, and per account what was there.
+    Deleted { seqs: Vec<(AccountId, Seq)>, rows: Vec<Rows> },
+    /// Messages grew too old and were deleted.
+    Expired { rows: Vec<Rows> },
+    /// The oldest purge in flight of this account is done.
+    Purged { account: AccountId },
+    /// A mailbox read: entries in order and whether there are more in SQLite.
+    Read { number: u64, result: Result<(Vec<Entry>, bool), StoreError> },
+    /// A load is done.
+    Loaded(Completion),
+    /// A save is done.
+    Saved { account: AccountId, completion: Completion },
+}
+
+/// Rows of one account that left SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) account: AccountId,
+    pub(crate) messages: u32,
+    pub(crate) bytes: u32,
+}
+
+/// The encoded records of a batch. Appends and the rest apart, because a full disk refuses the one and keeps the other.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    pub(crate) appends: Vec<u8>,
+    pub(crate) acks: Vec<u8>,
+}
+
+/// A front as the engine's threads see it.
+pub(crate) struct Link {
+    pub(crate) shard: ShardIndex,
+    pub(crate) shards: u16,
+    events: Mutex<Vec<Event>>,
+    pending: AtomicBool,
+    waker: Waker,
+    /// Segments up to this one hold nothing that this front still needs. Written by the front.
+    pub(crate) cleared: AtomicU64,
+    /// The last segment with an append of this front. Written by the journal's writer before the event.
+    pub(crate) appended: AtomicU64,
+    pub(crate) metrics: Arc<FrontMetrics>,
+}
+
+impl Link {
+    pub(crate) fn new(shard: ShardIndex, shards: u16, waker: Waker, metrics: Arc<FrontMetrics>) -> Self {
+        Self {
+            shard,
+            shards,
+            events: Mutex::default(),
+            pending: AtomicBool::new(false),
+            waker,
+            cleared: AtomicU64::new(0),
+            appended: AtomicU64::new(0),
+            metrics,
+        }
+    }
+
+    /// Leaves an event for the front and wakes its shard.
+    pub(crate) fn push(&self, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.wake();
+    }
+
+    /// Makes the shard poll soon.
+    pub(crate) fn wake(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            (self.waker)();
+        }
+    }
+
+    /// Moves the events into `events`; whether there was a reason to look.
+    pub(crate) fn take(&self, events: &mut Vec<Event>) -> bool {
+        if !self.pending.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        events.append(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner));
+        true
+    }
+
+    /// Whether this front needs nothing of the closed segment `number` any more.
+    pub(crate) fn is_clear_of(&self, number: u64) -> bool {
+        let appended = self.appended.load(Ordering::Acquire);
+        self.cleared.load(Ordering::Acquire) >= number.min(appended)
+    }
+}
+
+/// What every front and thread of an open engine has in common.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    /// This opening's number; the upper bits of its sequence numbers and revisions.
+    pub(crate) epoch: u64,
+    /// What is unacknowledged in segments up to this one is to move to SQLite.
+    pub(crate) spill_upto: AtomicU64,
+    /// The journal can't be trusted any more, or the engine is closed: nothing is accepted.
+    pub(crate) stopped: AtomicBool,
+    pub(crate) links: RwLock<Vec<Arc<Link>>>,
+    pub(crate) to_journal: Sender<ToJournal>,
+    pub(crate) to_sqlite: Sender<ToSqlite>,
+    pub(crate) to_readers: Sender<Job>,
+}
+
+/// Bits of a sequence number or revision below the epoch.
+pub(crate) const COUNTER_BITS: u32 = 40;
+
+impl Shared {
+    /// The links of all fronts.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The front that owns an account, if it is attached.
+    pub(crate) fn owner(&self, account: AccountId) -> Option<Arc<Link>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.iter().find(|link| account.shard(link.shards) == link.shard).cloned()
+    }
+
+    /// Whether the engine accepts nothing any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Where this opening's sequence numbers and revisions start.
+    pub(crate) fn first_number(&self) -> u64 {
+        self.epoch << COUNTER_BITS
+    }
+}
+
+/// What a call after the end gets.
+pub(crate) fn closed_error() -> StoreError {
+    StoreError::Failed("the storage engine is closed".into())
+}

@@ -1,0 +1,85 @@
+//! What the embedded engine counts.
+
+chaski_telemetry::metrics! {
+    /// The journal's writer.
+    pub(crate) struct JournalMetrics("chaski_journal") {
+        /// Frames written, that is commits.
+        frames_total: Counter,
+        /// Batches in them. Divided by frames: how many batches share a sync.
+        batches_total: Counter,
+        /// Messages in them. Divided by frames: how many messages share a sync.
+        messages_total: Counter,
+        /// Bytes written, without preallocation.
+        bytes_total: Counter,
+        /// Syncs of frames.
+        syncs_total: Counter,
+        /// Time spent in them, in microseconds.
+        sync_time_total_us: Counter,
+        /// Segments unlinked.
+        unlinked_total: Counter,
+        /// Segments on disk.
+        segments: Gauge,
+        /// Messages refused because the disk was full.
+        refused_full_total: Counter,
+        /// Messages refused because the disk failed.
+        refused_failed_total: Counter,
+        /// Acknowledgements' bytes that wait for a frame.
+        waiting_ack_bytes: Gauge,
+    }
+}
+
+chaski_telemetry::metrics! {
+    /// A shard's front: the mailboxes' part in memory.
+    pub(crate) struct FrontMetrics("chaski_store") {
+        /// Messages accepted into memory.
+        appended_total: Counter,
+        /// Repeated messages.
+        duplicates_total: Counter,
+        /// Messages refused because the mailbox was full.
+        refused_mailbox_total: Counter,
+        /// Messages refused because the disk was behind.
+        refused_overload_total: Counter,
+        /// Messages acknowledged from memory, which never touched SQLite.
+        acked_in_memory_total: Counter,
+        /// Messages acknowledged that had moved to SQLite.
+        acked_in_sqlite_total: Counter,
+        /// Messages moved to SQLite.
+        spilled_total: Counter,
+        /// Reads answered from memory.
+        reads_memory_total: Counter,
+        /// Reads that asked SQLite.
+        reads_sqlite_total: Counter,
+        /// Messages held in memory.
+        messages: Gauge,
+        /// Their bytes.
+        message_bytes: Gauge,
+        /// Batches at the journal.
+        batches_in_flight: Gauge,
+        /// Requests at SQLite: reads, loads, saves.
+        requests_in_flight: Gauge,
+    }
+}
+
+chaski_telemetry::metrics! {
+    /// SQLite's writer.
+    pub(crate) struct SqliteMetrics("chaski_sqlite") {
+        /// Transactions.
+        transactions_total: Counter,
+        /// Operations in them.
+        operations_total: Counter,
+        /// Transactions that failed; message moves and deletions are tried again.
+        failed_total: Counter,
+        /// Messages inserted.
+        inserted_total: Counter,
+        /// Messages deleted after acknowledgement or with their account.
+        deleted_total: Counter,
+        /// Messages deleted because they grew too old.
+        expired_total: Counter,
+        /// Write-ahead logs written back and cut to nothing.
+        checkpoints_total: Counter,
+        /// Checkpoints that a reader held up.
+        checkpoints_busy_total: Counter,
+        /// Operations that wait for the writer.
+        waiting: Gauge,
+    }
+}

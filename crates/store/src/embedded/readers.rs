@@ -1,0 +1,49 @@
+//! The reader threads: everything that is read from SQLite while the engine runs.
+//!
+//! A few threads with a connection each take jobs from one queue, so that a slow read blocks neither a shard nor the
+//! writer. Each job is one or a few short statements: a long read would hold up the checkpoint that forgets messages.
+
+use super::link::{Event, Link};
+use super::{database, records};
+use crate::records::Table;
+use crate::{AccountId, Completion, ReadLimit, Seq, Ticket};
+use rusqlite::Connection;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Something to read.
+pub(crate) enum Job {
+    /// A mailbox, for a front.
+    Mailbox { link: Arc<Link>, number: u64, account: AccountId, after: Seq, limit: ReadLimit },
+    /// An account's records, for a front.
+    Load { link: Arc<Link>, account: AccountId, tables: &'static [Table], ticket: Ticket },
+    /// Anything, for a caller that waits.
+    Query(Box<dyn FnOnce(&Connection) + Send>),
+    /// End one thread.
+    Stop,
+}
+
+/// One thread: takes jobs until one says stop.
+pub(super) fn run(connection: Connection, secret: [u8; 16], jobs: Arc<Mutex<Receiver<Job>>>) {
+    loop {
+        // Whoever waits holds the lock; the others wait for it.
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match job {
+            Ok(Job::Mailbox { link, number, account, after, limit }) => {
+                let result = database::read(&connection, &secret, account, after, limit)
+                    .map_err(|error| super::sqlite_writer::store_error(&error));
+                link.push(Event::Read { number, result });
+            }
+            Ok(Job::Load { link, account, tables, ticket }) => {
+                let key = account.record_key();
+                let result = tables.iter().map(|&table| records::get(&connection, table, &key)).collect();
+                let result = std::result::Result::map_err(result, |error: rusqlite::Error| {
+                    super::sqlite_writer::store_error(&error)
+                });
+                link.push(Event::Loaded(Completion::Loaded { ticket, result }));
+            }
+            Ok(Job::Query(query)) => query(&connection),
+            Ok(Job::Stop) | Err(_) => return,
+        }
+    }
+}

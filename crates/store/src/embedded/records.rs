@@ -1,0 +1,137 @@
+//! Records in SQLite: the statements, and the blocking handle for programs and the HTTP side.
+//!
+//! Writes go through SQLite's one writer thread, reads through the reader threads; the caller waits for the answer.
+
+use super::link::{Shared, closed_error};
+use super::readers::Job;
+use super::sqlite_writer::{RecordsReply, ToSqlite, Write};
+use crate::StoreError;
+use crate::records::{Put, Records, Revision, Table, Versioned};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+/// The record, if there is one.
+pub(super) fn get(connection: &Connection, table: Table, key: &str) -> rusqlite::Result<Option<Versioned>> {
+    let select = match table {
+        Table::Accounts => "SELECT value, revision FROM accounts WHERE key = ?1",
+        Table::Rosters => "SELECT value, revision FROM rosters WHERE key = ?1",
+        Table::Registrations => "SELECT value, revision FROM registrations WHERE key = ?1",
+        Table::Limits => "SELECT value, revision FROM limits WHERE key = ?1",
+    };
+    connection.prepare_cached(select)?.query_row([key], |row| versioned(row, 0)).optional()
+}
+
+fn versioned(row: &Row<'_>, first: usize) -> rusqlite::Result<Versioned> {
+    let value = match row.get_ref(first)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+        _ => Vec::new(),
+    };
+    Ok(Versioned { value, revision: Revision(row.get::<_, i64>(first + 1)? as u64) })
+}
+
+/// Up to `limit` records in key order after `after`.
+pub(super) fn scan(
+    connection: &Connection,
+    table: Table,
+    after: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<(String, Versioned)>> {
+    let select =
+        format!("SELECT key, value, revision FROM {} WHERE key > ?1 ORDER BY key LIMIT ?2", table.name());
+    let mut statement = connection.prepare_cached(&select)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    statement.query_map(params![after, limit], |row| Ok((row.get(0)?, versioned(row, 1)?)))?.collect()
+}
+
+/// JSON is kept as text, so that an operator can read it in place.
+struct Document<'a>(&'a [u8]);
+
+impl rusqlite::ToSql for Document<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let value = match std::str::from_utf8(self.0) {
+            Ok(_) => ValueRef::Text(self.0),
+            Err(_) => ValueRef::Blob(self.0),
+        };
+        Ok(ToSqlOutput::Borrowed(value))
+    }
+}
+
+/// Writes or deletes a record without looking at what is there.
+pub(super) fn put(
+    connection: &Connection,
+    table: Table,
+    key: &str,
+    value: Option<&[u8]>,
+    revision: Revision,
+) -> rusqlite::Result<()> {
+    let name = table.name();
+    match value {
+        Some(value) => {
+            let upsert = format!(
+                "INSERT INTO {name} VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET revision = excluded.revision, value = excluded.value"
+            );
+            connection.prepare_cached(&upsert)?.execute(params![key, revision.0 as i64, Document(value)])?;
+        }
+        None => {
+            connection.prepare_cached(&format!("DELETE FROM {name} WHERE key = ?1"))?.execute([key])?;
+        }
+    }
+    Ok(())
+}
+
+/// Blocking access from any thread but a shard's.
+pub(super) struct EmbeddedRecords {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl EmbeddedRecords {
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = sync_channel(1);
+        // Whoever asked may have stopped waiting; then nobody misses the answer.
+        let job = move |connection: &Connection| drop(reply.send(query(connection)));
+        self.shared.to_readers.send(Job::Query(Box::new(job))).map_err(|_| closed_error())?;
+        answer.recv().map_err(|_| closed_error())?.map_err(|error| super::sqlite_writer::store_error(&error))
+    }
+
+    fn write(&self, write: Write) -> Result<Revision, StoreError> {
+        let (reply, answer): (RecordsReply, _) = sync_channel(1);
+        self.shared.to_sqlite.send(ToSqlite::Write { write, reply }).map_err(|_| closed_error())?;
+        answer.recv().map_err(|_| closed_error())?
+    }
+}
+
+impl Records for EmbeddedRecords {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Versioned>, StoreError> {
+        let key = key.to_owned();
+        self.read(move |connection| get(connection, table, &key))
+    }
+
+    fn put_if(
+        &self,
+        table: Table,
+        key: &str,
+        value: &[u8],
+        expected: Option<Revision>,
+    ) -> Result<Revision, StoreError> {
+        self.write(Write::If { table, key: key.to_owned(), value: Some(value.to_vec()), expected })
+    }
+
+    fn delete_if(&self, table: Table, key: &str, expected: Revision) -> Result<(), StoreError> {
+        self.write(Write::If { table, key: key.to_owned(), value: None, expected: Some(expected) }).map(drop)
+    }
+
+    fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError> {
+        self.write(Write::All(batch)).map(drop)
+    }
+
+    fn scan(&self, table: Table, after: &str, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError> {
+        let after = after.to_owned();
+        self.read(move |connection| scan(connection, table, &after, limit))
+    }
+}

@@ -1,0 +1,176 @@
+//! `chaski.sqlite3`: every table and column, and how older files are brought forward.
+//!
+//! # Tables
+//! `meta` (name, value): what the data directory knows of itself.
+//! - `schema_version`: number of the last migration that ran. A newer one than the program knows is refused.
+//! - `secret`: 16 random bytes made with the directory and never changed. Message identities, the journal's
+//!   checksums and the seals are keyed with it.
+//! - `epoch`: how often the directory was opened. Upper bits of the sequence numbers and revisions, so that both only
+//!   grow across restarts without a write for each.
+//!
+//! `messages`: what waits for its recipient and has left the journal.
+//! - `account`, `seq`: the primary key and the order of reading. The account is [`AccountId`]'s 64 bits as a signed
+//!   integer; the sequence number is [`Seq`].
+//! - `id`: the message's identity, 16 bytes, big-endian. Unique in its mailbox.
+//! - `accepted_unix_ms`: when it was accepted; messages older than 30 days are deleted unread.
+//! - `size`: length of the stanza. In the index by age, so that mailboxes can be counted without reading messages.
+//! - `seal`: the row of `seals` that holds its key.
+//! - `stanza`: the stanza under its key; see `seals`.
+//!
+//! `seals` (slot, key): a random key of 16 bytes for each message; all zeros if the slot is free. **Why:** a message
+//! must be gone when it has been acknowledged, and `secure_delete` alone doesn't do that: when SQLite rebalances a
+//! B-tree it moves cells between pages and leaves their old bytes in the unused gap of a page, where a later deletion
+//! doesn't find them (about one message in a thousand, measured). Rows of `seals` are of equal length, appended at the
+//! end and only ever overwritten in place, so that they are never moved; zeroing a key makes every forgotten copy of
+//! its stanza unreadable. See `seal.rs`.
+//!
+//! `accounts`, `rosters`, `registrations`, `limits` (key, revision, value): the records of [`Table`]. The value is
+//! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
+//! made again can't be mistaken for the old one.
+//!
+//! # Settings
+//! WAL, so that readers and the writer don't wait for each other; `synchronous=FULL`, so that a commit is durable;
+//! `secure_delete=ON`, so that freed pages are zeroed; `temp_store=MEMORY`, so that no sorter writes a file.
+//!
+//! [`AccountId`]: crate::AccountId
+//! [`Seq`]: crate::Seq
+//! [`Table`]: crate::Table
+
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+/// The migrations, oldest first. The number of the last one that ran is the schema's version. Each runs in one
+/// transaction. Never change one that was released: add another.
+pub(super) const MIGRATIONS: &[&str] = &[
+    // 1: the beginning.
+    "CREATE TABLE messages (
+        account INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        accepted_unix_ms INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        seal INTEGER NOT NULL,
+        stanza BLOB NOT NULL,
+        PRIMARY KEY (account, seq)
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX messages_by_id ON messages (account, id);
+    CREATE INDEX messages_by_age ON messages (accepted_unix_ms, size);
+    CREATE TABLE seals (slot INTEGER PRIMARY KEY, key BLOB NOT NULL);
+    CREATE TABLE accounts (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE rosters (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE registrations (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE limits (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('secret', randomblob(16)), ('epoch', 0);",
+];
+
+/// Why a database can't be brought to this program's schema.
+#[derive(Debug)]
+pub(super) enum SchemaError {
+    /// It has a migration that this program doesn't know.
+    Newer(i64),
+    /// SQLite refused.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for SchemaError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Brings a database to the newest schema. An empty file is one at version 0.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), SchemaError> {
+    migrate_with(connection, MIGRATIONS)
+}
+
+fn migrate_with(connection: &mut Connection, migrations: &[&str]) -> Result<(), SchemaError> {
+    let found = version(connection)?;
+    let known = migrations.len() as i64;
+    if found > known {
+        return Err(SchemaError::Newer(found));
+    }
+    for (number, migration) in (1..).zip(migrations).skip(usize::try_from(found).unwrap_or(0)) {
+        let transaction = connection.transaction()?;
+        transaction
+            .execute_batch("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID")?;
+        transaction.execute_batch(migration)?;
+        set_version(&transaction, number)?;
+        transaction.commit()?;
+        if found > 0 {
+            tracing::info!(from = number - 1, to = number, "database schema migrated");
+        }
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
+    if connection.query_row(tables, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(0);
+    }
+    let version = "SELECT value FROM meta WHERE name = 'schema_version'";
+    Ok(connection.query_row(version, [], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+fn set_version(transaction: &Transaction<'_>, version: i64) -> rusqlite::Result<()> {
+    let set =
+        "INSERT INTO meta VALUES ('schema_version', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+    transaction.execute(set, [version]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Connection {
+        Connection::open_in_memory().expect("opens")
+    }
+
+    #[test]
+    fn an_empty_file_gets_every_migration_and_a_second_run_changes_nothing() {
+        let mut connection = memory();
+        migrate(&mut connection).expect("migrates");
+        let secret = |connection: &Connection| -> Vec<u8> {
+            connection
+                .query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))
+                .expect("there")
+        };
+        let before = secret(&connection);
+        migrate(&mut connection).expect("migrates");
+        assert_eq!(secret(&connection), before);
+        assert_eq!(version(&connection).expect("version"), MIGRATIONS.len() as i64);
+    }
+
+    #[test]
+    fn an_older_file_is_brought_forward_with_its_data() {
+        let mut connection = memory();
+        migrate(&mut connection).expect("migrates");
+        connection.execute("INSERT INTO accounts VALUES ('+15550001', 1, '{}')", []).expect("inserts");
+        let mut newer = MIGRATIONS.to_vec();
+        newer.push("ALTER TABLE accounts ADD COLUMN standing TEXT NOT NULL DEFAULT 'good'");
+        migrate_with(&mut connection, &newer).expect("migrates");
+        let standing: String =
+            connection.query_row("SELECT standing FROM accounts", [], |row| row.get(0)).expect("there");
+        assert_eq!(standing, "good");
+        assert_eq!(version(&connection).expect("version"), newer.len() as i64);
+    }
+
+    #[test]
+    fn a_failing_migration_leaves_the_file_as_it_was() {
+        let mut connection = memory();
+        migrate(&mut connection).expect("migrates");
+        let mut newer = MIGRATIONS.to_vec();
+        newer.push("CREATE TABLE half (x); CREATE TABLE accounts (x)");
+        assert!(migrate_with(&mut connection, &newer).is_err());
+        let half = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
+        assert_eq!(connection.query_row(half, [], |row| row.get::<_, i64>(0)).expect("counts"), 0);
+        assert_eq!(version(&connection).expect("version"), MIGRATIONS.len() as i64);
+    }
+
+    #[test]
+    fn a_newer_file_is_refused() {
+        let mut connection = memory();
+        migrate(&mut connection).expect("migrates");
+        connection.execute("UPDATE meta SET value = 99 WHERE name = 'schema_version'", []).expect("updates");
+        assert!(matches!(migrate(&mut connection), Err(SchemaError::Newer(99))));
+    }
+}

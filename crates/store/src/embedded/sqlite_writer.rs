@@ -1,0 +1,406 @@
+//! SQLite's one writer thread: everything that changes the database while the engine runs.
+//!
+//! Takes what has come, carries it out in one transaction, tells whoever asked, repeats. Moves and deletions of
+//! messages that fail (a full disk) are kept, in order, and tried again; saves fail at once to their caller. Deletions
+//! alone wait a moment for company. A while after a transaction the write-ahead log is written back and cut to
+//! nothing, so that no deleted byte stays in it; and now and then messages that are too old are deleted. With nothing
+//! to do it sleeps until the next look for old messages, which reads and doesn't write.
+
+use super::database::{self, Messages, NewMessage};
+use super::link::{Event, Link, Rows, Shared, closed_error};
+use super::metrics::SqliteMetrics;
+use super::records;
+use super::seal::Slots;
+use crate::records::{Put, Revision, Table};
+use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket};
+use rusqlite::{Connection, ErrorCode};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+/// Where the answer to a blocking write goes.
+pub(crate) type RecordsReply = SyncSender<Result<Revision, StoreError>>;
+
+/// A write of records by somebody who waits for it.
+pub(crate) enum Write {
+    /// With a look at the revision.
+    If { table: Table, key: String, value: Option<Vec<u8>>, expected: Option<Revision> },
+    /// Without.
+    All(Vec<Put>),
+}
+
+/// What the writer is told.
+pub(crate) enum ToSqlite {
+    /// Messages leave a front's memory.
+    Spill { link: Arc<Link>, slice: Vec<(AccountId, Entry)> },
+    /// Messages were acknowledged.
+    Delete { link: Arc<Link>, seqs: Vec<(AccountId, Seq)> },
+    /// A mailbox is dropped.
+    Purge { link: Arc<Link>, account: AccountId, upto: Seq },
+    /// A front's record.
+    Save { link: Arc<Link>, account: AccountId, write: Write, ticket: Ticket },
+    /// A program's records.
+    Write { write: Write, reply: RecordsReply },
+    /// Carry out what waits and end.
+    Stop,
+}
+
+/// Most operations in one transaction.
+const OPERATIONS_MAX: usize = 256;
+/// Old messages deleted in one transaction.
+const EXPIRE_SLICE: usize = 500;
+/// How long a failed transaction rests.
+const RETRY_MS: u64 = 1_000;
+
+/// The answer to an operation, given once its transaction is durable.
+enum Answer {
+    Front(Arc<Link>, Event),
+    Caller(RecordsReply, Result<Revision, StoreError>),
+    Save { link: Arc<Link>, account: AccountId, ticket: Ticket, result: Result<Revision, StoreError> },
+}
+
+/// The thread's state.
+pub(super) struct SqliteWriter {
+    pub(super) shared: Arc<Shared>,
+    pub(super) connection: Connection,
+    pub(super) slots: Slots,
+    pub(super) secret: [u8; 16],
+    pub(super) metrics: Arc<SqliteMetrics>,
+    receiver: Receiver<ToSqlite>,
+    queue: VecDeque<ToSqlite>,
+    last_revision: u64,
+    retry_at_ms: Option<u64>,
+    last_error: StoreError,
+    delete_since_ms: Option<u64>,
+    checkpoint_at_ms: Option<u64>,
+    expire_at_ms: u64,
+    stopping: bool,
+}
+
+impl SqliteWriter {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        connection: Connection,
+        slots: Slots,
+        secret: [u8; 16],
+        receiver: Receiver<ToSqlite>,
+        metrics: Arc<SqliteMetrics>,
+    ) -> Self {
+        let now_ms = shared.options.clock.now_ms();
+        // Soon after the start, so that a server that restarts often looks too.
+        let expire_at_ms = now_ms + shared.options.expire_interval_ms.min(60_000);
+        // What recovery wrote is forgotten from the write-ahead log like the rest.
+        let checkpoint_at_ms = Some(now_ms + shared.options.checkpoint_after_ms);
+        Self {
+            last_revision: shared.first_number(),
+            shared,
+            connection,
+            slots,
+            secret,
+            metrics,
+            receiver,
+            queue: VecDeque::new(),
+            retry_at_ms: None,
+            last_error: closed_error(),
+            delete_since_ms: None,
+            checkpoint_at_ms,
+            expire_at_ms,
+            stopping: false,
+        }
+    }
+
+    /// Runs until it is told to stop; gives the connection and the free slots back.
+    pub(super) fn run(mut self) -> (Connection, Slots) {
+        loop {
+            self.receive();
+            let now_ms = self.shared.options.clock.now_ms();
+            self.metrics.waiting.set(self.queue.len() as i64);
+            if self.is_due(now_ms) {
+                self.transact(now_ms);
+            }
+            if self.stopping && (self.queue.is_empty() || self.retry_at_ms.is_some()) {
+                return (self.connection, self.slots);
+            }
+            self.upkeep(now_ms);
+        }
+    }
+
+    /// Waits for work as long as nothing else is due, and takes what is there.
+    fn receive(&mut self) {
+        let waiting = !self.queue.is_empty() && self.retry_at_ms.is_none() && self.delete_since_ms.is_none();
+        let first = match waiting || self.stopping {
+            true => self.receiver.try_recv().ok(),
+            false => match self.receiver.recv_timeout(self.wait()) {
+                Ok(operation) => Some(operation),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(ToSqlite::Stop),
+            },
+        };
+        let mut next = first;
+        while let Some(operation) = next {
+            match operation {
+                ToSqlite::Stop => self.stopping = true,
+                operation => self.queue.push_back(operation),
+            }
+            next = (self.queue.len() < OPERATIONS_MAX).then(|| self.receiver.try_recv().ok()).flatten();
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        let options = &self.shared.options;
+        let soon = self.retry_at_ms.is_some() || self.checkpoint_at_ms.is_some();
+        let wait_ms = match (self.delete_since_ms.is_some(), soon) {
+            (true, _) => options.delete_linger_ms.min(options.tick_ms),
+            (false, true) => options.tick_ms,
+            (false, false) => {
+                self.expire_at_ms.saturating_sub(options.clock.now_ms()).min(options.expire_interval_ms)
+            }
+        };
+        Duration::from_millis(wait_ms.max(1))
+    }
+
+    /// Whether what waits should be carried out now.
+    fn is_due(&mut self, now_ms: u64) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
+        let urgent = |operation: &ToSqlite| !matches!(operation, ToSqlite::Delete { .. });
+        if self.retry_at_ms.is_some_and(|at| now_ms < at) && !self.stopping {
+            self.fail_saves();
+            return false;
+        }
+        if self.stopping || self.retry_at_ms.is_some() || self.queue.iter().any(urgent) {
+            return true;
+        }
+        let since = *self.delete_since_ms.get_or_insert(now_ms);
+        now_ms >= since + self.shared.options.delete_linger_ms
+    }
+
+    fn transact(&mut self, now_ms: u64) {
+        self.delete_since_ms = None;
+        match self.try_transact() {
+            Ok(answers) => {
+                self.slots.committed();
+                self.retry_at_ms = None;
+                self.metrics.transactions_total.inc();
+                self.metrics.operations_total.add(answers.len() as u64);
+                self.queue.clear();
+                answers.into_iter().for_each(give);
+                self.checkpoint_at_ms.get_or_insert(now_ms + self.shared.options.checkpoint_after_ms);
+            }
+            Err(error) => {
+                // Where SQLite has rolled back by itself this changes nothing.
+                let _ = self.connection.execute_batch("ROLLBACK");
+                self.slots.rolled_back();
+                self.metrics.failed_total.inc();
+                tracing::warn!(%error, waiting = self.queue.len(), "the database cannot be written; trying again");
+                self.retry_at_ms = Some(now_ms + RETRY_MS);
+                self.last_error = store_error(&error);
+                self.fail_saves();
+            }
+        }
+    }
+
+    fn try_transact(&mut self) -> rusqlite::Result<Vec<Answer>> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut answers = Vec::with_capacity(self.queue.len());
+        let Self { connection, slots, secret, queue, metrics, last_revision, .. } = self;
+        let mut transaction =
+            Transaction { messages: Messages { connection, slots, secret }, metrics, last_revision };
+        for operation in queue.iter() {
+            answers.extend(transaction.carry_out(operation)?);
+        }
+        connection.execute_batch("COMMIT")?;
+        Ok(answers)
+    }
+
+    /// While the database can't be written, saves don't wait for it: their callers hear so at once.
+    fn fail_saves(&mut self) {
+        let error = self.last_error.clone();
+        let mut kept = VecDeque::with_capacity(self.queue.len());
+        for operation in self.queue.drain(..) {
+            match operation {
+                ToSqlite::Save { link, account, ticket, .. } => {
+                    give(Answer::Save { link, account, ticket, result: Err(error.clone()) });
+                }
+                ToSqlite::Write { reply, .. } => give(Answer::Caller(reply, Err(error.clone()))),
+                operation => kept.push_back(operation),
+            }
+        }
+        self.queue = kept;
+    }
+
+    fn upkeep(&mut self, now_ms: u64) {
+        if self.checkpoint_at_ms.is_some_and(|at| now_ms >= at) {
+            self.checkpoint(now_ms);
+        }
+        if now_ms >= self.expire_at_ms {
+            match self.expire() {
+                Ok(deleted) => {
+                    let more = deleted == EXPIRE_SLICE;
+                    let options = &self.shared.options;
+                    self.expire_at_ms = now_ms + if more { 0 } else { options.expire_interval_ms };
+                    if deleted > 0 {
+                        self.checkpoint_at_ms.get_or_insert(now_ms + options.checkpoint_after_ms);
+                    }
+                }
+                Err(error) => {
+                    let _ = self.connection.execute_batch("ROLLBACK");
+                    self.slots.rolled_back();
+                    tracing::warn!(%error, "old messages cannot be deleted; trying again later");
+                    self.expire_at_ms = now_ms + self.shared.options.expire_interval_ms;
+                }
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, now_ms: u64) {
+        match database::checkpoint(&self.connection) {
+            Ok(true) => {
+                self.metrics.checkpoints_total.inc();
+                self.checkpoint_at_ms = None;
+                return;
+            }
+            Ok(false) => {
+                tracing::debug!("a reader holds up the database's checkpoint; trying again");
+                self.metrics.checkpoints_busy_total.inc();
+            }
+            Err(error) => tracing::warn!(%error, "the database's checkpoint failed; trying again"),
+        }
+        self.checkpoint_at_ms = Some(now_ms + self.shared.options.tick_ms);
+    }
+
+    /// Deletes one slice of old messages, if there are any, and tells their fronts.
+    fn expire(&mut self) -> rusqlite::Result<usize> {
+        let options = &self.shared.options;
+        let before = options.clock.unix_ms().saturating_sub(options.expire_after_ms);
+        let any =
+            "SELECT EXISTS (SELECT 1 FROM messages INDEXED BY messages_by_age WHERE accepted_unix_ms < ?1)";
+        if !self.connection.query_row(any, [before as i64], |row| row.get::<_, bool>(0))? {
+            return Ok(0);
+        }
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut messages =
+            Messages { connection: &self.connection, slots: &mut self.slots, secret: &self.secret };
+        let rows = messages.expire(before, EXPIRE_SLICE)?;
+        self.connection.execute_batch("COMMIT")?;
+        self.slots.committed();
+        self.metrics.expired_total.add(rows.len() as u64);
+        tracing::info!(messages = rows.len(), "messages that nobody fetched in time were deleted");
+        let deleted = rows.len();
+        for row in rows {
+            if let Some(link) = self.shared.owner(row.account) {
+                link.push(Event::Expired { rows: vec![row] });
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+/// The open transaction.
+struct Transaction<'a> {
+    messages: Messages<'a>,
+    metrics: &'a SqliteMetrics,
+    last_revision: &'a mut u64,
+}
+
+impl Transaction<'_> {
+    fn carry_out(&mut self, operation: &ToSqlite) -> rusqlite::Result<Option<Answer>> {
+        Ok(Some(match operation {
+            ToSqlite::Spill { link, slice } => Answer::Front(link.clone(), self.spill(slice)?),
+            ToSqlite::Delete { link, seqs } => Answer::Front(link.clone(), self.delete(seqs)?),
+            ToSqlite::Purge { link, account, upto } => {
+                let deleted = self.messages.purge(*account, *upto)?;
+                self.metrics.deleted_total.add(deleted as u64);
+                Answer::Front(link.clone(), Event::Purged { account: *account })
+            }
+            ToSqlite::Save { link, account, write, ticket } => {
+                let result = self.write(write)?;
+                Answer::Save { link: link.clone(), account: *account, ticket: *ticket, result }
+            }
+            ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
+            ToSqlite::Stop => return Ok(None),
+        }))
+    }
+
+    fn spill(&mut self, slice: &[(AccountId, Entry)]) -> rusqlite::Result<Event> {
+        let mut ignored = Vec::new();
+        for (position, (account, entry)) in slice.iter().enumerate() {
+            let message = NewMessage {
+                account: *account,
+                seq: entry.seq,
+                id: entry.id,
+                accepted_unix_ms: entry.accepted_unix_ms,
+                stanza: &entry.stanza,
+            };
+            if !self.messages.insert(&message)? {
+                ignored.push(position);
+            }
+        }
+        self.metrics.inserted_total.add((slice.len() - ignored.len()) as u64);
+        Ok(Event::Spilled { ignored })
+    }
+
+    fn delete(&mut self, seqs: &[(AccountId, Seq)]) -> rusqlite::Result<Event> {
+        let mut rows: Vec<Rows> = Vec::new();
+        for &(account, seq) in seqs {
+            let Some(bytes) = self.messages.delete(account, seq)? else { continue };
+            match rows.last_mut() {
+                Some(row) if row.account == account => {
+                    row.messages += 1;
+                    row.bytes = row.bytes.saturating_add(bytes);
+                }
+                _ => rows.push(Rows { account, messages: 1, bytes }),
+            }
+        }
+        self.metrics.deleted_total.add(rows.iter().map(|row| u64::from(row.messages)).sum());
+        Ok(Event::Deleted { seqs: seqs.to_vec(), rows })
+    }
+
+    fn write(&mut self, write: &Write) -> rusqlite::Result<Result<Revision, StoreError>> {
+        let connection = self.messages.connection;
+        match write {
+            Write::If { table, key, value, expected } => {
+                let found = records::get(connection, *table, key)?.map(|record| record.revision);
+                if found != *expected {
+                    return Ok(Err(StoreError::Conflict));
+                }
+                let revision = self.next_revision();
+                records::put(connection, *table, key, value.as_deref(), revision)?;
+                Ok(Ok(revision))
+            }
+            Write::All(puts) => {
+                for put in puts {
+                    let revision = self.next_revision();
+                    records::put(connection, put.table, &put.key, put.value.as_deref(), revision)?;
+                }
+                Ok(Ok(Revision(*self.last_revision)))
+            }
+        }
+    }
+
+    fn next_revision(&mut self) -> Revision {
+        *self.last_revision += 1;
+        Revision(*self.last_revision)
+    }
+}
+
+fn give(answer: Answer) {
+    match answer {
+        Answer::Front(link, event) => link.push(event),
+        // Whoever asked may have stopped waiting.
+        Answer::Caller(reply, result) => drop(reply.send(result)),
+        Answer::Save { link, account, ticket, result } => {
+            link.push(Event::Saved { account, completion: Completion::Saved { ticket, result } });
+        }
+    }
+}
+
+/// What an error of SQLite means to the store's callers.
+pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        _ => StoreError::Failed(error.to_string().into()),
+    }
+}
