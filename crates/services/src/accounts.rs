@@ -7,8 +7,12 @@
 //! Specification: RFC 5802 and 7677 (SCRAM), ITU-T E.164.
 
 mod credentials;
+pub mod limits;
 mod name;
+pub mod phone;
 mod record;
+pub mod registration;
+pub mod verification;
 
 pub use credentials::{Credentials, Derivation, KEY_ITERATIONS, PASSWORD_ITERATIONS, PlainCheck, make_key};
 pub use name::{AccountName, NameError};

@@ -1,0 +1,461 @@
+//! Registration: how somebody who can read a number's SMS gets the key of the number's account.
+//!
+//! Owns `Table::Registrations`, and through [`limits`](super::limits) `Table::Limits`. Called by the HTTP side on
+//! threads that may block (each call is some durable writes); the time and randomness are arguments. Writes no
+//! account itself: that is done by the account's owner shard, through [`AccountOwner`].
+//!
+//! Promises, all of them across restarts and for calls that race each other:
+//! - a code is right for ten minutes; all codes of a registration together can be guessed five times;
+//! - a registration gives out at most one key, and with it ends every session of the number's older keys;
+//! - no SMS is sent beyond the budgets of [`Policy`]; numbers reserved for fiction never get a real one.
+
+mod confirm;
+mod lock;
+mod policy;
+mod session;
+
+pub use policy::{Policy, TestNumbers};
+pub use session::Standing;
+
+use super::limits::{LimitError, Limiter, Limits, network_subject, purge};
+use super::phone::{Phone, PhoneError};
+use super::verification::{Code, make_id};
+use crate::accounts::AccountRecord;
+use crate::command::{Expected, Refusal};
+use chaski_store::{Records, Revision, StoreError, Table};
+use rand::CryptoRng;
+use serde::{Deserialize, Serialize};
+use session::Session;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Tries of a compare-and-set before the registration counts as overloaded.
+const TRIES_MAX: usize = 8;
+/// Longest locale, client and device name that are kept.
+const TEXT_CHARS_MAX: usize = 100;
+
+/// How a code travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// A text message.
+    Sms,
+    /// A call.
+    Voice,
+}
+
+/// A wish to register.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The number as the client gave it.
+    pub phone: &'a str,
+    /// How the code is to travel.
+    pub transport: Transport,
+    /// The language of the text, e.g. `de` or `pt-BR`.
+    pub locale: Option<&'a str>,
+    /// The client's name and version, for the operator.
+    pub client: Option<&'a str>,
+    /// Where the request comes from.
+    pub network: Option<IpAddr>,
+}
+
+/// A code that has to be sent now. It exists in clear only here.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// To whom.
+    pub phone: Phone,
+    /// What.
+    pub code: Code,
+    /// How.
+    pub transport: Transport,
+    /// In which language.
+    pub locale: Option<String>,
+}
+
+impl Delivery {
+    /// Whether it may leave the machine: not for numbers reserved for fiction, whose code goes to the log.
+    pub fn is_real(&self) -> bool {
+        !self.phone.is_fictitious()
+    }
+}
+
+/// A registration that waits for its code.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// Its id.
+    pub id: String,
+    /// What the client may do when.
+    pub standing: Standing,
+    /// What must be sent now; if that fails, [`Registrar::delivery_failed`].
+    pub delivery: Delivery,
+}
+
+/// What proves the number, and what goes with it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Confirmation<'a> {
+    /// The code as typed.
+    pub code: &'a str,
+    /// What the client calls its device.
+    pub device_name: Option<&'a str>,
+    /// The registration lock's PIN.
+    pub lock_pin: Option<&'a str>,
+}
+
+/// A number has a new key.
+#[derive(Clone)]
+pub struct Registered {
+    /// The number.
+    pub phone: Phone,
+    /// The key, for the client only. Empty if the client chose a password.
+    pub key: String,
+    /// Whether there was no account before.
+    pub created: bool,
+}
+
+/// Why a step of registration was refused. Each text tells a person what happened and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistrationError {
+    /// The operator has switched it off.
+    #[error("this server registers nobody by phone number; ask its operator for an account")]
+    Disabled,
+    /// No number.
+    #[error(transparent)]
+    BadNumber(#[from] PhoneError),
+    /// A number that gets no codes: premium rate, toll-free, pager and the like.
+    #[error("numbers of this kind can't be registered; use a mobile or ordinary landline number")]
+    NotTextable,
+    /// Not in the list of countries.
+    #[error("this server does not serve the country of this number")]
+    NotServed,
+    /// A test number where they are switched off.
+    #[error("this number is reserved for fiction and this server does not register such numbers")]
+    TestNumber,
+    /// No voice calls, or not as the first thing.
+    #[error("no call can be made; ask for an SMS")]
+    NoVoice,
+    /// A limiter refuses.
+    #[error("too many registrations for this number or from this network; try again later")]
+    TooMany {
+        /// Which one, for the operator.
+        limiter: &'static str,
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// The next code of this registration is not due yet.
+    #[error("a code has just been sent; wait for it, or ask for another one later")]
+    TooSoon {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// All codes of this registration have been sent.
+    #[error("no more codes are sent for this registration; begin a new one")]
+    NoMoreCodes,
+    /// No such registration, or it is over.
+    #[error("there is no such registration any more; begin a new one")]
+    Unknown,
+    /// What was typed is no code. Not counted as a guess.
+    #[error("a code is six digits")]
+    NotACode,
+    /// Wrong.
+    #[error("this is not the code that was sent; {guesses_left} tries left")]
+    WrongCode {
+        /// Of five.
+        guesses_left: u32,
+    },
+    /// The code was sent more than ten minutes ago. Not counted as a guess.
+    #[error("the code has expired; ask for another one")]
+    CodeExpired,
+    /// Five wrong guesses.
+    #[error("too many wrong codes; begin a new registration")]
+    Dead,
+    /// The registration has given its key already.
+    #[error("this code has been used already; if you did not get the key, begin a new registration")]
+    Used,
+    /// The number's user has set a registration lock.
+    #[error(
+        "the number is protected by a registration lock: give its PIN, or wait until the number has been silent for 7 days"
+    )]
+    Locked {
+        /// Until the seven days are over, if the number stays silent.
+        retry_after_ms: u64,
+    },
+    /// The lock's PIN is wrong. Counted as a guess.
+    #[error("this is not the PIN of the registration lock; {guesses_left} tries left")]
+    WrongLockPin {
+        /// Of five.
+        guesses_left: u32,
+    },
+    /// No PIN for a lock.
+    #[error("the PIN of a registration lock is 4 to 20 digits")]
+    BadLockPin,
+    /// Neither account nor key are right.
+    #[error("no such account, or this is not its key")]
+    NotAuthorized,
+    /// Switched off by the operator.
+    #[error("this account has been switched off by the server's operator")]
+    AccountDisabled,
+    /// A password that the client chose is too short or too long.
+    #[error("a password is 12 to 512 bytes of UTF-8")]
+    BadPassword,
+    /// The store or the account's owner did not answer.
+    #[error("the server can't do this now; try again in a minute")]
+    Unavailable(String),
+}
+
+impl From<StoreError> for RegistrationError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<LimitError> for RegistrationError {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Reached { limiter, retry_after_ms } => Self::TooMany { limiter, retry_after_ms },
+            LimitError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+/// Where account records are written: by the shard that owns the account, which also ends the sessions of older keys.
+pub trait AccountOwner: Send + Sync {
+    /// Writes the record and returns once it is durable. Blocks; never called on a shard's thread.
+    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal>;
+}
+
+/// The desk where numbers are registered.
+pub struct Registrar {
+    records: Arc<dyn Records>,
+    secret: [u8; 16],
+    owner: Arc<dyn AccountOwner>,
+    policy: Policy,
+}
+
+impl Registrar {
+    /// Over the store's records; `secret` is [`chaski_store::Engine::secret`].
+    pub fn new(
+        records: Arc<dyn Records>,
+        secret: [u8; 16],
+        owner: Arc<dyn AccountOwner>,
+        policy: Policy,
+    ) -> Self {
+        Self { records, secret, owner, policy }
+    }
+
+    /// Begins a registration. The caller sends the code.
+    pub fn begin(
+        &self,
+        request: Request<'_>,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Begun, RegistrationError> {
+        let phone = self.admit(&request)?;
+        let id = make_id(rng);
+        self.open(id, None, phone, &request, now_unix_ms, rng)
+    }
+
+    /// For clients that know no registrations, only numbers (Quicksy): begins one, or sends another code if one waits.
+    pub fn begin_by_number(
+        &self,
+        request: Request<'_>,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Begun, RegistrationError> {
+        let phone = self.admit(&request)?;
+        let id = number_id(phone);
+        match self.find(&id)? {
+            Some((session, _)) if session.is_open(now_unix_ms) => {
+                self.again(&id, request.transport, now_unix_ms, rng)
+            }
+            found => self.open(id, found.map(|(_, revision)| revision), phone, &request, now_unix_ms, rng),
+        }
+    }
+
+    /// Sends another code for a registration that [`Self::begin`] has made.
+    pub fn send_again(
+        &self,
+        id: &str,
+        transport: Transport,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Begun, RegistrationError> {
+        check_id(id)?;
+        self.again(id, transport, now_unix_ms, rng)
+    }
+
+    /// The gateway did not take the code: the next one is due at once, and if it was the registration's first, the
+    /// registration does not count against its number. Networks' and gateways' budgets stay spent.
+    pub fn delivery_failed(&self, begun: &Begun) -> Result<(), RegistrationError> {
+        let Some((mut session, revision)) = self.find(&begun.id)? else { return Ok(()) };
+        if session.has_sent_once() {
+            let subject = begun.delivery.phone.to_string();
+            self.limits().give_back(self.policy.per_number(), &subject)?;
+            self.records.delete_if(Table::Registrations, &begun.id, revision)?;
+            return Ok(());
+        }
+        session.take_back(begun.delivery.transport);
+        self.write(&begun.id, &session, Some(revision)).map(drop)
+    }
+
+    /// Drops registrations that are over and limits that are full again. Call every few minutes.
+    pub fn purge(&self, now_unix_ms: u64) -> Result<usize, StoreError> {
+        let over =
+            |value: &[u8]| Session::from_json(value).is_none_or(|session| session.is_over(now_unix_ms));
+        Ok(purge(&*self.records, Table::Registrations, over)? + self.limits().purge(now_unix_ms)?)
+    }
+
+    fn limits(&self) -> Limits<'_> {
+        Limits::new(&*self.records, self.secret)
+    }
+
+    /// What can be said of a request without looking at the store.
+    fn admit(&self, request: &Request<'_>) -> Result<Phone, RegistrationError> {
+        if !self.policy.enabled {
+            return Err(RegistrationError::Disabled);
+        }
+        let phone = Phone::parse(request.phone)?;
+        if phone.is_fictitious() {
+            if self.policy.test_numbers == TestNumbers::Refused {
+                return Err(RegistrationError::TestNumber);
+            }
+        } else if !self.policy.countries.serves(phone.country()) {
+            return Err(RegistrationError::NotServed);
+        } else if !phone.is_textable() {
+            return Err(RegistrationError::NotTextable);
+        }
+        Ok(phone)
+    }
+
+    /// Writes a new registration in place of `replaces` (or of none) with its first code.
+    fn open(
+        &self,
+        id: String,
+        replaces: Option<Revision>,
+        phone: Phone,
+        request: &Request<'_>,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Begun, RegistrationError> {
+        if request.transport == Transport::Voice {
+            return Err(RegistrationError::NoVoice);
+        }
+        let mut wanted = vec![
+            (self.policy.per_network(), network_subject(request.network)),
+            (self.policy.per_number(), phone.to_string()),
+            (self.policy.for_everybody(), String::new()),
+        ];
+        wanted.extend(self.budgets(phone));
+        self.take(&wanted, now_unix_ms)?;
+        let code = self.make_code(phone, rng);
+        let mut session = Session::new(phone, now_unix_ms);
+        session.locale = request.locale.map(cut);
+        session.client = request.client.map(cut);
+        session.note_sent(Transport::Sms, self.hash(&id, &code), now_unix_ms);
+        self.write(&id, &session, replaces)?;
+        Ok(self.begun(id, phone, &session, code, Transport::Sms, now_unix_ms))
+    }
+
+    fn again(
+        &self,
+        id: &str,
+        transport: Transport,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Begun, RegistrationError> {
+        let (mut session, revision) = self.find(id)?.ok_or(RegistrationError::Unknown)?;
+        session.check_open(now_unix_ms)?;
+        if transport == Transport::Voice && !self.policy.voice {
+            return Err(RegistrationError::NoVoice);
+        }
+        session.check_due(transport, now_unix_ms)?;
+        let phone = Phone::parse(&format!("+{}", session.phone))?;
+        self.take(&self.budgets(phone), now_unix_ms)?;
+        let code = self.make_code(phone, rng);
+        session.note_sent(transport, self.hash(id, &code), now_unix_ms);
+        self.write(id, &session, Some(revision))?;
+        Ok(self.begun(id.to_owned(), phone, &session, code, transport, now_unix_ms))
+    }
+
+    fn begun(
+        &self,
+        id: String,
+        phone: Phone,
+        session: &Session,
+        code: Code,
+        transport: Transport,
+        now_unix_ms: u64,
+    ) -> Begun {
+        let standing = session.standing(self.policy.voice, now_unix_ms);
+        Begun { id, standing, delivery: Delivery { phone, code, transport, locale: session.locale.clone() } }
+    }
+
+    /// What one real SMS or call costs. Numbers reserved for fiction cost nothing.
+    fn budgets(&self, phone: Phone) -> Vec<(Limiter, String)> {
+        if phone.is_fictitious() {
+            return Vec::new();
+        }
+        vec![
+            (self.policy.per_block(), phone.block().to_string()),
+            (self.policy.per_country(), phone.country().to_string()),
+            (self.policy.for_gateway(), String::new()),
+        ]
+    }
+
+    fn take(&self, wanted: &[(Limiter, String)], now_unix_ms: u64) -> Result<(), RegistrationError> {
+        let wanted: Vec<_> = wanted.iter().map(|(limiter, subject)| (*limiter, subject.as_str())).collect();
+        let taken = self.limits().take_all(&wanted, now_unix_ms);
+        if let Err(LimitError::Reached { limiter, .. }) = &taken {
+            tracing::info!(limiter, "a registration was refused by a limit");
+        }
+        Ok(taken?)
+    }
+
+    fn make_code(&self, phone: Phone, rng: &mut (impl CryptoRng + ?Sized)) -> Code {
+        match &self.policy.test_numbers {
+            TestNumbers::Fixed(code) if phone.is_fictitious() => code.clone(),
+            _ => Code::make(rng),
+        }
+    }
+
+    fn hash(&self, id: &str, code: &Code) -> String {
+        super::verification::hash_code(&self.secret, id, code.digits())
+    }
+
+    fn find(&self, id: &str) -> Result<Option<(Session, Revision)>, RegistrationError> {
+        let Some(found) = self.records.get(Table::Registrations, id)? else { return Ok(None) };
+        // A damaged registration is worth nothing to anybody: it is replaced or expires.
+        Ok(Session::from_json(&found.value).map(|session| (session, found.revision)))
+    }
+
+    fn write(
+        &self,
+        id: &str,
+        session: &Session,
+        expected: Option<Revision>,
+    ) -> Result<Revision, RegistrationError> {
+        self.records.put_if(Table::Registrations, id, &session.to_json(), expected).map_err(|error| {
+            match error {
+                StoreError::Conflict => RegistrationError::TooSoon { retry_after_ms: 1_000 },
+                other => other.into(),
+            }
+        })
+    }
+}
+
+/// The id of a number's registration for clients that know no ids. No id from [`make_id`] looks like this.
+fn number_id(phone: Phone) -> String {
+    format!("number:{phone}")
+}
+
+/// Only ids as [`make_id`] makes them: the others are reached by number.
+fn check_id(id: &str) -> Result<(), RegistrationError> {
+    let base64url = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if id.len() == 22 && id.bytes().all(base64url) { Ok(()) } else { Err(RegistrationError::Unknown) }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;
