@@ -11,10 +11,13 @@ use std::path::Path;
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the corpus is in the tree")
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
     files.sort();
     assert!(!files.is_empty());
-    files.into_iter().map(|file| std::fs::read(file).unwrap()).collect()
+    files.into_iter().map(|file| std::fs::read(file).expect("a readable file")).collect()
 }
 
 fn run_damaged(target: &str, drive: impl Fn(&[u8])) {

@@ -189,7 +189,7 @@ impl Connection {
             self.failures += usize::from(element.is("failure", chaski_xmpp::ns::SASL));
             if let Some(features) = Features::parse(&element) {
                 assert_eq!(features.bind, self.authenticated, "{text}");
-                assert!(!(features.starttls && !features.mechanisms.is_empty()), "TLS comes first");
+                assert!(!features.starttls || features.mechanisms.is_empty(), "TLS comes first");
             }
         }
     }
