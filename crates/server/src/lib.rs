@@ -4,11 +4,20 @@
 //! connections and one [`chaski_services::shard::Shard`] with the rooms of its accounts. HTTP, SMS and the admin
 //! socket run on a small tokio runtime beside them and speak to the shards through bounded queues.
 
+pub mod admin;
+mod c2s;
 pub mod certificate;
 pub mod config;
 pub mod edge;
+mod event_loop;
+mod handover;
 pub mod http;
+mod listener;
+mod metrics;
+mod plain_verify;
+mod timers;
 pub mod tls;
+mod websocket;
 
 pub use edge::{
     Edge, EdgeConfig, EdgeLimits, EdgeTiming, ListenerConfig, ListenerTls, StartError, UpgradedWebSocket,

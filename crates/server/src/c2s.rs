@@ -1,0 +1,391 @@
+//! Client connections of one shard: their records, what waits to be written, and the rooms' way out ([`Wire`]).
+//!
+//! Owned by the shard's event loop. Nothing here reads or calls the rooms: [`crate::event_loop`] does; answers that the
+//! rooms give through [`Wire`] are queued for it. RFC 6120 (streams), RFC 7395 (WebSocket).
+
+pub(crate) mod connection;
+pub(crate) mod outbound;
+pub(crate) mod table;
+pub(crate) mod transport;
+mod wire;
+
+use crate::edge::{EdgeLimits, EdgeTiming};
+use crate::event_loop::ShardInbox;
+use crate::metrics::EdgeMetrics;
+use crate::timers::{Deadline, Wheel};
+use crate::websocket;
+use chaski_services::accounts::Credentials;
+use chaski_services::router::Envelope;
+use chaski_services::wire::{BindRefused, Bound, ConnId, ResumeRefused, Resumed, Unavailable};
+use chaski_store::ShardIndex;
+use chaski_xmpp::StreamCondition;
+use chaski_xmpp::stream::{self, Framing, Outlet};
+use connection::{Connection, Stage};
+use mio::Interest;
+use outbound::Pool;
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use table::Table;
+
+/// What the rooms have answered to a login; dealt with by the event loop when the present call is over.
+pub(crate) enum Answer {
+    Credentials(Result<Option<Credentials>, Unavailable>),
+    Bound(Result<Bound, BindRefused>),
+    Resumed(Result<Resumed, ResumeRefused>),
+    /// Not the rooms' answer: the shard to which the connection is to move now that its input is put aside.
+    Owner(ShardIndex),
+}
+
+/// What one flush has found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Nothing to be done about it.
+    Fine,
+    /// A connection that was clogged is free again.
+    Drained,
+    /// The socket is broken.
+    Broken,
+}
+
+/// See the module.
+pub(crate) struct Clients {
+    pub(crate) table: Table,
+    pub(crate) wheel: Wheel,
+    /// To be read in this turn or the next.
+    pub(crate) ready: VecDeque<ConnId>,
+    /// The same, in TLS handshakes: only so many in a turn.
+    pub(crate) handshakes: VecDeque<ConnId>,
+    pub(crate) answers: VecDeque<(ConnId, Answer)>,
+    /// Asked for by [`chaski_services::wire::Wire::confirm`].
+    pub(crate) confirming: VecDeque<ConnId>,
+    /// To be cut: too much waits for them.
+    pub(crate) too_slow: Vec<ConnId>,
+    /// Connections per client address.
+    pub(crate) addresses: HashMap<u64, u32>,
+    pub(crate) metrics: Arc<EdgeMetrics>,
+    pub(crate) limits: EdgeLimits,
+    pub(crate) timing: EdgeTiming,
+    registry: mio::Registry,
+    dirty: Vec<ConnId>,
+    pool: Pool,
+    /// Envelopes of this turn, by shard.
+    outgoing: Vec<Vec<Envelope>>,
+    peers: Arc<[Arc<ShardInbox>]>,
+}
+
+impl Clients {
+    pub(crate) fn new(
+        registry: mio::Registry,
+        peers: Arc<[Arc<ShardInbox>]>,
+        metrics: Arc<EdgeMetrics>,
+        limits: EdgeLimits,
+        timing: EdgeTiming,
+    ) -> Self {
+        Self {
+            table: Table::default(),
+            wheel: Wheel::new(timing.tick_ms),
+            ready: VecDeque::new(),
+            handshakes: VecDeque::new(),
+            answers: VecDeque::new(),
+            confirming: VecDeque::new(),
+            too_slow: Vec::new(),
+            addresses: HashMap::new(),
+            metrics,
+            limits,
+            timing,
+            registry,
+            dirty: Vec::new(),
+            pool: Pool::default(),
+            outgoing: peers.iter().map(|_| Vec::new()).collect(),
+            peers,
+        }
+    }
+
+    /// Puts a connection into the table and the event queue, with a deadline, and has it read.
+    pub(crate) fn add(&mut self, mut connection: Connection, deadline_ms: u64) -> io::Result<ConnId> {
+        connection.heard_tick = self.wheel.now();
+        connection.flags.queued = false;
+        *self.addresses.entry(connection.address_key).or_default() += 1;
+        let conn = self.table.insert(connection);
+        let record = self.table.get_mut(conn).expect("just inserted");
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.registry.register(&mut record.socket, table::token(conn), interest);
+        let ticks = self.wheel.ticks(deadline_ms);
+        self.wheel.set(conn, &mut record.deadline, ticks);
+        if record.unsent_bytes() > 0 {
+            record.flags.dirty = true;
+            self.dirty.push(conn);
+        }
+        self.metrics.connections.add(1);
+        if let Err(error) = registered {
+            self.remove(conn);
+            return Err(error);
+        }
+        Ok(conn)
+    }
+
+    /// Takes a connection out of the table and the event queue. Dropping it closes the socket.
+    pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
+        let mut connection = self.table.remove(conn)?;
+        connection.deadline = Deadline::default();
+        // Fails only if the socket was never registered.
+        let _ = self.registry.deregister(&mut connection.socket);
+        if let Some(count) = self.addresses.get_mut(&connection.address_key) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&connection.address_key);
+            }
+        }
+        if let Some(outbound) = &mut connection.outbound {
+            self.metrics.unsent_bytes.add(-(outbound.counted as i64));
+            outbound.counted = 0;
+        }
+        if matches!(connection.stage, Stage::Live(_)) {
+            self.metrics.sessions.add(-1);
+        }
+        self.metrics.connections.add(-1);
+        Some(connection)
+    }
+
+    /// Has the connection read in this turn or the next.
+    pub(crate) fn queue(&mut self, conn: ConnId) {
+        let Some(connection) = self.table.get_mut(conn) else { return };
+        if connection.owes_answer() {
+            connection.flags.read_pending = true;
+        } else if !connection.flags.queued {
+            connection.flags.queued = true;
+            let list = if connection.is_handshaking() { &mut self.handshakes } else { &mut self.ready };
+            list.push_back(conn);
+        }
+    }
+
+    /// Sets the connection's deadline, from now.
+    pub(crate) fn set_deadline(&mut self, conn: ConnId, after_ms: u64) {
+        let ticks = self.wheel.ticks(after_ms);
+        if let Some(connection) = self.table.get_mut(conn) {
+            self.wheel.set(conn, &mut connection.deadline, ticks);
+        }
+    }
+
+    /// Writes bytes that are complete as they are (in WebSocket: whole frames).
+    pub(crate) fn put(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.append(conn, |buffer| buffer.extend_from_slice(bytes));
+    }
+
+    fn append(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.table.get_mut(conn) else { return };
+        if connection.flags.too_slow {
+            return;
+        }
+        let outbound = connection.outbound.get_or_insert_with(|| self.pool.take());
+        write(&mut outbound.plain);
+        if outbound.len() > self.limits.unsent_bytes {
+            connection.flags.too_slow = true;
+            self.too_slow.push(conn);
+        }
+        if !connection.flags.dirty {
+            connection.flags.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    /// Appends handshake bytes and alerts: they are encrypted already.
+    pub(crate) fn put_wire(&mut self, conn: ConnId, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.append(conn, |_| {});
+        let outbound = self.table.get_mut(conn).and_then(|connection| connection.outbound.as_mut());
+        if let Some(outbound) = outbound {
+            outbound.wire.extend_from_slice(bytes);
+        }
+    }
+
+    /// What is written so far goes out as it is, whatever encryption comes behind it.
+    pub(crate) fn seal(&mut self, conn: ConnId) {
+        if let Some(outbound) = self.table.get_mut(conn).and_then(|connection| connection.outbound.as_mut()) {
+            outbound.seal();
+        }
+    }
+
+    /// Writes the end of a stream whose header is out, and begins to close.
+    pub(crate) fn end_stream(&mut self, conn: ConnId, error: Option<(StreamCondition, Option<&str>)>) {
+        let Some(connection) = self.table.get(conn) else { return };
+        if matches!(connection.stage, Stage::Ending) {
+            return;
+        }
+        if error.is_some() {
+            self.metrics.stream_errors_total.inc();
+        }
+        let mut pieces = Pieces::new(connection.framing());
+        stream::end(connection.framing(), error, &mut pieces);
+        self.put(conn, &pieces.bytes);
+        self.begin_ending(conn);
+    }
+
+    /// The last element is written: flush, say goodbye on the lower layers, and wait (bounded) for the peer's end.
+    pub(crate) fn begin_ending(&mut self, conn: ConnId) {
+        let Some(connection) = self.table.get_mut(conn) else { return };
+        if matches!(connection.stage, Stage::Ending) {
+            return;
+        }
+        let was_live = matches!(connection.stage, Stage::Live(_));
+        connection.stage = Stage::Ending;
+        connection.partial = Vec::new();
+        let is_websocket = connection.flags.websocket;
+        if was_live {
+            self.metrics.sessions.add(-1);
+        }
+        if is_websocket {
+            self.append(conn, websocket::close);
+        } else {
+            self.append(conn, |_| {});
+        }
+        self.set_deadline(conn, self.timing.close_linger_ms);
+        // What has come and was not read (an answer was owed) is thrown away like everything from now on.
+        self.queue(conn);
+    }
+
+    /// Connections that were written to since the last call.
+    pub(crate) fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
+        into.append(&mut self.dirty);
+    }
+
+    /// Hands what was written to the kernel, with one call.
+    pub(crate) fn flush(&mut self, conn: ConnId) -> Flushed {
+        let Some(connection) = self.table.get_mut(conn) else { return Flushed::Fine };
+        connection.flags.dirty = false;
+        let Some(mut outbound) = connection.outbound.take() else { return Flushed::Fine };
+        connection.encrypt(&mut outbound);
+        let was_clogged = connection.flags.clogged;
+        if was_clogged {
+            connection.keep(outbound, &self.metrics);
+            return Flushed::Fine;
+        }
+        if connection.send(&mut outbound, &self.metrics).is_err() {
+            connection.keep(outbound, &self.metrics);
+            return Flushed::Broken;
+        }
+        if outbound.len() > 0 {
+            connection.flags.clogged = true;
+            connection.keep(outbound, &self.metrics);
+            return Flushed::Fine;
+        }
+        self.metrics.unsent_bytes.add(-(outbound.counted as i64));
+        let drained = outbound.counted > 0;
+        outbound.counted = 0;
+        self.pool.give(outbound);
+        connection.finish();
+        if drained { Flushed::Drained } else { Flushed::Fine }
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn writable(&mut self, conn: ConnId) -> Flushed {
+        match self.table.get_mut(conn) {
+            Some(connection) if connection.flags.clogged => {
+                connection.flags.clogged = false;
+                self.flush(conn)
+            }
+            _ => Flushed::Fine,
+        }
+    }
+
+    /// Hands this turn's envelopes to the other shards.
+    pub(crate) fn forward_outgoing(&mut self) {
+        for (batch, peer) in self.outgoing.iter_mut().zip(self.peers.iter()) {
+            if !batch.is_empty() {
+                self.metrics.forwarded_total.add(batch.len() as u64);
+                peer.push_envelopes(batch);
+            }
+        }
+    }
+
+    /// The inbox of a shard.
+    pub(crate) fn peer(&self, shard: ShardIndex) -> &Arc<ShardInbox> {
+        &self.peers[usize::from(shard.0)]
+    }
+}
+
+impl Connection {
+    fn encrypt(&mut self, outbound: &mut outbound::Outbound) {
+        match &mut self.tls {
+            // Before the handshake is over nothing but its own bytes may go out.
+            Some(tls) if !self.flags.tls_dead && !tls.is_handshaking() => {
+                if !outbound.plain.is_empty() {
+                    tls.encrypt(&outbound.plain, &mut outbound.wire);
+                }
+                if matches!(self.stage, Stage::Ending) && !self.flags.notified {
+                    self.flags.notified = true;
+                    tls.close(&mut outbound.wire);
+                }
+                outbound.plain.clear();
+            }
+            Some(_) => outbound.plain.clear(),
+            None => outbound.seal(),
+        }
+    }
+
+    fn send(&mut self, outbound: &mut outbound::Outbound, metrics: &EdgeMetrics) -> io::Result<()> {
+        while !outbound.ready().is_empty() {
+            let wanted = outbound.ready().len();
+            match self.socket.write(outbound.ready()) {
+                Ok(taken) => {
+                    metrics.written_bytes_total.add(taken as u64);
+                    outbound.taken(taken);
+                    // A full socket: epoll tells when there is room again.
+                    if taken < wanted {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, mut outbound: Box<outbound::Outbound>, metrics: &EdgeMetrics) {
+        let waiting = outbound.len();
+        metrics.unsent_bytes.add(waiting as i64 - outbound.counted as i64);
+        outbound.counted = waiting;
+        self.outbound = Some(outbound);
+    }
+
+    /// Everything is out: if that was the farewell, send FIN.
+    fn finish(&mut self) {
+        if matches!(self.stage, Stage::Ending) && !self.flags.finished {
+            self.flags.finished = true;
+            // Fails if the peer is gone; then the next read says so too.
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+/// Pieces of a stream on their way into a connection's buffer.
+pub(crate) struct Pieces {
+    framing: Framing,
+    /// Framed as the connection needs it.
+    pub(crate) bytes: Vec<u8>,
+    /// Whether a failed login was told to the client.
+    pub(crate) login_failed: bool,
+}
+
+impl Pieces {
+    pub(crate) fn new(framing: Framing) -> Self {
+        Self { framing, bytes: Vec::new(), login_failed: false }
+    }
+}
+
+impl Outlet for Pieces {
+    fn put(&mut self, piece: &[u8]) {
+        // RFC 6120 §6.4.5; no other element of a negotiation is called so.
+        self.login_failed |= piece.starts_with(b"<failure");
+        match self.framing {
+            Framing::Tcp => self.bytes.extend_from_slice(piece),
+            Framing::WebSocket => chaski_xmpp::websocket::encode_text(&mut self.bytes, &[piece]),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The record of one connection: all that an idle client costs in the edge.
+//!
+//! Owned by the shard's [`super::table::Table`]; the whole record moves to another shard when its account lives
+//! there. A live, idle, plain connection has nothing on the heap.
+
+use super::outbound::Outbound;
+use super::transport::TlsSession;
+use crate::timers::Deadline;
+use chaski_services::accounts::Credentials;
+use chaski_services::wire::{Authenticated, SessionId};
+use chaski_store::AccountId;
+use chaski_xmpp::framer::Framer;
+use chaski_xmpp::sasl::{Hash, Password};
+use chaski_xmpp::stream::{Framing, Negotiation};
+use chaski_xmpp::websocket::Decoder;
+use mio::net::TcpStream;
+
+/// See the module.
+pub(crate) struct Connection {
+    pub(crate) socket: TcpStream,
+    /// TLS of ours, if there is any (a terminator's is not).
+    pub(crate) tls: Option<Box<TlsSession>>,
+    /// RFC 6455 frames around everything. Taken out while its frames are being dealt with.
+    pub(crate) websocket: Option<Box<Decoder>>,
+    pub(crate) framer: Framer,
+    /// Bytes (decrypted) of an element that is not complete, or that wait for the answer that the login needs.
+    pub(crate) partial: Vec<u8>,
+    /// What is written and not yet taken by the kernel. `None` in an idle connection.
+    pub(crate) outbound: Option<Box<Outbound>>,
+    pub(crate) stage: Stage,
+    pub(crate) deadline: Deadline,
+    /// The tick in which the client was last heard.
+    pub(crate) heard_tick: u32,
+    /// Under which key the connection is counted (see `accept`); 0 is not counted.
+    pub(crate) address_key: u64,
+    pub(crate) flags: Flags,
+}
+
+/// Yes and no about a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flags {
+    /// It is in a list of connections to be read.
+    pub(crate) queued: bool,
+    /// The peer's FIN has been seen: read until the end.
+    pub(crate) read_closed: bool,
+    /// There was readiness while an answer was owed: read on afterwards.
+    pub(crate) read_pending: bool,
+    /// It is in the list of connections to be flushed.
+    pub(crate) dirty: bool,
+    /// The kernel did not take everything: wait for writability.
+    pub(crate) clogged: bool,
+    /// The rooms wait for [`chaski_services::shard::Shard::confirmed`].
+    pub(crate) confirming: bool,
+    /// A probe was sent and nothing has been heard since.
+    pub(crate) probed: bool,
+    /// It speaks WebSocket (also while the decoder is taken out).
+    pub(crate) websocket: bool,
+    /// Our last byte is out and FIN sent.
+    pub(crate) finished: bool,
+    /// Its client has proved who it is: the larger bounds apply.
+    pub(crate) authenticated: bool,
+    /// `close_notify` is written.
+    pub(crate) notified: bool,
+    /// Too much waits for it: it will be cut.
+    pub(crate) too_slow: bool,
+    /// Its TLS has failed or ended: what is written can't be encrypted.
+    pub(crate) tls_dead: bool,
+}
+
+/// How far a connection has come.
+pub(crate) enum Stage {
+    /// Direct TLS handshake: there is no stream yet.
+    Handshake,
+    /// From the stream's opening to a session.
+    Login(Box<Login>),
+    /// The rooms have it.
+    Live(SessionId),
+    /// Our farewell is written or being written; the peer may still have to take it.
+    Ending,
+}
+
+/// What only a login needs. Dropped when there is a session.
+pub(crate) struct Login {
+    pub(crate) negotiation: Negotiation,
+    pub(crate) asked: Asked,
+    /// The account and generation of the credentials that were looked up, and so proved on success.
+    pub(crate) candidate: Option<Authenticated>,
+    /// The name whose credentials those are.
+    pub(crate) username: String,
+}
+
+/// What a login waits for.
+pub(crate) enum Asked {
+    /// Nothing: the client is to speak.
+    Nothing,
+    /// STARTTLS: our TLS handshake.
+    Tls,
+    /// The rooms: credentials for SCRAM.
+    Scram { account: AccountId, hash: Hash },
+    /// The rooms: credentials for PLAIN.
+    Plain { account: AccountId, password: Password },
+    /// The slow verification of a password.
+    Slow,
+    /// The account's owner: the connection is about to move there.
+    Owner,
+    /// The rooms: a new session.
+    Bind,
+    /// The rooms: a session of before.
+    Resume,
+}
+
+/// A slow verification: sent to the worker.
+pub(crate) struct Proof {
+    pub(crate) credentials: Box<Credentials>,
+    pub(crate) password: Password,
+}
+
+impl Connection {
+    /// A connection at its beginning.
+    pub(crate) fn new(socket: TcpStream, stage: Stage, address_key: u64) -> Self {
+        Self {
+            socket,
+            tls: None,
+            websocket: None,
+            framer: Framer::new(),
+            partial: Vec::new(),
+            outbound: None,
+            stage,
+            deadline: Deadline::default(),
+            heard_tick: 0,
+            address_key,
+            flags: Flags::default(),
+        }
+    }
+
+    /// How elements are put on its wire.
+    pub(crate) fn framing(&self) -> Framing {
+        if self.flags.websocket { Framing::WebSocket } else { Framing::Tcp }
+    }
+
+    /// Whether it is in a TLS handshake of ours.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Whether input must wait for an answer.
+    pub(crate) fn owes_answer(&self) -> bool {
+        match &self.stage {
+            Stage::Login(login) => !matches!(login.asked, Asked::Nothing | Asked::Tls),
+            _ => false,
+        }
+    }
+
+    /// Bytes that the kernel has not taken yet.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // Beside it: one entry of the wheel (8 bytes) and of the free list's capacity (4 bytes).
+        assert!(size_of::<Connection>() <= 160, "{}", size_of::<Connection>());
+    }
+}

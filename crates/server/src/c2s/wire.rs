@@ -1,0 +1,72 @@
+//! The rooms' way out: [`Wire`] over a shard's connections and the other shards' inboxes.
+
+use super::connection::Stage;
+use super::{Answer, Clients};
+use crate::websocket;
+use chaski_services::accounts::Credentials;
+use chaski_services::router::Envelope;
+use chaski_services::wire::{
+    BindRefused, Bound, ConnId, ResumeRefused, Resumed, StreamEnd, Unavailable, Wire,
+};
+use chaski_store::ShardIndex;
+use chaski_xmpp::StreamCondition;
+
+impl Wire for Clients {
+    fn write(&mut self, conn: ConnId, element: &[&[u8]]) {
+        let Some(connection) = self.table.get(conn) else { return };
+        if matches!(connection.stage, Stage::Ending) {
+            return;
+        }
+        if connection.flags.websocket {
+            self.append(conn, |buffer| websocket::write_element(buffer, element));
+        } else {
+            self.append(conn, |buffer| element.iter().for_each(|piece| buffer.extend_from_slice(piece)));
+        }
+    }
+
+    fn unsent_bytes(&self, conn: ConnId) -> usize {
+        self.table.get(conn).map_or(0, |connection| connection.unsent_bytes())
+    }
+
+    fn confirm(&mut self, conn: ConnId) {
+        let Some(connection) = self.table.get_mut(conn) else { return };
+        if !connection.flags.confirming {
+            connection.flags.confirming = true;
+            self.confirming.push_back(conn);
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, error: Option<StreamEnd>) {
+        match error {
+            Some(end) => {
+                let condition =
+                    StreamCondition::from_name(end.condition).unwrap_or(StreamCondition::UndefinedCondition);
+                self.end_stream(conn, Some((condition, end.text.as_deref())));
+            }
+            None => self.end_stream(conn, None),
+        }
+    }
+
+    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<Credentials>, Unavailable>) {
+        self.answers.push_back((conn, Answer::Credentials(credentials)));
+    }
+
+    fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
+        self.answers.push_back((conn, Answer::Bound(result)));
+    }
+
+    fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
+        self.answers.push_back((conn, Answer::Resumed(result)));
+    }
+
+    fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {
+        let target = usize::from(shard.0);
+        let waiting = self.outgoing[target].len() + 1;
+        if !self.peers[target].has_room_for(waiting) {
+            self.metrics.forward_refused_total.inc();
+            return Err(envelope);
+        }
+        self.outgoing[target].push(envelope);
+        Ok(())
+    }
+}

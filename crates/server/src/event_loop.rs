@@ -1,0 +1,408 @@
+//! A shard's thread: one epoll loop that accepts, reads, drives the rooms, and writes, in turns.
+//!
+//! A turn: wait for events; accept (so many); read each ready connection once (live ones first, then so many TLS
+//! handshakes); take what other threads have sent; let the store's completions, the deadlines and the rooms' answers
+//! through; end the rooms' turn; write each connection that was written to with one system call; hand the other
+//! shards their envelopes in one batch each. The clock is read once per turn. Nothing in a turn blocks, and whatever
+//! a turn leaves undone for fairness makes the next one begin without waiting.
+//!
+//! Policy on panics: rooms and table may be half changed after one, so the process says so and aborts rather than
+//! serve wrong state (see [`AbortOnPanic`]); what was accepted is in the journal. RFC 6120, RFC 7395.
+
+mod accept;
+mod arrivals;
+mod deadlines;
+mod login;
+mod receive;
+
+use crate::c2s::connection::{Connection, Stage};
+use crate::c2s::{Clients, Flushed};
+use crate::edge::UpgradedWebSocket;
+use crate::handover::Inbox;
+use crate::listener::Listener;
+use crate::metrics::EdgeMetrics;
+use crate::plain_verify::Verifier;
+use crate::tls::{TlsIdentity, TlsSlot};
+use chaski_services::command::Command;
+use chaski_services::context::{Context, Realm};
+use chaski_services::router::Envelope;
+use chaski_services::shard::Shard;
+use chaski_services::wire::{Closed, ConnId};
+use chaski_store::{Completion, ShardStore};
+use chaski_xmpp::stream::Settings;
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The token of the inbox' waker. Listeners have the tokens from 0; connections those from 2^32.
+pub(crate) const WAKER: Token = Token(u32::MAX as usize);
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// The shard's buffer for reading; what one connection may be read in one turn.
+const READ_BYTES: usize = 64 * 1024;
+/// Envelopes dealt with in one turn.
+const ENVELOPES_PER_TURN: usize = 4096;
+/// How often the rooms' coarse timers run.
+const ROOMS_TICK_MS: u64 = 1_000;
+
+/// What waits for a shard.
+pub(crate) type ShardInbox = Inbox<Envelope, Arrival>;
+
+/// What comes to a shard from another thread, besides envelopes.
+pub(crate) enum Arrival {
+    /// A connection that has authenticated as an account of this shard.
+    Moved(Box<Connection>),
+    /// A connection from HTTP.
+    WebSocket(Box<UpgradedWebSocket>),
+    /// For the rooms.
+    Command(Command),
+    /// A slow verification's outcome.
+    Verified { conn: ConnId, right: bool },
+    /// Farewell to everybody, then the end of the thread within this time.
+    Stop { deadline_ms: u64 },
+}
+
+/// All that a shard is made of.
+pub(crate) struct Parts {
+    pub(crate) index: u16,
+    pub(crate) poll: Poll,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) clients: Clients,
+    pub(crate) shard: Shard,
+    pub(crate) store: Box<dyn ShardStore>,
+    pub(crate) inbox: Arc<ShardInbox>,
+    pub(crate) tls: Arc<TlsSlot>,
+    pub(crate) verifier: Verifier,
+    pub(crate) realm: Arc<Realm>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) metrics: Arc<EdgeMetrics>,
+}
+
+/// See the module.
+pub(crate) struct EventLoop {
+    index: u16,
+    poll: Poll,
+    listeners: Vec<Listener>,
+    clients: Clients,
+    rooms: Rooms,
+    inbox: Arc<ShardInbox>,
+    tls: Arc<TlsSlot>,
+    identity: (u64, Option<TlsIdentity>),
+    verifier: Verifier,
+    realm: Arc<Realm>,
+    settings: Arc<Settings>,
+    metrics: Arc<EdgeMetrics>,
+    origin: Instant,
+    /// Envelopes that were taken from the inbox and wait for a turn.
+    envelopes: VecDeque<Envelope>,
+    buffers: Buffers,
+    next_rooms_tick_ms: u64,
+    next_confirm_ms: u64,
+    /// When the stop must be over, once it has been ordered.
+    stop_at_ms: Option<u64>,
+    /// The next turn must not wait.
+    again: bool,
+    turn_max_us: u64,
+    turn_max_since_ms: u64,
+}
+
+/// The shard's own buffers. Taken out while in use.
+struct Buffers {
+    read: Vec<u8>,
+    plain: Vec<u8>,
+    wire: Vec<u8>,
+    fired: Vec<ConnId>,
+    dirty: Vec<ConnId>,
+    completions: Vec<Completion>,
+}
+
+/// The rooms with what a [`Context`] lends them.
+struct Rooms {
+    shard: Shard,
+    store: Box<dyn ShardStore>,
+    rng: rand::rngs::StdRng,
+    now_ms: u64,
+    unix_ms: u64,
+}
+
+impl Rooms {
+    /// Calls the rooms.
+    fn call<R>(&mut self, clients: &mut Clients, f: impl FnOnce(&mut Shard, &mut Context<'_>) -> R) -> R {
+        let mut context = Context {
+            now_ms: self.now_ms,
+            unix_ms: self.unix_ms,
+            rng: &mut self.rng,
+            store: &mut *self.store,
+            wire: clients,
+        };
+        f(&mut self.shard, &mut context)
+    }
+}
+
+impl EventLoop {
+    /// Registers the listeners. Call it before the thread is started, so that an error stops the start.
+    pub(crate) fn new(mut parts: Parts) -> io::Result<Self> {
+        for (index, listener) in parts.listeners.iter_mut().enumerate() {
+            parts.poll.registry().register(&mut listener.socket, Token(index), Interest::READABLE)?;
+        }
+        Ok(Self {
+            index: parts.index,
+            poll: parts.poll,
+            listeners: parts.listeners,
+            clients: parts.clients,
+            rooms: Rooms {
+                shard: parts.shard,
+                store: parts.store,
+                rng: rand::make_rng(),
+                now_ms: 0,
+                unix_ms: 0,
+            },
+            inbox: parts.inbox,
+            identity: (parts.tls.version(), parts.tls.get()),
+            tls: parts.tls,
+            verifier: parts.verifier,
+            realm: parts.realm,
+            settings: parts.settings,
+            metrics: parts.metrics,
+            origin: now(),
+            envelopes: VecDeque::new(),
+            buffers: Buffers {
+                read: vec![0; READ_BYTES],
+                plain: Vec::new(),
+                wire: Vec::new(),
+                fired: Vec::new(),
+                dirty: Vec::new(),
+                completions: Vec::new(),
+            },
+            next_rooms_tick_ms: 0,
+            next_confirm_ms: 0,
+            stop_at_ms: None,
+            again: true,
+            turn_max_us: 0,
+            turn_max_since_ms: 0,
+        })
+    }
+
+    /// Runs until it is told to stop. `true` if every client was told in time.
+    pub(crate) fn run(mut self) -> bool {
+        let _guard = AbortOnPanic { shard: self.index };
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            if let Err(error) = self.poll.poll(&mut events, Some(self.wait()))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                // Only a programming error gets here (a bad descriptor); without events there is no service.
+                tracing::error!(shard = self.index, %error, "the event queue failed");
+                return false;
+            }
+            let begun = self.read_clock();
+            self.turn(&events);
+            self.measure(begun);
+            if let Some(stop_at_ms) = self.stop_at_ms {
+                let all_gone = self.clients.table.len() == 0;
+                if all_gone || self.rooms.now_ms >= stop_at_ms {
+                    return all_gone;
+                }
+            }
+        }
+    }
+
+    fn read_clock(&mut self) -> Instant {
+        let begun = now();
+        self.rooms.now_ms = begun.duration_since(self.origin).as_millis() as u64;
+        self.rooms.unix_ms = unix_ms();
+        begun
+    }
+
+    fn measure(&mut self, begun: Instant) {
+        let spent_us = now().duration_since(begun).as_micros() as u64;
+        if self.rooms.now_ms >= self.turn_max_since_ms + 60_000 {
+            self.turn_max_since_ms = self.rooms.now_ms;
+            self.turn_max_us = 0;
+        }
+        self.turn_max_us = self.turn_max_us.max(spent_us);
+        self.metrics.turns_total.inc();
+        self.metrics.turn_us_total.add(spent_us);
+        self.metrics.turn_max_us.set(self.turn_max_us as i64);
+    }
+
+    /// How long the next wait may be.
+    fn wait(&self) -> Duration {
+        let work = self.again
+            || !self.clients.ready.is_empty()
+            || !self.clients.handshakes.is_empty()
+            || !self.envelopes.is_empty()
+            || self.listeners.iter().any(|listener| listener.ready);
+        if work {
+            return Duration::ZERO;
+        }
+        let now_ms = now().duration_since(self.origin).as_millis() as u64;
+        let mut wait_ms = self.clients.wheel.next_tick_in_ms(now_ms);
+        wait_ms = wait_ms.min(self.next_rooms_tick_ms.saturating_sub(now_ms));
+        if !self.clients.confirming.is_empty() {
+            wait_ms = wait_ms.min(self.next_confirm_ms.saturating_sub(now_ms));
+        }
+        Duration::from_millis(wait_ms)
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.again = false;
+        for event in events {
+            self.note(event);
+        }
+        self.accept();
+        self.read_ready();
+        self.take_arrivals();
+        self.take_completions();
+        self.take_answers();
+        self.take_deadlines();
+        self.poll_confirmations();
+        self.tick_rooms();
+        self.rooms.call(&mut self.clients, |shard, ctx| shard.end_turn(ctx));
+        self.take_answers();
+        self.flush();
+        self.clients.forward_outgoing();
+        self.metrics.ready_connections.set(self.clients.ready.len() as i64);
+        self.metrics.inbox_envelopes.set(self.inbox.envelopes_waiting() as i64);
+    }
+
+    fn note(&mut self, event: &Event) {
+        let token = event.token();
+        if token == WAKER {
+            return;
+        }
+        if token.0 < u32::MAX as usize {
+            if let Some(listener) = self.listeners.get_mut(token.0) {
+                listener.ready = true;
+            }
+            return;
+        }
+        let conn = ConnId(token.0 as u64);
+        if event.is_writable() {
+            self.socket_writable(conn);
+        }
+        let over = event.is_read_closed() || event.is_error();
+        if event.is_readable() || over {
+            if over && let Some(connection) = self.clients.table.get_mut(conn) {
+                connection.flags.read_closed = true;
+            }
+            self.clients.queue(conn);
+        }
+    }
+
+    fn socket_writable(&mut self, conn: ConnId) {
+        match self.clients.writable(conn) {
+            Flushed::Fine => {}
+            Flushed::Drained => self.drained(conn),
+            Flushed::Broken => self.lost(conn),
+        }
+    }
+
+    fn drained(&mut self, conn: ConnId) {
+        if let Some(Connection { stage: Stage::Live(session), .. }) = self.clients.table.get(conn) {
+            let session = *session;
+            self.rooms.call(&mut self.clients, |shard, ctx| shard.writable(ctx, session));
+        }
+    }
+
+    fn take_completions(&mut self) {
+        let mut completions = std::mem::take(&mut self.buffers.completions);
+        self.rooms.store.poll(&mut completions);
+        for completion in completions.drain(..) {
+            self.rooms.call(&mut self.clients, |shard, ctx| shard.completion(ctx, completion));
+        }
+        self.buffers.completions = completions;
+    }
+
+    fn tick_rooms(&mut self) {
+        if self.rooms.now_ms >= self.next_rooms_tick_ms {
+            self.next_rooms_tick_ms = self.rooms.now_ms + ROOMS_TICK_MS;
+            self.rooms.call(&mut self.clients, |shard, ctx| shard.tick(ctx));
+        }
+    }
+
+    /// Writes what the turn has written, and cuts whoever can't be written to.
+    fn flush(&mut self) {
+        for conn in std::mem::take(&mut self.clients.too_slow) {
+            self.metrics.slow_clients_total.inc();
+            tracing::debug!(shard = self.index, conn = conn.0, "client does not read: cut");
+            self.lost(conn);
+            self.again = true;
+        }
+        let mut dirty = std::mem::take(&mut self.buffers.dirty);
+        self.clients.take_dirty(&mut dirty);
+        for conn in dirty.drain(..) {
+            match self.clients.flush(conn) {
+                Flushed::Fine => {}
+                // What the rooms do about either is written by the next turn, which begins at once.
+                Flushed::Drained => {
+                    self.drained(conn);
+                    self.again = true;
+                }
+                Flushed::Broken => {
+                    self.lost(conn);
+                    self.again = true;
+                }
+            }
+        }
+        self.buffers.dirty = dirty;
+    }
+
+    /// The connection is over without a farewell: the rooms are told, the socket is closed.
+    fn lost(&mut self, conn: ConnId) {
+        self.leave(conn, Closed::Lost);
+        self.clients.remove(conn);
+    }
+
+    /// Tells the rooms that the connection is none of theirs any more.
+    fn leave(&mut self, conn: ConnId, why: Closed) {
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        match &connection.stage {
+            Stage::Live(session) => {
+                let session = *session;
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, why));
+            }
+            // An answer that is still to come finds nobody and is dealt with there.
+            Stage::Login(_) | Stage::Handshake | Stage::Ending => {}
+        }
+    }
+
+    /// The identity for new connections.
+    fn identity(&mut self) -> Option<&TlsIdentity> {
+        let version = self.tls.version();
+        if version != self.identity.0 {
+            self.identity = (version, self.tls.get());
+        }
+        self.identity.1.as_ref()
+    }
+}
+
+/// Ends the process if a shard's thread panics: its accounts would be unreachable and its state can't be trusted.
+struct AbortOnPanic {
+    shard: u16,
+}
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                shard = self.shard,
+                "a shard panicked: the process ends; what was accepted is durable"
+            );
+            std::process::abort();
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the event loop owns the clock and lends it to the rooms")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the event loop owns the clock and lends it to the rooms")]
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

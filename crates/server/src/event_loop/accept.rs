@@ -1,0 +1,165 @@
+//! Accepting: so many in a turn, bounded per shard and per client address.
+
+use super::EventLoop;
+use crate::c2s::connection::{Asked, Connection, Login, Stage};
+use crate::c2s::transport::TlsSession;
+use crate::edge::{ListenerTls, UpgradedWebSocket};
+use chaski_xmpp::sasl::ChannelBindings;
+use chaski_xmpp::stream::{Framing, Negotiation, Security};
+use chaski_xmpp::websocket::Decoder;
+use mio::net::TcpStream;
+use rand::Rng;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+impl EventLoop {
+    pub(super) fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            let mut budget = self.clients.limits.accepts_per_turn;
+            while self.listeners[index].ready && budget > 0 {
+                budget -= 1;
+                match self.listeners[index].socket.accept() {
+                    Ok((socket, peer)) => {
+                        let tls = self.listeners[index].tls;
+                        self.accepted(socket, peer, tls);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.listeners[index].ready = false;
+                    }
+                    Err(error) => self.accept_failed(index, &error),
+                }
+            }
+        }
+    }
+
+    fn accept_failed(&mut self, index: usize, error: &io::Error) {
+        self.metrics.accept_errors_total.inc();
+        match error.raw_os_error() {
+            // No descriptor or no memory: the connection stays in the backlog; `take_deadlines` tries again.
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                self.listeners[index].ready = false;
+                tracing::warn!(shard = self.index, %error, "can't accept connections for now");
+            }
+            // The peer gave up while it waited; the next one may be fine.
+            _ => tracing::debug!(shard = self.index, %error, "accept failed"),
+        }
+    }
+
+    fn accepted(&mut self, socket: TcpStream, peer: SocketAddr, tls: ListenerTls) {
+        let address_key = address_key(peer.ip());
+        if !self.has_room_for(address_key) {
+            self.metrics.refused_total.inc();
+            return;
+        }
+        self.metrics.accepted_total.inc();
+        let mut connection = Connection::new(socket, Stage::Handshake, address_key);
+        match tls {
+            ListenerTls::Direct => match self.tls_session() {
+                Some(session) => connection.tls = Some(session),
+                None => return,
+            },
+            ListenerTls::StartTls => connection.stage = self.login(Framing::Tcp, Security::StartTls),
+            ListenerTls::Terminated => {
+                let security = Security::Secured(ChannelBindings::NONE);
+                connection.stage = self.login(Framing::Tcp, security);
+            }
+        }
+        self.admit(connection);
+    }
+
+    fn admit(&mut self, connection: Connection) {
+        if let Err(error) = self.clients.add(connection, self.clients.timing.login_deadline_ms) {
+            self.metrics.refused_total.inc();
+            tracing::warn!(shard = self.index, %error, "can't watch a connection");
+        }
+    }
+
+    fn has_room_for(&self, address_key: u64) -> bool {
+        let limits = &self.clients.limits;
+        let of_address = self.clients.addresses.get(&address_key).copied().unwrap_or(0) as usize;
+        self.clients.table.len() < limits.connections_per_shard
+            && (address_key == 0 || of_address < limits.connections_per_address)
+    }
+
+    pub(super) fn tls_session(&mut self) -> Option<Box<TlsSession>> {
+        let session = TlsSession::new(self.identity()?);
+        session.inspect_err(|error| tracing::warn!(%error, "can't begin TLS")).ok().map(Box::new)
+    }
+
+    /// The beginning of a stream.
+    pub(super) fn login(&mut self, framing: Framing, security: Security) -> Stage {
+        let mut seed = [0; 32];
+        self.rooms.rng.fill_bytes(&mut seed);
+        let negotiation = Negotiation::new(self.settings.clone(), framing, security, seed);
+        Stage::Login(Box::new(Login {
+            negotiation,
+            asked: Asked::Nothing,
+            candidate: None,
+            username: String::new(),
+        }))
+    }
+
+    /// A connection that HTTP has upgraded.
+    pub(super) fn adopt_websocket(&mut self, upgraded: UpgradedWebSocket) {
+        let UpgradedWebSocket { stream, tls, leftover, protected } = upgraded;
+        let peer = stream.peer_addr().map(|addr| addr.ip());
+        let address_key = peer.map_or(0, address_key);
+        if self.stop_at_ms.is_some()
+            || !self.has_room_for(address_key)
+            || stream.set_nonblocking(true).is_err()
+        {
+            self.metrics.refused_total.inc();
+            return;
+        }
+        self.metrics.accepted_total.inc();
+        let _ = stream.set_nodelay(true);
+        let mut connection = Connection::new(TcpStream::from_std(stream), Stage::Handshake, address_key);
+        let mut tls = tls.map(|inner| Box::new(TlsSession::established(inner)));
+        let security = match &mut tls {
+            Some(tls) => Security::Secured(tls.channel_bindings()),
+            None if protected => Security::Secured(ChannelBindings::NONE),
+            // RFC 7395 has no STARTTLS: what is not protected may not authenticate.
+            None => {
+                self.metrics.refused_total.inc();
+                return;
+            }
+        };
+        connection.tls = tls;
+        connection.stage = self.login(Framing::WebSocket, security);
+        let max_bytes = self.clients.limits.element_bytes_before_auth;
+        connection.websocket = Some(Box::new(Decoder::new(max_bytes)));
+        connection.flags.websocket = true;
+        let deadline_ms = self.clients.timing.login_deadline_ms;
+        if let Ok(conn) = self.clients.add(connection, deadline_ms) {
+            self.consume(conn, &leftover);
+        }
+    }
+}
+
+/// Under which key connections of an address are counted: IPv4 as it is, IPv6 by its /64 (which is one customer).
+/// 0: not counted (loopback, where a terminator or a test stands for everybody).
+fn address_key(ip: IpAddr) -> u64 {
+    let ip = ip.to_canonical();
+    if ip.is_loopback() {
+        return 0;
+    }
+    match ip {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_counted_by_customer() {
+        let key = |text: &str| address_key(text.parse().unwrap());
+        assert_eq!(key("127.0.5.1"), 0);
+        assert_eq!(key("::1"), 0);
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_eq!(key("2001:db8::1"), key("2001:db8::2"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+    }
+}

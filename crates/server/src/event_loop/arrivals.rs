@@ -1,0 +1,82 @@
+//! What other threads have sent: envelopes, connections, commands, verified passwords, the order to stop.
+
+use super::{Arrival, ENVELOPES_PER_TURN, EventLoop};
+use crate::c2s::connection::{Asked, Connection, Stage};
+use chaski_services::wire::{Closed, ConnId};
+use chaski_xmpp::StreamCondition;
+
+impl EventLoop {
+    pub(super) fn take_arrivals(&mut self) {
+        let mut envelopes = Vec::new();
+        let mut arrivals = Vec::new();
+        self.inbox.take(&mut envelopes, &mut arrivals);
+        self.envelopes.extend(envelopes);
+        let count = self.envelopes.len().min(ENVELOPES_PER_TURN);
+        for envelope in self.envelopes.drain(..count) {
+            self.rooms.call(&mut self.clients, |shard, ctx| shard.envelope(ctx, envelope));
+        }
+        self.inbox.envelopes_done(count);
+        for arrival in arrivals {
+            self.arrived(arrival);
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Moved(connection) => self.moved_in(*connection),
+            Arrival::WebSocket(upgraded) => self.adopt_websocket(*upgraded),
+            Arrival::Command(command) => {
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.command(ctx, command));
+            }
+            Arrival::Verified { conn, right } => self.verified(conn, right),
+            Arrival::Stop { deadline_ms } => self.begin_stop(deadline_ms),
+        }
+    }
+
+    /// A connection that has authenticated on another shard.
+    fn moved_in(&mut self, mut connection: Connection) {
+        if let Stage::Login(login) = &mut connection.stage {
+            login.asked = Asked::Nothing;
+        }
+        let Ok(conn) = self.clients.add(connection, self.clients.timing.login_deadline_ms) else {
+            self.metrics.refused_total.inc();
+            return;
+        };
+        if self.stop_at_ms.is_some() {
+            self.dismiss(conn);
+            return;
+        }
+        self.clients.queue(conn);
+        self.go_on(conn);
+    }
+
+    fn begin_stop(&mut self, deadline_ms: u64) {
+        if self.stop_at_ms.is_some() {
+            return;
+        }
+        self.stop_at_ms = Some(self.rooms.now_ms + deadline_ms);
+        for listener in &mut self.listeners {
+            // Fails only if it was never registered. Dropped below, which closes the port.
+            let _ = self.poll.registry().deregister(&mut listener.socket);
+        }
+        self.listeners.clear();
+        tracing::info!(shard = self.index, connections = self.clients.table.len(), "stopping");
+        for conn in self.clients.table.ids() {
+            self.dismiss(conn);
+        }
+    }
+
+    /// Tells a client that the server stops.
+    fn dismiss(&mut self, conn: ConnId) {
+        match self.clients.table.get(conn).map(|connection| &connection.stage) {
+            Some(Stage::Live(_)) => {
+                self.leave(conn, Closed::Lost);
+                self.clients.end_stream(conn, Some((StreamCondition::SystemShutdown, None)));
+            }
+            Some(Stage::Login(_) | Stage::Handshake) => {
+                self.fail(conn, StreamCondition::SystemShutdown, None);
+            }
+            Some(Stage::Ending) | None => {}
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Logins: carries the negotiation's questions to the rooms, the worker and other shards, and the answers back.
+//!
+//! The protocol itself is `chaski_xmpp::stream::Negotiation`'s. While an answer is owed the connection is not read.
+
+use super::receive::Flow;
+use super::{Arrival, EventLoop};
+use crate::c2s::connection::{Asked, Connection, Login, Proof, Stage};
+use crate::c2s::{Answer, Pieces};
+use chaski_services::accounts::{AccountName, Credentials, KEY_ITERATIONS, PlainCheck};
+use chaski_services::wire::{
+    Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, Unavailable,
+};
+use chaski_store::{AccountId, ShardIndex};
+use chaski_xmpp::StreamCondition;
+use chaski_xmpp::sasl::{Failure, Hash, Password, ScramSecret};
+use chaski_xmpp::stream::{Action, BindRefusal, Input, Negotiation};
+
+impl EventLoop {
+    /// Gives the negotiation what the client has sent.
+    pub(super) fn login_input(&mut self, conn: ConnId, input: Input<'_, '_>) -> Flow {
+        self.negotiate(conn, |negotiation, out| negotiation.receive(input, out))
+    }
+
+    /// Ends the stream of a login with an error.
+    pub(super) fn fail_login(
+        &mut self,
+        conn: ConnId,
+        condition: StreamCondition,
+        text: Option<&str>,
+    ) -> Flow {
+        self.metrics.stream_errors_total.inc();
+        self.leave(conn, Closed::Lost);
+        self.negotiate(conn, |negotiation, out| negotiation.fail(condition, text, out))
+    }
+
+    /// One step of the negotiation: writes what it says and does what it wants.
+    fn negotiate(
+        &mut self,
+        conn: ConnId,
+        step: impl FnOnce(&mut Negotiation, &mut Pieces) -> Action,
+    ) -> Flow {
+        let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
+        let mut pieces = Pieces::new(connection.framing());
+        let Stage::Login(login) = &mut connection.stage else { return Flow::Gone };
+        login.asked = Asked::Nothing;
+        let action = step(&mut login.negotiation, &mut pieces);
+        if pieces.login_failed {
+            self.metrics.login_failures_total.inc();
+        }
+        if !pieces.bytes.is_empty() {
+            self.clients.put(conn, &pieces.bytes);
+        }
+        self.act(conn, action)
+    }
+
+    fn act(&mut self, conn: ConnId, action: Action) -> Flow {
+        match action {
+            Action::Read => Flow::On,
+            Action::StartTls => self.start_tls(conn),
+            Action::LookupCredentials { username, hash } => {
+                self.look_up(conn, username, |account| Asked::Scram { account, hash })
+            }
+            Action::VerifyPlain { username, password } => {
+                self.look_up(conn, username, |account| Asked::Plain { account, password })
+            }
+            Action::Authenticated { username } => self.authenticated(conn, &username),
+            Action::Bind { resource } => self.bind(conn, resource.as_deref()),
+            Action::Resume { previd, h } => self.resume(conn, &previd, h),
+            // Only [`Self::bound`] and [`Self::resumed`] can lead here, and they have made the connection live.
+            Action::Established => Flow::On,
+            Action::Close => {
+                self.clients.begin_ending(conn);
+                Flow::Gone
+            }
+        }
+    }
+
+    fn login_mut(&mut self, conn: ConnId) -> Option<&mut Login> {
+        match self.clients.table.get_mut(conn) {
+            Some(Connection { stage: Stage::Login(login), .. }) => Some(login),
+            _ => None,
+        }
+    }
+
+    fn start_tls(&mut self, conn: ConnId) -> Flow {
+        let Some(session) = self.tls_session() else {
+            return self.fail(conn, StreamCondition::InternalServerError, None);
+        };
+        self.clients.seal(conn);
+        let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
+        connection.tls = Some(session);
+        connection.framer.restart();
+        if let Stage::Login(login) = &mut connection.stage {
+            login.asked = Asked::Tls;
+        }
+        Flow::StartTls
+    }
+
+    /// The TLS handshake is over: the stream begins, or begins again.
+    pub(super) fn tls_established(&mut self, conn: ConnId) {
+        self.metrics.tls_handshakes_total.inc();
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        let Some(tls) = &mut connection.tls else { return };
+        let bindings = tls.channel_bindings();
+        if let Stage::Login(login) = &mut connection.stage {
+            login.asked = Asked::Nothing;
+            login.negotiation.tls_established(bindings);
+        } else if matches!(connection.stage, Stage::Handshake) {
+            let stage = self
+                .login(chaski_xmpp::stream::Framing::Tcp, chaski_xmpp::stream::Security::Secured(bindings));
+            if let Some(connection) = self.clients.table.get_mut(conn) {
+                connection.stage = stage;
+            }
+        }
+    }
+
+    fn look_up(&mut self, conn: ConnId, username: String, asked: impl FnOnce(AccountId) -> Asked) -> Flow {
+        let account = AccountName::parse(&username).ok().map(|name| name.account());
+        let Some(login) = self.login_mut(conn) else { return Flow::Gone };
+        login.username = username;
+        login.candidate = None;
+        // A name that can be nobody's is treated like one that is nobody's.
+        let known = account.or(AccountId::phone(10_000));
+        login.asked = asked(known.unwrap_or(AccountId::from_bits(0)));
+        match account {
+            Some(account) => {
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.lookup_credentials(ctx, conn, account));
+            }
+            None => self.clients.answers.push_back((conn, Answer::Credentials(Ok(None)))),
+        }
+        Flow::On
+    }
+
+    /// Lets the rooms' answers through, also those that these lead to.
+    pub(super) fn take_answers(&mut self) {
+        while let Some((conn, answer)) = self.clients.answers.pop_front() {
+            match answer {
+                Answer::Credentials(credentials) => self.credentials(conn, credentials),
+                Answer::Bound(result) => self.bound(conn, result),
+                Answer::Resumed(result) => self.resumed(conn, result),
+                Answer::Owner(shard) => self.move_to(conn, shard),
+            }
+            self.go_on(conn);
+        }
+    }
+
+    /// The connection may be read again: first what it had kept, then its socket.
+    pub(super) fn go_on(&mut self, conn: ConnId) {
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        if !connection.owes_answer() && !connection.partial.is_empty() {
+            self.consume(conn, &[]);
+        }
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        if !connection.owes_answer() && std::mem::take(&mut connection.flags.read_pending) {
+            self.clients.queue(conn);
+        }
+    }
+
+    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<Credentials>, Unavailable>) {
+        let Some(login) = self.login_mut(conn) else { return };
+        match std::mem::replace(&mut login.asked, Asked::Nothing) {
+            Asked::Scram { account, hash } => self.scram_credentials(conn, account, hash, credentials),
+            Asked::Plain { account, password } => {
+                self.plain_credentials(conn, account, password, credentials);
+            }
+            // An answer to an earlier question of the same connection can't be: it asks one thing at a time.
+            asked => login.asked = asked,
+        }
+    }
+
+    fn scram_credentials(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        hash: Hash,
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) {
+        let decoy_secret = self.realm.secret;
+        let Some(login) = self.login_mut(conn) else { return };
+        let secret = match credentials {
+            Ok(Some(credentials)) => {
+                login.candidate = Some(Authenticated { account, key_generation: credentials.generation });
+                Ok(credentials.scram(hash))
+            }
+            Ok(None) => Ok(ScramSecret::decoy(&decoy_secret, hash, &login.username, KEY_ITERATIONS)),
+            Err(Unavailable) => Err(Failure::TemporaryAuthFailure),
+        };
+        self.negotiate(conn, |negotiation, out| negotiation.credentials(secret, out));
+    }
+
+    fn plain_credentials(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        password: Password,
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) {
+        let credentials = match credentials {
+            Ok(Some(credentials)) => credentials,
+            Ok(None) => return self.plain_verified(conn, Err(Failure::NotAuthorized)),
+            Err(Unavailable) => return self.plain_verified(conn, Err(Failure::TemporaryAuthFailure)),
+        };
+        let Some(login) = self.login_mut(conn) else { return };
+        login.candidate = Some(Authenticated { account, key_generation: credentials.generation });
+        match credentials.check_plain(password.reveal()) {
+            PlainCheck::Right => self.plain_verified(conn, Ok(())),
+            PlainCheck::Wrong => self.plain_verified(conn, Err(Failure::NotAuthorized)),
+            PlainCheck::Slow => {
+                login.asked = Asked::Slow;
+                let proof = Proof { credentials: Box::new(credentials), password };
+                if !self.verifier.submit(conn, proof, &self.inbox, &self.metrics) {
+                    self.plain_verified(conn, Err(Failure::TemporaryAuthFailure));
+                }
+            }
+        }
+    }
+
+    /// The slow verification has come to an end.
+    pub(super) fn verified(&mut self, conn: ConnId, right: bool) {
+        let waits = self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Slow));
+        if waits {
+            self.plain_verified(conn, if right { Ok(()) } else { Err(Failure::NotAuthorized) });
+            self.go_on(conn);
+        }
+    }
+
+    fn plain_verified(&mut self, conn: ConnId, result: Result<(), Failure>) {
+        self.negotiate(conn, |negotiation, out| negotiation.plain_verified(result, out));
+    }
+
+    /// The client has proved who it is: its connection goes to the account's owner.
+    fn authenticated(&mut self, conn: ConnId, username: &str) -> Flow {
+        let element_bytes = self.clients.limits.element_bytes;
+        let shards = self.realm.shards;
+        let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
+        let Stage::Login(login) = &mut connection.stage else { return Flow::Gone };
+        let Some(who) = login.candidate.filter(|_| login.username == username) else {
+            // The negotiation has authenticated somebody whose credentials were not asked for: refuse to guess.
+            return self.fail(conn, StreamCondition::InternalServerError, None);
+        };
+        connection.flags.authenticated = true;
+        connection.framer.restart();
+        connection.framer.set_max_bytes(u32::try_from(element_bytes).unwrap_or(u32::MAX));
+        self.metrics.logins_total.inc();
+        let owner = who.account.shard(shards);
+        if owner != ShardIndex(self.index) {
+            login.asked = Asked::Owner;
+            self.clients.answers.push_back((conn, Answer::Owner(owner)));
+        }
+        Flow::On
+    }
+
+    /// Hands the connection, with all that is kept of it, to another shard.
+    fn move_to(&mut self, conn: ConnId, owner: ShardIndex) {
+        let Some(connection) = self.clients.remove(conn) else { return };
+        if !matches!(connection.stage, Stage::Login(_)) {
+            // It ended meanwhile: its farewell is not to be lost.
+            let _ = self.clients.add(connection, self.clients.timing.close_linger_ms);
+            return;
+        }
+        match self.clients.peer(owner).push_arrival(Arrival::Moved(Box::new(connection))) {
+            Ok(()) => self.metrics.moved_total.inc(),
+            Err(Arrival::Moved(connection)) => {
+                self.metrics.refused_total.inc();
+                let linger_ms = self.clients.timing.close_linger_ms;
+                if let Ok(conn) = self.clients.add(*connection, linger_ms) {
+                    self.fail(conn, StreamCondition::ResourceConstraint, Some("overloaded, try again later"));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn bind(&mut self, conn: ConnId, resource: Option<&str>) -> Flow {
+        let Some(who) = self.ask(conn, Asked::Bind) else { return Flow::Gone };
+        self.rooms.call(&mut self.clients, |shard, ctx| shard.bind(ctx, conn, who, resource));
+        Flow::On
+    }
+
+    fn resume(&mut self, conn: ConnId, previd: &str, h: u32) -> Flow {
+        let Some(who) = self.ask(conn, Asked::Resume) else { return Flow::Gone };
+        self.rooms.call(&mut self.clients, |shard, ctx| shard.resume(ctx, conn, who, previd, h));
+        Flow::On
+    }
+
+    fn ask(&mut self, conn: ConnId, asked: Asked) -> Option<Authenticated> {
+        let login = self.login_mut(conn)?;
+        login.asked = asked;
+        login.candidate
+    }
+
+    fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
+        if !self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Bind)) {
+            if let Ok(Bound { session, .. }) = result {
+                // Nobody is there any more for whom it was made.
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, Closed::Lost));
+            }
+            return;
+        }
+        match result {
+            Ok(Bound { session, full_jid }) => {
+                self.negotiate(conn, |negotiation, out| negotiation.bound(Ok(&full_jid), out));
+                self.live(conn, Stage::Live(session));
+            }
+            Err(refused) => {
+                let refusal = match refused {
+                    BindRefused::BadResource => BindRefusal::BadResource,
+                    BindRefused::TooMany => BindRefusal::TooMany,
+                    BindRefused::KeyChanged => BindRefusal::NotAuthorized,
+                    BindRefused::Unavailable => BindRefusal::Unavailable,
+                };
+                self.negotiate(conn, |negotiation, out| negotiation.bound(Err(refusal), out));
+            }
+        }
+    }
+
+    fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
+        if !self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Resume)) {
+            if let Ok(Resumed { session, .. }) = result {
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, Closed::Lost));
+            }
+            return;
+        }
+        match result {
+            Ok(Resumed { session, h, .. }) => {
+                self.negotiate(conn, |negotiation, out| negotiation.resumed(Ok(h), out));
+                self.live(conn, Stage::Live(session));
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session));
+            }
+            Err(ResumeRefused { h }) => {
+                self.negotiate(conn, |negotiation, out| negotiation.resumed(Err(h), out));
+            }
+        }
+    }
+
+    /// The rooms have the connection from here on; the login is dropped with all it kept.
+    fn live(&mut self, conn: ConnId, stage: Stage) {
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        connection.stage = stage;
+        connection.flags.probed = false;
+        connection.partial.shrink_to_fit();
+        self.metrics.sessions.add(1);
+        let idle_ms = self.clients.timing.idle_timeout_ms;
+        self.clients.set_deadline(conn, idle_ms);
+    }
+}

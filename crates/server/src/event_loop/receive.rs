@@ -1,0 +1,324 @@
+//! Reading: from the socket through TLS and framing to the login or the rooms.
+//!
+//! Bytes are read into the shard's one buffer and dealt with there; only an incomplete element, or what came while
+//! the login owed an answer, is copied to the connection. RFC 6120 §4 and §11, RFC 7395.
+
+use super::EventLoop;
+use crate::c2s::connection::{Connection, Stage};
+use chaski_services::wire::{Closed, ConnId};
+use chaski_xmpp::framer::FrameKind;
+use chaski_xmpp::stream::Input;
+use chaski_xmpp::websocket::{self, CloseCode, Event, Message};
+use chaski_xmpp::{Stanza, StreamCondition, StreamHeader};
+use std::io::{self, Read};
+
+/// Whether a connection's input goes on after a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// With the next frame, if there is one.
+    On,
+    /// The rest is TLS.
+    StartTls,
+    /// Not here: it has moved, is ending, or is gone.
+    Gone,
+}
+
+impl EventLoop {
+    /// Reads each connection that waits, once; of those in a TLS handshake only so many.
+    pub(super) fn read_ready(&mut self) {
+        for _ in 0..self.clients.ready.len() {
+            if let Some(conn) = self.clients.ready.pop_front() {
+                self.read(conn);
+            }
+        }
+        let budget = self.clients.limits.handshakes_per_turn.min(self.clients.handshakes.len());
+        for _ in 0..budget {
+            if let Some(conn) = self.clients.handshakes.pop_front() {
+                self.read(conn);
+            }
+        }
+    }
+
+    fn read(&mut self, conn: ConnId) {
+        let heard_tick = self.clients.wheel.now();
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        connection.flags.queued = false;
+        if connection.owes_answer() {
+            connection.flags.read_pending = true;
+            return;
+        }
+        let buffer = &mut self.buffers.read;
+        match connection.socket.read(buffer) {
+            Ok(0) => self.peer_closed(conn),
+            Ok(count) => {
+                connection.heard_tick = heard_tick;
+                connection.flags.probed = false;
+                // A short read has emptied the socket: what comes later is a new event. Only a FIN that was
+                // announced already is still to be found.
+                let more = count == buffer.len() || connection.flags.read_closed;
+                self.metrics.read_bytes_total.add(count as u64);
+                let buffer = std::mem::take(buffer);
+                self.take_bytes(conn, &buffer[..count]);
+                self.buffers.read = buffer;
+                if more {
+                    self.clients.queue(conn);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.clients.queue(conn),
+            Err(_) => self.lost(conn),
+        }
+    }
+
+    /// Bytes as they came from the socket.
+    fn take_bytes(&mut self, conn: ConnId, bytes: &[u8]) {
+        match self.clients.table.get(conn) {
+            Some(connection) if matches!(connection.stage, Stage::Ending) => {}
+            Some(connection) if connection.tls.is_some() => self.decrypt(conn, bytes),
+            Some(_) => self.consume(conn, bytes),
+            None => {}
+        }
+    }
+
+    fn decrypt(&mut self, conn: ConnId, ciphertext: &[u8]) {
+        let Some(Connection { tls: Some(tls), .. }) = self.clients.table.get_mut(conn) else { return };
+        let mut plain = std::mem::take(&mut self.buffers.plain);
+        let mut wire = std::mem::take(&mut self.buffers.wire);
+        let outcome = tls.decrypt(ciphertext, &mut plain, &mut wire);
+        self.clients.put_wire(conn, &wire);
+        wire.clear();
+        self.buffers.wire = wire;
+        if matches!(&outcome, Ok(decrypted) if decrypted.established) {
+            self.tls_established(conn);
+        }
+        if !plain.is_empty() {
+            self.consume(conn, &plain);
+        }
+        plain.clear();
+        self.buffers.plain = plain;
+        match outcome {
+            Ok(decrypted) if decrypted.ended => self.peer_closed(conn),
+            Ok(_) => {}
+            Err(error) => self.tls_failed(conn, &error),
+        }
+    }
+
+    fn tls_failed(&mut self, conn: ConnId, error: &rustls::Error) {
+        self.metrics.tls_failures_total.inc();
+        tracing::debug!(shard = self.index, %error, "TLS failed");
+        self.leave(conn, Closed::Lost);
+        if let Some(connection) = self.clients.table.get_mut(conn) {
+            connection.flags.tls_dead = true;
+        }
+        // The alert goes out, then the socket is closed.
+        self.clients.begin_ending(conn);
+    }
+
+    /// The peer sends no more.
+    fn peer_closed(&mut self, conn: ConnId) {
+        let Some(connection) = self.clients.table.get(conn) else { return };
+        if matches!(connection.stage, Stage::Ending) {
+            // It has said goodbye; whether it takes our last bytes is seen when they are flushed.
+            if connection.flags.finished || connection.unsent_bytes() == 0 {
+                self.clients.remove(conn);
+            }
+            return;
+        }
+        self.lost(conn);
+    }
+
+    /// Bytes of the stream, decrypted. Together with what the connection had kept, as many frames as are complete
+    /// are dealt with; the rest is kept.
+    pub(super) fn consume(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        if connection.flags.websocket {
+            return self.consume_websocket(conn, bytes);
+        }
+        let mut kept = std::mem::take(&mut connection.partial);
+        if kept.is_empty() {
+            let used = self.frames(conn, bytes);
+            if let (Some(used), Some(connection)) = (used, self.clients.table.get_mut(conn)) {
+                connection.partial = bytes[used..].to_vec();
+            }
+        } else {
+            kept.extend_from_slice(bytes);
+            let used = self.frames(conn, &kept);
+            if let (Some(used), Some(connection)) = (used, self.clients.table.get_mut(conn)) {
+                kept.drain(..used);
+                connection.partial = if kept.is_empty() { Vec::new() } else { kept };
+            }
+        }
+    }
+
+    /// Deals with the frames at the beginning of `bytes`; how many bytes they took. `None`: nothing is to be kept.
+    fn frames(&mut self, conn: ConnId, bytes: &[u8]) -> Option<usize> {
+        let mut used = 0;
+        loop {
+            let connection = self.clients.table.get_mut(conn)?;
+            if matches!(connection.stage, Stage::Ending) {
+                return None;
+            }
+            if connection.owes_answer() {
+                return Some(used);
+            }
+            let rest = &bytes[used..];
+            let frame = match connection.framer.next(rest) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Some(used),
+                Err(error) => {
+                    self.fail(conn, error.condition(), None);
+                    return None;
+                }
+            };
+            used += frame.len;
+            match self.frame(conn, frame.kind, &rest[..frame.len]) {
+                Flow::On => {}
+                Flow::StartTls => {
+                    // Whatever stands behind <starttls/> must be TLS: nobody can smuggle in elements.
+                    self.decrypt(conn, &bytes[used..]);
+                    return None;
+                }
+                Flow::Gone => return None,
+            }
+        }
+    }
+
+    fn frame(&mut self, conn: ConnId, kind: FrameKind, bytes: &[u8]) -> Flow {
+        match kind {
+            FrameKind::Whitespace => Flow::On,
+            FrameKind::StreamOpen => match StreamHeader::parse(bytes) {
+                Ok(header) => self.login_input(conn, Input::Header(&header)),
+                Err(error) => self.fail(conn, error.condition(), None),
+            },
+            FrameKind::Element => match Stanza::parse(bytes) {
+                Ok(element) => self.element(conn, &element),
+                Err(error) => self.fail(conn, error.condition(), None),
+            },
+            FrameKind::StreamClose => self.stream_closed(conn),
+        }
+    }
+
+    fn element(&mut self, conn: ConnId, element: &Stanza<'_>) -> Flow {
+        match self.clients.table.get(conn).map(|connection| &connection.stage) {
+            Some(Stage::Live(session)) => {
+                let session = *session;
+                self.metrics.elements_total.inc();
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.element(ctx, session, element));
+                Flow::On
+            }
+            Some(Stage::Login(_)) => self.login_input(conn, Input::Element(element)),
+            Some(Stage::Handshake | Stage::Ending) | None => Flow::Gone,
+        }
+    }
+
+    /// `</stream:stream>` or `<close/>`.
+    fn stream_closed(&mut self, conn: ConnId) -> Flow {
+        match self.clients.table.get(conn).map(|connection| &connection.stage) {
+            Some(Stage::Login(_)) => self.login_input(conn, Input::Close),
+            Some(Stage::Live(_)) => {
+                self.leave(conn, Closed::Clean);
+                self.clients.end_stream(conn, None);
+                Flow::Gone
+            }
+            _ => Flow::Gone,
+        }
+    }
+
+    fn consume_websocket(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        let Some(mut decoder) = connection.websocket.take() else { return };
+        let mut kept = std::mem::take(&mut connection.partial);
+        kept.extend_from_slice(bytes);
+        let mut used = 0;
+        loop {
+            let Some(connection) = self.clients.table.get_mut(conn) else { return };
+            if matches!(connection.stage, Stage::Ending) {
+                return;
+            }
+            if connection.owes_answer() {
+                break;
+            }
+            let max_bytes = self.element_bytes(conn);
+            decoder.set_max_bytes(max_bytes);
+            match decoder.next(&mut kept[used..]) {
+                Ok((0, None)) => break,
+                Ok((taken, event)) => {
+                    used += taken;
+                    if event.is_some_and(|event| self.websocket_event(conn, &event) == Flow::Gone) {
+                        // An authenticated connection may have moved: its rest goes with it.
+                        break;
+                    }
+                }
+                Err(violation) => return self.websocket_violation(conn, violation.0),
+            }
+        }
+        kept.drain(..used);
+        if let Some(connection) = self.clients.table.get_mut(conn) {
+            connection.websocket = Some(decoder);
+            connection.partial = if kept.is_empty() { Vec::new() } else { kept };
+        }
+    }
+
+    fn websocket_event(&mut self, conn: ConnId, event: &Event<'_>) -> Flow {
+        match event {
+            Event::Text(text) => match websocket::parse_message(text) {
+                Ok(Message::Open(open)) => self.login_input(conn, Input::Open(&open)),
+                Ok(Message::Close) => self.stream_closed(conn),
+                Ok(Message::Element(element)) => self.element(conn, &element),
+                Err(error) => self.fail(conn, error.condition(), None),
+            },
+            Event::Ping(payload) => {
+                let mut pong = Vec::new();
+                websocket::encode_pong(&mut pong, payload);
+                self.clients.put(conn, &pong);
+                Flow::On
+            }
+            Event::Pong(_) => Flow::On,
+            // Without <close/> before it: the session may be resumed (RFC 7395 §3.6).
+            Event::Close(_) => {
+                self.leave(conn, Closed::Lost);
+                self.clients.begin_ending(conn);
+                Flow::Gone
+            }
+        }
+    }
+
+    fn websocket_violation(&mut self, conn: ConnId, code: CloseCode) {
+        self.leave(conn, Closed::Lost);
+        let mut close = Vec::new();
+        websocket::encode_close(&mut close, Some(code as u16));
+        self.clients.put(conn, &close);
+        if let Some(connection) = self.clients.table.get_mut(conn) {
+            // The close frame is written: none more.
+            connection.flags.websocket = false;
+        }
+        self.clients.begin_ending(conn);
+    }
+
+    /// The bound on an element of this connection.
+    pub(super) fn element_bytes(&self, conn: ConnId) -> usize {
+        let limits = &self.clients.limits;
+        match self.clients.table.get(conn) {
+            Some(connection) if connection.flags.authenticated => limits.element_bytes,
+            _ => limits.element_bytes_before_auth,
+        }
+    }
+
+    /// The stream ends with an error.
+    pub(super) fn fail(&mut self, conn: ConnId, condition: StreamCondition, text: Option<&str>) -> Flow {
+        match self.clients.table.get(conn).map(|connection| &connection.stage) {
+            Some(Stage::Live(_)) => {
+                self.leave(conn, Closed::Lost);
+                self.clients.end_stream(conn, Some((condition, text)));
+                Flow::Gone
+            }
+            Some(Stage::Login(_)) => self.fail_login(conn, condition, text),
+            // There is no stream yet to carry an error.
+            Some(Stage::Handshake) => {
+                self.lost(conn);
+                Flow::Gone
+            }
+            Some(Stage::Ending) | None => Flow::Gone,
+        }
+    }
+}
