@@ -24,7 +24,7 @@ pub fn write(unix_ms: u64, out: &mut Vec<u8>) {
     digits(seconds / 60 % 60, 2, out);
     out.push(b':');
     digits(seconds % 60, 2, out);
-    if unix_ms % 1000 != 0 {
+    if !unix_ms.is_multiple_of(1000) {
         out.push(b'.');
         digits(unix_ms % 1000, 3, out);
     }

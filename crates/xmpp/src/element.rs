@@ -29,6 +29,11 @@ impl NameSpan {
         Span { start: self.start, end: self.end }.of(doc)
     }
 
+    /// Without looking for the borders of characters.
+    pub(crate) fn bytes(self, doc: &str) -> &[u8] {
+        doc.as_bytes().get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
     pub(crate) fn local(self, doc: &str) -> &str {
         Span { start: self.local, end: self.end }.of(doc)
     }

@@ -2,7 +2,7 @@
 //! normalisation of line ends (§2.11) and attribute values (§3.3.3). Called by the readers and by [`mod@crate::write`].
 
 use crate::stanza::ParseError;
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 
 /// Whether XML 1.0 allows this character.
@@ -14,9 +14,9 @@ pub(crate) fn is_char(c: char) -> bool {
 pub(crate) fn is_legal(text: &[u8]) -> bool {
     // Written so that it becomes vector code: no early exit.
     let is_control = |b: u8| (b < 0x20) & (b != b'\t') & (b != b'\n') & (b != b'\r');
-    let (control, noncharacter) =
+    let (control, lead) =
         text.iter().fold((false, false), |(control, lead), &b| (control | is_control(b), lead | (b == 0xEF)));
-    !control && !(noncharacter && has_noncharacter(text))
+    !(control || lead && has_noncharacter(text))
 }
 
 /// U+FFFE and U+FFFF.
@@ -108,19 +108,43 @@ fn resolve(raw: &str, plain: usize, white: &str, references: bool) -> String {
 
 /// Whether the attribute value that stands as `raw` in a validated document is `expected`.
 pub(crate) fn value_is(raw: &str, expected: &str) -> bool {
+    // Resolving makes nothing longer, so most questions end here.
+    if raw.len() < expected.len() {
+        return false;
+    }
     raw == expected || (has_specials(raw) && attr_value(raw) == expected)
 }
 
 fn has_specials(raw: &str) -> bool {
-    memchr(b'&', raw.as_bytes()).is_some() || memchr3(b'\t', b'\n', b'\r', raw.as_bytes()).is_some()
+    // Without early exit: vector code.
+    raw.bytes().fold(false, |found, b| found | (b == b'&') | (b < b' '))
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGHS: u64 = ONES << 7;
+
+/// How many bytes at the beginning, eight at a time, hold nothing that means anything in an attribute value or has to be
+/// escaped. Text with blanks falls out of it early; addresses, ids and most values don't.
+pub(crate) fn plain_prefix(text: &[u8]) -> usize {
+    // The classical tests for "some byte of the word is 0" and "is less than n", for 7-bit n. Bytes from 0x28 upwards
+    // mean nothing, but for '<' (0x3C), '>' (0x3E) and what may be the beginning of a noncharacter (0xEF).
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS != 0;
+    let (chunks, _) = text.as_chunks::<8>();
+    let is_plain = |chunk: &&[u8; 8]| {
+        let word = u64::from_le_bytes(**chunk);
+        let has_low = word.wrapping_sub(ONES * 0x28) & !word & HIGHS != 0;
+        !(has_low || has_zero((word | ONES * 2) ^ (ONES * 0x3E)) || has_zero(word ^ (ONES * 0xEF)))
+    };
+    8 * chunks.iter().take_while(is_plain).count()
 }
 
 /// Appends `text` so that it reads back as it is, in content and between either quotes. Characters that XML does not
 /// allow become U+FFFD: what we write must never break a client's stream.
 pub(crate) fn escape_into(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
+    let plain = plain_prefix(bytes);
     let mut done = 0;
-    for (at, &b) in bytes.iter().enumerate() {
+    for (at, &b) in bytes.iter().enumerate().skip(plain) {
         let replacement: &[u8] = match b {
             b'<' => b"&lt;",
             b'>' => b"&gt;",
@@ -178,6 +202,18 @@ mod tests {
         for bad in ["\0", "a\u{1}", "\u{FFFE}", "x\u{FFFF}y"] {
             assert!(!is_legal(bad.as_bytes()), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn plain_bytes_are_told_by_eights() {
+        assert_eq!(plain_prefix(b"+15551230001@chaski.example/phone"), 32);
+        for special in "<>&'\"\t\n\r \0\u{FFFE}".chars() {
+            for at in 0..8 {
+                let text = format!("01234567{}{special}01234567", &"abcdefg"[..at]);
+                assert_eq!(plain_prefix(text.as_bytes()), 8, "{text:?}");
+            }
+        }
+        assert_eq!(plain_prefix("日本語éñ\u{7F}012345".as_bytes()), 16);
     }
 
     #[test]

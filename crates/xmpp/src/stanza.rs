@@ -142,12 +142,12 @@ impl RootAttrs {
         let doc = validator.doc();
         let mut found = Self::default();
         for attr in &validator.attrs {
-            match attr.name.of(doc) {
-                "to" => found.to = attr.value,
-                "from" => found.from = attr.value,
-                "id" => found.id = attr.value,
-                "type" => found.type_attr = attr.value,
-                "xml:lang" => found.lang = attr.value,
+            match attr.name.bytes(doc) {
+                b"to" => found.to = attr.value,
+                b"from" => found.from = attr.value,
+                b"id" => found.id = attr.value,
+                b"type" => found.type_attr = attr.value,
+                b"xml:lang" => found.lang = attr.value,
                 _ if attr.name.prefix(doc) == Some("xmlns") => found.declarations.push(attr.whole()),
                 _ => {}
             }

@@ -61,6 +61,10 @@ pub(crate) struct Validator<'a> {
     open: SmallVec<[Open; 8]>,
     pub(crate) bindings: SmallVec<[Binding; 4]>,
     pub(crate) attrs: SmallVec<[AttrSpan; 8]>,
+    /// Whether there may be a namespace declaration among `attrs`.
+    has_xmlns: bool,
+    /// Whether there is a name with a prefix among `attrs`.
+    has_prefixed: bool,
 }
 
 type Valid<T> = Result<T, ParseError>;
@@ -121,7 +125,15 @@ impl<'a> Validator<'a> {
         if !escape::is_legal(bytes) {
             return Err(BAD);
         }
-        Ok(Self { doc, pos: 0, open: SmallVec::new(), bindings: SmallVec::new(), attrs: SmallVec::new() })
+        Ok(Self {
+            doc,
+            pos: 0,
+            open: SmallVec::new(),
+            bindings: SmallVec::new(),
+            attrs: SmallVec::new(),
+            has_xmlns: false,
+            has_prefixed: false,
+        })
     }
 
     pub(crate) fn doc(&self) -> &'a str {
@@ -155,22 +167,32 @@ impl<'a> Validator<'a> {
 
     /// A name without colon.
     fn ncname(&mut self) -> Valid<()> {
-        let mut wanted = NAME_START;
-        while let Some(byte) = self.peek() {
-            if CLASS[usize::from(byte)] & wanted != 0 {
-                self.pos += 1;
-            } else if byte >= 0x80 {
-                let c = self.doc.get(self.pos..).and_then(|rest| rest.chars().next()).ok_or(BAD)?;
-                if !(if wanted == NAME { is_name(c) } else { is_name_start(c) }) {
-                    break;
-                }
-                self.pos += c.len_utf8();
-            } else {
-                break;
-            }
-            wanted = NAME;
+        let rest = self.rest();
+        let is_start = |b: u8| CLASS[usize::from(b)] & NAME_START != 0;
+        if !rest.first().is_some_and(|&b| is_start(b)) && !self.name_char(is_name_start) {
+            return Err(BAD);
         }
-        if wanted == NAME { Ok(()) } else { Err(BAD) }
+        loop {
+            let rest = self.rest();
+            self.pos += rest.iter().position(|&b| CLASS[usize::from(b)] & NAME == 0).ok_or(BAD)?;
+            if !self.name_char(is_name) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes a character beyond ASCII, if there is one and it is of this class.
+    fn name_char(&mut self, is_allowed: impl Fn(char) -> bool) -> bool {
+        let is_ascii = self.peek().is_none_or(|b| b < 0x80);
+        let next =
+            if is_ascii { None } else { self.doc.get(self.pos..).and_then(|rest| rest.chars().next()) };
+        match next {
+            Some(c) if is_allowed(c) => {
+                self.pos += c.len_utf8();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A name with or without prefix.
@@ -196,20 +218,21 @@ impl<'a> Validator<'a> {
         self.pos += 1;
         let start = self.pos;
         loop {
-            let byte = self.peek().ok_or(BAD)?;
-            if CLASS[usize::from(byte)] & VALUE_STOP == 0 {
-                self.pos += 1;
-            } else if byte == quote {
-                self.pos += 1;
-                return Ok(Span::new(start, self.pos - 1));
-            } else if byte == b'&' {
-                self.pos += escape::reference(self.rest())?.1;
-            } else if byte == b'<' {
-                return Err(BAD);
-            } else if byte == b'\r' {
-                return Err(ParseError::Restricted);
-            } else {
-                self.pos += 1;
+            let rest = self.rest();
+            let plain = escape::plain_prefix(rest);
+            let stop = rest[plain..].iter().position(|&b| CLASS[usize::from(b)] & VALUE_STOP != 0);
+            self.pos += plain + stop.ok_or(BAD)?;
+            match self.rest() {
+                [b'&', ..] => self.pos += escape::reference(self.rest())?.1,
+                [b'<', ..] => return Err(BAD),
+                [b'\r', ..] => return Err(ParseError::Restricted),
+                [byte, ..] => {
+                    self.pos += 1;
+                    if *byte == quote {
+                        return Ok(Span::new(start, self.pos - 1));
+                    }
+                }
+                [] => return Err(BAD),
             }
         }
     }
@@ -219,6 +242,7 @@ impl<'a> Validator<'a> {
     pub(crate) fn start_tag(&mut self, outer_ns: Ns, is_root: bool) -> Valid<StartTag> {
         let name = self.name()?;
         self.attrs.clear();
+        (self.has_xmlns, self.has_prefixed) = (false, false);
         let is_empty = loop {
             let spaced = self.skip_space();
             match self.peek().ok_or(BAD)? {
@@ -236,8 +260,10 @@ impl<'a> Validator<'a> {
         };
         let outer_bindings = self.bindings.len() as u32;
         let mut default_ns = outer_ns;
-        if !self.attrs.is_empty() {
+        if self.has_xmlns {
             default_ns = self.declarations(outer_ns)?;
+        }
+        if self.has_prefixed {
             self.check_prefixed_attrs()?;
         }
         let has_bindings = self.bindings.len() as u32 > outer_bindings;
@@ -254,10 +280,12 @@ impl<'a> Validator<'a> {
         self.expect(b"=")?;
         self.skip_space();
         let value = self.value()?;
-        let text = name.of(self.doc);
-        if self.attrs.iter().any(|other| other.name.of(self.doc) == text) {
+        let text = name.bytes(self.doc);
+        if self.attrs.iter().any(|other| other.name.bytes(self.doc) == text) {
             return Err(BAD);
         }
+        self.has_xmlns |= text.starts_with(b"xmlns");
+        self.has_prefixed |= name.local > name.start;
         if self.attrs.len() == MAX_ATTRIBUTES {
             return Err(ParseError::TooLarge);
         }
@@ -394,7 +422,7 @@ impl<'a> Validator<'a> {
     /// The end tag of `top`, behind its `<`.
     fn end_tag(&mut self, top: Open) -> Valid<()> {
         self.pos += 1;
-        self.expect(top.name.of(self.doc).as_bytes())?;
+        self.expect(top.name.bytes(self.doc))?;
         self.skip_space();
         self.expect(b">")?;
         self.bindings.truncate(top.outer_bindings as usize);

@@ -252,10 +252,12 @@ pub fn stanza_id(out: &mut Vec<u8>, by: &str, id: u128) {
     out.extend_from_slice(b"<stanza-id xmlns='urn:xmpp:sid:0' by='");
     escape_into(by, out);
     out.extend_from_slice(b"' id='");
-    for shift in (0..32u32).rev() {
-        let digit = (id >> (shift * 4)) as usize & 0xF;
-        out.push(b"0123456789abcdef"[digit]);
+    let mut hex = [0; 32];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(id.to_be_bytes()) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 0xF)];
     }
+    out.extend_from_slice(&hex);
     out.extend_from_slice(b"'/>");
 }
 

@@ -1,6 +1,5 @@
 //! Our parser against an independent one, on generated and damaged stanzas. The fuzz targets in `/fuzz` make the same
 //! checks for longer.
-#![allow(missing_docs)]
 
 #[path = "oracle/check.rs"]
 mod check;
