@@ -21,6 +21,8 @@ pub mod roster;
 pub mod router;
 pub mod session;
 pub mod shard;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod ticket;
 mod timers;
 pub mod wire;

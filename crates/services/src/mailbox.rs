@@ -13,11 +13,15 @@ use crate::desk::Desk;
 use crate::directory::Account;
 use crate::session::Progress;
 use crate::ticket::Purpose;
+use crate::timers::Timer;
 use crate::wire::SessionId;
 use chaski_store::mailbox::ReadStart;
 use chaski_store::{Append, Appended, Entry, MessageId, ReadLimit, Seq, StoreError, Ticket};
 use chaski_xmpp::{JidRef, Stanza};
 use std::sync::Arc;
+
+/// When a session that could not read is tried again.
+const RETRY_MS: u64 = 2_000;
 
 /// Puts a message into the account's mailbox and sends it to the sessions that have kept up. `resource`: it was
 /// addressed to that one.
@@ -98,7 +102,12 @@ pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Acco
     loop {
         let Some(session) = account.session_mut(id) else { return };
         let Progress::Behind(after) = session.progress else { return };
-        let Some((messages, bytes)) = session.window(desk, ctx) else { return };
+        let Some((messages, bytes)) = session.window(desk, ctx) else {
+            if session.conn.is_some() && session.mail_waiting == 0 {
+                desk.timers.set(ctx.now_ms + RETRY_MS, id, Timer::ReadOn);
+            }
+            return;
+        };
         let ticket = Purpose::Read(id).ticket();
         match ctx.store.read(account.id, after, ReadLimit { messages, bytes }, ticket) {
             ReadStart::Pending => {
@@ -137,7 +146,7 @@ pub(crate) fn read_done(
         }
         Ok(answer) => answer,
         Err(error) => {
-            // Tried again when something else moves the session (an acknowledgement, presence, a new connection).
+            desk.timers.set(ctx.now_ms + RETRY_MS, id, Timer::ReadOn);
             session.progress = Progress::Behind(if rewound { Seq(0) } else { after });
             return tracing::warn!(account = ?account.id, %error, "a mailbox could not be read");
         }

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Unanswered,
     /// A client's `<r/>` may wait for an answer because a message is not durable yet.
     Answer,
+    /// A session waits to read its mailbox, and no acknowledgement will move it.
+    ReadOn,
 }
 
 /// The timers that are set.

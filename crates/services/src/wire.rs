@@ -37,11 +37,13 @@ pub trait Wire {
         credentials: Result<Option<crate::accounts::Credentials>, Unavailable>,
     );
 
-    /// The answer to [`crate::shard::Shard::bind`].
+    /// The answer to [`crate::shard::Shard::bind`]. If the connection is over by now, the edge calls
+    /// [`crate::shard::Shard::closed`] for the session in its next turn.
     fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>);
 
     /// The answer to [`crate::shard::Shard::resume`]. On success the rooms have already queued nothing yet: the
-    /// edge writes `<resumed/>` from the value and then calls [`crate::shard::Shard::resumed`], which retransmits.
+    /// edge writes `<resumed/>` from the value and then calls [`crate::shard::Shard::resumed`], which retransmits. If
+    /// the connection is over by now, the edge calls [`crate::shard::Shard::closed`] for the session instead.
     fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>);
 
     /// Hands an envelope to another shard. Gives it back if that shard's queue is full; the rooms then apply

@@ -124,6 +124,7 @@ impl Shard {
             Timer::Hibernation => {}
             Timer::Unanswered => session.unanswered(&mut self.desk, ctx),
             Timer::Answer => session.answer_late(&mut self.desk, ctx),
+            Timer::ReadOn => self.writable(ctx, id),
         }
     }
 }

@@ -1,0 +1,431 @@
+//! A stage for plays: real shards on the memory engine, with clients made of vectors. For tests only.
+//!
+//! ```text
+//! let mut stage = Stage::new(2);
+//! let romeo = stage.login(ROMEO, "orchard");
+//! stage.send(romeo, "<presence/>");
+//! assert_eq!(stage.received(romeo), […]);
+//! ```
+//! Everything runs until it is quiet after each call, unless the stage is told to hold the store back
+//! ([`Stage::hold_store`]). Envelopes of different shards overtake each other at random (seeded); those from one
+//! shard to another stay in order, as in the real queues.
+
+use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
+use crate::command::{Action, Command, Expected, Outcome, Reply};
+use crate::context::{Context, Limits, Realm};
+use crate::router::Envelope;
+use crate::shard::Shard;
+use crate::wire::{
+    Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd,
+    Unavailable, Wire,
+};
+use chaski_store::memory::MemoryEngine;
+use chaski_store::{AccountId, Engine, ShardIndex, ShardStore};
+use chaski_xmpp::Stanza;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// The domain of every play.
+pub const DOMAIN: &str = "chaski.example";
+
+/// A client of the play: one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client(pub ConnId);
+
+/// What the edge would know of a connection.
+#[derive(Default)]
+struct Line {
+    shard: u16,
+    session: Option<SessionId>,
+    received: Vec<String>,
+    closed: Option<Option<StreamEnd>>,
+    unsent_bytes: usize,
+    wants_confirmation: bool,
+    bound: Option<Result<Bound, BindRefused>>,
+    resumed: Option<Result<Resumed, ResumeRefused>>,
+    credentials: Option<Result<Option<Credentials>, Unavailable>>,
+}
+
+/// Everything outside of the shards.
+#[derive(Default)]
+struct Outside {
+    lines: BTreeMap<ConnId, Line>,
+    /// By sender and receiver.
+    envelopes: BTreeMap<(u16, u16), VecDeque<Envelope>>,
+    /// Shards that take no envelopes now.
+    deaf: Vec<u16>,
+}
+
+struct StageWire<'a> {
+    shard: u16,
+    outside: &'a mut Outside,
+}
+
+impl StageWire<'_> {
+    fn line(&mut self, conn: ConnId) -> &mut Line {
+        self.outside.lines.entry(conn).or_default()
+    }
+}
+
+impl Wire for StageWire<'_> {
+    fn write(&mut self, conn: ConnId, element: &[&[u8]]) {
+        let line = self.line(conn);
+        if line.closed.is_none() {
+            let bytes = element.concat();
+            Stanza::parse(&bytes).expect("the rooms write nothing that is not well-formed");
+            line.received.push(String::from_utf8(bytes).expect("well-formed is UTF-8"));
+        }
+    }
+
+    fn unsent_bytes(&self, conn: ConnId) -> usize {
+        self.outside.lines.get(&conn).map_or(0, |line| line.unsent_bytes)
+    }
+
+    fn confirm(&mut self, conn: ConnId) {
+        self.line(conn).wants_confirmation = true;
+    }
+
+    fn close(&mut self, conn: ConnId, error: Option<StreamEnd>) {
+        let line = self.line(conn);
+        line.session = None;
+        line.closed.get_or_insert(error);
+    }
+
+    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<Credentials>, Unavailable>) {
+        self.line(conn).credentials = Some(credentials);
+    }
+
+    fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
+        let line = self.line(conn);
+        line.session = result.as_ref().ok().map(|bound| bound.session);
+        line.bound = Some(result);
+    }
+
+    fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
+        let line = self.line(conn);
+        line.session = result.as_ref().ok().map(|resumed| resumed.session);
+        line.resumed = Some(result);
+    }
+
+    fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {
+        if self.outside.deaf.contains(&shard.0) {
+            return Err(envelope);
+        }
+        self.outside.envelopes.entry((self.shard, shard.0)).or_default().push_back(envelope);
+        Ok(())
+    }
+}
+
+/// See the module.
+pub struct Stage {
+    /// The engine, to be made to fail or to be looked into.
+    pub engine: MemoryEngine,
+    /// Monotonic time.
+    pub now_ms: u64,
+    realm: Arc<Realm>,
+    shards: Vec<Shard>,
+    stores: Vec<Box<dyn ShardStore>>,
+    outside: Outside,
+    rng: StdRng,
+    next_conn: u64,
+    store_held: bool,
+}
+
+impl Stage {
+    /// A stage with so many shards and default limits.
+    pub fn new(shards: u16) -> Self {
+        Self::with_limits(shards, Limits::default())
+    }
+
+    /// A stage with these limits.
+    pub fn with_limits(shards: u16, limits: Limits) -> Self {
+        let engine = MemoryEngine::new();
+        let admins = vec![format!("admin@{DOMAIN}").into_boxed_str()];
+        let realm = Arc::new(Realm {
+            domain: DOMAIN.into(),
+            shards,
+            secret: engine.secret(),
+            admins,
+            limits,
+            started_unix_ms: 1_000_000,
+            version: "0.0.0",
+        });
+        let mut stage = Self {
+            engine,
+            now_ms: 1_000_000,
+            realm,
+            shards: Vec::new(),
+            stores: Vec::new(),
+            outside: Outside::default(),
+            rng: StdRng::seed_from_u64(7),
+            next_conn: 0,
+            store_held: false,
+        };
+        stage.crash();
+        stage
+    }
+
+    /// Everything in memory is gone, and the server starts again on what the store holds.
+    pub fn crash(&mut self) {
+        let shards = self.realm.shards;
+        self.outside = Outside::default();
+        self.stores.clear();
+        self.shards.clear();
+        for index in 0..shards {
+            let waker: chaski_store::Waker = Arc::new(|| {});
+            self.stores.push(self.engine.attach(ShardIndex(index), shards, waker));
+            let mut registry = chaski_telemetry::Registry::default();
+            self.shards.push(Shard::new(ShardIndex(index), self.realm.clone(), &mut registry));
+        }
+    }
+
+    /// Calls a shard as the edge does, and nothing after it.
+    fn call<T>(&mut self, shard: u16, call: impl FnOnce(&mut Shard, &mut Context<'_>) -> T) -> T {
+        let index = usize::from(shard);
+        let mut wire = StageWire { shard, outside: &mut self.outside };
+        let mut ctx = Context {
+            now_ms: self.now_ms,
+            unix_ms: 1_700_000_000_000 + self.now_ms,
+            rng: &mut self.rng,
+            store: &mut *self.stores[index],
+            wire: &mut wire,
+        };
+        call(&mut self.shards[index], &mut ctx)
+    }
+
+    /// Runs until nothing moves: turns end, stores complete (unless held), envelopes arrive.
+    pub fn settle(&mut self) {
+        let mut completions = Vec::new();
+        loop {
+            let mut moved = false;
+            for shard in 0..self.realm.shards {
+                self.call(shard, |room, ctx| room.end_turn(ctx));
+                if !self.store_held {
+                    self.stores[usize::from(shard)].poll(&mut completions);
+                }
+                moved |= !completions.is_empty();
+                for completion in completions.drain(..) {
+                    self.call(shard, |room, ctx| room.completion(ctx, completion));
+                }
+            }
+            moved |= self.deliver_envelope();
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn deliver_envelope(&mut self) -> bool {
+        self.outside.envelopes.retain(|_, queue| !queue.is_empty());
+        let count = self.outside.envelopes.len() as u64;
+        if count == 0 {
+            return false;
+        }
+        let chosen = (self.rng.next_u64() % count) as usize;
+        let Some((&(_, to), queue)) = self.outside.envelopes.iter_mut().nth(chosen) else { return false };
+        let Some(envelope) = queue.pop_front() else { return false };
+        self.call(to, |room, ctx| room.envelope(ctx, envelope));
+        true
+    }
+
+    /// Holds completions of the store back, or lets them come again.
+    pub fn hold_store(&mut self, hold: bool) {
+        self.store_held = hold;
+        self.settle();
+    }
+
+    /// Whether this shard refuses envelopes.
+    pub fn deafen(&mut self, shard: u16, deaf: bool) {
+        self.outside.deaf.retain(|known| *known != shard);
+        if deaf {
+            self.outside.deaf.push(shard);
+        }
+    }
+
+    /// Lets time pass, second by second.
+    pub fn pass(&mut self, ms: u64) {
+        let end_ms = self.now_ms + ms;
+        while self.now_ms < end_ms {
+            self.now_ms = end_ms.min(self.now_ms + 1_000);
+            for shard in 0..self.realm.shards {
+                self.call(shard, |room, ctx| room.tick(ctx));
+            }
+            self.settle();
+        }
+    }
+
+    /// The shard that owns an account.
+    pub fn owner(&self, local: &str) -> u16 {
+        account(local).shard(self.realm.shards).0
+    }
+
+    /// Makes an account, or replaces its key with one of this generation.
+    pub fn set_account(&mut self, local: &str, generation: u32) -> Outcome {
+        let name = AccountName::parse(local).expect("a name of a play is valid");
+        let derivation = Derivation { iterations: 1, quick_plain: true };
+        let credentials = Credentials::derive("key", generation, derivation, &mut self.rng);
+        let record = Box::new(AccountRecord::new(name, credentials, 1_700_000_000_000));
+        self.command(local, Action::SetAccount { record, expected: Expected::Any })
+    }
+
+    /// Gives a command to the first shard and waits for its outcome.
+    pub fn command(&mut self, local: &str, action: Action) -> Outcome {
+        let outcome = Arc::new(Mutex::new(None));
+        let told = outcome.clone();
+        let reply = Reply::Call(Box::new(move |outcome| {
+            let before = told.lock().expect("nobody panics with it").replace(outcome);
+            assert!(before.is_none(), "a command is answered once");
+        }));
+        let command = Command { account: account(local), action, reply: Some(reply) };
+        self.call(0, |room, ctx| room.command(ctx, command));
+        self.settle();
+        let outcome = outcome.lock().expect("nobody panics with it").take();
+        outcome.expect("a command is answered")
+    }
+
+    /// A connection that is not bound yet, on the shard of its account.
+    pub fn connect(&mut self, local: &str) -> Client {
+        self.next_conn += 1;
+        let conn = ConnId(self.next_conn);
+        let shard = self.owner(local);
+        self.outside.lines.insert(conn, Line { shard, ..Line::default() });
+        Client(conn)
+    }
+
+    /// Asks for credentials from the shard `asker`.
+    pub fn credentials(&mut self, asker: u16, local: &str) -> Result<Option<Credentials>, Unavailable> {
+        let Client(conn) = self.connect(local);
+        self.call(asker, |room, ctx| room.lookup_credentials(ctx, conn, account(local)));
+        self.settle();
+        self.line(Client(conn)).credentials.take().expect("the lookup is answered")
+    }
+
+    /// Binds a connection. The key's generation is the one that the client has proved.
+    pub fn bind(
+        &mut self,
+        client: Client,
+        local: &str,
+        generation: u32,
+        resource: Option<&str>,
+    ) -> Result<Bound, BindRefused> {
+        let who = Authenticated { account: account(local), key_generation: generation };
+        let shard = self.line(client).shard;
+        self.call(shard, |room, ctx| room.bind(ctx, client.0, who, resource));
+        self.settle();
+        self.line(client).bound.take().expect("bind is answered")
+    }
+
+    /// Connects and binds with the first key; the account is made if there is none.
+    pub fn login(&mut self, local: &str, resource: &str) -> Client {
+        if self.credentials(0, local).expect("the store answers").is_none() {
+            self.set_account(local, 1).expect("the account can be made");
+        }
+        let client = self.connect(local);
+        let bound = self.bind(client, local, 1, Some(resource)).expect("bind succeeds");
+        assert_eq!(bound.full_jid, format!("{local}@{DOMAIN}/{resource}"));
+        client
+    }
+
+    /// Logs in, with stream management and initial presence. Gives the id for resumption as well.
+    pub fn arrive(&mut self, local: &str, resource: &str) -> (Client, String) {
+        let client = self.login(local, resource);
+        self.send(client, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        let enabled = self.received(client).pop().expect("enable is answered");
+        let stanza = Stanza::parse(enabled.as_bytes()).expect("it is well-formed");
+        let id = stanza.attr("id").expect("resumption was asked for").into_owned();
+        self.send(client, "<presence/>");
+        (client, id)
+    }
+
+    /// Resumes on a new connection and, if that succeeds, gets what was not acknowledged.
+    pub fn resume(&mut self, local: &str, previd: &str, h: u32) -> (Client, Result<Resumed, ResumeRefused>) {
+        let client = self.connect(local);
+        let who = Authenticated { account: account(local), key_generation: 1 };
+        let shard = self.line(client).shard;
+        self.call(shard, |room, ctx| room.resume(ctx, client.0, who, previd, h));
+        self.settle();
+        let result = self.line(client).resumed.take().expect("resume is answered");
+        if let Ok(resumed) = &result {
+            let session = resumed.session;
+            self.call(shard, |room, ctx| room.resumed(ctx, session));
+            self.settle();
+        }
+        (client, result)
+    }
+
+    /// The client sends an element.
+    pub fn send(&mut self, client: Client, element: &str) {
+        let stanza =
+            Stanza::parse(element.as_bytes()).expect("a client of a play sends well-formed elements");
+        let line = self.line(client);
+        let (shard, session) = (line.shard, line.session.expect("the client is bound"));
+        self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
+        self.settle();
+    }
+
+    /// Takes what the client has received since the last time.
+    pub fn received(&mut self, client: Client) -> Vec<String> {
+        std::mem::take(&mut self.line(client).received)
+    }
+
+    /// Takes what it has received, without elements of stream management.
+    pub fn stanzas(&mut self, client: Client) -> Vec<String> {
+        let mut received = self.received(client);
+        received.retain(|element| !element.contains("urn:xmpp:sm:3"));
+        received
+    }
+
+    /// How the server closed the client's stream, if it has.
+    pub fn closed_with(&mut self, client: Client) -> Option<Option<StreamEnd>> {
+        self.line(client).closed.clone()
+    }
+
+    /// The client's connection is over.
+    pub fn lose(&mut self, client: Client, why: Closed) {
+        let line = self.line(client);
+        let (shard, session) = (line.shard, line.session.take());
+        line.closed.get_or_insert(None);
+        if let Some(session) = session {
+            self.call(shard, |room, ctx| room.closed(ctx, session, why));
+        }
+        self.settle();
+    }
+
+    /// The client's TCP confirms everything, if it was asked to. Whether it was.
+    pub fn confirm(&mut self, client: Client) -> bool {
+        let line = self.line(client);
+        let asked = std::mem::take(&mut line.wants_confirmation);
+        if let (true, shard, Some(session)) = (asked, line.shard, line.session) {
+            self.call(shard, |room, ctx| room.confirmed(ctx, session));
+            self.settle();
+        }
+        asked
+    }
+
+    /// Sets how many bytes the client has not taken; at 0 its connection becomes writable.
+    pub fn set_unsent_bytes(&mut self, client: Client, bytes: usize) {
+        let line = self.line(client);
+        line.unsent_bytes = bytes;
+        if let (0, shard, Some(session)) = (bytes, line.shard, line.session) {
+            self.call(shard, |room, ctx| room.writable(ctx, session));
+            self.settle();
+        }
+    }
+
+    /// How many messages wait in an account's mailbox.
+    pub fn waiting(&self, local: &str) -> u64 {
+        let owner = usize::from(self.owner(local));
+        self.stores[owner].usage(account(local)).messages
+    }
+
+    fn line(&mut self, client: Client) -> &mut Line {
+        self.outside.lines.entry(client.0).or_default()
+    }
+}
+
+/// The account of a local part.
+pub fn account(local: &str) -> AccountId {
+    AccountId::from_local(local).expect("a name of a play is valid")
+}
