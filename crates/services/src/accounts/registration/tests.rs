@@ -1,1 +1,588 @@
+//! Every rule of registration, with a clock that stands still until told.
 
+use super::*;
+use crate::accounts::{AccountName, PlainCheck, RegistrationLock};
+use chaski_store::Engine;
+use chaski_store::memory::MemoryEngine;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::sync::Mutex;
+
+const START_MS: u64 = 1_800_000_000_000;
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+const NUMBER: &str = "+15551230001";
+const REAL: &str = "+4915123456789";
+const SECRET: [u8; 16] = [9; 16];
+
+/// Stands for the owner shard: writes the record if the generation is the expected one.
+struct Owner {
+    records: Arc<dyn Records>,
+    refuse: Mutex<Option<Refusal>>,
+}
+
+impl AccountOwner for Owner {
+    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refuse.lock().unwrap().take() {
+            return Err(refusal);
+        }
+        let key = record.name.account().record_key();
+        let found = self.records.get(Table::Accounts, &key).unwrap();
+        let generation = found.as_ref().map(|f| AccountRecord::from_json(&f.value).unwrap().generation());
+        let as_expected = match expected {
+            Expected::Any => true,
+            Expected::Absent => generation.is_none(),
+            Expected::Generation(expected) => generation == Some(expected),
+        };
+        if !as_expected {
+            return Err(Refusal::Conflict);
+        }
+        self.records.put_if(Table::Accounts, &key, &record.to_json(), found.map(|f| f.revision)).unwrap();
+        Ok(())
+    }
+}
+
+struct Desk {
+    engine: MemoryEngine,
+    owner: Arc<Owner>,
+    registrar: Registrar,
+    now: u64,
+    rng: StdRng,
+}
+
+fn desk() -> Desk {
+    desk_with(Policy { voice: true, ..Policy::default() })
+}
+
+fn desk_with(policy: Policy) -> Desk {
+    let engine = MemoryEngine::new();
+    let owner = Arc::new(Owner { records: engine.records(), refuse: Mutex::new(None) });
+    let registrar = Registrar::new(engine.records(), SECRET, owner.clone(), policy);
+    Desk { engine, owner, registrar, now: START_MS, rng: StdRng::seed_from_u64(3) }
+}
+
+fn request(phone: &str) -> Request<'_> {
+    let network = Some("192.0.2.7".parse().unwrap());
+    Request { phone, transport: Transport::Sms, locale: Some("de"), client: Some("test/1"), network }
+}
+
+impl Desk {
+    fn begin(&mut self, phone: &str) -> Result<Begun, RegistrationError> {
+        self.registrar.begin(request(phone), self.now, &mut self.rng)
+    }
+
+    fn again(&mut self, id: &str, transport: Transport) -> Result<Begun, RegistrationError> {
+        self.registrar.send_again(id, transport, self.now, &mut self.rng)
+    }
+
+    fn confirm(&mut self, id: &str, code: &str) -> Result<Registered, RegistrationError> {
+        self.confirm_with(id, code, None)
+    }
+
+    fn confirm_with(
+        &mut self,
+        id: &str,
+        code: &str,
+        pin: Option<&str>,
+    ) -> Result<Registered, RegistrationError> {
+        let confirmation = Confirmation { code, device_name: Some("Phone"), lock_pin: pin };
+        self.registrar.confirm(id, confirmation, self.now, &mut self.rng)
+    }
+
+    /// The same server after a restart: only what is in the store is left.
+    fn restart(&mut self) {
+        let policy = self.registrar.policy.clone();
+        self.registrar = Registrar::new(self.engine.records(), SECRET, self.owner.clone(), policy);
+    }
+
+    fn record(&self, number: &str) -> AccountRecord {
+        self.registrar.account(&AccountName::parse(number).unwrap()).unwrap().expect("an account")
+    }
+
+    fn register(&mut self, number: &str) -> Registered {
+        let begun = self.begin(number).unwrap();
+        self.confirm(&begun.id, begun.delivery.code.digits()).unwrap()
+    }
+}
+
+fn wrong(code: &Code) -> String {
+    let number: u32 = code.digits().parse().unwrap();
+    format!("{:06}", (number + 1) % 1_000_000)
+}
+
+#[test]
+fn a_number_becomes_an_account() {
+    let mut desk = desk();
+    let begun = desk.begin("+1 (555) 123-0001").unwrap();
+    assert_eq!(begun.standing.expires_in_ms, 10 * MINUTE_MS);
+    assert_eq!(begun.standing.next_sms_in_ms, Some(MINUTE_MS));
+    assert_eq!(begun.standing.next_voice_in_ms, Some(MINUTE_MS));
+    assert_eq!(begun.delivery.phone.to_string(), NUMBER);
+    assert_eq!(begun.delivery.locale.as_deref(), Some("de"));
+    assert!(!begun.delivery.is_real());
+    let registered = desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
+    assert!(registered.created);
+    let record = desk.record(NUMBER);
+    assert_eq!(record.credentials.check_plain(&registered.key), PlainCheck::Right);
+    assert_eq!((record.generation(), record.device_name.as_deref()), (1, Some("Phone")));
+    assert_eq!(record.created_unix_ms, START_MS);
+}
+
+#[test]
+fn nothing_secret_is_stored_in_clear() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    let stored = desk.engine.records().get(Table::Registrations, &begun.id).unwrap().unwrap();
+    assert!(!String::from_utf8(stored.value).unwrap().contains(begun.delivery.code.digits()));
+    let registered = desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
+    let stored = desk.engine.records().get(Table::Accounts, NUMBER).unwrap().unwrap();
+    assert!(!String::from_utf8(stored.value).unwrap().contains(&registered.key));
+}
+
+#[test]
+fn registering_again_replaces_the_key() {
+    let mut desk = desk();
+    let first = desk.register(NUMBER);
+    desk.now += DAY_MS;
+    let second = desk.register(NUMBER);
+    assert!(!second.created);
+    let record = desk.record(NUMBER);
+    assert_eq!(record.generation(), 2);
+    assert_eq!(record.credentials.check_plain(&first.key), PlainCheck::Wrong);
+    assert_eq!(record.credentials.check_plain(&second.key), PlainCheck::Right);
+    assert_eq!((record.created_unix_ms, record.registered_unix_ms), (START_MS, START_MS + DAY_MS));
+}
+
+#[test]
+fn five_guesses_in_all_then_dead_also_across_a_restart() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    let bad = wrong(&begun.delivery.code);
+    for guesses_left in [4, 3] {
+        assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::WrongCode { guesses_left }));
+    }
+    desk.restart();
+    assert_eq!(desk.confirm(&begun.id, "no code").err(), Some(RegistrationError::NotACode), "is no guess");
+    // A new code brings no new guesses.
+    desk.now += MINUTE_MS;
+    let second = desk.again(&begun.id, Transport::Sms).unwrap();
+    let bad = wrong(&second.delivery.code);
+    for guesses_left in [2, 1] {
+        assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::WrongCode { guesses_left }));
+    }
+    assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::Dead));
+    assert_eq!(desk.confirm(&begun.id, second.delivery.code.digits()).err(), Some(RegistrationError::Dead));
+    desk.now += 2 * MINUTE_MS;
+    assert_eq!(desk.again(&begun.id, Transport::Sms).err(), Some(RegistrationError::Dead));
+    assert!(desk.begin(NUMBER).is_ok(), "a new registration helps");
+}
+
+#[test]
+fn racing_guesses_are_all_counted() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    let bad = wrong(&begun.delivery.code);
+    let (registrar, now) = (&desk.registrar, desk.now);
+    let wrong_codes = Mutex::new(0);
+    std::thread::scope(|scope| {
+        for seed in 0..12 {
+            let (wrong_codes, id, bad) = (&wrong_codes, begun.id.as_str(), bad.as_str());
+            scope.spawn(move || {
+                let mut rng = StdRng::seed_from_u64(seed);
+                let confirmation = Confirmation { code: bad, ..Confirmation::default() };
+                let outcome = registrar.confirm(id, confirmation, now, &mut rng);
+                if matches!(outcome.err(), Some(RegistrationError::WrongCode { .. })) {
+                    *wrong_codes.lock().unwrap() += 1;
+                }
+            });
+        }
+    });
+    assert!(*wrong_codes.lock().unwrap() <= 4);
+    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Dead));
+}
+
+#[test]
+fn racing_right_codes_give_one_key() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    let (registrar, now) = (&desk.registrar, desk.now);
+    let keys = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for seed in 0..8 {
+            let (keys, begun) = (&keys, &begun);
+            scope.spawn(move || {
+                let mut rng = StdRng::seed_from_u64(seed);
+                let confirmation =
+                    Confirmation { code: begun.delivery.code.digits(), ..Confirmation::default() };
+                match registrar.confirm(&begun.id, confirmation, now, &mut rng) {
+                    Ok(registered) => keys.lock().unwrap().push(registered.key),
+                    Err(error) => assert!(
+                        matches!(error, RegistrationError::Used | RegistrationError::Unavailable(_)),
+                        "{error:?}"
+                    ),
+                }
+            });
+        }
+    });
+    let keys = keys.into_inner().unwrap();
+    assert_eq!(keys.len(), 1);
+    assert_eq!(desk.record(NUMBER).credentials.check_plain(&keys[0]), PlainCheck::Right);
+}
+
+#[test]
+fn codes_expire_and_another_one_helps() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    desk.now += 10 * MINUTE_MS;
+    for _ in 0..6 {
+        assert_eq!(
+            desk.confirm(&begun.id, begun.delivery.code.digits()).err(),
+            Some(RegistrationError::CodeExpired)
+        );
+    }
+    let second = desk.again(&begun.id, Transport::Sms).unwrap();
+    desk.now += 10 * MINUTE_MS - 1;
+    assert!(desk.confirm(&begun.id, second.delivery.code.digits()).is_ok());
+}
+
+#[test]
+fn a_registration_ends_after_half_an_hour() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    desk.now += 25 * MINUTE_MS;
+    let second = desk.again(&begun.id, Transport::Sms).unwrap();
+    desk.now += 5 * MINUTE_MS;
+    assert_eq!(
+        desk.confirm(&begun.id, second.delivery.code.digits()).err(),
+        Some(RegistrationError::Unknown)
+    );
+    assert_eq!(desk.registrar.purge(desk.now - 1).unwrap(), 2, "two of the three limits are full again");
+    assert_eq!(desk.registrar.purge(desk.now).unwrap(), 1);
+    assert!(desk.engine.records().get(Table::Registrations, &begun.id).unwrap().is_none());
+}
+
+#[test]
+fn a_used_code_is_used_up() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
+    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Used));
+    desk.now += HOUR_MS;
+    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Unknown));
+    assert_eq!(desk.confirm("AAAAAAAAAAAAAAAAAAAAAA", "123456").err(), Some(RegistrationError::Unknown));
+}
+
+#[test]
+fn an_sms_that_comes_late_still_helps_after_asking_again() {
+    let mut desk = desk();
+    let first = desk.begin(NUMBER).unwrap();
+    desk.now += MINUTE_MS;
+    desk.again(&first.id, Transport::Sms).unwrap();
+    assert!(desk.confirm(&first.id, first.delivery.code.digits()).is_ok());
+}
+
+#[test]
+fn sms_again_after_1_2_5_and_10_minutes_and_then_no_more() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    for wait in [MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS] {
+        desk.now += wait - 1;
+        assert_eq!(
+            desk.again(&begun.id, Transport::Sms).err(),
+            Some(RegistrationError::TooSoon { retry_after_ms: 1 })
+        );
+        desk.restart();
+        desk.now += 1;
+        desk.again(&begun.id, Transport::Sms).unwrap();
+    }
+    desk.now += 11 * MINUTE_MS;
+    assert_eq!(desk.again(&begun.id, Transport::Sms).err(), Some(RegistrationError::NoMoreCodes));
+}
+
+#[test]
+fn a_call_is_possible_a_minute_after_the_first_sms() {
+    let mut desk = desk();
+    let voice = Request { transport: Transport::Voice, ..request(NUMBER) };
+    assert_eq!(
+        desk.registrar.begin(voice, desk.now, &mut desk.rng).err(),
+        Some(RegistrationError::NoVoice),
+        "an SMS comes first"
+    );
+    let begun = desk.begin(NUMBER).unwrap();
+    assert_eq!(
+        desk.again(&begun.id, Transport::Voice).err(),
+        Some(RegistrationError::TooSoon { retry_after_ms: MINUTE_MS })
+    );
+    desk.now += MINUTE_MS;
+    let call = desk.again(&begun.id, Transport::Voice).unwrap();
+    assert_eq!(call.delivery.transport, Transport::Voice);
+    assert_eq!(call.standing.next_sms_in_ms, Some(0), "apart from the SMS' schedule");
+    assert!(desk.confirm(&begun.id, call.delivery.code.digits()).is_ok());
+
+    let mut mute = desk_with(Policy::default());
+    let begun = mute.begin(NUMBER).unwrap();
+    assert_eq!(begun.standing.next_voice_in_ms, None);
+    mute.now += MINUTE_MS;
+    assert_eq!(mute.again(&begun.id, Transport::Voice).err(), Some(RegistrationError::NoVoice));
+}
+
+#[test]
+fn five_registrations_of_a_number_then_one_per_five_hours() {
+    let mut desk = desk();
+    for _ in 0..5 {
+        desk.begin(NUMBER).unwrap();
+    }
+    let too_many = RegistrationError::TooMany { limiter: "number", retry_after_ms: 5 * HOUR_MS };
+    assert_eq!(desk.begin(NUMBER).err(), Some(too_many));
+    desk.begin("+15551230002").unwrap();
+    desk.restart();
+    desk.now += 5 * HOUR_MS - 1;
+    assert!(desk.begin(NUMBER).is_err());
+    desk.now += 1;
+    desk.begin(NUMBER).unwrap();
+    assert!(desk.begin(NUMBER).is_err());
+}
+
+#[test]
+fn one_network_can_not_walk_through_numbers() {
+    let mut desk = desk();
+    for i in 0..60 {
+        desk.begin(&format!("+1555123{i:04}")).unwrap();
+    }
+    let refused = desk.begin("+15551239999").err();
+    assert!(matches!(refused, Some(RegistrationError::TooMany { limiter: "network", .. })), "{refused:?}");
+    let elsewhere = Request { network: Some("198.51.100.1".parse().unwrap()), ..request("+15551239999") };
+    desk.registrar.begin(elsewhere, desk.now, &mut desk.rng).unwrap();
+}
+
+#[test]
+fn blocks_countries_and_the_purse_are_bounded_for_real_numbers() {
+    use crate::accounts::limits::Allowance;
+    let tight = Allowance { burst: 2, interval_ms: HOUR_MS };
+    let cases = [
+        ("sms-block", Policy { block_messages: tight, ..Policy::default() }, "+4915123456791"),
+        ("sms-country", Policy { country_messages: tight, ..Policy::default() }, "+4917623456791"),
+        ("sms", Policy { all_messages: tight, ..Policy::default() }, "+12124567890"),
+    ];
+    for (name, policy, third) in cases {
+        let mut desk = desk_with(policy);
+        desk.begin("+4915123456789").unwrap();
+        desk.begin("+4915123456790").unwrap();
+        let refused = desk.begin(third).err();
+        assert_eq!(refused, Some(RegistrationError::TooMany { limiter: name, retry_after_ms: HOUR_MS }));
+        desk.begin(NUMBER).expect("a number reserved for fiction costs nothing");
+    }
+}
+
+#[test]
+fn sending_again_spends_the_budgets_too() {
+    use crate::accounts::limits::Allowance;
+    let mut desk =
+        desk_with(Policy { all_messages: Allowance { burst: 1, interval_ms: HOUR_MS }, ..Policy::default() });
+    let begun = desk.begin(REAL).unwrap();
+    assert!(begun.delivery.is_real());
+    desk.now += MINUTE_MS;
+    let refused = desk.again(&begun.id, Transport::Sms).err();
+    assert!(matches!(refused, Some(RegistrationError::TooMany { limiter: "sms", .. })), "{refused:?}");
+    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok(), "the first code is still right");
+}
+
+#[test]
+fn who_is_not_served() {
+    let countries = crate::accounts::phone::Countries::from_codes(["49"]).unwrap();
+    let mut desk = desk_with(Policy { countries, ..Policy::default() });
+    desk.begin(REAL).unwrap();
+    desk.begin(NUMBER).expect("test numbers belong to no country");
+    assert_eq!(desk.begin("+12124567890").err(), Some(RegistrationError::NotServed));
+    assert_eq!(desk.begin("12345").err(), Some(RegistrationError::BadNumber(PhoneError::NotInternational)));
+    assert_eq!(desk.begin("+49").err(), Some(RegistrationError::BadNumber(PhoneError::NoSuchNumber)));
+    let mut desk = desk_with(Policy::default());
+    assert_eq!(desk.begin("+19002345678").err(), Some(RegistrationError::NotTextable));
+    let mut desk = desk_with(Policy { enabled: false, ..Policy::default() });
+    assert_eq!(desk.begin(REAL).err(), Some(RegistrationError::Disabled));
+    let mut desk = desk_with(Policy { test_numbers: TestNumbers::Refused, ..Policy::default() });
+    assert_eq!(desk.begin(NUMBER).err(), Some(RegistrationError::TestNumber));
+}
+
+#[test]
+fn a_fixed_code_is_for_fiction_only() {
+    let code = Code::fixed("111222").unwrap();
+    let mut desk = desk_with(Policy { test_numbers: TestNumbers::Fixed(code.clone()), ..Policy::default() });
+    assert_eq!(desk.begin(NUMBER).unwrap().delivery.code, code);
+    assert_ne!(desk.begin(REAL).unwrap().delivery.code, code);
+}
+
+#[test]
+fn a_gateway_that_fails_costs_the_number_nothing() {
+    let mut desk = desk();
+    for _ in 0..20 {
+        let begun = desk.begin(NUMBER).unwrap();
+        desk.registrar.delivery_failed(&begun).unwrap();
+        assert_eq!(
+            desk.confirm(&begun.id, begun.delivery.code.digits()).err(),
+            Some(RegistrationError::Unknown)
+        );
+    }
+    let begun = desk.begin(NUMBER).unwrap();
+    desk.now += MINUTE_MS;
+    for _ in 0..5 {
+        let again = desk.again(&begun.id, Transport::Sms).unwrap();
+        desk.registrar.delivery_failed(&again).unwrap();
+    }
+    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok());
+}
+
+#[test]
+fn an_owner_that_fails_leaves_the_code_right() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    *desk.owner.refuse.lock().unwrap() = Some(Refusal::Overloaded);
+    let failed = desk.confirm(&begun.id, begun.delivery.code.digits()).err();
+    assert!(matches!(failed, Some(RegistrationError::Unavailable(_))), "{failed:?}");
+    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok());
+}
+
+#[test]
+fn a_race_for_the_record_is_tried_again() {
+    let mut desk = desk();
+    let begun = desk.begin(NUMBER).unwrap();
+    *desk.owner.refuse.lock().unwrap() = Some(Refusal::Conflict);
+    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok());
+}
+
+#[test]
+fn an_account_switched_off_stays_off() {
+    let mut desk = desk();
+    desk.register(NUMBER);
+    let mut record = desk.record(NUMBER);
+    record.disabled = true;
+    desk.owner.set_account(record, Expected::Any).unwrap();
+    let begun = desk.begin(NUMBER).unwrap();
+    let refused = desk.confirm(&begun.id, begun.delivery.code.digits()).err();
+    assert_eq!(refused, Some(RegistrationError::AccountDisabled));
+}
+
+#[test]
+fn the_lock_needs_its_pin_or_seven_days_of_silence() {
+    let mut desk = desk();
+    let registered = desk.register(NUMBER);
+    desk.registrar.set_lock(NUMBER, &registered.key, Some("4711"), desk.now, &mut desk.rng).unwrap();
+    assert!(desk.record(NUMBER).lock.as_ref().is_some_and(|lock| lock.opens(&SECRET, "4711")));
+
+    desk.now += DAY_MS;
+    let begun = desk.begin(NUMBER).unwrap();
+    let code = begun.delivery.code.digits();
+    let locked = RegistrationError::Locked { retry_after_ms: 6 * DAY_MS };
+    assert_eq!(desk.confirm(&begun.id, code).err(), Some(locked));
+    let wrong_pin = RegistrationError::WrongLockPin { guesses_left: 4 };
+    assert_eq!(desk.confirm_with(&begun.id, code, Some("4712")).err(), Some(wrong_pin));
+    let again = desk.confirm_with(&begun.id, code, Some("4711")).unwrap();
+    assert!(desk.record(NUMBER).lock.is_some(), "stays for the next time");
+
+    let mut record = desk.record(NUMBER);
+    assert_eq!(record.credentials.check_plain(&again.key), PlainCheck::Right);
+    desk.now += 2 * DAY_MS;
+    assert!(record.seen(desk.now));
+    desk.owner.set_account(record, Expected::Any).unwrap();
+    desk.now += 7 * DAY_MS - 1;
+    let begun = desk.begin(NUMBER).unwrap();
+    let locked = RegistrationError::Locked { retry_after_ms: 1 };
+    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(locked));
+    desk.now += 1;
+    desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
+    assert_eq!(desk.record(NUMBER).lock, None, "the number has another user now");
+}
+
+#[test]
+fn guessing_at_the_lock_is_guessing() {
+    let mut desk = desk();
+    let registered = desk.register(NUMBER);
+    desk.registrar.set_lock(NUMBER, &registered.key, Some("4711"), desk.now, &mut desk.rng).unwrap();
+    let begun = desk.begin(NUMBER).unwrap();
+    for _ in 0..5 {
+        desk.confirm_with(&begun.id, begun.delivery.code.digits(), Some("0000")).err().unwrap();
+    }
+    let dead = desk.confirm_with(&begun.id, begun.delivery.code.digits(), Some("4711")).err();
+    assert_eq!(dead, Some(RegistrationError::Dead));
+}
+
+#[test]
+fn only_the_key_sets_the_lock() {
+    let mut desk = desk();
+    let registered = desk.register(NUMBER);
+    let mut set =
+        |user: &str, key: &str, pin| desk.registrar.set_lock(user, key, pin, desk.now, &mut desk.rng);
+    assert_eq!(set(NUMBER, "wrong", Some("4711")), Err(RegistrationError::NotAuthorized));
+    assert_eq!(set("+15551230002", &registered.key, Some("4711")), Err(RegistrationError::NotAuthorized));
+    assert_eq!(set("", "", None), Err(RegistrationError::NotAuthorized));
+    assert_eq!(set(NUMBER, &registered.key, Some("12")), Err(RegistrationError::BadLockPin));
+    assert_eq!(set(NUMBER, &registered.key, Some("1234")), Ok(()));
+    assert_eq!(set(NUMBER, &registered.key, None), Ok(()));
+    for _ in 0..7 {
+        let _ = set(NUMBER, "wrong", None);
+    }
+    assert!(matches!(
+        set(NUMBER, &registered.key, None),
+        Err(RegistrationError::TooMany { limiter: "key", .. })
+    ));
+    assert_eq!(desk.record(NUMBER).lock, None::<RegistrationLock>);
+}
+
+#[test]
+fn by_number_as_quicksy_does() {
+    let mut desk = desk();
+    let begun = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).unwrap();
+    let soon = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).err();
+    assert_eq!(soon, Some(RegistrationError::TooSoon { retry_after_ms: MINUTE_MS }));
+    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Unknown));
+    desk.now += MINUTE_MS;
+    let again = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).unwrap();
+    let code = again.delivery.code.digits();
+    let password = "chosen by the client";
+    let mut confirm = |number: &str, code: &str, password: &str| {
+        desk.registrar.confirm_password(number, code, password, desk.now, &mut desk.rng)
+    };
+    assert_eq!(confirm(NUMBER, code, "short").err(), Some(RegistrationError::BadPassword));
+    assert_eq!(confirm(NUMBER, code, &"x".repeat(513)).err(), Some(RegistrationError::BadPassword));
+    assert_eq!(confirm("+15551230002", code, password).err(), Some(RegistrationError::Unknown));
+    let bad = wrong(&again.delivery.code);
+    assert_eq!(confirm(NUMBER, &bad, password).err(), Some(RegistrationError::WrongCode { guesses_left: 4 }));
+    assert!(confirm(NUMBER, code, password).unwrap().created);
+    let credentials = desk.record(NUMBER).credentials;
+    assert_eq!(credentials.check_plain(password), PlainCheck::Slow);
+    assert!(credentials.check_plain_slowly(password));
+    // Once used, the number may begin anew, and what was there is replaced.
+    let anew = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).unwrap();
+    assert!(
+        !desk
+            .registrar
+            .confirm_password(NUMBER, anew.delivery.code.digits(), password, desk.now, &mut desk.rng)
+            .unwrap()
+            .created
+    );
+    assert_eq!(desk.record(NUMBER).generation(), 2);
+}
+
+#[test]
+fn damaged_records_harm_nobody_else() {
+    let mut desk = desk();
+    let records = desk.engine.records();
+    records.put_if(Table::Registrations, "AAAAAAAAAAAAAAAAAAAAAA", b"{", None).unwrap();
+    assert_eq!(desk.confirm("AAAAAAAAAAAAAAAAAAAAAA", "123456").err(), Some(RegistrationError::Unknown));
+    records.put_if(Table::Accounts, NUMBER, b"{", None).unwrap();
+    let begun = desk.begin(NUMBER).unwrap();
+    let failed = desk.confirm(&begun.id, begun.delivery.code.digits()).err();
+    assert!(matches!(failed, Some(RegistrationError::Unavailable(_))), "{failed:?}");
+    desk.register("+15551230002");
+    assert_eq!(desk.registrar.purge(desk.now).unwrap(), 1);
+}
+
+#[test]
+fn a_store_that_fails_closes_registration() {
+    let mut desk = desk();
+    desk.engine.fail_next(StoreError::Full);
+    let _ = desk.begin(NUMBER);
+    desk.begin(NUMBER).expect("service resumes when there is room");
+}
