@@ -1,11 +1,203 @@
-//! Ad-hoc commands of XEP-0133. Seams first (called by the router); the room fills them in.
+//! Ad-hoc commands on the domain (XEP-0050): the framework, and the table of commands.
+//!
+//! Called by [`crate::iq`] with a request and by the router with the outcome of what a command has asked of an account's
+//! owner ([`finished`]). Commands of XEP-0133 are for the accounts listed as `admins` in the configuration only.
+//! Nothing is kept between stages: a session id proves by itself what it was given for ([`session_id`]), and what is
+//! under way travels as the command's memo. So there is nothing to bound and nothing to expire.
+
+mod admin;
+mod form;
+mod reply;
+mod session_id;
 
 use crate::command::Outcome;
+use crate::context::Realm;
 use crate::directory::Account;
+use crate::iq::{Request, Scope, Xep};
 use crate::outbox::Turn;
 use crate::wire::SessionId;
+use chaski_xmpp::{StanzaCondition, datetime, ns};
+use form::{Field, FieldKind, Form};
+use reply::{Fault, Reply};
+
+/// What this room implements.
+pub const SPEC: &[Xep] = &[
+    Xep::new(4, "2.13.1", "Data Forms", &[(Scope::Domain, ns::DATA_FORMS)]),
+    Xep::new(50, "1.3.0", "Ad-Hoc Commands", &[(Scope::Domain, ns::COMMANDS)]),
+    Xep::new(133, "1.3.0", "Service Administration", &[]),
+];
+
+/// A command.
+#[derive(Debug)]
+pub(crate) struct AdHoc {
+    /// Its node.
+    pub(crate) node: &'static str,
+    /// Its name, for people.
+    pub(crate) name: &'static str,
+    what: What,
+    /// What it asks in its one form; nothing: it is done at once.
+    fields: &'static [Field],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Ping,
+    AddUser,
+    DeleteUser,
+    ChangePassword,
+    EndSession,
+}
+
+const ACCOUNT: Field = Field::new("accountjid", FieldKind::Jid, "The account's JID");
+const ACCOUNTS: Field = Field::new("accountjids", FieldKind::Jids, "The accounts' JIDs");
+const PASSWORD: Field = Field::new("password", FieldKind::Private, "The password");
+const PASSWORD_AGAIN: Field = Field::new("password-verify", FieldKind::Private, "The password again");
+
+static COMMANDS: [AdHoc; 5] = [
+    AdHoc { node: "ping", name: "Ping", what: What::Ping, fields: &[] },
+    AdHoc {
+        node: "http://jabber.org/protocol/admin#add-user",
+        name: "Add a service account",
+        what: What::AddUser,
+        fields: &[ACCOUNT, PASSWORD, PASSWORD_AGAIN],
+    },
+    AdHoc {
+        node: "http://jabber.org/protocol/admin#delete-user",
+        name: "Delete accounts",
+        what: What::DeleteUser,
+        fields: &[ACCOUNTS],
+    },
+    AdHoc {
+        node: "http://jabber.org/protocol/admin#change-user-password",
+        name: "Change a service account's password",
+        what: What::ChangePassword,
+        fields: &[ACCOUNT, PASSWORD],
+    },
+    AdHoc {
+        node: "http://jabber.org/protocol/admin#end-user-session",
+        name: "End sessions",
+        what: What::EndSession,
+        fields: &[ACCOUNTS],
+    },
+];
+
+/// The command with this node.
+pub(crate) fn find(node: &str) -> Option<&'static AdHoc> {
+    COMMANDS.iter().find(|command| command.node == node)
+}
+
+/// Whether the account may use it.
+pub(crate) fn may_use(realm: &Realm, account: &Account, command: &AdHoc) -> bool {
+    command.what == What::Ping || realm.admins.iter().any(|admin| **admin == *account.bare)
+}
+
+/// The commands that the account may use.
+pub(crate) fn visible<'a>(
+    realm: &'a Realm,
+    account: &'a Account,
+) -> impl Iterator<Item = &'static AdHoc> + use<'a> {
+    COMMANDS.iter().filter(move |command| may_use(realm, account, command))
+}
+
+/// `<iq type='set'><command/></iq>` to the domain.
+pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, request: &Request<'_>) {
+    let Some(asker) = account.session(session).map(|session| account.full_jid(session)) else { return };
+    let reply = Reply {
+        id: request.stanza.id().unwrap_or_default().into_owned(),
+        to: asker,
+        session,
+        node: request.child.attr("node").unwrap_or_default().into_owned(),
+        session_id: request.child.attr("sessionid").unwrap_or_default().into_owned(),
+    };
+    if let Err(fault) = stage(turn, account, &reply, request) {
+        reply.fault(turn, &fault);
+    }
+}
+
+/// What the user wants with the command (XEP-0050 §3.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Go,
+    Cancel,
+}
+
+fn stage(turn: &mut Turn<'_>, account: &Account, reply: &Reply, request: &Request<'_>) -> Result<(), Fault> {
+    let command = find(&reply.node).ok_or(StanzaCondition::ItemNotFound)?;
+    if !may_use(turn.realm, account, command) {
+        return Err(StanzaCondition::Forbidden.into());
+    }
+    let action = match request.child.attr("action").as_deref() {
+        None | Some("execute" | "complete" | "next") => Action::Go,
+        Some("cancel") => Action::Cancel,
+        Some("prev") => return Err(Fault::specific(StanzaCondition::BadRequest, "bad-action")),
+        Some(_) => return Err(Fault::specific(StanzaCondition::BadRequest, "malformed-action")),
+    };
+    if reply.session_id.is_empty() {
+        return first_stage(turn, reply, command, action);
+    }
+    session_id::check(&reply.session_id, turn, &reply.to, command.node)?;
+    if action == Action::Cancel {
+        reply.status(turn, &reply.session_id, "canceled", b"");
+        return Ok(());
+    }
+    let bad_payload = || Fault::specific(StanzaCondition::BadRequest, "bad-payload");
+    let form = request.child.child("x", ns::DATA_FORMS).ok_or_else(bad_payload)?;
+    match form.attr("type").as_deref() {
+        Some("cancel") => {
+            reply.status(turn, &reply.session_id, "canceled", b"");
+            Ok(())
+        }
+        Some("submit") => run(turn, account, reply, command, &Form::read(&form)),
+        _ => Err(bad_payload()),
+    }
+}
+
+fn first_stage(turn: &mut Turn<'_>, reply: &Reply, command: &AdHoc, action: Action) -> Result<(), Fault> {
+    if action == Action::Cancel {
+        return Err(Fault::specific(StanzaCondition::BadRequest, "bad-sessionid"));
+    }
+    let id = session_id::make(turn, &reply.to, command.node);
+    if command.fields.is_empty() {
+        let pong = format!("Pong. It is {} here.", datetime::format(turn.unix_ms));
+        reply.completed(turn, &id, &pong);
+    } else {
+        let form = form::write(command.name, command.fields);
+        reply.status(turn, &id, "executing", &form);
+    }
+    Ok(())
+}
+
+fn run(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    reply: &Reply,
+    command: &AdHoc,
+    form: &Form,
+) -> Result<(), Fault> {
+    if !form.has_all(command.fields) {
+        return Err(Fault::specific(StanzaCondition::BadRequest, "bad-payload"));
+    }
+    match command.what {
+        // It has no form, so there is no second stage.
+        What::Ping => Err(Fault::specific(StanzaCondition::BadRequest, "bad-action")),
+        What::AddUser => admin::add_user(turn, reply, form),
+        What::ChangePassword => admin::change_password(turn, reply, form),
+        What::DeleteUser => admin::delete_users(turn, account, reply, form),
+        What::EndSession => admin::end_sessions(turn, reply, form),
+    }
+}
 
 /// The outcome of a [`crate::outbox::Post::Command`] of this session.
-pub fn finished(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, memo: &str, outcome: Outcome) {
-    let _ = (turn, account, session, memo, outcome);
+pub fn finished(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    memo: &str,
+    outcome: Outcome,
+) {
+    let _ = account;
+    admin::finished(turn, session, memo, outcome);
 }
+
+#[cfg(test)]
+mod tests;

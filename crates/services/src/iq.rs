@@ -10,6 +10,8 @@ mod entity;
 mod xep;
 
 pub use answer::Reply;
+pub(crate) use answer::xml;
+pub(crate) use xep::features;
 pub use xep::{SPECS, Scope, Xep};
 
 use crate::directory::Account;
@@ -61,7 +63,7 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
 fn for_owner(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Result<Vec<u8>, StanzaCondition> {
     let child = &request.child;
     if request.gets("query", ns::DISCO_INFO) {
-        return disco::account_info(account, child);
+        return disco::account_info(child);
     }
     if request.gets("query", ns::DISCO_ITEMS) {
         return disco::account_items(child);
@@ -140,7 +142,7 @@ fn for_other(
         return Err(StanzaCondition::ServiceUnavailable);
     }
     if request.gets("query", ns::DISCO_INFO) {
-        return disco::account_info(account, &request.child);
+        return disco::account_info(&request.child);
     }
     if request.gets("query", ns::DISCO_ITEMS) {
         return disco::account_items(&request.child);

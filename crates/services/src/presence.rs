@@ -150,7 +150,9 @@ fn subscription_kind(kind: PresenceType) -> Option<Kind> {
         PresenceType::Subscribed => Some(Kind::Subscribed),
         PresenceType::Unsubscribe => Some(Kind::Unsubscribe),
         PresenceType::Unsubscribed => Some(Kind::Unsubscribed),
-        PresenceType::Available | PresenceType::Unavailable | PresenceType::Probe | PresenceType::Error => None,
+        PresenceType::Available | PresenceType::Unavailable | PresenceType::Probe | PresenceType::Error => {
+            None
+        }
     }
 }
 

@@ -1,0 +1,93 @@
+//! The way back to whoever asked: a result or an error, addressed and posted.
+
+use crate::context::Realm;
+use crate::directory::Account;
+use crate::outbox::Outbox;
+use crate::roster::Contact;
+use crate::wire::SessionId;
+use chaski_store::AccountId;
+use chaski_xmpp::{JidRef, Stanza, StanzaError, Writer, write};
+
+/// XML written by the closure; elements still open at its end are closed.
+pub(crate) fn xml(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let mut writer = Writer::new(&mut out);
+    write(&mut writer);
+    writer.close_all();
+    drop(writer);
+    out
+}
+
+/// The answer to one stanza. Either [`result`](Self::result) or [`error`](Self::error) is called, once.
+pub struct Reply<'s> {
+    request: &'s Stanza<'s>,
+    from: Option<String>,
+    to: String,
+    target: Target,
+}
+
+enum Target {
+    Session(SessionId),
+    Other { account: AccountId, resource: Box<str> },
+}
+
+impl<'s> Reply<'s> {
+    /// To a session of the account at hand, on the account's own behalf (no `from`).
+    pub fn to_owner(account: &Account, session: SessionId, request: &'s Stanza<'s>) -> Self {
+        let to = account.session(session).map(|session| account.full_jid(session)).unwrap_or_default();
+        // A client that named its own bare JID gets the answer from there, one that named nobody from nobody.
+        let from = request.to().map(|_| account.bare.to_string());
+        Self { request, from, to, target: Target::Session(session) }
+    }
+
+    /// The same, on the domain's behalf.
+    pub fn from_domain(self, realm: &Realm) -> Self {
+        Self { from: Some(realm.domain.to_string()), ..self }
+    }
+
+    /// To another account's session which has asked this account's bare JID. `None` if there is no full JID of this
+    /// domain to answer to.
+    pub fn to_other(account: &Account, domain: &str, request: &'s Stanza<'s>) -> Option<Self> {
+        let to = request.from()?.into_owned();
+        let asker = JidRef::split(&to);
+        let resource = asker.resource?.into();
+        let asker_account =
+            (asker.domain == domain).then(|| AccountId::from_local(asker.local?)).flatten()?;
+        let target = Target::Other { account: asker_account, resource };
+        Some(Self { request, from: Some(account.bare.to_string()), to, target })
+    }
+
+    /// Whether the asker has a subscription to the presence of `account`, or is the account itself.
+    pub(crate) fn asker_may_see(&self, account: &Account) -> bool {
+        let bare = self.to.split_once('/').map_or(&*self.to, |(bare, _)| bare);
+        let domain = account.bare.split_once('@').map_or(&*account.bare, |(_, domain)| domain);
+        bare == &*account.bare || account.roster.state(&Contact::new(bare, domain)).from()
+    }
+
+    /// The result, with this payload.
+    pub fn result(self, outbox: &mut Outbox, payload: &[u8]) {
+        let mut out = Vec::with_capacity(128 + payload.len());
+        write::iq_result(&mut out, self.request, self.from.as_deref(), Some(&self.to), payload);
+        self.post(outbox, out);
+    }
+
+    /// A refusal.
+    pub fn error<'e>(self, outbox: &mut Outbox, error: impl Into<StanzaError<'e>>) {
+        let out = self.error_stanza(&error.into());
+        self.post(outbox, out);
+    }
+
+    /// The stanza that [`error`](Self::error) posts.
+    pub(crate) fn error_stanza(&self, error: &StanzaError<'_>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        write::error_reply(&mut out, self.request, self.from.as_deref(), Some(&self.to), error);
+        out
+    }
+
+    fn post(self, outbox: &mut Outbox, stanza: Vec<u8>) {
+        match self.target {
+            Target::Session(session) => outbox.to_session(session, stanza),
+            Target::Other { account, resource } => outbox.to_resource(account, &resource, stanza),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Presence to everybody who may see it: initial presence, updates, and the end (RFC 6121 §4.2, §4.4, §4.5).
+
+use super::directed::stanza_for;
+use super::state::Directed;
+use super::{BROADCAST_BYTES_MAX, local_account};
+use crate::directory::Account;
+use crate::outbox::Turn;
+use crate::roster::Contact;
+use crate::wire::SessionId;
+use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
+use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, ns, write};
+use std::sync::Arc;
+
+/// A client says that it is there, or how.
+pub(super) fn available(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    stanza: &Stanza<'_>,
+) -> Result<(), StanzaCondition> {
+    let priority = priority(stanza)?;
+    if stanza.bytes().len() > BROADCAST_BYTES_MAX {
+        return Err(StanzaCondition::PolicyViolation);
+    }
+    let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
+    let stored: Arc<[u8]> = stored_form(stanza, &full).into();
+    let Some(own) = account.session_mut(session) else { return Ok(()) };
+    let initial = !own.presence.is_available();
+    own.presence.set_available(Arc::clone(&stored), priority);
+    tell_subscribers(turn, account, &stored);
+    tell_own_sessions(turn, account, &stored, None);
+    if initial {
+        catch_up(turn, account, session, &full);
+    }
+    Ok(())
+}
+
+/// A client says that it is not there any more (`stanza`), or its session ends. Safe to call twice.
+pub(super) fn unavailable(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    stanza: Option<&Stanza<'_>>,
+) {
+    let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return };
+    let stored = match stanza.filter(|stanza| stanza.bytes().len() <= BROADCAST_BYTES_MAX) {
+        Some(stanza) => stored_form(stanza, &full),
+        None => plain_unavailable(&full),
+    };
+    let Some(own) = account.session_mut(session) else { return };
+    let was_available = own.presence.is_available();
+    let directed = own.presence.set_unavailable();
+    if was_available {
+        tell_subscribers(turn, account, &stored);
+        // §4.5.2: also to the session itself if it goes on.
+        tell_own_sessions(turn, account, &stored, stanza.map(|_| session));
+    }
+    tell_directed(turn, account, &stored, was_available, directed);
+}
+
+/// `<presence type='unavailable'/>` in stored form without `to`.
+pub(super) fn plain_unavailable(from: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    let header = Header { from: Some(from), type_attr: Some("unavailable"), ..Header::default() };
+    write::stanza(&mut out, Kind::Presence, &header, b"");
+    out
+}
+
+fn stored_form(stanza: &Stanza<'_>, full: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
+    let change = Rewrite { from: Attr::Set(full), to: Attr::Drop, ..Rewrite::default() };
+    rewrite(stanza, &change, &mut out);
+    out
+}
+
+/// §4.7.2.3: an integer between -128 and 127, 0 if there is none.
+fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
+    match stanza.child("priority", ns::CLIENT) {
+        Some(element) => element.text().trim().parse().map_err(|_| StanzaCondition::BadRequest),
+        None => Ok(0),
+    }
+}
+
+fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8]) {
+    for contact in account.roster.subscribers() {
+        if let Some(to) = contact.account(&turn.realm.domain) {
+            turn.outbox.to_account(to, stanza_for(stored, &contact.jid(&turn.realm.domain)));
+        }
+    }
+}
+
+/// To the account's available sessions, and to one more.
+fn tell_own_sessions(turn: &mut Turn<'_>, account: &Account, stored: &[u8], also: Option<SessionId>) {
+    for session in &account.sessions {
+        if session.presence.is_available() || also == Some(session.id) {
+            turn.outbox.to_session(session.id, stanza_for(stored, &account.full_jid(session)));
+        }
+    }
+}
+
+/// §4.6.3: who was told in person is told of the end in person, unless the broadcast has told it already.
+fn tell_directed(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    stored: &[u8],
+    broadcast: bool,
+    directed: Vec<Directed>,
+) {
+    for Directed { contact, resource } in directed {
+        if broadcast && account.roster.state(&contact).from() {
+            continue;
+        }
+        let jid = contact.jid(&turn.realm.domain);
+        let Some(to) = contact.account(&turn.realm.domain) else { continue };
+        match resource {
+            Some(resource) => {
+                turn.outbox.to_resource(to, &resource, stanza_for(stored, &format!("{jid}/{resource}")));
+            }
+            None => turn.outbox.to_account(to, stanza_for(stored, &jid)),
+        }
+    }
+}
+
+/// What a session that has just become available gets to know: its contacts (by probing them, §4.2.2), the account's
+/// other sessions, and the requests that wait for an answer (§3.1.3).
+fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &str) {
+    for other in account.sessions.iter().filter(|other| other.id != session) {
+        if let Some(last) = other.presence.last() {
+            turn.outbox.to_session(session, stanza_for(last, full));
+        }
+    }
+    for contact in account.roster.subscriptions() {
+        probe(turn, contact, full);
+    }
+    for (contact, request) in account.roster.requests() {
+        let request = match request {
+            "" => bare_request(&contact.jid(&turn.realm.domain), &account.bare),
+            request => request.as_bytes().to_vec(),
+        };
+        turn.outbox.to_session(session, request);
+    }
+}
+
+fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str) {
+    let jid = contact.jid(&turn.realm.domain);
+    let Some(account) = local_account(JidRef::split(&jid), &turn.realm.domain) else { return };
+    let header = Header { from: Some(full), to: Some(&jid), type_attr: Some("probe"), ..Header::default() };
+    let mut out = Vec::with_capacity(128);
+    write::stanza(&mut out, Kind::Presence, &header, b"");
+    turn.outbox.to_account(account, out);
+}
+
+fn bare_request(from: &str, to: &str) -> Vec<u8> {
+    let header = Header { from: Some(from), to: Some(to), type_attr: Some("subscribe"), ..Header::default() };
+    let mut out = Vec::with_capacity(128);
+    write::stanza(&mut out, Kind::Presence, &header, b"");
+    out
+}

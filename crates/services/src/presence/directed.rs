@@ -1,0 +1,79 @@
+//! Presence to one address that the client names (RFC 6121 §4.6), also probes and errors that it sends.
+
+use super::local_account;
+use super::state::Directed;
+use crate::directory::Account;
+use crate::outbox::Turn;
+use crate::roster::Contact;
+use crate::wire::SessionId;
+use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
+use chaski_xmpp::stanza::PresenceType;
+use chaski_xmpp::{JidRef, Stanza, StanzaCondition, write};
+
+/// A client tells one address that it is there, or not, or asks it, or refuses something.
+pub(super) fn sent(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    stanza: &Stanza<'_>,
+    to: JidRef<'_>,
+    kind: PresenceType,
+) -> Result<(), StanzaCondition> {
+    if to.domain != &*turn.realm.domain {
+        return Err(StanzaCondition::RemoteServerNotFound);
+    }
+    let Some(target) = local_account(to, &turn.realm.domain) else { return Ok(()) };
+    note(turn, account, session, to, kind)?;
+    let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
+    let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
+    let to_text = to.to_string();
+    let change = Rewrite { from: Attr::Set(&full), to: Attr::Set(&to_text), ..Rewrite::default() };
+    rewrite(stanza, &change, &mut out);
+    match to.resource {
+        Some(resource) => turn.outbox.to_resource(target, resource, out),
+        None => turn.outbox.to_account(target, out),
+    }
+    Ok(())
+}
+
+/// Remembers who is to be told of the session's end.
+fn note(
+    turn: &Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    to: JidRef<'_>,
+    kind: PresenceType,
+) -> Result<(), StanzaCondition> {
+    let bare = to.to_bare().to_string();
+    if bare == *account.bare {
+        return Ok(()); // Own sessions are told by broadcast.
+    }
+    let contact = Contact::new(&bare, &turn.realm.domain);
+    let target = Directed { contact, resource: to.resource.map(Into::into) };
+    let Some(own) = account.session_mut(session) else { return Ok(()) };
+    match kind {
+        PresenceType::Available => own
+            .presence
+            .note_directed(target, turn.realm.limits.directed_presences)
+            .then_some(())
+            .ok_or(StanzaCondition::ResourceConstraint),
+        PresenceType::Unavailable => {
+            own.presence.forget_directed(&target);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A presence in stored form without `to`, addressed.
+pub(super) fn stanza_for(stored: &[u8], to: &str) -> Vec<u8> {
+    const NAME: &[u8] = b"<presence";
+    let rest = stored.strip_prefix(NAME).unwrap_or_default();
+    let mut out = Vec::with_capacity(stored.len() + to.len() + 8);
+    out.extend_from_slice(NAME);
+    out.extend_from_slice(b" to='");
+    write::escape(to, &mut out);
+    out.push(b'\'');
+    out.extend_from_slice(rest);
+    out
+}

@@ -1,0 +1,136 @@
+//! Subscription stanzas in a turn: the state machine's verdict is carried out (RFC 6121 §3).
+//!
+//! The order is the RFC's: who gains a subscription hears `subscribed` before the presence, who loses it hears
+//! `unavailable` before `unsubscribed`. Nothing leaves before the roster is durable (`Outbox::save_roster`).
+
+use super::broadcast::plain_unavailable;
+use super::directed::stanza_for;
+use super::local_account;
+use crate::directory::Account;
+use crate::iq::Reply;
+use crate::outbox::{Post, Turn};
+use crate::roster::{Contact, Kind, PresenceDue, answer::push};
+use crate::wire::SessionId;
+use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
+use chaski_xmpp::{Header, JidRef, Stanza, StanzaCondition, write};
+use std::sync::Arc;
+
+/// A client sends a subscription stanza to a contact.
+pub(super) fn sent(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    stanza: &Stanza<'_>,
+    to: JidRef<'_>,
+    kind: Kind,
+) -> Result<(), StanzaCondition> {
+    let bare = to.to_bare().to_string();
+    if bare == *account.bare {
+        return Err(StanzaCondition::NotAllowed);
+    }
+    if kind == Kind::Subscribe && to.domain != &*turn.realm.domain {
+        return Err(StanzaCondition::RemoteServerNotFound);
+    }
+    let contact = Contact::new(&bare, &turn.realm.domain);
+    let step = account
+        .roster
+        .outbound(&contact, kind, &turn.realm.limits)
+        .map_err(|_| StanzaCondition::ResourceConstraint)?;
+    if step.changed {
+        turn.outbox.save_roster = true;
+        let failed = Reply::to_owner(account, session, stanza)
+            .error_stanza(&StanzaCondition::InternalServerError.into());
+        turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
+    }
+    if step.presence == PresenceDue::Unavailable {
+        pay(turn, account, &contact, step.presence);
+    }
+    if step.pass_on {
+        route(turn, account, stanza, to, &bare);
+    }
+    if step.push {
+        push(turn, account, &contact);
+    }
+    if step.presence == PresenceDue::Current {
+        pay(turn, account, &contact, step.presence);
+    }
+    Ok(())
+}
+
+/// §3.1.2: on to the contact's bare JID, from the account's.
+fn route(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, to: JidRef<'_>, bare: &str) {
+    let Some(target) = local_account(to, &turn.realm.domain) else { return };
+    let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
+    let change = Rewrite { from: Attr::Set(&account.bare), to: Attr::Set(bare), ..Rewrite::default() };
+    rewrite(stanza, &change, &mut out);
+    turn.outbox.to_account(target, out);
+}
+
+/// A subscription stanza arrives from a contact.
+pub(super) fn received(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    stanza: &Stanza<'_>,
+    from: JidRef<'_>,
+    kind: Kind,
+) {
+    let contact = Contact::new(&from.to_bare().to_string(), &turn.realm.domain);
+    let text = std::str::from_utf8(stanza.bytes()).unwrap_or_default();
+    // A full roster drops the newest request: it can be made again (`Limits::pending_subscriptions`).
+    let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
+    turn.outbox.save_roster |= step.changed;
+    if step.pass_on {
+        deliver(turn, account, stanza, kind);
+    }
+    if step.push {
+        push(turn, account, &contact);
+    }
+    if step.approve {
+        tell(turn, account, &contact, Kind::Subscribed);
+    }
+    pay(turn, account, &contact, step.presence);
+}
+
+/// A request is for available sessions; the other kinds, which tell of a change in the roster, also for those that
+/// only watch it (§3.1.3, §3.1.6, §3.2.3, §3.3.3).
+fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, kind: Kind) {
+    let shared: Arc<[u8]> = stanza.bytes().into();
+    for session in &account.sessions {
+        let watches = kind != Kind::Subscribe && session.presence.is_interested();
+        if watches || session.presence.is_available() {
+            turn.outbox.to_session(session.id, Arc::clone(&shared));
+        }
+    }
+}
+
+/// Sends a subscription stanza to the contact in the account's name.
+pub(crate) fn tell(turn: &mut Turn<'_>, account: &Account, contact: &Contact, kind: Kind) {
+    let Some(target) = contact.account(&turn.realm.domain) else { return };
+    let to = contact.jid(&turn.realm.domain);
+    let header = Header {
+        from: Some(&account.bare),
+        to: Some(&to),
+        type_attr: Some(kind.as_str()),
+        ..Header::default()
+    };
+    let mut out = Vec::with_capacity(128);
+    write::stanza(&mut out, chaski_xmpp::Kind::Presence, &header, b"");
+    turn.outbox.to_account(target, out);
+}
+
+/// Sends the contact the presence that a change of its subscription makes due, of each available session.
+pub(crate) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
+    if due == PresenceDue::Nothing {
+        return;
+    }
+    let Some(target) = contact.account(&turn.realm.domain) else { return };
+    let to = contact.jid(&turn.realm.domain);
+    for session in &account.sessions {
+        let Some(last) = session.presence.last() else { continue };
+        let stanza = match due {
+            PresenceDue::Unavailable => stanza_for(&plain_unavailable(&account.full_jid(session)), &to),
+            _ => stanza_for(last, &to),
+        };
+        turn.outbox.to_account(target, stanza);
+    }
+}

@@ -1,0 +1,72 @@
+//! The roster room's part of a turn: answers a client's roster IQ, saves, pushes, and cancels subscriptions.
+//!
+//! RFC 6121 §2. Called by [`crate::iq`] for the account's own sessions only.
+
+use super::query::Request as Query;
+use super::{Contact, Kind};
+use crate::directory::Account;
+use crate::iq::{Reply, Request};
+use crate::outbox::{Post, Turn};
+use crate::presence;
+use crate::wire::SessionId;
+use chaski_xmpp::stanza::IqType;
+use chaski_xmpp::{Header, StanzaCondition, write};
+
+/// A roster IQ of one of the account's sessions.
+pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, request: &Request<'_>) {
+    let reply = Reply::to_owner(account, session, request.stanza);
+    let iq_type = if request.is_get { IqType::Get } else { IqType::Set };
+    match Query::read(iq_type, &request.child, &account.bare, &turn.realm.domain) {
+        Err(condition) => return reply.error(turn.outbox, condition),
+        Ok(Query::Get { version }) => {
+            if let Some(session) = account.session_mut(session) {
+                session.presence.set_interested();
+            }
+            let answer = account.roster.answer(version.as_deref(), &turn.realm.domain);
+            return reply.result(turn.outbox, &answer.unwrap_or_default());
+        }
+        Ok(Query::Set { contact, name, groups }) => {
+            match account.roster.set(&contact, &name, groups, &turn.realm.limits) {
+                Ok(()) => push(turn, account, &contact),
+                Err(_) => return reply.error(turn.outbox, StanzaCondition::ResourceConstraint),
+            }
+        }
+        Ok(Query::Remove { contact }) => match account.roster.remove(&contact) {
+            Some(removed) => cancel(turn, account, &contact, removed),
+            None => return reply.error(turn.outbox, StanzaCondition::ItemNotFound),
+        },
+    }
+    turn.outbox.save_roster = true;
+    let failed = reply.error_stanza(&StanzaCondition::InternalServerError.into());
+    turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
+    reply.result(turn.outbox, b"");
+}
+
+/// Shows the contact's item to every session that has asked for the roster (§2.1.6).
+pub(crate) fn push(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
+    let interested = || account.sessions.iter().filter(|session| session.presence.is_interested());
+    if interested().next().is_none() {
+        return;
+    }
+    let payload = account.roster.push(contact, &turn.realm.domain);
+    let id = format!("push-{}", account.roster.version());
+    for session in interested() {
+        let to = account.full_jid(session);
+        let header = Header { from: None, to: Some(&to), id: Some(&id), type_attr: Some("set") };
+        let mut out = Vec::with_capacity(payload.len() + 96);
+        write::stanza(&mut out, chaski_xmpp::Kind::Iq, &header, &payload);
+        turn.outbox.to_session(session.id, out);
+    }
+}
+
+/// An item has been removed: its subscriptions end with it (§2.5.2).
+fn cancel(turn: &mut Turn<'_>, account: &Account, contact: &Contact, removed: super::Removed) {
+    push(turn, account, contact);
+    presence::pay(turn, account, contact, removed.presence);
+    if removed.unsubscribe {
+        presence::tell(turn, account, contact, Kind::Unsubscribe);
+    }
+    if removed.unsubscribed {
+        presence::tell(turn, account, contact, Kind::Unsubscribed);
+    }
+}
