@@ -25,10 +25,15 @@ fn domain(config: &Config) -> Result<(), Wrong> {
     let domain = &config.domain;
     let label = |label: &str| {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        (1..=63).contains(&label.len()) && label.bytes().all(legal) && !label.starts_with('-') && !label.ends_with('-')
+        (1..=63).contains(&label.len())
+            && label.bytes().all(legal)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     if domain.len() > 253 || !domain.split('.').all(label) {
-        let what = format!("domain \"{domain}\" is not a host name such as \"chat.example.org\" (ASCII, \"xn--\" for others)");
+        let what = format!(
+            "domain \"{domain}\" is not a host name such as \"chat.example.org\" (ASCII, \"xn--\" for others)"
+        );
         return wrong("domain", what);
     }
     Ok(())
@@ -40,7 +45,10 @@ fn admins(config: &Config) -> Result<(), Wrong> {
             .split_once('@')
             .is_some_and(|(local, domain)| !local.is_empty() && domain.eq_ignore_ascii_case(&config.domain));
         if !right {
-            let what = format!("\"{admin}\" in admins is not an address of this server such as \"boss@{}\"", config.domain);
+            let what = format!(
+                "\"{admin}\" in admins is not an address of this server such as \"boss@{}\"",
+                config.domain
+            );
             return wrong("admins", what);
         }
     }
@@ -134,7 +142,8 @@ fn sms(config: &Config) -> Result<(), Wrong> {
 fn registration(config: &Config) -> Result<(), Wrong> {
     for country in &config.registration.countries {
         if !(1..=3).contains(&country.len()) || !country.bytes().all(|b| b.is_ascii_digit()) {
-            let what = format!("\"{country}\" in registration.countries is not a calling code such as \"49\"");
+            let what =
+                format!("\"{country}\" in registration.countries is not a calling code such as \"49\"");
             return wrong("registration.countries", what);
         }
     }
@@ -148,8 +157,8 @@ fn limits(config: &Config) -> Result<(), Wrong> {
         ("limits.stanza_bytes", limits.stanza_bytes as u64, 10_000, 16 * 1024 * 1024),
         ("limits.stanza_bytes_before_login", limits.stanza_bytes_before_login as u64, 2_048, 65_536),
         ("limits.sessions_per_account", limits.sessions_per_account as u64, 1, 1_000),
-        ("limits.mailbox_messages", limits.mailbox_messages, 1, u64::MAX),
-        ("limits.mailbox_bytes", limits.mailbox_bytes, limits.stanza_bytes as u64, u64::MAX),
+        ("limits.mailbox_messages", limits.mailbox_messages, 1, u64::from(u32::MAX)),
+        ("limits.mailbox_bytes", limits.mailbox_bytes, limits.stanza_bytes as u64, u64::from(u32::MAX)),
         ("limits.resume_seconds", limits.resume_seconds, 0, 7 * 86_400),
         ("limits.login_seconds", limits.login_seconds, 1, 600),
         ("limits.idle_seconds", limits.idle_seconds, 1, 86_400),
@@ -157,11 +166,7 @@ fn limits(config: &Config) -> Result<(), Wrong> {
     ];
     for (key, value, least, most) in ranges {
         if !(least..=most).contains(&value) {
-            let what = match most {
-                u64::MAX => format!("{key} must be at least {least}"),
-                _ => format!("{key} must lie between {least} and {most}"),
-            };
-            return wrong(key, what);
+            return wrong(key, format!("{key} must lie between {least} and {most}"));
         }
     }
     if limits.unsent_bytes < limits.stanza_bytes {

@@ -52,7 +52,9 @@ impl Document {
                         document.section(text, &known, name, Some(index), line, table)?;
                     }
                 }
-                _ if known.contains_key(name) => return Err(must_be_section(name, known[name].repeated, line)),
+                _ if known.contains_key(name) => {
+                    return Err(must_be_section(name, known[name].repeated, line));
+                }
                 _ => check_key(&known, "", name, line)?,
             }
         }
@@ -114,7 +116,12 @@ fn known_sections() -> BTreeMap<String, Section> {
     known
 }
 
-fn check_key(known: &BTreeMap<String, Section>, section: &str, key: &str, line: usize) -> Result<(), Mistake> {
+fn check_key(
+    known: &BTreeMap<String, Section>,
+    section: &str,
+    key: &str,
+    line: usize,
+) -> Result<(), Mistake> {
     let keys = &known[section].keys;
     if keys.contains(key) {
         return Ok(());
@@ -136,7 +143,8 @@ fn check_key(known: &BTreeMap<String, Section>, section: &str, key: &str, line: 
 
 fn unknown_section(known: &BTreeMap<String, Section>, name: &str, line: usize) -> Mistake {
     let names = || known.keys().map(String::as_str).filter(|name| !name.is_empty());
-    let bracketed = |name: &str| if known[name].repeated { format!("[[{name}]]") } else { format!("[{name}]") };
+    let bracketed =
+        |name: &str| if known[name].repeated { format!("[[{name}]]") } else { format!("[{name}]") };
     let advice = match nearest(name, names()) {
         Some(right) => format!("did you mean {}?", bracketed(right)),
         None => format!("there are {}", names().map(bracketed).collect::<Vec<_>>().join(", ")),

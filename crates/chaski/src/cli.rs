@@ -1,0 +1,185 @@
+//! The command line as clap sees it. Nothing happens here.
+
+use chaski_server::config::{Config, ConfigError, Overrides};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A messaging server in which the account is a phone number.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server; without a file, for development on this machine
+    Serve(Serve),
+    /// Accounts, sessions and repairs, for operators
+    Ctl(Ctl),
+    /// Look at this machine's limits and say what to mend
+    Doctor(Doctor),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Source {
+    /// The configuration file (`chaski serve --print-config` writes one)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory, instead of the file's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The domain, instead of the file's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domain: Option<String>,
+}
+
+impl Source {
+    /// Reads and checks it.
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        let overrides = Overrides { data: self.data.clone(), domain: self.domain.clone() };
+        Config::load(self.config.as_deref(), &overrides)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Write the complete configuration file with its defaults to stdout, and stop
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ctl {
+    /// The server's configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The server's data directory, instead of the file's
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// The server's domain, instead of the file's
+    #[arg(long, value_name = "NAME", global = true)]
+    domain: Option<String>,
+    /// Answer in JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: CtlCommand,
+}
+
+impl Ctl {
+    /// Where the configuration is.
+    pub(crate) fn source(&self) -> Source {
+        Source { config: self.config.clone(), data: self.data.clone(), domain: self.domain.clone() }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlCommand {
+    /// Make, import, show and remove accounts
+    #[command(subcommand)]
+    Account(Account),
+    /// List and end sessions
+    #[command(subcommand)]
+    Session(Session),
+    /// Recover every intact message of a damaged journal; the server must not run
+    Salvage,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Account {
+    /// Make an account, or give it another key, which ends its sessions. Works without a running server too
+    Add(AccountAdd),
+    /// Make accounts from lines of `+number,key`. Works without a running server too
+    Import(AccountImport),
+    /// Show an account
+    Show {
+        /// `+number` or a service account's name
+        name: String,
+    },
+    /// Remove an account, its roster and its waiting messages
+    Remove {
+        /// `+number` or a service account's name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccountAdd {
+    /// `+number`, or a name for a service account
+    pub(crate) name: String,
+    /// A long random key of at least 16 bytes. Without --key and --password one is made and shown
+    #[arg(long, conflicts_with = "password")]
+    pub(crate) key: Option<String>,
+    /// A password that a person has chosen (stored with a slow hash); "-" reads it from stdin
+    #[arg(long)]
+    pub(crate) password: Option<String>,
+    /// SCRAM iterations (default 4096 for keys, 15000 for passwords)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) iterations: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccountImport {
+    /// The file, "-" for stdin. Empty lines and lines that begin with # are skipped
+    pub(crate) file: PathBuf,
+    /// SCRAM iterations. Fewer are quicker, and no weaker for keys of 128 random bits and more; clients insist on 4096
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) iterations: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// The sessions of an account, or of all
+    List {
+        /// `+number` or a service account's name
+        name: Option<String>,
+    },
+    /// End an account's sessions; its clients may log in again
+    Kick {
+        /// `+number` or a service account's name; with `@domain/resource` one session
+        name: String,
+        /// Only the session with this resource
+        #[arg(long)]
+        resource: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// How many clients shall be connected at once
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) sessions: u64,
+    /// Answer in JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ctl_flags_stand_anywhere() {
+        for words in [
+            "chaski ctl --data /x account show +15551230001 --json",
+            "chaski ctl account show +15551230001 --json --data /x",
+        ] {
+            let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+            let Command::Ctl(ctl) = cli.command else { panic!("not ctl") };
+            assert!(ctl.json && ctl.source().data == Some("/x".into()));
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! One module per command.
+
+mod ctl;
+mod doctor;
+mod serve;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use std::process::ExitCode;
+
+/// Does what the command line says.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Ctl(args) => ctl::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}

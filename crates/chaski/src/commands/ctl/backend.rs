@@ -1,0 +1,83 @@
+//! Who carries out a request: the server through its admin socket, or this process on a directory that no server uses.
+
+use crate::failure::Failure;
+use chaski_server::admin::client::{AdminClient, ClientError};
+use chaski_server::admin::desk::Desk;
+use chaski_server::admin::protocol::{Answer, Reply, Request};
+use chaski_server::config::Config;
+use chaski_store::Engine;
+use chaski_store::embedded::{self, EmbeddedEngine};
+use std::io::Write;
+
+/// See the module.
+pub(super) enum Backend {
+    /// The running server.
+    Server(AdminClient),
+    /// The directory itself, locked by us.
+    Directory {
+        /// Closed at the end.
+        engine: EmbeddedEngine,
+        /// Does the work.
+        desk: Desk,
+    },
+}
+
+impl Backend {
+    pub(super) fn server(config: &Config) -> Result<Self, Failure> {
+        Ok(Self::Server(AdminClient::connect(&config.data)?))
+    }
+
+    /// The server if one runs, else the directory, which is made if `create`.
+    pub(super) fn any(config: &Config, create: bool) -> Result<Self, Failure> {
+        let socket = match AdminClient::connect(&config.data) {
+            Ok(client) => return Ok(Self::Server(client)),
+            Err(ClientError::NotRunning(socket)) => socket,
+            Err(error) => return Err(error.into()),
+        };
+        if !create && !config.data.is_dir() {
+            return Err(ClientError::NotRunning(socket).into());
+        }
+        let engine = embedded::open(&config.data, embedded::Options::default())?;
+        let desk = Desk::new(engine.records(), None, &config.domain, unix_ms);
+        let data = config.data.display();
+        let _ = writeln!(std::io::stderr(), "chaski: no server is running; working on {data} directly");
+        Ok(Self::Directory { engine, desk })
+    }
+
+    pub(super) fn call(&mut self, request: Request) -> Result<Reply, Failure> {
+        match self {
+            Self::Server(client) => Ok(client.call(&request)?),
+            Self::Directory { desk, .. } => match desk.answer(request) {
+                Answer::Ok(reply) => Ok(reply),
+                Answer::Error { text, .. } => Err(Failure::new(text)),
+            },
+        }
+    }
+
+    /// The domain of the accounts: the server's own, which may differ from what this command was told.
+    pub(super) fn domain(&mut self, config: &Config) -> String {
+        match self.call(Request::Status) {
+            Ok(Reply::Status { domain, .. }) => domain,
+            _ => config.domain.clone(),
+        }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        if let Self::Directory { engine, .. } = self {
+            engine.close();
+        }
+    }
+}
+
+/// What came instead of the answer that the request has.
+pub(super) fn unexpected(reply: &Reply) -> Failure {
+    Failure::new(format_args!("the server gave an answer that this program does not understand: {reply:?}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "an operator's command is stamped with the real time")]
+pub(super) fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}

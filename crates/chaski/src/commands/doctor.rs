@@ -1,0 +1,56 @@
+//! `chaski doctor`: looks at the limits of this machine for a number of sessions, and says the command that mends each.
+//!
+//! Reads `/proc` and `/sys` and the data directory's file system; changes nothing. Exit code 0 if all is well.
+
+mod checks;
+mod machine;
+
+use crate::cli::Doctor;
+use crate::failure::Failure;
+use machine::Machine;
+pub(super) use machine::open_files;
+use serde::Serialize;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// What one look has found.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// What was looked at.
+    what: &'static str,
+    /// Whether it is enough.
+    ok: bool,
+    /// What it is.
+    found: String,
+    /// What to run or do, if it is not enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+impl Finding {
+    fn new(what: &'static str, ok: bool, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { what, ok, found: found.into(), mend: (!ok).then(|| mend.into()) }
+    }
+}
+
+pub(super) fn run(args: &Doctor) -> Result<ExitCode, Failure> {
+    let config = args.source.load()?;
+    let findings = checks::all(&Machine::this(), &config, args.sessions);
+    let well = findings.iter().all(|finding| finding.ok);
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&findings)?)?;
+    } else {
+        writeln!(out, "This machine, for {} sessions:", args.sessions)?;
+        for finding in &findings {
+            let mark = if finding.ok { "ok  " } else { "MEND" };
+            writeln!(out, "{mark}  {:<22} {}", finding.what, finding.found)?;
+            if let Some(mend) = &finding.mend {
+                writeln!(out, "      {:<22} -> {mend}", "")?;
+            }
+        }
+        let verdict = if well { "All is well." } else { "Mend what is marked, then look again." };
+        writeln!(out, "{verdict}")?;
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,95 @@
+//! The configuration, as each part of the server takes it.
+
+use crate::failure::Failure;
+use axum::Router;
+use chaski_server::config::{C2sTls, Config};
+use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
+use chaski_services::context::{Limits, Realm};
+use chaski_store::{Engine, embedded};
+use chaski_telemetry::Registry;
+use std::sync::Arc;
+
+/// Descriptors besides the clients': SQLite, journal, HTTP, listeners.
+const OTHER_FILES: u64 = 1_000;
+
+pub(super) fn store_options(config: &Config) -> embedded::Options {
+    let limits = &config.limits;
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    embedded::Options {
+        max_messages: small(limits.mailbox_messages),
+        max_bytes: small(limits.mailbox_bytes),
+        expire_after_ms: match limits.mailbox_days {
+            0 => u64::MAX,
+            days => days.saturating_mul(86_400_000),
+        },
+        ..embedded::Options::default()
+    }
+}
+
+pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> Arc<Realm> {
+    let limits = &config.limits;
+    Arc::new(Realm {
+        domain: config.domain.as_str().into(),
+        shards: config.shard_count(),
+        secret,
+        admins: config.admins.iter().map(|admin| admin.as_str().into()).collect(),
+        limits: Limits {
+            mailbox_messages: limits.mailbox_messages,
+            mailbox_bytes: limits.mailbox_bytes,
+            sessions_per_account: limits.sessions_per_account,
+            resume_ms: limits.resume_seconds * 1000,
+            unsent_bytes: limits.unsent_bytes / 4,
+            unsent_bytes_cut: limits.unsent_bytes,
+            ..Limits::default()
+        },
+        started_unix_ms,
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig {
+    let limits = &config.limits;
+    let mut edge = EdgeConfig::new(config.domain.as_str());
+    edge.tls = Some(identity.clone());
+    edge.listeners = config
+        .c2s
+        .iter()
+        .map(|c2s| ListenerConfig {
+            addr: c2s.listen,
+            tls: match c2s.tls {
+                C2sTls::Starttls => ListenerTls::StartTls,
+                C2sTls::Direct => ListenerTls::Direct,
+                C2sTls::Terminated => ListenerTls::Terminated,
+            },
+            force: c2s.force,
+        })
+        .collect();
+    let shards = usize::from(config.shard_count());
+    let connections = match limits.connections {
+        0 => usize::try_from(open_files().saturating_sub(OTHER_FILES).max(100)).unwrap_or(usize::MAX),
+        most => most,
+    };
+    // Accounts spread over shards by chance, so each shard gets a tenth more than its share.
+    edge.limits.connections_per_shard =
+        (connections / shards).saturating_add(connections / shards / 10).max(1);
+    edge.limits.element_bytes = limits.stanza_bytes;
+    edge.limits.element_bytes_before_auth = limits.stanza_bytes_before_login;
+    edge.limits.unsent_bytes = limits.unsent_bytes.saturating_mul(2);
+    edge.timing.login_deadline_ms = limits.login_seconds * 1000;
+    edge.timing.idle_timeout_ms = limits.idle_seconds * 1000;
+    edge
+}
+
+/// The routes of registration.
+pub(super) fn api(
+    _config: &Config,
+    _edge: &Arc<Edge>,
+    _engine: &dyn Engine,
+    _registry: &mut Registry,
+) -> Result<Router, Failure> {
+    Ok(Router::new())
+}
+
+fn open_files() -> u64 {
+    super::super::doctor::open_files().0
+}

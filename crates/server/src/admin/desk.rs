@@ -1,0 +1,303 @@
+//! What an operator may do with accounts, with a running server or on a data directory that no server uses.
+//!
+//! With a server, everything goes through the account's owner (one owner); an import writes the records in one
+//! transaction and then has the owners forget what they remember. Everything here blocks: never call it on a shard's
+//! thread or in an async task.
+
+use super::protocol::{AccountView, Answer, NewKey, Reply, Request, SessionView};
+use chaski_services::accounts::{AccountName, AccountRecord, RecordError};
+use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
+use chaski_store::records::{Put, Versioned};
+use chaski_store::{AccountId, Records, StoreError, Table};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Hands a command to the account's owner ([`crate::Edge::command`]); its reply is called exactly once.
+pub type Submit = Arc<dyn Fn(Command) + Send + Sync>;
+
+/// How long an owner may take for an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Accounts looked at for one page of sessions, and commands in flight at once.
+const PAGE: usize = 1_000;
+/// How often an operation is tried again after a conflict.
+const TRIES: usize = 100;
+
+/// See the module.
+pub struct Desk {
+    records: Arc<dyn Records>,
+    owners: Option<Submit>,
+    domain: String,
+    unix_ms: fn() -> u64,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeskError {
+    /// The owner refused.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The record can't be read or is another name's.
+    #[error("{0}")]
+    Record(#[from] RecordError),
+    /// It needs a running server.
+    #[error("no server is running")]
+    NoServer,
+}
+
+impl DeskError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(Refusal::NoSuchAccount) => "no-such-account",
+            Self::Refused(Refusal::Conflict) | Self::Store(StoreError::Conflict) => "conflict",
+            Self::Record(_) => "damaged",
+            _ => "unavailable",
+        }
+    }
+}
+
+impl Desk {
+    /// A desk. `owners`: the shards of the running server, or `None` when none runs and the directory is ours.
+    pub fn new(
+        records: Arc<dyn Records>,
+        owners: Option<Submit>,
+        domain: &str,
+        unix_ms: fn() -> u64,
+    ) -> Self {
+        Self { records, owners, domain: domain.into(), unix_ms }
+    }
+
+    /// Does what a client asks for.
+    pub fn answer(&self, request: Request) -> Answer {
+        match self.perform(request) {
+            Ok(reply) => Answer::Ok(reply),
+            Err(error) => Answer::refused(error.code(), error.to_string()),
+        }
+    }
+
+    fn perform(&self, request: Request) -> Result<Reply, DeskError> {
+        match request {
+            Request::Status => {
+                Ok(Reply::Status { domain: self.domain.clone(), version: env!("CARGO_PKG_VERSION").into() })
+            }
+            Request::AccountPut(new) => self.put(&new),
+            Request::AccountImport { accounts } => self.import(accounts),
+            Request::AccountRemove { name } => self.remove(&name),
+            Request::AccountShow { name } => self.show(&name),
+            Request::SessionList { name: Some(name), .. } => self.sessions_of(&name),
+            Request::SessionList { name: None, after } => self.sessions(after),
+            Request::SessionKick { name, resource } => self.kick(&name, resource),
+        }
+    }
+
+    fn put(&self, new: &NewKey) -> Result<Reply, DeskError> {
+        for _ in 0..TRIES {
+            let done = if self.owners.is_some() { self.put_by_owner(new) } else { self.put_directly(new) };
+            match done {
+                Err(DeskError::Refused(Refusal::Conflict) | DeskError::Store(StoreError::Conflict)) => {}
+                Err(error) => return Err(error),
+                Ok(replaced) => return Ok(Reply::Put { replaced }),
+            }
+        }
+        Err(Refusal::Conflict.into())
+    }
+
+    fn put_by_owner(&self, new: &NewKey) -> Result<bool, DeskError> {
+        let account = new.name.account();
+        let (record, expected) = match self.call(account, Action::ShowAccount) {
+            Ok(Done::Account { record, .. }) => {
+                let expected = Expected::Generation(record.generation());
+                (self.with_new_key(Some(*record), new)?, expected)
+            }
+            Err(Refusal::NoSuchAccount) => (self.with_new_key(None, new)?, Expected::Absent),
+            other => return Err(unexpected(other)),
+        };
+        self.call(account, Action::SetAccount { record: Box::new(record), expected })?;
+        Ok(expected != Expected::Absent)
+    }
+
+    fn put_directly(&self, new: &NewKey) -> Result<bool, DeskError> {
+        let key = new.name.account().record_key();
+        let present = self.records.get(Table::Accounts, &key)?;
+        let record = self.with_new_key(present.as_ref().map(read).transpose()?, new)?;
+        let revision = present.as_ref().map(|present| present.revision);
+        self.records.put_if(Table::Accounts, &key, &record.to_json(), revision)?;
+        Ok(present.is_some())
+    }
+
+    fn with_new_key(&self, present: Option<AccountRecord>, new: &NewKey) -> Result<AccountRecord, DeskError> {
+        let mut credentials = new.credentials.clone();
+        let now = (self.unix_ms)();
+        match present {
+            None => {
+                credentials.generation = 1;
+                Ok(AccountRecord::new(new.name.clone(), credentials, now))
+            }
+            Some(record) => {
+                record.belongs_to(&new.name)?;
+                credentials.generation = record.generation().wrapping_add(1);
+                Ok(record.with_key(credentials, now))
+            }
+        }
+    }
+
+    fn import(&self, accounts: Vec<NewKey>) -> Result<Reply, DeskError> {
+        let (mut batch, mut owners, mut replaced) = (Vec::with_capacity(accounts.len()), Vec::new(), 0);
+        for new in &accounts {
+            let account = new.name.account();
+            let key = account.record_key();
+            let present = self.records.get(Table::Accounts, &key)?.as_ref().map(read).transpose()?;
+            replaced += usize::from(present.is_some());
+            owners.push((account, Action::Reload));
+            let record = self.with_new_key(present, new)?;
+            batch.push(Put { table: Table::Accounts, key, value: Some(record.to_json()) });
+        }
+        self.records.put_all(batch)?;
+        if self.owners.is_some() {
+            for outcome in self.call_all(owners) {
+                match outcome {
+                    Ok(_) | Err(Refusal::NoSuchAccount) => {}
+                    Err(refusal) => return Err(refusal.into()),
+                }
+            }
+        }
+        Ok(Reply::Imported { created: accounts.len() - replaced, replaced })
+    }
+
+    fn remove(&self, name: &AccountName) -> Result<Reply, DeskError> {
+        self.stored(name)?;
+        if self.owners.is_none() {
+            return Err(DeskError::NoServer);
+        }
+        self.call(name.account(), Action::RemoveAccount)?;
+        Ok(Reply::Removed)
+    }
+
+    fn show(&self, name: &AccountName) -> Result<Reply, DeskError> {
+        let stored = self.stored(name)?;
+        if self.owners.is_none() {
+            return Ok(Reply::Account(Box::new(view(&stored, Vec::new(), None))));
+        }
+        match self.call(name.account(), Action::ShowAccount) {
+            Ok(Done::Account { record, sessions, waiting_messages, waiting_bytes }) => {
+                Ok(Reply::Account(Box::new(view(&record, sessions, Some((waiting_messages, waiting_bytes))))))
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// The record, if it is there and this name's.
+    fn stored(&self, name: &AccountName) -> Result<AccountRecord, DeskError> {
+        let found = self.records.get(Table::Accounts, &name.account().record_key())?;
+        let record = read(&found.ok_or(Refusal::NoSuchAccount)?)?;
+        record.belongs_to(name)?;
+        Ok(record)
+    }
+
+    fn sessions_of(&self, name: &AccountName) -> Result<Reply, DeskError> {
+        self.stored(name)?;
+        match self.call(name.account(), Action::ListSessions) {
+            Ok(Done::Sessions(sessions)) => Ok(Reply::Sessions {
+                sessions: sessions.into_iter().map(SessionView::from).collect(),
+                next: None,
+            }),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn sessions(&self, after: Option<String>) -> Result<Reply, DeskError> {
+        let page = self.records.scan(Table::Accounts, &after.unwrap_or_default(), PAGE)?;
+        let next = (page.len() == PAGE).then(|| page.last().map(|(key, _)| key.clone())).flatten();
+        let accounts = page.iter().filter_map(|(_, found)| Some(read(found).ok()?.name.account()));
+        let outcomes = self.call_all(accounts.map(|account| (account, Action::ListSessions)).collect());
+        let mut sessions = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok(Done::Sessions(some)) => sessions.extend(some.into_iter().map(SessionView::from)),
+                Err(Refusal::NoSuchAccount) => {}
+                other => return Err(unexpected(other)),
+            }
+        }
+        Ok(Reply::Sessions { sessions, next })
+    }
+
+    fn kick(&self, name: &AccountName, resource: Option<String>) -> Result<Reply, DeskError> {
+        self.stored(name)?;
+        match self.call(name.account(), Action::Kick { resource }) {
+            Ok(Done::Kicked(sessions)) => Ok(Reply::Kicked { sessions }),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn call(&self, account: AccountId, action: Action) -> Outcome {
+        self.call_all(vec![(account, action)]).pop().unwrap_or(Err(Refusal::Overloaded))
+    }
+
+    /// Sends all and waits for all; outcomes in the order of the actions.
+    fn call_all(&self, actions: Vec<(AccountId, Action)>) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = actions
+            .iter()
+            .map(|_| Err(Refusal::Unavailable("the shard did not answer in time".into())))
+            .collect();
+        let Some(submit) = &self.owners else {
+            return outcomes
+                .into_iter()
+                .map(|_| Err(Refusal::Unavailable("no server is running".into())))
+                .collect();
+        };
+        // Bounded by the number of actions, at most a page or an import's chunk.
+        let (answered, answers) = mpsc::channel();
+        for (index, (account, action)) in actions.into_iter().enumerate() {
+            let answered = answered.clone();
+            let call = Box::new(move |outcome| drop(answered.send((index, outcome))));
+            submit(Command { account, action, reply: Some(chaski_services::command::Reply::Call(call)) });
+        }
+        drop(answered);
+        while let Ok((index, outcome)) = answers.recv_timeout(ANSWER_TIME) {
+            outcomes[index] = outcome;
+        }
+        outcomes
+    }
+}
+
+fn read(found: &Versioned) -> Result<AccountRecord, RecordError> {
+    AccountRecord::from_json(&found.value)
+}
+
+fn unexpected(outcome: Outcome) -> DeskError {
+    match outcome {
+        Err(refusal) => refusal.into(),
+        Ok(_) => Refusal::Unavailable("the shard gave another answer than asked for".into()).into(),
+    }
+}
+
+fn view(record: &AccountRecord, sessions: Vec<SessionSummary>, waiting: Option<(u64, u64)>) -> AccountView {
+    AccountView {
+        name: record.name.clone(),
+        created_unix_ms: record.created_unix_ms,
+        registered_unix_ms: record.registered_unix_ms,
+        seen_unix_ms: record.seen_unix_ms,
+        key_generation: record.generation(),
+        iterations: record.credentials.iterations,
+        disabled: record.disabled,
+        device_name: record.device_name.clone(),
+        waiting_messages: waiting.map(|(messages, _)| messages),
+        waiting_bytes: waiting.map(|(_, bytes)| bytes),
+        sessions: sessions.into_iter().map(SessionView::from).collect(),
+    }
+}
+
+impl From<SessionSummary> for SessionView {
+    fn from(summary: SessionSummary) -> Self {
+        Self {
+            jid: summary.full_jid,
+            available: summary.available,
+            priority: summary.priority,
+            hibernating: summary.hibernating,
+            unacknowledged: summary.unacknowledged,
+        }
+    }
+}

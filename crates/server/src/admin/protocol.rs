@@ -1,0 +1,175 @@
+//! The lines of the admin socket.
+//!
+//! ```text
+//! > {"op":"account.show","name":"+15551230001"}
+//! < {"ok":{"account":{"name":"+15551230001", … }}}
+//! > {"op":"account.remove","name":"nobody"}
+//! < {"error":{"code":"no-such-account","text":"no such account"}}
+//! ```
+//! Codes: `bad-request`, `no-such-account`, `conflict`, `unavailable`, `damaged`.
+
+use chaski_services::accounts::{AccountName, Credentials};
+use serde::{Deserialize, Serialize};
+
+/// What a client asks for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "op")]
+pub enum Request {
+    /// Which server this is.
+    #[serde(rename = "status")]
+    Status,
+    /// Makes an account or gives it another key, which ends its sessions.
+    #[serde(rename = "account.put")]
+    AccountPut(NewKey),
+    /// The same for many, in one transaction. Answered by [`Reply::Imported`].
+    #[serde(rename = "account.import")]
+    AccountImport {
+        /// The accounts; a thousand or so at once.
+        accounts: Vec<NewKey>,
+    },
+    /// Removes an account with its roster and its mailbox, and ends its sessions.
+    #[serde(rename = "account.remove")]
+    AccountRemove {
+        /// Which.
+        name: AccountName,
+    },
+    /// What is known of an account.
+    #[serde(rename = "account.show")]
+    AccountShow {
+        /// Which.
+        name: AccountName,
+    },
+    /// The sessions of an account, or of all accounts page by page.
+    #[serde(rename = "session.list")]
+    SessionList {
+        /// Which account; absent: all.
+        #[serde(default)]
+        name: Option<AccountName>,
+        /// [`Reply::Sessions`]' `next` of the page before.
+        #[serde(default)]
+        after: Option<String>,
+    },
+    /// Ends an account's sessions.
+    #[serde(rename = "session.kick")]
+    SessionKick {
+        /// Whose.
+        name: AccountName,
+        /// Which; absent: all.
+        #[serde(default)]
+        resource: Option<String>,
+    },
+}
+
+/// An account's name and what is to prove it from now on. The client derives the credentials, so that keys never
+/// pass through the server; their generation is set by the server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewKey {
+    /// Whose.
+    pub name: AccountName,
+    /// Derived from the key.
+    pub credentials: Credentials,
+}
+
+/// The answer to a request.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// Done.
+    Ok(Reply),
+    /// Not done.
+    Error {
+        /// A word for programs.
+        code: String,
+        /// A sentence for people.
+        text: String,
+    },
+}
+
+impl Answer {
+    pub(super) fn refused(code: &str, text: impl Into<String>) -> Self {
+        Self::Error { code: code.into(), text: text.into() }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// See [`Request::Status`].
+    Status {
+        /// The domain served.
+        domain: String,
+        /// The program's version.
+        version: String,
+    },
+    /// See [`Request::AccountPut`].
+    Put {
+        /// Whether there was an account already, whose key is void now.
+        replaced: bool,
+    },
+    /// See [`Request::AccountImport`].
+    Imported {
+        /// Accounts that were new.
+        created: usize,
+        /// Accounts whose key is void now.
+        replaced: usize,
+    },
+    /// See [`Request::AccountRemove`].
+    Removed,
+    /// See [`Request::AccountShow`].
+    Account(Box<AccountView>),
+    /// See [`Request::SessionList`].
+    Sessions {
+        /// The sessions of this page.
+        sessions: Vec<SessionView>,
+        /// Where the next page begins; absent: this was the last.
+        next: Option<String>,
+    },
+    /// See [`Request::SessionKick`].
+    Kicked {
+        /// How many sessions were ended.
+        sessions: usize,
+    },
+}
+
+/// An account, without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Phone number or service name.
+    pub name: AccountName,
+    /// When it was made.
+    pub created_unix_ms: u64,
+    /// When its present key was made.
+    pub registered_unix_ms: u64,
+    /// When it was last seen, within some hours.
+    pub seen_unix_ms: u64,
+    /// Grows with each key.
+    pub key_generation: u32,
+    /// SCRAM iterations.
+    pub iterations: u32,
+    /// Switched off by the operator.
+    pub disabled: bool,
+    /// What the client called its device.
+    pub device_name: Option<String>,
+    /// Messages that wait; absent when no server runs.
+    pub waiting_messages: Option<u64>,
+    /// Their bytes.
+    pub waiting_bytes: Option<u64>,
+    /// Its sessions.
+    pub sessions: Vec<SessionView>,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Full JID.
+    pub jid: String,
+    /// Whether it has sent presence.
+    pub available: bool,
+    /// Its priority.
+    pub priority: i8,
+    /// Whether it has no connection and waits to be resumed.
+    pub hibernating: bool,
+    /// Stanzas sent and not yet acknowledged.
+    pub unacknowledged: usize,
+}

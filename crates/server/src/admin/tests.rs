@@ -1,0 +1,188 @@
+//! Operators' requests over a real socket, with owners played by the test.
+
+use super::client::{AdminClient, ClientError};
+use super::protocol::{NewKey, Reply};
+use super::*;
+use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
+use chaski_services::command::{Action, Command, Done, Expected, Refusal, Reply as ReplyTo, SessionSummary};
+use chaski_store::records::{Put, Records};
+use chaski_store::{Engine, Table, memory};
+use desk::Submit;
+use rand::SeedableRng;
+
+fn credentials(key: &str) -> Credentials {
+    let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+    Credentials::derive(key, 0, Derivation { iterations: 1, quick_plain: true }, &mut rng)
+}
+
+fn name(name: &str) -> AccountName {
+    AccountName::parse(name).unwrap()
+}
+
+fn new_key(account: &str, key: &str) -> NewKey {
+    NewKey { name: name(account), credentials: credentials(key) }
+}
+
+fn records() -> Arc<dyn Records> {
+    memory::MemoryEngine::default().records()
+}
+
+/// Owners that keep nothing in memory: each account has one session.
+fn owners(records: Arc<dyn Records>) -> Submit {
+    Arc::new(move |command: Command| {
+        let key = command.account.record_key();
+        let found = records.get(Table::Accounts, &key).unwrap();
+        let record = found.as_ref().map(|found| AccountRecord::from_json(&found.value).unwrap());
+        let session = |record: &AccountRecord| SessionSummary {
+            full_jid: format!("{}@localhost/one", record.name),
+            available: true,
+            priority: 0,
+            hibernating: false,
+            unacknowledged: 0,
+        };
+        let outcome = match (command.action, record) {
+            (Action::SetAccount { record: new, expected }, present) => {
+                let fits = match expected {
+                    Expected::Any => true,
+                    Expected::Absent => present.is_none(),
+                    Expected::Generation(generation) => present.is_some_and(|p| p.generation() == generation),
+                };
+                let put = Put { table: Table::Accounts, key, value: Some(new.to_json()) };
+                if fits {
+                    records.put_all(vec![put]).map(|()| Done::Done).map_err(|_| Refusal::Overloaded)
+                } else {
+                    Err(Refusal::Conflict)
+                }
+            }
+            (_, None) => Err(Refusal::NoSuchAccount),
+            (Action::RemoveAccount, Some(_)) => {
+                records.put_all(vec![Put { table: Table::Accounts, key, value: None }]).unwrap();
+                Ok(Done::Done)
+            }
+            (Action::ShowAccount, Some(record)) => Ok(Done::Account {
+                sessions: vec![session(&record)],
+                record: Box::new(record),
+                waiting_messages: 3,
+                waiting_bytes: 300,
+            }),
+            (Action::ListSessions, Some(record)) => Ok(Done::Sessions(vec![session(&record)])),
+            (Action::Kick { .. }, Some(_)) => Ok(Done::Kicked(1)),
+            (Action::Reload, Some(_)) => Ok(Done::Done),
+        };
+        if let Some(ReplyTo::Call(call)) = command.reply {
+            call(outcome);
+        }
+    })
+}
+
+/// Runs `client` against a socket in `dir`.
+fn with_server(dir: &Path, client: impl FnOnce(&mut AdminClient) + Send + 'static) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let records = records();
+    let desk = Desk::new(records.clone(), Some(owners(records)), "localhost", || 1_000);
+    let (_stop, stopping) = watch::channel(false);
+    let socket = {
+        let _inside = runtime.enter();
+        AdminSocket::bind(dir).unwrap()
+    };
+    runtime.spawn(socket.serve(Arc::new(desk), stopping));
+    client(&mut AdminClient::connect(dir).unwrap());
+}
+
+#[test]
+fn accounts_are_made_shown_changed_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    with_server(dir.path(), |client| {
+        let put = Request::AccountPut(new_key("+15551230001", "one"));
+        assert!(matches!(client.call(&put), Ok(Reply::Put { replaced: false })));
+        assert!(matches!(client.call(&put), Ok(Reply::Put { replaced: true })));
+        let show = Request::AccountShow { name: name("+15551230001") };
+        let Ok(Reply::Account(account)) = client.call(&show) else { panic!("no account") };
+        assert_eq!(
+            (account.key_generation, account.waiting_messages, account.sessions.len()),
+            (2, Some(3), 1)
+        );
+        let kick = Request::SessionKick { name: name("+15551230001"), resource: None };
+        assert!(matches!(client.call(&kick), Ok(Reply::Kicked { sessions: 1 })));
+        let remove = Request::AccountRemove { name: name("+15551230001") };
+        assert!(matches!(client.call(&remove), Ok(Reply::Removed)));
+        assert!(
+            matches!(client.call(&show), Err(ClientError::Refused { code, .. }) if code == "no-such-account")
+        );
+    });
+}
+
+#[test]
+fn imports_count_and_sessions_come_in_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    with_server(dir.path(), |client| {
+        let accounts: Vec<NewKey> = (0..1_500).map(|n| new_key(&format!("+1555{n:07}"), "k")).collect();
+        let import = Request::AccountImport { accounts: accounts[..1_000].to_vec() };
+        assert!(matches!(client.call(&import), Ok(Reply::Imported { created: 1_000, replaced: 0 })));
+        let import = Request::AccountImport { accounts: accounts[900..].to_vec() };
+        assert!(matches!(client.call(&import), Ok(Reply::Imported { created: 500, replaced: 100 })));
+        let (mut total, mut after) = (0, None);
+        loop {
+            let list = Request::SessionList { name: None, after };
+            let Ok(Reply::Sessions { sessions, next }) = client.call(&list) else { panic!("no sessions") };
+            total += sessions.len();
+            match next {
+                Some(key) => after = Some(key),
+                None => break,
+            }
+        }
+        assert_eq!(total, 1_500);
+    });
+}
+
+#[test]
+fn a_line_that_is_no_request_is_refused_and_the_next_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_path_buf();
+    with_server(dir.path(), move |_| {
+        use std::io::{BufRead, BufReader, Write};
+        let mut stream = std::os::unix::net::UnixStream::connect(path.join(SOCKET_NAME)).unwrap();
+        stream
+            .write_all(
+                b"{\"op\":\"dance\"}\n{\"op\":\"account.show\",\"name\":\"+0\"}\n{\"op\":\"status\"}\n",
+            )
+            .unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        assert!(lines.next().unwrap().unwrap().contains("bad-request"));
+        assert!(lines.next().unwrap().unwrap().contains("5 to 15 digits"));
+        assert!(lines.next().unwrap().unwrap().contains("\"domain\":\"localhost\""));
+    });
+}
+
+#[test]
+fn a_long_directory_still_has_a_socket_of_mode_0600() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = dir.path().join("x".repeat(120));
+    std::fs::create_dir(&long).unwrap();
+    let socket = long.join(SOCKET_NAME);
+    with_server(&long, move |client| {
+        assert!(matches!(client.call(&Request::Status), Ok(Reply::Status { .. })));
+        assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
+    });
+}
+
+#[test]
+fn without_a_server_keys_are_written_directly() {
+    let desk = Desk::new(records(), None, "localhost", || 1_000);
+    let put = |key: &str| desk.answer(Request::AccountPut(new_key("bot", key)));
+    assert!(matches!(put("a"), Answer::Ok(Reply::Put { replaced: false })));
+    assert!(matches!(put("b"), Answer::Ok(Reply::Put { replaced: true })));
+    let Answer::Ok(Reply::Account(account)) = desk.answer(Request::AccountShow { name: name("bot") }) else {
+        panic!("no account")
+    };
+    assert_eq!((account.key_generation, account.waiting_messages), (2, None));
+    let list = desk.answer(Request::SessionList { name: Some(name("bot")), after: None });
+    assert!(matches!(list, Answer::Error { code, .. } if code == "unavailable"));
+}
+
+#[test]
+fn nobody_at_the_socket_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = AdminClient::connect(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("chaski serve") && error.lines().count() == 1, "{error}");
+}
