@@ -133,7 +133,7 @@ pub(crate) fn plain_prefix(text: &[u8]) -> usize {
     let is_plain = |chunk: &&[u8; 8]| {
         let word = u64::from_le_bytes(**chunk);
         let has_low = word.wrapping_sub(ONES * 0x28) & !word & HIGHS != 0;
-        !(has_low || has_zero((word | ONES * 2) ^ (ONES * 0x3E)) || has_zero(word ^ (ONES * 0xEF)))
+        !(has_low || has_zero((word | (ONES * 2)) ^ (ONES * 0x3E)) || has_zero(word ^ (ONES * 0xEF)))
     };
     8 * chunks.iter().take_while(is_plain).count()
 }
