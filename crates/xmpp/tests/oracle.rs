@@ -155,3 +155,21 @@ fn generated_stanzas_are_often_accepted() {
         .count();
     assert!(accepted > 60, "{accepted} of 300: the properties test too little");
 }
+
+#[test]
+fn the_fuzz_corpora_pass() {
+    let corpus = |target: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/").to_owned() + target;
+        let files =
+            std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files.collect::<Vec<_>>()
+    };
+    let (stanzas, streams) = (corpus("stanza"), corpus("framer"));
+    assert!(stanzas.len() > 5 && streams.len() > 5);
+    for seed in stanzas {
+        check_stanza(&seed);
+    }
+    for seed in streams {
+        check_framer(&seed[1..], usize::from(seed[0]));
+    }
+}
