@@ -10,7 +10,8 @@
 use crate::TlsIdentity;
 use crate::config::Config;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -61,20 +62,27 @@ pub fn load(config: &Config, now_unix_seconds: i64) -> Result<Certificate, Certi
 
 fn read_chain(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let shown = path.display();
-    let bytes = fs::read(path).map_err(|error| CertificateError(format!("{what} {shown} can't be read: {error}")))?;
+    let bytes =
+        fs::read(path).map_err(|error| CertificateError(format!("{what} {shown} can't be read: {error}")))?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(CertificateError(format!("{what} {shown} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"))),
+        _ => Err(CertificateError(format!(
+            "{what} {shown} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+        ))),
     }
 }
 
 fn read_identity(cert: &Path, key: &Path, what: &str) -> Result<TlsIdentity, CertificateError> {
     let chain = read_chain(cert, what)?;
     let shown = key.display();
-    let bytes = fs::read(key).map_err(|error| CertificateError(format!("tls.key {shown} can't be read: {error}")))?;
-    let private = PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|_| CertificateError(format!("tls.key {shown} holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)")))?;
+    let bytes =
+        fs::read(key).map_err(|error| CertificateError(format!("tls.key {shown} can't be read: {error}")))?;
+    let private = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+        CertificateError(format!(
+            "tls.key {shown} holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
+        ))
+    })?;
     TlsIdentity::new(chain, private).map_err(|error| {
         CertificateError(format!("{what} {} and tls.key {shown} don't go together: {error}", cert.display()))
     })
@@ -141,7 +149,9 @@ impl Development {
 
     fn ensure(&self, domain: &str, now: i64) -> Result<(), CertificateError> {
         fs::create_dir_all(&self.dir).map_err(|error| self.failed("create", &self.dir, &error))?;
-        if self.is_good(&self.ca, CA_DAYS / 10, now, None).is_err() || KeyPair::from_pem(&self.text(&self.ca_key)).is_err() {
+        if self.is_good(&self.ca, CA_DAYS / 10, now, None).is_err()
+            || KeyPair::from_pem(&self.text(&self.ca_key)).is_err()
+        {
             self.make_ca(now)?;
         }
         if self.is_good(&self.cert, RENEW_DAYS, now, Some(domain)).is_err() || !self.key.exists() {
@@ -173,9 +183,11 @@ impl Development {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         // The key's beginning in the name tells the CAs of several servers apart in a client's list.
-        let mark: String = key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let mark: String =
+            key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name.push(DnType::CommonName, format!("Chaski development CA {mark}"));
-        (params.not_before, params.not_after) = (moment(now - DAY_SECONDS), moment(now + CA_DAYS * DAY_SECONDS));
+        (params.not_before, params.not_after) =
+            (moment(now - DAY_SECONDS), moment(now + CA_DAYS * DAY_SECONDS));
         let ca = params.self_signed(&key).map_err(|error| self.made(&error))?;
         self.write(&self.ca_key, &key.serialize_pem(), 0o600)?;
         self.write(&self.ca, &ca.pem(), 0o644)
@@ -183,7 +195,8 @@ impl Development {
 
     fn make_leaf(&self, domain: &str, now: i64) -> Result<(), CertificateError> {
         let ca_key = KeyPair::from_pem(&self.text(&self.ca_key)).map_err(|error| self.made(&error))?;
-        let issuer = Issuer::from_ca_cert_pem(&self.text(&self.ca), ca_key).map_err(|error| self.made(&error))?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&self.text(&self.ca), ca_key).map_err(|error| self.made(&error))?;
         let key = KeyPair::generate().map_err(|error| self.made(&error))?;
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
         if !names.iter().any(|name| name == domain) {
@@ -194,7 +207,8 @@ impl Development {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = (moment(now - DAY_SECONDS), moment(now + LEAF_DAYS * DAY_SECONDS));
+        (params.not_before, params.not_after) =
+            (moment(now - DAY_SECONDS), moment(now + LEAF_DAYS * DAY_SECONDS));
         let leaf = params.signed_by(&key, &issuer).map_err(|error| self.made(&error))?;
         self.write(&self.key, &key.serialize_pem(), 0o600)?;
         self.write(&self.cert, &leaf.pem(), 0o644)
@@ -219,7 +233,9 @@ impl Development {
 
     fn made(&self, error: &rcgen::Error) -> CertificateError {
         let dir = self.dir.display();
-        CertificateError(format!("can't make the development certificate in {dir}: {error}; remove that directory to begin anew"))
+        CertificateError(format!(
+            "can't make the development certificate in {dir}: {error}; remove that directory to begin anew"
+        ))
     }
 }
 
@@ -241,7 +257,10 @@ mod tests {
     }
 
     fn leaf_and_ca(dir: &Path) -> (String, String) {
-        (fs::read_to_string(dir.join("tls/cert.pem")).unwrap(), fs::read_to_string(dir.join("tls/ca.pem")).unwrap())
+        (
+            fs::read_to_string(dir.join("tls/cert.pem")).unwrap(),
+            fs::read_to_string(dir.join("tls/ca.pem")).unwrap(),
+        )
     }
 
     #[test]
@@ -271,7 +290,8 @@ mod tests {
         load(&config(dir.path()), NOW).unwrap();
         let read = |name: &str| CertificateDer::from_pem_file(dir.path().join("tls").join(name)).unwrap();
         let (leaf, ca) = (read("cert.pem"), read("ca.pem"));
-        let (leaf, ca) = (X509Certificate::from_der(&leaf).unwrap().1, X509Certificate::from_der(&ca).unwrap().1);
+        let (leaf, ca) =
+            (X509Certificate::from_der(&leaf).unwrap().1, X509Certificate::from_der(&ca).unwrap().1);
         leaf.verify_signature(Some(ca.public_key())).unwrap();
         assert!(ca.is_ca() && !leaf.is_ca());
         for name in ["chat.example", "localhost", "127.0.0.1", "::1"] {

@@ -348,7 +348,11 @@ impl Config {
         config.domain.make_ascii_lowercase();
         check::check(&config).map_err(|(key, what)| {
             let line = document.line_of(&key);
-            let name = if line.is_none() && overrides.domain.is_some() && key == "domain" { "--domain" } else { name };
+            let name = if line.is_none() && overrides.domain.is_some() && key == "domain" {
+                "--domain"
+            } else {
+                name
+            };
             ConfigError::at(name, line, what)
         })?;
         Ok(config)
@@ -379,7 +383,9 @@ fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 
 fn parse_address<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| {
-        E::custom(format_args!("\"{text}\" is not an address and port such as \"127.0.0.1:5222\" or \"[::]:5222\""))
+        E::custom(format_args!(
+            "\"{text}\" is not an address and port such as \"127.0.0.1:5222\" or \"[::]:5222\""
+        ))
     })
 }
 
@@ -447,7 +453,10 @@ mod tests {
     fn values_that_make_no_sense_name_their_line() {
         let cases = [
             ("domain = \"has space\"\n", "line 1: domain"),
-            ("[[c2s]]\nlisten = \"0.0.0.0:5222\"\ntls = \"terminated\"\n", "line 2: \"terminated\" on 0.0.0.0:5222"),
+            (
+                "[[c2s]]\nlisten = \"0.0.0.0:5222\"\ntls = \"terminated\"\n",
+                "line 2: \"terminated\" on 0.0.0.0:5222",
+            ),
             ("[tls]\ncertificate = \"a.pem\"\n", "line 2: tls.certificate needs tls.key"),
             ("[limits]\nstanza_bytes = 100\n", "line 2: limits.stanza_bytes"),
             ("admins = [\"nobody\"]\n", "line 1: \"nobody\""),
@@ -464,15 +473,20 @@ mod tests {
 
     #[test]
     fn terminated_on_a_public_address_can_be_forced() {
-        let config = parse("[[c2s]]\nlisten = \"0.0.0.0:5222\"\ntls = \"terminated\"\nforce = true\n").unwrap();
+        let config =
+            parse("[[c2s]]\nlisten = \"0.0.0.0:5222\"\ntls = \"terminated\"\nforce = true\n").unwrap();
         assert_eq!(config.c2s.len(), 1);
     }
 
     #[test]
     fn the_command_line_wins() {
-        let overrides = Overrides { data: Some("/var/lib/chaski".into()), domain: Some("Chat.Example".into()) };
+        let overrides =
+            Overrides { data: Some("/var/lib/chaski".into()), domain: Some("Chat.Example".into()) };
         let config = Config::from_toml("f", "domain = \"x.example\"", &overrides).unwrap();
-        assert_eq!((config.domain.as_str(), config.data.to_str().unwrap()), ("chat.example", "/var/lib/chaski"));
+        assert_eq!(
+            (config.domain.as_str(), config.data.to_str().unwrap()),
+            ("chat.example", "/var/lib/chaski")
+        );
         let error = Config::load(None, &Overrides { domain: Some("a b".into()), data: None }).unwrap_err();
         assert!(error.to_string().starts_with("--domain: "), "{error}");
     }

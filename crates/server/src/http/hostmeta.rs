@@ -30,7 +30,8 @@ impl HostMeta {
         if let Some(rest) = self.public_url.strip_prefix("http") {
             return format!("ws{rest}/ws");
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| is_plain(host));
+        let host =
+            headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| is_plain(host));
         let scheme = if arrival.tls || self.terminated { "wss" } else { "ws" };
         format!("{scheme}://{}/ws", host.unwrap_or(&self.domain))
     }

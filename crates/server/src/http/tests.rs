@@ -33,9 +33,10 @@ async fn start(protect: impl FnOnce(Arc<TlsSwitch>) -> Protection, connections: 
         Ok(())
     });
     let hostmeta = hostmeta::HostMeta::new("localhost", "", &protection);
-    let api = Router::new()
-        .route("/v1/echo", axum::routing::post(async |body: String| body))
-        .route("/v1/peer", axum::routing::get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()));
+    let api = Router::new().route("/v1/echo", axum::routing::post(async |body: String| body)).route(
+        "/v1/peer",
+        axum::routing::get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()),
+    );
     let router = public_router(api, hostmeta, websocket::WebSocket { adopt, metrics: metrics.clone() });
     let (stop, stopping) = watch::channel(false);
     let listener = Listener { socket, protection, connections, metrics: metrics.clone() };
@@ -80,7 +81,10 @@ async fn one_port_speaks_http_and_https() {
     tls.write_all(format!("GET /.well-known/host-meta.json HTTP/1.1\r\n{CLOSE}").as_bytes()).await.unwrap();
     let mut answer = String::new();
     let _ = tls.read_to_string(&mut answer).await;
-    assert!(answer.contains("\"wss://localhost/ws\"") && answer.contains("access-control-allow-origin: *"), "{answer}");
+    assert!(
+        answer.contains("\"wss://localhost/ws\"") && answer.contains("access-control-allow-origin: *"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -103,9 +107,14 @@ async fn bodies_and_headers_are_bounded() {
 #[tokio::test]
 async fn browsers_may_ask_first() {
     let server = start(Protection::Either, 16).await;
-    let request = format!("OPTIONS /v1/echo HTTP/1.1\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: POST\r\n{CLOSE}");
+    let request = format!(
+        "OPTIONS /v1/echo HTTP/1.1\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: POST\r\n{CLOSE}"
+    );
     let answer = server.plain(&request).await;
-    assert!(answer.starts_with("HTTP/1.1 204") && answer.contains("access-control-allow-methods:"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 204") && answer.contains("access-control-allow-methods:"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +151,9 @@ async fn stopping_closes_idle_connections() {
 }
 
 fn websocket_request(extra: &str) -> String {
-    format!("GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n{extra}\r\n")
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n{extra}\r\n"
+    )
 }
 
 #[tokio::test]
@@ -163,7 +174,9 @@ async fn a_websocket_needs_the_xmpp_protocol_and_a_key() {
 #[tokio::test]
 async fn an_upgraded_websocket_goes_to_the_shards_with_what_was_read() {
     let server = start(Protection::Either, 16).await;
-    let request = websocket_request("Sec-WebSocket-Protocol: chat, xmpp\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    let request = websocket_request(
+        "Sec-WebSocket-Protocol: chat, xmpp\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    );
     let mut tls = server.tls().await;
     // The first frame comes with the request, as an eager client sends it.
     tls.write_all(format!("{request}FRAME").as_bytes()).await.unwrap();

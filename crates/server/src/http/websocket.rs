@@ -34,7 +34,11 @@ pub fn routes(state: WebSocket) -> Router {
     Router::new().route("/ws", get(upgrade)).with_state(state)
 }
 
-async fn upgrade(State(state): State<WebSocket>, Extension(arrival): Extension<Arrival>, request: Request) -> Response {
+async fn upgrade(
+    State(state): State<WebSocket>,
+    Extension(arrival): Extension<Arrival>,
+    request: Request,
+) -> Response {
     let accept = match check(request.headers()) {
         Ok(accept) => accept,
         Err(refusal) => return refusal,
@@ -74,7 +78,8 @@ fn hand_over(state: &WebSocket, arrival: Arrival, upgraded: hyper::upgrade::Upgr
 fn check(headers: &HeaderMap) -> Result<HeaderValue, Response> {
     if !lists(headers, header::UPGRADE, "websocket") || !lists(headers, header::CONNECTION, "upgrade") {
         let upgrade = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
-        return Err((StatusCode::UPGRADE_REQUIRED, upgrade, "this is for WebSocket clients (RFC 7395)\n").into_response());
+        return Err((StatusCode::UPGRADE_REQUIRED, upgrade, "this is for WebSocket clients (RFC 7395)\n")
+            .into_response());
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
@@ -86,7 +91,9 @@ fn check(headers: &HeaderMap) -> Result<HeaderValue, Response> {
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     if STANDARD.decode(key).map_or(0, |nonce| nonce.len()) != 16 {
-        return Err((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes of base64\n").into_response());
+        return Err(
+            (StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes of base64\n").into_response()
+        );
     }
     let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_MAGIC).finalize();
     let accept = HeaderValue::from_str(&STANDARD.encode(digest));

@@ -3,7 +3,10 @@
 use crate::failure::Failure;
 use axum::Router;
 use chaski_server::config::{C2sTls, Config};
+use chaski_server::http::registration::{self, CommandOwner, Host, RegistrationApi};
+use chaski_server::sms::{SmsDesk, SmsMetrics};
 use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
+use chaski_services::accounts::registration::Registrar;
 use chaski_services::context::{Limits, Realm};
 use chaski_store::{Engine, embedded};
 use chaski_telemetry::Registry;
@@ -49,8 +52,7 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
 
 pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig {
     let limits = &config.limits;
-    let mut edge = EdgeConfig::new(config.domain.as_str());
-    edge.tls = Some(identity.clone());
+    let mut edge = EdgeConfig { tls: Some(identity.clone()), ..EdgeConfig::default() };
     edge.listeners = config
         .c2s
         .iter()
@@ -80,14 +82,26 @@ pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig
     edge
 }
 
-/// The routes of registration.
+/// Registration, with its table of waiting registrations kept clean. Within the runtime.
 pub(super) fn api(
-    _config: &Config,
-    _edge: &Arc<Edge>,
-    _engine: &dyn Engine,
-    _registry: &mut Registry,
+    config: &Config,
+    edge: &Arc<Edge>,
+    engine: &dyn Engine,
+    registry: &mut Registry,
 ) -> Result<Router, Failure> {
-    Ok(Router::new())
+    let metrics = Arc::new(SmsMetrics::default());
+    registry.register(metrics.clone());
+    let sms = SmsDesk::from_config(config, metrics).map_err(Failure::new)?;
+    let policy = registration::policy(config, sms.speaks()).map_err(Failure::new)?;
+    let to_owners = edge.clone();
+    let owner = CommandOwner::new(Arc::new(move |command| to_owners.command(command)));
+    let registrar = Registrar::new(engine.records(), engine.secret(), Arc::new(owner), policy);
+    // Clients are told the ports that the system chose where the configuration says 0.
+    let mut bound = config.clone();
+    bound.c2s.iter_mut().zip(edge.local_addrs()).for_each(|(c2s, addr)| c2s.listen = *addr);
+    let api = RegistrationApi::new(registrar, sms, &config.domain, Host::all(&bound));
+    tokio::spawn(api.clone().keep_clean());
+    Ok(registration::routes(api))
 }
 
 fn open_files() -> u64 {

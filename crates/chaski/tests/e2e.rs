@@ -1,0 +1,16 @@
+//! The real binary, as an operator meets it: started, misconfigured, asked, reloaded, stopped.
+//!
+//! Every server has its own data directory and ports that the system chooses, so that tests run side by side.
+
+#[path = "e2e/client.rs"]
+mod client;
+#[path = "e2e/ctl.rs"]
+mod ctl;
+#[path = "e2e/doctor.rs"]
+mod doctor;
+#[path = "e2e/serve.rs"]
+mod serve;
+#[path = "e2e/server.rs"]
+mod server;
+#[path = "e2e/startup.rs"]
+mod startup;

@@ -1,0 +1,161 @@
+//! `chaski ctl`, with a running server and without.
+
+use crate::client::{Client, tcp};
+use crate::server::{Server, chaski, fail, succeed};
+
+const KEY: &str = "0123456789abcdef";
+
+fn can_log_in(server: &Server, name: &str, key: &str) -> bool {
+    let mut client = Client::new(tcp(server.plain()));
+    client.open();
+    client.authenticate(name, key)
+}
+
+#[test]
+fn an_account_is_made_shown_and_removed() {
+    let server = Server::start("");
+    let made = server.ctl(&["account", "add", "+15550100001"]);
+    let key = made.lines().find_map(|line| line.strip_prefix("key: ")).expect("a key was made").to_string();
+    assert_eq!(key.len(), 43);
+    assert!(can_log_in(&server, "+15550100001", &key));
+    assert!(!can_log_in(&server, "+15550100001", "wrong"));
+    let shown = server.ctl(&["account", "show", "+15550100001"]);
+    assert!(shown.contains("+15550100001@localhost") && shown.contains("0 messages"), "{shown}");
+    server.ctl(&["account", "remove", "+15550100001"]);
+    assert!(!can_log_in(&server, "+15550100001", &key));
+    assert_eq!(
+        fail(&["ctl", "--data", &server.data(), "account", "show", "+15550100001"]),
+        "no such account"
+    );
+}
+
+#[test]
+fn a_service_account_has_a_password() {
+    let server = Server::start("");
+    let made = server.ctl(&["account", "add", "echo.bot", "--password", "short", "--json"]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!((made["jid"].as_str(), made["replaced"].as_bool()), (Some("echo.bot@localhost"), Some(false)));
+    assert!(made.get("key").is_none());
+    assert!(can_log_in(&server, "echo.bot", "short"));
+}
+
+#[test]
+fn a_new_key_ends_the_sessions_of_the_old_one() {
+    let server = Server::start("");
+    server.ctl(&["account", "add", "+15550100001", "--key", KEY]);
+    let client = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "phone");
+    let listed = server.ctl(&["session", "list"]);
+    assert!(listed.contains("+15550100001@localhost/phone") && listed.contains("1 sessions"), "{listed}");
+    let again = server.ctl(&["account", "add", "+15550100001", "--key", "another key of 16+ bytes"]);
+    assert!(again.contains("there already"), "{again}");
+    let end = client.wait_for_end();
+    assert!(end.contains("<not-authorized"), "{end}");
+    assert!(!can_log_in(&server, "+15550100001", KEY));
+    assert!(can_log_in(&server, "+15550100001", "another key of 16+ bytes"));
+}
+
+#[test]
+fn sessions_are_kicked_one_or_all() {
+    let server = Server::start("");
+    server.ctl(&["account", "add", "+15550100001", "--key", KEY]);
+    let one = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "one");
+    let two = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "two");
+    let kicked = server.ctl(&["session", "kick", "+15550100001@localhost/one"]);
+    assert!(kicked.contains("ended 1 sessions"), "{kicked}");
+    one.wait_for_end();
+    let listed = server.ctl(&["session", "list", "+15550100001", "--json"]);
+    assert!(listed.contains("/two") && !listed.contains("/one"), "{listed}");
+    assert!(server.ctl(&["session", "kick", "+15550100001", "--json"]).contains("\"sessions\":1"));
+    two.wait_for_end();
+}
+
+#[test]
+fn imports_work_with_a_server_and_report_bad_lines() {
+    let server = Server::start("");
+    server.ctl(&["account", "add", "+15550100003", "--key", "a key that is replaced"]);
+    let session = Client::log_in(tcp(server.plain()), "+15550100003", "a key that is replaced", "phone");
+    let file = server.dir.join("accounts.csv");
+    let mut lines = String::from("# exported\n\n+0,0123456789abcdef\n+15550100001,short\nnonsense\n");
+    for n in 1..=1_200 {
+        lines += &format!("+1555010{n:04},{KEY}\n");
+    }
+    std::fs::write(&file, lines.replace("+15550100003,", "+15550100003,new-")).unwrap();
+    let args =
+        ["ctl", "--data", &server.data(), "account", "import", "--iterations", "1", file.to_str().unwrap()];
+    let output = chaski(&args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "bad lines are a failure: {out}{err}");
+    assert!(out.contains("imported 1200 accounts: 1199 made, 1 with a new key"), "{out}{err}");
+    for line in ["line 3:", "line 4:", "line 5:"] {
+        assert!(err.contains(line), "{err}");
+    }
+    assert!(session.wait_for_end().contains("<not-authorized"));
+    assert!(can_log_in(&server, "+15550100003", &format!("new-{KEY}")));
+    assert!(can_log_in(&server, "+15550101200", KEY));
+}
+
+#[test]
+fn accounts_are_made_without_a_server_and_found_by_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    succeed(&["ctl", "--data", &data, "account", "add", "+15550100001", "--key", KEY]);
+    let file = dir.path().join("accounts.csv");
+    std::fs::write(&file, format!("+15550100002,{KEY}\n")).unwrap();
+    let imported = succeed(&["ctl", "--data", &data, "account", "import", file.to_str().unwrap(), "--json"]);
+    assert!(imported.contains("\"created\":1"), "{imported}");
+    assert!(
+        succeed(&["ctl", "--data", &data, "account", "show", "+15550100002"])
+            .contains("+15550100002@localhost")
+    );
+    let server = Server::start_in(dir.path(), "");
+    assert!(can_log_in(&server, "+15550100001", KEY) && can_log_in(&server, "+15550100002", KEY));
+}
+
+#[test]
+fn what_needs_a_server_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().display().to_string();
+    for args in [&["session", "list"][..], &["session", "kick", "bot"], &["account", "remove", "bot"]] {
+        let complaint = fail(&[&["ctl", "--data", &data], args].concat());
+        assert!(
+            complaint.contains("no server is running") && complaint.contains("chaski serve"),
+            "{complaint}"
+        );
+    }
+    let complaint = fail(&["ctl", "--data", "/nonexistent/data", "account", "show", "bot"]);
+    assert!(complaint.contains("no server is running"), "{complaint}");
+    assert!(!std::path::Path::new("/nonexistent").exists());
+}
+
+#[test]
+fn names_and_keys_are_checked() {
+    for (args, what) in [
+        (&["account", "add", "+0123"][..], "5 to 15 digits"),
+        (&["account", "add", "No Name"], "lower-case letter"),
+        (&["account", "add", "bot", "--key", "short"], "at least 16 bytes"),
+    ] {
+        let complaint = fail(&[&["ctl", "--data", "/nonexistent/data"], args].concat());
+        assert!(complaint.contains(what), "{complaint}");
+    }
+}
+
+#[test]
+fn salvage_needs_the_directory_for_itself() {
+    let server = Server::start("");
+    let complaint = fail(&["ctl", "--data", &server.data(), "salvage"]);
+    assert!(complaint.contains("in use"), "{complaint}");
+    let kept = tempfile::tempdir().unwrap();
+    let copy = kept.path().join("data");
+    let complaint = fail(&["ctl", "--data", copy.to_str().unwrap(), "salvage"]);
+    assert!(complaint.contains("no data directory"), "{complaint}");
+}
+
+#[test]
+fn salvage_of_a_healthy_directory_finds_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_in(dir.path(), "");
+    server.end(libc::SIGTERM);
+    let data = dir.path().join("data").display().to_string();
+    let report = succeed(&["ctl", "--data", &data, "salvage", "--json"]);
+    assert!(report.contains("\"damaged_segments\":0"), "{report}");
+}

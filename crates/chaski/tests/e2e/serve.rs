@@ -1,0 +1,147 @@
+//! A server that runs: what it says, serves, reloads, and how it ends.
+
+use crate::client::{Client, http, tcp, tls};
+use crate::server::Server;
+use std::io::Read;
+
+#[test]
+fn the_banner_says_where_to_connect() {
+    let server = Server::start("");
+    for text in
+        ["serves localhost", "STARTTLS", "direct TLS", "wss://", "PINs appear in this log", "tls/ca.pem"]
+    {
+        assert!(server.banner.contains(text), "no {text} in:\n{}", server.banner);
+    }
+}
+
+#[test]
+fn http_and_https_on_one_port_and_metrics_on_another() {
+    let server = Server::start("");
+    assert!(http(tcp(server.web()), "GET / HTTP/1.1").starts_with("HTTP/1.1 200"));
+    let over_tls = tls(tcp(server.web()), &server.ca_file(), &[b"http/1.1"]);
+    let answer = http(over_tls, "GET /.well-known/host-meta HTTP/1.1");
+    assert!(
+        answer.contains("urn:xmpp:alt-connections:websocket") && answer.contains("wss://localhost/ws"),
+        "{answer}"
+    );
+    assert!(http(tcp(server.private()), "GET /healthz HTTP/1.1").ends_with("ok\n"));
+    let metrics = http(tcp(server.private()), "GET /metrics HTTP/1.1");
+    assert!(metrics.contains("chaski_http_requests_total 3"), "{metrics}");
+    assert!(http(tcp(server.web()), "GET /metrics HTTP/1.1").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn two_accounts_talk_over_plain_and_tls() {
+    let server = Server::start("");
+    for name in ["+15550100001", "+15550100002"] {
+        server.ctl(&["account", "add", name, "--key", "0123456789abcdef"]);
+    }
+    let mut one = Client::log_in(tcp(server.plain()), "+15550100001", "0123456789abcdef", "one");
+    let secured = tls(tcp(server.direct_tls()), &server.ca_file(), &[b"xmpp-client"]);
+    let mut two = Client::log_in(secured, "+15550100002", "0123456789abcdef", "two");
+    one.send("<message to='+15550100002@localhost' type='chat' id='m1'><body>grüß dich</body></message>");
+    let received = two.wait_for("</message>");
+    assert!(
+        received.contains("<body>grüß dich</body>") && received.contains("from='+15550100001@localhost/one'"),
+        "{received}"
+    );
+}
+
+#[test]
+fn a_message_waits_through_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_in(dir.path(), "");
+    for name in ["+15550100001", "+15550100002"] {
+        server.ctl(&["account", "add", name, "--key", "0123456789abcdef"]);
+    }
+    let mut one = Client::log_in(tcp(server.plain()), "+15550100001", "0123456789abcdef", "one");
+    one.send("<enable xmlns='urn:xmpp:sm:3'/>");
+    one.wait_for("<enabled");
+    one.send("<message to='+15550100002@localhost' type='chat' id='m1'><body>later</body></message><r xmlns='urn:xmpp:sm:3'/>");
+    one.wait_for("h='1'");
+    let (status, log) = server.end(libc::SIGTERM);
+    assert_eq!(status.code(), Some(0), "{log}");
+
+    let server = Server::start_in(dir.path(), "");
+    let mut two = Client::log_in(tcp(server.plain()), "+15550100002", "0123456789abcdef", "two");
+    let received = two.wait_for("</message>");
+    assert!(received.contains("<body>later</body>") && received.contains("urn:xmpp:delay"), "{received}");
+}
+
+#[test]
+fn a_websocket_is_upgraded_and_served() {
+    let server = Server::start("");
+    let mut socket = tls(tcp(server.web()), &server.ca_file(), &[b"http/1.1"]);
+    let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: xmpp\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    std::io::Write::write_all(&mut socket, request.as_bytes()).unwrap();
+    let mut client = Client::new(socket);
+    assert!(client.wait_for("\r\n\r\n").starts_with("HTTP/1.1 101"));
+    // One masked text frame (with a mask of zeroes) of less than 126 bytes: RFC 6455 §5.2, RFC 7395 §3.4.
+    let open = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>";
+    let mut frame = vec![0x81, 0x80 | open.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(open.as_bytes());
+    std::io::Write::write_all(&mut client.stream, &frame).unwrap();
+    let mut received = Vec::new();
+    while !String::from_utf8_lossy(&received).contains("SCRAM-SHA-256") {
+        let mut buffer = [0u8; 4096];
+        let n = client.stream.read(&mut buffer).unwrap();
+        assert_ne!(n, 0, "closed after {:?}", String::from_utf8_lossy(&received));
+        received.extend_from_slice(&buffer[..n]);
+    }
+    assert!(String::from_utf8_lossy(&received).contains("<open"));
+}
+
+#[test]
+fn a_graceful_stop_tells_clients_and_exits_0() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let server = Server::start("");
+        server.ctl(&["account", "add", "bot", "--key", "0123456789abcdef"]);
+        let client = Client::log_in(tcp(server.plain()), "bot", "0123456789abcdef", "one");
+        let (socket, farewell) =
+            (server.dir.join("data/admin.sock"), std::thread::spawn(move || client.wait_for_end()));
+        assert!(socket.exists());
+        let (status, log) = server.end(signal);
+        assert_eq!(status.code(), Some(0), "{log}");
+        let farewell = farewell.join().unwrap();
+        assert!(
+            farewell.contains("<system-shutdown") && farewell.ends_with("</stream:stream>"),
+            "{farewell}"
+        );
+        assert!(!socket.exists());
+    }
+}
+
+#[test]
+fn sighup_takes_over_the_certificate_and_says_what_it_does_not() {
+    let server = Server::start("");
+    let old_ca = std::fs::read(server.ca_file()).unwrap();
+    let before = tls(tcp(server.direct_tls()), &server.ca_file(), &[]);
+    // Another server's certificate stands in for the operator's new one.
+    let other = Server::start("");
+    let new = server.dir.join("new");
+    std::fs::create_dir(&new).unwrap();
+    for file in ["cert.pem", "key.pem"] {
+        std::fs::copy(other.dir.join("data/tls").join(file), new.join(file)).unwrap();
+    }
+    let mut text = std::fs::read_to_string(server.config_file()).unwrap().replace("shards = 2", "shards = 3");
+    text += &format!(
+        "[tls]\ncertificate = \"{0}/cert.pem\"\nkey = \"{0}/key.pem\"\n[log]\nlevel = \"debug\"\n",
+        new.display()
+    );
+    std::fs::write(server.config_file(), &text).unwrap();
+    server.signal(libc::SIGHUP);
+    assert!(server.wait_for_log("only a restart").contains("shards"));
+    server.wait_for_log("reloaded");
+
+    drop(tls(tcp(server.direct_tls()), &other.ca_file(), &[]));
+    drop(tls(tcp(server.web()), &other.ca_file(), &[]));
+    assert_ne!(old_ca, std::fs::read(other.ca_file()).unwrap());
+    // Who was connected stays so.
+    Client::new(before).open();
+
+    std::fs::write(server.config_file(), text + "loud = true\n").unwrap();
+    server.signal(libc::SIGHUP);
+    assert!(server.wait_for_log("not reloaded").contains("unknown key \"loud\""));
+    assert!(server.ctl(&["session", "list"]).contains("0 sessions"));
+}
