@@ -170,8 +170,11 @@ fn start<T: Send + 'static>(
 /// Recovers every intact frame of a damaged journal into the database and moves damaged segments to
 /// `journal-damaged/`. They may hold messages: the operator deletes them. Refused while a server has the directory.
 pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
-    let _lock = directory::prepare(dir)?;
     let database = database::path(dir);
+    // A mistyped path must not make a new data directory.
+    std::fs::metadata(&database)
+        .map_err(|source| OpenError::NotReadable { path: database.clone(), source })?;
+    let _lock = directory::prepare(dir)?;
     let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
     let connection = database::open_writer(&database)?;
     let secret = database::secret(&connection).map_err(sqlite)?;

@@ -64,7 +64,7 @@ pub enum Appended {
 }
 
 /// How much one read may return. Whichever bound is reached first ends it; at least one entry is returned if
-/// there is one.
+/// there is one. Fewer may come although there is more (where memory and disk meet): `more` says so, read on.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadLimit {
     /// Most entries.

@@ -215,12 +215,10 @@ impl Front {
         }
         let buffers = std::mem::replace(&mut self.buffers, self.spare.pop().unwrap_or_default());
         let messages = std::mem::take(&mut self.batch_messages);
-        self.in_flight.push_back(InFlight {
-            last: Seq(self.tail.next_seq().0 - 1),
-            repeats: std::mem::take(&mut self.repeats),
-        });
+        let last = Seq(self.tail.next_seq().0 - 1);
+        self.in_flight.push_back(InFlight { last, repeats: std::mem::take(&mut self.repeats) });
         self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
-        let batch = Batch { link: self.link.clone(), buffers, messages };
+        let batch = Batch { link: self.link.clone(), buffers, messages, last };
         if let Err(unsent) = self.shared.to_journal.send(ToJournal::Batch(batch))
             && let ToJournal::Batch(batch) = unsent.0
         {
@@ -351,7 +349,7 @@ impl ShardStore for Front {
     fn flush(&mut self) {
         self.send_batch(BATCHES_IN_FLIGHT_MAX);
         self.send_deletes();
-        self.report_cleared();
+        self.report_needed();
         if !self.ready.is_empty() {
             self.link.wake();
         }
@@ -364,7 +362,7 @@ impl ShardStore for Front {
             self.send_batch(BATCHES_IN_FLIGHT_MAX);
             self.send_deletes();
             self.send_slice();
-            self.report_cleared();
+            self.report_needed();
             self.set_gauges();
         }
         self.events = events;
@@ -378,7 +376,7 @@ impl Drop for Front {
     fn drop(&mut self) {
         self.send_batch(usize::MAX);
         if self.tail.len() == 0 {
-            self.link.cleared.store(u64::MAX, Ordering::Release);
+            self.link.needed_from.store(u64::MAX, Ordering::Release);
         }
     }
 }

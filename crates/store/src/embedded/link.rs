@@ -54,10 +54,8 @@ pub(crate) struct Link {
     events: Mutex<Vec<Event>>,
     pending: AtomicBool,
     waker: Waker,
-    /// Segments up to this one hold nothing that this front still needs. Written by the front.
-    pub(crate) cleared: AtomicU64,
-    /// The last segment with an append of this front. Written by the journal's writer before the event.
-    pub(crate) appended: AtomicU64,
+    /// The front needs nothing with a lower number than this any more: it is acknowledged, refused or in SQLite.
+    pub(crate) needed_from: AtomicU64,
     pub(crate) metrics: Arc<FrontMetrics>,
 }
 
@@ -69,8 +67,7 @@ impl Link {
             events: Mutex::default(),
             pending: AtomicBool::new(false),
             waker,
-            cleared: AtomicU64::new(0),
-            appended: AtomicU64::new(0),
+            needed_from: AtomicU64::new(0),
             metrics,
         }
     }
@@ -95,12 +92,6 @@ impl Link {
         }
         events.append(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner));
         true
-    }
-
-    /// Whether this front needs nothing of the closed segment `number` any more.
-    pub(crate) fn is_clear_of(&self, number: u64) -> bool {
-        let appended = self.appended.load(Ordering::Acquire);
-        self.cleared.load(Ordering::Acquire) >= number.min(appended)
     }
 }
 

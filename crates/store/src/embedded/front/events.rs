@@ -101,18 +101,13 @@ impl Front {
         }
     }
 
-    /// Tells the journal up to which segment this front needs nothing any more.
-    pub(super) fn report_cleared(&mut self) {
+    /// Tells the journal from where on this front needs its segments.
+    pub(super) fn report_needed(&mut self) {
         let base = self.tail.base();
-        while let Some(&(segment, last)) = self.segments.front()
-            && last < base
-        {
+        while self.segments.front().is_some_and(|&(_, last)| last < base) {
             self.segments.pop_front();
-            self.link.cleared.fetch_max(segment, Ordering::AcqRel);
         }
-        if let Some(&(segment, _)) = self.segments.front() {
-            self.link.cleared.fetch_max(segment - 1, Ordering::AcqRel);
-        }
+        self.link.needed_from.store(base.0, Ordering::Release);
     }
 
     /// Messages have left SQLite.

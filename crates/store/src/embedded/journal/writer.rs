@@ -10,9 +10,9 @@
 
 use super::format::{self, FRAME_HEADER, Seed, SegmentHeader};
 use super::segment::{self, Segment};
-use crate::StoreError;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
+use crate::{Seq, StoreError};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -35,6 +35,8 @@ pub(crate) struct Batch {
     pub(crate) buffers: Buffers,
     /// Messages in `buffers.appends`.
     pub(crate) messages: u32,
+    /// The last one's number.
+    pub(crate) last: Seq,
 }
 
 /// Acknowledgements kept over a full disk; beyond it the oldest are dropped, which can only repeat messages.
@@ -42,10 +44,21 @@ const WAITING_ACK_BYTES_MAX: usize = 16 << 20;
 /// A frame buffer that one large commit has grown is given back above this.
 const FRAME_BUFFER_KEPT: usize = 8 << 20;
 
+/// The last number of each front in a segment. Few: one per shard.
+type LastSeqs = Vec<(Arc<Link>, Seq)>;
+
+/// A segment that is complete and still needed.
 struct Closed {
     number: u64,
     path: PathBuf,
     first_frame_ms: u64,
+    last_seqs: LastSeqs,
+}
+
+impl Closed {
+    fn is_needed(&self) -> bool {
+        self.last_seqs.iter().any(|(link, last)| link.needed_from.load(Ordering::Acquire) <= last.0)
+    }
 }
 
 /// The thread's state.
@@ -56,6 +69,7 @@ pub(crate) struct Writer {
     seed: Seed,
     metrics: Arc<JournalMetrics>,
     active: Option<Segment>,
+    active_last_seqs: LastSeqs,
     closed: VecDeque<Closed>,
     next_segment: u64,
     next_frame: u64,
@@ -91,6 +105,7 @@ impl Writer {
             seed,
             metrics,
             active: None,
+            active_last_seqs: Vec::new(),
             closed: VecDeque::new(),
             next_segment,
             frame: Vec::new(),
@@ -317,7 +332,7 @@ impl Writer {
             let outcome = match (&outcome, batch.messages) {
                 (_, 0) => Ok(0),
                 (Ok(segment), _) => {
-                    batch.link.appended.store(*segment, Ordering::Release);
+                    note_last(&mut self.active_last_seqs, &batch.link, batch.last);
                     Ok(*segment)
                 }
                 (Err(error), messages) => {
@@ -364,6 +379,7 @@ impl Writer {
                 number: segment.number,
                 path: segment.path().to_owned(),
                 first_frame_ms,
+                last_seqs: std::mem::take(&mut self.active_last_seqs),
             });
         }
     }
@@ -371,12 +387,8 @@ impl Writer {
     /// Unlinks closed segments, oldest first, as long as no front needs them. The directory is synced after each, so
     /// that no crash can leave an older segment without a newer one.
     fn unlink_cleared(&mut self) -> io::Result<()> {
-        if self.closed.is_empty() {
-            return Ok(());
-        }
-        let links = self.shared.links();
         while let Some(oldest) = self.closed.front()
-            && links.iter().all(|link| link.is_clear_of(oldest.number))
+            && !oldest.is_needed()
         {
             match std::fs::remove_file(&oldest.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -390,6 +402,13 @@ impl Writer {
     }
 }
 
+fn note_last(last_seqs: &mut LastSeqs, link: &Arc<Link>, last: Seq) {
+    match last_seqs.iter_mut().find(|(known, _)| Arc::ptr_eq(known, link)) {
+        Some((_, known)) => *known = last,
+        None => last_seqs.push((link.clone(), last)),
+    }
+}
+
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -397,3 +416,6 @@ fn is_full(error: &io::Error) -> bool {
 fn failed(reason: &str) -> StoreError {
     StoreError::Failed(reason.into())
 }
+
+#[cfg(test)]
+mod tests;

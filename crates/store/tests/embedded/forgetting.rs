@@ -1,0 +1,73 @@
+//! No byte of a message is found in any file once it is acknowledged and the (here shortened) intervals have passed.
+
+use crate::support::{hasty, holds, segments};
+use chaski_store::conformance::Rig;
+use chaski_store::{AccountId, Engine, embedded};
+
+const MARKER: &[u8] = b"wherefore art thou";
+
+fn romeo() -> AccountId {
+    AccountId::phone(15_550_001).unwrap()
+}
+
+fn marked(id: u128) -> Vec<u8> {
+    let text = "wherefore art thou ".repeat(1 + id as usize % 40);
+    format!("<message id='{id}'><body>{text}</body></message>").into_bytes()
+}
+
+#[test]
+fn acknowledged_before_it_reached_sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = embedded::open(dir.path(), hasty()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let (_, ticket) = rig.append_stanza(romeo(), 1, &marked(1)).unwrap();
+    rig.committed(ticket);
+    assert!(holds(dir.path(), MARKER), "it was durable, so it was somewhere");
+    let seqs: Vec<_> = rig.read_all(romeo(), 10).iter().map(|entry| entry.seq).collect();
+    rig.store.ack(romeo(), &seqs);
+    rig.until("forgotten", |_| !holds(dir.path(), MARKER));
+    rig.until("no segment is left", |_| segments(dir.path()).is_empty());
+    assert!(rig.ids(romeo()).is_empty());
+}
+
+#[test]
+fn acknowledged_after_it_moved_to_sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = embedded::open(dir.path(), hasty()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let tickets: Vec<_> = (0..200).map(|id| rig.append_stanza(romeo(), id, &marked(id)).unwrap().1).collect();
+    tickets.into_iter().for_each(|ticket| rig.committed(ticket));
+    rig.until("moved to SQLite", |_| segments(dir.path()).is_empty());
+    let entries = rig.read_all(romeo(), 10);
+    assert_eq!(entries.len(), 200);
+    assert!(entries.iter().all(|entry| entry.stanza[..] == marked(entry.id.0)[..]), "unsealed as they were");
+    // Sealed, it isn't found even before; that its key goes is a test beside `seal.rs`.
+    assert!(!holds(dir.path(), MARKER));
+    let seqs: Vec<_> = entries.iter().map(|entry| entry.seq).collect();
+    rig.store.ack(romeo(), &seqs);
+    rig.until("deleted", |rig| rig.store.usage(romeo()).messages == 0);
+    rig.until("checkpointed", |_| {
+        std::fs::metadata(dir.path().join("chaski.sqlite3-wal")).map_or(0, |wal| wal.len()) == 0
+    });
+    assert!(!holds(dir.path(), MARKER));
+}
+
+#[test]
+fn a_stopped_server_keeps_nothing_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = embedded::open(dir.path(), crate::support::lazy()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let (_, ticket) = rig.append_stanza(romeo(), 1, &marked(1)).unwrap();
+    rig.committed(ticket);
+    let seqs: Vec<_> = rig.read_all(romeo(), 10).iter().map(|entry| entry.seq).collect();
+    rig.store.ack(romeo(), &seqs);
+    rig.append_durably(romeo(), 2);
+    assert!(holds(dir.path(), MARKER));
+    drop(rig);
+    engine.close();
+    assert!(!holds(dir.path(), MARKER));
+    assert!(segments(dir.path()).is_empty());
+    drop(engine);
+    let engine = embedded::open(dir.path(), hasty()).unwrap();
+    assert_eq!(Rig::new(&engine).ids(romeo()), [2]);
+}

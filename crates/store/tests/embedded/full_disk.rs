@@ -1,0 +1,120 @@
+//! A full disk refuses what is new, keeps what is there, and goes on by itself when there is room.
+
+use crate::support::hasty;
+use chaski_store::conformance::Rig;
+use chaski_store::embedded::{self, Options};
+use chaski_store::{AccountId, Engine, StoreError};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A small file system of its own, gone with the value.
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    /// `None` where this process may not mount.
+    fn mount(at: &Path, size: &str) -> Option<Self> {
+        let options = format!("size={size}");
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
+        status.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// Takes every byte that is left.
+fn fill(path: &Path) {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    for size in [64 << 10, 4096, 1] {
+        while file.write_all(&vec![b'x'; size]).is_ok() {}
+    }
+}
+
+fn account(last: u64) -> AccountId {
+    AccountId::phone(15_550_000 + last).unwrap()
+}
+
+/// Appends until the disk refuses; which were committed.
+fn append_until_full(rig: &mut Rig, to: AccountId, first: u128) -> Vec<u128> {
+    let mut committed = Vec::new();
+    for id in first..first + 10_000 {
+        let (_, ticket) = rig.append(to, id).unwrap();
+        match rig.outcome(ticket) {
+            Ok(()) => committed.push(id),
+            Err(StoreError::Full) => return committed,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("the disk never became full");
+}
+
+fn run(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Tmpfs::mount(dir.path(), "6m") else {
+        eprintln!("skipped: this process may not mount a tmpfs");
+        return;
+    };
+    let data = dir.path().join("data");
+    let engine = embedded::open(&data, options.clone()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let (romeo, juliet) = (account(1), account(2));
+    let seqs: Vec<_> = (0..20).map(|id| rig.append_durably(juliet, id)).collect();
+    let filler = dir.path().join("filler");
+    fill(&filler);
+    let mut kept = append_until_full(&mut rig, romeo, 1000);
+    assert_eq!(rig.ids(romeo), kept, "what was refused is not in the mailbox");
+    assert_eq!(rig.store.usage(romeo).messages, kept.len() as u64);
+    // Acknowledgements work, and what was accepted stays readable although it is due in SQLite.
+    rig.store.ack(juliet, &seqs[..10]);
+    rig.turn();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(rig.ids(juliet), (10..20).collect::<Vec<_>>());
+    let (_, refused) = rig.append(juliet, 500).unwrap();
+    assert!(matches!(rig.outcome(refused), Err(StoreError::Full)));
+
+    fs::remove_file(&filler).unwrap();
+    rig.until("service resumes", |rig| {
+        let (_, ticket) = rig.append(juliet, 600).unwrap();
+        rig.outcome(ticket).is_ok()
+    });
+    assert_eq!(rig.ids(juliet), (10..20).chain([600]).collect::<Vec<_>>());
+    for id in 5000..5010 {
+        rig.append_durably(romeo, id);
+        kept.push(id);
+    }
+
+    fill(&filler);
+    drop(rig);
+    engine.close();
+    drop(engine);
+    fs::remove_file(&filler).unwrap();
+    let engine = embedded::open(&data, options).unwrap();
+    let mut rig = Rig::new(&engine);
+    assert_eq!(rig.ids(romeo), kept);
+    assert_eq!(rig.ids(juliet), (10..20).chain([600]).collect::<Vec<_>>());
+}
+
+#[test]
+fn with_everything_in_the_journal() {
+    run(Options {
+        segment_bytes: 100_000,
+        preallocate_bytes: 8192,
+        reserve_bytes: 0,
+        ..crate::support::lazy()
+    });
+}
+
+#[test]
+fn while_messages_are_due_in_sqlite() {
+    run(Options { segment_bytes: 20_000, preallocate_bytes: 4096, ..hasty() });
+}
+
+#[test]
+fn the_reserve_is_left_for_acknowledgements() {
+    run(Options { preallocate_bytes: 8192, reserve_bytes: 256 << 10, ..hasty() });
+}

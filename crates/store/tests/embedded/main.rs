@@ -1,0 +1,11 @@
+//! The embedded engine against crashes, damage, a full disk, and the promise to forget.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod crash;
+mod damage;
+mod forgetting;
+mod full_disk;
+mod model;
+mod opening;
+mod support;

@@ -1,0 +1,71 @@
+//! What the embedded engine's tests share.
+
+use chaski_store::embedded::Options;
+use std::fs;
+use std::path::Path;
+
+/// Everything due within milliseconds instead of half a minute.
+pub(crate) fn hasty() -> Options {
+    Options {
+        segment_age_ms: 20,
+        spill_after_ms: 40,
+        ack_linger_ms: 2,
+        delete_linger_ms: 2,
+        checkpoint_after_ms: 20,
+        tick_ms: 2,
+        preallocate_bytes: 16 << 10,
+        reserve_bytes: 0,
+        ..Options::default()
+    }
+}
+
+/// Nothing leaves the journal.
+pub(crate) fn lazy() -> Options {
+    Options {
+        segment_age_ms: u64::MAX / 4,
+        spill_after_ms: u64::MAX / 4,
+        preallocate_bytes: 16 << 10,
+        ..Options::default()
+    }
+}
+
+/// Copies a data directory as a power cut leaves it: no lock, no shared memory of SQLite's.
+pub(crate) fn copy_as_crashed(from: &Path, to: &Path) {
+    fs::create_dir_all(to.join("journal")).unwrap();
+    for name in ["chaski.sqlite3", "chaski.sqlite3-wal"] {
+        if from.join(name).exists() {
+            fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+    for entry in fs::read_dir(from.join("journal")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join("journal").join(entry.file_name())).unwrap();
+    }
+}
+
+/// Whether any file below `dir` contains `marker`.
+pub(crate) fn holds(dir: &Path, marker: &[u8]) -> bool {
+    fs::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => holds(&path, marker),
+            // A segment may be unlinked while we look.
+            false => {
+                fs::read(&path).is_ok_and(|bytes| bytes.windows(marker.len()).any(|window| window == marker))
+            }
+        }
+    })
+}
+
+/// The journal's segments, in order.
+pub(crate) fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut paths: Vec<_> =
+        fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Bytes of a file up to its last one that isn't zero.
+pub(crate) fn used(path: &Path) -> usize {
+    fs::read(path).unwrap().iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+}
