@@ -37,6 +37,8 @@ chaski_telemetry::metrics! {
         probes_total: Counter,
         /// Clients cut because the probe brought no sign of life.
         idle_cuts_total: Counter,
+        /// Sessions told that the peer's TCP has everything.
+        confirmed_total: Counter,
         /// Bytes that wait for sockets.
         unsent_bytes: Gauge,
         /// Connections handed to the shard of their account.

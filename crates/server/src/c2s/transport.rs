@@ -67,15 +67,25 @@ impl TlsSession {
             self.output(wire);
             let state = state?;
             ended = state.peer_has_closed();
-            let bytes = state.plaintext_bytes_to_read();
-            if bytes > 0 {
-                let start = plain.len();
-                plain.resize(start + bytes, 0);
-                let read = self.inner.reader().read(&mut plain[start..]).unwrap_or(0);
-                plain.truncate(start + read);
-            }
+            self.input(state.plaintext_bytes_to_read(), plain);
         }
         Ok(Decrypted { established: was_handshaking && !self.inner.is_handshaking(), ended })
+    }
+
+    /// Appends what someone else had read and not decrypted, or decrypted and not taken.
+    pub(crate) fn leftover(&mut self, plain: &mut Vec<u8>) -> Result<(), rustls::Error> {
+        let state = self.inner.process_new_packets()?;
+        self.input(state.plaintext_bytes_to_read(), plain);
+        Ok(())
+    }
+
+    fn input(&mut self, bytes: usize, plain: &mut Vec<u8>) {
+        if bytes > 0 {
+            let start = plain.len();
+            plain.resize(start + bytes, 0);
+            let read = self.inner.reader().read(&mut plain[start..]).unwrap_or(0);
+            plain.truncate(start + read);
+        }
     }
 
     /// Encrypts and appends to `wire`.

@@ -101,7 +101,7 @@ impl EventLoop {
 
     /// A connection that HTTP has upgraded.
     pub(super) fn adopt_websocket(&mut self, upgraded: UpgradedWebSocket) {
-        let UpgradedWebSocket { stream, tls, leftover, protected } = upgraded;
+        let UpgradedWebSocket { stream, tls, mut leftover, protected } = upgraded;
         let peer = stream.peer_addr().map(|addr| addr.ip());
         let address_key = peer.map_or(0, address_key);
         if self.stop_at_ms.is_some()
@@ -116,7 +116,12 @@ impl EventLoop {
         let mut connection = Connection::new(TcpStream::from_std(stream), Stage::Handshake, address_key);
         let mut tls = tls.map(|inner| Box::new(TlsSession::established(inner)));
         let security = match &mut tls {
-            Some(tls) => Security::Secured(tls.channel_bindings()),
+            Some(tls) => {
+                if tls.leftover(&mut leftover).is_err() {
+                    return;
+                }
+                Security::Secured(tls.channel_bindings())
+            }
             None if protected => Security::Secured(ChannelBindings::NONE),
             // RFC 7395 has no STARTTLS: what is not protected may not authenticate.
             None => {

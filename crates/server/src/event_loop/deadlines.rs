@@ -108,6 +108,7 @@ impl EventLoop {
             let Stage::Live(session) = connection.stage else { continue };
             if is_confirmed(connection) {
                 connection.flags.confirming = false;
+                self.metrics.confirmed_total.inc();
                 self.rooms.call(&mut self.clients, |shard, ctx| shard.confirmed(ctx, session));
             } else {
                 self.clients.confirming.push_back(conn);

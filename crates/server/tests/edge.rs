@@ -1,0 +1,19 @@
+//! The edge against real sockets: raw bytes in, what comes back and when the connection ends.
+//!
+//! Every test starts an edge of its own on loopback with free ports, the memory engine, and two shards, so that
+//! connections move between threads. Waiting is for an event, bounded by a deadline that only a failure reaches.
+
+#![expect(missing_docs, reason = "tests")]
+
+#[path = "edge/bad_input.rs"]
+mod bad_input;
+#[path = "edge/login.rs"]
+mod login;
+#[path = "edge/rig.rs"]
+mod rig;
+#[path = "edge/session.rs"]
+mod session;
+#[path = "edge/stopping.rs"]
+mod stopping;
+#[path = "edge/websocket.rs"]
+mod websocket;

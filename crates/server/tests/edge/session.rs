@@ -1,0 +1,134 @@
+//! Sessions in the rooms: messages between shards, resumption, confirmation by TCP, silence.
+
+use crate::rig::{HEADER, KEY, Server};
+use chaski_server::ListenerTls::{StartTls, Terminated};
+use std::time::Duration;
+
+#[test]
+fn a_message_from_one_shard_to_the_other_and_back() {
+    let server = Server::start();
+    let [romeo_local, juliet_local] = server.two_accounts();
+    let mut romeo = server.session(&romeo_local, "orchard");
+    let mut juliet = server.session(&juliet_local, "balcony");
+    juliet.send("<presence/>");
+    romeo.send("<presence/>");
+    juliet.ping("ready");
+    romeo.ping("ready");
+    for round in 0..50 {
+        romeo.send(&format!(
+            "<message type='chat' to='{juliet_local}@localhost' id='romeo-to-juliet-{round}'><body>art thou {round}</body></message>"
+        ));
+        juliet.until(&format!("<body>art thou {round}</body>"));
+        juliet.send(&format!(
+            "<message type='chat' to='{romeo_local}@localhost' id='juliet-to-romeo-{round}'><body>here {round}</body></message>"
+        ));
+        romeo.until(&format!("<body>here {round}</body>"));
+    }
+    assert!(server.metric("chaski_edge_forwarded_total") > 0);
+}
+
+#[test]
+fn a_lost_session_is_resumed() {
+    let server = Server::start();
+    for local in server.two_accounts() {
+        let mut client = server.connect(StartTls).starttls(&server.leaf);
+        client.plain(&local, KEY);
+        client.bind("phone");
+        client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        let enabled = client.until("/>");
+        let id = enabled.split("id='").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+        client.vanish();
+        let mut client = server.connect(Terminated);
+        client.plain(&local, KEY);
+        client.send(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>"));
+        let answer = client.until("/>");
+        assert!(answer.contains("<resumed") && answer.contains(&id), "{answer}");
+        client.ping("after");
+    }
+}
+
+#[test]
+fn delivery_without_stream_management_is_confirmed_by_tcp() {
+    let server = Server::start();
+    let [romeo_local, juliet_local] = server.two_accounts();
+    let mut juliet = server.session(&juliet_local, "balcony");
+    juliet.send("<presence/>");
+    juliet.ping("ready");
+    let mut romeo = server.session(&romeo_local, "orchard");
+    romeo.send(&format!(
+        "<message type='chat' to='{juliet_local}@localhost' id='only-once-1'><body>once</body></message>"
+    ));
+    juliet.until("<body>once</body>");
+    // A session that comes later must not get it again, once TCP has confirmed it.
+    let gone = (0..3_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        server.metric("chaski_edge_confirmed_total") > 0
+    });
+    assert!(gone);
+    juliet.vanish();
+    let mut later = server.session(&juliet_local, "later");
+    later.send("<presence/>");
+    later.ping("done");
+    romeo.send(&format!(
+        "<message type='chat' to='{juliet_local}@localhost' id='second-1'><body>twice</body></message>"
+    ));
+    assert!(!later.until("<body>twice</body>").contains("<body>once</body>"));
+}
+
+#[test]
+fn silence_is_probed_and_a_listening_client_stays() {
+    let server = Server::start_with(|config| {
+        config.timing.idle_timeout_ms = 50;
+        config.timing.probe_timeout_ms = 50;
+        config.timing.tick_ms = 10;
+    });
+    let [local, _] = server.two_accounts();
+    let mut client = server.session(&local, "listening");
+    server.wait_for_metric("chaski_edge_probes_total", 5);
+    assert!(client.until("     ").trim().is_empty());
+    assert_eq!(server.metric("chaski_edge_idle_cuts_total"), 0);
+    client.ping("alive");
+}
+
+#[test]
+fn a_stream_is_closed_both_ways() {
+    let server = Server::start();
+    let [local, _] = server.two_accounts();
+    let mut client = server.session(&local, "r");
+    client.send("</stream:stream>");
+    assert_eq!(client.until_closed(), "</stream:stream>");
+    let mut client = server.connect(Terminated);
+    client.send(HEADER);
+    client.until("</stream:features>");
+    client.send("</stream:stream>");
+    assert_eq!(client.until_closed(), "</stream:stream>");
+    let mut client = server.connect(StartTls).starttls(&server.leaf);
+    client.plain(&local, KEY);
+    client.bind("r");
+    client.send("</stream:stream>");
+    // An end without close_notify would be an error.
+    assert_eq!(client.until_closed(), "</stream:stream>");
+}
+
+#[test]
+fn many_connections_come_and_go() {
+    let server = Server::start();
+    let locals = server.two_accounts();
+    for round in 0..20 {
+        let clients: Vec<_> = (0..10)
+            .map(|n| {
+                let mut client = server.connect(Terminated);
+                client.plain(&locals[n % 2], KEY);
+                client.bind(&format!("r{round}-{n}"));
+                client
+            })
+            .collect();
+        drop(clients);
+        // The limit on sessions of an account is the rooms': wait until these are gone.
+        let gone = (0..3_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(2));
+            server.metric("chaski_edge_connections") == 0
+        });
+        assert!(gone);
+    }
+}

@@ -1,0 +1,151 @@
+//! WebSocket sessions as HTTP hands them over (RFC 7395).
+
+use crate::rig::{KEY, Server, auth_plain};
+use chaski_server::UpgradedWebSocket;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+struct WebSocketClient {
+    socket: TcpStream,
+}
+
+const OPEN: &str = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>";
+
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [1, 2, 3, 4];
+    let mut frame = vec![0x80 | opcode];
+    match payload.len() {
+        short @ ..126 => frame.push(0x80 | short as u8),
+        long => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(long as u16).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+impl WebSocketClient {
+    /// Connects through a listener that stands for HTTP; `first` was read together with the request.
+    fn connect(server: &Server, first: &[u8], protected: bool) -> Self {
+        let http = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(http.local_addr().unwrap()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let (stream, _) = http.accept().unwrap();
+        let upgraded = UpgradedWebSocket { stream, tls: None, leftover: first.to_vec(), protected };
+        server.edge.adopt_websocket(upgraded).unwrap();
+        Self { socket }
+    }
+
+    fn send(&mut self, text: &str) {
+        self.socket.write_all(&frame(1, text.as_bytes())).unwrap();
+    }
+
+    /// The next frame: opcode and payload. Every one is final and unmasked.
+    fn next(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 2];
+        self.socket.read_exact(&mut head).unwrap();
+        assert_eq!(head[0] & 0xf0, 0x80);
+        let length = match head[1] {
+            126 => {
+                let mut long = [0; 2];
+                self.socket.read_exact(&mut long).unwrap();
+                usize::from(u16::from_be_bytes(long))
+            }
+            short @ ..126 => usize::from(short),
+            _ => panic!("masked or huge"),
+        };
+        let mut payload = vec![0; length];
+        self.socket.read_exact(&mut payload).unwrap();
+        (head[0] & 0x0f, payload)
+    }
+
+    fn text(&mut self) -> String {
+        let (opcode, payload) = self.next();
+        assert_eq!(opcode, 1, "{payload:?}");
+        String::from_utf8(payload).unwrap()
+    }
+
+    fn login(&mut self, local: &str) {
+        assert!(self.text().starts_with("<open "));
+        assert!(self.text().contains("<mechanism>PLAIN</mechanism>"));
+        self.send(&auth_plain(local, KEY));
+        assert!(self.text().starts_with("<success "));
+        self.send(OPEN);
+        assert!(self.text().starts_with("<open "));
+        assert!(self.text().contains("xmpp-bind"));
+        self.send("<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+        assert!(self.text().contains("<jid>"));
+    }
+
+    fn ended(&mut self) -> bool {
+        matches!(self.socket.read(&mut [0]), Ok(0))
+    }
+}
+
+#[test]
+fn login_ping_and_close() {
+    let server = Server::start();
+    for local in server.two_accounts() {
+        let mut client = WebSocketClient::connect(&server, &frame(1, OPEN.as_bytes()), true);
+        client.login(&local);
+        client.send(
+            "<iq xmlns='jabber:client' type='get' to='localhost' id='p'><ping xmlns='urn:xmpp:ping'/></iq>",
+        );
+        let pong = client.text();
+        assert!(pong.starts_with("<iq xmlns='jabber:client'") && pong.contains("result"), "{pong}");
+        client.socket.write_all(&frame(9, b"are you there")).unwrap();
+        assert_eq!(client.next(), (10, b"are you there".to_vec()));
+        client.send("<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>");
+        assert!(client.text().starts_with("<close "));
+        assert_eq!(client.next().0, 8);
+        assert!(client.ended());
+    }
+}
+
+#[test]
+fn errors_are_whole_documents() {
+    let server = Server::start();
+    let [local, _] = server.two_accounts();
+    let mut client = WebSocketClient::connect(&server, &frame(1, OPEN.as_bytes()), true);
+    client.login(&local);
+    client.send("<message><body>&nbsp;</body></message>");
+    let error = client.text();
+    assert!(error.contains("xmlns:stream='http://etherx.jabber.org/streams'"), "{error}");
+    assert!(error.contains("not-well-formed"), "{error}");
+    assert!(client.text().starts_with("<close "));
+    assert_eq!(client.next().0, 8);
+    assert!(client.ended());
+}
+
+#[test]
+fn violations_of_the_frame_protocol_close_it() {
+    let server = Server::start();
+    let mut client = WebSocketClient::connect(&server, b"", true);
+    // Not masked.
+    client.socket.write_all(&[0x81, 1, b'x']).unwrap();
+    let (opcode, payload) = client.next();
+    assert_eq!((opcode, payload.as_slice()), (8, 1002_u16.to_be_bytes().as_slice()));
+    assert!(client.ended());
+}
+
+#[test]
+fn nobody_logs_in_unprotected() {
+    let server = Server::start();
+    let mut client = WebSocketClient::connect(&server, &frame(1, OPEN.as_bytes()), false);
+    assert!(matches!(client.socket.read(&mut [0]), Ok(0) | Err(_)));
+}
+
+#[test]
+fn silence_is_probed_by_ping() {
+    let server = Server::start_with(|config| {
+        config.timing.idle_timeout_ms = 50;
+        config.timing.tick_ms = 10;
+    });
+    let [local, _] = server.two_accounts();
+    let mut client = WebSocketClient::connect(&server, &frame(1, OPEN.as_bytes()), true);
+    client.login(&local);
+    assert_eq!(client.next().0, 9);
+}
