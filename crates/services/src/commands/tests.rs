@@ -1,1 +1,236 @@
+//! Plays of ad-hoc commands: an operator makes, changes and removes accounts; others can't.
 
+use crate::command::{Action, Done};
+use crate::testing::{Client, DOMAIN, Stage};
+use chaski_xmpp::{Stanza, ns};
+
+const ROMEO: &str = "+15551230001";
+const ADD: &str = "http://jabber.org/protocol/admin#add-user";
+const DELETE: &str = "http://jabber.org/protocol/admin#delete-user";
+const CHANGE: &str = "http://jabber.org/protocol/admin#change-user-password";
+const END: &str = "http://jabber.org/protocol/admin#end-user-session";
+
+/// The stage, and the operator's client.
+fn office() -> (Stage, Client) {
+    let mut stage = Stage::new(2);
+    let admin = stage.login("admin", "desk");
+    (stage, admin)
+}
+
+fn send(stage: &mut Stage, client: Client, command: &str) -> String {
+    stage.received(client);
+    stage.send(client, &format!("<iq type='set' id='c1' to='{DOMAIN}'>{command}</iq>"));
+    let mut got = stage.stanzas(client);
+    assert_eq!(got.len(), 1, "one answer to {command}: {got:?}");
+    got.remove(0)
+}
+
+/// The status of a command, or the condition of the error and XEP-0050's own.
+fn outcome(answer: &str) -> String {
+    let stanza = Stanza::parse(answer.as_bytes()).unwrap();
+    assert_eq!(stanza.id().as_deref(), Some("c1"));
+    match stanza.child("error", ns::CLIENT) {
+        Some(error) => {
+            let names: Vec<_> =
+                error.children().filter(|child| child.name() != "text").map(|child| child.name()).collect();
+            names.join(" ")
+        }
+        None => stanza.child("command", ns::COMMANDS).unwrap().attr("status").unwrap().into_owned(),
+    }
+}
+
+fn session_id(answer: &str) -> String {
+    let stanza = Stanza::parse(answer.as_bytes()).unwrap();
+    stanza.child("command", ns::COMMANDS).unwrap().attr("sessionid").unwrap().into_owned()
+}
+
+fn execute(stage: &mut Stage, client: Client, node: &str) -> String {
+    send(stage, client, &format!("<command xmlns='{}' node='{node}' action='execute'/>", ns::COMMANDS))
+}
+
+/// Opens the form and submits these values.
+fn submit(stage: &mut Stage, client: Client, node: &str, values: &[(&str, &str)]) -> String {
+    let opened = execute(stage, client, node);
+    assert_eq!(outcome(&opened), "executing", "{opened}");
+    let id = session_id(&opened);
+    submit_to(stage, client, node, &id, values)
+}
+
+fn submit_to(stage: &mut Stage, client: Client, node: &str, id: &str, values: &[(&str, &str)]) -> String {
+    let fields: String = values
+        .iter()
+        .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
+        .collect();
+    let form = format!("<x xmlns='jabber:x:data' type='submit'>{fields}</x>");
+    let command =
+        format!("<command xmlns='{}' node='{node}' sessionid='{id}'>{form}</command>", ns::COMMANDS);
+    send(stage, client, &command)
+}
+
+fn bot() -> String {
+    format!("bot@{DOMAIN}")
+}
+
+fn add_bot(stage: &mut Stage, admin: Client) -> String {
+    let values = [("accountjid", &*bot()), ("password", "long enough"), ("password-verify", "long enough")];
+    submit(stage, admin, ADD, &values)
+}
+
+#[test]
+fn an_operator_adds_a_service_account() {
+    let (mut stage, admin) = office();
+    let form = execute(&mut stage, admin, ADD);
+    for var in ["FORM_TYPE", "accountjid", "password", "password-verify"] {
+        assert!(form.contains(&format!("var='{var}'")), "{form}");
+    }
+    assert_eq!(outcome(&add_bot(&mut stage, admin)), "completed");
+    let credentials = stage.credentials(0, "bot").unwrap().expect("the account is there");
+    assert!(credentials.check_plain_slowly("long enough"));
+    assert_eq!(outcome(&add_bot(&mut stage, admin)), "conflict");
+}
+
+#[test]
+fn a_changed_password_ends_the_sessions_of_the_old_one() {
+    let (mut stage, admin) = office();
+    add_bot(&mut stage, admin);
+    let bot_client = stage.login("bot", "machine");
+    let values = [("accountjid", &*bot()), ("password", "quite another")];
+    assert_eq!(outcome(&submit(&mut stage, admin, CHANGE, &values)), "completed");
+    assert!(stage.closed_with(bot_client).is_some());
+    let credentials = stage.credentials(0, "bot").unwrap().unwrap();
+    assert!(credentials.check_plain_slowly("quite another") && credentials.generation == 2);
+    let nobody = [("accountjid", "nobody@chaski.example"), ("password", "quite another")];
+    assert_eq!(outcome(&submit(&mut stage, admin, CHANGE, &nobody)), "item-not-found");
+}
+
+#[test]
+fn several_accounts_are_deleted_in_one_go() {
+    let (mut stage, admin) = office();
+    add_bot(&mut stage, admin);
+    let romeo = stage.login(ROMEO, "orchard");
+    let romeo_jid = format!("{ROMEO}@{DOMAIN}");
+    let values = [("accountjids", &*bot()), ("accountjids", &*romeo_jid)];
+    assert_eq!(outcome(&submit(&mut stage, admin, DELETE, &values)), "completed");
+    assert!(stage.closed_with(romeo).is_some());
+    for local in ["bot", ROMEO] {
+        assert!(stage.credentials(0, local).unwrap().is_none(), "{local}");
+    }
+    let again = submit(&mut stage, admin, DELETE, &values);
+    assert_eq!(outcome(&again), "item-not-found");
+    assert!(again.contains(&bot()), "it says where it stopped: {again}");
+}
+
+#[test]
+fn operators_do_not_saw_off_their_branch() {
+    let (mut stage, admin) = office();
+    let own = format!("admin@{DOMAIN}");
+    assert_eq!(outcome(&submit(&mut stage, admin, DELETE, &[("accountjids", &own)])), "not-allowed");
+    assert!(stage.credentials(0, "admin").unwrap().is_some());
+}
+
+#[test]
+fn sessions_are_ended_one_by_one_or_all() {
+    let (mut stage, admin) = office();
+    let (phone, laptop) = (stage.login(ROMEO, "phone"), stage.login(ROMEO, "laptop"));
+    let full = format!("{ROMEO}@{DOMAIN}/phone");
+    let answer = submit(&mut stage, admin, END, &[("accountjids", &full)]);
+    assert!(answer.contains("Sessions ended: 1."), "{answer}");
+    assert!(stage.closed_with(phone).is_some() && stage.closed_with(laptop).is_none());
+    let bare = format!("{ROMEO}@{DOMAIN}");
+    assert!(submit(&mut stage, admin, END, &[("accountjids", &bare)]).contains("Sessions ended: 1."));
+    assert!(stage.closed_with(laptop).is_some());
+    let Ok(Done::Sessions(left)) = stage.command(ROMEO, Action::ListSessions) else { panic!("no list") };
+    assert_eq!(left, []);
+}
+
+#[test]
+fn others_can_ping_and_nothing_else() {
+    let (mut stage, admin) = office();
+    let romeo = stage.login(ROMEO, "orchard");
+    for node in [ADD, DELETE, CHANGE, END] {
+        assert_eq!(outcome(&execute(&mut stage, romeo, node)), "forbidden", "{node}");
+    }
+    let pong = execute(&mut stage, romeo, "ping");
+    assert_eq!(outcome(&pong), "completed");
+    assert!(pong.contains("<note type='info'>Pong."), "{pong}");
+    assert_eq!(outcome(&execute(&mut stage, romeo, "no-such")), "item-not-found");
+
+    let list = format!("<query xmlns='{}' node='{}'/>", ns::DISCO_ITEMS, ns::COMMANDS);
+    let mut listed = |client| {
+        stage.received(client);
+        stage.send(client, &format!("<iq type='get' id='c1' to='{DOMAIN}'>{list}</iq>"));
+        stage.stanzas(client).remove(0).matches("<item ").count()
+    };
+    assert_eq!((listed(romeo), listed(admin)), (1, 5));
+    let info = format!("<query xmlns='{}' node='{ADD}'/>", ns::DISCO_INFO);
+    for (client, expected) in [(romeo, "type='error'"), (admin, "automation")] {
+        stage.send(client, &format!("<iq type='get' id='c1' to='{DOMAIN}'>{info}</iq>"));
+        assert!(stage.stanzas(client)[0].contains(expected));
+    }
+}
+
+#[test]
+fn forms_are_checked() {
+    let (mut stage, admin) = office();
+    let bot = bot();
+    let cases: [(&str, &[(&str, &str)], &str); 10] = [
+        (ADD, &[], "bad-request bad-payload"),
+        (ADD, &[("accountjid", &bot), ("password", "long enough")], "bad-request bad-payload"),
+        (ADD, &[("accountjid", &bot), ("password", "short"), ("password-verify", "short")], "not-acceptable"),
+        (
+            ADD,
+            &[("accountjid", &bot), ("password", "long enough"), ("password-verify", "other")],
+            "not-acceptable",
+        ),
+        (
+            CHANGE,
+            &[("accountjid", "+15551230001@chaski.example"), ("password", "long enough")],
+            "not-allowed",
+        ),
+        (CHANGE, &[("accountjid", "1bot@chaski.example"), ("password", "long enough")], "not-acceptable"),
+        (CHANGE, &[("accountjid", "bot@elsewhere.example"), ("password", "long enough")], "not-acceptable"),
+        (CHANGE, &[("accountjid", "@"), ("password", "long enough")], "jid-malformed"),
+        (END, &[("FORM_TYPE", "other"), ("accountjids", &bot)], "bad-request bad-payload"),
+        (END, &[("accountjids", "bot@elsewhere.example")], "item-not-found"),
+    ];
+    for (node, values, expected) in cases {
+        assert_eq!(outcome(&submit(&mut stage, admin, node, values)), expected, "{node} {values:?}");
+    }
+    let many: Vec<_> = (0..51).map(|_| ("accountjids", &*bot)).collect();
+    assert_eq!(outcome(&submit(&mut stage, admin, DELETE, &many)), "not-acceptable");
+}
+
+#[test]
+fn session_ids_are_for_one_user_one_command_and_one_hour() {
+    let (mut stage, admin) = office();
+    let values = [("accountjids", &*bot())];
+    let id = session_id(&execute(&mut stage, admin, END));
+    let bad = "bad-request bad-sessionid";
+    assert_eq!(outcome(&submit_to(&mut stage, admin, DELETE, &id, &values)), bad, "another command");
+    let other_desk = stage.login("admin", "other-desk");
+    assert_eq!(outcome(&submit_to(&mut stage, other_desk, END, &id, &values)), bad, "another session");
+    for forged in ["x", "1-2", "-", "ffffffffffffffffff-0"] {
+        assert_eq!(outcome(&submit_to(&mut stage, admin, END, forged, &values)), bad, "{forged}");
+    }
+    stage.pass(60 * 60 * 1000 + 1);
+    assert_eq!(outcome(&submit_to(&mut stage, admin, END, &id, &values)), "not-allowed session-expired");
+}
+
+#[test]
+fn actions_are_checked() {
+    let (mut stage, admin) = office();
+    let id = session_id(&execute(&mut stage, admin, END));
+    let command = |action: &str, id: &str| {
+        let id = if id.is_empty() { String::new() } else { format!("sessionid='{id}'") };
+        format!("<command xmlns='{}' node='{END}' action='{action}' {id}/>", ns::COMMANDS)
+    };
+    for (action, id, expected) in [
+        ("dance", "", "bad-request malformed-action"),
+        ("prev", &*id, "bad-request bad-action"),
+        ("cancel", "", "bad-request bad-sessionid"),
+        ("complete", &*id, "bad-request bad-payload"),
+        ("cancel", &*id, "canceled"),
+    ] {
+        assert_eq!(outcome(&send(&mut stage, admin, &command(action, id))), expected, "{action}");
+    }
+}
