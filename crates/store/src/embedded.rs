@@ -90,6 +90,9 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
     let connection = database::open_writer(&database)?;
     let meta = database::begin_epoch(&connection).map_err(sqlite)?;
+    // The files just made must still have their names after a power cut.
+    let unwritable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
+    journal::sync_directory(dir).map_err(unwritable)?;
     let mut slots = Slots::load(&connection).map_err(sqlite)?;
     let mut target = recovery::Target {
         connection: &connection,

@@ -1,6 +1,6 @@
 //! The journal: what was accepted or acknowledged in the last half minute, in order, on disk.
 //!
-//! Owns `journal/` in the data directory: segments of frames ([`format`] describes every byte). One [`writer`]
+//! Owns `journal/` in the data directory: segments of frames ([`mod@format`] describes every byte). One [`writer`]
 //! thread per data directory turns the shards' batches into one frame per commit: write, `fdatasync`, publish,
 //! repeat; so commits grow with the load and a sync never blocks a shard. [`segment`] is the file being written,
 //! [`scan`] reads segments back and tells a torn last write from damage in the middle.

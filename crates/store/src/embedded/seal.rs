@@ -33,6 +33,8 @@ pub(super) struct Slots {
     taken: Vec<i64>,
     freed: Vec<i64>,
     next_before: i64,
+    /// Random bytes of SQLite's generator that are not used yet.
+    random: Vec<u8>,
 }
 
 impl Slots {
@@ -53,7 +55,7 @@ impl Slots {
 
     /// A new random key in a free slot.
     pub(super) fn take(&mut self, connection: &Connection) -> rusqlite::Result<(i64, Key)> {
-        let key: Key = connection.prepare_cached("SELECT randomblob(16)")?.query_row([], |row| row.get(0))?;
+        let key = self.new_key(connection)?;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.next += 1;
             self.next - 1
@@ -63,6 +65,17 @@ impl Slots {
         let put = "INSERT INTO seals VALUES (?1, ?2) ON CONFLICT DO UPDATE SET key = excluded.key";
         connection.prepare_cached(put)?.execute(params![slot, key])?;
         Ok((slot, key))
+    }
+
+    fn new_key(&mut self, connection: &Connection) -> rusqlite::Result<Key> {
+        if self.random.len() < 16 {
+            self.random = connection.query_row("SELECT randomblob(4096)", [], |row| row.get(0))?;
+        }
+        let mut key = Key::default();
+        let rest = self.random.len() - key.len();
+        key.copy_from_slice(&self.random[rest..]);
+        self.random.truncate(rest);
+        Ok(key)
     }
 
     /// Destroys the key in a slot.

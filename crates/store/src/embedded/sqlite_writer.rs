@@ -6,10 +6,9 @@
 //! nothing, so that no deleted byte stays in it; and now and then messages that are too old are deleted. With nothing
 //! to do it sleeps until the next look for old messages, which reads and doesn't write.
 
-use super::database::{self, Messages, NewMessage};
-use super::link::{Event, Link, Rows, Shared, closed_error};
+use super::database::{self, Messages};
+use super::link::{Event, Link, Shared, closed_error};
 use super::metrics::SqliteMetrics;
-use super::records;
 use super::seal::Slots;
 use crate::records::{Put, Revision, Table};
 use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket};
@@ -18,6 +17,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
+use transaction::Transaction;
+
+mod transaction;
 
 /// Where the answer to a blocking write goes.
 pub(crate) type RecordsReply = SyncSender<Result<Revision, StoreError>>;
@@ -50,6 +52,8 @@ pub(crate) enum ToSqlite {
 const OPERATIONS_MAX: usize = 256;
 /// Old messages deleted in one transaction.
 const EXPIRE_SLICE: usize = 500;
+/// A reader that holds up the checkpoint this long is worth a warning.
+const BUSY_WARN_MS: u64 = 20_000;
 /// How long a failed transaction rests.
 const RETRY_MS: u64 = 1_000;
 
@@ -74,6 +78,8 @@ pub(super) struct SqliteWriter {
     last_error: StoreError,
     delete_since_ms: Option<u64>,
     checkpoint_at_ms: Option<u64>,
+    /// Since when a reader holds the checkpoint up.
+    busy_since_ms: Option<u64>,
     expire_at_ms: u64,
     stopping: bool,
 }
@@ -105,6 +111,7 @@ impl SqliteWriter {
             last_error: closed_error(),
             delete_since_ms: None,
             checkpoint_at_ms,
+            busy_since_ms: None,
             expire_at_ms,
             stopping: false,
         }
@@ -260,11 +267,18 @@ impl SqliteWriter {
             Ok(true) => {
                 self.metrics.checkpoints_total.inc();
                 self.checkpoint_at_ms = None;
+                self.busy_since_ms = None;
                 return;
             }
             Ok(false) => {
-                tracing::debug!("a reader holds up the database's checkpoint; trying again");
                 self.metrics.checkpoints_busy_total.inc();
+                let since = *self.busy_since_ms.get_or_insert(now_ms);
+                if now_ms >= since + BUSY_WARN_MS {
+                    tracing::warn!(
+                        "another program reads the database for so long that deleted messages cannot be wiped; end it"
+                    );
+                    self.busy_since_ms = Some(now_ms);
+                }
             }
             Err(error) => tracing::warn!(%error, "the database's checkpoint failed; trying again"),
         }
@@ -295,94 +309,6 @@ impl SqliteWriter {
             }
         }
         Ok(deleted)
-    }
-}
-
-/// The open transaction.
-struct Transaction<'a> {
-    messages: Messages<'a>,
-    metrics: &'a SqliteMetrics,
-    last_revision: &'a mut u64,
-}
-
-impl Transaction<'_> {
-    fn carry_out(&mut self, operation: &ToSqlite) -> rusqlite::Result<Option<Answer>> {
-        Ok(Some(match operation {
-            ToSqlite::Spill { link, slice } => Answer::Front(link.clone(), self.spill(slice)?),
-            ToSqlite::Delete { link, seqs } => Answer::Front(link.clone(), self.delete(seqs)?),
-            ToSqlite::Purge { link, account, upto } => {
-                let deleted = self.messages.purge(*account, *upto)?;
-                self.metrics.deleted_total.add(deleted as u64);
-                Answer::Front(link.clone(), Event::Purged { account: *account })
-            }
-            ToSqlite::Save { link, account, write, ticket } => {
-                let result = self.write(write)?;
-                Answer::Save { link: link.clone(), account: *account, ticket: *ticket, result }
-            }
-            ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
-            ToSqlite::Stop => return Ok(None),
-        }))
-    }
-
-    fn spill(&mut self, slice: &[(AccountId, Entry)]) -> rusqlite::Result<Event> {
-        let mut ignored = Vec::new();
-        for (position, (account, entry)) in slice.iter().enumerate() {
-            let message = NewMessage {
-                account: *account,
-                seq: entry.seq,
-                id: entry.id,
-                accepted_unix_ms: entry.accepted_unix_ms,
-                stanza: &entry.stanza,
-            };
-            if !self.messages.insert(&message)? {
-                ignored.push(position);
-            }
-        }
-        self.metrics.inserted_total.add((slice.len() - ignored.len()) as u64);
-        Ok(Event::Spilled { ignored })
-    }
-
-    fn delete(&mut self, seqs: &[(AccountId, Seq)]) -> rusqlite::Result<Event> {
-        let mut rows: Vec<Rows> = Vec::new();
-        for &(account, seq) in seqs {
-            let Some(bytes) = self.messages.delete(account, seq)? else { continue };
-            match rows.last_mut() {
-                Some(row) if row.account == account => {
-                    row.messages += 1;
-                    row.bytes = row.bytes.saturating_add(bytes);
-                }
-                _ => rows.push(Rows { account, messages: 1, bytes }),
-            }
-        }
-        self.metrics.deleted_total.add(rows.iter().map(|row| u64::from(row.messages)).sum());
-        Ok(Event::Deleted { seqs: seqs.to_vec(), rows })
-    }
-
-    fn write(&mut self, write: &Write) -> rusqlite::Result<Result<Revision, StoreError>> {
-        let connection = self.messages.connection;
-        match write {
-            Write::If { table, key, value, expected } => {
-                let found = records::get(connection, *table, key)?.map(|record| record.revision);
-                if found != *expected {
-                    return Ok(Err(StoreError::Conflict));
-                }
-                let revision = self.next_revision();
-                records::put(connection, *table, key, value.as_deref(), revision)?;
-                Ok(Ok(revision))
-            }
-            Write::All(puts) => {
-                for put in puts {
-                    let revision = self.next_revision();
-                    records::put(connection, put.table, &put.key, put.value.as_deref(), revision)?;
-                }
-                Ok(Ok(Revision(*self.last_revision)))
-            }
-        }
-    }
-
-    fn next_revision(&mut self) -> Revision {
-        *self.last_revision += 1;
-        Revision(*self.last_revision)
     }
 }
 

@@ -71,3 +71,30 @@ fn a_stopped_server_keeps_nothing_acknowledged() {
     let engine = embedded::open(dir.path(), hasty()).unwrap();
     assert_eq!(Rig::new(&engine).ids(romeo()), [2]);
 }
+
+#[test]
+fn a_reader_in_the_way_only_delays_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = embedded::open(dir.path(), hasty()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let wal = || std::fs::metadata(dir.path().join("chaski.sqlite3-wal")).map_or(0, |wal| wal.len());
+    let seq = rig.append_durably(romeo(), 1);
+    rig.until("moved to SQLite", |_| segments(dir.path()).is_empty());
+    let reader = rusqlite::Connection::open(dir.path().join("chaski.sqlite3")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let waiting: i64 = reader.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+    assert_eq!(waiting, 1);
+    rig.store.ack(romeo(), &[seq]);
+    rig.until("deleted", |rig| rig.store.usage(romeo()).messages == 0);
+    let busy = || {
+        let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
+        readings
+            .filter(|metric| metric.name == "chaski_sqlite_checkpoints_busy_total")
+            .map(|metric| metric.value)
+            .sum::<i64>()
+    };
+    rig.until("held up", |_| busy() > 0);
+    assert!(wal() > 0);
+    reader.execute_batch("COMMIT").unwrap();
+    rig.until("done", |_| wal() == 0);
+}

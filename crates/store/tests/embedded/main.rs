@@ -1,6 +1,6 @@
 //! The embedded engine against crashes, damage, a full disk, and the promise to forget.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
 
 mod crash;
 mod damage;

@@ -4,7 +4,7 @@
 //! and every move is a bounded transaction. A moved message stays readable in memory until the move is durable.
 
 use super::Front;
-use crate::embedded::database;
+use super::tail::Slice;
 use crate::embedded::link::Rows;
 use crate::embedded::sqlite_writer::ToSqlite;
 use crate::{AccountId, Seq};
@@ -36,33 +36,32 @@ impl Front {
         if self.spill.in_flight {
             return;
         }
-        let mut slice = Vec::new();
-        let shared = self.shared.clone();
-        let full = |messages, bytes| database::slice_is_full(&shared.options, messages, bytes);
+        let mut slice = Slice::new(&self.shared.options);
         let due = self.shared.spill_upto.load(Ordering::Acquire);
         let old =
             self.segments.iter().take_while(|(segment, _)| *segment <= due).last().map(|&(_, last)| last);
         if let Some(last) = old {
-            self.tail.take_oldest(last, &mut slice, full);
+            self.tail.take_oldest(last, &mut slice);
         }
-        if slice.is_empty() && self.tail.bytes > self.cache_bytes {
-            self.tail.take_oldest(self.committed, &mut slice, full);
+        if self.tail.bytes > self.cache_bytes {
+            self.tail.take_oldest(self.committed, &mut slice);
         }
-        while slice.is_empty()
+        while !slice.is_full()
             && let Some(account) = self.spill.large.pop_front()
         {
-            self.tail.take_mailbox(account, self.committed, &mut slice, full);
             // If it is still large after this slice, its next message queues it again.
+            self.tail.take_mailbox(account, self.committed, &mut slice);
             self.tail.mailbox_mut(account).is_large = false;
             self.tail.tidy(account);
         }
-        if slice.is_empty() {
+        let entries = slice.entries;
+        if entries.is_empty() {
             return;
         }
-        let sizes = slice.iter().map(|(account, entry)| (*account, entry.seq, entry.stanza.len() as u32));
-        self.spill.slice = sizes.collect();
-        self.spill.in_flight =
-            self.shared.to_sqlite.send(ToSqlite::Spill { link: self.link.clone(), slice }).is_ok();
+        self.spill.slice =
+            entries.iter().map(|(account, entry)| (*account, entry.seq, entry.stanza.len() as u32)).collect();
+        let spill = ToSqlite::Spill { link: self.link.clone(), slice: entries };
+        self.spill.in_flight = self.shared.to_sqlite.send(spill).is_ok();
     }
 
     /// The slice in flight is durable in SQLite: what is still here of it leaves memory.

@@ -6,6 +6,7 @@
 //!
 //! Invariant: what SQLite holds of an account comes before everything that is here of it.
 
+use crate::embedded::Options;
 use crate::{AccountId, Entry, MessageId, Seq, Ticket, Usage};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -329,48 +330,63 @@ impl Tail {
         }
     }
 
-    /// Marks entries for SQLite and copies them into `slice`, from number `first` to `last`, until `full` says so.
-    pub(super) fn take_oldest(
-        &mut self,
-        last: Seq,
-        slice: &mut Vec<(AccountId, Entry)>,
-        full: impl Fn(usize, usize) -> bool,
-    ) {
-        let mut bytes = 0;
+    /// Marks entries for SQLite and copies them into `slice`, oldest first up to number `last`, until it is full.
+    pub(super) fn take_oldest(&mut self, last: Seq, slice: &mut Slice) {
         let count = (last.0 + 1).saturating_sub(self.base).min(self.ring.len() as u64) as usize;
         for index in 0..count {
-            let at = self.ring[index];
-            if at != NONE && self.mark(at, slice, &mut bytes) && full(slice.len(), bytes) {
+            if slice.is_full() {
                 return;
+            }
+            let at = self.ring[index];
+            if at != NONE {
+                slice.take(&mut self.slots[at as usize]);
             }
         }
     }
 
     /// The same for one mailbox.
-    pub(super) fn take_mailbox(
-        &mut self,
-        account: AccountId,
-        last: Seq,
-        slice: &mut Vec<(AccountId, Entry)>,
-        full: impl Fn(usize, usize) -> bool,
-    ) {
-        let (mut bytes, mut next) = (0, self.first(account));
+    pub(super) fn take_mailbox(&mut self, account: AccountId, last: Seq, slice: &mut Slice) {
+        let mut next = self.first(account);
         while let Some(at) = next
             && self.slot(at).seq <= last
+            && !slice.is_full()
         {
             next = self.after(at);
-            if self.mark(at, slice, &mut bytes) && full(slice.len(), bytes) {
-                return;
-            }
+            slice.take(&mut self.slots[at as usize]);
+        }
+    }
+}
+
+/// Entries on their way to SQLite in one transaction.
+pub(super) struct Slice {
+    pub(super) entries: Vec<(AccountId, Entry)>,
+    bytes: usize,
+    messages_max: usize,
+    bytes_max: usize,
+}
+
+impl Slice {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            entries: Vec::new(),
+            bytes: 0,
+            messages_max: options.slice_messages,
+            bytes_max: options.slice_bytes,
         }
     }
 
-    fn mark(&mut self, at: u32, slice: &mut Vec<(AccountId, Entry)>, bytes: &mut usize) -> bool {
-        let slot = &mut self.slots[at as usize];
-        let Some(entry) = slot.entry() else { return false };
-        slot.spilling = true;
-        *bytes += entry.stanza.len();
-        slice.push((slot.account, entry));
-        true
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= self.messages_max || self.bytes >= self.bytes_max
+    }
+
+    fn take(&mut self, slot: &mut Slot) {
+        // One that is acknowledged already needs no place there; one that was taken has it.
+        if let Some(entry) = slot.entry()
+            && !slot.spilling
+        {
+            slot.spilling = true;
+            self.bytes += entry.stanza.len();
+            self.entries.push((slot.account, entry));
+        }
     }
 }

@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
+use upkeep::{Closed, LastSeqs};
+
+mod upkeep;
 
 /// What the writer is told.
 pub(crate) enum ToJournal {
@@ -43,23 +46,6 @@ pub(crate) struct Batch {
 const WAITING_ACK_BYTES_MAX: usize = 16 << 20;
 /// A frame buffer that one large commit has grown is given back above this.
 const FRAME_BUFFER_KEPT: usize = 8 << 20;
-
-/// The last number of each front in a segment. Few: one per shard.
-type LastSeqs = Vec<(Arc<Link>, Seq)>;
-
-/// A segment that is complete and still needed.
-struct Closed {
-    number: u64,
-    path: PathBuf,
-    first_frame_ms: u64,
-    last_seqs: LastSeqs,
-}
-
-impl Closed {
-    fn is_needed(&self) -> bool {
-        self.last_seqs.iter().any(|(link, last)| link.needed_from.load(Ordering::Acquire) <= last.0)
-    }
-}
 
 /// The thread's state.
 pub(crate) struct Writer {
@@ -350,55 +336,6 @@ impl Writer {
             batch.buffers.acks.clear();
             batch.link.push(Event::Journal { outcome, buffers: batch.buffers });
         }
-    }
-
-    /// Closes, asks to spill, and unlinks what is due.
-    fn upkeep(&mut self, now_ms: u64) {
-        let options = &self.shared.options;
-        if let Some(segment) = &self.active
-            && segment.first_frame_ms.is_some_and(|first| now_ms >= first + options.segment_age_ms)
-        {
-            self.close_active(now_ms);
-        }
-        let spill_after_ms = self.shared.options.spill_after_ms;
-        let due = self.closed.iter().take_while(|closed| now_ms >= closed.first_frame_ms + spill_after_ms);
-        if let Some(due) = due.last()
-            && self.shared.spill_upto.fetch_max(due.number, Ordering::AcqRel) < due.number
-        {
-            self.shared.links().iter().for_each(|link| link.wake());
-        }
-        if let Err(error) = self.unlink_cleared() {
-            tracing::warn!(%error, "a journal segment cannot be removed; trying again");
-        }
-    }
-
-    fn close_active(&mut self, now_ms: u64) {
-        if let Some(segment) = self.active.take() {
-            let first_frame_ms = segment.first_frame_ms.unwrap_or(now_ms);
-            self.closed.push_back(Closed {
-                number: segment.number,
-                path: segment.path().to_owned(),
-                first_frame_ms,
-                last_seqs: std::mem::take(&mut self.active_last_seqs),
-            });
-        }
-    }
-
-    /// Unlinks closed segments, oldest first, as long as no front needs them. The directory is synced after each, so
-    /// that no crash can leave an older segment without a newer one.
-    fn unlink_cleared(&mut self) -> io::Result<()> {
-        while let Some(oldest) = self.closed.front()
-            && !oldest.is_needed()
-        {
-            match std::fs::remove_file(&oldest.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.closed.pop_front(),
-            };
-            super::sync_directory(&self.journal)?;
-            self.metrics.unlinked_total.inc();
-        }
-        self.metrics.segments.set(self.closed.len() as i64 + i64::from(self.active.is_some()));
-        Ok(())
     }
 }
 

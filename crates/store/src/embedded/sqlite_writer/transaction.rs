@@ -1,0 +1,97 @@
+//! Operations inside the writer's open transaction, and what they answer once it is durable.
+
+use super::{Answer, ToSqlite, Write};
+use crate::embedded::database::{Messages, NewMessage};
+use crate::embedded::link::{Event, Rows};
+use crate::embedded::metrics::SqliteMetrics;
+use crate::embedded::records;
+use crate::records::Revision;
+use crate::{AccountId, Entry, Seq, StoreError};
+
+/// The open transaction.
+pub(super) struct Transaction<'a> {
+    pub(super) messages: Messages<'a>,
+    pub(super) metrics: &'a SqliteMetrics,
+    pub(super) last_revision: &'a mut u64,
+}
+
+impl Transaction<'_> {
+    pub(super) fn carry_out(&mut self, operation: &ToSqlite) -> rusqlite::Result<Option<Answer>> {
+        Ok(Some(match operation {
+            ToSqlite::Spill { link, slice } => Answer::Front(link.clone(), self.spill(slice)?),
+            ToSqlite::Delete { link, seqs } => Answer::Front(link.clone(), self.delete(seqs)?),
+            ToSqlite::Purge { link, account, upto } => {
+                let deleted = self.messages.purge(*account, *upto)?;
+                self.metrics.deleted_total.add(deleted as u64);
+                Answer::Front(link.clone(), Event::Purged { account: *account })
+            }
+            ToSqlite::Save { link, account, write, ticket } => {
+                let result = self.write(write)?;
+                Answer::Save { link: link.clone(), account: *account, ticket: *ticket, result }
+            }
+            ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
+            ToSqlite::Stop => return Ok(None),
+        }))
+    }
+
+    fn spill(&mut self, slice: &[(AccountId, Entry)]) -> rusqlite::Result<Event> {
+        let mut ignored = Vec::new();
+        for (position, (account, entry)) in slice.iter().enumerate() {
+            let message = NewMessage {
+                account: *account,
+                seq: entry.seq,
+                id: entry.id,
+                accepted_unix_ms: entry.accepted_unix_ms,
+                stanza: &entry.stanza,
+            };
+            if !self.messages.insert(&message)? {
+                ignored.push(position);
+            }
+        }
+        self.metrics.inserted_total.add((slice.len() - ignored.len()) as u64);
+        Ok(Event::Spilled { ignored })
+    }
+
+    fn delete(&mut self, seqs: &[(AccountId, Seq)]) -> rusqlite::Result<Event> {
+        let mut rows: Vec<Rows> = Vec::new();
+        for &(account, seq) in seqs {
+            let Some(bytes) = self.messages.delete(account, seq)? else { continue };
+            match rows.last_mut() {
+                Some(row) if row.account == account => {
+                    row.messages += 1;
+                    row.bytes = row.bytes.saturating_add(bytes);
+                }
+                _ => rows.push(Rows { account, messages: 1, bytes }),
+            }
+        }
+        self.metrics.deleted_total.add(rows.iter().map(|row| u64::from(row.messages)).sum());
+        Ok(Event::Deleted { seqs: seqs.to_vec(), rows })
+    }
+
+    fn write(&mut self, write: &Write) -> rusqlite::Result<Result<Revision, StoreError>> {
+        let connection = self.messages.connection;
+        match write {
+            Write::If { table, key, value, expected } => {
+                let found = records::get(connection, *table, key)?.map(|record| record.revision);
+                if found != *expected {
+                    return Ok(Err(StoreError::Conflict));
+                }
+                let revision = self.next_revision();
+                records::put(connection, *table, key, value.as_deref(), revision)?;
+                Ok(Ok(revision))
+            }
+            Write::All(puts) => {
+                for put in puts {
+                    let revision = self.next_revision();
+                    records::put(connection, put.table, &put.key, put.value.as_deref(), revision)?;
+                }
+                Ok(Ok(Revision(*self.last_revision)))
+            }
+        }
+    }
+
+    fn next_revision(&mut self) -> Revision {
+        *self.last_revision += 1;
+        Revision(*self.last_revision)
+    }
+}
