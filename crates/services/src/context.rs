@@ -74,8 +74,11 @@ pub struct Limits {
     pub live_messages: usize,
     /// The same in bytes.
     pub live_bytes: usize,
-    /// Unacknowledged stanzas other than messages, per session; beyond: the session is ended.
+    /// Unacknowledged stanzas other than stored messages, per session; beyond: the session is ended.
     pub queue_stanzas: usize,
+    /// The same in bytes. With `live_bytes` it must stay below what the edge lets one connection have unsent: all of
+    /// it is sent again at once after a resumption.
+    pub queue_bytes: usize,
     /// Bytes that a client has not taken: messages wait in the mailbox from here on.
     pub unsent_bytes: usize,
     /// Bytes that a client has not taken: the connection is cut.
@@ -112,8 +115,9 @@ impl Default for Limits {
             window_messages: 64,
             window_bytes: 128 << 10,
             live_messages: 1_000,
-            live_bytes: 1 << 20,
+            live_bytes: 384 << 10,
             queue_stanzas: 1_000,
+            queue_bytes: 512 << 10,
             unsent_bytes: 256 << 10,
             unsent_bytes_cut: 1 << 20,
             ack_timeout_ms: 60_000,

@@ -16,6 +16,8 @@ pub mod disco;
 pub mod iq;
 mod mailbox;
 pub mod outbox;
+#[cfg(test)]
+mod plays;
 pub mod presence;
 pub mod roster;
 pub mod router;

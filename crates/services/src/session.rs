@@ -39,6 +39,8 @@ pub struct Session {
     pub(crate) managed: Option<Box<Managed>>,
     /// What is sent and not acknowledged. Without stream management: messages alone, counted by TCP's confirmation.
     pub(crate) queue: Outbound<Sent>,
+    /// Bytes in the queue that are no messages of the mailbox.
+    pub(crate) other_bytes: u32,
     /// Messages in the queue.
     pub(crate) mail_waiting: u32,
     /// Their bytes.
@@ -111,6 +113,7 @@ impl Session {
             conn: Some(conn),
             managed: None,
             queue: Outbound::new(),
+            other_bytes: 0,
             mail_waiting: 0,
             mail_bytes: 0,
             confirming: 0,
@@ -123,7 +126,11 @@ impl Session {
     pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
         if self.managed.is_some() {
             let others = self.queue.len() - self.mail_waiting as usize;
-            if others >= desk.realm.limits.queue_stanzas {
+            let bytes = self.other_bytes as usize + stanza.len();
+            // One stanza always finds room, however long it is.
+            if others >= desk.realm.limits.queue_stanzas
+                || (others > 0 && bytes > desk.realm.limits.queue_bytes)
+            {
                 return desk.doom(self.id, End::over("policy-violation", "too many unacknowledged stanzas"));
             }
             self.enqueue(Sent { stanza: Arc::clone(&stanza), mail: None });
@@ -216,6 +223,8 @@ impl Session {
                 self.mail_waiting -= 1;
                 self.mail_bytes -= sent.stanza.len() as u32;
                 desk.seqs.push(mail.seq);
+            } else {
+                self.other_bytes -= sent.stanza.len() as u32;
             }
         }
         Ok(())
@@ -257,6 +266,8 @@ impl Session {
         if sent.mail.is_some() {
             self.mail_waiting += 1;
             self.mail_bytes += sent.stanza.len() as u32;
+        } else {
+            self.other_bytes += sent.stanza.len() as u32;
         }
         // Bounded by the callers: messages by the window, the rest by `queue_stanzas`.
         let queued = self.queue.sent(sent, usize::MAX);
@@ -270,4 +281,16 @@ fn write_late(desk: &mut Desk, ctx: &mut Context<'_>, conn: ConnId, stanza: &[u8
     desk.scratch.clear();
     write::delay(&mut desk.scratch, &desk.realm.domain, accepted_unix_ms);
     ctx.wire.write(conn, &[head, &desk.scratch, end_tag]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Session>() <= 192, "{}", size_of::<Session>());
+        assert!(size_of::<Managed>() <= 144, "{}", size_of::<Managed>());
+        assert!(size_of::<crate::directory::Account>() <= 192, "{}", size_of::<crate::directory::Account>());
+    }
 }

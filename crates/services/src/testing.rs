@@ -40,6 +40,12 @@ struct Line {
     shard: u16,
     session: Option<SessionId>,
     received: Vec<String>,
+    /// Stanzas received since stream management was enabled, resumptions included.
+    counted: u32,
+    /// The highest count that it has acknowledged.
+    acknowledged: u32,
+    /// Stanzas it has sent.
+    sent: u64,
     closed: Option<Option<StreamEnd>>,
     unsent_bytes: usize,
     wants_confirmation: bool,
@@ -75,7 +81,13 @@ impl Wire for StageWire<'_> {
         if line.closed.is_none() {
             let bytes = element.concat();
             Stanza::parse(&bytes).expect("the rooms write nothing that is not well-formed");
-            line.received.push(String::from_utf8(bytes).expect("well-formed is UTF-8"));
+            let text = String::from_utf8(bytes).expect("well-formed is UTF-8");
+            if text.starts_with("<enabled") {
+                line.counted = 0;
+            } else if !text.contains("urn:xmpp:sm:3") {
+                line.counted += 1;
+            }
+            line.received.push(text);
         }
     }
 
@@ -341,18 +353,33 @@ impl Stage {
 
     /// Resumes on a new connection and, if that succeeds, gets what was not acknowledged.
     pub fn resume(&mut self, local: &str, previd: &str, h: u32) -> (Client, Result<Resumed, ResumeRefused>) {
+        let client = self.begin_resume(local, previd, h);
+        let result = self.line(client).resumed.take().expect("resume is answered");
+        if result.is_ok() {
+            self.finish_resume(client);
+        }
+        (client, result)
+    }
+
+    /// Asks for a resumption; the edge has not yet told the client of its success.
+    pub fn begin_resume(&mut self, local: &str, previd: &str, h: u32) -> Client {
         let client = self.connect(local);
         let who = Authenticated { account: account(local), key_generation: 1 };
         let shard = self.line(client).shard;
         self.call(shard, |room, ctx| room.resume(ctx, client.0, who, previd, h));
         self.settle();
-        let result = self.line(client).resumed.take().expect("resume is answered");
-        if let Ok(resumed) = &result {
-            let session = resumed.session;
+        let line = self.line(client);
+        (line.counted, line.acknowledged) = (h, h);
+        client
+    }
+
+    /// The edge has told the client.
+    pub fn finish_resume(&mut self, client: Client) {
+        let line = self.line(client);
+        if let (shard, Some(session)) = (line.shard, line.session) {
             self.call(shard, |room, ctx| room.resumed(ctx, session));
             self.settle();
         }
-        (client, result)
     }
 
     /// The client sends an element.
@@ -360,6 +387,7 @@ impl Stage {
         let stanza =
             Stanza::parse(element.as_bytes()).expect("a client of a play sends well-formed elements");
         let line = self.line(client);
+        line.sent += u64::from(stanza.kind() != chaski_xmpp::Kind::Nonza);
         let (shard, session) = (line.shard, line.session.expect("the client is bound"));
         self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
         self.settle();
@@ -375,6 +403,34 @@ impl Stage {
         let mut received = self.received(client);
         received.retain(|element| !element.contains("urn:xmpp:sm:3"));
         received
+    }
+
+    /// How many stanzas the client has received, as it counts them.
+    pub fn counted(&mut self, client: Client) -> u32 {
+        self.line(client).counted
+    }
+
+    /// The client acknowledges all stanzas but the last `but`.
+    pub fn acknowledge(&mut self, client: Client, but: u32) {
+        let h = self.counted(client) - but;
+        self.send(client, &format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+    }
+
+    /// The client acknowledges all stanzas but the last `but`, unless it has acknowledged more before.
+    pub fn acknowledge_at_most(&mut self, client: Client, but: u32) {
+        let h = (self.counted(client) - but).max(self.line(client).acknowledged);
+        self.line(client).acknowledged = h;
+        self.send(client, &format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+    }
+
+    /// The highest count that the client has acknowledged by [`Self::acknowledge_at_most`] or by resuming.
+    pub fn acknowledged(&mut self, client: Client) -> u32 {
+        self.line(client).acknowledged
+    }
+
+    /// How many stanzas the client has sent.
+    pub fn sent_stanzas(&mut self, client: Client) -> u64 {
+        self.line(client).sent
     }
 
     /// How the server closed the client's stream, if it has.
@@ -418,6 +474,11 @@ impl Stage {
     pub fn waiting(&self, local: &str) -> u64 {
         let owner = usize::from(self.owner(local));
         self.stores[owner].usage(account(local)).messages
+    }
+
+    /// How many accounts are in a shard's memory.
+    pub fn resident(&self, shard: u16) -> usize {
+        self.shards[usize::from(shard)].directory.levels().0
     }
 
     fn line(&mut self, client: Client) -> &mut Line {

@@ -137,10 +137,11 @@ impl Shard {
         self.in_room(ctx, sender.account, |turn, account| {
             presence::sent(turn, account, sender.session, stanza)
         });
-        if !took && self.takes_messages(sender) {
-            if let Some(account) = self.directory.present(sender.account) {
-                mailbox::attend(&mut self.desk, ctx, account, sender.session);
-            }
+        if !took
+            && self.takes_messages(sender)
+            && let Some(account) = self.directory.present(sender.account)
+        {
+            mailbox::attend(&mut self.desk, ctx, account, sender.session);
         }
     }
 

@@ -4,7 +4,7 @@ use super::{End, Session};
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::timers::Timer;
-use crate::wire::StreamEnd;
+use crate::wire::{ConnId, StreamEnd};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaski_store::Seq;
@@ -24,6 +24,8 @@ pub(crate) struct Managed {
     pub(crate) watched: bool,
     /// A timer watches over the client's `<r/>`.
     answer_timed: bool,
+    /// It is being resumed on this connection, which waits for its `<resumed/>`: nothing is written before that.
+    pub(crate) resuming: Option<ConnId>,
     /// Until when it can be resumed, while it hibernates.
     pub(crate) hibernates_until_ms: Option<u64>,
     /// Messages sent before stream management was enabled: TCP's confirmation acknowledges them.
@@ -127,6 +129,7 @@ impl Session {
         };
         managed.inbound.forget_requests();
         managed.requested_ms = None;
+        managed.resuming = None;
         let until_ms = ctx.now_ms + desk.realm.limits.resume_ms;
         managed.hibernates_until_ms = Some(until_ms);
         // What TCP has not confirmed by now it never will: it stays in the mailbox.
@@ -136,6 +139,28 @@ impl Session {
         desk.timers.set(until_ms, self.id, Timer::Hibernation);
         desk.metrics.sessions_hibernating.add(1);
         true
+    }
+
+    /// Goes on over this connection, as soon as `<resumed/>` is written there. Returns the one that it leaves.
+    pub(crate) fn resume_on(&mut self, conn: ConnId) -> Option<ConnId> {
+        let managed = self.managed.as_mut()?;
+        let old = self.conn.take().or(managed.resuming);
+        managed.resuming = Some(conn);
+        managed.inbound.forget_requests();
+        managed.requested_ms = None;
+        managed.hibernates_until_ms = None;
+        old
+    }
+
+    /// The connection it has, or is about to have.
+    pub(crate) fn connection(&self) -> Option<ConnId> {
+        self.conn.or_else(|| self.managed.as_ref()?.resuming)
+    }
+
+    /// Has no connection from now on. Returns the one it had.
+    pub(crate) fn forget_connection(&mut self) -> Option<ConnId> {
+        let resuming = self.managed.as_mut().and_then(|managed| managed.resuming.take());
+        self.conn.take().or(resuming)
     }
 
     /// Whether it hibernates and its time is over.

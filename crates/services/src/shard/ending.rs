@@ -19,12 +19,12 @@ impl Shard {
         let Some(session) = self.directory.present(account_id).and_then(|a| a.session_mut(id)) else {
             return;
         };
-        if session.conn.is_none() {
+        if session.connection().is_none() {
             return;
         }
         let sleeps = why == Closed::Lost && session.hibernate(&mut self.desk, ctx);
         if !sleeps {
-            session.conn = None;
+            session.forget_connection();
             self.end(ctx, account_id, id, None, false);
         }
     }
@@ -38,7 +38,7 @@ impl Shard {
         end: &End,
     ) {
         let Some(session) = self.directory.present(account).and_then(|a| a.session_mut(id)) else { return };
-        let conn = session.conn;
+        let conn = session.connection();
         match end {
             End::Over(error) => self.end(ctx, account, id, error.clone(), conn.is_none()),
             End::Cut(error) => {
@@ -77,7 +77,7 @@ impl Shard {
         let Some(session) = self.directory.present(account_id).and_then(|a| a.session_mut(id)) else {
             return;
         };
-        if let Some(conn) = session.conn.take() {
+        if let Some(conn) = session.forget_connection() {
             ctx.wire.close(conn, error);
         }
         self.in_room(ctx, account_id, |turn, account| presence::leaving(turn, account, id));

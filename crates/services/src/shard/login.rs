@@ -62,7 +62,7 @@ impl Shard {
             return Ok(());
         }
         let sleeper =
-            account.sessions.iter().find(|session| session.conn.is_none()).map(|session| session.id);
+            account.sessions.iter().find(|session| session.connection().is_none()).map(|session| session.id);
         let sleeper = sleeper.ok_or(BindRefused::TooMany)?;
         self.end_session(ctx, who.account, sleeper, &End::Over(None));
         Ok(())
@@ -105,18 +105,14 @@ impl Shard {
         let session = account.session_mut(id).ok_or(refused)?;
         // An impossible `h` leaves everything as it is: whoever says it is not the client we know.
         session.acknowledge(&mut self.desk, h).map_err(|_| refused)?;
-        match session.conn.replace(conn) {
+        let h = session.managed.as_ref().ok_or(refused)?.inbound.h();
+        match session.resume_on(conn) {
             Some(old) => {
                 let text = Some("resumed on another connection".into());
                 ctx.wire.close(old, Some(StreamEnd { condition: "conflict", text }));
             }
             None => self.desk.metrics.sessions_hibernating.add(-1),
         }
-        let managed = session.managed.as_mut().ok_or(refused)?;
-        managed.inbound.forget_requests();
-        managed.requested_ms = None;
-        managed.hibernates_until_ms = None;
-        let h = managed.inbound.h();
         crate::mailbox::delete(&mut self.desk, ctx, account);
         self.desk.metrics.sessions_resumed_total.inc();
         Ok(Resumed { session: id, full_jid, previd: previd.to_owned(), h })
@@ -128,6 +124,7 @@ impl Shard {
             return;
         };
         if let Some(session) = account.session_mut(id) {
+            session.conn = session.managed.as_mut().and_then(|managed| managed.resuming.take());
             session.resend(&mut self.desk, ctx);
         }
         crate::mailbox::read_on(&mut self.desk, ctx, account, id);

@@ -1,0 +1,93 @@
+//! Commands: keys replaced, accounts made and removed, sessions listed and kicked.
+
+use super::*;
+use crate::command::{Action, Done, Expected, Refusal};
+use crate::testing::Stage;
+use crate::wire::{BindRefused, Closed};
+
+#[test]
+fn a_new_key_voids_sessions_and_resumptions_at_once() {
+    let mut stage = Stage::new(2);
+    let (awake, _) = stage.arrive(ROMEO, "awake");
+    let (asleep, id) = stage.arrive(ROMEO, "asleep");
+    stage.lose(asleep, Closed::Lost);
+    stage.set_account(ROMEO, 2).unwrap();
+    assert_eq!(stage.closed_with(awake).unwrap().unwrap().condition, "not-authorized");
+    assert!(stage.resume(ROMEO, &id, 0).1.is_err());
+    let client = stage.connect(ROMEO);
+    assert_eq!(stage.bind(client, ROMEO, 1, None).unwrap_err(), BindRefused::KeyChanged);
+    assert!(stage.bind(client, ROMEO, 2, None).is_ok());
+}
+
+#[test]
+fn messages_outlive_a_new_key() {
+    let mut stage = Stage::new(2);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.set_account(ROMEO, 1).unwrap();
+    stage.send(juliet, &chat(ROMEO, "x"));
+    stage.set_account(ROMEO, 2).unwrap();
+    let romeo = stage.connect(ROMEO);
+    stage.bind(romeo, ROMEO, 2, Some("new")).unwrap();
+    stage.send(romeo, "<presence/>");
+    assert_eq!(heard(&mut stage, romeo), ["x"]);
+}
+
+#[test]
+fn expectations_are_checked() {
+    let mut stage = Stage::new(2);
+    stage.set_account(ROMEO, 5).unwrap();
+    let Ok(Done::Account { record, .. }) = stage.command(ROMEO, Action::ShowAccount) else {
+        panic!("no account")
+    };
+    for expected in [Expected::Absent, Expected::Generation(4)] {
+        let action = Action::SetAccount { record: record.clone(), expected };
+        assert_eq!(stage.command(ROMEO, action).unwrap_err(), Refusal::Conflict);
+    }
+    let action = Action::SetAccount { record: record.clone(), expected: Expected::Generation(5) };
+    assert!(stage.command(ROMEO, action).is_ok());
+    let action = Action::SetAccount { record, expected: Expected::Generation(5) };
+    assert_eq!(stage.command(JULIET, action).unwrap_err(), Refusal::NoSuchAccount);
+}
+
+#[test]
+fn an_account_that_could_not_be_saved_is_not_there() {
+    let mut stage = Stage::new(2);
+    stage.engine.fail_next(chaski_store::StoreError::Full);
+    assert!(matches!(stage.set_account(ROMEO, 1).unwrap_err(), Refusal::Unavailable(_)));
+    assert!(stage.credentials(0, ROMEO).unwrap().is_none());
+    stage.set_account(ROMEO, 1).unwrap();
+    assert!(stage.credentials(0, ROMEO).unwrap().is_some());
+}
+
+#[test]
+fn a_removed_account_is_gone_with_its_mailbox() {
+    let mut stage = Stage::new(2);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(juliet);
+    stage.send(juliet, &chat(ROMEO, "x"));
+    assert!(stage.command(ROMEO, Action::RemoveAccount).is_ok());
+    assert_eq!(stage.closed_with(romeo).unwrap().unwrap().condition, "not-authorized");
+    assert_eq!(stage.waiting(ROMEO), 0);
+    stage.received(juliet);
+    stage.send(juliet, &chat(ROMEO, "y"));
+    assert_eq!(condition(&stage.stanzas(juliet)[0]), "service-unavailable");
+    assert_eq!(stage.command(ROMEO, Action::RemoveAccount).unwrap_err(), Refusal::NoSuchAccount);
+    stage.crash();
+    assert!(stage.credentials(0, ROMEO).unwrap().is_none());
+}
+
+#[test]
+fn sessions_are_listed_and_kicked() {
+    let mut stage = Stage::new(2);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (asleep, _) = stage.arrive(ROMEO, "asleep");
+    stage.lose(asleep, Closed::Lost);
+    let Ok(Done::Sessions(sessions)) = stage.command(ROMEO, Action::ListSessions) else { panic!("no list") };
+    assert_eq!(sessions.len(), 2);
+    assert!(sessions[0].available && !sessions[0].hibernating && sessions[1].hibernating);
+    let kick = Action::Kick { resource: Some("orchard".into()) };
+    assert!(matches!(stage.command(ROMEO, kick), Ok(Done::Kicked(1))));
+    assert!(stage.closed_with(romeo).unwrap().is_some());
+    assert!(matches!(stage.command(ROMEO, Action::Kick { resource: None }), Ok(Done::Kicked(1))));
+}

@@ -1,0 +1,215 @@
+//! Stream management: acceptance, resumption, hibernation, hostile counts (XEP-0198).
+
+use super::*;
+use crate::wire::Closed;
+
+#[test]
+fn acceptance_waits_for_the_disk_and_delivery_does_not() {
+    let mut stage = Stage::new(2);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(juliet);
+    stage.received(romeo);
+    stage.hold_store(true);
+    stage.send(juliet, &chat(ROMEO, "swift"));
+    stage.send(juliet, "<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(heard(&mut stage, romeo), ["swift"]);
+    assert_eq!(stage.received(juliet), [""; 0]);
+    stage.hold_store(false);
+    assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='2'/>"]);
+}
+
+#[test]
+fn a_slow_disk_is_answered_with_what_is_handled() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.login(ROMEO, "orchard");
+    stage.received(juliet);
+    stage.hold_store(true);
+    stage.send(juliet, &chat(ROMEO, "slow"));
+    stage.send(juliet, "<r xmlns='urn:xmpp:sm:3'/>");
+    stage.pass(3_000);
+    assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='1'/>"], "the presence, not the message");
+    stage.hold_store(false);
+    assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='2'/>"]);
+}
+
+#[test]
+fn a_resumed_session_gets_what_it_has_not_acknowledged_in_order() {
+    let mut stage = Stage::new(2);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    for body in ["one", "two", "three"] {
+        stage.send(juliet, &chat(ROMEO, body));
+    }
+    stage.lose(romeo, Closed::Lost);
+    stage.send(juliet, &chat(ROMEO, "four"));
+    let h = stage.counted(romeo) - 2;
+    let (romeo, resumed) = stage.resume(ROMEO, &id, h);
+    let resumed = resumed.unwrap();
+    assert_eq!((resumed.h, resumed.previd.as_str()), (1, id.as_str()));
+    let got = stage.stanzas(romeo);
+    assert_eq!(bodies(&got), ["two", "three", "four"]);
+    assert!(got.iter().all(|message| message.contains("<delay ")));
+    stage.send(juliet, &chat(ROMEO, "five"));
+    assert_eq!(heard(&mut stage, romeo), ["five"]);
+    stage.acknowledge(romeo, 0);
+    assert_eq!(stage.waiting(ROMEO), 0);
+}
+
+#[test]
+fn a_session_is_resumed_away_from_a_dead_connection() {
+    let mut stage = Stage::new(1);
+    let (old, id) = stage.arrive(ROMEO, "orchard");
+    let (new, resumed) = stage.resume(ROMEO, &id, 0);
+    assert!(resumed.is_ok());
+    assert_eq!(stage.closed_with(old).unwrap().unwrap().condition, "conflict");
+    assert_eq!(stage.closed_with(new), None);
+}
+
+#[test]
+fn nothing_is_written_before_the_resumption_is_confirmed() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.send(juliet, &chat(ROMEO, "one"));
+    let h = stage.counted(romeo) - 1;
+    stage.lose(romeo, Closed::Lost);
+    let romeo = stage.begin_resume(ROMEO, &id, h);
+    stage.send(juliet, &chat(ROMEO, "two"));
+    assert_eq!(stage.received(romeo), [""; 0]);
+    stage.finish_resume(romeo);
+    assert_eq!(heard(&mut stage, romeo), ["one", "two"]);
+    stage.lose(romeo, Closed::Lost);
+    // The new connection may die before it has got its answer.
+    let romeo = stage.begin_resume(ROMEO, &id, h);
+    stage.lose(romeo, Closed::Lost);
+    let romeo = stage.begin_resume(ROMEO, &id, h);
+    stage.finish_resume(romeo);
+    assert_eq!(heard(&mut stage, romeo), ["one", "two"]);
+}
+
+#[test]
+fn a_wrong_id_count_or_account_resumes_nothing() {
+    let mut stage = Stage::new(1);
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.arrive(JULIET, "balcony");
+    stage.lose(romeo, Closed::Lost);
+    assert!(stage.resume(ROMEO, "guess", 0).1.is_err());
+    assert!(stage.resume(JULIET, &id, 0).1.is_err());
+    assert!(stage.resume(ROMEO, &id, 9_999).1.is_err());
+    assert!(stage.resume(NURSE, &id, 0).1.is_err());
+    assert!(stage.resume(ROMEO, &id, 0).1.is_ok(), "the failures have harmed nothing");
+}
+
+#[test]
+fn after_its_time_a_session_is_gone_and_its_messages_are_not() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.send(juliet, &chat(ROMEO, "one"));
+    stage.lose(romeo, Closed::Lost);
+    stage.send(juliet, &chat(ROMEO, "two"));
+    stage.pass(301_000);
+    assert!(stage.resume(ROMEO, &id, 1).1.is_err());
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    assert_eq!(
+        heard(&mut stage, romeo),
+        ["one", "two"],
+        "with the same stanza-ids, so a client may drop the first"
+    );
+}
+
+#[test]
+fn a_clean_end_is_not_resumed() {
+    let mut stage = Stage::new(1);
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    assert!(stage.resume(ROMEO, &id, 0).1.is_err());
+}
+
+#[test]
+fn acknowledging_what_was_never_sent_ends_the_stream() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.send(romeo, "<a xmlns='urn:xmpp:sm:3' h='4000'/>");
+    assert_eq!(stage.closed_with(romeo).unwrap().unwrap().condition, "undefined-condition");
+}
+
+#[test]
+fn stream_management_out_of_place() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(romeo);
+    stage.send(romeo, "<enable xmlns='urn:xmpp:sm:3'/>");
+    assert!(stage.received(romeo)[0].contains("unexpected-request"));
+    let juliet = stage.login(JULIET, "balcony");
+    stage.send(juliet, "<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(stage.closed_with(juliet).unwrap().unwrap().condition, "unsupported-stanza-type");
+}
+
+#[test]
+fn a_client_that_never_acknowledges_is_cut_and_can_resume() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.send(juliet, &chat(ROMEO, "one"));
+    stage.pass(50_000);
+    assert_eq!(stage.closed_with(romeo), None);
+    stage.pass(20_000);
+    assert_eq!(stage.closed_with(romeo).unwrap().unwrap().condition, "connection-timeout");
+    let (romeo, resumed) = stage.resume(ROMEO, &id, 0);
+    assert!(resumed.is_ok());
+    assert_eq!(heard(&mut stage, romeo), ["one"]);
+}
+
+#[test]
+fn a_backlog_comes_in_windows() {
+    let limits = crate::context::Limits { window_messages: 10, ..Default::default() };
+    let mut stage = Stage::with_limits(1, limits);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    for number in 0..25 {
+        stage.send(juliet, &chat(ROMEO, &number.to_string()));
+    }
+    for delayed in [false, true] {
+        stage.engine.delay_reads(delayed);
+        let (romeo, _) = stage.arrive(ROMEO, "orchard");
+        assert_eq!(heard(&mut stage, romeo).len(), 10);
+        stage.send(romeo, "<r xmlns='urn:xmpp:sm:3'/>");
+        assert_eq!(heard(&mut stage, romeo).len(), 0, "it waits for his acknowledgement");
+        stage.lose(romeo, Closed::Clean);
+    }
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let mut all = Vec::new();
+    loop {
+        let got = stage.stanzas(romeo);
+        if got.is_empty() {
+            break;
+        }
+        all.extend(bodies(&got).into_iter().map(String::from));
+        // What comes meanwhile waits its turn.
+        if all.len() == 10 {
+            stage.send(juliet, &chat(ROMEO, "25"));
+        }
+        stage.acknowledge(romeo, 0);
+    }
+    assert_eq!(all, (0..=25).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(stage.waiting(ROMEO), 0);
+}
+
+#[test]
+fn a_slow_client_finds_its_messages_in_the_mailbox() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(romeo);
+    stage.set_unsent_bytes(romeo, 300 << 10);
+    for body in ["one", "two"] {
+        stage.send(juliet, &chat(ROMEO, body));
+    }
+    assert_eq!(heard(&mut stage, romeo), [""; 0]);
+    stage.set_unsent_bytes(romeo, 0);
+    assert_eq!(heard(&mut stage, romeo), ["one", "two"]);
+}

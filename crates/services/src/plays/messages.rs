@@ -1,0 +1,230 @@
+//! Messages between two people on one shard: who gets what, what waits, what is refused.
+
+use super::*;
+use crate::wire::Closed;
+
+#[test]
+fn a_message_arrives_at_once_stamped_and_identified() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(romeo);
+    stage.received(juliet);
+    stage.send(
+        juliet,
+        &format!("<message to='{}' id='m1' type='chat'><body>Wherefore?</body></message>", jid(ROMEO)),
+    );
+    let got = stage.received(romeo);
+    assert!(
+        got[0].starts_with(&format!("<message from='{}/balcony' to='{}'", jid(JULIET), jid(ROMEO))),
+        "{got:?}"
+    );
+    assert!(got[0].contains(&format!("<stanza-id xmlns='urn:xmpp:sid:0' by='{}' id='", jid(ROMEO))));
+    assert!(!got[0].contains("<delay"), "it is live");
+    assert_eq!(got[1], "<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(stage.waiting(ROMEO), 1, "until he has acknowledged it");
+    stage.acknowledge(romeo, 0);
+    assert_eq!(stage.waiting(ROMEO), 0);
+    assert_eq!(stage.stanzas(juliet), [""; 0]);
+}
+
+#[test]
+fn a_message_waits_for_who_is_away() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    for body in ["one", "two", "three"] {
+        stage.send(juliet, &chat(ROMEO, body));
+    }
+    let (romeo, _) = stage.arrive(ROMEO, "street");
+    let got = stage.stanzas(romeo);
+    assert_eq!(bodies(&got), ["one", "two", "three"]);
+    let mut messages = got.iter().filter(|stanza| stanza.starts_with("<message"));
+    assert!(messages.all(|m| m.contains("<delay xmlns='urn:xmpp:delay' from='chaski.example' stamp='2023-")));
+    stage.acknowledge(romeo, 1);
+    assert_eq!(stage.waiting(ROMEO), 1);
+}
+
+#[test]
+fn a_message_survives_a_crash_and_is_gone_after_its_acknowledgement() {
+    let mut stage = Stage::new(2);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Lost);
+    stage.send(juliet, &chat(ROMEO, "stay"));
+    stage.crash();
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    assert_eq!(heard(&mut stage, romeo), ["stay"]);
+    stage.acknowledge(romeo, 0);
+    stage.crash();
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    assert_eq!(heard(&mut stage, romeo), [""; 0]);
+}
+
+#[test]
+fn without_stream_management_tcp_confirms() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.send(romeo, "<presence/>");
+    let juliet = stage.login(JULIET, "balcony");
+    stage.send(juliet, &chat(ROMEO, "one"));
+    assert_eq!(heard(&mut stage, romeo), ["one"]);
+    assert_eq!(stage.waiting(ROMEO), 1);
+    assert!(stage.confirm(romeo));
+    assert_eq!(stage.waiting(ROMEO), 0);
+    assert!(!stage.confirm(romeo), "nothing more is asked");
+}
+
+#[test]
+fn without_stream_management_a_receipt_confirms() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.send(romeo, "<presence/>");
+    let juliet = stage.login(JULIET, "balcony");
+    let message = format!("<message to='{}' id='wanted-1'><body>x</body></message>", jid(ROMEO));
+    stage.send(juliet, &message);
+    stage.send(juliet, &chat(ROMEO, "other"));
+    let receipt = "<received xmlns='urn:xmpp:receipts' id='wanted-1'/>";
+    stage.send(romeo, &format!("<message to='{}'>{receipt}</message>", jid(JULIET)));
+    assert_eq!(stage.waiting(ROMEO), 1, "the other one is still not confirmed");
+    assert_eq!(stage.waiting(JULIET), 1, "a receipt is stored for who is not there");
+    while stage.confirm(romeo) {}
+    assert_eq!(stage.waiting(ROMEO), 0);
+}
+
+#[test]
+fn a_forged_sender_ends_the_stream() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(romeo);
+    let message = format!("<message from='{}' to='{}'><body>x</body></message>", jid(NURSE), jid(ROMEO));
+    stage.send(juliet, &message);
+    let end = stage.closed_with(juliet).unwrap().unwrap();
+    assert_eq!(end.condition, "invalid-from");
+    assert_eq!(heard(&mut stage, romeo), [""; 0]);
+}
+
+#[test]
+fn ones_own_address_is_no_forgery() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    for from in [jid(JULIET), format!("{}/balcony", jid(JULIET))] {
+        stage.send(juliet, &format!("<message from='{from}' to='{}'><body>x</body></message>", jid(JULIET)));
+    }
+    assert_eq!(stage.closed_with(juliet), None);
+    assert_eq!(heard(&mut stage, juliet), ["x", "x"], "a note to oneself");
+}
+
+#[test]
+fn forged_stanza_ids_are_stripped() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(romeo);
+    let forged = |by: &str| format!("<stanza-id xmlns='urn:xmpp:sid:0' by='{by}' id='forged'/>");
+    let (own, upper, foreign) =
+        (forged(&jid(ROMEO)), forged(&jid(ROMEO).to_uppercase()), forged("room@elsewhere.example"));
+    stage
+        .send(juliet, &format!("<message to='{}'><body>x</body>{own}{upper}{foreign}</message>", jid(ROMEO)));
+    let got = stage.received(romeo).remove(0);
+    assert_eq!(got.matches("forged").count(), 1, "only the foreign one is left: {got}");
+    assert!(got.contains("elsewhere.example"));
+}
+
+#[test]
+fn a_message_sent_again_has_the_same_stanza_id() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(romeo);
+    let message = format!("<message to='{}' id='long-enough'><body>x</body></message>", jid(ROMEO));
+    stage.send(juliet, &message);
+    let first = stage.stanzas(romeo);
+    stage.send(juliet, &message);
+    assert_eq!(stage.stanzas(romeo), [""; 0], "it still waits: there is nothing to add");
+    stage.acknowledge(romeo, 0);
+    stage.send(juliet, &message);
+    assert_eq!(stage.stanzas(romeo), first);
+}
+
+#[test]
+fn chat_states_and_headlines_do_not_wait() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(juliet);
+    let composing = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    stage.send(juliet, &format!("<message to='{}' type='chat'>{composing}</message>", jid(ROMEO)));
+    stage.send(juliet, &format!("<message to='{}' type='headline'><body>x</body></message>", jid(ROMEO)));
+    assert_eq!(stage.waiting(ROMEO), 0);
+    assert_eq!(stage.stanzas(juliet), [""; 0]);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(romeo);
+    stage.send(juliet, &format!("<message to='{}' type='chat'>{composing}</message>", jid(ROMEO)));
+    assert!(stage.received(romeo)[0].contains("composing"));
+    assert_eq!(stage.waiting(ROMEO), 0);
+}
+
+#[test]
+fn who_can_not_be_reached_is_refused_with_one_error() {
+    let mut stage = Stage::new(2);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(juliet);
+    for (to, expected) in [
+        ("+15559999999@chaski.example", "service-unavailable"),
+        ("+0@chaski.example", "service-unavailable"),
+        ("nobody@chaski.example", "service-unavailable"),
+        ("chaski.example", "service-unavailable"),
+        ("someone@elsewhere.example", "remote-server-not-found"),
+        ("@chaski.example", "jid-malformed"),
+    ] {
+        stage.send(juliet, &format!("<message to='{to}' id='x' type='chat'><body>x</body></message>"));
+        let got = stage.stanzas(juliet);
+        assert_eq!(got.len(), 1, "{to}: {got:?}");
+        assert_eq!(condition(&got[0]), expected, "{to}: {}", got[0]);
+        assert!(got[0].contains("type='error'") && got[0].contains("id='x'"), "{}", got[0]);
+    }
+    stage.send(juliet, "<message to='+15559999999@chaski.example' type='error'><body>x</body></message>");
+    assert_eq!(stage.stanzas(juliet), [""; 0], "never an error for an error");
+    stage.send(juliet, &format!("<message to='{}' type='groupchat'><body>x</body></message>", jid(JULIET)));
+    assert_eq!(condition(&stage.stanzas(juliet)[0]), "service-unavailable");
+}
+
+#[test]
+fn a_full_mailbox_is_said_to_the_sender() {
+    let limits = crate::context::Limits { mailbox_messages: 2, ..Default::default() };
+    let mut stage = Stage::with_limits(2, limits);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(juliet);
+    for body in ["one", "two", "three"] {
+        stage.send(juliet, &chat(ROMEO, body));
+    }
+    let got = stage.stanzas(juliet);
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!(condition(&got[0]), "resource-constraint");
+    assert!(got[0].contains("type='wait'"));
+    stage.send(juliet, "<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='4'/>"], "refused is handled, too");
+}
+
+#[test]
+fn a_full_disk_is_said_to_the_sender_once() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(juliet);
+    stage.engine.fail_next(chaski_store::StoreError::Full);
+    stage.send(juliet, &chat(ROMEO, "lost"));
+    let got = stage.stanzas(juliet);
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!(condition(&got[0]), "resource-constraint");
+    stage.send(juliet, &chat(ROMEO, "kept"));
+    assert_eq!(stage.waiting(ROMEO), 1);
+    assert_eq!(stage.stanzas(juliet), [""; 0]);
+}
