@@ -9,6 +9,7 @@ use crate::command::{Command, SessionSummary};
 use crate::roster::Roster;
 use crate::router::Parcel;
 use crate::session::Session;
+use crate::shard::rosters::RosterWrites;
 use crate::wire::{Authenticated, ConnId, SessionId};
 use chaski_store::{AccountId, Revision, ShardIndex};
 use slab::Slab;
@@ -40,10 +41,8 @@ pub struct Account {
 /// that the last one made.
 #[derive(Default)]
 pub(crate) struct Saving {
-    /// A roster is on its way.
-    pub(crate) roster: bool,
-    /// It has changed again since.
-    pub(crate) roster_again: bool,
+    /// A roster is on its way; what follows from its changes waits for that.
+    pub(crate) roster: Option<Box<RosterWrites>>,
     /// The account's record is on its way.
     pub(crate) record: bool,
     /// Commands that wait for that.
@@ -96,14 +95,14 @@ impl Account {
             full_jid: self.full_jid(session),
             available: session.presence.is_available(),
             priority: session.presence.priority(),
-            hibernating: session.conn.is_none(),
+            hibernating: session.connection().is_none(),
             unacknowledged: session.queue.len(),
         };
         self.sessions.iter().map(summary).collect()
     }
 
     fn is_idle(&self) -> bool {
-        self.sessions.is_empty() && !self.saving.roster && !self.saving.record
+        self.sessions.is_empty() && self.saving.roster.is_none() && !self.saving.record
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::command::Command;
 use crate::context::Realm;
+use crate::roster::Undo;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
 use std::sync::Arc;
@@ -29,10 +30,10 @@ pub struct Turn<'a> {
 pub struct Outbox {
     /// In the order in which they are carried out.
     pub posts: Vec<Post>,
-    /// The account's roster document has changed and is to be saved. Nobody may see `posts` before it is durable.
-    pub save_roster: bool,
-    /// What is sent instead of `posts` if the roster can't be saved (the error for the client). The router then reads
-    /// the account's roster from the store again, so that memory does not hold what was not kept.
+    /// The account's roster has changed and is to be saved; this takes the change back if that fails. Nothing of
+    /// `posts` is sent before the change is durable.
+    pub undo: Option<Undo>,
+    /// With `undo`: what is sent instead of `posts` if the roster can't be saved (the error for the client).
     pub unless_saved: Vec<Post>,
 }
 

@@ -57,6 +57,13 @@ struct Details {
     request: Box<str>,
 }
 
+/// One contact's entry before a change: see [`Roster::undo_point`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undo {
+    contact: Contact,
+    item: Option<Item>,
+}
+
 /// The roster is full in one of its bounds (`resource-constraint`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the roster has reached one of its bounds")]
@@ -214,6 +221,21 @@ impl Roster {
             approve: inbound.approve,
             presence: inbound.presence,
         })
+    }
+
+    /// The contact's entry as it is now, to be put back if a change can't be kept.
+    pub fn undo_point(&self, contact: &Contact) -> Undo {
+        Undo { contact: contact.clone(), item: self.get(contact).cloned() }
+    }
+
+    /// Puts an entry back as it was. Several are taken back in the reverse order of their changes.
+    pub fn take_back(&mut self, undo: Undo) {
+        match (self.find(&undo.contact), undo.item) {
+            (Ok(at), Some(item)) => self.items[at] = item,
+            (Ok(at), None) => _ = self.items.remove(at),
+            (Err(at), Some(item)) => self.items.insert(at, item),
+            (Err(_), None) => {}
+        }
     }
 
     fn strangers(&self) -> usize {

@@ -10,6 +10,7 @@ mod ending;
 mod login;
 mod resident;
 mod rooms;
+pub(crate) mod rosters;
 
 use crate::command::Command;
 use crate::context::{Context, Realm};

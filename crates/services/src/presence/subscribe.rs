@@ -1,7 +1,7 @@
 //! Subscription stanzas in a turn: the state machine's verdict is carried out (RFC 6121 §3).
 //!
 //! The order is the RFC's: who gains a subscription hears `subscribed` before the presence, who loses it hears
-//! `unavailable` before `unsubscribed`. Nothing leaves before the roster is durable (`Outbox::save_roster`).
+//! `unavailable` before `unsubscribed`. Nothing leaves before the roster is durable (`Outbox::undo`).
 
 use super::broadcast::plain_unavailable;
 use super::directed::stanza_for;
@@ -31,13 +31,17 @@ pub(super) fn sent(
     if kind == Kind::Subscribe && to.domain != &*turn.realm.domain {
         return Err(StanzaCondition::RemoteServerNotFound);
     }
+    if account.roster_is_busy() {
+        return Err(StanzaCondition::ResourceConstraint);
+    }
     let contact = Contact::new(&bare, &turn.realm.domain);
+    let undo = account.roster.undo_point(&contact);
     let step = account
         .roster
         .outbound(&contact, kind, &turn.realm.limits)
         .map_err(|_| StanzaCondition::ResourceConstraint)?;
     if step.changed {
-        turn.outbox.save_roster = true;
+        turn.outbox.undo = Some(undo);
         let failed = Reply::to_owner(account, session, stanza)
             .error_stanza(&StanzaCondition::InternalServerError.into());
         turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
@@ -76,9 +80,13 @@ pub(super) fn received(
 ) {
     let contact = Contact::new(&from.to_bare().to_string(), &turn.realm.domain);
     let text = std::str::from_utf8(stanza.bytes()).unwrap_or_default();
-    // A full roster drops the newest request: it can be made again (`Limits::pending_subscriptions`).
+    let undo = account.roster.undo_point(&contact);
+    // A full roster drops the newest request, a busy one too: it can be made again (`Limits::pending_subscriptions`).
+    if account.roster_is_busy() {
+        return;
+    }
     let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
-    turn.outbox.save_roster |= step.changed;
+    turn.outbox.undo = step.changed.then_some(undo);
     if step.pass_on {
         deliver(turn, account, stanza, kind);
     }

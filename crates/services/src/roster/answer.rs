@@ -16,7 +16,7 @@ use chaski_xmpp::{Header, StanzaCondition, write};
 pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, request: &Request<'_>) {
     let reply = Reply::to_owner(account, session, request.stanza);
     let iq_type = if request.is_get { IqType::Get } else { IqType::Set };
-    match Query::read(iq_type, &request.child, &account.bare, &turn.realm.domain) {
+    let query = match Query::read(iq_type, &request.child, &account.bare, &turn.realm.domain) {
         Err(condition) => return reply.error(turn.outbox, condition),
         Ok(Query::Get { version }) => {
             if let Some(session) = account.session_mut(session) {
@@ -25,21 +25,37 @@ pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: Session
             let answer = account.roster.answer(version.as_deref(), &turn.realm.domain);
             return reply.result(turn.outbox, &answer.unwrap_or_default());
         }
-        Ok(Query::Set { contact, name, groups }) => {
-            match account.roster.set(&contact, &name, groups, &turn.realm.limits) {
-                Ok(()) => push(turn, account, &contact),
-                Err(_) => return reply.error(turn.outbox, StanzaCondition::ResourceConstraint),
-            }
-        }
-        Ok(Query::Remove { contact }) => match account.roster.remove(&contact) {
-            Some(removed) => cancel(turn, account, &contact, removed),
-            None => return reply.error(turn.outbox, StanzaCondition::ItemNotFound),
-        },
+        Ok(query) => query,
+    };
+    if let Err(condition) = change(turn, account, query) {
+        return reply.error(turn.outbox, condition);
     }
-    turn.outbox.save_roster = true;
     let failed = reply.error_stanza(&StanzaCondition::InternalServerError.into());
     turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
     reply.result(turn.outbox, b"");
+}
+
+fn change(turn: &mut Turn<'_>, account: &mut Account, query: Query) -> Result<(), StanzaCondition> {
+    if account.roster_is_busy() {
+        return Err(StanzaCondition::ResourceConstraint);
+    }
+    match query {
+        Query::Get { .. } => {}
+        Query::Set { contact, name, groups } => {
+            let undo = account.roster.undo_point(&contact);
+            let set = account.roster.set(&contact, &name, groups, &turn.realm.limits);
+            set.map_err(|_| StanzaCondition::ResourceConstraint)?;
+            turn.outbox.undo = Some(undo);
+            push(turn, account, &contact);
+        }
+        Query::Remove { contact } => {
+            let undo = account.roster.undo_point(&contact);
+            let removed = account.roster.remove(&contact).ok_or(StanzaCondition::ItemNotFound)?;
+            turn.outbox.undo = Some(undo);
+            cancel(turn, account, &contact, removed);
+        }
+    }
+    Ok(())
 }
 
 /// Shows the contact's item to every session that has asked for the roster (§2.1.6).

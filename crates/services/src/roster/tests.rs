@@ -164,10 +164,13 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 proptest! {
     #[test]
-    fn any_history_round_trips_through_its_document(acts in acts()) {
+    fn any_history_round_trips_through_its_document_and_can_be_taken_back(acts in acts()) {
         let limits = Limits::default();
         let mut roster = Roster::default();
+        let mut history = Vec::new();
         for act in acts {
+            let (Act::Set(n, _) | Act::Remove(n) | Act::Out(n, _) | Act::In(n, _)) = act;
+            history.push(roster.undo_point(&contact(n)));
             match act {
                 Act::Set(n, name) => roster.set(&contact(n), &name, vec!["g".into()], &limits).unwrap(),
                 Act::Remove(n) => _ = roster.remove(&contact(n)),
@@ -179,5 +182,9 @@ proptest! {
         let read = Roster::from_document(&roster.to_document()).unwrap();
         prop_assert_eq!(&read, &roster);
         prop_assert_eq!(read.version(), roster.version());
+        for undo in history.into_iter().rev() {
+            roster.take_back(undo);
+        }
+        prop_assert_eq!(roster, Roster::default());
     }
 }

@@ -10,7 +10,7 @@ use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
 use crate::{commands, presence};
-use chaski_store::{AccountId, Revision, StoreError, Table};
+use chaski_store::{AccountId, Revision, StoreError, Table, Ticket};
 
 /// Commands that wait for the store at the same time, per shard.
 const PENDING_MAX: usize = 4_096;
@@ -141,7 +141,7 @@ impl Shard {
 
     fn remove_account(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Option<Reply>) {
         let Some(account) = self.directory.present(id) else { return };
-        if account.saving.record || account.saving.roster {
+        if account.saving.record || account.saving.roster.is_some() {
             return account.saving.deferred.push(Command {
                 account: id,
                 action: Action::RemoveAccount,
@@ -242,7 +242,8 @@ impl Shard {
         self.in_room(ctx, id, presence::removing);
         let Some(account) = self.directory.present(id) else { return };
         if let Some(revision) = account.roster_revision {
-            ctx.store.save(id, Table::Rosters, None, Some(revision), Purpose::Roster(id).ticket());
+            // Nobody waits for it: an account made anew has its own roster.
+            ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
         }
         ctx.store.purge(id);
         let deferred = std::mem::take(&mut account.saving.deferred);

@@ -5,6 +5,7 @@ use crate::directory::Account;
 use crate::outbox::{Outbox, Post, Turn};
 use crate::router::{Handling, Parcel};
 use crate::shard::Shard;
+use crate::shard::rosters::Step;
 use crate::ticket::Purpose;
 use chaski_store::{AccountId, Revision, StoreError, Table};
 
@@ -44,59 +45,36 @@ impl Shard {
     }
 
     fn carry_out(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>, mut outbox: Outbox) {
-        for post in outbox.posts.drain(..) {
-            match post {
-                Post::Session { session, stanza } => {
-                    let account = id.and_then(|id| self.directory.present(id));
-                    if let Some(session) = account.and_then(|account| account.session_mut(session)) {
-                        session.send(&mut self.desk, ctx, stanza);
-                    }
-                }
-                Post::Account { to, resource, stanza } => {
-                    self.desk.parcels.push_back(Parcel { to, resource, stanza, handling: Handling::Quiet });
-                }
-                Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
+        let undo = outbox.undo.take();
+        let in_line = |account: &mut Account| undo.is_some() || account.has_line();
+        match id.filter(|id| self.directory.present(*id).is_some_and(in_line)) {
+            Some(id) => {
+                let posts = std::mem::take(&mut outbox.posts);
+                let unless_saved = std::mem::take(&mut outbox.unless_saved);
+                self.stand_in_line(ctx, id, Step { undo, posts, unless_saved });
             }
-        }
-        if std::mem::take(&mut outbox.save_roster) {
-            self.save_roster(ctx, id);
+            None => {
+                for post in outbox.posts.drain(..) {
+                    self.carry_out_one(ctx, id, post);
+                }
+            }
         }
         self.desk.outbox = outbox;
     }
 
-    fn save_roster(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>) {
-        let Some(account) = id.and_then(|id| self.directory.present(id)) else { return };
-        if std::mem::replace(&mut account.saving.roster, true) {
-            account.saving.roster_again = true;
-            return;
-        }
-        let value = Some(account.roster.to_document());
-        let ticket = Purpose::Roster(account.id).ticket();
-        ctx.store.save(account.id, Table::Rosters, value, account.roster_revision, ticket);
-    }
-
-    /// The store has saved a roster, or not.
-    pub(crate) fn roster_saved(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: AccountId,
-        result: Result<Revision, StoreError>,
-    ) {
-        let Some(account) = self.directory.present(id) else { return };
-        account.saving.roster = false;
-        let again = std::mem::take(&mut account.saving.roster_again);
-        match result {
-            Ok(revision) => account.roster_revision = Some(revision),
-            Err(error) => {
-                // It stays right in memory and is saved with the next change.
-                tracing::error!(account = ?id, %error, "a roster could not be saved");
-                self.desk.metrics.saves_failed_total.inc();
+    pub(super) fn carry_out_one(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>, post: Post) {
+        match post {
+            Post::Session { session, stanza } => {
+                let account = id.and_then(|id| self.directory.present(id));
+                if let Some(session) = account.and_then(|account| account.session_mut(session)) {
+                    session.send(&mut self.desk, ctx, stanza);
+                }
             }
+            Post::Account { to, resource, stanza } => {
+                self.desk.parcels.push_back(Parcel { to, resource, stanza, handling: Handling::Quiet });
+            }
+            Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
         }
-        if again {
-            self.save_roster(ctx, Some(id));
-        }
-        self.do_deferred(ctx, id);
     }
 
     /// Notes the account's activity in its record, now and then.

@@ -241,3 +241,59 @@ fn every_session_that_watches_the_roster_sees_the_change() {
     stage.lose(laptop, Closed::Clean);
     stage.lose(silent, Closed::Clean);
 }
+
+#[test]
+fn nothing_is_told_before_it_is_durable() {
+    let mut stage = Stage::new(2);
+    let (juliet, romeo) = (arrive(&mut stage, JULIET, "balcony"), arrive(&mut stage, ROMEO, "orchard"));
+    tell(&mut stage, romeo, "subscribe", JULIET);
+    (stage.received(romeo), stage.received(juliet));
+    stage.hold_store(true);
+    tell(&mut stage, juliet, "subscribed", ROMEO);
+    tell(&mut stage, juliet, "subscribe", ROMEO);
+    assert_eq!(seen(&mut stage, juliet), [""; 0]);
+    assert_eq!(seen(&mut stage, romeo), [""; 0]);
+    stage.hold_store(false);
+    assert_eq!(seen(&mut stage, juliet), ["item +15551230001 from", "item +15551230001 from asked"]);
+    assert_eq!(
+        seen(&mut stage, romeo),
+        [
+            "subscribed from +15551230002",
+            "item +15551230002 to",
+            "available from +15551230002/balcony",
+            "subscribe from +15551230002",
+        ]
+    );
+}
+
+#[test]
+fn what_could_not_be_saved_is_taken_back_and_said() {
+    let mut stage = Stage::new(2);
+    let (juliet, romeo) = (arrive(&mut stage, JULIET, "balcony"), arrive(&mut stage, ROMEO, "orchard"));
+    stage.hold_store(true);
+    stage.engine.fail_next(chaski_store::StoreError::Full);
+    tell(&mut stage, romeo, "subscribe", JULIET);
+    let item = format!("<item jid='{}' name='Nurse'/>", jid(NURSE));
+    stage.send(romeo, &format!("<iq type='set' id='x'><query xmlns='jabber:iq:roster'>{item}</query></iq>"));
+    stage.hold_store(false);
+    assert_eq!(seen(&mut stage, romeo), ["error internal-server-error", "error internal-server-error"]);
+    assert_eq!(seen(&mut stage, juliet), [""; 0]);
+    assert_eq!(roster(&mut stage, romeo), "");
+    tell(&mut stage, romeo, "subscribe", JULIET);
+    assert_eq!(seen(&mut stage, romeo), ["item +15551230002 none asked"], "it works again");
+    assert_eq!(seen(&mut stage, juliet), ["subscribe from +15551230001"]);
+}
+
+#[test]
+fn changes_that_wait_for_the_disk_are_bounded() {
+    let mut stage = Stage::new(1);
+    let romeo = arrive(&mut stage, ROMEO, "orchard");
+    stage.hold_store(true);
+    for number in 0..66 {
+        tell(&mut stage, romeo, "subscribe", &format!("+155512399{number:02}"));
+    }
+    assert_eq!(seen(&mut stage, romeo), [""; 0]);
+    stage.hold_store(false);
+    let got = seen(&mut stage, romeo);
+    assert_eq!((got.len(), &*got[65]), (66, "error resource-constraint"));
+}
