@@ -1,13 +1,13 @@
 //! The embedded engine: one machine, nothing to install. The default.
 //!
 //! A directory with
-//! - `journal/`: what was accepted or acknowledged in the last half minute ([`journal`]),
+//! - `journal/`: what was accepted or acknowledged in the last half minute (`journal/format.rs` describes every byte),
 //! - `chaski.sqlite3`: what waits longer, and the records (`schema.rs` describes every table),
 //! - `lock`: held while the engine is open,
 //! - `journal-damaged/`: only after [`salvage`], for the operator to look at and delete.
 //!
 //! Owns the threads: one writes the journal, one writes SQLite, a few read SQLite. Each shard owns a front, the
-//! [`ShardStore`], which keeps the newest messages in memory; queues join them ([`link`]).
+//! [`ShardStore`], which keeps the newest messages in memory; queues join them (`link.rs`).
 //!
 //! Promises, besides those of [`crate::mailbox`]: what was committed survives the process and the machine's power;
 //! a torn last write is cut and said so, other damage is refused with an error and never skipped silently; no byte of

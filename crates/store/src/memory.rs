@@ -386,3 +386,6 @@ impl Records for MemoryRecords {
         Ok(of_table.take(limit).map(|((_, key), record)| (key.clone(), record.clone())).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;
