@@ -275,16 +275,25 @@ impl Stage {
 
     /// Makes an account, or replaces its key with one of this generation.
     pub fn set_account(&mut self, local: &str, generation: u32) -> Outcome {
+        answer(&self.begin_set_account(local, generation))
+    }
+
+    /// The same, without waiting for the outcome.
+    pub fn begin_set_account(&mut self, local: &str, generation: u32) -> Pending {
         let name = AccountName::parse(local).expect("a name of a play is valid");
         let derivation = Derivation { iterations: 1, quick_plain: true };
         let credentials = Credentials::derive("key", generation, derivation, &mut self.rng);
         let record = Box::new(AccountRecord::new(name, credentials, 1_700_000_000_000));
-        self.command(local, Action::SetAccount { record, expected: Expected::Any })
+        self.begin(local, Action::SetAccount { record, expected: Expected::Any })
     }
 
     /// Gives a command to the first shard and waits for its outcome.
     pub fn command(&mut self, local: &str, action: Action) -> Outcome {
-        let outcome = Arc::new(Mutex::new(None));
+        answer(&self.begin(local, action))
+    }
+
+    fn begin(&mut self, local: &str, action: Action) -> Pending {
+        let outcome = Pending::default();
         let told = outcome.clone();
         let reply = Reply::Call(Box::new(move |outcome| {
             let before = told.lock().expect("nobody panics with it").replace(outcome);
@@ -293,8 +302,7 @@ impl Stage {
         let command = Command { account: account(local), action, reply: Some(reply) };
         self.call(0, |room, ctx| room.command(ctx, command));
         self.settle();
-        let outcome = outcome.lock().expect("nobody panics with it").take();
-        outcome.expect("a command is answered")
+        outcome
     }
 
     /// A connection that is not bound yet, on the shard of its account.
@@ -484,6 +492,13 @@ impl Stage {
     fn line(&mut self, client: Client) -> &mut Line {
         self.outside.lines.entry(client.0).or_default()
     }
+}
+
+/// The outcome of a command, once there is one.
+pub type Pending = Arc<Mutex<Option<Outcome>>>;
+
+fn answer(pending: &Pending) -> Outcome {
+    pending.lock().expect("nobody panics with it").take().expect("a command is answered")
 }
 
 /// The account of a local part.

@@ -91,3 +91,14 @@ fn sessions_are_listed_and_kicked() {
     assert!(stage.closed_with(romeo).unwrap().is_some());
     assert!(matches!(stage.command(ROMEO, Action::Kick { resource: None }), Ok(Done::Kicked(1))));
 }
+
+#[test]
+fn commands_for_one_account_take_their_turns() {
+    let mut stage = Stage::new(1);
+    stage.set_account(ROMEO, 1).unwrap();
+    stage.hold_store(true);
+    let outcomes: Vec<_> = (2..5).map(|generation| stage.begin_set_account(ROMEO, generation)).collect();
+    stage.hold_store(false);
+    assert!(outcomes.iter().all(|outcome| matches!(*outcome.lock().unwrap(), Some(Ok(_)))));
+    assert_eq!(stage.credentials(0, ROMEO).unwrap().unwrap().generation, 4);
+}

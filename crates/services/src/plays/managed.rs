@@ -68,6 +68,44 @@ fn a_session_is_resumed_away_from_a_dead_connection() {
 }
 
 #[test]
+fn what_was_not_accepted_is_sent_again_and_counted_once() {
+    let mut stage = Stage::new(2);
+    let (juliet, id) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(romeo);
+    let message = format!("<message to='{}' id='long-enough'><body>once</body></message>", jid(ROMEO));
+    stage.hold_store(true);
+    stage.send(juliet, &message);
+    stage.lose(juliet, Closed::Lost);
+    let h = stage.counted(juliet);
+    let (juliet, resumed) = stage.resume(JULIET, &id, h);
+    assert_eq!(resumed.unwrap().h, 1, "the presence");
+    stage.send(juliet, &message);
+    stage.send(juliet, "<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(stage.received(juliet), [""; 0]);
+    stage.hold_store(false);
+    assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='2'/>"]);
+    assert_eq!(heard(&mut stage, romeo), ["once"]);
+}
+
+#[test]
+fn an_overflowing_sleeper_ends() {
+    let limits = crate::context::Limits { queue_stanzas: 5, ..Default::default() };
+    let mut stage = Stage::with_limits(2, limits);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.acknowledge(romeo, 0);
+    stage.lose(romeo, Closed::Lost);
+    stage.send(juliet, &chat(ROMEO, "kept"));
+    for _ in 0..6 {
+        stage.send(juliet, &format!("<presence to='{}/orchard'/>", jid(ROMEO)));
+    }
+    assert!(stage.resume(ROMEO, &id, 1).1.is_err());
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    assert_eq!(heard(&mut stage, romeo), ["kept"]);
+}
+
+#[test]
 fn nothing_is_written_before_the_resumption_is_confirmed() {
     let mut stage = Stage::new(1);
     let (juliet, _) = stage.arrive(JULIET, "balcony");

@@ -65,3 +65,18 @@ fn order_is_kept_across_shards() {
     assert_eq!(heard(&mut stage, far), sent);
     assert_eq!(heard(&mut stage, romeo), sent);
 }
+
+#[test]
+fn a_full_queue_drops_presence_but_no_farewell() {
+    let (mut stage, romeo, far) = two_shards();
+    let shard_of_far = stage.owner(FAR);
+    stage.deafen(shard_of_far, true);
+    let to = format!("{}/mantua", jid(FAR));
+    stage.send(romeo, &format!("<presence to='{to}'><show>away</show></presence>"));
+    stage.send(romeo, &format!("<presence to='{to}' type='unavailable'/>"));
+    stage.deafen(shard_of_far, false);
+    stage.settle();
+    let got = stage.stanzas(far);
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert!(got[0].contains("unavailable"));
+}

@@ -146,7 +146,6 @@ impl Session {
         let managed = self.managed.as_mut()?;
         let old = self.conn.take().or(managed.resuming);
         managed.resuming = Some(conn);
-        managed.inbound.forget_requests();
         managed.requested_ms = None;
         managed.hibernates_until_ms = None;
         old

@@ -105,7 +105,7 @@ impl Shard {
         let session = account.session_mut(id).ok_or(refused)?;
         // An impossible `h` leaves everything as it is: whoever says it is not the client we know.
         session.acknowledge(&mut self.desk, h).map_err(|_| refused)?;
-        let h = session.managed.as_ref().ok_or(refused)?.inbound.h();
+        let h = session.managed.as_mut().ok_or(refused)?.inbound.resume();
         match session.resume_on(conn) {
             Some(old) => {
                 let text = Some("resumed on another connection".into());

@@ -121,6 +121,15 @@ impl Inbound {
         }
     }
 
+    /// The peer resumes, told this `h`: it sends everything after it again, and counts on from there. What was held is
+    /// forgotten; its release, should it still come, counts for what is sent again in its place.
+    pub fn resume(&mut self) -> u32 {
+        self.received = self.h();
+        self.held = Held::None;
+        self.asked = None;
+        self.received
+    }
+
     /// The connection is lost: who asked is gone. The next connection asks anew.
     pub fn forget_requests(&mut self) {
         self.asked = None;
