@@ -205,6 +205,11 @@ impl Directory {
         parked
     }
 
+    /// Whether nothing is known of the account, so that it has no session and nobody waits for it.
+    pub(crate) fn is_absent(&self, account: AccountId) -> bool {
+        !self.entries.contains_key(&account)
+    }
+
     /// Whether the account is being loaded or made.
     pub(crate) fn is_loading(&self, id: AccountId) -> bool {
         matches!(self.entries.get(&id), Some(Entry::Loading(_)))

@@ -6,7 +6,8 @@
 //! presence of its own; whoever was told that a session came is told that it went.
 //!
 //! Not done, on purpose: a probe for a contact who is offline gets no answer (§4.3.2 would have one `unavailable`
-//! each): a client takes its contacts for offline until it hears otherwise, and a login would get hundreds.
+//! each): a client takes its contacts for offline until it hears otherwise, and a login would get hundreds. For an
+//! account that is not even in memory, the router drops presence that is no step of a subscription.
 
 mod broadcast;
 mod directed;

@@ -19,8 +19,9 @@ use crate::accounts::Credentials;
 use crate::command::{Command, Outcome};
 use crate::wire::{ConnId, SessionId, Unavailable};
 use chaski_store::{AccountId, MessageId, ShardIndex};
-use chaski_xmpp::Kind;
 use chaski_xmpp::sm::StanzaIndex;
+use chaski_xmpp::stanza::PresenceType;
+use chaski_xmpp::{Kind, Stanza};
 use std::sync::Arc;
 
 /// What one shard sends to another. Opaque to the edge.
@@ -75,6 +76,23 @@ impl Parcel {
             Some(b'i') => Kind::Iq,
             _ => Kind::Nonza,
         }
+    }
+
+    /// Whether nobody but sessions of its account has a use for it: presence that is no step of a subscription.
+    pub(crate) fn is_for_sessions_only(&self) -> bool {
+        if self.kind() != Kind::Presence {
+            return false;
+        }
+        let presence = Stanza::parse(&self.stanza).ok();
+        presence.and_then(|presence| presence.presence_type()).is_none_or(|kind| {
+            matches!(
+                kind,
+                PresenceType::Available
+                    | PresenceType::Unavailable
+                    | PresenceType::Probe
+                    | PresenceType::Error
+            )
+        })
     }
 }
 

@@ -17,6 +17,13 @@ pub(super) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters];
 impl Shard {
     /// Does the work now or later, in order.
     pub(crate) fn with_account(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
+        if let Work::Parcel(parcel) = &work
+            && self.directory.is_absent(id)
+            && parcel.is_for_sessions_only()
+        {
+            // Most contacts are away at any time: telling them must not read their records.
+            return;
+        }
         match self.directory.find(id, work) {
             Found::Present(work) => self.perform(ctx, id, work),
             Found::Parked => {}

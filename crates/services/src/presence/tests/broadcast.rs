@@ -113,8 +113,19 @@ fn a_subscription_that_the_other_side_has_forgotten_is_corrected_by_the_probe() 
     let found = records.get(chaski_store::Table::Rosters, &key).unwrap().unwrap();
     records.delete_if(chaski_store::Table::Rosters, &key, found.revision).unwrap();
     stage.crash();
+    arrive(&mut stage, JULIET, "balcony");
     let romeo = arrive(&mut stage, ROMEO, "orchard");
     assert_eq!(roster(&mut stage, romeo), "item +15551230002 from");
+}
+
+#[test]
+fn telling_contacts_who_are_away_does_not_wake_their_accounts() {
+    let (mut stage, _, _) = lovers();
+    stage.crash();
+    let romeo = arrive(&mut stage, ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    let resident: usize = (0..2).map(|shard| stage.resident(shard)).sum();
+    assert_eq!(resident, 1, "only his own");
 }
 
 #[test]
