@@ -9,6 +9,9 @@
 
 pub mod hostmeta;
 pub mod metrics;
+pub mod problem;
+pub mod quicksy;
+pub mod registration;
 mod stream;
 pub mod websocket;
 
@@ -192,7 +195,8 @@ impl Connection {
 
     async fn serve(&self, stream: HttpStream, router: Router) {
         let tls = matches!(stream, HttpStream::Tls(_));
-        let protected = tls || matches!(self.protection, Protection::Terminated) || self.peer.ip().is_loopback();
+        let protected =
+            tls || matches!(self.protection, Protection::Terminated) || self.peer.ip().is_loopback();
         let arrival = Arrival { tls, protected };
         let believe_forwarded = matches!(self.protection, Protection::Terminated);
         let (peer, metrics) = (self.peer, self.metrics.clone());
@@ -210,8 +214,12 @@ impl Connection {
             }
         }));
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES).max_headers(64);
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)).with_upgrades();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME)
+            .max_buf_size(HEADER_BYTES)
+            .max_headers(64);
+        let connection =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let mut stop = self.stop.clone();
         tokio::select! {
@@ -235,24 +243,23 @@ fn forwarded_for(request: &Request) -> Option<SocketAddr> {
 pub fn public_router(api: Router, hostmeta: hostmeta::HostMeta, websocket: websocket::WebSocket) -> Router {
     let for_browsers = api.merge(hostmeta::routes(hostmeta)).layer(middleware::from_fn(cors));
     let page = axum::routing::get(async || Html(include_str!("http/page.html")));
-    for_browsers
-        .merge(websocket::routes(websocket))
-        .route("/", page)
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+    for_browsers.merge(websocket::routes(websocket)).route("/", page).layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
 /// Lets web pages of any origin call: nothing here is authorised by cookies, so origin means nothing.
 async fn cors(request: Request, next: Next) -> Response {
-    let preflight =
-        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response =
         if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, location"));
     if preflight {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
-        let allowed = HeaderValue::from_static("content-type, authorization, accept-language, installation-id");
+        headers
+            .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
+        let allowed =
+            HeaderValue::from_static("content-type, authorization, accept-language, installation-id");
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }

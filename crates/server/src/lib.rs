@@ -15,6 +15,7 @@ pub mod http;
 mod listener;
 mod metrics;
 mod plain_verify;
+pub mod sms;
 mod timers;
 pub mod tls;
 mod websocket;

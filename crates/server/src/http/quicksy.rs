@@ -1,0 +1,98 @@
+//! The two calls of Quicksy's app, which can be built for any domain: `GET /authentication/{+E164}` asks for a code, and
+//! `POST /password` gives it back together with a password that the app has made.
+//!
+//! The statuses are that app's: 401 wrong code, 404 code no longer valid, 429 later (`Retry-After` in seconds), 400 bad
+//! input, 451 country not served; 403 means to it that the app is too old, and is used for what no waiting helps. The
+//! bodies of errors are problem documents, which the app ignores. Since the app knows no registrations, whoever knows a
+//! number can spend the guesses of its waiting registration; they can't take it.
+
+use super::problem::Problem;
+use super::registration::{RegistrationApi, problem, read, text_of};
+use axum::Router;
+use axum::extract::{ConnectInfo, Path, Request as HttpRequest, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::{get, post};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chaski_services::accounts::registration::{RegistrationError, Request, Transport};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Arc<RegistrationApi>> {
+    Router::new().route("/authentication/{number}", get(authentication)).route("/password", post(password))
+}
+
+async fn authentication(
+    State(api): State<Arc<RegistrationApi>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(number): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let locale = text_of(&headers, &header::ACCEPT_LANGUAGE);
+    let client = text_of(&headers, &header::USER_AGENT);
+    let begun = api.step(move |registrar, now, rng| {
+        let request = Request {
+            phone: &number,
+            transport: Transport::Sms,
+            locale: locale.as_deref(),
+            client: client.as_deref(),
+            network: Some(peer.ip()),
+        };
+        registrar.begin_by_number(request, now, rng)
+    });
+    api.deliver(begun.await.map_err(quicksy_problem)?).await?;
+    Ok(StatusCode::OK)
+}
+
+async fn password(
+    State(api): State<Arc<RegistrationApi>>,
+    request: HttpRequest,
+) -> Result<StatusCode, Problem> {
+    let (number, code) = number_and_code(request.headers()).ok_or_else(|| {
+        let detail = "the Authorization header must be the base64 of NUL, number, NUL, code";
+        Problem::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    })?;
+    let body = read(request, &api).await?;
+    let password =
+        String::from_utf8(body.to_vec()).map_err(|_| quicksy_problem(RegistrationError::BadPassword))?;
+    let step =
+        api.step(move |registrar, now, rng| registrar.confirm_password(&number, &code, &password, now, rng));
+    let registered = step.await.map_err(quicksy_problem)?;
+    Ok(if registered.created { StatusCode::CREATED } else { StatusCode::OK })
+}
+
+/// The header holds no scheme word.
+fn number_and_code(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+    let (number, code) = decoded.strip_prefix('\0')?.split_once('\0')?;
+    Some((number.to_owned(), code.to_owned()))
+}
+
+fn quicksy_problem(error: RegistrationError) -> Problem {
+    use RegistrationError as E;
+    let status = match &error {
+        E::NotACode | E::WrongCode { .. } => Some(StatusCode::UNAUTHORIZED),
+        E::CodeExpired | E::Unknown | E::Dead | E::Used => Some(StatusCode::NOT_FOUND),
+        E::TooSoon { .. } | E::TooMany { .. } | E::Locked { .. } | E::NoMoreCodes => {
+            Some(StatusCode::TOO_MANY_REQUESTS)
+        }
+        E::NotServed => Some(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS),
+        _ => None,
+    };
+    let no_more = matches!(error, E::NoMoreCodes);
+    let mut problem = problem(error);
+    if no_more {
+        // The registration is over at the latest then, and the next request begins another one.
+        problem = problem.retry_after_ms(30 * 60_000);
+    }
+    match status {
+        Some(StatusCode::UNAUTHORIZED) => {
+            problem.with_status(StatusCode::UNAUTHORIZED).challenge("PIN realm=\"registration\"")
+        }
+        Some(status) => problem.with_status(status),
+        None => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests;

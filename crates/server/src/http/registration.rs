@@ -1,0 +1,275 @@
+//! Registration over HTTPS: JSON in, JSON or a problem document out. The protocol is described in docs/registration.md.
+//!
+//! Called by the public HTTP listener. Reads requests (type, size, shape), runs the [`Registrar`] on the blocking pool,
+//! and hands codes to the SMS desk. Promises: at most [`WORKING_MAX`] requests work at once, more are told to come
+//! back; what a client did wrong is a 4xx that says so; keys and codes are never logged here.
+
+mod body;
+mod errors;
+mod owner;
+mod setup;
+
+pub use owner::CommandOwner;
+pub use setup::{Host, HostTls, policy};
+
+pub(super) use body::read;
+pub(super) use errors::problem;
+
+use super::problem::Problem;
+use crate::sms::SmsDesk;
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{post, put};
+use body::{BODY_BYTES, JsonBody};
+use chaski_services::accounts::registration::{
+    Begun, Confirmation, Registrar, RegistrationError, Request, Transport,
+};
+use chaski_services::accounts::verification::CODE_DIGITS;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Most requests that work on the blocking pool, or wait for it, at once.
+pub const WORKING_MAX: usize = 128;
+/// How often what is over is dropped from the tables.
+const PURGE_INTERVAL: Duration = Duration::from_secs(300);
+
+/// What the routes need. One for the process.
+pub struct RegistrationApi {
+    registrar: Registrar,
+    sms: SmsDesk,
+    domain: String,
+    hosts: Vec<Host>,
+    now_unix_ms: fn() -> u64,
+    working: Semaphore,
+}
+
+impl RegistrationApi {
+    /// `domain` and `hosts` are told to clients that have registered.
+    pub fn new(registrar: Registrar, sms: SmsDesk, domain: &str, hosts: Vec<Host>) -> Arc<Self> {
+        Self::with_clock(registrar, sms, domain, hosts, unix_ms)
+    }
+
+    /// The same with another clock, for tests.
+    pub fn with_clock(
+        registrar: Registrar,
+        sms: SmsDesk,
+        domain: &str,
+        hosts: Vec<Host>,
+        now_unix_ms: fn() -> u64,
+    ) -> Arc<Self> {
+        let domain = domain.to_owned();
+        Arc::new(Self { registrar, sms, domain, hosts, now_unix_ms, working: Semaphore::new(WORKING_MAX) })
+    }
+
+    /// Drops registrations and limits that are over, every few minutes, for as long as it is polled.
+    pub async fn keep_clean(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PURGE_INTERVAL).await;
+            let api = self.clone();
+            let purged = tokio::task::spawn_blocking(move || api.registrar.purge((api.now_unix_ms)())).await;
+            match purged {
+                Ok(Ok(records)) => tracing::debug!(records, "old registrations and limits dropped"),
+                Ok(Err(error)) => tracing::warn!(%error, "old registrations can't be dropped"),
+                Err(error) => tracing::error!(%error, "dropping old registrations panicked"),
+            }
+        }
+    }
+
+    /// Runs a step of registration where blocking is allowed.
+    pub(super) async fn step<T: Send + 'static>(
+        self: &Arc<Self>,
+        step: impl FnOnce(&Registrar, u64, &mut rand::rngs::ThreadRng) -> Result<T, RegistrationError>
+        + Send
+        + 'static,
+    ) -> Result<T, RegistrationError> {
+        let Ok(_place) = self.working.try_acquire() else {
+            return Err(RegistrationError::Unavailable("too many requests work at once".to_owned()));
+        };
+        let api = self.clone();
+        let work = move || step(&api.registrar, (api.now_unix_ms)(), &mut rand::rng());
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a step of registration panicked");
+            Err(RegistrationError::Unavailable("internal error".to_owned()))
+        })
+    }
+
+    /// Sends the code of a registration that was begun.
+    pub(super) async fn deliver(self: &Arc<Self>, begun: Begun) -> Result<Begun, Problem> {
+        let Err(error) = self.sms.deliver(&begun.delivery).await else { return Ok(begun) };
+        let failed = self.step(move |registrar, _, _| registrar.delivery_failed(&begun)).await;
+        if let Err(error) = failed {
+            tracing::warn!(%error, "a registration whose code was not sent stays as it is");
+        }
+        let detail = format!("the code could not be sent: {error}; try again in a minute");
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "sms-failed", detail).retry_after_ms(60_000))
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the edge: registrations are stamped with the real time"
+)]
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The routes, those of Quicksy's included.
+pub fn routes(api: Arc<RegistrationApi>) -> Router {
+    Router::new()
+        .route("/v1/registrations", post(begin).fallback(wrong_method))
+        .route("/v1/registrations/{id}", put(confirm).fallback(wrong_method))
+        .route("/v1/registrations/{id}/code", post(send_again).fallback(wrong_method))
+        .route("/v1/registration-lock", put(set_lock).fallback(wrong_method))
+        .merge(super::quicksy::routes())
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(api)
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "this address does not take this method")
+}
+
+#[derive(Deserialize)]
+struct BeginBody {
+    phone: String,
+    #[serde(default)]
+    transport: Option<Transport>,
+    #[serde(default)]
+    locale: Option<String>,
+    #[serde(default)]
+    client: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StandingBody {
+    id: String,
+    code_length: usize,
+    expires_in: u64,
+    next_sms: Option<u64>,
+    next_voice: Option<u64>,
+}
+
+impl StandingBody {
+    fn of(begun: &Begun) -> Self {
+        let seconds = |ms: u64| ms.div_ceil(1000);
+        Self {
+            id: begun.id.clone(),
+            code_length: CODE_DIGITS,
+            expires_in: begun.standing.expires_in_ms / 1000,
+            next_sms: begun.standing.next_sms_in_ms.map(seconds),
+            next_voice: begun.standing.next_voice_in_ms.map(seconds),
+        }
+    }
+}
+
+async fn begin(
+    State(api): State<Arc<RegistrationApi>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<BeginBody>,
+) -> Result<Response, Problem> {
+    let locale = body.locale.or_else(|| text_of(&headers, &header::ACCEPT_LANGUAGE));
+    let client = body.client.or_else(|| text_of(&headers, &header::USER_AGENT));
+    let begun = api.step(move |registrar, now, rng| {
+        let request = Request {
+            phone: &body.phone,
+            transport: body.transport.unwrap_or(Transport::Sms),
+            locale: locale.as_deref(),
+            client: client.as_deref(),
+            network: Some(peer.ip()),
+        };
+        registrar.begin(request, now, rng)
+    });
+    let begun = api.deliver(begun.await.map_err(problem)?).await?;
+    let location = [(header::LOCATION, format!("/v1/registrations/{}", begun.id))];
+    Ok((StatusCode::CREATED, location, Json(StandingBody::of(&begun))).into_response())
+}
+
+#[derive(Deserialize)]
+struct AgainBody {
+    transport: Transport,
+}
+
+async fn send_again(
+    State(api): State<Arc<RegistrationApi>>,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<AgainBody>,
+) -> Result<Response, Problem> {
+    let begun =
+        api.step(move |registrar, now, rng| registrar.send_again(&id, body.transport, now, rng)).await;
+    let begun = api.deliver(begun.map_err(problem)?).await?;
+    Ok(Json(StandingBody::of(&begun)).into_response())
+}
+
+#[derive(Deserialize)]
+struct ConfirmBody {
+    code: String,
+    #[serde(default)]
+    device_name: Option<String>,
+    #[serde(default)]
+    lock_pin: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RegisteredBody<'a> {
+    jid: String,
+    key: &'a str,
+    domain: &'a str,
+    hosts: &'a [Host],
+}
+
+async fn confirm(
+    State(api): State<Arc<RegistrationApi>>,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<ConfirmBody>,
+) -> Result<Response, Problem> {
+    let registered = api.step(move |registrar, now, rng| {
+        let confirmation = Confirmation {
+            code: &body.code,
+            device_name: body.device_name.as_deref(),
+            lock_pin: body.lock_pin.as_deref(),
+        };
+        registrar.confirm(&id, confirmation, now, rng)
+    });
+    let registered = registered.await.map_err(problem)?;
+    let body = RegisteredBody {
+        jid: format!("{}@{}", registered.phone, api.domain),
+        key: &registered.key,
+        domain: &api.domain,
+        hosts: &api.hosts,
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+#[derive(Deserialize)]
+struct LockBody {
+    /// `null` takes the lock away; a missing member is a mistake.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pin: Option<String>,
+}
+
+async fn set_lock(
+    State(api): State<Arc<RegistrationApi>>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<LockBody>,
+) -> Result<StatusCode, Problem> {
+    let (user, key) =
+        body::basic_credentials(&headers).ok_or_else(|| problem(RegistrationError::NotAuthorized))?;
+    let step =
+        api.step(move |registrar, now, rng| registrar.set_lock(&user, &key, body.pin.as_deref(), now, rng));
+    step.await.map_err(problem)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;
