@@ -41,8 +41,13 @@ pub(crate) fn tls(tcp: TcpStream, ca: &Path, alpn: &[&[u8]]) -> Tls {
 }
 
 /// One HTTP request on one connection; the whole answer.
-pub(crate) fn http(mut stream: impl Read + Write, request: &str) -> String {
-    write!(stream, "{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+pub(crate) fn http(stream: impl Read + Write, request: &str) -> String {
+    http_with_body(stream, request, "")
+}
+
+/// The same with a body.
+pub(crate) fn http_with_body(mut stream: impl Read + Write, request: &str, body: &str) -> String {
+    write!(stream, "{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n{body}").unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()

@@ -1,6 +1,6 @@
 //! A server that runs: what it says, serves, reloads, and how it ends.
 
-use crate::client::{Client, http, tcp, tls};
+use crate::client::{Client, http, http_with_body, tcp, tls};
 use crate::server::Server;
 use std::io::Read;
 
@@ -26,8 +26,33 @@ fn http_and_https_on_one_port_and_metrics_on_another() {
     );
     assert!(http(tcp(server.private()), "GET /healthz HTTP/1.1").ends_with("ok\n"));
     let metrics = http(tcp(server.private()), "GET /metrics HTTP/1.1");
-    assert!(metrics.contains("chaski_http_requests_total 3"), "{metrics}");
+    assert!(metrics.contains("chaski_http_requests_total 4"), "{metrics}");
     assert!(http(tcp(server.web()), "GET /metrics HTTP/1.1").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn a_number_is_registered_with_the_pin_from_the_log() {
+    let server = Server::start("");
+    let post = |method: &str, path: &str, body: &str| {
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}");
+        http_with_body(tls(tcp(server.web()), &server.ca_file(), &[b"http/1.1"]), &head, body)
+    };
+    let begun = post("POST", "/v1/registrations", r#"{"phone":"+15550100007","transport":"sms"}"#);
+    assert!(begun.starts_with("HTTP/1.1 201"), "{begun}");
+    let id = begun.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next()).unwrap();
+    let line = server.wait_for_log("code for +15550100007");
+    let (_, after_number) = line.split_once("+15550100007").unwrap();
+    let pin = after_number.split(|c: char| !c.is_ascii_digit()).find(|word| word.len() == 6).unwrap();
+    let registered = post("PUT", &format!("/v1/registrations/{id}"), &format!(r#"{{"code":"{pin}"}}"#));
+    assert!(
+        registered.starts_with("HTTP/1.1 200") && registered.contains("+15550100007@localhost"),
+        "{registered}"
+    );
+    let key = registered.split_once("\"key\":\"").and_then(|(_, rest)| rest.split('"').next()).unwrap();
+    assert!(registered.contains(&format!("\"port\":{}", server.direct_tls().port())), "{registered}");
+    Client::log_in(tcp(server.plain()), "+15550100007", key, "phone");
 }
 
 #[test]
