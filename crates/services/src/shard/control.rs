@@ -124,7 +124,7 @@ impl Shard {
         let Some(account) = self.directory.present(id) else { return };
         if account.saving.record {
             let action = Action::SetAccount { record, expected };
-            return account.saving.deferred.push(Command { account: id, action, reply });
+            return self.defer(ctx, Command { account: id, action, reply });
         }
         let is_expected = match expected {
             Expected::Any => true,
@@ -142,17 +142,22 @@ impl Shard {
     fn remove_account(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Option<Reply>) {
         let Some(account) = self.directory.present(id) else { return };
         if account.saving.record || account.saving.roster.is_some() {
-            return account.saving.deferred.push(Command {
-                account: id,
-                action: Action::RemoveAccount,
-                reply,
-            });
+            return self.defer(ctx, Command { account: id, action: Action::RemoveAccount, reply });
         }
         // From here on nobody logs in.
         account.record.disabled = true;
         account.saving.record = true;
         let revision = account.record_revision;
         self.save_account(ctx, id, Change::Remove, Some(revision), reply);
+    }
+
+    /// Has a command wait until the write under way has ended.
+    fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let most = self.desk.realm.limits.parked_per_account;
+        match self.directory.present(command.account) {
+            Some(account) if account.saving.deferred.len() < most => account.saving.deferred.push(command),
+            _ => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
+        }
     }
 
     fn save_account(
