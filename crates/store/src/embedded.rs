@@ -55,6 +55,8 @@ pub struct EmbeddedEngine {
     shared: Arc<Shared>,
     /// What SQLite holds for accounts whose shard isn't attached yet.
     waiting: Mutex<HashMap<AccountId, database::Waiting>>,
+    /// Likewise what recovery found in the journal.
+    recovered: Mutex<recovery::Recovered>,
     journal_metrics: Arc<JournalMetrics>,
     sqlite_metrics: Arc<SqliteMetrics>,
     /// `None` once closed.
@@ -100,8 +102,10 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         secret: meta.secret,
         options: &options,
         database: database.clone(),
+        recovered: HashMap::new(),
     };
     let next_segment = recovery::absorb(dir, &mut target, &|| false)?;
+    let recovered = target.recovered;
     let waiting = database::waiting(&connection).map_err(sqlite)?;
 
     let (to_journal, from_fronts) = channel();
@@ -140,6 +144,7 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         secret: meta.secret,
         shared,
         waiting: Mutex::new(waiting),
+        recovered: Mutex::new(recovered),
         journal_metrics,
         sqlite_metrics,
         threads: Mutex::new(Some(threads)),
@@ -184,8 +189,14 @@ pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
     let mut slots = Slots::load(&connection).map_err(sqlite)?;
     let options = Options::default();
     let database = database.clone();
-    let mut target =
-        recovery::Target { connection: &connection, slots: &mut slots, secret, options: &options, database };
+    let mut target = recovery::Target {
+        connection: &connection,
+        slots: &mut slots,
+        secret,
+        options: &options,
+        database,
+        recovered: HashMap::new(),
+    };
     let report = recovery::salvage(dir, &mut target)?;
     // The write-ahead log goes with the last connection.
     Ok(report)
@@ -200,6 +211,7 @@ impl EmbeddedEngine {
             secret: self.secret,
             options: &self.shared.options,
             database: database::path(&self.dir),
+            recovered: HashMap::new(),
         };
         if let Err(error) = recovery::absorb(&self.dir, &mut target, &recovery::deadline(&self.shared)) {
             tracing::warn!(%error, "the journal stays as it is for the next start");
@@ -216,7 +228,9 @@ impl Engine for EmbeddedEngine {
         self.shared.links.write().unwrap_or_else(PoisonError::into_inner).push(link.clone());
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let own = waiting.extract_if(|account, _| account.shard(shards) == shard);
-        Box::new(front::Front::new(self.shared.clone(), link, own))
+        let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
+        let recovered = recovered.extract_if(|account, _| account.shard(shards) == shard).collect();
+        Box::new(front::Front::new(self.shared.clone(), link, own, recovered))
     }
 
     fn records(&self) -> Arc<dyn Records> {

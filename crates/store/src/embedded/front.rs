@@ -15,6 +15,7 @@ use super::journal::writer::{Batch, ToJournal};
 use super::link::{Buffers, Event, Link, Shared, closed_error};
 use super::metrics::FrontMetrics;
 use super::readers::Job;
+use super::recovery::Recovered;
 use super::sqlite_writer::{ToSqlite, Write};
 use crate::mailbox::{Append, Appended, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage};
 use crate::records::{Revision, Table};
@@ -69,6 +70,8 @@ pub(super) struct Front {
     segments: VecDeque<(u64, Seq)>,
 
     spill: spill::Spill,
+    /// Messages from before a crash that wait in SQLite: sent again, they are known.
+    recovered: Recovered,
     /// Acknowledged in SQLite and not deleted yet: readers must not see them.
     deleting: HashSet<(AccountId, Seq)>,
     /// To be handed to SQLite's writer, and whether it has some already.
@@ -96,6 +99,7 @@ impl Front {
         shared: Arc<Shared>,
         link: Arc<Link>,
         waiting: impl Iterator<Item = (AccountId, super::database::Waiting)>,
+        recovered: Recovered,
     ) -> Self {
         let first = Seq(shared.first_number() + 1);
         let mut tail = Tail::new(first);
@@ -121,6 +125,7 @@ impl Front {
             repeats_in_flight: 0,
             segments: VecDeque::new(),
             spill: spill::Spill::default(),
+            recovered,
             deleting: HashSet::new(),
             to_delete: Vec::new(),
             delete_in_flight: false,
@@ -202,6 +207,7 @@ impl Front {
             return false;
         }
         self.metrics.acked_in_sqlite_total.inc();
+        self.forget_recovered(account, Some(seq));
         self.to_delete.push((account, seq));
         true
     }
@@ -246,7 +252,9 @@ impl Front {
 impl ShardStore for Front {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
         let (account, ticket) = (append.account, append.ticket);
-        if let Some(of) = self.tail.by_id(account, append.id) {
+        if let Some(of) =
+            self.tail.by_id(account, append.id).or_else(|| self.recovered_seq(account, append.id))
+        {
             if self.shared.is_stopped() {
                 return Err(closed_error());
             }

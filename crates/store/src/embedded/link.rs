@@ -95,7 +95,7 @@ impl Link {
     }
 }
 
-/// What every front and thread of an open engine has in common.
+/// What every front and thread of an open engine shares.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     /// This opening's number; the upper bits of its sequence numbers and revisions.

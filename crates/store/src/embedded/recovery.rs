@@ -10,7 +10,7 @@ use super::journal::scan::{Damage, Scanned};
 use super::link::Shared;
 use super::seal::Slots;
 use super::{OpenError, Options, SalvageReport, journal};
-use crate::{AccountId, Seq};
+use crate::{AccountId, MessageId, Seq};
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -24,7 +24,15 @@ pub(super) struct Target<'a> {
     pub(super) options: &'a Options,
     /// For errors.
     pub(super) database: PathBuf,
+    /// What the journal held unacknowledged: senders that saw no answer before a crash send these again.
+    pub(super) recovered: Recovered,
 }
+
+/// Identities and numbers of recovered messages by account.
+pub(super) type Recovered = HashMap<AccountId, Vec<(MessageId, Seq)>>;
+
+/// Identities remembered; more are forgotten, which can only repeat messages.
+const RECOVERED_MAX: u64 = 1_000_000;
 
 /// What a journal says is no more.
 #[derive(Default)]
@@ -75,6 +83,9 @@ pub(super) fn absorb(
         let scanned = Scanned::read(path, seed)?;
         let Some(messages) = insert(&scanned, target, &gone, give_up)? else { return Ok(next) };
         recovered += messages;
+        if recovered > RECOVERED_MAX {
+            target.recovered.clear();
+        }
         tracing::info!(segment = position + 1, of = segments.len(), messages = recovered, "journal read");
     }
     forget(target, &gone)?;
@@ -182,6 +193,9 @@ fn forget(target: &mut Target<'_>, gone: &Gone) -> Result<(), OpenError> {
 
 impl Target<'_> {
     fn insert(&mut self, slice: &[NewMessage<'_>]) -> Result<u64, OpenError> {
+        for message in slice {
+            self.recovered.entry(message.account).or_default().push((message.id, message.seq));
+        }
         self.transaction(|messages| {
             let mut inserted = 0;
             for message in slice {

@@ -3,7 +3,7 @@
 use crate::support::{copy_as_crashed, lazy, segments, used};
 use chaski_store::conformance::Rig;
 use chaski_store::embedded::{self, OpenError, Options};
-use chaski_store::{AccountId, Seq};
+use chaski_store::{AccountId, Appended, Seq};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -210,4 +210,22 @@ fn salvage_of_nothing_makes_nothing() {
     let report = embedded::salvage(intact.path()).unwrap();
     assert_eq!((report.damaged_segments, report.messages), (0, 2));
     assert_eq!(ids(intact.path()).unwrap(), [1, 2]);
+}
+
+#[test]
+fn what_is_sent_again_after_a_crash_is_known() {
+    let (dir, _) = crashed(3, lazy());
+    let engine = embedded::open(dir.path(), lazy()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let (again, ticket) = rig.append(romeo(), 2).unwrap();
+    assert_eq!(again, Appended::Duplicate);
+    rig.committed(ticket);
+    assert_eq!(rig.ids(romeo()), [1, 2, 3]);
+    let seqs: Vec<Seq> = rig.read_all(romeo(), 9).iter().map(|entry| entry.seq).collect();
+    rig.store.ack(romeo(), &seqs[1..2]);
+    rig.append_durably(romeo(), 2);
+    assert_eq!(rig.ids(romeo()), [1, 3, 2], "acknowledged, it is a new message");
+    rig.store.purge(romeo());
+    rig.append_durably(romeo(), 3);
+    assert_eq!(rig.ids(romeo()), [3]);
 }

@@ -16,7 +16,10 @@ impl Front {
             Event::Journal { outcome, buffers } => self.batch_done(outcome, buffers),
             Event::Spilled { ignored } => self.slice_done(&ignored),
             Event::Deleted { seqs, rows } => self.deletes_done(&seqs, &rows),
-            Event::Expired { rows } => rows.iter().for_each(|row| self.rows_gone(row)),
+            Event::Expired { rows } => rows.iter().for_each(|row| {
+                self.forget_recovered(row.account, None);
+                self.rows_gone(row);
+            }),
             Event::Purged { account } => self.purge_done(account),
             Event::Read { number, result } => self.read_done(number, result),
             Event::Loaded(completion) => {

@@ -7,7 +7,7 @@ use super::Front;
 use super::tail::Slice;
 use crate::embedded::link::Rows;
 use crate::embedded::sqlite_writer::ToSqlite;
-use crate::{AccountId, Seq};
+use crate::{AccountId, MessageId, Seq};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
@@ -109,6 +109,7 @@ impl Front {
 
     /// Drops what SQLite holds, or is about to hold, of an account.
     pub(super) fn purge_spilled(&mut self, account: AccountId, upto: Seq) {
+        self.forget_recovered(account, None);
         let reads = self.reads.values_mut().filter(|read| read.account == account);
         reads.for_each(|read| read.purged = read.purged.max(Some(upto)));
         let mailbox = self.tail.mailbox_mut(account);
@@ -118,6 +119,23 @@ impl Front {
         let purge = ToSqlite::Purge { link: self.link.clone(), account, upto };
         if self.shared.to_sqlite.send(purge).is_ok() {
             *self.purging.entry(account).or_default() += 1;
+        }
+    }
+
+    /// The number of a message from before a crash that waits in SQLite.
+    pub(super) fn recovered_seq(&self, account: AccountId, id: MessageId) -> Option<Seq> {
+        if self.recovered.is_empty() {
+            return None;
+        }
+        self.recovered.get(&account)?.iter().find(|(known, _)| *known == id).map(|&(_, seq)| seq)
+    }
+
+    /// One such message, or all of an account, are gone from SQLite.
+    pub(super) fn forget_recovered(&mut self, account: AccountId, gone: Option<Seq>) {
+        let Some(known) = self.recovered.get_mut(&account) else { return };
+        known.retain(|&(_, seq)| gone.is_some_and(|gone| gone != seq));
+        if known.is_empty() {
+            self.recovered.remove(&account);
         }
     }
 
