@@ -173,7 +173,8 @@ fn others_can_ping_and_nothing_else() {
 fn forms_are_checked() {
     let (mut stage, admin) = office();
     let bot = bot();
-    let cases: [(&str, &[(&str, &str)], &str); 10] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 10] = [
         (ADD, &[], "bad-request bad-payload"),
         (ADD, &[("accountjid", &bot), ("password", "long enough")], "bad-request bad-payload"),
         (ADD, &[("accountjid", &bot), ("password", "short"), ("password-verify", "short")], "not-acceptable"),

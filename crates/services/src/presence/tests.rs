@@ -64,7 +64,8 @@ fn befriend(stage: &mut Stage, a: (Client, &str), b: (Client, &str)) {
     tell(stage, b.0, "subscribed", a.1);
     tell(stage, b.0, "subscribe", a.1);
     tell(stage, a.0, "subscribed", b.1);
-    (stage.received(a.0), stage.received(b.0));
+    stage.received(a.0);
+    stage.received(b.0);
 }
 
 /// The roster as its owner gets it.

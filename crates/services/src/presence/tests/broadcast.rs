@@ -48,7 +48,8 @@ fn an_update_is_relayed_as_it_is() {
 fn an_update_brings_no_second_round_of_probes() {
     let (mut stage, juliet, romeo) = lovers();
     stage.send(juliet, "<presence><show>dnd</show></presence>");
-    (stage.received(juliet), stage.received(romeo));
+    stage.received(juliet);
+    stage.received(romeo);
     stage.send(juliet, "<presence/>");
     assert_eq!(seen(&mut stage, juliet), ["available from +15551230002/balcony"]);
 }
@@ -93,7 +94,9 @@ fn strangers_learn_nothing() {
 fn a_probe_shows_a_subscriber_every_session() {
     let (mut stage, juliet, romeo) = lovers();
     let chamber = arrive(&mut stage, JULIET, "chamber");
-    (stage.received(romeo), stage.received(juliet), stage.received(chamber));
+    stage.received(romeo);
+    stage.received(juliet);
+    stage.received(chamber);
     tell(&mut stage, romeo, "probe", JULIET);
     assert_eq!(
         seen(&mut stage, romeo),

@@ -233,7 +233,8 @@ fn every_session_that_watches_the_roster_sees_the_change() {
     let mut stage = Stage::new(2);
     let (phone, laptop) = (arrive(&mut stage, ROMEO, "phone"), arrive(&mut stage, ROMEO, "laptop"));
     let silent = stage.login(ROMEO, "silent");
-    (stage.received(phone), stage.received(laptop));
+    stage.received(phone);
+    stage.received(laptop);
     tell(&mut stage, phone, "subscribe", JULIET);
     assert_eq!(seen(&mut stage, phone), ["item +15551230002 none asked"]);
     assert_eq!(seen(&mut stage, laptop), ["item +15551230002 none asked"]);
@@ -247,7 +248,8 @@ fn nothing_is_told_before_it_is_durable() {
     let mut stage = Stage::new(2);
     let (juliet, romeo) = (arrive(&mut stage, JULIET, "balcony"), arrive(&mut stage, ROMEO, "orchard"));
     tell(&mut stage, romeo, "subscribe", JULIET);
-    (stage.received(romeo), stage.received(juliet));
+    stage.received(romeo);
+    stage.received(juliet);
     stage.hold_store(true);
     tell(&mut stage, juliet, "subscribed", ROMEO);
     tell(&mut stage, juliet, "subscribe", ROMEO);
