@@ -1,2 +1,21 @@
-//! Project checks.
-fn main() {}
+//! The project's own checks. `cargo xtask tidy` fails when a rule of ARCHITECTURE.md or CONTRIBUTING.md that a
+//! machine can see is broken; it prints every finding with its place and what to do.
+
+mod tidy;
+
+#[expect(clippy::print_stderr, reason = "a command line program speaks to its user")]
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["tidy"] => {
+            if let Err(error) = tidy::run() {
+                eprintln!("tidy: {error:#}");
+                std::process::exit(1);
+            }
+        }
+        _ => {
+            eprintln!("usage: cargo xtask tidy");
+            std::process::exit(2);
+        }
+    }
+}

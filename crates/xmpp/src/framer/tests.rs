@@ -1,3 +1,5 @@
+//! The framer: cutting, chunking, bounds, and what ends a stream.
+
 use super::*;
 use FrameKind::{Element, StreamClose, StreamOpen, Whitespace};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! JIDs: parts, bounds, preparation, equality.
+
 use super::*;
 use proptest::prelude::*;
 

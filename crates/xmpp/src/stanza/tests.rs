@@ -1,3 +1,5 @@
+//! Stanzas: what is accepted, what is refused with which condition, and what the view shows.
+
 use super::*;
 use proptest::prelude::*;
 

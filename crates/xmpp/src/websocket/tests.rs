@@ -1,3 +1,5 @@
+//! WebSocket frames: masks, fragments, control frames, bounds and close codes.
+
 use super::*;
 use proptest::prelude::*;
 
