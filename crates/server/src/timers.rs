@@ -146,9 +146,9 @@ mod tests {
     fn fires_once_and_not_early() {
         let (mut wheel, mut deadline) = (Wheel::new(1000), Deadline::default());
         wheel.set(CONN, &mut deadline, 3);
-        assert_eq!(run(&mut wheel, &mut deadline, 3_999), []);
+        assert!(run(&mut wheel, &mut deadline, 3_999).is_empty());
         assert_eq!(run(&mut wheel, &mut deadline, 20_000), [4]);
-        assert_eq!(run(&mut wheel, &mut deadline, 5_000_000), []);
+        assert!(run(&mut wheel, &mut deadline, 5_000_000).is_empty());
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(run(&mut wheel, &mut deadline, 800_000), [6]);
         wheel.set(CONN, &mut deadline, 500);
         // The stale entry at 901 must not fire the new deadline.
-        assert_eq!(run(&mut wheel, &mut deadline, 1_000_000), []);
+        assert!(run(&mut wheel, &mut deadline, 1_000_000).is_empty());
         assert_eq!(run(&mut wheel, &mut deadline, 1_400_000), [1301]);
     }
 
@@ -176,7 +176,7 @@ mod tests {
     fn deadlines_beyond_the_wheel_are_kept() {
         let (mut wheel, mut deadline) = (Wheel::new(1), Deadline::default());
         wheel.set(CONN, &mut deadline, 3 * SLOTS);
-        assert_eq!(run(&mut wheel, &mut deadline, u64::from(3 * SLOTS)), []);
+        assert!(run(&mut wheel, &mut deadline, u64::from(3 * SLOTS)).is_empty());
         assert_eq!(run(&mut wheel, &mut deadline, u64::from(4 * SLOTS)), [3 * SLOTS + 1]);
     }
 }

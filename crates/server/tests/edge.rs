@@ -3,7 +3,7 @@
 //! Every test starts an edge of its own on loopback with free ports, the memory engine, and two shards, so that
 //! connections move between threads. Waiting is for an event, bounded by a deadline that only a failure reaches.
 
-#![expect(missing_docs, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "edge/bad_input.rs"]
 mod bad_input;

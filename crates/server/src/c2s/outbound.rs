@@ -52,6 +52,7 @@ impl Outbound {
 }
 
 /// Empty buffers for the next turn.
+#[expect(clippy::vec_box, reason = "the boxes themselves are pooled: a connection holds one pointer")]
 #[derive(Debug, Default)]
 pub(crate) struct Pool(Vec<Box<Outbound>>);
 

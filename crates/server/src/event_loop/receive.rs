@@ -188,6 +188,9 @@ impl EventLoop {
             FrameKind::Whitespace => Flow::On,
             FrameKind::StreamOpen => match StreamHeader::parse(bytes) {
                 Ok(header) => self.login_input(conn, Input::Header(&header)),
+                Err(_) if declares_other_encoding(bytes) => {
+                    self.fail(conn, StreamCondition::UnsupportedEncoding, None)
+                }
                 Err(error) => self.fail(conn, error.condition(), None),
             },
             FrameKind::Element => match Stanza::parse(bytes) {
@@ -321,4 +324,15 @@ impl EventLoop {
             Some(Stage::Ending) | None => Flow::Gone,
         }
     }
+}
+
+/// Whether the XML declaration of a stream header names an encoding other than UTF-8 (RFC 6120 §11.6).
+fn declares_other_encoding(header: &[u8]) -> bool {
+    let declared = || {
+        let text = std::str::from_utf8(header).ok()?;
+        let (declaration, _) = text.strip_prefix("<?xml")?.split_once("?>")?;
+        let value = declaration.split_once("encoding")?.1.trim_start().strip_prefix('=')?.trim_start();
+        value.split(['\'', '"']).nth(1)
+    };
+    declared().is_some_and(|encoding| !encoding.eq_ignore_ascii_case("utf-8"))
 }

@@ -32,8 +32,8 @@ const BEFORE_LOGIN: &[(&str, &str)] = &[
 
 /// What a session sends, and the condition.
 const IN_SESSION: &[(&[u8], &str)] = &[
-    (b"<message><body>a</message>", "not-well-formed"),
-    (b"<message><body>&nbsp;</body></message>", "not-well-formed"),
+    (b"<message><body>a</message></body>", "not-well-formed"),
+    (b"<message><body>&nbsp;</body></message>", "restricted-xml"),
     (b"<message><body>\xff\xfe</body></message>", "not-well-formed"),
     (b"<message><body>\x00</body></message>", "not-well-formed"),
     (b"<message a='1' a='2'/>", "not-well-formed"),

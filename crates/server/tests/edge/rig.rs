@@ -3,7 +3,7 @@
 use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
 use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
 use chaski_services::context::Realm;
-use chaski_store::{Engine, Records, Table, memory::MemoryEngine};
+use chaski_store::{Engine, Table, memory::MemoryEngine};
 use chaski_telemetry::Registry;
 use chaski_xmpp::sasl::client::{Binding, Credentials as ClientCredentials, Exchange};
 use chaski_xmpp::sasl::{Mechanism, Nonce, base64};
@@ -22,7 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Server {
     pub(crate) edge: Arc<Edge>,
     pub(crate) registry: Registry,
-    pub(crate) identity: TlsIdentity,
     pub(crate) leaf: CertificateDer<'static>,
     engine: Arc<MemoryEngine>,
 }
@@ -49,7 +48,7 @@ impl Server {
                 listener(ListenerTls::Direct),
                 listener(ListenerTls::Terminated),
             ],
-            tls: Some(identity.clone()),
+            tls: Some(identity),
             ..EdgeConfig::default()
         };
         change(&mut config);
@@ -57,7 +56,7 @@ impl Server {
         let mut registry = Registry::default();
         let realm = Realm::new("localhost", 2, engine.secret());
         let edge = Arc::new(Edge::start(config, realm, engine.clone(), &mut registry).unwrap());
-        Self { edge, registry, identity, leaf, engine }
+        Self { edge, registry, leaf, engine }
     }
 
     pub(crate) fn add(&self, local: &str, secret: &str, derivation: Derivation) {
@@ -239,14 +238,6 @@ impl Client {
         match &self.stream {
             Stream::Tls(tls) => &tls.conn,
             _ => panic!("no TLS"),
-        }
-    }
-
-    pub(crate) fn socket(&self) -> &TcpStream {
-        match &self.stream {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &tls.sock,
-            Stream::Gone => unreachable!(),
         }
     }
 
