@@ -44,8 +44,6 @@ struct Line {
     counted: u32,
     /// The highest count that it has acknowledged.
     acknowledged: u32,
-    /// Stanzas it has sent.
-    sent: u64,
     closed: Option<Option<StreamEnd>>,
     unsent_bytes: usize,
     wants_confirmation: bool,
@@ -395,7 +393,6 @@ impl Stage {
         let stanza =
             Stanza::parse(element.as_bytes()).expect("a client of a play sends well-formed elements");
         let line = self.line(client);
-        line.sent += u64::from(stanza.kind() != chaski_xmpp::Kind::Nonza);
         let (shard, session) = (line.shard, line.session.expect("the client is bound"));
         self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
         self.settle();
@@ -434,11 +431,6 @@ impl Stage {
     /// The highest count that the client has acknowledged by [`Self::acknowledge_at_most`] or by resuming.
     pub fn acknowledged(&mut self, client: Client) -> u32 {
         self.line(client).acknowledged
-    }
-
-    /// How many stanzas the client has sent.
-    pub fn sent_stanzas(&mut self, client: Client) -> u64 {
-        self.line(client).sent
     }
 
     /// How the server closed the client's stream, if it has.

@@ -256,6 +256,12 @@ impl ShardStore for MemoryShard {
             }
         }
         drop(state);
+        // Not even by a read that was under way. Sequence numbers are unique over all accounts here.
+        for completion in &mut self.ready {
+            if let Completion::Read { result: Ok((entries, _)), .. } = completion {
+                entries.retain(|entry| !seqs.contains(&entry.seq));
+            }
+        }
         self.complete_acked(account);
     }
 
