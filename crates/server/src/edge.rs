@@ -19,7 +19,7 @@ use chaski_services::context::Realm;
 use chaski_services::shard::Shard;
 use chaski_store::{AccountId, Engine, ShardIndex};
 use chaski_telemetry::Registry;
-use chaski_xmpp::stream::Settings;
+use chaski_xmpp::stream::{PRE_APPROVAL, ROSTER_VERSIONING, Settings};
 use mio::{Poll, Waker};
 use std::io;
 use std::net::SocketAddr;
@@ -231,7 +231,11 @@ impl Common {
 }
 
 fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
-    Settings { sasl_failures_max: config.limits.login_failures, ..Settings::new(&*realm.domain) }
+    Settings {
+        sasl_failures_max: config.limits.login_failures,
+        session_features: [ROSTER_VERSIONING, PRE_APPROVAL].concat(),
+        ..Settings::new(&*realm.domain)
+    }
 }
 
 fn spawn(index: usize, event_loop: EventLoop, ended: Sender<bool>) -> io::Result<()> {
