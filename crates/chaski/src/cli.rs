@@ -4,6 +4,8 @@ use chaski_server::config::{Config, ConfigError, Overrides};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+pub(crate) mod bench;
+
 /// A messaging server in which the account is a phone number.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
@@ -20,6 +22,8 @@ pub(crate) enum Command {
     Ctl(Ctl),
     /// Look at this machine's limits and say what to mend
     Doctor(Doctor),
+    /// Load a server on this machine, kill it, measure it
+    Bench(bench::Bench),
 }
 
 /// Where the configuration is.

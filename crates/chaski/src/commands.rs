@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod bench;
 mod ctl;
 mod doctor;
 mod serve;
@@ -14,5 +15,6 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Ctl(args) => ctl::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }

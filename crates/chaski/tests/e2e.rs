@@ -2,6 +2,8 @@
 //!
 //! Every server has its own data directory and ports that the system chooses, so that tests run side by side.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 #[path = "e2e/client.rs"]
 mod client;
 #[path = "e2e/ctl.rs"]

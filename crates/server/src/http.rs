@@ -9,6 +9,7 @@
 
 pub mod hostmeta;
 pub mod metrics;
+mod peers;
 pub mod problem;
 pub mod quicksy;
 pub mod registration;
@@ -43,12 +44,14 @@ pub const HEADER_BYTES: usize = 16 * 1024;
 /// Bytes of a request's body, unless a route allows less.
 pub const BODY_BYTES: usize = 64 * 1024;
 
+const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 chaski_telemetry::metrics! {
     /// What the HTTP listeners count.
     pub struct HttpMetrics("chaski_http") {
         /// Connections accepted.
         connections_accepted_total: Counter,
-        /// Connections turned away because there are too many.
+        /// Connections turned away because there are too many, of all or of their address.
         connections_refused_total: Counter,
         /// Connections open now, upgraded ones not counted.
         connections: Gauge,
@@ -122,6 +125,7 @@ impl Listener {
     /// Serves `router` until `stop` becomes true, then lets requests in progress finish for as long as the runtime lives.
     pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
         let slots = Arc::new(Semaphore::new(self.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let peers = peers::Peers::default();
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
@@ -136,7 +140,10 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(slot) = slots.clone().try_acquire_owned() else {
+            // Behind a terminator all connections come from its address.
+            let counted =
+                if matches!(self.protection, Protection::Terminated) { LOCALHOST } else { peer.ip() };
+            let (Ok(slot), Some(place)) = (slots.clone().try_acquire_owned(), peers.enter(counted)) else {
                 self.metrics.connections_refused_total.inc();
                 continue;
             };
@@ -147,6 +154,7 @@ impl Listener {
                 metrics: self.metrics.clone(),
                 stop: stop.clone(),
                 _slot: slot,
+                _place: place,
             };
             tokio::spawn(connection.run(tcp, router.clone()));
         }
@@ -159,6 +167,7 @@ struct Connection {
     metrics: Arc<HttpMetrics>,
     stop: watch::Receiver<bool>,
     _slot: OwnedSemaphorePermit,
+    _place: peers::Place,
 }
 
 impl Connection {

@@ -150,7 +150,7 @@ impl Server {
 }
 
 /// As many descriptors as the system lets us have: each client is one.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls get a pointer to our own rlimit.
     let raised = unsafe {

@@ -69,7 +69,7 @@ fn listeners(config: &Config) -> Result<(), Wrong> {
         return wrong("http.listen", terminated_in_public(http.listen));
     }
     let url = &http.public_url;
-    if !url.is_empty() && !(url.starts_with("https://") || url.starts_with("http://")) {
+    if !(url.is_empty() || url.starts_with("https://") || url.starts_with("http://")) {
         return wrong("http.public_url", "http.public_url must begin with \"https://\" (or \"http://\")");
     }
     Ok(())

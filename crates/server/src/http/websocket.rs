@@ -41,7 +41,7 @@ async fn upgrade(
 ) -> Response {
     let accept = match check(request.headers()) {
         Ok(accept) => accept,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let mut request = request;
     let upgraded = hyper::upgrade::on(&mut request);
@@ -75,29 +75,31 @@ fn hand_over(state: &WebSocket, arrival: Arrival, upgraded: hyper::upgrade::Upgr
 }
 
 /// `Sec-WebSocket-Accept`, or the refusal.
-fn check(headers: &HeaderMap) -> Result<HeaderValue, Response> {
+fn check(headers: &HeaderMap) -> Result<HeaderValue, Box<Response>> {
+    let refuse = |refusal: Response| Err(Box::new(refusal));
     if !lists(headers, header::UPGRADE, "websocket") || !lists(headers, header::CONNECTION, "upgrade") {
         let upgrade = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
-        return Err((StatusCode::UPGRADE_REQUIRED, upgrade, "this is for WebSocket clients (RFC 7395)\n")
-            .into_response());
+        let text = "this is for WebSocket clients (RFC 7395)\n";
+        return refuse((StatusCode::UPGRADE_REQUIRED, upgrade, text).into_response());
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
-        return Err((StatusCode::UPGRADE_REQUIRED, version, "WebSocket version 13 only\n").into_response());
+        return refuse(
+            (StatusCode::UPGRADE_REQUIRED, version, "WebSocket version 13 only\n").into_response(),
+        );
     }
     if !lists(headers, header::SEC_WEBSOCKET_PROTOCOL, "xmpp") {
         let text = "the WebSocket protocol must be \"xmpp\" (RFC 7395 section 3.1)\n";
-        return Err((StatusCode::BAD_REQUEST, text).into_response());
+        return refuse((StatusCode::BAD_REQUEST, text).into_response());
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     if STANDARD.decode(key).map_or(0, |nonce| nonce.len()) != 16 {
-        return Err(
-            (StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes of base64\n").into_response()
-        );
+        let text = "Sec-WebSocket-Key must be 16 bytes of base64\n";
+        return refuse((StatusCode::BAD_REQUEST, text).into_response());
     }
     let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_MAGIC).finalize();
     let accept = HeaderValue::from_str(&STANDARD.encode(digest));
-    accept.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    accept.or_else(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR.into_response()))
 }
 
 /// Whether a header that lists words has this one among them.

@@ -12,25 +12,26 @@ use std::io::Write;
 /// See the module.
 pub(super) enum Backend {
     /// The running server.
-    Server(AdminClient),
-    /// The directory itself, locked by us.
-    Directory {
-        /// Closed at the end.
-        engine: EmbeddedEngine,
-        /// Does the work.
-        desk: Desk,
-    },
+    Server(Box<AdminClient>),
+    /// The directory itself.
+    Directory(Box<Directory>),
+}
+
+/// A data directory, locked by us for as long as this lives.
+pub(super) struct Directory {
+    engine: EmbeddedEngine,
+    desk: Desk,
 }
 
 impl Backend {
     pub(super) fn server(config: &Config) -> Result<Self, Failure> {
-        Ok(Self::Server(AdminClient::connect(&config.data)?))
+        Ok(Self::Server(Box::new(AdminClient::connect(&config.data)?)))
     }
 
     /// The server if one runs, else the directory, which is made if `create`.
     pub(super) fn any(config: &Config, create: bool) -> Result<Self, Failure> {
         let socket = match AdminClient::connect(&config.data) {
-            Ok(client) => return Ok(Self::Server(client)),
+            Ok(client) => return Ok(Self::Server(Box::new(client))),
             Err(ClientError::NotRunning(socket)) => socket,
             Err(error) => return Err(error.into()),
         };
@@ -41,13 +42,13 @@ impl Backend {
         let desk = Desk::new(engine.records(), None, &config.domain, unix_ms);
         let data = config.data.display();
         let _ = writeln!(std::io::stderr(), "chaski: no server is running; working on {data} directly");
-        Ok(Self::Directory { engine, desk })
+        Ok(Self::Directory(Box::new(Directory { engine, desk })))
     }
 
     pub(super) fn call(&mut self, request: Request) -> Result<Reply, Failure> {
         match self {
             Self::Server(client) => Ok(client.call(&request)?),
-            Self::Directory { desk, .. } => match desk.answer(request) {
+            Self::Directory(directory) => match directory.desk.answer(request) {
                 Answer::Ok(reply) => Ok(reply),
                 Answer::Error { text, .. } => Err(Failure::new(text)),
             },
@@ -63,11 +64,9 @@ impl Backend {
     }
 }
 
-impl Drop for Backend {
+impl Drop for Directory {
     fn drop(&mut self) {
-        if let Self::Directory { engine, .. } = self {
-            engine.close();
-        }
+        self.engine.close();
     }
 }
 

@@ -99,6 +99,7 @@ pub(super) fn api(
     // Clients are told the ports that the system chose where the configuration says 0.
     let mut bound = config.clone();
     bound.c2s.iter_mut().zip(edge.local_addrs()).for_each(|(c2s, addr)| c2s.listen = *addr);
+    registry.register(registrar.metrics());
     let api = RegistrationApi::new(registrar, sms, &config.domain, Host::all(&bound));
     tokio::spawn(api.clone().keep_clean());
     Ok(registration::routes(api))
