@@ -47,6 +47,8 @@ pub(crate) enum Flushed {
     Drained,
     /// The socket is broken.
     Broken,
+    /// Both sides have said goodbye.
+    Over,
 }
 
 /// See the module.
@@ -278,6 +280,9 @@ impl Clients {
         outbound.counted = 0;
         self.pool.give(outbound);
         connection.finish();
+        if connection.flags.eof {
+            return Flushed::Over;
+        }
         if drained { Flushed::Drained } else { Flushed::Fine }
     }
 

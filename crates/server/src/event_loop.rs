@@ -262,7 +262,8 @@ impl EventLoop {
         self.poll_confirmations();
         self.tick_rooms();
         self.rooms.call(&mut self.clients, |shard, ctx| shard.end_turn(ctx));
-        self.take_answers();
+        // What these lead to is the rooms' next turn, which begins at once.
+        self.again |= self.take_answers();
         self.flush();
         self.clients.forward_outgoing();
         self.metrics.ready_connections.set(self.clients.ready.len() as i64);
@@ -297,7 +298,7 @@ impl EventLoop {
         match self.clients.writable(conn) {
             Flushed::Fine => {}
             Flushed::Drained => self.drained(conn),
-            Flushed::Broken => self.lost(conn),
+            Flushed::Broken | Flushed::Over => self.lost(conn),
         }
     }
 
@@ -342,7 +343,7 @@ impl EventLoop {
                     self.drained(conn);
                     self.again = true;
                 }
-                Flushed::Broken => {
+                Flushed::Broken | Flushed::Over => {
                     self.lost(conn);
                     self.again = true;
                 }
@@ -363,6 +364,10 @@ impl EventLoop {
         match &connection.stage {
             Stage::Live(session) => {
                 let session = *session;
+                // What its TCP has by now it has: else a client that leaves at once gets it again.
+                if connection.flags.confirming && deadlines::is_confirmed(connection) {
+                    self.rooms.call(&mut self.clients, |shard, ctx| shard.confirmed(ctx, session));
+                }
                 self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, why));
             }
             // An answer that is still to come finds nobody and is dealt with there.

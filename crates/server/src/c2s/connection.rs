@@ -63,6 +63,8 @@ pub(crate) struct Flags {
     pub(crate) notified: bool,
     /// Too much waits for it: it will be cut.
     pub(crate) too_slow: bool,
+    /// The peer has said its last byte while ours were still to be sent.
+    pub(crate) eof: bool,
     /// Its TLS has failed or ended: what is written can't be encrypted.
     pub(crate) tls_dead: bool,
 }

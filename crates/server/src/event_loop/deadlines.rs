@@ -117,7 +117,7 @@ impl EventLoop {
     }
 }
 
-fn is_confirmed(connection: &Connection) -> bool {
+pub(super) fn is_confirmed(connection: &Connection) -> bool {
     connection.unsent_bytes() == 0 && unacknowledged_bytes(&connection.socket) == 0
 }
 

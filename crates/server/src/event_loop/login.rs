@@ -131,8 +131,9 @@ impl EventLoop {
         Flow::On
     }
 
-    /// Lets the rooms' answers through, also those that these lead to.
-    pub(super) fn take_answers(&mut self) {
+    /// Lets the rooms' answers through, also those that these lead to. Whether there were any.
+    pub(super) fn take_answers(&mut self) -> bool {
+        let any = !self.clients.answers.is_empty();
         while let Some((conn, answer)) = self.clients.answers.pop_front() {
             match answer {
                 Answer::Credentials(credentials) => self.credentials(conn, credentials),
@@ -142,6 +143,7 @@ impl EventLoop {
             }
             self.go_on(conn);
         }
+        any
     }
 
     /// The connection may be read again: first what it had kept, then its socket.

@@ -116,10 +116,11 @@ impl EventLoop {
 
     /// The peer sends no more.
     fn peer_closed(&mut self, conn: ConnId) {
-        let Some(connection) = self.clients.table.get(conn) else { return };
+        let Some(connection) = self.clients.table.get_mut(conn) else { return };
         if matches!(connection.stage, Stage::Ending) {
-            // It has said goodbye; whether it takes our last bytes is seen when they are flushed.
-            if connection.flags.finished || connection.unsent_bytes() == 0 {
+            // It has said goodbye; our last bytes are still to be flushed, if they are not out.
+            connection.flags.eof = true;
+            if connection.flags.finished {
                 self.clients.remove(conn);
             }
             return;
