@@ -1,0 +1,205 @@
+"""The unmodified clients that converse in the tests, each behind the same few words: a slixmpp script and go-sendxmpp.
+
+`Slixmpp` is a whole client that tells everything. `GoSendxmpp` is Debian's command-line client (Go, another XML
+parser, another TLS, another SASL): it sends one message a run, or listens and prints what comes.
+"""
+
+import asyncio
+import os
+import re
+import subprocess
+import threading
+import time
+
+import slixmpp
+from slixmpp.xmlstream import ET
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import StanzaPath
+
+from server import PATIENCE_S
+
+PLUGINS = ["xep_0030", "xep_0066", "xep_0080", "xep_0184", "xep_0198", "xep_0199", "xep_0203", "xep_0333", "xep_0359"]
+
+
+# All slixmpp clients live on one event loop, beside the tests.
+LOOP = asyncio.new_event_loop()
+threading.Thread(target=LOOP.run_forever, daemon=True).start()
+
+
+class Slixmpp:
+    """One account online with slixmpp."""
+
+    def __init__(self, server, jid, key, resource="slixmpp", priority=0):
+        self.messages = []
+        self._arrived = threading.Condition()
+        self._run(self._connect(server, jid, key, resource, priority))
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, LOOP).result(PATIENCE_S)
+
+    async def _connect(self, server, jid, key, resource, priority):
+        self.client = client = slixmpp.ClientXMPP(f"{jid}/{resource}", key)
+        client.ca_certs = server.ca
+        for plugin in PLUGINS:
+            client.register_plugin(plugin)
+        # This test answers and marks by itself, when it wants to.
+        client["xep_0184"].auto_ack = client["xep_0184"].auto_request = False
+        # Its "message" event leaves out what has no text.
+        client.register_handler(Callback("every message", StanzaPath("message"), self._on_message))
+        ready = LOOP.create_future()
+        client.add_event_handler("session_start", lambda _: ready.done() or ready.set_result(None))
+        client.add_event_handler("failed_all_auth", lambda _: ready.done() or ready.set_exception(PermissionError(jid)))
+        client.connect(host="127.0.0.1", port=server.port("STARTTLS"))
+        await asyncio.wait_for(ready, PATIENCE_S)
+        client.send_presence(ppriority=priority)
+
+    def _on_message(self, message):
+        with self._arrived:
+            self.messages.append(message)
+            self._arrived.notify_all()
+
+    def expect(self, matches, what="message"):
+        """The first message, in all that came, that `matches` says yes to."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self._arrived:
+            while True:
+                for message in self.messages:
+                    if matches(message):
+                        return message
+                if not self._arrived.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no such {what}; came: {[str(message) for message in self.messages]}")
+
+    def expect_body(self, text):
+        """The message with this text."""
+        return self.expect(lambda message: message["body"] == text, f"message {text!r}")
+
+    def expect_marker(self, name, of):
+        """The marker or receipt `name` for the message with the id `of`."""
+
+        def matches(message):
+            return any(child.tag.endswith("}" + name) and child.get("id") == of for child in message.xml)
+
+        return self.expect(matches, f"{name} of {of}")
+
+    def send(self, to, text, *children, receipt=True):
+        """Sends a chat message and waits until the server has accepted it (0198); its id."""
+        return self._run(self._send(to, text, children, receipt))
+
+    async def _send(self, to, text, children, receipt):
+        message = self.client.make_message(mto=to, mbody=text, mtype="chat")
+        message["id"] = self.client.new_id()
+        if receipt:
+            message.xml.append(ET.fromstring("<request xmlns='urn:xmpp:receipts'/>"))
+            message.xml.append(ET.fromstring("<markable xmlns='urn:xmpp:chat-markers:0'/>"))
+        for child in children:
+            message.xml.append(ET.fromstring(child))
+        message.send()
+        await self._accepted()
+        return message["id"]
+
+    def reply_with(self, message, *children):
+        """Answers a message with these elements and no text, as receipts and markers are."""
+
+        async def go():
+            reply = self.client.make_message(mto=message["from"], mtype="chat")
+            reply["id"] = self.client.new_id()
+            for child in children:
+                reply.xml.append(ET.fromstring(child))
+            reply.send()
+            await self._accepted()
+
+        self._run(go())
+
+    async def _accepted(self):
+        """Until the server's <a/> covers all that was sent."""
+        sm = self.client["xep_0198"]
+        deadline = time.monotonic() + PATIENCE_S
+        while sm.unacked_queue or sm.seq == 0:
+            assert time.monotonic() < deadline, "the server does not accept"
+            sm.request_ack()
+            await asyncio.sleep(0.05)
+
+    def receipt(self, message):
+        """The second check mark."""
+        self.reply_with(message, f"<received xmlns='urn:xmpp:receipts' id='{message['id']}'/>")
+
+    def displayed(self, message):
+        """The blue check marks."""
+        self.reply_with(message, f"<displayed xmlns='urn:xmpp:chat-markers:0' id='{message['id']}'/>")
+
+    def leave(self):
+        """Logs out properly."""
+
+        async def go():
+            await asyncio.wait_for(self.client.disconnect(wait=2), PATIENCE_S)
+
+        self._run(go())
+
+    def vanish(self):
+        """Loses its network: the socket goes without a word."""
+
+        async def go():
+            self.client.abort()
+
+        self._run(go())
+
+
+class GoSendxmpp:
+    """One account with Debian's go-sendxmpp."""
+
+    def __init__(self, server, jid, key):
+        self.jid = jid
+        port = server.port("STARTTLS")
+        self._command = ["go-sendxmpp", "-u", jid, "-p", key, "-j", f"localhost:{port}"]
+        self._environment = {**os.environ, "SSL_CERT_FILE": str(server.ca), "HOME": str(server.directory)}
+        self._listener = None
+
+    def send(self, to, text, raw=False):
+        """One run of the client: logs in, sends, logs out."""
+        done = subprocess.run(
+            [*self._command, *(["--raw"] if raw else []), to],
+            input=text,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 0, f"go-sendxmpp: {done.stdout}{done.stderr}"
+
+    def listen(self):
+        """Goes online and prints what comes; returns when the server knows of it."""
+        self.printed = []
+        self._arrived = threading.Condition()
+        self._listener = subprocess.Popen(
+            [*self._command, "-d", "-l"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            text=True,
+        )
+        threading.Thread(target=self._follow, args=(self._listener.stdout,), daemon=True).start()
+
+    def _follow(self, stdout):
+        for line in stdout:
+            with self._arrived:
+                self.printed.append(line.rstrip("\n"))
+                self._arrived.notify_all()
+
+    def expect(self, pattern):
+        """The first line it printed with this pattern."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self._arrived:
+            while True:
+                for line in self.printed:
+                    if match := re.search(pattern, line):
+                        return match
+                if not self._arrived.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no {pattern!r}; printed:\n" + "\n".join(self.printed))
+
+    def stop(self):
+        if self._listener:
+            self._listener.terminate()
+            self._listener.wait(PATIENCE_S)
+            self._listener.stdout.close()
+            self._listener = None
