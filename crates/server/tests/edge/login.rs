@@ -1,6 +1,6 @@
 //! From the first byte to a session.
 
-use crate::rig::{Client, HEADER, KEY, Server, auth_plain, bind, identity};
+use crate::rig::{Client, HEADER, KEY, Server, auth, auth_plain, bind, content, identity};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
 use chaski_services::accounts::Derivation;
 use chaski_xmpp::sasl::Mechanism;
@@ -45,6 +45,39 @@ fn direct_tls_with_alpn_and_each_scram() {
         client.bind("phone");
         client.ping("p1");
     }
+}
+
+#[test]
+fn tls_12_binds_to_the_certificate_only() {
+    let server = Server::start();
+    let [local, _] = server.two_accounts();
+    let mut client = server.connect(StartTls).starttls_12(&server.leaf);
+    client.send(HEADER);
+    let features = client.until("</stream:features>");
+    assert!(features.contains("tls-server-end-point") && !features.contains("tls-exporter"), "{features}");
+
+    let mut client = server.connect(StartTls).starttls_12(&server.leaf);
+    let data = Sha256::digest(server.leaf.as_ref()).to_vec();
+    let binding = Binding::Bound { name: "tls-server-end-point", data };
+    client.scram(&local, KEY, Mechanism::ScramSha256Plus, binding);
+    client.bind("phone");
+    client.ping("1");
+
+    // A man in the middle has another certificate.
+    let mut client = server.connect(StartTls).starttls(&server.leaf);
+    let binding = Binding::Bound { name: "tls-server-end-point", data: vec![7; 32] };
+    client.open();
+    let credentials =
+        chaski_xmpp::sasl::client::Credentials { username: local, password: KEY.into(), authzid: None };
+    let nonce = chaski_xmpp::sasl::Nonce::from_entropy([1; 18]);
+    let mechanism = Mechanism::ScramSha256Plus;
+    let (mut exchange, first) =
+        chaski_xmpp::sasl::client::Exchange::start(mechanism, &credentials, binding, nonce).unwrap();
+    client.send(&auth(mechanism.name(), &first));
+    let last = exchange.challenge(&content(&client.until("</challenge>"))).unwrap();
+    let response = chaski_xmpp::sasl::base64::encode(&last);
+    client.send(&format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{response}</response>"));
+    assert!(client.until("</failure>").contains("not-authorized"));
 }
 
 #[test]

@@ -208,12 +208,20 @@ impl Client {
     }
 
     pub(crate) fn with_tls(self, trusted: &CertificateDer<'static>) -> Self {
+        self.with_tls_versions(trusted, rustls::DEFAULT_VERSIONS)
+    }
+
+    pub(crate) fn with_tls_versions(
+        self,
+        trusted: &CertificateDer<'static>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
         let Stream::Plain(socket) = self.stream else { panic!("has TLS already") };
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -232,6 +240,13 @@ impl Client {
         self.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
         self.until("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
         self.with_tls(trusted)
+    }
+
+    pub(crate) fn starttls_12(mut self, trusted: &CertificateDer<'static>) -> Self {
+        self.open();
+        self.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        self.until("/>");
+        self.with_tls_versions(trusted, &[&rustls::version::TLS12])
     }
 
     pub(crate) fn tls(&self) -> &ClientConnection {
@@ -300,7 +315,7 @@ pub(crate) fn bind(resource: &str) -> String {
 }
 
 /// The base64 text of the last element.
-fn content(xml: &str) -> Vec<u8> {
+pub(crate) fn content(xml: &str) -> Vec<u8> {
     let end = xml.rfind("</").unwrap();
     let start = xml[..end].rfind('>').unwrap() + 1;
     base64::decode(&xml[start..end]).unwrap().unwrap()

@@ -1,7 +1,7 @@
 //! Sessions in the rooms: messages between shards, resumption, confirmation by TCP, silence.
 
 use crate::rig::{HEADER, KEY, Server};
-use chaski_server::ListenerTls::{StartTls, Terminated};
+use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
 use std::time::Duration;
 
 #[test]
@@ -131,4 +131,20 @@ fn many_connections_come_and_go() {
         });
         assert!(gone);
     }
+}
+
+#[test]
+fn a_shard_without_work_waits() {
+    let server = Server::start();
+    let locals = server.two_accounts();
+    let mut clients: Vec<_> = locals.iter().map(|local| server.session(local, "idle")).collect();
+    let mut tls = server.connect(Direct);
+    tls.plain(&locals[0], KEY);
+    tls.bind("tls");
+    clients.iter_mut().for_each(|client| client.ping("1"));
+    let before = server.metric("chaski_edge_turns_total");
+    std::thread::sleep(Duration::from_millis(400));
+    let turns = server.metric("chaski_edge_turns_total") - before;
+    // A few ticks; a loop that never waits makes a hundred thousand.
+    assert!(turns < 100, "{turns} turns");
 }
