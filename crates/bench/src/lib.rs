@@ -1,1 +1,14 @@
-//! To be written.
+//! Load and faults for a server: what `chaski bench` does.
+//!
+//! [`crash`] kills the real server again and again under load and checks that no accepted message is lost; [`pairs`] and
+//! [`idle`] measure. They share [`server`] (the server process and its numbers), [`accounts`] and [`progress`].
+//!
+//! Called by: the binary and tests. Calls `chaski-client`.
+
+pub mod accounts;
+pub mod crash;
+pub mod error;
+pub mod progress;
+pub mod server;
+
+pub use error::BenchError;

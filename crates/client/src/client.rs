@@ -184,7 +184,11 @@ impl Client {
         let link = self.link.take();
         self.disconnect();
         self.forget_session();
-        if let Some(link) = link {
+        if let Some(mut link) = link {
+            if std::mem::take(&mut self.managed) {
+                // XEP-0198 §4: else what has been handled would be delivered again to the next session.
+                sm::write_ack(link.out(), self.handled);
+            }
             // The server knows by then, or is gone.
             let _ = tokio::time::timeout(Duration::from_secs(5), link.close()).await;
         }
@@ -305,11 +309,12 @@ impl Client {
         let credentials =
             Credentials { username: settings.user.clone(), password: settings.key.clone(), authzid: None };
         let (mut link, features) = login::authenticated(&settings.target, &credentials).await?;
-        if let Some(previd) = self.resume_id.clone().filter(|_| features.stream_management) {
-            if self.resume(&mut link, &previd).await? {
-                self.link = Some(link);
-                return Ok(Connected::Resumed);
-            }
+        let previd = self.resume_id.clone().filter(|_| features.stream_management);
+        if let Some(previd) = previd
+            && self.resume(&mut link, &previd).await?
+        {
+            self.link = Some(link);
+            return Ok(Connected::Resumed);
         }
         self.bind(&mut link, &features).await?;
         self.link = Some(link);
@@ -319,25 +324,22 @@ impl Client {
     /// XEP-0198 §5. False: the session is lost, and the server may have said how far it got.
     async fn resume(&mut self, link: &mut Link, previd: &str) -> Result<bool, ClientError> {
         sm::write_resume(link.out(), previd, self.handled);
-        loop {
-            let element = link.element().await?;
-            let stanza = element.stanza();
-            match Nonza::parse(&stanza.root()) {
-                Some(Ok(Nonza::Resumed { h, .. })) => {
-                    self.acknowledged(h)?;
-                    self.managed = true;
-                    self.send_again(link);
-                    return Ok(true);
-                }
-                Some(Ok(Nonza::Failed { h })) => {
-                    self.resume_id = None;
-                    if let Some(h) = h {
-                        self.acknowledged(h)?;
-                    }
-                    return Ok(false);
-                }
-                _ => return Err(ClientError::Protocol("no answer to <resume/>")),
+        let element = link.element().await?;
+        match Nonza::parse(&element.stanza().root()) {
+            Some(Ok(Nonza::Resumed { h, .. })) => {
+                self.acknowledged(h)?;
+                self.managed = true;
+                self.send_again(link);
+                Ok(true)
             }
+            Some(Ok(Nonza::Failed { h })) => {
+                self.resume_id = None;
+                if let Some(h) = h {
+                    self.acknowledged(h)?;
+                }
+                Ok(false)
+            }
+            _ => Err(ClientError::Protocol("no answer to <resume/>")),
         }
     }
 

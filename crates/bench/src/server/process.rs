@@ -1,0 +1,54 @@
+//! What the system says about a process: `/proc/PID/stat` and `/proc/PID/status` (proc(5)).
+
+use std::fs;
+use std::time::Duration;
+
+/// A process's use of the machine up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu: Duration,
+    /// Resident memory.
+    pub resident_bytes: u64,
+}
+
+/// Reads it; `None`: there is no such process, or this is no Linux.
+pub fn usage(pid: u32) -> Option<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // SAFETY: a plain question to the system.
+    let ticks_per_s = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&n| n > 0)?;
+    let ticks = cpu_ticks(&stat)?;
+    let cpu = Duration::from_micros(ticks * 1_000_000 / ticks_per_s);
+    Some(Usage { cpu, resident_bytes: resident_bytes(&status)? })
+}
+
+/// Fields 14 and 15, counted behind the name in brackets, which may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ').skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_is_read() {
+        let stat = "42 (a) b c) S 1 2 3 4 5 6 7 8 9 10 300 45 0 0 20 0 3 0";
+        assert_eq!(cpu_ticks(stat), Some(345));
+        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1234 * 1024));
+        assert_eq!(resident_bytes("Name:\tx\n"), None);
+        let own = usage(std::process::id()).unwrap();
+        assert!(own.resident_bytes > 100_000);
+    }
+}
