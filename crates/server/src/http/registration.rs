@@ -45,7 +45,7 @@ pub struct RegistrationApi {
     domain: String,
     hosts: Vec<Host>,
     now_unix_ms: fn() -> u64,
-    working: Semaphore,
+    working: Arc<Semaphore>,
 }
 
 impl RegistrationApi {
@@ -63,7 +63,14 @@ impl RegistrationApi {
         now_unix_ms: fn() -> u64,
     ) -> Arc<Self> {
         let domain = domain.to_owned();
-        Arc::new(Self { registrar, sms, domain, hosts, now_unix_ms, working: Semaphore::new(WORKING_MAX) })
+        Arc::new(Self {
+            registrar,
+            sms,
+            domain,
+            hosts,
+            now_unix_ms,
+            working: Arc::new(Semaphore::new(WORKING_MAX)),
+        })
     }
 
     /// Drops registrations and limits that are over, every few minutes, for as long as it is polled.
@@ -87,11 +94,15 @@ impl RegistrationApi {
         + Send
         + 'static,
     ) -> Result<T, RegistrationError> {
-        let Ok(_place) = self.working.try_acquire() else {
+        let Ok(place) = self.working.clone().try_acquire_owned() else {
             return Err(RegistrationError::Unavailable("too many requests work at once".to_owned()));
         };
         let api = self.clone();
-        let work = move || step(&api.registrar, (api.now_unix_ms)(), &mut rand::rng());
+        let work = move || {
+            // Held until the work is done, even if the client does not wait for it.
+            let _place = place;
+            step(&api.registrar, (api.now_unix_ms)(), &mut rand::rng())
+        };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a step of registration panicked");
             Err(RegistrationError::Unavailable("internal error".to_owned()))
@@ -272,4 +283,4 @@ pub(super) fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -223,12 +223,29 @@ pub trait AccountOwner: Send + Sync {
     fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal>;
 }
 
+chaski_telemetry::metrics! {
+    /// What registration counts.
+    pub struct RegistrationMetrics("chaski_registration") {
+        /// Registrations begun.
+        begun_total: Counter,
+        /// Further codes of registrations.
+        codes_again_total: Counter,
+        /// Requests refused by a limit.
+        limited_total: Counter,
+        /// Wrong codes and wrong PINs of locks.
+        wrong_guesses_total: Counter,
+        /// Keys given out.
+        registered_total: Counter,
+    }
+}
+
 /// The desk where numbers are registered.
 pub struct Registrar {
     records: Arc<dyn Records>,
     secret: [u8; 16],
     owner: Arc<dyn AccountOwner>,
     policy: Policy,
+    metrics: Arc<RegistrationMetrics>,
 }
 
 impl Registrar {
@@ -239,7 +256,12 @@ impl Registrar {
         owner: Arc<dyn AccountOwner>,
         policy: Policy,
     ) -> Self {
-        Self { records, secret, owner, policy }
+        Self { records, secret, owner, policy, metrics: Arc::default() }
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Arc<RegistrationMetrics> {
+        self.metrics.clone()
     }
 
     /// Begins a registration. The caller sends the code.
@@ -352,6 +374,7 @@ impl Registrar {
         session.client = request.client.map(cut);
         session.note_sent(Transport::Sms, self.hash(&id, &code), now_unix_ms);
         self.write(&id, &session, replaces)?;
+        self.metrics.begun_total.inc();
         Ok(self.begun(id, phone, &session, code, Transport::Sms, now_unix_ms))
     }
 
@@ -373,6 +396,7 @@ impl Registrar {
         let code = self.make_code(phone, rng);
         session.note_sent(transport, self.hash(id, &code), now_unix_ms);
         self.write(id, &session, Some(revision))?;
+        self.metrics.codes_again_total.inc();
         Ok(self.begun(id.to_owned(), phone, &session, code, transport, now_unix_ms))
     }
 
@@ -405,6 +429,7 @@ impl Registrar {
         let wanted: Vec<_> = wanted.iter().map(|(limiter, subject)| (*limiter, subject.as_str())).collect();
         let taken = self.limits().take_all(&wanted, now_unix_ms);
         if let Err(LimitError::Reached { limiter, .. }) = &taken {
+            self.metrics.limited_total.inc();
             tracing::info!(limiter, "a registration was refused by a limit");
         }
         Ok(taken?)

@@ -41,6 +41,9 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
             mailbox_bytes: limits.mailbox_bytes,
             sessions_per_account: limits.sessions_per_account,
             resume_ms: limits.resume_seconds * 1000,
+            // All of a session's queue is sent at once after a resumption: it has to fit.
+            live_bytes: limits.unsent_bytes / 8 * 3,
+            queue_bytes: limits.unsent_bytes / 2,
             unsent_bytes: limits.unsent_bytes / 4,
             unsent_bytes_cut: limits.unsent_bytes,
             ..Limits::default()

@@ -89,7 +89,12 @@ impl Registrar {
                 Guess::Wrong => Err(wrong_code(session.spend_guess())),
             };
             match self.records.put_if(Table::Registrations, id, &session.to_json(), Some(revision)) {
-                Ok(_) => return verdict,
+                Ok(_) => {
+                    if verdict.is_err() {
+                        self.metrics.wrong_guesses_total.inc();
+                    }
+                    return verdict;
+                }
                 Err(chaski_store::StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -148,6 +153,7 @@ impl Registrar {
             }
             match self.owner.set_account(record, expected) {
                 Ok(()) => {
+                    self.metrics.registered_total.inc();
                     tracing::info!(account = ?phone, created, generation, "a number was registered");
                     return Ok(created);
                 }
