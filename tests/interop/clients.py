@@ -81,6 +81,14 @@ class Slixmpp:
 
         return self.expect(matches, f"{name} of {of}")
 
+    def error_of(self, sent):
+        """The condition with which the message with this id came back, if it did."""
+        with self._arrived:
+            for message in self.messages:
+                if message["type"] == "error" and message["id"] == sent:
+                    return message["error"]["condition"]
+        return None
+
     def send(self, to, text, *children, receipt=True):
         """Sends a chat message and waits until the server has accepted it (0198); its id."""
         return self._run(self._send(to, text, children, receipt))

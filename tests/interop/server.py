@@ -135,6 +135,14 @@ class Server:
         """How many messages wait for this account."""
         return self.ctl("account", "show", name)["waiting_messages"]
 
+    def metric(self, name):
+        """A counter or gauge, over all shards."""
+        with urllib.request.urlopen(self.metrics_url, timeout=PATIENCE_S) as answer:
+            lines = answer.read().decode().splitlines()
+        values = [line.rsplit(" ", 1)[1] for line in lines if re.match(rf"{name}(\{{| )", line)]
+        assert values, f"no metric {name}"
+        return sum(int(float(value)) for value in values)
+
     def wait_until(self, holds, what):
         """Asks until it holds."""
         deadline = time.monotonic() + PATIENCE_S

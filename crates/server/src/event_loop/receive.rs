@@ -175,8 +175,10 @@ impl EventLoop {
             match self.frame(conn, frame.kind, &rest[..frame.len]) {
                 Flow::On => {}
                 Flow::StartTls => {
-                    // Whatever stands behind <starttls/> must be TLS: nobody can smuggle in elements.
-                    self.decrypt(conn, &bytes[used..]);
+                    // Whatever stands behind <starttls/> must be TLS: nobody can smuggle in elements. RFC 6120
+                    // §5.3.1 forbids white space too, but go-xmpp ends each element with a newline, and no TLS
+                    // record begins with one.
+                    self.decrypt(conn, bytes[used..].trim_ascii_start());
                     return None;
                 }
                 Flow::Gone => return None,
