@@ -1,26 +1,23 @@
 //! Sealed stanzas: the key of a message stands apart from it, in a place where it can be destroyed for certain.
 //!
-//! Owns the choice of rows in `seals` (see [`super::schema`] for why they exist) and the cipher. The cipher is SHA-256
-//! in counter mode, `SHA-256(secret || key || counter)`, xored onto the stanza; a key seals one stanza once, so that
-//! no part of the stream is ever used twice. It hides what was deleted; it is not a protection against somebody who
-//! holds the whole data directory, keys and all.
+//! Owns the choice of rows in `seals` (see [`super::schema`] for why they exist) and the use of the cipher: ChaCha20
+//! (RFC 8439) under the directory's secret and the message's key together. A key seals one stanza once, so the nonce
+//! can be zero. It hides what was deleted; it is not a protection against somebody who holds the whole data directory,
+//! keys and all.
 
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 use rusqlite::{Connection, params};
-use sha2::{Digest, Sha256};
 
 /// A message's key. All zeros: the slot is free.
 pub(super) type Key = [u8; 16];
 
 /// Seals or opens a stanza in place.
 pub(super) fn apply(secret: &[u8; 16], key: &Key, stanza: &mut [u8]) {
-    let mut input = [0u8; 40];
-    input[..16].copy_from_slice(secret);
-    input[16..32].copy_from_slice(key);
-    for (counter, block) in (0u64..).zip(stanza.chunks_mut(32)) {
-        input[32..].copy_from_slice(&counter.to_le_bytes());
-        let stream = Sha256::digest(input);
-        block.iter_mut().zip(stream).for_each(|(byte, mask)| *byte ^= mask);
-    }
+    let mut whole = [0u8; 32];
+    whole[..16].copy_from_slice(secret);
+    whole[16..].copy_from_slice(key);
+    ChaCha20::new(&whole.into(), &[0u8; 12].into()).apply_keystream(stanza);
 }
 
 /// Which slots are free. Owned by SQLite's writer thread; follows its transactions.
