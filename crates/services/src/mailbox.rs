@@ -214,19 +214,16 @@ pub(crate) fn acknowledged(
 /// The client's TCP has everything written so far (clients without stream management).
 pub(crate) fn confirmed(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, id: SessionId) {
     let Some(session) = account.session_mut(id) else { return };
-    let count = std::mem::take(&mut session.confirming);
+    session.confirming = false;
     match &mut session.managed {
         Some(managed) => {
             desk.seqs.clear();
             desk.seqs.append(&mut managed.before);
         }
         None => {
-            let h = session.queue.acked().wrapping_add(count);
+            let h = session.queue.sent_count();
             if session.acknowledge(desk, h).is_err() {
                 return;
-            }
-            if !session.queue.is_empty() {
-                session.request(desk, ctx);
             }
         }
     }

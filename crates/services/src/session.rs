@@ -45,8 +45,8 @@ pub struct Session {
     pub(crate) mail_waiting: u32,
     /// Their bytes.
     pub(crate) mail_bytes: u32,
-    /// How much of the queue the outstanding confirmation of TCP covers; 0: none is outstanding.
-    pub(crate) confirming: u32,
+    /// TCP's confirmation has been asked for.
+    pub(crate) confirming: bool,
     /// Where it is in the mailbox.
     pub(crate) progress: Progress,
     /// The server made its resource up: nobody knows it who was not told.
@@ -116,7 +116,7 @@ impl Session {
             other_bytes: 0,
             mail_waiting: 0,
             mail_bytes: 0,
-            confirming: 0,
+            confirming: false,
             progress: Progress::Live,
             secret_resource,
         }
@@ -183,8 +183,7 @@ impl Session {
     pub(crate) fn request(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         let Some(conn) = self.conn else { return };
         let Some(managed) = &mut self.managed else {
-            if self.confirming == 0 {
-                self.confirming = self.queue.len() as u32;
+            if !std::mem::replace(&mut self.confirming, true) {
                 ctx.wire.confirm(conn);
             }
             return;

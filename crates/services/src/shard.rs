@@ -115,7 +115,8 @@ impl Shard {
         }
     }
 
-    /// Everything written before the last [`crate::wire::Wire::confirm`] has been acknowledged by the peer's TCP.
+    /// Everything written to the session's connection until now has been acknowledged by the peer's TCP. Asked for by
+    /// [`crate::wire::Wire::confirm`]; if it is true when the connection ends, the edge says so before [`Self::closed`].
     pub fn confirmed(&mut self, ctx: &mut Context<'_>, session: SessionId) {
         if let Some((desk, account)) = self.account_of(session) {
             mailbox::confirmed(desk, ctx, account, session);

@@ -22,8 +22,8 @@ pub trait Wire {
     /// Bytes written to the connection that the kernel has not taken yet (slow client).
     fn unsent_bytes(&self, conn: ConnId) -> usize;
 
-    /// Asks for one call of [`crate::shard::Shard::confirmed`] when everything written so far has been
-    /// acknowledged by the peer's TCP (`SIOCOUTQ` is 0 and no bytes are unsent). Used for clients without 0198.
+    /// Asks for one call of [`crate::shard::Shard::confirmed`] as soon as everything written has been acknowledged by
+    /// the peer's TCP (`SIOCOUTQ` is 0 and no bytes are unsent). Used for clients without 0198.
     fn confirm(&mut self, conn: ConnId);
 
     /// Ends the stream: sends the stream error if there is one, `</stream:stream>`, then closes the socket.

@@ -134,7 +134,7 @@ impl Session {
         managed.hibernates_until_ms = Some(until_ms);
         // What TCP has not confirmed by now it never will: it stays in the mailbox.
         managed.before = Vec::new();
-        self.confirming = 0;
+        self.confirming = false;
         self.conn = None;
         desk.timers.set(until_ms, self.id, Timer::Hibernation);
         desk.metrics.sessions_hibernating.add(1);
