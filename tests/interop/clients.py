@@ -101,8 +101,7 @@ class Slixmpp:
             message.xml.append(ET.fromstring("<markable xmlns='urn:xmpp:chat-markers:0'/>"))
         for child in children:
             message.xml.append(ET.fromstring(child))
-        message.send()
-        await self._accepted()
+        await self._accepted(message)
         return message["id"]
 
     def reply_with(self, message, *children):
@@ -113,19 +112,21 @@ class Slixmpp:
             reply["id"] = self.client.new_id()
             for child in children:
                 reply.xml.append(ET.fromstring(child))
-            reply.send()
-            await self._accepted()
+            await self._accepted(reply)
 
         self._run(go())
 
-    async def _accepted(self):
-        """Until the server's <a/> covers all that was sent."""
+    async def _accepted(self, stanza):
+        """Sends it, and waits until the server's <a/> covers it."""
         sm = self.client["xep_0198"]
+        number = sm.seq + 1
+        stanza.send()
         deadline = time.monotonic() + PATIENCE_S
-        while sm.unacked_queue or sm.seq == 0:
+        while sm.last_ack < number:
             assert time.monotonic() < deadline, "the server does not accept"
-            sm.request_ack()
-            await asyncio.sleep(0.05)
+            if sm.seq >= number:
+                sm.request_ack()
+            await asyncio.sleep(0.02)
 
     def receipt(self, message):
         """The second check mark."""
