@@ -1,6 +1,7 @@
 //! Every rule of registration, with a clock that stands still until told.
 
 use super::*;
+use crate::accounts::phone::PhoneError;
 use crate::accounts::{AccountName, PlainCheck, RegistrationLock};
 use chaski_store::Engine;
 use chaski_store::memory::MemoryEngine;
