@@ -97,11 +97,12 @@ impl Server {
 
         let mut registry = Registry::default();
         registry.register(http_metrics.clone());
-        engine.metrics().into_iter().for_each(|source| registry.register(source));
         let realm = parts::realm(&config, engine.secret(), unix_ms());
         let edge_config = parts::edge_config(&config, &certificate.identity);
         let edge = Edge::start(edge_config, realm, engine.clone(), &mut registry);
         let edge = Arc::new(edge.map_err(|error| network::edge_failure(&config, error))?);
+        // Only now, because each shard has opened its part of the store.
+        engine.metrics().into_iter().for_each(|source| registry.register(source));
 
         let (stop, stopping) = watch::channel(false);
         let to_owners = edge.clone();
