@@ -130,7 +130,7 @@ impl Rig {
             .kill_on_drop(true)
             .spawn()
             .map_err(BenchError::io(format!("can't start {}", self.binary.display())))?;
-        Ok(Running { child, log: self.log() })
+        Ok(Running { child, log: self.log(), is_ready: false })
     }
 
     /// Where its clients connect. The server must have run once for TLS: it makes its certificate then.
@@ -150,6 +150,7 @@ impl Rig {
 pub struct Running {
     child: Child,
     log: PathBuf,
+    is_ready: bool,
 }
 
 impl Running {
@@ -162,11 +163,15 @@ impl Running {
     pub async fn ready(&mut self) -> Result<(), BenchError> {
         let failed =
             |what: &str| BenchError::Server(format!("the server {what}; its log is {}", self.log.display()));
-        let Some(stdout) = self.child.stdout.as_mut() else { return Ok(()) };
+        if self.is_ready {
+            return Ok(());
+        }
+        let Some(stdout) = self.child.stdout.as_mut() else { return Err(failed("has no output")) };
         let mut lines = BufReader::new(stdout).lines();
         let wait = async {
             while let Ok(Some(line)) = lines.next_line().await {
                 if line.starts_with("Ready.") {
+                    self.is_ready = true;
                     return Ok(());
                 }
             }

@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 pub(crate) mod bench;
+pub(crate) mod chat;
 
 /// A messaging server in which the account is a phone number.
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Ctl(Ctl),
     /// Look at this machine's limits and say what to mend
     Doctor(Doctor),
+    /// Chat from this terminal as +NUMBER, which is registered first if need be
+    Chat(chat::Chat),
     /// Load a server on this machine, kill it, measure it
     Bench(bench::Bench),
 }

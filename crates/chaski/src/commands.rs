@@ -1,6 +1,7 @@
 //! One module per command.
 
 mod bench;
+mod chat;
 mod ctl;
 mod doctor;
 mod serve;
@@ -15,6 +16,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Ctl(args) => ctl::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Chat(args) => chat::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

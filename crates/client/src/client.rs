@@ -105,6 +105,8 @@ pub struct Client {
     /// An `<r/>` is out.
     requested: bool,
     ready: VecDeque<Event>,
+    /// Elements that came, on all connections.
+    heard: u64,
     /// Stanzas that came before the session was managed: they are in no count.
     early: VecDeque<Element>,
 }
@@ -124,6 +126,7 @@ impl Client {
             requested: false,
             ready: VecDeque::new(),
             early: VecDeque::new(),
+            heard: 0,
         }
     }
 
@@ -150,6 +153,11 @@ impl Client {
     /// Bytes that wait to be written to the connection.
     pub fn unsent_bytes(&self) -> usize {
         self.link.as_ref().map_or(0, Link::unsent_bytes)
+    }
+
+    /// How many elements have come, whether or not they became events: grows as long as the connection lives.
+    pub fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// The settings; they apply from the next connection on.
@@ -251,6 +259,7 @@ impl Client {
             self.request();
             let link = self.link.as_mut().ok_or(ClientError::NotConnected)?;
             let element = link.element().await?;
+            self.heard += 1;
             self.take(element)?;
         }
     }
