@@ -159,3 +159,47 @@ fn salvage_of_a_healthy_directory_finds_no_damage() {
     let report = succeed(&["ctl", "--data", &data, "salvage", "--json"]);
     assert!(report.contains("\"damaged_segments\":0"), "{report}");
 }
+
+#[test]
+fn a_damaged_journal_stops_the_start_and_is_salvaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_in(dir.path(), "");
+    for name in ["+15550100001", "+15550100002"] {
+        server.ctl(&["account", "add", name, "--key", KEY]);
+    }
+    let mut one = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "one");
+    one.send("<enable xmlns='urn:xmpp:sm:3'/>");
+    one.wait_for("<enabled");
+    for n in 1..=10 {
+        // Each waits for its acceptance, so that each stands in a frame of its own.
+        one.send(&format!(
+            "<message to='+15550100002@localhost' type='chat' id='m{n}'><body>number {n}.</body></message>\
+             <r xmlns='urn:xmpp:sm:3'/>"
+        ));
+        one.wait_for(&format!("h='{n}'"));
+    }
+    server.end(libc::SIGKILL);
+    damage_in_the_middle(&dir.path().join("data/journal"));
+
+    let (config, data) = (dir.path().join("chaski.toml"), dir.path().join("data").display().to_string());
+    let complaint = fail(&["serve", "--config", config.to_str().unwrap(), "--data", &data]);
+    assert!(complaint.contains("damaged") && complaint.contains("chaski ctl salvage"), "{complaint}");
+    let report = succeed(&["ctl", "--data", &data, "salvage", "--json"]);
+    assert!(report.contains("\"damaged_segments\":1") && !report.contains("\"messages\":0"), "{report}");
+
+    let server = Server::start_in(dir.path(), "");
+    let mut two = Client::log_in(tcp(server.plain()), "+15550100002", KEY, "two");
+    two.wait_for("number 10.</body>");
+}
+
+/// Changes one byte in the middle of what is written of the journal's last segment.
+fn damage_in_the_middle(journal: &std::path::Path) {
+    let mut segments: Vec<_> =
+        std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    let segment = segments.pop().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let written = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes[written / 2] ^= 0xFF;
+    std::fs::write(&segment, bytes).unwrap();
+}
