@@ -8,6 +8,9 @@
 pub mod accounts;
 pub mod crash;
 pub mod error;
+pub mod idle;
+pub mod load;
+pub mod pairs;
 pub mod progress;
 pub mod server;
 

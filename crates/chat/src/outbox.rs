@@ -16,7 +16,12 @@ pub enum Mark {
     Delivered,
     /// The recipient has seen it.
     Read,
+    /// It came back. Nothing follows.
+    Refused,
 }
+
+/// A message's number and a mark it has reached.
+pub type News = (u64, Mark);
 
 #[derive(Debug)]
 struct Message {
@@ -49,30 +54,33 @@ impl Outbox {
         self.last
     }
 
-    /// The server accepted the message with this number. True: that is news.
-    pub fn accepted(&mut self, number: u64) -> bool {
+    /// The server accepted the message with this number.
+    pub fn accepted(&mut self, number: u64) -> Vec<News> {
         let message = self.messages.iter_mut().find(|message| message.number == number);
-        message.is_some_and(|message| message.raise(Mark::Accepted))
+        message.map(|message| message.raise(Mark::Accepted)).unwrap_or_default()
     }
 
-    /// `from` has received the message with this id. Its number, if that is news.
-    pub fn delivered(&mut self, from: &str, id: &str) -> Option<u64> {
-        let message = self.messages.iter_mut().find(|message| message.is(from, id))?;
-        message.raise(Mark::Delivered).then_some(message.number)
+    /// `from` has received the message with this id.
+    pub fn delivered(&mut self, from: &str, id: &str) -> Vec<News> {
+        let message = self.messages.iter_mut().find(|message| message.is(from, id));
+        message.map(|message| message.raise(Mark::Delivered)).unwrap_or_default()
     }
 
-    /// `from` has seen the message with this id and all before it (XEP-0333 §5). The numbers for which that is news.
-    pub fn read(&mut self, from: &str, id: &str) -> Vec<u64> {
+    /// `from` has seen the message with this id and all before it (XEP-0333 §5).
+    pub fn read(&mut self, from: &str, id: &str) -> Vec<News> {
         let Some(last) = self.messages.iter().find(|message| message.is(from, id)).map(|m| m.number) else {
             return Vec::new();
         };
         let seen = self.messages.iter_mut().filter(|message| message.number <= last && message.to == from);
-        seen.filter_map(|message| message.raise(Mark::Read).then_some(message.number)).collect()
+        seen.flat_map(|message| message.raise(Mark::Read)).collect()
     }
 
-    /// The number of the message to `from` that came back.
-    pub fn refused(&self, from: &str, id: &str) -> Option<u64> {
-        self.messages.iter().find(|message| message.is(from, id)).map(|message| message.number)
+    /// The message to `from` came back. Its number, if that is news.
+    pub fn refused(&mut self, from: &str, id: &str) -> Option<u64> {
+        let message = self.messages.iter_mut().find(|message| message.is(from, id))?;
+        let is_news = message.mark < Mark::Refused;
+        message.mark = Mark::Refused;
+        is_news.then_some(message.number)
     }
 }
 
@@ -81,10 +89,17 @@ impl Message {
         self.id == id && self.to == to
     }
 
-    fn raise(&mut self, mark: Mark) -> bool {
-        let is_news = mark > self.mark;
-        self.mark = self.mark.max(mark);
-        is_news
+    /// Up to this mark. All that is reached thereby, in order: a receipt that overtakes the server's acceptance
+    /// proves it as well.
+    fn raise(&mut self, mark: Mark) -> Vec<News> {
+        let before = self.mark;
+        self.mark = before.max(mark);
+        let steps = [Mark::Accepted, Mark::Delivered, Mark::Read];
+        steps
+            .into_iter()
+            .filter(|&step| step > before && step <= mark)
+            .map(|step| (self.number, step))
+            .collect()
     }
 }
 
@@ -97,12 +112,14 @@ mod tests {
         let mut outbox = Outbox::default();
         let (one, two) = (outbox.sent("a", "+1@x"), outbox.sent("b", "+1@x"));
         let other = outbox.sent("c", "+2@x");
-        assert!(outbox.accepted(one) && !outbox.accepted(one));
-        assert_eq!(outbox.delivered("+2@x", "a"), None);
-        assert_eq!(outbox.delivered("+1@x", "a"), Some(one));
-        assert_eq!(outbox.read("+1@x", "b"), [one, two]);
-        assert_eq!((outbox.delivered("+1@x", "b"), outbox.read("+1@x", "a")), (None, vec![]));
-        assert!(outbox.accepted(other) && outbox.refused("+2@x", "c") == Some(other));
+        use Mark::{Accepted, Delivered, Read};
+        assert_eq!((outbox.accepted(one), outbox.accepted(one)), (vec![(one, Accepted)], vec![]));
+        assert_eq!(outbox.delivered("+2@x", "a"), []);
+        assert_eq!(outbox.delivered("+1@x", "a"), [(one, Delivered)]);
+        assert_eq!(outbox.read("+1@x", "b"), [(one, Read), (two, Accepted), (two, Delivered), (two, Read)]);
+        assert_eq!((outbox.delivered("+1@x", "b"), outbox.read("+1@x", "a")), (vec![], vec![]));
+        assert_eq!((outbox.refused("+2@x", "c"), outbox.refused("+2@x", "c")), (Some(other), None));
+        assert_eq!(outbox.accepted(other), []);
     }
 
     #[test]
@@ -111,6 +128,6 @@ mod tests {
         for n in 0..=MESSAGES_MAX {
             outbox.sent(&n.to_string(), "+1@x");
         }
-        assert_eq!((outbox.messages.len(), outbox.delivered("+1@x", "0")), (MESSAGES_MAX, None));
+        assert_eq!((outbox.messages.len(), outbox.delivered("+1@x", "0")), (MESSAGES_MAX, vec![]));
     }
 }

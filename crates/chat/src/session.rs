@@ -7,7 +7,7 @@ use crate::account::Account;
 use crate::failure::ChatError;
 use crate::input::Input;
 use crate::line::{HELP, Line, number};
-use crate::outbox::Outbox;
+use crate::outbox::{Mark, News, Outbox};
 use crate::place::Place;
 use crate::show::{bare, harmless, incoming, name};
 use crate::{Output, say};
@@ -243,9 +243,8 @@ impl Session {
         match event {
             Event::Accepted(numbers) => {
                 for number in numbers {
-                    if self.outbox.accepted(number) {
-                        say(&mut self.out, &format!("✓  #{number} accepted"))?;
-                    }
+                    let news = self.outbox.accepted(number);
+                    self.show_marks(news)?;
                 }
                 Ok(())
             }
@@ -259,15 +258,13 @@ impl Session {
         if let Some((condition, text)) = &received.error {
             return self.refused(&received, condition, text.as_deref());
         }
-        if let Some(id) = &received.receipt_for
-            && let Some(number) = self.outbox.delivered(&from, id)
-        {
-            say(&mut self.out, &format!("✓✓ #{number} delivered"))?;
+        if let Some(id) = &received.receipt_for {
+            let news = self.outbox.delivered(&from, id);
+            self.show_marks(news)?;
         }
         if let Some(id) = &received.displayed {
-            for number in self.outbox.read(&from, id) {
-                say(&mut self.out, &format!("✓✓ #{number} read"))?;
-            }
+            let news = self.outbox.read(&from, id);
+            self.show_marks(news)?;
         }
         let Some(text) = incoming(&received, &self.domain) else { return Ok(()) };
         if self.is_new(&received) {
@@ -275,6 +272,19 @@ impl Session {
             self.partner.get_or_insert_with(|| from.clone());
         }
         self.answer(&received, &from);
+        Ok(())
+    }
+
+    fn show_marks(&mut self, news: Vec<News>) -> Result<(), ChatError> {
+        for (number, mark) in news {
+            let shown = match mark {
+                Mark::Accepted => format!("✓  #{number} accepted"),
+                Mark::Delivered => format!("✓✓ #{number} delivered"),
+                Mark::Read => format!("✓✓ #{number} read"),
+                Mark::Sent | Mark::Refused => continue,
+            };
+            say(&mut self.out, &shown)?;
+        }
         Ok(())
     }
 

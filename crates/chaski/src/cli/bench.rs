@@ -14,6 +14,12 @@ pub(crate) struct Bench {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
+    /// Messages between pairs of sessions: throughput, CPU per message, latency
+    Pairs(Pairs),
+    /// Sessions that do nothing: memory for each
+    Idle(Idle),
+    /// Write the accounts that pairs and idle use, for `chaski ctl account import -` on a server of your own
+    Accounts(Accounts),
     /// Kill a server of its own at random moments under load; no accepted message may be lost
     Crash(Crash),
 }
@@ -41,4 +47,70 @@ pub(crate) struct Crash {
     /// The server's program, if it is not this one
     #[arg(long, value_name = "FILE")]
     pub(crate) binary: Option<PathBuf>,
+}
+
+/// Where the load goes: without --server to a server of its own, started for the run.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// An empty directory, or one of an earlier run, for a server of its own
+    #[arg(long, value_name = "DIR", default_value = "./chaski-bench")]
+    pub(crate) data: PathBuf,
+    /// A server that runs already and has the accounts of `chaski bench accounts`
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) server: Option<String>,
+    /// That server's domain
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    pub(crate) domain: String,
+    /// That server's process, so that its CPU and memory can be read
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// That server's certificate authority
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Leave to load a server on another machine
+    #[arg(long)]
+    pub(crate) i_own_this_server: bool,
+    /// Direct TLS, instead of the listener for a TLS terminator
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Whence the accounts' keys follow
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pairs {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// How many pairs
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) pairs: usize,
+    /// Messages in flight per pair
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) in_flight: usize,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// Length of each message's text
+    #[arg(long, value_name = "BYTES", default_value_t = 40)]
+    pub(crate) body: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Idle {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// How many sessions
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    pub(crate) sessions: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Accounts {
+    /// How many
+    #[arg(long, value_name = "N")]
+    pub(crate) count: usize,
+    /// Whence their keys follow
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
 }

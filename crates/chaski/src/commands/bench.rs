@@ -1,8 +1,8 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
-use crate::cli::bench::{Bench, BenchCommand, Crash};
+use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Idle, Load, Pairs};
 use crate::failure::Failure;
-use chaski_bench::crash;
+use chaski_bench::{accounts, crash, idle, load, pairs};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,6 +14,9 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         match &args.command {
             BenchCommand::Crash(crash) => run_crash(args, crash).await,
+            BenchCommand::Pairs(pairs) => run_pairs(args, pairs).await,
+            BenchCommand::Idle(idle) => run_idle(args, idle).await,
+            BenchCommand::Accounts(accounts) => write_accounts(accounts),
         }
     })
 }
@@ -46,6 +49,83 @@ async fn run_crash(args: &Bench, crash: &Crash) -> Result<ExitCode, Failure> {
     });
     say(args, &report, &lines)?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run_pairs(args: &Bench, typed: &Pairs) -> Result<ExitCode, Failure> {
+    let report = pairs::run(&pairs::Options {
+        load: load_of(args, &typed.load)?,
+        pairs: typed.pairs,
+        in_flight: typed.in_flight,
+        seconds: typed.seconds.max(1),
+        body_bytes: typed.body,
+    });
+    let report = report.await?;
+    let latency = |what: &str, it: &pairs::Latency| {
+        let ms = |us: u64| us as f64 / 1000.0;
+        let (p50, p99, p999, max) = (ms(it.p50_us), ms(it.p99_us), ms(it.p999_us), ms(it.max_us));
+        format!("{what:<12} p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, slowest {max:.2} ms")
+    };
+    let tls = if report.tls { "TLS" } else { "plain" };
+    let mut lines = vec![
+        format!(
+            "{} pairs, {} in flight each, {tls}, {:.1} s",
+            report.pairs, report.in_flight, report.seconds
+        ),
+        format!("throughput   {:.0} messages/s ({} delivered)", report.messages_per_s, report.delivered),
+    ];
+    lines.extend(report.server_cpu_us_per_message.map(|us| format!("server CPU   {us:.1} µs per message")));
+    lines.push(latency("delivery", &report.delivery));
+    lines.push(latency("acceptance", &report.acceptance));
+    say(args, &report, &lines)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_idle(args: &Bench, typed: &Idle) -> Result<ExitCode, Failure> {
+    let options = idle::Options { load: load_of(args, &typed.load)?, sessions: typed.sessions };
+    let report = idle::run(&options).await?;
+    let tls = if report.tls { "TLS" } else { "plain" };
+    let lines = [
+        format!("{} sessions, {tls}", report.sessions),
+        format!("memory       {:.0} resident bytes per session", report.resident_bytes_per_session),
+        format!(
+            "logins       {:.0} per second, {:.0} µs of server CPU each",
+            report.logins_per_s, report.server_cpu_us_per_login
+        ),
+    ];
+    say(args, &report, &lines)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_accounts(typed: &Accounts) -> Result<ExitCode, Failure> {
+    if typed.count > accounts::ACCOUNTS_MAX {
+        return Err(Failure::new(format_args!("there are at most {} accounts", accounts::ACCOUNTS_MAX)));
+    }
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    accounts::write(typed.seed, typed.count, &mut out)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load_of(args: &Bench, typed: &Load) -> Result<load::Load, Failure> {
+    let running = typed.server.as_deref().map(|server| {
+        let (host, port) = load::host_and_port(server)?;
+        Ok::<_, chaski_bench::BenchError>(load::RunningServer {
+            host,
+            port,
+            domain: typed.domain.clone(),
+            pid: typed.pid,
+            ca: typed.ca.clone(),
+            is_own: typed.i_own_this_server,
+        })
+    });
+    Ok(load::Load {
+        binary: binary(None)?,
+        dir: typed.data.clone(),
+        running: running.transpose()?,
+        tls: typed.tls,
+        seed: typed.seed,
+        quiet: args.json,
+    })
 }
 
 /// The server's program: this one, unless another is named.
