@@ -204,3 +204,16 @@ async fn an_upgraded_websocket_goes_to_the_shards_with_what_was_read() {
     let mut nothing = [0u8; 1];
     assert_eq!(state.reader().read(&mut nothing).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
+
+/// The clock stands still and jumps to the next timer when nothing else happens, so that ten seconds take none.
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_or_half_is_cut() {
+    let server = start(Protection::Either, 16).await;
+    for half in ["", "GET / HTTP/1.1\r\nHost: loc", "\u{16}\u{3}\u{1}"] {
+        let answer = server.plain(half).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{half:?}: {answer}");
+    }
+    let slow_body = format!("POST /v1/echo HTTP/1.1\r\nContent-Length: 10\r\n{CLOSE}abc");
+    assert!(server.plain(&slow_body).await.starts_with("HTTP/1.1 408"));
+    assert_eq!(server.metrics.requests_timed_out_total.get(), 1);
+}
