@@ -161,7 +161,7 @@ pub(crate) struct Doctor {
     #[command(flatten)]
     pub(crate) source: Source,
     /// How many clients shall be connected at once
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     pub(crate) sessions: u64,
     /// Answer in JSON, for programs
     #[arg(long)]
