@@ -433,3 +433,6 @@ fn condition(answer: &Element) -> String {
     });
     condition.unwrap_or_else(|| "no address in its answer".into())
 }
+
+#[cfg(test)]
+mod tests;
