@@ -1,7 +1,8 @@
-"""The unmodified clients that converse in the tests, each behind the same few words: a slixmpp script and go-sendxmpp.
+"""The clients that converse in the tests, each behind the same few words.
 
 `Slixmpp` is a whole client that tells everything. `GoSendxmpp` is Debian's command-line client (Go, another XML
-parser, another TLS, another SASL): it sends one message a run, or listens and prints what comes.
+parser, another TLS, another SASL): it sends one message a run, or listens and prints what comes. `Chat` is our own
+`chaski chat`, which registers by itself.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from slixmpp.xmlstream import ET
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
-from server import PATIENCE_S
+from server import BINARY, PATIENCE_S
 
 PLUGINS = ["xep_0030", "xep_0066", "xep_0080", "xep_0184", "xep_0198", "xep_0199", "xep_0203", "xep_0333", "xep_0359"]
 
@@ -153,15 +154,55 @@ class Slixmpp:
         self._run(go())
 
 
-class GoSendxmpp:
+class Printing:
+    """A program that prints what happens; the tests wait for lines."""
+
+    def run(self, command, environment=None, errors=subprocess.STDOUT):
+        self.printed = []
+        self._arrived = threading.Condition()
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            text=True,
+        )
+        threading.Thread(target=self._follow, args=(self.process.stdout,), daemon=True).start()
+
+    def _follow(self, stdout):
+        for line in stdout:
+            with self._arrived:
+                self.printed.append(line.rstrip("\n"))
+                self._arrived.notify_all()
+
+    def expect(self, pattern):
+        """The match in the first line it printed with this pattern."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self._arrived:
+            while True:
+                for line in self.printed:
+                    if match := re.search(pattern, line):
+                        return match
+                if not self._arrived.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no {pattern!r}; printed:\n" + "\n".join(self.printed))
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(PATIENCE_S)
+            self.process.stdin.close()
+            self.process = None
+
+
+class GoSendxmpp(Printing):
     """One account with Debian's go-sendxmpp."""
 
     def __init__(self, server, jid, key):
-        self.jid = jid
+        self.process = None
         port = server.port("STARTTLS")
         self._command = ["go-sendxmpp", "-u", jid, "-p", key, "-j", f"localhost:{port}"]
         self._environment = {**os.environ, "SSL_CERT_FILE": str(server.ca), "HOME": str(server.directory)}
-        self._listener = None
 
     def send(self, to, text, raw=False):
         """One run of the client: logs in, sends, logs out."""
@@ -176,39 +217,36 @@ class GoSendxmpp:
         assert done.returncode == 0, f"go-sendxmpp: {done.stdout}{done.stderr}"
 
     def listen(self):
-        """Goes online and prints what comes; returns when the server knows of it."""
-        self.printed = []
-        self._arrived = threading.Condition()
-        self._listener = subprocess.Popen(
-            [*self._command, "-d", "-l"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=self._environment,
-            text=True,
-        )
-        threading.Thread(target=self._follow, args=(self._listener.stdout,), daemon=True).start()
+        """Goes online and prints what comes, with all that is said on the wire."""
+        self.run([*self._command, "-d", "-l"], self._environment)
+        self.expect("<presence|<iq|session")
 
-    def _follow(self, stdout):
-        for line in stdout:
-            with self._arrived:
-                self.printed.append(line.rstrip("\n"))
-                self._arrived.notify_all()
 
-    def expect(self, pattern):
-        """The first line it printed with this pattern."""
-        deadline = time.monotonic() + PATIENCE_S
-        with self._arrived:
-            while True:
-                for line in self.printed:
-                    if match := re.search(pattern, line):
-                        return match
-                if not self._arrived.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"no {pattern!r}; printed:\n" + "\n".join(self.printed))
+class Chat(Printing):
+    """One number with `chaski chat`."""
 
-    def stop(self):
-        if self._listener:
-            self._listener.terminate()
-            self._listener.wait(PATIENCE_S)
-            self._listener.stdout.close()
-            self._listener = None
+    def __init__(self, server, phone):
+        self.server, self.phone = server, phone
+        self._command = [BINARY, "chat", phone, "--server", f"localhost:{server.port('STARTTLS')}", "--tls", "starttls"]
+        self._command += ["--register-url", server.web, "--ca", server.ca, "--data", server.directory / "chat"]
+        self.process = None
+
+    def start(self, register=False):
+        """Goes online; the first time it registers, and is told the PIN."""
+        seen = len(self.server.log)
+        self.run(self._command)
+        if register:
+            self.expect("Type its 6 digits")
+            self.type(self.server.wait_for_log(rf"code for {re.escape(self.phone)}: (\d{{6}})", after=seen)[1])
+        self.expect("^Connected as")
+        return self
+
+    def type(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def quit(self):
+        """Stops as people stop it."""
+        self.type("/quit")
+        assert self.process.wait(PATIENCE_S) == 0
+        self.stop()

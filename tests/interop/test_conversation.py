@@ -2,10 +2,10 @@
 
 import pytest
 
-from clients import GoSendxmpp, Slixmpp
+from clients import Chat, GoSendxmpp, Slixmpp
 from server import Server
 
-ROMEO, JULIET = "+15550101001", "+15550101002"
+ROMEO, JULIET, NURSE = "+15550101001", "+15550101002", "+15550101003"
 WORLD = "Ой у лузі · 你好，世界 · שלום · नमस्ते · e\u0301 · 👩‍👩‍👧‍👦 <&>\"'"
 GEO = "geo:40.748433,-73.985656"
 LOCATION = (
@@ -63,10 +63,18 @@ def go(server, keys):
         one.stop()
 
 
-def listen(server, go_client):
-    """Goes online with it; returns when the server lists the session as ready for messages."""
-    go_client.listen()
-    go_client.expect("<presence|<iq|session")
+@pytest.fixture
+def chat(server):
+    """Makes terminal clients that are gone after the test."""
+    made = []
+
+    def make(phone):
+        made.append(Chat(server, phone))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
 
 
 def address(phone):
@@ -146,9 +154,9 @@ def test_a_lost_connection_loses_no_message(server, client):
     assert [message["body"] for message in again.messages] == ["the end"]
 
 
-def test_go_sendxmpp_hears_slixmpp(server, client, go):
+def test_go_sendxmpp_hears_slixmpp(client, go):
     romeo, juliet = client(ROMEO), go(JULIET)
-    listen(server, juliet)
+    juliet.listen()
     for text in ("hello", WORLD, GEO, VOICE_NOTE):
         romeo.send(address(JULIET), text)
         juliet.expect(text if text != WORLD else "你好，世界 · שלום")
@@ -171,7 +179,7 @@ def test_what_waits_for_go_sendxmpp_comes_once(server, client, go):
     """It has no stream management: written and confirmed by TCP is acknowledged."""
     romeo, juliet = client(ROMEO), go(JULIET)
     romeo.send(address(JULIET), "wait for go")
-    listen(server, juliet)
+    juliet.listen()
     juliet.expect("wait for go")
     juliet.stop()
     server.wait_until(lambda: server.waiting(JULIET) == 0, "an empty mailbox")
@@ -194,3 +202,46 @@ def test_receipt_and_marker_from_go_sendxmpp(client, go):
     message = romeo.expect_body(VOICE_NOTE)
     assert message.xml.findtext(NS["oob"]) == VOICE_NOTE
     assert message.xml.findtext(NS["lat"]) == "40.748433"
+
+
+def test_chaski_chat_and_slixmpp(client, chat):
+    """Our own client registers by itself, and shows the true marks."""
+    romeo, nurse = client(ROMEO), chat(NURSE).start(register=True)
+    nurse.type(f"{ROMEO} {WORLD}")
+    message = romeo.expect_body(WORLD)
+    number = nurse.expect(r"#(\d+) to .*" + WORLD[:5])[1]
+    nurse.expect(rf"✓ .*#{number} accepted")
+    romeo.receipt(message)
+    nurse.expect(rf"✓✓ .*#{number} delivered")
+    romeo.displayed(message)
+    nurse.expect(rf"✓✓ .*#{number} read")
+
+    nurse.type("/place 40.748433,-73.985656")
+    romeo.expect_body(GEO)
+    nurse.type(f"/link {VOICE_NOTE}")
+    assert romeo.expect_body(VOICE_NOTE).xml.findtext(NS["oob"]) == VOICE_NOTE
+
+    sent = romeo.send(address(NURSE), WORLD.replace("Ой", "Гей"))
+    nurse.expect("Гей")
+    romeo.expect_marker("received", sent)
+    romeo.send(address(NURSE), GEO, LOCATION)
+    nurse.expect("location 40.748433, -73.985656")
+    romeo.send(address(NURSE), VOICE_NOTE, LINK)
+    nurse.expect("voice note: " + VOICE_NOTE)
+    nurse.quit()
+
+    sent = romeo.send(address(NURSE), "while the terminal was closed")
+    nurse.start()
+    nurse.expect(r"\[.*, .*\] while the terminal was closed")
+    romeo.expect_marker("received", sent)
+    nurse.quit()
+
+
+def test_chaski_chat_and_go_sendxmpp(go, chat):
+    juliet, nurse = go(JULIET), chat(NURSE).start()
+    juliet.send(address(NURSE), "from go")
+    nurse.expect(r"\] from go")
+    juliet.listen()
+    nurse.type(f"{JULIET} to go {WORLD[:20]}")
+    juliet.expect("to go Ой")
+    nurse.quit()
