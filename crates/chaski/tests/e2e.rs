@@ -4,6 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
+#[path = "e2e/bench.rs"]
+mod bench;
+#[path = "e2e/chat.rs"]
+mod chat;
 #[path = "e2e/client.rs"]
 mod client;
 #[path = "e2e/ctl.rs"]

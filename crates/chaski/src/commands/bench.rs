@@ -52,14 +52,14 @@ async fn run_crash(args: &Bench, crash: &Crash) -> Result<ExitCode, Failure> {
 }
 
 async fn run_pairs(args: &Bench, typed: &Pairs) -> Result<ExitCode, Failure> {
-    let report = pairs::run(&pairs::Options {
+    let options = pairs::Options {
         load: load_of(args, &typed.load)?,
         pairs: typed.pairs,
         in_flight: typed.in_flight,
         seconds: typed.seconds.max(1),
         body_bytes: typed.body,
-    });
-    let report = report.await?;
+    };
+    let report = pairs::run(&options).await?;
     let latency = |what: &str, it: &pairs::Latency| {
         let ms = |us: u64| us as f64 / 1000.0;
         let (p50, p99, p999, max) = (ms(it.p50_us), ms(it.p99_us), ms(it.p999_us), ms(it.max_us));

@@ -1,0 +1,132 @@
+//! `chaski chat` as a person at a terminal has it: registers, talks, sees the marks, goes and comes back.
+
+use crate::server::{PATIENCE, Server};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+struct Chat {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Chat {
+    fn start(server: &Server, number: &str, more: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_chaski"))
+            .args(["chat", number, "--register-url", &format!("https://localhost:{}", server.web().port())])
+            .args(["--ca", &server.ca_file().display().to_string()])
+            .args(["--data", &server.dir.join("keys").display().to_string()])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        Self { child, stdin, lines }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The next line with this text.
+    fn wait(&self, text: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no {text:?} in:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// The input ends; so does the chat.
+    fn end(mut self) -> ExitStatus {
+        self.stdin = None;
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Chat {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn registered(server: &Server, number: &str) -> Chat {
+    let mut chat = Chat::start(server, number, &[]);
+    chat.wait("digits");
+    let line = server.wait_for_log(&format!("code for {number}"));
+    let code = line.split(&format!("{number}: ")).nth(1).unwrap()[..6].to_owned();
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    chat.say(wrong);
+    chat.wait("tries left");
+    chat.say(&code);
+    chat.wait("Connected as");
+    chat
+}
+
+#[test]
+fn two_numbers_talk_and_see_the_marks() {
+    let server = Server::start("");
+    let mut ann = registered(&server, "+15550100001");
+    let mut ben = registered(&server, "+15550100002");
+    ann.say("+1 555-010-0002"); // A number as people write it is no number at the beginning of a line…
+    ann.wait("to whom?"); // …because the rest could be the text.
+    ann.say("+15550100002 ¿Qué tal? <&> 你好");
+    assert_eq!(ben.wait("Qué"), "[+15550100001] ¿Qué tal? <&> 你好");
+    for mark in ["✓  #1 accepted", "✓✓ #1 delivered", "✓✓ #1 read"] {
+        ann.wait(mark);
+    }
+    ben.say("/place 52.52,13.4");
+    ann.wait("location 52.52, 13.4");
+    ben.say("/link https://localhost/note.ogg");
+    ann.wait("voice note: https://localhost/note.ogg");
+    ben.wait("✓✓ #2 read");
+
+    assert!(ben.end().success());
+    ann.say("while you are away");
+    ann.wait("✓  #2 accepted");
+    let ben = Chat::start(&server, "+15550100002", &[]);
+    let late = ben.wait("while you are away");
+    assert!(late.starts_with("[+15550100001, 2"), "{late}");
+    ann.wait("✓✓ #2 read");
+
+    ann.say("+15550100009 anybody there?");
+    ann.wait("✗  #3 not delivered: there is no such account");
+    ann.say("/quit");
+    assert!(ann.end().success() && ben.end().success());
+}
+
+#[test]
+fn an_account_with_a_password_on_a_plain_xmpp_server() {
+    let server = Server::start("");
+    server.ctl(&["account", "add", "bot", "--password", "a secret for the bot"]);
+    let file = server.dir.join("password");
+    std::fs::write(&file, "a secret for the bot\n").unwrap();
+    let address = server.starttls().to_string();
+    let file = file.display().to_string();
+    let args = ["--server", &address, "--tls", "starttls", "--password-file", &file];
+    let mut bot = Chat::start(&server, "bot@localhost", &args);
+    bot.wait("Connected as bot@localhost");
+    bot.say("/to bot@localhost");
+    bot.say("to myself");
+    bot.wait("[bot] to myself");
+    assert!(bot.end().success());
+
+    std::fs::write(server.dir.join("password"), "wrong").unwrap();
+    assert_eq!(Chat::start(&server, "bot@localhost", &args).end().code(), Some(1));
+}
