@@ -54,13 +54,10 @@ impl Realm {
     }
 }
 
-/// Every bound of the rooms, with its policy in the field's documentation.
+/// Every bound of the rooms, with its policy in the field's documentation. A mailbox's own are the store's, which knows
+/// what is new and what is sent again.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Messages that wait in one mailbox; beyond: `resource-constraint` to the sender.
-    pub mailbox_messages: u64,
-    /// Bytes that wait in one mailbox; beyond: `resource-constraint` to the sender.
-    pub mailbox_bytes: u64,
     /// Sessions of one account, hibernating ones included; beyond: bind is refused.
     pub sessions_per_account: usize,
     /// How long a lost session can be resumed.
@@ -108,8 +105,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            mailbox_messages: 10_000,
-            mailbox_bytes: 64 << 20,
             sessions_per_account: 16,
             resume_ms: 300_000,
             window_messages: 64,

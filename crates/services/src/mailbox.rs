@@ -13,7 +13,6 @@ use crate::desk::Desk;
 use crate::directory::Account;
 use crate::session::Progress;
 use crate::ticket::Purpose;
-use crate::timers::Timer;
 use crate::wire::SessionId;
 use chaski_store::mailbox::ReadStart;
 use chaski_store::{Append, Appended, Entry, MessageId, ReadLimit, Seq, StoreError, Ticket};
@@ -34,11 +33,6 @@ pub(crate) fn append(
     ticket: Ticket,
 ) -> Result<(), StoreError> {
     let (id, stanza) = message;
-    let limits = &desk.realm.limits;
-    let usage = ctx.store.usage(account.id);
-    if usage.messages >= limits.mailbox_messages || usage.bytes + stanza.len() as u64 > limits.mailbox_bytes {
-        return Err(StoreError::MailboxFull);
-    }
     let accepted_unix_ms = ctx.unix_ms;
     let append = Append { account: account.id, id, accepted_unix_ms, stanza: Arc::clone(&stanza), ticket };
     let seq = match ctx.store.append(append)? {
@@ -104,7 +98,7 @@ pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Acco
         let Progress::Behind(after) = session.progress else { return };
         let Some((messages, bytes)) = session.window(desk, ctx) else {
             if session.conn.is_some() && session.mail_waiting == 0 {
-                desk.timers.set(ctx.now_ms + RETRY_MS, id, Timer::ReadOn);
+                session.retry_reading(desk, ctx.now_ms + RETRY_MS);
             }
             return;
         };
@@ -146,7 +140,7 @@ pub(crate) fn read_done(
         }
         Ok(answer) => answer,
         Err(error) => {
-            desk.timers.set(ctx.now_ms + RETRY_MS, id, Timer::ReadOn);
+            session.retry_reading(desk, ctx.now_ms + RETRY_MS);
             session.progress = Progress::Behind(if rewound { Seq(0) } else { after });
             return tracing::warn!(account = ?account.id, %error, "a mailbox could not be read");
         }

@@ -47,6 +47,8 @@ pub struct Session {
     pub(crate) mail_bytes: u32,
     /// TCP's confirmation has been asked for.
     pub(crate) confirming: bool,
+    /// A timer will have it read on.
+    pub(crate) retrying: bool,
     /// Where it is in the mailbox.
     pub(crate) progress: Progress,
     /// The server made its resource up: nobody knows it who was not told.
@@ -117,6 +119,7 @@ impl Session {
             mail_waiting: 0,
             mail_bytes: 0,
             confirming: false,
+            retrying: false,
             progress: Progress::Live,
             secret_resource,
         }
@@ -242,6 +245,13 @@ impl Session {
             Progress::Reading { after, appended, .. } => Progress::Reading { after, appended, rewound: true },
             _ => Progress::Behind(Seq(0)),
         };
+    }
+
+    /// Has it read on after a while: nothing else will. One timer at a time, however often it is asked for.
+    pub(crate) fn retry_reading(&mut self, desk: &mut Desk, due_ms: u64) {
+        if !std::mem::replace(&mut self.retrying, true) {
+            desk.timers.set(due_ms, self.id, Timer::ReadOn);
+        }
     }
 
     /// After a resumption: everything unacknowledged again, in order (XEP-0198 §5).

@@ -26,6 +26,7 @@ use chaski_xmpp::sm::Nonza;
 use chaski_xmpp::{Kind, Stanza};
 use control::Pending;
 use slab::Slab;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// See the module.
@@ -34,6 +35,8 @@ pub struct Shard {
     pub(crate) directory: Directory,
     /// Commands that wait for the store.
     commands: Slab<Pending>,
+    /// Accounts removed lately, with the generation of their last key.
+    removed: VecDeque<(AccountId, u32)>,
     /// Where the sender's full JID is written. Empty between uses.
     pub(crate) from: String,
 }
@@ -53,6 +56,7 @@ impl Shard {
             directory: Directory::new(bounds),
             desk: Desk::new(index, realm, metrics),
             commands: Slab::new(),
+            removed: VecDeque::new(),
             from: String::new(),
         }
     }

@@ -151,7 +151,15 @@ impl Stage {
 
     /// A stage with these limits.
     pub fn with_limits(shards: u16, limits: Limits) -> Self {
-        let engine = MemoryEngine::new();
+        Self::on(MemoryEngine::new(), shards, limits)
+    }
+
+    /// A stage whose mailboxes have room for so many messages.
+    pub fn with_mailboxes_of(shards: u16, messages: u64) -> Self {
+        Self::on(MemoryEngine::with_mailbox_bounds(messages, 1 << 30), shards, Limits::default())
+    }
+
+    fn on(engine: MemoryEngine, shards: u16, limits: Limits) -> Self {
         let admins = vec![format!("admin@{DOMAIN}").into_boxed_str()];
         let realm = Arc::new(Realm {
             domain: DOMAIN.into(),
@@ -479,6 +487,11 @@ impl Stage {
     /// How many accounts are in a shard's memory.
     pub fn resident(&self, shard: u16) -> usize {
         self.shards[usize::from(shard)].directory.levels().0
+    }
+
+    /// How many timers a shard has set.
+    pub fn timers(&self, shard: u16) -> usize {
+        self.shards[usize::from(shard)].desk.timers.len()
     }
 
     fn line(&mut self, client: Client) -> &mut Line {

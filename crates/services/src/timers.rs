@@ -30,6 +30,12 @@ impl Timers {
         self.buckets.entry(at_ms.div_ceil(1000)).or_default().push((session, timer));
     }
 
+    /// How many are set.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn len(&self) -> usize {
+        self.buckets.values().map(Vec::len).sum()
+    }
+
     /// Takes one that is due.
     pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<(SessionId, Timer)> {
         loop {

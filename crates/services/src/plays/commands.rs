@@ -78,6 +78,19 @@ fn a_removed_account_is_gone_with_its_mailbox() {
 }
 
 #[test]
+fn the_key_of_a_removed_account_does_not_open_its_successor() {
+    let mut stage = Stage::new(2);
+    stage.set_account(ROMEO, 1).unwrap();
+    let in_login = stage.connect(ROMEO);
+    for _ in 0..2 {
+        stage.command(ROMEO, Action::RemoveAccount).unwrap();
+        stage.set_account(ROMEO, 1).unwrap();
+        assert_eq!(stage.bind(in_login, ROMEO, 1, None).unwrap_err(), BindRefused::KeyChanged);
+    }
+    assert!(stage.bind(in_login, ROMEO, 3, None).is_ok());
+}
+
+#[test]
 fn sessions_are_listed_and_kicked() {
     let mut stage = Stage::new(2);
     let (romeo, _) = stage.arrive(ROMEO, "orchard");

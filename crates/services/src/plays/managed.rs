@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::wire::Closed;
+use chaski_xmpp::Stanza;
 
 #[test]
 fn acceptance_waits_for_the_disk_and_delivery_does_not() {
@@ -86,6 +87,44 @@ fn what_was_not_accepted_is_sent_again_and_counted_once() {
     stage.hold_store(false);
     assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='2'/>"]);
     assert_eq!(heard(&mut stage, romeo), ["once"]);
+}
+
+#[test]
+fn what_came_before_stream_management_and_was_not_confirmed_comes_after_a_resumption() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.send(romeo, "<presence/>");
+    stage.send(juliet, &chat(ROMEO, "early"));
+    stage.received(romeo);
+    stage.send(romeo, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = stage.received(romeo).pop().unwrap();
+    let id = Stanza::parse(enabled.as_bytes()).unwrap().attr("id").unwrap().into_owned();
+    stage.lose(romeo, Closed::Lost);
+    let (romeo, resumed) = stage.resume(ROMEO, &id, 0);
+    assert!(resumed.is_ok());
+    assert_eq!(heard(&mut stage, romeo), ["early"]);
+    stage.acknowledge(romeo, 0);
+    assert_eq!(stage.waiting(ROMEO), 0);
+}
+
+#[test]
+fn a_client_that_acknowledges_and_does_not_read_sets_one_timer() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.acknowledge(romeo, 0);
+    stage.set_unsent_bytes(romeo, 512 << 10);
+    stage.send(juliet, &chat(ROMEO, "waits"));
+    let before = stage.timers(0);
+    for _ in 0..100 {
+        stage.acknowledge(romeo, 0);
+    }
+    assert!(stage.timers(0) <= before + 1, "{} timers", stage.timers(0));
+    stage.received(romeo);
+    stage.set_unsent_bytes(romeo, 1);
+    stage.pass(4_000);
+    assert_eq!(heard(&mut stage, romeo), ["waits"]);
 }
 
 #[test]

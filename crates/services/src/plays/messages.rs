@@ -195,8 +195,7 @@ fn who_can_not_be_reached_is_refused_with_one_error() {
 
 #[test]
 fn a_full_mailbox_is_said_to_the_sender() {
-    let limits = crate::context::Limits { mailbox_messages: 2, ..Default::default() };
-    let mut stage = Stage::with_limits(2, limits);
+    let mut stage = Stage::with_mailboxes_of(2, 2);
     let romeo = stage.login(ROMEO, "orchard");
     stage.lose(romeo, Closed::Clean);
     let (juliet, _) = stage.arrive(JULIET, "balcony");
@@ -210,6 +209,20 @@ fn a_full_mailbox_is_said_to_the_sender() {
     assert!(got[0].contains("type='wait'"));
     stage.send(juliet, "<r xmlns='urn:xmpp:sm:3'/>");
     assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='4'/>"], "refused is handled, too");
+}
+
+#[test]
+fn what_is_sent_again_to_a_full_mailbox_is_accepted_again() {
+    let mut stage = Stage::with_mailboxes_of(2, 1);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(juliet);
+    let message = format!("<message to='{}' id='long-enough'><body>once</body></message>", jid(ROMEO));
+    stage.send(juliet, &message);
+    stage.send(juliet, &message);
+    assert_eq!(stage.stanzas(juliet), [""; 0], "no error for what will be delivered");
+    assert_eq!(stage.waiting(ROMEO), 1);
 }
 
 #[test]

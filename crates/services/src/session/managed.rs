@@ -132,8 +132,11 @@ impl Session {
         managed.resuming = None;
         let until_ms = ctx.now_ms + desk.realm.limits.resume_ms;
         managed.hibernates_until_ms = Some(until_ms);
-        // What TCP has not confirmed by now it never will: it stays in the mailbox.
-        managed.before = Vec::new();
+        // What TCP has not confirmed by now it never will: it stays in the mailbox, to be read from there.
+        let unconfirmed = !std::mem::take(&mut managed.before).is_empty();
+        if unconfirmed {
+            self.rewind();
+        }
         self.confirming = false;
         self.conn = None;
         desk.timers.set(until_ms, self.id, Timer::Hibernation);

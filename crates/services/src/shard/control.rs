@@ -14,6 +14,9 @@ use chaski_store::{AccountId, Revision, StoreError, Table, Ticket};
 
 /// Commands that wait for the store at the same time, per shard.
 const PENDING_MAX: usize = 4_096;
+/// Removed accounts remembered, per shard. A login that was under way when its account was removed ends long before so
+/// many others are.
+const REMOVED_MAX: usize = 1_024;
 
 /// A command that waits for the store.
 pub(crate) struct Pending {
@@ -104,12 +107,24 @@ impl Shard {
     /// A command for an account that does not exist.
     pub(crate) fn command_for_nobody(&mut self, ctx: &mut Context<'_>, command: Command) {
         match command.action {
-            Action::SetAccount { record, expected: Expected::Any | Expected::Absent } => {
+            Action::SetAccount { mut record, expected: Expected::Any | Expected::Absent } => {
+                self.outdate_removed(command.account, &mut record);
                 self.directory.hold_back(command.account);
                 self.save_account(ctx, command.account, Change::Set(record), None, command.reply);
             }
             Action::Reload => self.reply(ctx, command.reply, Ok(Done::Done)),
             _ => self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount)),
+        }
+    }
+
+    /// An account is made in the place of one that was just removed: who has proved the old one's key and not bound
+    /// yet must not get in, so the new key is of a later generation.
+    fn outdate_removed(&mut self, id: AccountId, record: &mut AccountRecord) {
+        let before = self.removed.iter().rev().find(|(removed, _)| *removed == id);
+        if let Some(&(_, generation)) = before
+            && record.credentials.generation <= generation
+        {
+            record.credentials.generation = generation.wrapping_add(1).max(1);
         }
     }
 
@@ -251,6 +266,10 @@ impl Shard {
             ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
         }
         ctx.store.purge(id);
+        if self.removed.len() >= REMOVED_MAX {
+            self.removed.pop_front();
+        }
+        self.removed.push_back((id, account.record.generation()));
         let deferred = std::mem::take(&mut account.saving.deferred);
         self.directory.loaded(id, None);
         for command in deferred {

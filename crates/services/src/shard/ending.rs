@@ -124,7 +124,10 @@ impl Shard {
             Timer::Hibernation => {}
             Timer::Unanswered => session.unanswered(&mut self.desk, ctx),
             Timer::Answer => session.answer_late(&mut self.desk, ctx),
-            Timer::ReadOn => self.writable(ctx, id),
+            Timer::ReadOn => {
+                session.retrying = false;
+                self.writable(ctx, id);
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ use super::{OpenError, Options};
 use crate::{AccountId, Entry, MessageId, ReadLimit, Seq};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use std::collections::HashMap;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub(super) struct Meta {
 /// Opens the writer's connection and brings the schema up to date.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let sqlite = |source| OpenError::Sqlite { file: path.to_owned(), source };
+    make_private(path)?;
     let mut connection = Connection::open(path).map_err(sqlite)?;
     configure(&connection).map_err(sqlite)?;
     schema::migrate(&mut connection).map_err(|error| match error {
@@ -35,6 +38,24 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
         SchemaError::Sqlite(source) => sqlite(source),
     })?;
     Ok(connection)
+}
+
+/// Makes the file readable for its owner only, also in a directory that others may enter: it holds keys and rosters.
+/// The files that SQLite makes beside it get the same permissions; those of an earlier run are seen to here.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
+    options.open(path).map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let Ok(metadata) = std::fs::metadata(&file) else { continue };
+        if metadata.permissions().mode() & 0o077 != 0
+            && let Err(error) = std::fs::set_permissions(&file, Permissions::from_mode(0o600))
+        {
+            tracing::warn!(file = %file.display(), %error, "others can read this file; chmod 600 it");
+        }
+    }
+    Ok(())
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

@@ -30,7 +30,8 @@ pub(super) fn prepare(dir: &Path) -> Result<Lock, OpenError> {
     Ok(Lock { _file: file })
 }
 
-fn make(dir: &Path) -> Result<(), OpenError> {
+/// Makes a directory for the server's user alone, if it isn't there.
+pub(super) fn make(dir: &Path) -> Result<(), OpenError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| OpenError::NotWritable { path: dir.to_owned(), source })
 }

@@ -9,7 +9,7 @@ use super::journal::format::{self, Record, Seed};
 use super::journal::scan::{Damage, Scanned};
 use super::link::Shared;
 use super::seal::Slots;
-use super::{OpenError, Options, SalvageReport, journal};
+use super::{OpenError, Options, SalvageReport, directory, journal};
 use crate::{AccountId, MessageId, Seq};
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
@@ -268,7 +268,7 @@ pub(super) fn salvage(data: &Path, target: &mut Target<'_>) -> Result<SalvageRep
 
 fn move_aside(data: &Path, path: &Path) -> Result<(), OpenError> {
     let aside = data.join("journal-damaged");
-    fs::create_dir_all(&aside).map_err(|source| not_writable(&aside, source))?;
+    directory::make(&aside)?;
     let Some(name) = path.file_name() else { return Ok(()) };
     let to = aside.join(name);
     fs::rename(path, &to).map_err(|source| not_writable(&to, source))

@@ -33,6 +33,30 @@ fn a_path_that_is_no_directory_is_named_in_one_line() {
 }
 
 #[test]
+fn nobody_else_can_read_the_files_even_in_a_directory_that_is_open_to_all() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let private = || {
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.path());
+            seen += 1;
+        }
+        seen
+    };
+    let engine = embedded::open(dir.path(), lazy()).unwrap();
+    assert!(private() >= 5, "journal, lock, and three files of the database");
+    drop(engine);
+    // A database of an earlier version.
+    let database = dir.path().join("chaski.sqlite3");
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _engine = embedded::open(dir.path(), lazy()).unwrap();
+    private();
+}
+
+#[test]
 fn a_file_that_is_no_database_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("chaski.sqlite3"), vec![b'x'; 9000]).unwrap();

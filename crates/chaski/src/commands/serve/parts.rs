@@ -37,8 +37,6 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
         secret,
         admins: config.admins.iter().map(|admin| admin.as_str().into()).collect(),
         limits: Limits {
-            mailbox_messages: limits.mailbox_messages,
-            mailbox_bytes: limits.mailbox_bytes,
             sessions_per_account: limits.sessions_per_account,
             resume_ms: limits.resume_seconds * 1000,
             // All of a session's queue is sent at once after a resumption: it has to fit.
