@@ -24,6 +24,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_
 const SILENCE: Duration = Duration::from_secs(60);
 /// At the end of the input: most time for the server to accept what was typed.
 const FAREWELL: Duration = Duration::from_secs(15);
+/// How often it is looked at meanwhile.
+const GLANCE: Duration = Duration::from_millis(50);
 /// Messages that are recognised when they come again.
 const SEEN_MAX: usize = 1_000;
 
@@ -115,7 +117,12 @@ impl Session {
                         return Ok(Some(ClientError::TimedOut));
                     }
                 }
-                () = until(farewell) => return Ok(None),
+                // What is accepted without a mark (receipts) is no event, so it has to be looked at.
+                () = until(farewell.map(|end| end.min(Instant::now() + GLANCE))) => {
+                    if farewell.is_some_and(|end| end <= Instant::now()) {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
