@@ -52,6 +52,8 @@ chaski_telemetry::metrics! {
         accounts_loading: Gauge,
         /// Stanzas and calls that wait for an account's records.
         parked: Gauge,
+        /// Messages that are not stored, dropped because their session had too much unacknowledged.
+        messages_dropped_total: Counter,
         /// Presence dropped because another shard was overloaded.
         presence_dropped_total: Counter,
         /// Envelopes that wait because another shard was overloaded.

@@ -72,20 +72,24 @@ fn offer(
     }
 }
 
-/// A message that is in no mailbox: to the sessions that are there and have kept up, else nowhere.
+/// A message that is in no mailbox: to the sessions that are there and have kept up, else nowhere. `droppable`: it is
+/// a client's, and must not fill a queue whose overflow ends the session: any stranger could end it so.
 pub(crate) fn pass(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
     account: &mut Account,
     resource: Option<&str>,
     stanza: &Arc<[u8]>,
+    droppable: bool,
 ) {
     for session in &mut account.sessions {
         let wanted = match resource {
             Some(resource) => *session.resource == *resource,
             None => session.presence.takes_messages() && session.progress == Progress::Live,
         };
-        if wanted {
+        if wanted && droppable && !session.has_transient_room(desk, ctx, stanza.len()) {
+            desk.metrics.messages_dropped_total.inc();
+        } else if wanted {
             session.send(desk, ctx, Arc::clone(stanza));
         }
     }

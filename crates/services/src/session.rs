@@ -148,6 +148,16 @@ impl Session {
         }
     }
 
+    /// Whether a message that is in no mailbox finds room: in half of the queue, the rest is for what can't be dropped.
+    pub(crate) fn has_transient_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
+        let limits = &desk.realm.limits;
+        let others = self.queue.len() - self.mail_waiting as usize;
+        let fits = others < limits.queue_stanzas.div_ceil(2)
+            && (others == 0 || self.other_bytes as usize + bytes <= limits.queue_bytes / 2);
+        (self.managed.is_none() || fits)
+            && self.conn.is_none_or(|conn| ctx.wire.unsent_bytes(conn) <= limits.unsent_bytes)
+    }
+
     /// Whether a live message still finds room: else it waits in the mailbox.
     pub(crate) fn has_live_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
         let limits = &desk.realm.limits;

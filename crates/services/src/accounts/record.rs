@@ -121,9 +121,14 @@ impl AccountRecord {
         self
     }
 
-    /// Notes activity at bind and at a session's end. True if the record should be saved.
+    /// Whether [`Self::seen`] would change something.
+    pub fn is_seen_due(&self, unix_ms: u64) -> bool {
+        unix_ms.saturating_sub(self.seen_unix_ms) >= SEEN_GRAIN_MS
+    }
+
+    /// Notes activity: a session's bind, resumption, stanzas, end. True if the record should be saved.
     pub fn seen(&mut self, unix_ms: u64) -> bool {
-        let due = unix_ms.saturating_sub(self.seen_unix_ms) >= SEEN_GRAIN_MS;
+        let due = self.is_seen_due(unix_ms);
         if due {
             self.seen_unix_ms = unix_ms;
         }

@@ -91,6 +91,26 @@ fn the_key_of_a_removed_account_does_not_open_its_successor() {
 }
 
 #[test]
+fn who_stays_for_days_is_seen() {
+    let mut stage = Stage::new(2);
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    let seen = |stage: &mut Stage| match stage.command(ROMEO, Action::ShowAccount) {
+        Ok(Done::Account { record, .. }) => record.seen_unix_ms,
+        _ => panic!("no account"),
+    };
+    const HOURS_7_MS: u64 = 7 * 3_600_000;
+    let at_first = seen(&mut stage);
+    stage.now_ms += HOURS_7_MS;
+    stage.send(romeo, "<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let by_stanza = seen(&mut stage);
+    assert!(by_stanza >= at_first + HOURS_7_MS);
+    stage.now_ms += HOURS_7_MS;
+    let h = stage.counted(romeo);
+    assert!(stage.resume(ROMEO, &id, h).1.is_ok());
+    assert!(seen(&mut stage) >= by_stanza + HOURS_7_MS);
+}
+
+#[test]
 fn sessions_are_listed_and_kicked() {
     let mut stage = Stage::new(2);
     let (romeo, _) = stage.arrive(ROMEO, "orchard");

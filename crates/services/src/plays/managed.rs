@@ -145,6 +145,27 @@ fn an_overflowing_sleeper_ends() {
 }
 
 #[test]
+fn a_stranger_can_not_end_a_session_with_messages_that_do_not_wait() {
+    let limits = crate::context::Limits { queue_stanzas: 10, ..Default::default() };
+    let mut stage = Stage::with_limits(2, limits);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.acknowledge(romeo, 0);
+    stage.received(romeo);
+    for number in 0..30 {
+        let headline =
+            format!("<message to='{}' type='headline'><body>{number}</body></message>", jid(ROMEO));
+        stage.send(juliet, &headline);
+    }
+    stage.send(juliet, &chat(ROMEO, "kept"));
+    assert_eq!(stage.closed_with(romeo), None);
+    assert_eq!(heard(&mut stage, romeo), ["0", "1", "2", "3", "4", "kept"]);
+    stage.acknowledge(romeo, 0);
+    stage.send(juliet, &format!("<message to='{}' type='headline'><body>on</body></message>", jid(ROMEO)));
+    assert_eq!(heard(&mut stage, romeo), ["on"]);
+}
+
+#[test]
 fn nothing_is_written_before_the_resumption_is_confirmed() {
     let mut stage = Stage::new(1);
     let (juliet, _) = stage.arrive(JULIET, "balcony");

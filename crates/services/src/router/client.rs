@@ -46,6 +46,8 @@ impl Shard {
     pub(crate) fn client_stanza(&mut self, ctx: &mut Context<'_>, id: SessionId, stanza: &Stanza<'_>) {
         let Some(account_id) = self.directory.account_of(id) else { return };
         let Some(account) = self.directory.present(account_id) else { return };
+        // Who stays for days must not be taken for gone: a registration lock would give way.
+        let is_news = account.record.is_seen_due(ctx.unix_ms);
         self.desk.metrics.stanzas_received_total.inc();
         let mut from = std::mem::take(&mut self.from);
         from.clear();
@@ -65,6 +67,9 @@ impl Shard {
             }
         }
         self.from = from;
+        if is_news {
+            self.note_activity(ctx, account_id);
+        }
     }
 
     fn client_message(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {

@@ -50,7 +50,8 @@ impl Shard {
         let Some(account) = self.directory.present(parcel.to) else { return };
         let resource = parcel.resource.as_deref();
         let Handling::Mail { id, origin } = parcel.handling else {
-            return mailbox::pass(&mut self.desk, ctx, account, resource, &parcel.stanza);
+            let droppable = parcel.handling == Handling::Relay;
+            return mailbox::pass(&mut self.desk, ctx, account, resource, &parcel.stanza, droppable);
         };
         let stanza = std::sync::Arc::clone(&parcel.stanza);
         let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone() });

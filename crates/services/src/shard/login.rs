@@ -78,7 +78,11 @@ impl Shard {
         h: u32,
     ) {
         let result = self.try_resume(ctx, conn, who, previd, h);
+        let is_resumed = result.is_ok();
         ctx.wire.resumed(conn, result);
+        if is_resumed {
+            self.note_activity(ctx, who.account);
+        }
     }
 
     fn try_resume(
