@@ -54,7 +54,7 @@ chaski_telemetry::metrics! {
         parked: Gauge,
         /// Messages that are not stored, dropped because their session had too much unacknowledged.
         messages_dropped_total: Counter,
-        /// Presence dropped because another shard was overloaded.
+        /// Presence dropped because another shard was overloaded, or a stranger's because its session was.
         presence_dropped_total: Counter,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,

@@ -47,6 +47,13 @@ pub enum Post {
         /// The stanza, with `to` being that session's full JID.
         stanza: Arc<[u8]>,
     },
+    /// The same for what a stranger sends: dropped if it would fill the session's queue, whose overflow ends the session.
+    Droppable {
+        /// Which session.
+        session: SessionId,
+        /// The stanza.
+        stanza: Arc<[u8]>,
+    },
     /// To any account, this one included: routed like a client's stanza (but never answered by an error).
     Account {
         /// The account addressed.

@@ -20,7 +20,7 @@ pub(crate) use subscribe::{pay, tell};
 
 use crate::directory::Account;
 use crate::iq::Reply;
-use crate::outbox::Turn;
+use crate::outbox::{Post, Turn};
 use crate::roster::{Contact, Kind};
 use crate::wire::SessionId;
 use chaski_store::AccountId;
@@ -93,6 +93,9 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>)
         return probe::received(turn, account, from);
     }
     let shared: Arc<[u8]> = stanza.bytes().into();
+    let sender = from.to_bare().to_string();
+    let is_stranger =
+        sender != *account.bare && !account.roster.state(&Contact::new(&sender, &turn.realm.domain)).to();
     for session in &account.sessions {
         let wanted = match to.resource {
             // §8.5.3.1: whether or not it is available.
@@ -100,7 +103,9 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>)
             // §8.5.2.1: an error tells nothing to those who did not cause it.
             None => session.presence.is_available() && kind != PresenceType::Error,
         };
-        if wanted {
+        if wanted && is_stranger {
+            turn.outbox.posts.push(Post::Droppable { session: session.id, stanza: Arc::clone(&shared) });
+        } else if wanted {
             turn.outbox.to_session(session.id, Arc::clone(&shared));
         }
     }

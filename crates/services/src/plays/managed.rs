@@ -136,8 +136,9 @@ fn an_overflowing_sleeper_ends() {
     stage.acknowledge(romeo, 0);
     stage.lose(romeo, Closed::Lost);
     stage.send(juliet, &chat(ROMEO, "kept"));
+    let street = stage.login(ROMEO, "street");
     for _ in 0..6 {
-        stage.send(juliet, &format!("<presence to='{}/orchard'/>", jid(ROMEO)));
+        stage.send(street, "<presence/>");
     }
     assert!(stage.resume(ROMEO, &id, 1).1.is_err());
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
@@ -160,6 +161,11 @@ fn a_stranger_can_not_end_a_session_with_messages_that_do_not_wait() {
     stage.send(juliet, &chat(ROMEO, "kept"));
     assert_eq!(stage.closed_with(romeo), None);
     assert_eq!(heard(&mut stage, romeo), ["0", "1", "2", "3", "4", "kept"]);
+    for _ in 0..30 {
+        stage.send(juliet, &format!("<presence to='{}'/>", jid(ROMEO)));
+        stage.send(juliet, &format!("<presence to='{}/orchard' type='unavailable'/>", jid(ROMEO)));
+    }
+    assert_eq!(stage.closed_with(romeo), None);
     stage.acknowledge(romeo, 0);
     stage.send(juliet, &format!("<message to='{}' type='headline'><body>on</body></message>", jid(ROMEO)));
     assert_eq!(heard(&mut stage, romeo), ["on"]);

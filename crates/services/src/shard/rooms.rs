@@ -70,6 +70,15 @@ impl Shard {
                     session.send(&mut self.desk, ctx, stanza);
                 }
             }
+            Post::Droppable { session, stanza } => {
+                let account = id.and_then(|id| self.directory.present(id));
+                let Some(session) = account.and_then(|account| account.session_mut(session)) else { return };
+                if session.has_transient_room(&self.desk, ctx, stanza.len()) {
+                    session.send(&mut self.desk, ctx, stanza);
+                } else {
+                    self.desk.metrics.presence_dropped_total.inc();
+                }
+            }
             Post::Account { to, resource, stanza } => {
                 self.desk.parcels.push_back(Parcel { to, resource, stanza, handling: Handling::Quiet });
             }
