@@ -55,11 +55,14 @@ impl Tree {
     }
 }
 
+/// One rule: reads the tree, says what it finds.
+type Rule = fn(&Tree) -> Result<Vec<Finding>>;
+
 /// Checks everything. An error if anything was found.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program speaks to its user")]
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::open()?;
-    let rules: [(&str, fn(&Tree) -> Result<Vec<Finding>>); 4] = [
+    let rules: [(&str, Rule); 4] = [
         ("layers", layers::check),
         ("files", files::check),
         ("licences", licences::check),
