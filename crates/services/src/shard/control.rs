@@ -163,6 +163,10 @@ impl Shard {
         account.record.disabled = true;
         account.saving.record = true;
         let revision = account.record_revision;
+        // The roster goes first: whatever happens in between, nobody who gets this number later inherits it.
+        if let Some(revision) = account.roster_revision.take() {
+            ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
+        }
         self.save_account(ctx, id, Change::Remove, Some(revision), reply);
     }
 
@@ -262,7 +266,7 @@ impl Shard {
         self.in_room(ctx, id, presence::removing);
         let Some(account) = self.directory.present(id) else { return };
         if let Some(revision) = account.roster_revision {
-            // Nobody waits for it: an account made anew has its own roster.
+            // Changed while the removal was being written. Nobody waits for it.
             ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
         }
         ctx.store.purge(id);

@@ -280,7 +280,13 @@ impl SqliteWriter {
                     self.busy_since_ms = Some(now_ms);
                 }
             }
-            Err(error) => tracing::warn!(%error, "the database's checkpoint failed; trying again"),
+            Err(error) => {
+                let told_ms = self.busy_since_ms;
+                if told_ms.is_none_or(|told_ms| now_ms >= told_ms + BUSY_WARN_MS) {
+                    tracing::warn!(%error, "the database's checkpoint failed; trying again until it succeeds");
+                    self.busy_since_ms = Some(now_ms);
+                }
+            }
         }
         self.checkpoint_at_ms = Some(now_ms + self.shared.options.tick_ms);
     }
