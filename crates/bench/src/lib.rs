@@ -12,6 +12,7 @@ pub mod idle;
 pub mod load;
 pub mod pairs;
 pub mod progress;
+pub mod result;
 pub mod server;
 
 pub use error::BenchError;
