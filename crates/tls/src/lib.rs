@@ -1,0 +1,268 @@
+//! TLS of one connection, without a socket and without a buffer: ciphertext in, plaintext out, and back.
+//!
+//! One small interface for both sides, [`Session`]; the server's shards and the load generator call it. Buffers are the
+//! caller's and are shared by all its sessions; a session keeps bytes only while a record is incomplete. No clock, no
+//! threads, no I/O.
+//!
+//! # What a session is made of
+//! - The handshake of TLS 1.2 and 1.3, and all of TLS 1.2, is rustls' (its unbuffered connection).
+//! - When a TLS 1.3 handshake is over, rustls hands out the traffic keys and is dropped: its connection keeps buffers,
+//!   expanded keys and room for QUIC, more than 2 KB, of which an idle session needs 200 bytes. From then on [`record`]
+//!   speaks the record layer (RFC 8446 §5, §6, §4.6): sequence numbers, alerts, key updates, tickets. The ciphers are
+//!   ring's; keys are kept as they were derived, expanded when there is something to do, and wiped when dropped.
+//! - That needs settings that went through [`prepare_server`] or [`prepare_client`]; with others everything stays with
+//!   rustls and there is no [`Session::exporter`].
+//!
+//! # Promises
+//! - What is appended to `plain` is never longer than the ciphertext that was given, all calls together.
+//! - A session keeps at most one record (16.6 KB), in a handshake at most one message (64 KB) and one record.
+//! - After an error the alert is in `wire`, and the session takes nothing more.
+
+mod handshake;
+mod record;
+mod schedule;
+
+use handshake::{Intent, Rustls};
+use record::Record;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use schedule::Secrets;
+use std::sync::Arc;
+
+/// Makes the settings fit for small sessions and for [`Session::exporter`].
+pub fn prepare_server(config: &mut ServerConfig) {
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::new(schedule::Catch);
+}
+
+/// Makes the settings fit for small sessions and for [`Session::exporter`].
+pub fn prepare_client(config: &mut ClientConfig) {
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::new(schedule::Catch);
+}
+
+/// What came of some ciphertext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The handshake was completed by this.
+    pub established: bool,
+    /// The peer said `close_notify`: nothing comes any more.
+    pub ended: bool,
+}
+
+/// See the module.
+pub struct Session {
+    state: State,
+    /// What came of a record, or in the handshake of a message, that is not complete.
+    kept: Vec<u8>,
+    exporter: Option<Box<[u8; 32]>>,
+    ended: bool,
+    resumed: bool,
+}
+
+enum State {
+    /// Not over yet, or of TLS 1.2, or with settings of others.
+    Rustls(Box<Handshake>),
+    /// After the handshake of TLS 1.3.
+    Record(Record),
+    Failed(Box<Error>),
+}
+
+struct Handshake {
+    rustls: Rustls,
+    secrets: Secrets,
+    established: bool,
+}
+
+impl Session {
+    /// A server's session before its handshake.
+    pub fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        Ok(Self::new(Rustls::server(config)?, Secrets::default()))
+    }
+
+    /// A client's session; the beginning of its handshake is appended to `wire`. So many of the server's tickets are
+    /// taken for later resumption (into the settings' store) and what that needs is kept until they have come.
+    pub fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        tickets: u8,
+        wire: &mut Vec<u8>,
+    ) -> Result<Self, Error> {
+        let mut session = Self::new(Rustls::client(config, name, tickets)?, Secrets::default());
+        session.feed(&mut [], &mut Vec::new(), wire)?;
+        Ok(session)
+    }
+
+    fn new(rustls: Rustls, secrets: Secrets) -> Self {
+        let handshake = Box::new(Handshake { rustls, secrets, established: false });
+        Self {
+            state: State::Rustls(handshake),
+            kept: Vec::new(),
+            exporter: None,
+            ended: false,
+            resumed: false,
+        }
+    }
+
+    /// Takes ciphertext (which is destroyed); appends what it says to `plain` and what has to be sent for it to `wire`,
+    /// also on error. On error, `plain` holds what was said before.
+    pub fn feed(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<Progress, Error> {
+        let was_handshaking = self.is_handshaking();
+        if self.ended {
+            return Ok(Progress { established: false, ended: true });
+        }
+        let outcome = if self.kept.is_empty() {
+            let (used, outcome) = self.take(incoming, plain, wire);
+            if outcome.is_ok() {
+                self.kept = incoming[used..].to_vec();
+            }
+            outcome
+        } else {
+            let mut kept = std::mem::take(&mut self.kept);
+            kept.extend_from_slice(incoming);
+            let (used, outcome) = self.take(&mut kept, plain, wire);
+            if outcome.is_ok() && used < kept.len() {
+                kept.drain(..used);
+                self.kept = kept;
+            }
+            outcome
+        };
+        match outcome {
+            Ok(()) => {
+                if self.ended {
+                    self.kept = Vec::new();
+                }
+                let established = was_handshaking && !self.is_handshaking();
+                Ok(Progress { established, ended: self.ended })
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Deals with what is complete at the beginning of `bytes`; how many bytes that were.
+    fn take(
+        &mut self,
+        bytes: &mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> (usize, Result<(), Error>) {
+        let mut used = 0;
+        while let State::Rustls(handshake) = &mut self.state {
+            let (taken, outcome) = handshake.feed(&mut bytes[used..], plain, wire);
+            used += taken;
+            match outcome.and_then(|ended| {
+                self.ended = ended;
+                self.hand_over()
+            }) {
+                Ok(true) => {}
+                Ok(false) => return (used, Ok(())),
+                Err(error) => return (used, Err(error)),
+            }
+        }
+        match &mut self.state {
+            State::Record(record) => {
+                let (taken, outcome) = record.feed(&mut bytes[used..], plain, wire);
+                (used + taken, outcome.map(|ended| self.ended = ended))
+            }
+            State::Rustls(_) => (used, Ok(())),
+            State::Failed(error) => (used, Err((**error).clone())),
+        }
+    }
+
+    /// Once, when the handshake is over: from rustls to our record layer, if that can be. Whether it is over just now.
+    fn hand_over(&mut self) -> Result<bool, Error> {
+        let State::Rustls(handshake) = &mut self.state else { return Ok(false) };
+        if handshake.established || handshake.rustls.common().is_handshaking() {
+            return Ok(false);
+        }
+        handshake.established = true;
+        self.resumed = handshake.rustls.common().handshake_kind() == Some(HandshakeKind::Resumed);
+        let suite = handshake.rustls.common().negotiated_cipher_suite();
+        if let Some(suite) = suite.filter(|_| handshake.secrets.are_complete())
+            && let Some(cipher) = schedule::Cipher::of(suite.suite())
+        {
+            self.exporter = handshake.secrets.channel_binding(cipher).map(Box::new);
+            let gone = State::Failed(Box::new(Error::HandshakeNotComplete));
+            if let State::Rustls(handshake) = std::mem::replace(&mut self.state, gone) {
+                let Handshake { rustls, secrets, .. } = *handshake;
+                self.state = State::Record(rustls.into_record(cipher, &secrets)?);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Encrypts and appends to `wire`. Nothing can be said before the handshake is over or after the end.
+    pub fn encrypt(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), Error> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        self.send(Intent::Encrypt(plain), wire)
+    }
+
+    /// Appends `close_notify`, once, if the handshake is over.
+    pub fn close(&mut self, wire: &mut Vec<u8>) {
+        // Where it can't be said there is nobody to say it to.
+        let _ = self.send(Intent::Close, wire);
+    }
+
+    /// Changes our keys and asks the peer to change its own (TLS 1.3). It happens by itself before the cipher's limit.
+    pub fn refresh_keys(&mut self, wire: &mut Vec<u8>) -> Result<(), Error> {
+        self.send(Intent::Refresh, wire)
+    }
+
+    fn send(&mut self, intent: Intent<'_>, wire: &mut Vec<u8>) -> Result<(), Error> {
+        match &mut self.state {
+            State::Rustls(handshake) => {
+                let (used, outcome) = handshake.rustls.send(&mut self.kept, intent, wire);
+                self.kept.drain(..used);
+                outcome
+            }
+            State::Record(record) => record.send(intent, wire),
+            State::Failed(error) => Err((**error).clone()),
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Error {
+        self.kept = Vec::new();
+        self.state = State::Failed(Box::new(error.clone()));
+        error
+    }
+
+    /// Whether the handshake is going on.
+    pub fn is_handshaking(&self) -> bool {
+        match &self.state {
+            State::Rustls(handshake) => !handshake.established,
+            State::Record(_) | State::Failed(_) => false,
+        }
+    }
+
+    /// Which was agreed on, once one is.
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        match &self.state {
+            State::Rustls(handshake) => handshake.rustls.common().protocol_version(),
+            State::Record(_) => Some(ProtocolVersion::TLSv1_3),
+            State::Failed(_) => None,
+        }
+    }
+
+    /// Whether the handshake took up an earlier session (by ticket).
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The channel binding `tls-exporter` (RFC 9266): once, after a handshake of TLS 1.3. Of TLS 1.2 only sessions with
+    /// extended master secret may be bound to (§4.2), and rustls does not say whether one has it.
+    pub fn exporter(&mut self) -> Option<[u8; 32]> {
+        self.exporter.take().map(|value| *value)
+    }
+
+    /// How many bytes of an incomplete record it keeps.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.capacity()
+    }
+}
