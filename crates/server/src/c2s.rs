@@ -5,10 +5,12 @@
 
 pub(crate) mod connection;
 pub(crate) mod outbound;
+pub(crate) mod socket;
 pub(crate) mod table;
 pub(crate) mod transport;
 mod wire;
 
+use crate::descriptors::{Carried, Passage, Ticket};
 use crate::edge::{EdgeLimits, EdgeTiming};
 use crate::event_loop::ShardInbox;
 use crate::metrics::EdgeMetrics;
@@ -62,6 +64,8 @@ pub(crate) struct Clients {
     pub(crate) answers: VecDeque<(ConnId, Answer)>,
     /// Asked for by [`chaski_services::wire::Wire::confirm`].
     pub(crate) confirming: VecDeque<ConnId>,
+    /// To be moved to another shard when there is room on the way.
+    pub(crate) waiting_to_move: VecDeque<(ConnId, ShardIndex)>,
     /// To be cut: too much waits for them.
     pub(crate) too_slow: Vec<ConnId>,
     /// Connections per client address.
@@ -75,12 +79,16 @@ pub(crate) struct Clients {
     /// Envelopes of this turn, by shard.
     outgoing: Vec<Vec<Envelope>>,
     peers: Arc<[Arc<ShardInbox>]>,
+    /// The shards' ways in for sockets, if each has a descriptor table of its own.
+    passages: Option<Arc<[Passage]>>,
+    next_ticket: Ticket,
 }
 
 impl Clients {
     pub(crate) fn new(
         registry: mio::Registry,
-        peers: Arc<[Arc<ShardInbox>]>,
+        (peers, passages): (Arc<[Arc<ShardInbox>]>, Option<Arc<[Passage]>>),
+        first_ticket: Ticket,
         metrics: Arc<EdgeMetrics>,
         limits: EdgeLimits,
         timing: EdgeTiming,
@@ -92,6 +100,7 @@ impl Clients {
             handshakes: VecDeque::new(),
             answers: VecDeque::new(),
             confirming: VecDeque::new(),
+            waiting_to_move: VecDeque::new(),
             too_slow: Vec::new(),
             addresses: HashMap::new(),
             metrics,
@@ -102,6 +111,8 @@ impl Clients {
             pool: Pool::default(),
             outgoing: peers.iter().map(|_| Vec::new()).collect(),
             peers,
+            passages,
+            next_ticket: first_ticket,
         }
     }
 
@@ -132,7 +143,7 @@ impl Clients {
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         let mut connection = self.table.remove(conn)?;
         connection.deadline = Deadline::default();
-        // Fails only if the socket was never registered.
+        // Fails only if the socket was never registered, or is on its way to another shard.
         let _ = self.registry.deregister(&mut connection.socket);
         if let Some(count) = self.addresses.get_mut(&connection.address_key) {
             *count -= 1;
@@ -305,6 +316,23 @@ impl Clients {
                 peer.push_envelopes(batch);
             }
         }
+    }
+
+    /// Makes a connection's socket ready for its journey to another shard. `WouldBlock`: try again later.
+    pub(crate) fn carry(&mut self, conn: ConnId, to: ShardIndex) -> io::Result<Carried> {
+        let connection = self.table.get_mut(conn).ok_or(io::ErrorKind::NotConnected)?;
+        let socket = &mut connection.socket;
+        let Some(passages) = &self.passages else {
+            let _ = self.registry.deregister(socket);
+            return socket.take().map(Carried::Here).ok_or_else(|| io::ErrorKind::NotConnected.into());
+        };
+        let ticket = self.next_ticket;
+        passages[usize::from(to.0)].send(ticket, socket.descriptor()?)?;
+        self.next_ticket += 1;
+        // Its new owner may watch it already: here it must be forgotten before the number is free again.
+        let _ = self.registry.deregister(socket);
+        drop(socket.take());
+        Ok(Carried::Passage(ticket))
     }
 
     /// The inbox of a shard.

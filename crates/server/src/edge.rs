@@ -7,10 +7,10 @@ mod settings;
 
 pub use settings::{EdgeConfig, EdgeLimits, EdgeTiming, ListenerConfig, ListenerTls};
 
-use crate::c2s::Clients;
-use crate::event_loop::{Arrival, EventLoop, Parts, ShardInbox, WAKER};
+use crate::descriptors::{self, Carried, Passage, Ticket};
+use crate::event_loop::{Arrival, EventLoop, Parts, ShardInbox, Upgraded};
 use crate::handover::Inbox;
-use crate::listener::{Listener, bind_all};
+use crate::listener;
 use crate::metrics::EdgeMetrics;
 use crate::plain_verify::Verifier;
 use crate::tls::{TlsIdentity, TlsSlot};
@@ -20,10 +20,10 @@ use chaski_services::shard::Shard;
 use chaski_store::{AccountId, Engine, ShardIndex};
 use chaski_telemetry::Registry;
 use chaski_xmpp::stream::{PRE_APPROVAL, ROSTER_VERSIONING, Settings};
-use mio::{Poll, Waker};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,7 +35,8 @@ pub struct Edge {
     tls: Arc<TlsSlot>,
     /// Each shard says once, when it ends, whether everybody got a farewell.
     ended: Mutex<Receiver<bool>>,
-    next_websocket: AtomicUsize,
+    passages: Option<Arc<[Passage]>>,
+    next_websocket: AtomicU64,
 }
 
 /// Why the edge did not start. Each says what the operator has to mend.
@@ -75,6 +76,9 @@ pub struct UpgradedWebSocket {
     pub protected: bool,
 }
 
+/// Tickets of sockets that HTTP sends; a shard's begin with its number.
+const TICKETS_OF_HTTP: Ticket = 0xFFFF << 48;
+
 impl Edge {
     /// Binds all listeners, starts `realm.shards` shards, and returns when connections are accepted. The metrics of
     /// edge and rooms are registered with `registry`.
@@ -89,10 +93,13 @@ impl Edge {
         {
             return Err(StartError::NoCertificate(listener.addr));
         }
-        let (listeners, addrs) = bind_all(&config.listeners, realm.shards)?;
+        let mut config = config;
+        let reservation = listener::reserve(&config.listeners)?;
+        config.listeners.iter_mut().zip(&reservation.addrs).for_each(|(own, bound)| own.addr = *bound);
         let limits = config.limits;
-        let inbox = || Arc::new(Inbox::new(limits.queued_envelopes, limits.queued_arrivals));
-        let inboxes: Arc<[Arc<ShardInbox>]> = (0..realm.shards).map(|_| inbox()).collect();
+        let inbox = |_| Inbox::new(limits.queued_envelopes, limits.queued_arrivals).map(Arc::new);
+        let inboxes: Arc<[Arc<ShardInbox>]> = (0..realm.shards).map(inbox).collect::<io::Result<_>>()?;
+        let passages = passages(realm.shards)?;
         let tls = Arc::new(TlsSlot::new(config.tls.clone()));
         let common = Common {
             settings: Arc::new(stream_settings(&realm, &config)),
@@ -101,18 +108,28 @@ impl Edge {
             realm,
             engine,
             inboxes: inboxes.clone(),
+            passages: passages.clone(),
             tls: tls.clone(),
         };
-        let mut loops = Vec::new();
-        for (index, listeners) in (0..).zip(listeners) {
-            loops.push(common.shard(index, listeners, registry)?);
-        }
+        let parts: Vec<Parts> = (0..common.realm.shards).map(|index| common.shard(index, registry)).collect();
         let (ended_tx, ended) = channel();
-        let edge =
-            Self { inboxes, addrs, tls, ended: Mutex::new(ended), next_websocket: AtomicUsize::new(0) };
-        for (index, event_loop) in loops.into_iter().enumerate() {
-            // If one can't be started, dropping `edge` stops those that were.
-            spawn(index, event_loop, ended_tx.clone())?;
+        let edge = Self {
+            inboxes,
+            addrs: reservation.addrs.clone(),
+            tls,
+            ended: Mutex::new(ended),
+            passages,
+            next_websocket: AtomicU64::new(0),
+        };
+        // If one can't be started, dropping `edge` stops those that were.
+        let (listening_tx, listening) = channel();
+        for parts in parts {
+            spawn(parts, listening_tx.clone(), ended_tx.clone())?;
+        }
+        drop(listening_tx);
+        for _ in 0..edge.inboxes.len() {
+            let lost = |_| io::Error::other("its thread has ended");
+            listening.recv().map_err(lost)??;
         }
         Ok(edge)
     }
@@ -129,10 +146,29 @@ impl Edge {
 
     /// Takes over an upgraded WebSocket. Refused (and closed) if too many connections wait for a shard.
     pub fn adopt_websocket(&self, socket: UpgradedWebSocket) -> io::Result<()> {
+        let full = || io::Error::other("too many connections wait for a shard");
+        let UpgradedWebSocket { stream, tls, leftover, protected } = socket;
+        stream.set_nonblocking(true)?;
+        // Not vital: without it small answers may be held back for a while.
+        let _ = stream.set_nodelay(true);
+        let peer = stream.peer_addr().map(|addr| addr.ip()).ok();
         // Any shard will do until the client has authenticated.
-        let shard = self.next_websocket.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
-        let pushed = self.inboxes[shard].push_arrival(Arrival::WebSocket(Box::new(socket)));
-        pushed.map_err(|_| io::Error::other("too many connections wait for a shard"))
+        let number = self.next_websocket.fetch_add(1, Ordering::Relaxed);
+        let shard = (number % self.inboxes.len() as u64) as usize;
+        if !self.inboxes[shard].reserve() {
+            return Err(full());
+        }
+        let socket = self.carry(shard, TICKETS_OF_HTTP | number, stream.into());
+        let socket = socket.inspect_err(|_| self.inboxes[shard].give_up())?;
+        let upgraded = Box::new(Upgraded { peer, tls, leftover, protected });
+        self.inboxes[shard].push_reserved(Arrival::WebSocket { upgraded, socket });
+        Ok(())
+    }
+
+    fn carry(&self, shard: usize, ticket: Ticket, socket: OwnedFd) -> io::Result<Carried> {
+        let Some(passages) = &self.passages else { return Ok(Carried::Here(socket)) };
+        passages[shard].send(ticket, socket.as_fd())?;
+        Ok(Carried::Passage(ticket))
     }
 
     /// Gives a command to the account's owner; its reply is called exactly once, with
@@ -192,32 +228,26 @@ struct Common {
     realm: Arc<Realm>,
     engine: Arc<dyn Engine>,
     inboxes: Arc<[Arc<ShardInbox>]>,
+    passages: Option<Arc<[Passage]>>,
     tls: Arc<TlsSlot>,
     settings: Arc<Settings>,
     verifier: Verifier,
 }
 
 impl Common {
-    fn shard(&self, index: u16, listeners: Vec<Listener>, registry: &mut Registry) -> io::Result<EventLoop> {
-        let poll = Poll::new()?;
+    fn shard(&self, index: u16, registry: &mut Registry) -> Parts {
         let inbox = self.inboxes[usize::from(index)].clone();
-        inbox.set_waker(Waker::new(poll.registry(), WAKER)?);
         let metrics = Arc::new(EdgeMetrics::default());
         registry.register(metrics.clone());
         let waker = inbox.clone();
         let store = self.engine.attach(ShardIndex(index), self.realm.shards, Arc::new(move || waker.wake()));
-        let clients = Clients::new(
-            poll.registry().try_clone()?,
-            self.inboxes.clone(),
-            metrics.clone(),
-            self.config.limits,
-            self.config.timing,
-        );
-        EventLoop::new(Parts {
+        Parts {
             index,
-            poll,
-            listeners,
-            clients,
+            listeners: self.config.listeners.clone(),
+            peers: self.inboxes.clone(),
+            passages: self.passages.clone(),
+            limits: self.config.limits,
+            timing: self.config.timing,
             shard: Shard::new(ShardIndex(index), self.realm.clone(), registry),
             store,
             inbox,
@@ -226,8 +256,17 @@ impl Common {
             realm: self.realm.clone(),
             settings: self.settings.clone(),
             metrics,
-        })
+        }
     }
+}
+
+/// The shards' passages, if each shard is to have a descriptor table of its own.
+fn passages(shards: u16) -> io::Result<Option<Arc<[Passage]>>> {
+    if !descriptors::has_table_per_shard(shards) {
+        tracing::debug!("all shards share one descriptor table, and its limit of open files");
+        return Ok(None);
+    }
+    (0..shards).map(|_| Passage::new()).collect::<io::Result<_>>().map(Some)
 }
 
 fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
@@ -238,11 +277,29 @@ fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
     }
 }
 
-fn spawn(index: usize, event_loop: EventLoop, ended: Sender<bool>) -> io::Result<()> {
+fn spawn(parts: Parts, listening: Sender<Result<(), StartError>>, ended: Sender<bool>) -> io::Result<()> {
+    let name = format!("shard-{}", parts.index);
     let run = move || {
-        let told = event_loop.run();
-        // Fails if nobody waits for the end.
-        let _ = ended.send(told);
+        let made = part_table(&parts).map_err(StartError::from).and_then(|()| EventLoop::new(parts));
+        match made {
+            Ok(event_loop) => {
+                // Either fails only if nobody waits any more.
+                let _ = listening.send(Ok(()));
+                let _ = ended.send(event_loop.run());
+            }
+            Err(error) => {
+                let _ = listening.send(Err(error));
+            }
+        }
     };
-    std::thread::Builder::new().name(format!("shard-{index}")).spawn(run).map(drop)
+    std::thread::Builder::new().name(name).spawn(run).map(drop)
+}
+
+/// Leaves the shard's thread what all have in common: the standard streams, every wake-up, every way in, its own way out.
+fn part_table(parts: &Parts) -> io::Result<()> {
+    let Some(passages) = &parts.passages else { return Ok(()) };
+    let mut keep: Vec<RawFd> = vec![0, 1, 2, passages[usize::from(parts.index)].exit()];
+    keep.extend(parts.peers.iter().map(|inbox| inbox.wake_fd()));
+    keep.extend(passages.iter().map(Passage::entrance));
+    descriptors::part_table(&mut keep)
 }

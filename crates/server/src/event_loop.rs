@@ -17,9 +17,10 @@ mod receive;
 
 use crate::c2s::connection::{Connection, Stage};
 use crate::c2s::{Clients, Flushed};
-use crate::edge::UpgradedWebSocket;
+use crate::descriptors::{Carried, Passage, Ticket};
+use crate::edge::{EdgeLimits, EdgeTiming, ListenerConfig, StartError};
 use crate::handover::Inbox;
-use crate::listener::Listener;
+use crate::listener::{self, Listener};
 use crate::metrics::EdgeMetrics;
 use crate::plain_verify::Verifier;
 use crate::tls::{TlsIdentity, TlsSlot};
@@ -31,9 +32,12 @@ use chaski_services::wire::{Closed, ConnId};
 use chaski_store::{Completion, ShardStore};
 use chaski_xmpp::stream::Settings;
 use mio::event::Event;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -54,9 +58,9 @@ pub(crate) type ShardInbox = Inbox<Envelope, Arrival>;
 /// What comes to a shard from another thread, besides envelopes.
 pub(crate) enum Arrival {
     /// A connection that has authenticated as an account of this shard.
-    Moved(Box<Connection>),
+    Moved { connection: Box<Connection>, socket: Carried },
     /// A connection from HTTP.
-    WebSocket(Box<UpgradedWebSocket>),
+    WebSocket { upgraded: Box<Upgraded>, socket: Carried },
     /// For the rooms.
     Command(Command),
     /// A slow verification's outcome.
@@ -65,12 +69,22 @@ pub(crate) enum Arrival {
     Stop { deadline_ms: u64 },
 }
 
-/// All that a shard is made of.
+/// What HTTP says of a connection that it has upgraded.
+pub(crate) struct Upgraded {
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) tls: Option<rustls::ServerConnection>,
+    pub(crate) leftover: Vec<u8>,
+    pub(crate) protected: bool,
+}
+
+/// All that a shard is made of. No descriptor is among it but the common ones: the shard's thread opens its own.
 pub(crate) struct Parts {
     pub(crate) index: u16,
-    pub(crate) poll: Poll,
-    pub(crate) listeners: Vec<Listener>,
-    pub(crate) clients: Clients,
+    pub(crate) listeners: Vec<ListenerConfig>,
+    pub(crate) peers: Arc<[Arc<ShardInbox>]>,
+    pub(crate) passages: Option<Arc<[Passage]>>,
+    pub(crate) limits: EdgeLimits,
+    pub(crate) timing: EdgeTiming,
     pub(crate) shard: Shard,
     pub(crate) store: Box<dyn ShardStore>,
     pub(crate) inbox: Arc<ShardInbox>,
@@ -89,6 +103,9 @@ pub(crate) struct EventLoop {
     clients: Clients,
     rooms: Rooms,
     inbox: Arc<ShardInbox>,
+    passage: Option<Arc<[Passage]>>,
+    /// Sockets that have come before their records.
+    sockets: HashMap<Ticket, OwnedFd>,
     tls: Arc<TlsSlot>,
     identity: (u64, Option<TlsIdentity>),
     verifier: Verifier,
@@ -143,16 +160,27 @@ impl Rooms {
 }
 
 impl EventLoop {
-    /// Registers the listeners. Call it before the thread is started, so that an error stops the start.
-    pub(crate) fn new(mut parts: Parts) -> io::Result<Self> {
-        for (index, listener) in parts.listeners.iter_mut().enumerate() {
-            parts.poll.registry().register(&mut listener.socket, Token(index), Interest::READABLE)?;
+    /// Listens. Call it on the shard's own thread, whose descriptor table it uses.
+    pub(crate) fn new(parts: Parts) -> Result<Self, StartError> {
+        let poll = Poll::new()?;
+        let mut listeners = listener::listen(&parts.listeners)?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(&mut listener.socket, Token(index), Interest::READABLE)?;
         }
+        poll.registry().register(&mut SourceFd(&parts.inbox.wake_fd()), WAKER, Interest::READABLE)?;
+        let clients = Clients::new(
+            poll.registry().try_clone()?,
+            (parts.peers, parts.passages.clone()),
+            Ticket::from(parts.index) << 48,
+            parts.metrics.clone(),
+            parts.limits,
+            parts.timing,
+        );
         Ok(Self {
             index: parts.index,
-            poll: parts.poll,
-            listeners: parts.listeners,
-            clients: parts.clients,
+            poll,
+            listeners,
+            clients,
             rooms: Rooms {
                 shard: parts.shard,
                 store: parts.store,
@@ -161,6 +189,8 @@ impl EventLoop {
                 unix_ms: 0,
             },
             inbox: parts.inbox,
+            passage: parts.passages,
+            sockets: HashMap::new(),
             identity: (parts.tls.version(), parts.tls.get()),
             tls: parts.tls,
             verifier: parts.verifier,
@@ -235,6 +265,7 @@ impl EventLoop {
             || !self.clients.ready.is_empty()
             || !self.clients.handshakes.is_empty()
             || !self.envelopes.is_empty()
+            || !self.clients.waiting_to_move.is_empty()
             || self.listeners.iter().any(|listener| listener.ready);
         if work {
             return Duration::ZERO;
@@ -257,6 +288,7 @@ impl EventLoop {
         self.read_ready();
         self.take_arrivals();
         self.take_completions();
+        self.move_waiting();
         self.take_answers();
         self.take_deadlines();
         self.poll_confirmations();

@@ -5,10 +5,11 @@
 //! yet signalled pays for the wake-up. The shard takes everything at once. Policy beyond the bound: the sender keeps
 //! what it has and decides (rooms drop presence or refuse the message; commands and connections are refused).
 
-use mio::Waker;
+use crate::descriptors::Wake;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// What waits for one shard.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Inbox<E, A> {
     arrivals: AtomicUsize,
     arrivals_max: usize,
     signalled: AtomicBool,
-    waker: OnceLock<Waker>,
+    waker: Wake,
 }
 
 #[derive(Debug)]
@@ -31,31 +32,27 @@ struct Lanes<E, A> {
 
 impl<E, A> Inbox<E, A> {
     /// Empty, with these bounds.
-    pub(crate) fn new(envelopes_max: usize, arrivals_max: usize) -> Self {
-        Self {
+    pub(crate) fn new(envelopes_max: usize, arrivals_max: usize) -> io::Result<Self> {
+        Ok(Self {
             lanes: Mutex::new(Lanes { envelopes: Vec::new(), arrivals: Vec::new() }),
             envelopes: AtomicUsize::new(0),
             envelopes_max,
             arrivals: AtomicUsize::new(0),
             arrivals_max,
             signalled: AtomicBool::new(false),
-            waker: OnceLock::new(),
-        }
+            waker: Wake::new()?,
+        })
     }
 
-    /// Says how the owner is woken. What was pushed before is found by its first turn.
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        // Set once, by the thread that makes the shard's event queue.
-        let _ = self.waker.set(waker);
+    /// What the owner has its event queue watch (edge-triggered). What was pushed before is found by its first turn.
+    pub(crate) fn wake_fd(&self) -> RawFd {
+        self.waker.as_raw_fd()
     }
 
     /// Wakes the owner, unless that has been done since its last [`take`](Self::take).
     pub(crate) fn wake(&self) {
-        if !self.signalled.swap(true, Ordering::AcqRel)
-            && let Some(waker) = self.waker.get()
-        {
-            // An eventfd whose counter is full is readable: the owner wakes all the same.
-            let _: io::Result<()> = waker.wake();
+        if !self.signalled.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
         }
     }
 
@@ -82,19 +79,37 @@ impl<E, A> Inbox<E, A> {
 
     /// Puts an arrival in and wakes the owner; gives it back if too many wait.
     pub(crate) fn push_arrival(&self, arrival: A) -> Result<(), A> {
-        if self.arrivals.fetch_add(1, Ordering::Relaxed) >= self.arrivals_max {
-            self.arrivals.fetch_sub(1, Ordering::Relaxed);
+        if !self.reserve() {
             return Err(arrival);
         }
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).arrivals.push(arrival);
-        self.wake();
+        self.push_reserved(arrival);
         Ok(())
+    }
+
+    /// Makes room for one arrival, which is then [pushed](Self::push_reserved) or [given up](Self::give_up).
+    /// `false`: too many wait.
+    pub(crate) fn reserve(&self) -> bool {
+        let has_room = self.arrivals.fetch_add(1, Ordering::Relaxed) < self.arrivals_max;
+        if !has_room {
+            self.give_up();
+        }
+        has_room
+    }
+
+    /// The reserved room is not needed.
+    pub(crate) fn give_up(&self) {
+        self.arrivals.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Puts in what must not be lost (an answer that a connection waits for, the order to stop). Bounded by the
     /// one who asked.
     pub(crate) fn push_answer(&self, arrival: A) {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.push_reserved(arrival);
+    }
+
+    /// Puts an arrival into reserved room and wakes the owner.
+    pub(crate) fn push_reserved(&self, arrival: A) {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).arrivals.push(arrival);
         self.wake();
     }
@@ -124,7 +139,7 @@ mod tests {
 
     #[test]
     fn batches_come_out_whole_and_in_order() {
-        let inbox = Inbox::<u32, &str>::new(10, 10);
+        let inbox = Inbox::<u32, &str>::new(10, 10).unwrap();
         inbox.push_envelopes(&mut vec![1, 2]);
         inbox.push_envelopes(&mut vec![3]);
         inbox.push_arrival("a").unwrap();
@@ -135,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_bound_counts_until_done() {
-        let inbox = Inbox::<u32, ()>::new(3, 1);
+        let inbox = Inbox::<u32, ()>::new(3, 1).unwrap();
         inbox.push_envelopes(&mut vec![1, 2]);
         assert!(inbox.has_room_for(1));
         assert!(!inbox.has_room_for(2));
@@ -148,7 +163,7 @@ mod tests {
 
     #[test]
     fn arrivals_beyond_the_bound_come_back() {
-        let inbox = Inbox::<(), u32>::new(1, 1);
+        let inbox = Inbox::<(), u32>::new(1, 1).unwrap();
         inbox.push_arrival(1).unwrap();
         assert_eq!(inbox.push_arrival(2), Err(2));
         inbox.push_answer(3);

@@ -8,6 +8,7 @@ pub mod admin;
 mod c2s;
 pub mod certificate;
 pub mod config;
+mod descriptors;
 pub mod edge;
 mod event_loop;
 mod handover;
@@ -20,6 +21,7 @@ mod timers;
 pub mod tls;
 mod websocket;
 
+pub use descriptors::has_table_per_shard;
 pub use edge::{
     Edge, EdgeConfig, EdgeLimits, EdgeTiming, ListenerConfig, ListenerTls, StartError, UpgradedWebSocket,
 };

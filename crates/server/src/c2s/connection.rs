@@ -4,6 +4,7 @@
 //! there. A live, idle, plain connection has nothing on the heap.
 
 use super::outbound::Outbound;
+use super::socket::Socket;
 use super::transport::TlsSession;
 use crate::timers::Deadline;
 use chaski_services::accounts::Credentials;
@@ -13,11 +14,10 @@ use chaski_xmpp::framer::Framer;
 use chaski_xmpp::sasl::{Hash, Password};
 use chaski_xmpp::stream::{Framing, Negotiation};
 use chaski_xmpp::websocket::Decoder;
-use mio::net::TcpStream;
 
 /// See the module.
 pub(crate) struct Connection {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Socket,
     /// TLS of ours, if there is any (a terminator's is not).
     pub(crate) tls: Option<Box<TlsSession>>,
     /// RFC 6455 frames around everything. Taken out while its frames are being dealt with.
@@ -119,9 +119,9 @@ pub(crate) struct Proof {
 
 impl Connection {
     /// A connection at its beginning.
-    pub(crate) fn new(socket: TcpStream, stage: Stage, address_key: u64) -> Self {
+    pub(crate) fn new(socket: impl Into<Socket>, stage: Stage, address_key: u64) -> Self {
         Self {
-            socket,
+            socket: socket.into(),
             tls: None,
             websocket: None,
             framer: Framer::new(),

@@ -2,15 +2,20 @@
 
 use super::EventLoop;
 use crate::c2s::connection::{Asked, Connection, Login, Stage};
+use crate::c2s::socket::Socket;
 use crate::c2s::transport::TlsSession;
-use crate::edge::{ListenerTls, UpgradedWebSocket};
+use crate::edge::ListenerTls;
+use crate::event_loop::Upgraded;
 use chaski_xmpp::sasl::ChannelBindings;
 use chaski_xmpp::stream::{Framing, Negotiation, Security};
 use chaski_xmpp::websocket::Decoder;
 use mio::net::TcpStream;
-use rand::Rng;
-use std::io;
+use rand::{Rng, RngExt};
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+
+/// When a client that was refused is to try again.
+const RETRY_AFTER_S: std::ops::Range<u32> = 15..90;
 
 impl EventLoop {
     pub(super) fn accept(&mut self) {
@@ -48,8 +53,7 @@ impl EventLoop {
     fn accepted(&mut self, socket: TcpStream, peer: SocketAddr, tls: ListenerTls) {
         let address_key = address_key(peer.ip());
         if !self.has_room_for(address_key) {
-            self.metrics.refused_total.inc();
-            return;
+            return self.refuse(socket, tls);
         }
         self.metrics.accepted_total.inc();
         let mut connection = Connection::new(socket, Stage::Handshake, address_key);
@@ -74,7 +78,23 @@ impl EventLoop {
         }
     }
 
-    fn has_room_for(&self, address_key: u64) -> bool {
+    /// Says in one write that there is no room, and when to try again, and closes. Nothing is kept of it.
+    fn refuse(&mut self, mut socket: TcpStream, tls: ListenerTls) {
+        self.metrics.refused_total.inc();
+        let farewell = match tls {
+            // Before a handshake there is no stream that could carry an error, and a handshake is what must not be spent.
+            ListenerTls::Direct => TLS_ALERT.to_vec(),
+            ListenerTls::StartTls | ListenerTls::Terminated => {
+                // Spread, so that those who were refused together do not come back together.
+                let seconds = self.rooms.rng.random_range(RETRY_AFTER_S);
+                full(&self.realm.domain, seconds).into_bytes()
+            }
+        };
+        // An empty socket takes it; if not, the peer is gone.
+        let _ = socket.write(&farewell);
+    }
+
+    pub(super) fn has_room_for(&self, address_key: u64) -> bool {
         let limits = &self.clients.limits;
         let of_address = self.clients.addresses.get(&address_key).copied().unwrap_or(0) as usize;
         self.clients.table.len() < limits.connections_per_shard
@@ -100,20 +120,15 @@ impl EventLoop {
     }
 
     /// A connection that HTTP has upgraded.
-    pub(super) fn adopt_websocket(&mut self, upgraded: UpgradedWebSocket) {
-        let UpgradedWebSocket { stream, tls, mut leftover, protected } = upgraded;
-        let peer = stream.peer_addr().map(|addr| addr.ip());
+    pub(super) fn adopt_websocket(&mut self, upgraded: Upgraded, socket: Socket) {
+        let Upgraded { peer, tls, mut leftover, protected } = upgraded;
         let address_key = peer.map_or(0, address_key);
-        if self.stop_at_ms.is_some()
-            || !self.has_room_for(address_key)
-            || stream.set_nonblocking(true).is_err()
-        {
+        if self.stop_at_ms.is_some() || !self.has_room_for(address_key) {
             self.metrics.refused_total.inc();
             return;
         }
         self.metrics.accepted_total.inc();
-        let _ = stream.set_nodelay(true);
-        let mut connection = Connection::new(TcpStream::from_std(stream), Stage::Handshake, address_key);
+        let mut connection = Connection::new(socket, Stage::Handshake, address_key);
         let mut tls = tls.map(|inner| Box::new(TlsSession::established(inner)));
         let security = match &mut tls {
             Some(tls) => {
@@ -139,6 +154,21 @@ impl EventLoop {
             self.consume(conn, &leftover);
         }
     }
+}
+
+/// A fatal `internal_error` alert (RFC 8446 §6) in a record of its own.
+const TLS_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+
+/// A stream that ends where it begins (RFC 6120 §4.9.3.17), with a hint for machines and one for people.
+fn full(domain: &str, seconds: u32) -> String {
+    format!(
+        "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+         from='{domain}' version='1.0'><stream:error>\
+         <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+         <text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>the server is full, try again in \
+         {seconds} seconds</text>\
+         <retry-after xmlns='urn:chaski:retry:0' seconds='{seconds}'/></stream:error></stream:stream>"
+    )
 }
 
 /// Under which key connections of an address are counted: IPv4 as it is, IPv6 by its /64 (which is one customer).

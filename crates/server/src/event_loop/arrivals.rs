@@ -2,6 +2,8 @@
 
 use super::{Arrival, ENVELOPES_PER_TURN, EventLoop};
 use crate::c2s::connection::{Asked, Connection, Stage};
+use crate::c2s::socket::Socket;
+use crate::descriptors::Carried;
 use chaski_services::wire::{Closed, ConnId};
 use chaski_xmpp::StreamCondition;
 
@@ -21,10 +23,43 @@ impl EventLoop {
         }
     }
 
+    /// The socket of what has come, as this shard's table has it.
+    fn unpack(&mut self, carried: Carried) -> Option<Socket> {
+        let descriptor = match carried {
+            Carried::Here(descriptor) => Some(descriptor),
+            Carried::Passage(ticket) => {
+                if !self.sockets.contains_key(&ticket)
+                    && let Some(passage) = &self.passage
+                {
+                    // It was sent before the record.
+                    passage[usize::from(self.index)].take(&mut self.sockets);
+                }
+                self.sockets.remove(&ticket)
+            }
+        };
+        if descriptor.is_none() {
+            self.metrics.refused_total.inc();
+            tracing::warn!(
+                shard = self.index,
+                "no descriptor for a connection that has moved: raise the open-files limit"
+            );
+        }
+        descriptor.map(Socket::from)
+    }
+
     fn arrived(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Moved(connection) => self.moved_in(*connection),
-            Arrival::WebSocket(upgraded) => self.adopt_websocket(*upgraded),
+            Arrival::Moved { mut connection, socket } => {
+                if let Some(socket) = self.unpack(socket) {
+                    connection.socket = socket;
+                    self.moved_in(*connection);
+                }
+            }
+            Arrival::WebSocket { upgraded, socket } => {
+                if let Some(socket) = self.unpack(socket) {
+                    self.adopt_websocket(*upgraded, socket);
+                }
+            }
             Arrival::Command(command) => {
                 self.rooms.call(&mut self.clients, |shard, ctx| shard.command(ctx, command));
             }
@@ -38,12 +73,18 @@ impl EventLoop {
         if let Stage::Login(login) = &mut connection.stage {
             login.asked = Asked::Nothing;
         }
+        let has_room = self.has_room_for(connection.address_key);
         let Ok(conn) = self.clients.add(connection, self.clients.timing.login_deadline_ms) else {
             self.metrics.refused_total.inc();
             return;
         };
         if self.stop_at_ms.is_some() {
             self.dismiss(conn);
+            return;
+        }
+        if !has_room {
+            self.metrics.refused_total.inc();
+            self.fail(conn, StreamCondition::ResourceConstraint, Some("the server is full, try again later"));
             return;
         }
         self.clients.queue(conn);

@@ -6,11 +6,11 @@
 
 use super::EventLoop;
 use crate::c2s::connection::{Connection, Stage};
+use crate::c2s::socket::Socket;
 use crate::timers::Fired;
 use chaski_services::wire::{Closed, ConnId};
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::websocket::encode_ping;
-use mio::net::TcpStream;
 use std::os::fd::AsRawFd;
 
 /// Connections asked about in one poll; the rest have their turn in the next.
@@ -123,10 +123,10 @@ pub(super) fn is_confirmed(connection: &Connection) -> bool {
 
 /// Bytes in the socket's send queue that the peer's TCP has not acknowledged (tcp(7), `SIOCOUTQ`). If the kernel does
 /// not say: some, so that nothing is taken for delivered.
-fn unacknowledged_bytes(socket: &TcpStream) -> libc::c_int {
+fn unacknowledged_bytes(socket: &Socket) -> libc::c_int {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (the same number as SIOCOUTQ) writes one c_int through the pointer, which is valid for it, and
-    // the descriptor is open as long as `socket` is borrowed.
+    // the descriptor is open as long as `socket` is borrowed, or is -1, which the call refuses.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if result == 0 { bytes } else { libc::c_int::MAX }
 }

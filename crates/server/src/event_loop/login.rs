@@ -14,6 +14,7 @@ use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::sasl::{Failure, Hash, Password, ScramSecret};
 use chaski_xmpp::stream::{Action, BindRefusal, Input, Negotiation};
+use std::io;
 
 impl EventLoop {
     /// Gives the negotiation what the client has sent.
@@ -254,22 +255,39 @@ impl EventLoop {
 
     /// Hands the connection, with all that is kept of it, to another shard.
     fn move_to(&mut self, conn: ConnId, owner: ShardIndex) {
-        let Some(connection) = self.clients.remove(conn) else { return };
-        if !matches!(connection.stage, Stage::Login(_)) {
-            // It ended meanwhile: its farewell is not to be lost.
-            let _ = self.clients.add(connection, self.clients.timing.close_linger_ms);
+        // It may have ended meanwhile: its farewell is not to be lost.
+        if self.login_mut(conn).is_none() {
             return;
         }
-        match self.clients.peer(owner).push_arrival(Arrival::Moved(Box::new(connection))) {
-            Ok(()) => self.metrics.moved_total.inc(),
-            Err(Arrival::Moved(connection)) => {
-                self.metrics.refused_total.inc();
-                let linger_ms = self.clients.timing.close_linger_ms;
-                if let Ok(conn) = self.clients.add(*connection, linger_ms) {
-                    self.fail(conn, StreamCondition::ResourceConstraint, Some("overloaded, try again later"));
-                }
+        let peer = self.clients.peer(owner).clone();
+        if !peer.reserve() {
+            self.metrics.refused_total.inc();
+            self.fail(conn, StreamCondition::ResourceConstraint, Some("overloaded, try again later"));
+            return;
+        }
+        match self.clients.carry(conn, owner) {
+            Ok(socket) => {
+                let Some(connection) = self.clients.remove(conn) else { return peer.give_up() };
+                self.metrics.moved_total.inc();
+                peer.push_reserved(Arrival::Moved { connection: Box::new(connection), socket });
             }
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                peer.give_up();
+                self.clients.waiting_to_move.push_back((conn, owner));
+            }
+            Err(error) => {
+                peer.give_up();
+                tracing::warn!(shard = self.index, %error, "a connection can't move to its account's shard");
+                self.lost(conn);
+            }
+        }
+    }
+
+    /// Tries again to move what could not move for want of room on the way.
+    pub(super) fn move_waiting(&mut self) {
+        for _ in 0..self.clients.waiting_to_move.len() {
+            let Some((conn, owner)) = self.clients.waiting_to_move.pop_front() else { return };
+            self.move_to(conn, owner);
         }
     }
 

@@ -5,7 +5,7 @@ use axum::Router;
 use chaski_server::config::{C2sTls, Config};
 use chaski_server::http::registration::{self, CommandOwner, Host, RegistrationApi};
 use chaski_server::sms::{SmsDesk, SmsMetrics};
-use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
+use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity, has_table_per_shard};
 use chaski_services::accounts::registration::Registrar;
 use chaski_services::context::{Limits, Realm};
 use chaski_store::{Engine, embedded};
@@ -13,7 +13,9 @@ use chaski_telemetry::Registry;
 use std::sync::Arc;
 
 /// Descriptors besides the clients': SQLite, journal, HTTP, listeners.
-const OTHER_FILES: u64 = 1_000;
+const OTHER_FILES: usize = 1_000;
+/// Descriptors of a shard with a table of its own besides its clients': streams, listeners, what is being refused.
+const OTHER_FILES_OF_SHARD: usize = 64;
 
 pub(super) fn store_options(config: &Config) -> embedded::Options {
     let limits = &config.limits;
@@ -67,14 +69,7 @@ pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig
             force: c2s.force,
         })
         .collect();
-    let shards = usize::from(config.shard_count());
-    let connections = match limits.connections {
-        0 => usize::try_from(open_files().saturating_sub(OTHER_FILES).max(100)).unwrap_or(usize::MAX),
-        most => most,
-    };
-    // Accounts spread over shards by chance, so each shard gets a tenth more than its share.
-    edge.limits.connections_per_shard =
-        (connections / shards).saturating_add(connections / shards / 10).max(1);
+    edge.limits.connections_per_shard = connections_per_shard(limits.connections, config.shard_count());
     edge.limits.element_bytes = limits.stanza_bytes;
     edge.limits.element_bytes_before_auth = limits.stanza_bytes_before_login;
     edge.limits.unsent_bytes = limits.unsent_bytes.saturating_mul(2);
@@ -104,6 +99,23 @@ pub(super) fn api(
     let api = RegistrationApi::new(registrar, sms, &config.domain, Host::all(&bound));
     tokio::spawn(api.clone().keep_clean());
     Ok(registration::routes(api))
+}
+
+/// `connections`: as configured; 0: what the open-files limit allows.
+fn connections_per_shard(connections: usize, shards: u16) -> usize {
+    let files = usize::try_from(open_files()).unwrap_or(usize::MAX);
+    let (most, files_per_shard) = if has_table_per_shard(shards) {
+        // A table holds, besides its connections, the wake-up and the way in of every shard.
+        let own = files.saturating_sub(OTHER_FILES_OF_SHARD + 2 * usize::from(shards));
+        (own.saturating_mul(usize::from(shards)), own)
+    } else {
+        let all = files.saturating_sub(OTHER_FILES);
+        (all, all)
+    };
+    let wanted = if connections == 0 { most } else { connections };
+    let share = wanted / usize::from(shards);
+    // Accounts spread over shards by chance, so each shard gets a tenth more than its share.
+    share.saturating_add(share / 10).min(files_per_shard).max(1)
 }
 
 fn open_files() -> u64 {
