@@ -44,14 +44,14 @@ impl TlsIdentity {
         let leaf = chain.first().ok_or(TlsError::EmptyChain)?;
         let end_point = end_point_hash(leaf.as_ref());
         let key = Arc::new(CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())?);
-        let mut identity = Self { xmpp: server_config(&key, &[])?, key, end_point };
-        identity.xmpp = identity.config_for(&[b"xmpp-client"])?;
-        Ok(identity)
+        let mut xmpp = server_config(&key, &[b"xmpp-client"])?;
+        chaski_tls::prepare_server(&mut xmpp);
+        Ok(Self { xmpp: Arc::new(xmpp), key, end_point })
     }
 
     /// Settings for another protocol on the same certificate (HTTP), with its ALPN names.
     pub fn config_for(&self, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
-        server_config(&self.key, alpn)
+        server_config(&self.key, alpn).map(Arc::new)
     }
 
     /// Settings for XMPP: ALPN `xmpp-client` if the client uses ALPN at all.
@@ -66,7 +66,7 @@ impl TlsIdentity {
     }
 }
 
-fn server_config(key: &Arc<CertifiedKey>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(key: &Arc<CertifiedKey>, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -77,7 +77,7 @@ fn server_config(key: &Arc<CertifiedKey>, alpn: &[&[u8]]) -> Result<Arc<ServerCo
     // Stateless: the ticket is all there is to a resumable TLS session, so that a million of them cost nothing.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// RFC 5929 §4.1: the hash of the certificate's signature algorithm, SHA-256 in place of MD5 and SHA-1.

@@ -15,7 +15,7 @@
 //!
 //! # Promises
 //! - What is appended to `plain` is never longer than the ciphertext that was given, all calls together.
-//! - A session keeps at most one record (16.6 KB), in a handshake at most one message (64 KB) and one record.
+//! - A session keeps at most one record (16.6 KB), in a handshake (and TLS 1.2) at most 64 KB.
 //! - After an error the alert is in `wire`, and the session takes nothing more.
 
 mod handshake;
@@ -25,9 +25,12 @@ mod schedule;
 use handshake::{Intent, Rustls};
 use record::Record;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{ClientConfig, Error, HandshakeKind, InvalidMessage, ProtocolVersion, ServerConfig};
 use schedule::Secrets;
 use std::sync::Arc;
+
+/// The most that is kept of what is not complete: a message that comes in very small pieces is refused.
+const KEPT_BYTES_MAX: usize = 0xffff;
 
 /// Makes the settings fit for small sessions and for [`Session::exporter`].
 pub fn prepare_server(config: &mut ServerConfig) {
@@ -60,6 +63,7 @@ pub struct Session {
     resumed: bool,
 }
 
+#[expect(clippy::large_enum_variant, reason = "the large one is what idle sessions are")]
 enum State {
     /// Not over yet, or of TLS 1.2, or with settings of others.
     Rustls(Box<Handshake>),
@@ -133,6 +137,9 @@ impl Session {
             outcome
         };
         match outcome {
+            Ok(()) if self.kept.len() > KEPT_BYTES_MAX => {
+                Err(self.failed(InvalidMessage::HandshakePayloadTooLarge.into()))
+            }
             Ok(()) => {
                 if self.ended {
                     self.kept = Vec::new();

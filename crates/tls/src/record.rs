@@ -29,7 +29,7 @@ pub(crate) struct Record {
     /// A client's, with how many it still takes.
     tickets: Option<Box<(KernelConnection<ClientConnectionData>, u8)>>,
     /// The beginning of a handshake message.
-    message: Option<Box<Vec<u8>>>,
+    message: Option<Box<[u8]>>,
     fruitless: u8,
     closed: bool,
     server: bool,
@@ -165,13 +165,10 @@ impl Record {
         if content.is_empty() {
             return Err(Fault::unexpected(PeerMisbehaved::TooManyEmptyFragments));
         }
-        let joined = self.message.take().map(|mut message| {
-            message.extend_from_slice(content);
-            message
-        });
+        let joined = self.message.take().map(|beginning| [&beginning, content].concat());
         let body_bytes_max = if self.server { KEY_UPDATE_BYTES } else { TICKET_BYTES_MAX };
-        let mut rest = joined.as_deref().map_or(content, |joined| &joined[..]);
-        while let Some((kind, body, behind)) = message(rest, body_bytes_max)? {
+        let mut rest = joined.as_deref().unwrap_or(content);
+        while let Some(Message { kind, body, behind }) = message(rest, body_bytes_max)? {
             rest = behind;
             if kind == HandshakeType::NewSessionTicket && !self.server {
                 self.fruitless(PeerMisbehaved::TooManyKeyUpdateRequests)?;
@@ -186,7 +183,7 @@ impl Record {
             }
         }
         if !rest.is_empty() {
-            self.message = Some(Box::new(rest.to_vec()));
+            self.message = Some(rest.into());
         }
         Ok(Said::Nothing)
     }
@@ -340,12 +337,20 @@ fn seal(
     }
 }
 
-/// A handshake message at the beginning of `bytes`: what it is, its body and what is behind it. `None`: not complete.
-fn message(bytes: &[u8], body_bytes_max: usize) -> Result<Option<(HandshakeType, &[u8], &[u8])>, Fault> {
+/// A handshake message and what is behind it.
+struct Message<'a> {
+    kind: HandshakeType,
+    body: &'a [u8],
+    behind: &'a [u8],
+}
+
+/// The handshake message at the beginning of `bytes`. `None`: it is not complete.
+fn message(bytes: &[u8], body_bytes_max: usize) -> Result<Option<Message<'_>>, Fault> {
     let Some((&[kind, high, middle, low], rest)) = bytes.split_first_chunk() else { return Ok(None) };
     let len = u32::from_be_bytes([0, high, middle, low]) as usize;
     if len > body_bytes_max {
         return Err(Fault::new(AlertDescription::DecodeError, InvalidMessage::HandshakePayloadTooLarge));
     }
-    Ok(rest.split_at_checked(len).map(|(body, behind)| (HandshakeType::from(kind), body, behind)))
+    let kind = HandshakeType::from(kind);
+    Ok(rest.split_at_checked(len).map(|(body, behind)| Message { kind, body, behind }))
 }

@@ -6,15 +6,16 @@ use serde_json::Value;
 use std::process::Command;
 
 /// Each crate, and which of ours it may depend on.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("chaski-xmpp", &[]),
     ("chaski-telemetry", &[]),
     ("chaski-store", &["chaski-telemetry"]),
+    ("chaski-tls", &[]),
     ("chaski-services", &["chaski-xmpp", "chaski-store", "chaski-telemetry"]),
-    ("chaski-server", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-services"]),
+    ("chaski-server", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-services", "chaski-tls"]),
     ("chaski-client", &["chaski-xmpp"]),
     ("chaski-chat", &["chaski-client", "chaski-xmpp"]),
-    ("chaski-bench", &["chaski-client", "chaski-xmpp"]),
+    ("chaski-bench", &["chaski-client", "chaski-xmpp", "chaski-tls"]),
     (
         "chaski",
         &[

@@ -57,8 +57,8 @@ impl EventLoop {
                 // announced already is still to be found.
                 let more = count == buffer.len() || connection.flags.read_closed;
                 self.metrics.read_bytes_total.add(count as u64);
-                let buffer = std::mem::take(buffer);
-                self.take_bytes(conn, &buffer[..count]);
+                let mut buffer = std::mem::take(buffer);
+                self.take_bytes(conn, &mut buffer[..count]);
                 self.buffers.read = buffer;
                 if more {
                     self.clients.queue(conn);
@@ -71,7 +71,7 @@ impl EventLoop {
     }
 
     /// Bytes as they came from the socket.
-    fn take_bytes(&mut self, conn: ConnId, bytes: &[u8]) {
+    fn take_bytes(&mut self, conn: ConnId, bytes: &mut [u8]) {
         match self.clients.table.get(conn) {
             Some(connection) if matches!(connection.stage, Stage::Ending) => {}
             Some(connection) if connection.tls.is_some() => self.decrypt(conn, bytes),
@@ -80,7 +80,7 @@ impl EventLoop {
         }
     }
 
-    fn decrypt(&mut self, conn: ConnId, ciphertext: &[u8]) {
+    fn decrypt(&mut self, conn: ConnId, ciphertext: &mut [u8]) {
         let Some(Connection { tls: Some(tls), .. }) = self.clients.table.get_mut(conn) else { return };
         let mut plain = std::mem::take(&mut self.buffers.plain);
         let mut wire = std::mem::take(&mut self.buffers.wire);
@@ -178,7 +178,7 @@ impl EventLoop {
                     // Whatever stands behind <starttls/> must be TLS: nobody can smuggle in elements. RFC 6120
                     // §5.3.1 forbids white space too, but go-xmpp ends each element with a newline, and no TLS
                     // record begins with one.
-                    self.decrypt(conn, bytes[used..].trim_ascii_start());
+                    self.decrypt(conn, &mut bytes[used..].trim_ascii_start().to_vec());
                     return None;
                 }
                 Flow::Gone => return None,
