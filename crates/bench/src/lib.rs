@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod crash;
 pub mod error;
+pub mod floor;
 pub mod idle;
 pub mod load;
 pub mod pairs;

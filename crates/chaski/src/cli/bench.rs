@@ -22,6 +22,18 @@ pub(crate) enum BenchCommand {
     Accounts(Accounts),
     /// Kill a server of its own at random moments under load; no accepted message may be lost
     Crash(Crash),
+    /// The least a messaging server can do, to compare servers with: reads, looks the addressee up, writes
+    Floor(Floor),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Floor {
+    /// Where to listen; loopback only, since it trusts everybody
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5299")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// How many threads
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) threads: usize,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,8 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
-use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Idle, Load, Pairs};
+use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Floor, Idle, Load, Pairs};
 use crate::failure::Failure;
-use chaski_bench::{accounts, crash, idle, load, pairs};
+use chaski_bench::{accounts, crash, floor, idle, load, pairs};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,6 +10,9 @@ use std::process::ExitCode;
 
 pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
     super::serve::raise_open_files();
+    if let BenchCommand::Floor(floor) = &args.command {
+        return run_floor(floor);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match &args.command {
@@ -17,6 +20,7 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
             BenchCommand::Pairs(pairs) => run_pairs(args, pairs).await,
             BenchCommand::Idle(idle) => run_idle(args, idle).await,
             BenchCommand::Accounts(accounts) => write_accounts(accounts),
+            BenchCommand::Floor(floor) => run_floor(floor),
         }
     })
 }
@@ -93,6 +97,14 @@ async fn run_idle(args: &Bench, typed: &Idle) -> Result<ExitCode, Failure> {
         ),
     ];
     say(args, &report, &lines)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_floor(typed: &Floor) -> Result<ExitCode, Failure> {
+    let options = floor::Options { listen: typed.listen, threads: typed.threads, own_tables: true };
+    let floor = floor::Floor::start(&options)?;
+    writeln!(std::io::stdout(), "Ready. The floor listens on {}.", floor.address())?;
+    floor.join();
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,157 @@
+//! Cuts one element out of what was read: where it ends, and whom it is for.
+//!
+//! Called by `relay` for every element. It looks for three things (`>`, ` to=`, `</message>`) and believes the rest: no `>` in attributes, no
+//! element within one of the same name.
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr2};
+
+/// One element.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    /// To be relayed to this address.
+    Message(u64),
+    /// The connection's address.
+    Login(u64),
+    /// The end of a stream.
+    End,
+    /// Of no interest.
+    Other,
+}
+
+/// An element and the bytes it has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) element: Element,
+    pub(super) bytes: usize,
+}
+
+/// Not our dialect.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Garbage;
+
+/// What is searched for.
+pub(super) struct Knife {
+    message_end: Finder<'static>,
+    to: Finder<'static>,
+}
+
+impl Knife {
+    pub(super) fn new() -> Self {
+        Self { message_end: Finder::new("</message>"), to: Finder::new(" to=") }
+    }
+
+    /// The first element; `None`: it is not complete.
+    pub(super) fn cut(&self, bytes: &[u8]) -> Result<Option<Cut>, Garbage> {
+        match bytes.first() {
+            None => return Ok(None),
+            Some(b'<') => {}
+            Some(space) if space.is_ascii_whitespace() => {
+                return Ok(Some(Cut { element: Element::Other, bytes: 1 }));
+            }
+            Some(_) => return Err(Garbage),
+        }
+        let Some(tag_end) = memchr(b'>', bytes) else { return Ok(None) };
+        let tag = &bytes[..tag_end];
+        if tag.starts_with(b"<message") {
+            return Ok(self.message(bytes, tag));
+        }
+        let cut = |element| Ok(Some(Cut { element, bytes: tag_end + 1 }));
+        match tag {
+            [b'<', b'/', ..] => cut(Element::End),
+            [.., b'/'] => cut(login(tag)),
+            _ => Ok(other(bytes, tag)),
+        }
+    }
+
+    fn message(&self, bytes: &[u8], tag: &[u8]) -> Option<Cut> {
+        let end = match tag.last() {
+            Some(b'/') => tag.len() + 1,
+            _ => tag.len() + self.message_end.find(&bytes[tag.len()..])? + "</message>".len(),
+        };
+        let to = self.to.find(tag).and_then(|at| address(&tag[at + " to=".len()..]));
+        Some(Cut { element: to.map_or(Element::Other, Element::Message), bytes: end })
+    }
+}
+
+fn login(tag: &[u8]) -> Element {
+    let jid = tag.strip_prefix(b"<login jid=").and_then(address);
+    jid.map_or(Element::Other, Element::Login)
+}
+
+fn other(bytes: &[u8], tag: &[u8]) -> Option<Cut> {
+    let name_end = tag.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(tag.len());
+    let closing = [b"</", &tag[1..name_end], b">"].concat();
+    let at = memchr::memmem::find(&bytes[tag.len()..], &closing)?;
+    Some(Cut { element: Element::Other, bytes: tag.len() + at + closing.len() })
+}
+
+/// The address in quotes at the beginning: its hash, without resource.
+fn address(quoted: &[u8]) -> Option<u64> {
+    let (&quote, rest) = quoted.split_first()?;
+    let end = memchr2(quote, b'/', rest)?;
+    Some(hash(&rest[..end]))
+}
+
+/// Eight bytes a step. Addresses whose 64 bits collide would get each other's messages: the floor is no server.
+fn hash(bytes: &[u8]) -> u64 {
+    const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut state = bytes.len() as u64;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut mix = |word: u64| {
+        let wide = u128::from(state ^ word) * u128::from(FACTOR);
+        state = (wide as u64) ^ ((wide >> 64) as u64);
+    };
+    words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+    let mut last = [0_u8; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(u64::from_le_bytes(last));
+    mix(FACTOR);
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> Result<Option<Cut>, Garbage> {
+        Knife::new().cut(text.as_bytes())
+    }
+
+    #[test]
+    fn a_message_ends_with_its_end_tag() {
+        let message = "<message id='1' to='juliet@capulet.lit/balcony'><body>a</body></message>";
+        let juliet = Element::Message(hash(b"juliet@capulet.lit"));
+        let twice = format!("{message}{message}");
+        assert_eq!(cut(&twice), Ok(Some(Cut { element: juliet, bytes: message.len() })));
+        for end in 0..message.len() {
+            assert_eq!(cut(&message[..end]), Ok(None), "{}", &message[..end]);
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_from_login() {
+        let login = "<login jid='romeo@montague.lit'/>";
+        let cut_off = Cut { element: Element::Login(hash(b"romeo@montague.lit")), bytes: login.len() };
+        assert_eq!(cut(login), Ok(Some(cut_off)));
+    }
+
+    #[test]
+    fn the_rest_is_dropped() {
+        for other in
+            ["<presence/>", "<iq type='get'><ping/></iq>", " ", "<message/>", "<r xmlns='urn:xmpp:sm:3'/>"]
+        {
+            assert_eq!(cut(other), Ok(Some(Cut { element: Element::Other, bytes: other.len() })), "{other}");
+        }
+        assert_eq!(cut("</stream:stream>").unwrap().unwrap().element, Element::End);
+        assert_eq!(cut("GET / HTTP/1.1"), Err(Garbage));
+    }
+
+    #[test]
+    fn near_addresses_have_far_hashes() {
+        let mut seen = std::collections::HashSet::new();
+        for index in 0..100_000 {
+            assert!(seen.insert(hash(crate::accounts::number(index).as_bytes())));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Sockets against a floor with two threads.
+
+use super::*;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+fn floor(threads: usize) -> Floor {
+    Floor::start(&Options { listen: "127.0.0.1:0".parse().unwrap(), threads, own_tables: false }).unwrap()
+}
+
+fn log_in(floor: &Floor, name: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(floor.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "<login jid='{name}@localhost'/>").unwrap();
+    assert_eq!(read(&mut stream, "<ready/>".len()), "<ready/>");
+    stream
+}
+
+fn read(stream: &mut TcpStream, bytes: usize) -> String {
+    let mut text = vec![0; bytes];
+    stream.read_exact(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn message(to: &str, text: &str) -> String {
+    format!("<message to='{to}@localhost' type='chat'><body>{text}</body></message>")
+}
+
+#[test]
+fn romeo_writes_to_juliet_wherever_they_are() {
+    let floor = floor(2);
+    let names: Vec<String> = (0..16).map(|index| format!("guest{index}")).collect();
+    let mut guests: Vec<TcpStream> = names.iter().map(|name| log_in(&floor, name)).collect();
+    for from in 0..names.len() {
+        for to in 0..names.len() {
+            let text = message(&names[to], &names[from]);
+            guests[from].write_all(text.as_bytes()).unwrap();
+            assert_eq!(read(&mut guests[to], text.len()), text);
+        }
+    }
+}
+
+#[test]
+fn a_message_may_come_in_pieces_and_many_at_once() {
+    let floor = floor(1);
+    let (mut romeo, mut juliet) = (log_in(&floor, "romeo"), log_in(&floor, "juliet"));
+    let text = message("juliet", "soft");
+    romeo.set_nodelay(true).unwrap();
+    for piece in text.as_bytes().chunks(9) {
+        romeo.write_all(piece).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(read(&mut juliet, text.len()), text);
+    let many = format!("<presence/>{}", text.repeat(5_000));
+    romeo.write_all(many.as_bytes()).unwrap();
+    assert_eq!(read(&mut juliet, text.len() * 5_000), text.repeat(5_000));
+}
+
+#[test]
+fn a_message_to_nobody_is_dropped_and_who_left_is_nobody() {
+    let floor = floor(2);
+    let mut romeo = log_in(&floor, "romeo");
+    drop(log_in(&floor, "mercutio"));
+    romeo.write_all(message("mercutio", "ay").as_bytes()).unwrap();
+    romeo.write_all(message("tybalt", "ay").as_bytes()).unwrap();
+    let text = message("romeo", "alone");
+    romeo.write_all(text.as_bytes()).unwrap();
+    assert_eq!(read(&mut romeo, text.len()), text);
+}
+
+#[test]
+fn garbage_ends_the_connection() {
+    let floor = floor(1);
+    let mut stream = TcpStream::connect(floor.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut rest = Vec::new();
+    // Closed or reset: the floor has read or not all of it.
+    let _ = stream.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn it_does_not_listen_to_other_machines() {
+    let outside = Options { listen: "192.0.2.1:5222".parse().unwrap(), threads: 1, own_tables: false };
+    assert!(matches!(Floor::start(&outside), Err(BenchError::Refused(_))));
+}
