@@ -13,6 +13,7 @@ pub mod idle;
 pub mod load;
 pub mod pairs;
 pub mod progress;
+pub mod report;
 pub mod result;
 pub mod server;
 

@@ -24,6 +24,27 @@ pub(crate) enum BenchCommand {
     Crash(Crash),
     /// The least a messaging server can do, to compare servers with: reads, looks the addressee up, writes
     Floor(Floor),
+    /// Plots and tables of what --json and bench/compare wrote
+    Report(Report),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Files of results
+    #[arg(value_name = "RESULTS", required = true)]
+    pub(crate) results: Vec<PathBuf>,
+    /// Write a page with everything
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write the plots, one file each
+    #[arg(long, value_name = "DIR")]
+    pub(crate) svg_dir: Option<PathBuf>,
+    /// Write tables between the markers <!-- compare:begin --> and <!-- compare:end --> of this page
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Refer to the plots there, as seen from that page
+    #[arg(long, value_name = "DIR", requires = "markdown")]
+    pub(crate) plots_at: Option<String>,
 }
 
 #[derive(Debug, Args)]

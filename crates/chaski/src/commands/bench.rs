@@ -1,8 +1,8 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
-use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Floor, Idle, Load, Pairs};
+use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Floor, Idle, Load, Pairs, Report};
 use crate::failure::Failure;
-use chaski_bench::{accounts, crash, floor, idle, load, pairs};
+use chaski_bench::{accounts, crash, floor, idle, load, pairs, report};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
             BenchCommand::Idle(idle) => run_idle(args, idle).await,
             BenchCommand::Accounts(accounts) => write_accounts(accounts),
             BenchCommand::Floor(floor) => run_floor(floor),
+            BenchCommand::Report(report) => run_report(report),
         }
     })
 }
@@ -105,6 +106,19 @@ fn run_floor(typed: &Floor) -> Result<ExitCode, Failure> {
     let floor = floor::Floor::start(&options)?;
     writeln!(std::io::stdout(), "Ready. The floor listens on {}.", floor.address())?;
     floor.join();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_report(typed: &Report) -> Result<ExitCode, Failure> {
+    let written = report::run(&report::Options {
+        inputs: typed.results.clone(),
+        html: typed.html.clone(),
+        svg_dir: typed.svg_dir.clone(),
+        markdown: typed.markdown.clone(),
+        plots_at: typed.plots_at.clone(),
+    })?;
+    let mut out = std::io::stdout().lock();
+    written.iter().try_for_each(|path| writeln!(out, "{}", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
