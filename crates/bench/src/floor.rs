@@ -1,17 +1,19 @@
 //! The floor relay: the least that a messaging server can do, to measure servers against.
 //!
-//! It reads, finds where an element ends and whom it is for, looks the addressee up and writes. No login but a name, no
-//! parsing, no check, no storage, no TLS. It is made as quick as such a thing reasonably can be: each thread has its own listener
+//! It reads, finds where an element ends and whom it is for, looks the addressee up and writes. No parsing, no check, no
+//! storage, no TLS. It is made as quick as such a thing reasonably can be: each thread has its own listener
 //! (`SO_REUSEPORT`), epoll and descriptor table; reads go into the thread's buffer; all that a turn has for a connection is one
 //! write, and all that it has for another thread one hand-over; nothing is allocated per message. Connections stay on the thread
 //! that accepted them: a pair's two ends are on different threads as often as not, wherever they are moved.
 //!
-//! What it speaks: `<login jid='romeo@localhost'/>` is answered by `<ready/>`; then `<message to='juliet@localhost'>…</message>` goes to the
-//! addressee as it is, and everything else is dropped. It trusts everybody, so it listens on loopback only.
+//! What it speaks is XMPP as far as a load generator can tell: the login has canned answers ([`greeting`]: PLAIN, any key will do), then
+//! `<message to='juliet@localhost'>…</message>` goes to the addressee as it is, and everything else is dropped. It trusts everybody, so
+//! it listens on loopback only.
 //!
 //! Called by: `chaski bench floor` and the tests. Promises: what it can't write at once it keeps up to a bound, and no longer.
 
 mod element;
+mod greeting;
 mod outbound;
 mod registry;
 mod relay;

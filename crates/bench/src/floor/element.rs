@@ -7,12 +7,16 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
 
 /// One element.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Element {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Element<'a> {
     /// To be relayed to this address.
     Message(u64),
-    /// The connection's address.
-    Login(u64),
+    /// The beginning of a stream.
+    Header,
+    /// A login: what is between its tags.
+    Auth(&'a [u8]),
+    /// A question before the session is live: its start tag.
+    Iq(&'a [u8]),
     /// The end of a stream.
     End,
     /// Of no interest.
@@ -21,8 +25,8 @@ pub(super) enum Element {
 
 /// An element and the bytes it has.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut {
-    pub(super) element: Element,
+pub(super) struct Cut<'a> {
+    pub(super) element: Element<'a>,
     pub(super) bytes: usize,
 }
 
@@ -42,7 +46,7 @@ impl Knife {
     }
 
     /// The first element; `None`: it is not complete.
-    pub(super) fn cut(&self, bytes: &[u8]) -> Result<Option<Cut>, Garbage> {
+    pub(super) fn cut<'a>(&self, bytes: &'a [u8]) -> Result<Option<Cut<'a>>, Garbage> {
         match bytes.first() {
             None => return Ok(None),
             Some(b'<') => {}
@@ -59,12 +63,13 @@ impl Knife {
         let cut = |element| Ok(Some(Cut { element, bytes: tag_end + 1 }));
         match tag {
             [b'<', b'/', ..] => cut(Element::End),
-            [.., b'/'] => cut(login(tag)),
+            [b'<', b'?', ..] | [.., b'/'] => cut(Element::Other),
+            _ if tag.starts_with(b"<stream:stream") => cut(Element::Header),
             _ => Ok(other(bytes, tag)),
         }
     }
 
-    fn message(&self, bytes: &[u8], tag: &[u8]) -> Option<Cut> {
+    fn message(&self, bytes: &[u8], tag: &[u8]) -> Option<Cut<'static>> {
         let end = match tag.last() {
             Some(b'/') => tag.len() + 1,
             _ => tag.len() + self.message_end.find(&bytes[tag.len()..])? + "</message>".len(),
@@ -74,16 +79,17 @@ impl Knife {
     }
 }
 
-fn login(tag: &[u8]) -> Element {
-    let jid = tag.strip_prefix(b"<login jid=").and_then(address);
-    jid.map_or(Element::Other, Element::Login)
-}
-
-fn other(bytes: &[u8], tag: &[u8]) -> Option<Cut> {
+fn other<'a>(bytes: &'a [u8], tag: &'a [u8]) -> Option<Cut<'a>> {
     let name_end = tag.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(tag.len());
-    let closing = [b"</", &tag[1..name_end], b">"].concat();
-    let at = memchr::memmem::find(&bytes[tag.len()..], &closing)?;
-    Some(Cut { element: Element::Other, bytes: tag.len() + at + closing.len() })
+    let name = &tag[1..name_end];
+    let closing = [b"</", name, b">"].concat();
+    let at = tag.len() + memchr::memmem::find(&bytes[tag.len()..], &closing)?;
+    let element = match name {
+        b"auth" => Element::Auth(&bytes[tag.len() + 1..at]),
+        b"iq" => Element::Iq(tag),
+        _ => Element::Other,
+    };
+    Some(Cut { element, bytes: at + closing.len() })
 }
 
 /// The address in quotes at the beginning: its hash, without resource.
@@ -94,7 +100,7 @@ fn address(quoted: &[u8]) -> Option<u64> {
 }
 
 /// Eight bytes a step. Addresses whose 64 bits collide would get each other's messages: the floor is no server.
-fn hash(bytes: &[u8]) -> u64 {
+pub(super) fn hash(bytes: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut state = bytes.len() as u64;
     let (words, rest) = bytes.as_chunks::<8>();
@@ -114,7 +120,7 @@ fn hash(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn cut(text: &str) -> Result<Option<Cut>, Garbage> {
+    fn cut(text: &str) -> Result<Option<Cut<'_>>, Garbage> {
         Knife::new().cut(text.as_bytes())
     }
 
@@ -130,21 +136,27 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_from_login() {
-        let login = "<login jid='romeo@montague.lit'/>";
-        let cut_off = Cut { element: Element::Login(hash(b"romeo@montague.lit")), bytes: login.len() };
-        assert_eq!(cut(login), Ok(Some(cut_off)));
+    fn what_a_login_needs_is_found() {
+        let element = |text| cut(text).unwrap().unwrap().element;
+        assert_eq!(element("<stream:stream to='localhost' xmlns='jabber:client'>"), Element::Header);
+        assert_eq!(element("<auth mechanism='PLAIN'>AGEAYg==</auth>"), Element::Auth(b"AGEAYg=="));
+        assert_eq!(element("<iq type='set' id='b'><bind/></iq>"), Element::Iq(b"<iq type='set' id='b'"));
+        assert_eq!(element("</stream:stream>"), Element::End);
+        assert_eq!(cut("GET / HTTP/1.1"), Err(Garbage));
     }
 
     #[test]
     fn the_rest_is_dropped() {
-        for other in
-            ["<presence/>", "<iq type='get'><ping/></iq>", " ", "<message/>", "<r xmlns='urn:xmpp:sm:3'/>"]
-        {
+        for other in [
+            "<presence/>",
+            "<?xml version='1.0'?>",
+            " ",
+            "<message/>",
+            "<r xmlns='urn:xmpp:sm:3'/>",
+            "<a><b/></a>",
+        ] {
             assert_eq!(cut(other), Ok(Some(Cut { element: Element::Other, bytes: other.len() })), "{other}");
         }
-        assert_eq!(cut("</stream:stream>").unwrap().unwrap().element, Element::End);
-        assert_eq!(cut("GET / HTTP/1.1"), Err(Garbage));
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! hand over to other threads. Promises: a connection's messages to one addressee stay in order.
 
 use super::Shared;
-use super::element::{Cut, Element, Garbage, Knife};
+use super::element::{self, Cut, Element, Garbage, Knife};
+use super::greeting;
 use super::outbound::{Buffers, Handle, KEPT_BYTES_MAX};
 use super::registry::{Place, Registry};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,7 +86,9 @@ pub(super) struct Relay {
     shared: Arc<Shared>,
     connections: Slab<Connection>,
     sorter: Sorter,
-    /// Connections that came, by name, since the last turn.
+    /// The names of connections between authentication and binding.
+    names: HashMap<usize, Box<str>>,
+    /// Connections that became live since the last turn.
     logins: Vec<(u64, Place)>,
     /// Connections that go at the end of the turn.
     ended: Vec<usize>,
@@ -124,6 +128,7 @@ impl Relay {
             shared,
             connections: Slab::new(),
             sorter,
+            names: HashMap::new(),
             logins: Vec::new(),
             ended: Vec::new(),
             received: Vec::new(),
@@ -202,26 +207,28 @@ impl Relay {
         if !self.connections.contains(slot) {
             return;
         }
+        let mut buffer = std::mem::take(&mut self.buffer);
         loop {
-            match self.read_once(slot, registry) {
+            match self.read_once(slot, registry, &mut buffer) {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => break,
                 Err(Ended) => {
                     self.ended.push(slot);
-                    return;
+                    break;
                 }
             }
         }
+        self.buffer = buffer;
     }
 
     /// True: there may be more to read.
-    fn read_once(&mut self, slot: usize, registry: &Registry) -> Result<bool, Ended> {
+    fn read_once(&mut self, slot: usize, registry: &Registry, buffer: &mut [u8]) -> Result<bool, Ended> {
         let connection = &mut self.connections[slot];
         let partial = self.sorter.buffers.bytes(connection.partial);
         let kept = partial.len();
-        self.buffer[..kept].copy_from_slice(partial);
-        let space = READ_BYTES_MAX - kept;
-        let read = match connection.stream.read(&mut self.buffer[kept..]) {
+        buffer[..kept].copy_from_slice(partial);
+        let space = buffer.len() - kept;
+        let read = match connection.stream.read(&mut buffer[kept..]) {
             Ok(0) => return Err(Ended),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
@@ -229,7 +236,7 @@ impl Relay {
             Err(_) => return Err(Ended),
         };
         self.sorter.buffers.consume(&mut connection.partial, kept);
-        let mut rest = &self.buffer[..kept + read];
+        let mut rest = &buffer[..kept + read];
         while let Some(Cut { element, bytes }) = self.sorter.knife.cut(rest)? {
             let (text, behind) = rest.split_at(bytes);
             match element {
@@ -238,17 +245,13 @@ impl Relay {
                         self.sorter.message(&mut self.connections, place, to, text);
                     }
                 }
-                Element::Login(address) => {
-                    let thread = u32::try_from(self.index).expect("THREADS_MAX is small");
-                    let slot = u32::try_from(slot).expect("slots are fewer than descriptors");
-                    self.logins.push((address, Place { thread, slot }));
-                }
-                Element::End => return Err(Ended),
                 Element::Other => {}
+                Element::End => return Err(Ended),
+                greeting => self.greet(slot, greeting)?,
             }
             rest = behind;
         }
-        if rest.len() == READ_BYTES_MAX {
+        if rest.len() == buffer.len() {
             return Err(Ended);
         }
         if !rest.is_empty() {
@@ -256,6 +259,33 @@ impl Relay {
         }
         // A short read has emptied the socket: the next byte is another event.
         Ok(read == space)
+    }
+
+    fn greet(&mut self, slot: usize, element: Element<'_>) -> Result<(), Ended> {
+        let connection = &mut self.connections[slot];
+        if connection.outbound.is_none() {
+            self.sorter.dirty.push(slot);
+        }
+        let out = self.sorter.buffers.of(&mut connection.outbound);
+        match element {
+            Element::Header => greeting::header(connection.address != 0, out),
+            Element::Auth(data) => {
+                let name = greeting::success(data, out).ok_or(Ended)?;
+                connection.address = element::hash(name.as_bytes());
+                self.names.insert(slot, name);
+            }
+            Element::Iq(tag) => {
+                // Without a name it is a question of a live session: no answer.
+                let Some(name) = self.names.remove(&slot) else { return Ok(()) };
+                greeting::bound(tag, &name, out);
+                let thread = u32::try_from(self.index).expect("THREADS_MAX is small");
+                let place =
+                    Place { thread, slot: u32::try_from(slot).expect("slots are fewer than descriptors") };
+                self.logins.push((connection.address, place));
+            }
+            Element::Message(_) | Element::End | Element::Other => {}
+        }
+        Ok(())
     }
 
     /// What other threads sent.
@@ -281,14 +311,7 @@ impl Relay {
             return;
         }
         let mut registry = self.shared.registry.write().unwrap_or_else(PoisonError::into_inner);
-        for (address, place) in self.logins.drain(..) {
-            registry.insert(address, place);
-            let slot = place.slot as usize;
-            if let Some(connection) = self.connections.get_mut(slot) {
-                connection.address = address;
-                self.sorter.deliver(&mut self.connections, slot, address, b"<ready/>");
-            }
-        }
+        registry.extend(self.logins.drain(..));
     }
 
     fn write(&mut self) {
@@ -296,6 +319,7 @@ impl Relay {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             let bytes = self.sorter.buffers.bytes(connection.outbound);
             if bytes.is_empty() {
+                self.sorter.buffers.consume(&mut connection.outbound, 0);
                 continue;
             }
             let written = match connection.stream.write(bytes) {
@@ -313,6 +337,7 @@ impl Relay {
     fn end(&mut self) {
         for slot in self.ended.drain(..) {
             let Some(mut connection) = self.connections.try_remove(slot) else { continue };
+            self.names.remove(&slot);
             let _ = self.poll.registry().deregister(&mut connection.stream);
             self.sorter.buffers.consume(&mut connection.outbound, usize::MAX);
             self.sorter.buffers.consume(&mut connection.partial, usize::MAX);

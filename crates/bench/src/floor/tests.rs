@@ -1,6 +1,8 @@
 //! Sockets against a floor with two threads.
 
 use super::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -12,9 +14,26 @@ fn floor(threads: usize) -> Floor {
 fn log_in(floor: &Floor, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(floor.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "<login jid='{name}@localhost'/>").unwrap();
-    assert_eq!(read(&mut stream, "<ready/>".len()), "<ready/>");
+    let plain = STANDARD.encode(format!("\0{name}\0key"));
+    let header = "<?xml version='1.0'?><stream:stream to='localhost' xmlns='jabber:client'>";
+    ask(&mut stream, header, "</stream:features>");
+    ask(
+        &mut stream,
+        &format!("<auth mechanism='PLAIN'>{plain}</auth>"),
+        "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    );
+    ask(&mut stream, header, "</stream:features>");
+    ask(&mut stream, "<iq type='set' id='b'><bind/></iq><presence/>", "</iq>");
     stream
+}
+
+fn ask(stream: &mut TcpStream, question: &str, answer_end: &str) {
+    stream.write_all(question.as_bytes()).unwrap();
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(answer_end.as_bytes()) {
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
 }
 
 fn read(stream: &mut TcpStream, bytes: usize) -> String {
