@@ -41,14 +41,6 @@ impl Scale {
         Self { low, high, from, to, is_log: true }
     }
 
-    /// A decade lower, so that the smallest bar of a logarithmic scale has a length.
-    pub(super) fn with_room_below(mut self) -> Self {
-        if self.is_log {
-            self.low /= 10.0;
-        }
-        self
-    }
-
     /// Where a figure is; figures outside are at the ends.
     pub(super) fn place(&self, figure: f64) -> f64 {
         let share = if self.is_log {
@@ -121,7 +113,6 @@ mod tests {
         assert_eq!(scale.ticks(), [1.0, 10.0, 100.0, 1000.0]);
         assert!(close(scale.place(10.0), 100.0));
         assert!(close(scale.place(0.0), 0.0));
-        assert_eq!(scale.with_room_below().ticks().len(), 5);
         assert_eq!(Scale::log([10.0].into_iter(), 0.0, 1.0).ticks(), [10.0, 100.0]);
         assert_eq!(Scale::log(std::iter::empty(), 0.0, 1.0).ticks().len(), 2);
     }
