@@ -45,9 +45,7 @@ pub(super) fn draw(bars: &Bars<'_>) -> String {
     let (scale, is_log) = scale(bars);
     let floor = TOP + rows + 6.0;
     for tick in scale.ticks() {
-        let x = scale.place(tick);
-        svg.line((x, TOP), (x, floor), "grid");
-        svg.text(x, floor + 16.0, Anchor::Middle, "soft", &amount(tick, bars.unit));
+        svg.text(scale.place(tick), floor + 16.0, Anchor::Middle, "soft", &amount(tick, bars.unit));
     }
     let note = if is_log { ", logarithmic" } else { "" };
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
@@ -56,6 +54,11 @@ pub(super) fn draw(bars: &Bars<'_>) -> String {
     for group in &bars.groups {
         svg.text(16.0, y + 18.0, Anchor::Start, "soft", &group.title);
         y += GROUP_TITLE;
+        let end = y + group.bars.len() as f64 * BAR_STEP;
+        for tick in scale.ticks() {
+            let x = scale.place(tick);
+            svg.line((x, y), (x, end), if x > LEFT { "grid" } else { "axis" });
+        }
         for bar in &group.bars {
             let end = scale.place(bar.figure);
             svg.text(LEFT - 8.0, y + 13.5, Anchor::End, "", &bar.title);
@@ -64,7 +67,6 @@ pub(super) fn draw(bars: &Bars<'_>) -> String {
             y += BAR_STEP;
         }
     }
-    svg.line((LEFT, TOP), (LEFT, floor), "axis");
     svg.finish()
 }
 

@@ -49,7 +49,8 @@ pub(super) const MEASURES: [Measure; 7] = [
     },
     Measure {
         title: "messages per second",
-        loads: MESSAGES,
+        // The open loop's rate is given.
+        loads: &["pairs-4", "pairs-1"],
         unit: Unit::Count,
         figure: |report| report.figures.messages_per_s,
         plot: Some("throughput"),
@@ -57,7 +58,7 @@ pub(super) const MEASURES: [Measure; 7] = [
     },
     Measure {
         title: "server CPU meanwhile (100 % is one processor)",
-        loads: MESSAGES,
+        loads: &["pairs-4"],
         unit: Unit::Percent,
         figure: |report| Some(report.server?.cpu_percent),
         plot: None,

@@ -65,11 +65,13 @@ pub(super) fn draw(title: &str, report: &Report) -> Option<String> {
     let mut top = TOP;
     for (index, (panel, points)) in panels.iter().enumerate() {
         draw_panel(&mut svg, panel, points, &across, top, index);
-        for mark in &report.marks {
+        for (place, mark) in report.marks.iter().enumerate() {
             let x = across.place(mark.at_s);
             svg.line((x, top + 20.0), (x, top + 20.0 + PANEL), "mark");
             if index == 0 {
-                svg.text(x + 4.0, top + 30.0, Anchor::Start, "soft", &mark.name.replace('_', " "));
+                // Moments may be close to each other.
+                let y = top + 30.0 + (place % 4) as f64 * 15.0;
+                svg.text(x + 4.0, y, Anchor::Start, "soft", &mark.name.replace('_', " "));
             }
         }
         top += PANEL_STEP;
