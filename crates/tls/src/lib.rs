@@ -24,13 +24,27 @@ mod schedule;
 
 use handshake::{Intent, Rustls};
 use record::Record;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, Error, HandshakeKind, InvalidMessage, ProtocolVersion, ServerConfig};
+use rustls::{
+    CipherSuite, ClientConfig, Error, HandshakeKind, InvalidMessage, NamedGroup, ProtocolVersion,
+    ServerConfig,
+};
 use schedule::Secrets;
 use std::sync::Arc;
 
 /// The most that is kept of what is not complete: a message that comes in very small pieces is refused.
 const KEPT_BYTES_MAX: usize = 0xffff;
+
+/// ring, with the cheapest of what is safe first: AES-128-GCM and X25519.
+///
+/// A server follows its client's order, which on a phone says what that has hardware for; so this matters to clients.
+pub fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider.kx_groups.sort_by_key(|group| group.name() != NamedGroup::X25519);
+    provider
+}
 
 /// Makes the settings fit for small sessions and for [`Session::exporter`].
 pub fn prepare_server(config: &mut ServerConfig) {

@@ -213,31 +213,43 @@ impl Drop for Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(cipher: Cipher, secret: Secret, sequence: u64) -> Self {
-        let mut keys = Self { secret, key: [0; 32], iv: [0; aead::NONCE_LEN], sequence };
+    fn none(secret: Secret, sequence: u64) -> Self {
+        Self { secret, key: [0; 32], iv: [0; aead::NONCE_LEN], sequence }
+    }
+
+    fn new(cipher: Cipher, secret: Secret, sequence: u64) -> Self {
+        let mut keys = Self::none(secret, sequence);
         let key_len = cipher.aead().key_len();
         keys.secret.expand_label(cipher, b"key", b"", &mut keys.key[..key_len]);
         keys.secret.expand_label(cipher, b"iv", b"", &mut keys.iv);
         keys
     }
 
-    /// Keys of what was caught, if they are the ones that rustls has used.
+    /// The keys that rustls has used, with the secret that they come from.
     pub(crate) fn continued(
         cipher: Cipher,
         secret: &Secret,
         (sequence, used): &(u64, ConnectionTrafficSecrets),
     ) -> Result<Self, Error> {
-        let keys = Self::new(cipher, secret.clone(), *sequence);
+        let mut keys = Self::none(secret.clone(), *sequence);
         let (key, iv) = match used {
             ConnectionTrafficSecrets::Aes128Gcm { key, iv }
             | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-            | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
+            | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key.as_ref(), iv.as_ref()),
             _ => return Err(Error::General("a cipher without keys".into())),
         };
-        if keys.key[..cipher.aead().key_len()] != *key.as_ref() || keys.iv != *iv.as_ref() {
-            return Err(Error::General("the caught secrets are not the session's".into()));
+        if key.len() != cipher.aead().key_len() || iv.len() != keys.iv.len() {
+            return Err(Error::General("keys of another cipher".into()));
         }
+        keys.key[..key.len()].copy_from_slice(key);
+        keys.iv.copy_from_slice(iv);
+        debug_assert!(keys.is_of_secret(cipher), "the caught secret is not the session's");
         Ok(keys)
+    }
+
+    fn is_of_secret(&self, cipher: Cipher) -> bool {
+        let derived = Self::new(cipher, self.secret.clone(), self.sequence);
+        derived.key == self.key && derived.iv == self.iv
     }
 
     /// The keys after a key update.
