@@ -2,6 +2,7 @@
 //!
 //! The file is what `chaski ctl account import` reads: lines `+number,key`.
 
+use std::fmt;
 use std::io::{self, Write};
 
 /// The most accounts there can be: the digits we vary.
@@ -9,7 +10,17 @@ pub const ACCOUNTS_MAX: usize = 10_000_000;
 
 /// The number of the account with this index: +1 999 is no area code.
 pub fn number(index: usize) -> String {
-    format!("+1999{index:07}")
+    Number(index as u32).to_string()
+}
+
+/// The same without making a string of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Number(pub u32);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+1999{:07}", self.0)
+    }
 }
 
 /// Its key. Anybody who knows the seed knows it: for servers on loopback that hold nothing else.

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod crash;
+mod engine;
 pub mod error;
 pub mod floor;
 pub mod idle;
@@ -15,6 +16,7 @@ pub mod pairs;
 pub mod progress;
 pub mod report;
 pub mod result;
+mod run;
 pub mod server;
 
 pub use error::BenchError;

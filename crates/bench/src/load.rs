@@ -1,86 +1,192 @@
-//! What all loads share: a server (our own, or one that is named), accounts on it, sessions.
+//! What all loads share: a server (our own, or one that is named), accounts on it, and how sessions reach it.
 
 use crate::accounts;
+use crate::engine::{Setup, Tls, Transport, Wishes};
 use crate::error::BenchError;
-use crate::progress::Progress;
 use crate::server::process::{self, Usage};
 use crate::server::{Listener, Rig, Running};
-use chaski_client::{Client, ClientError, Security, Settings, Target, Trust, UNMARKED, message};
-use std::net::IpAddr;
+use chaski_client::Trust;
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
-/// Logins under way at once.
-const LOGINS_AT_ONCE: usize = 64;
-/// Descriptors for everything but sessions.
-const OTHER_FILES: u64 = 64;
+pub use chaski_xmpp::sasl::Mechanism;
+
+/// Most time for one login: a storm may keep a phone waiting.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How sessions are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Not: the listener for a TLS terminator.
+    Plain,
+    /// Upgraded.
+    StartTls,
+    /// From the first byte.
+    Tls,
+}
+
+impl Security {
+    /// As in a report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::StartTls => "starttls",
+            Self::Tls => "tls",
+        }
+    }
+
+    fn listener(self) -> Listener {
+        match self {
+            Self::Plain => Listener::Plain,
+            Self::StartTls => Listener::StartTls,
+            Self::Tls => Listener::Tls,
+        }
+    }
+}
 
 /// Where the load goes.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// The `chaski` binary, for a server of our own.
-    pub binary: PathBuf,
-    /// Where a server of our own keeps its data.
-    pub dir: PathBuf,
+    /// A server of our own, unless [`Load::running`] names one.
+    pub own: OwnServer,
     /// A server that runs already.
     pub running: Option<RunningServer>,
-    /// Direct TLS instead of the listener for a TLS terminator.
-    pub tls: bool,
+    /// How sessions are encrypted.
+    pub security: Security,
+    /// Whether TLS sessions may be resumed by ticket.
+    pub tls_resumption: bool,
+    /// Whether to use stream management (XEP-0198) where it is offered.
+    pub stream_management: bool,
+    /// Whether sessions say that they are there.
+    pub presence: bool,
+    /// Only this login mechanism; `None`: the strongest that is offered.
+    pub mechanism: Option<Mechanism>,
+    /// Generator threads; `None`: as many as the sessions need.
+    pub threads: Option<u32>,
+    /// Logins under way at once, over all threads.
+    pub logins_at_once: u32,
+    /// Logins per second; `None`: as fast as they go.
+    pub logins_per_s: Option<f64>,
     /// Whence the accounts' keys follow.
     pub seed: u64,
+    /// The server's name in the report.
+    pub label: String,
     /// Whether to show no progress.
     pub quiet: bool,
+}
+
+/// A server that is started for the run.
+#[derive(Debug, Clone)]
+pub struct OwnServer {
+    /// The `chaski` binary.
+    pub binary: PathBuf,
+    /// Where it keeps its data.
+    pub dir: PathBuf,
+    /// Its shards; `None`: its own choice.
+    pub shards: Option<u32>,
+    /// More configuration: the text of a TOML file without listeners, `[http]` and `[log]`.
+    pub config: String,
 }
 
 /// A server that somebody else has started, with accounts imported from `chaski bench accounts`.
 #[derive(Debug, Clone)]
 pub struct RunningServer {
-    /// Host.
-    pub host: String,
-    /// Port.
-    pub port: u16,
+    /// Its addresses, `HOST:PORT`: connections go to all of them by turns.
+    pub addresses: Vec<String>,
     /// Its domain.
     pub domain: String,
-    /// Its process on this machine.
-    pub pid: Option<u32>,
+    /// Its processes on this machine.
+    pub pids: Vec<u32>,
     /// The authority of its certificate; `None`: the system's.
     pub ca: Option<PathBuf>,
     /// Somebody says that it may be loaded although it is on another machine.
     pub is_own: bool,
 }
 
-/// Reads `HOST:PORT`.
-pub fn host_and_port(text: &str) -> Result<(String, u16), BenchError> {
-    match chaski_client::target::split_host_port(text) {
-        Some((host, Some(port))) => Ok((host.to_owned(), port)),
-        _ => Err(BenchError::Refused(format!("--server {text} is not of the form HOST:PORT"))),
-    }
-}
-
 /// A server under load.
 pub(crate) struct LoadServer {
-    pub(crate) target: Target,
+    targets: Vec<SocketAddr>,
+    domain: String,
+    trust: Option<Trust>,
     own: Option<Running>,
-    pid: Option<u32>,
+    pids: Vec<u32>,
 }
 
 impl LoadServer {
     /// Starts a server with this many accounts, or takes the named one.
-    pub(crate) async fn start(load: &Load, accounts: usize) -> Result<Self, BenchError> {
-        if let Some(running) = &load.running {
-            return Ok(Self { target: target(running, load.tls)?, own: None, pid: running.pid });
+    pub(crate) async fn start(load: &Load, accounts: u32) -> Result<Self, BenchError> {
+        if accounts as usize > accounts::ACCOUNTS_MAX {
+            return Err(BenchError::Refused(format!(
+                "there are at most {} accounts",
+                accounts::ACCOUNTS_MAX
+            )));
         }
-        let rig = Rig::prepare(load.binary.clone(), &load.dir, "")?;
-        rig.import(load.seed, accounts).await?;
+        let is_plain = load.security == Security::Plain;
+        if let Some(running) = &load.running {
+            let targets = targets(running)?;
+            let is_here = targets.iter().all(|target| target.ip().is_loopback());
+            let trust = match &running.ca {
+                _ if is_plain => None,
+                Some(ca) => Some(Trust::file(ca)?),
+                None if is_here => Some(Trust::anybody_on_loopback()),
+                None => Some(Trust::system()?),
+            };
+            let (domain, pids) = (running.domain.clone(), running.pids.clone());
+            return Ok(Self { targets, domain, trust, own: None, pids });
+        }
+        let shards = load.own.shards.map(|shards| format!("shards = {shards}\n")).unwrap_or_default();
+        let extra = format!("{shards}{}", load.own.config);
+        let rig = Rig::prepare(load.own.binary.clone(), &load.own.dir, &extra)?;
+        rig.import(load.seed, accounts as usize).await?;
         let mut server = rig.spawn()?;
         server.ready().await?;
-        let listener = if load.tls { Listener::Tls } else { Listener::Plain };
-        Ok(Self { target: rig.target(listener)?, pid: server.pid(), own: Some(server) })
+        let targets = vec![SocketAddr::from(([127, 0, 0, 1], rig.port(load.security.listener())))];
+        let trust = (!is_plain).then(Trust::anybody_on_loopback);
+        let pids = server.pid().into_iter().collect();
+        Ok(Self { targets, domain: "localhost".into(), trust, own: Some(server), pids })
+    }
+
+    /// What all sessions have in common.
+    pub(crate) fn setup(&self, load: &Load) -> Result<Setup, BenchError> {
+        let tls = || self.tls(load.tls_resumption);
+        Ok(Setup {
+            targets: self.targets.clone(),
+            transport: match load.security {
+                Security::Plain => Transport::Plain,
+                Security::StartTls => Transport::StartTls(tls()?),
+                Security::Tls => Transport::DirectTls(tls()?),
+            },
+            wishes: Wishes {
+                domain: self.domain.clone(),
+                starttls: load.security == Security::StartTls,
+                stream_management: load.stream_management,
+                presence: load.presence,
+                mechanism: load.mechanism,
+            },
+            seed: load.seed,
+            run: rand::random(),
+            login_timeout: LOGIN_TIMEOUT,
+            own_descriptors: false,
+        })
+    }
+
+    fn tls(&self, resumption: bool) -> Result<Tls, BenchError> {
+        let trust = self.trust.clone().unwrap_or_else(Trust::anybody_on_loopback);
+        let mut config = (**trust.xmpp_config()).clone();
+        if !resumption {
+            config.resumption = Resumption::disabled();
+        }
+        let name = ServerName::try_from(self.domain.clone())
+            .map_err(|_| BenchError::Refused(format!("{} is no domain", self.domain)))?;
+        Ok(Tls { config: Arc::new(config), name })
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.pid.and_then(process::usage)
+        process::usage_of_all(&self.pids)
     }
 
     pub(crate) async fn stop(self) -> Result<(), BenchError> {
@@ -91,74 +197,41 @@ impl LoadServer {
     }
 }
 
-fn target(running: &RunningServer, tls: bool) -> Result<Target, BenchError> {
-    let host = running.host.as_str();
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if !is_here && !running.is_own {
-        return Err(BenchError::Refused(format!(
-            "{host} is another machine, and a load test without leave is an attack; say --i-own-this-server"
-        )));
-    }
-    let security = match (tls, &running.ca) {
-        (false, _) => Security::Plain,
-        (true, Some(ca)) => Security::Direct(Trust::file(ca)?),
-        (true, None) if is_here => Security::Direct(Trust::anybody_on_loopback()),
-        (true, None) => Security::Direct(Trust::system()?),
-    };
-    Ok(Target { host: host.into(), port: running.port, security, domain: running.domain.clone() })
-}
-
-/// Refuses a run that would end in the middle for lack of descriptors.
-pub(crate) fn check_open_files(sessions: u64) -> Result<(), BenchError> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call gets a pointer to our own rlimit.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    if known && limit.rlim_cur < sessions + OTHER_FILES {
-        return Err(BenchError::Refused(format!(
-            "{sessions} sessions need more open files than this process may have ({}); see chaski doctor",
-            limit.rlim_cur
-        )));
-    }
-    Ok(())
-}
-
-/// Logs the first `count` accounts in, in order.
-pub(crate) async fn log_in(load: &Load, target: &Target, count: usize) -> Result<Vec<Client>, BenchError> {
-    let mut progress = Progress::new(count as u64, load.quiet);
-    let mut sessions: Vec<Option<Client>> = (0..count).map(|_| None).collect();
-    let mut logins: JoinSet<(usize, Result<Client, ClientError>)> = JoinSet::new();
-    let (mut next, mut done) = (0, 0);
-    while done < count {
-        while next < count && logins.len() < LOGINS_AT_ONCE {
-            let key = accounts::key(load.seed, next);
-            let mut settings = Settings::new(target.clone(), accounts::number(next), key);
-            settings.login_timeout = Duration::from_secs(60);
-            let index = next;
-            logins.spawn(async move { (index, log_in_one(settings).await) });
-            next += 1;
+/// The addresses of a named server, if it may be loaded.
+fn targets(running: &RunningServer) -> Result<Vec<SocketAddr>, BenchError> {
+    let mut all = Vec::new();
+    for address in &running.addresses {
+        let found = address
+            .to_socket_addrs()
+            .map_err(|_| BenchError::Refused(format!("--server {address} is not of the form HOST:PORT")))?;
+        // A name's first address: the others may be the same listener's or nobody's.
+        let found = found.into_iter().min_by_key(SocketAddr::is_ipv6);
+        let target =
+            found.ok_or_else(|| BenchError::Refused(format!("--server {address} has no address")))?;
+        if !target.ip().is_loopback() && !running.is_own {
+            return Err(BenchError::Refused(format!(
+                "{address} is another machine, and a load test without leave is an attack; say --i-own-this-server"
+            )));
         }
-        let Some(login) = logins.join_next().await else { break };
-        let (index, client) = login.map_err(|error| BenchError::Server(error.to_string()))?;
-        sessions[index] = Some(client.map_err(BenchError::client(accounts::number(index)))?);
-        done += 1;
-        progress.at(done as u64, || "sessions".into());
+        all.push(target);
     }
-    progress.finish();
-    Ok(sessions.into_iter().flatten().collect())
+    if all.is_empty() { Err(BenchError::Refused("no --server is named".into())) } else { Ok(all) }
 }
 
-async fn log_in_one(settings: Settings) -> Result<Client, ClientError> {
-    let mut client = Client::new(settings);
-    client.connect().await?;
-    client.send(UNMARKED, message::presence())?;
-    // Its own presence comes back: by then it is there.
-    client.next().await?;
-    Ok(client)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Ends sessions in order.
-pub(crate) async fn log_out(sessions: Vec<Client>) {
-    for mut client in sessions {
-        client.close().await;
+    fn running(address: &str, is_own: bool) -> RunningServer {
+        let addresses = vec![address.to_owned()];
+        RunningServer { addresses, domain: "localhost".into(), pids: Vec::new(), ca: None, is_own }
+    }
+
+    #[test]
+    fn only_this_machine_is_loaded_without_leave() {
+        assert!(targets(&running("127.0.3.4:5222", false)).is_ok());
+        assert!(targets(&running("192.0.2.1:5222", false)).unwrap_err().to_string().contains("attack"));
+        assert!(targets(&running("192.0.2.1:5222", true)).is_ok());
+        assert!(targets(&running("127.0.0.1", true)).is_err());
     }
 }

@@ -26,6 +26,7 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 #[derive(Debug, Clone, Copy)]
 struct Ports {
     direct: u16,
+    starttls: u16,
     plain: u16,
     http: u16,
 }
@@ -43,6 +44,8 @@ pub struct Rig {
 pub enum Listener {
     /// Direct TLS.
     Tls,
+    /// STARTTLS.
+    StartTls,
     /// The listener for a TLS terminator: no TLS.
     Plain,
 }
@@ -69,10 +72,11 @@ impl Rig {
     }
 
     fn config_text(&self, extra: &str) -> String {
-        let Ports { direct, plain, http } = self.ports;
+        let Ports { direct, starttls, plain, http } = self.ports;
         format!(
             "data = {data:?}\n{extra}\n\
              [[c2s]]\nlisten = \"127.0.0.1:{direct}\"\ntls = \"direct\"\n\
+             [[c2s]]\nlisten = \"127.0.0.1:{starttls}\"\ntls = \"starttls\"\n\
              [[c2s]]\nlisten = \"127.0.0.1:{plain}\"\ntls = \"terminated\"\n\
              [http]\nlisten = \"127.0.0.1:{http}\"\nprivate_listen = \"\"\n\
              [log]\nlevel = \"warn\"\n",
@@ -104,7 +108,8 @@ impl Rig {
         let output = Command::new(&self.binary)
             .args(["ctl", "--config"])
             .arg(self.config())
-            .args(["account", "import"])
+            // The keys are random: rounds would only cost time.
+            .args(["account", "import", "--iterations", "1"])
             .arg(&path)
             .stdin(Stdio::null())
             .output()
@@ -133,15 +138,29 @@ impl Rig {
         Ok(Running { child, log: self.log(), is_ready: false })
     }
 
+    /// The listener's port on 127.0.0.1.
+    pub fn port(&self, listener: Listener) -> u16 {
+        match listener {
+            Listener::Tls => self.ports.direct,
+            Listener::StartTls => self.ports.starttls,
+            Listener::Plain => self.ports.plain,
+        }
+    }
+
     /// Where its clients connect. The server must have run once for TLS: it makes its certificate then.
     pub fn target(&self, listener: Listener) -> Result<Target, BenchError> {
-        let (port, security) = match listener {
-            Listener::Plain => (self.ports.plain, Security::Plain),
-            Listener::Tls => {
-                (self.ports.direct, Security::Direct(Trust::file(&self.data().join("tls/ca.pem"))?))
-            }
+        let trust = || Trust::file(&self.data().join("tls/ca.pem"));
+        let security = match listener {
+            Listener::Plain => Security::Plain,
+            Listener::Tls => Security::Direct(trust()?),
+            Listener::StartTls => Security::StartTls(trust()?),
         };
-        Ok(Target { host: "127.0.0.1".into(), port, security, domain: "localhost".into() })
+        Ok(Target {
+            host: "127.0.0.1".into(),
+            port: self.port(listener),
+            security,
+            domain: "localhost".into(),
+        })
     }
 }
 
@@ -206,8 +225,8 @@ fn free_ports() -> Result<Ports, BenchError> {
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
             held.push((port, listener));
         }
-        if let [(direct, _), (plain, _), (http, _)] = held.as_slice() {
-            return Ok(Ports { direct: *direct, plain: *plain, http: *http });
+        if let [(direct, _), (starttls, _), (plain, _), (http, _)] = held.as_slice() {
+            return Ok(Ports { direct: *direct, starttls: *starttls, plain: *plain, http: *http });
         }
     }
     Err(BenchError::Refused("there are no free ports between 20000 and 32000".into()))

@@ -82,7 +82,8 @@ impl Trust {
         &self.config
     }
 
-    pub(crate) fn xmpp_config(&self) -> &Arc<ClientConfig> {
+    /// The settings for a connection of one's own, announcing XMPP by ALPN.
+    pub fn xmpp_config(&self) -> &Arc<ClientConfig> {
         &self.xmpp
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 /// A process's use of the machine up to now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// User and system time.
     pub cpu: Duration,
@@ -21,6 +21,15 @@ pub fn usage(pid: u32) -> Option<Usage> {
     let ticks = cpu_ticks(&stat)?;
     let cpu = Duration::from_micros(ticks * 1_000_000 / ticks_per_s);
     Some(Usage { cpu, resident_bytes: resident_bytes(&status)? })
+}
+
+/// Several processes as one; `None`: none is named, or one of them is not there.
+pub fn usage_of_all(pids: &[u32]) -> Option<Usage> {
+    let each: Option<Vec<Usage>> = pids.iter().map(|&pid| usage(pid)).collect();
+    each.filter(|each| !each.is_empty()).map(|each| Usage {
+        cpu: each.iter().map(|usage| usage.cpu).sum(),
+        resident_bytes: each.iter().map(|usage| usage.resident_bytes).sum(),
+    })
 }
 
 /// Fields 14 and 15, counted behind the name in brackets, which may hold anything.
@@ -50,5 +59,8 @@ mod tests {
         assert_eq!(resident_bytes("Name:\tx\n"), None);
         let own = usage(std::process::id()).unwrap();
         assert!(own.resident_bytes > 100_000);
+        let twice = usage_of_all(&[std::process::id(), std::process::id()]).unwrap();
+        assert!(twice.resident_bytes > own.resident_bytes);
+        assert_eq!(usage_of_all(&[]), None);
     }
 }

@@ -88,15 +88,21 @@ pub(crate) struct Load {
     /// An empty directory, or one of an earlier run, for a server of its own
     #[arg(long, value_name = "DIR", default_value = "./chaski-bench")]
     pub(crate) data: PathBuf,
-    /// A server that runs already and has the accounts of `chaski bench accounts`
+    /// Shards of a server of its own
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<u32>,
+    /// More configuration for a server of its own, without listeners, [http] and [log]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_config: Option<PathBuf>,
+    /// A server that runs already and has the accounts of `chaski bench accounts`; may be given several times
     #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) server: Option<String>,
+    pub(crate) server: Vec<String>,
     /// That server's domain
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     pub(crate) domain: String,
-    /// That server's process, so that its CPU and memory can be read
+    /// That server's process, so that its CPU and memory can be read; may be given several times
     #[arg(long, value_name = "PID")]
-    pub(crate) pid: Option<u32>,
+    pub(crate) pid: Vec<u32>,
     /// That server's certificate authority
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
@@ -106,9 +112,36 @@ pub(crate) struct Load {
     /// Direct TLS, instead of the listener for a TLS terminator
     #[arg(long)]
     pub(crate) tls: bool,
+    /// STARTTLS
+    #[arg(long, conflicts_with = "tls")]
+    pub(crate) starttls: bool,
+    /// Let TLS sessions be resumed by ticket (one cache for all accounts)
+    #[arg(long)]
+    pub(crate) tls_resumption: bool,
+    /// Without stream management (XEP-0198) even where the server offers it
+    #[arg(long)]
+    pub(crate) no_sm: bool,
+    /// Without presence
+    #[arg(long)]
+    pub(crate) no_presence: bool,
+    /// Only this login mechanism: plain, scram-sha-1 or scram-sha-256 (default: the strongest offered)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sasl: Option<String>,
+    /// Generator threads (default: as many as the sessions need)
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<u32>,
+    /// Logins under way at once
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) logins_at_once: u32,
+    /// Logins per second at most, when everybody logs in (default: as fast as they go)
+    #[arg(long, value_name = "N")]
+    pub(crate) login_rate: Option<f64>,
     /// Whence the accounts' keys follow
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// The server's name in the report
+    #[arg(long, value_name = "NAME", default_value = "chaski")]
+    pub(crate) label: String,
 }
 
 #[derive(Debug, Args)]
@@ -117,10 +150,13 @@ pub(crate) struct Pairs {
     pub(crate) load: Load,
     /// How many pairs
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) pairs: usize,
-    /// Messages in flight per pair
+    pub(crate) pairs: u32,
+    /// Closed loop: messages in flight per pair
     #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(crate) in_flight: usize,
+    pub(crate) in_flight: u32,
+    /// Open loop instead: messages per second over all pairs; latency counts from the intended time
+    #[arg(long, value_name = "N", conflicts_with = "in_flight")]
+    pub(crate) rate: Option<f64>,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 10)]
     pub(crate) seconds: u64,
@@ -135,7 +171,10 @@ pub(crate) struct Idle {
     pub(crate) load: Load,
     /// How many sessions
     #[arg(long, value_name = "N", default_value_t = 5_000)]
-    pub(crate) sessions: usize,
+    pub(crate) sessions: u32,
+    /// How long to hold them
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seconds: u64,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,15 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
-use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Floor, Idle, Load, Pairs, Report};
+use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Floor, Idle, Pairs, Report};
 use crate::failure::Failure;
-use chaski_bench::{accounts, crash, floor, idle, load, pairs, report};
+use chaski_bench::{accounts, crash, floor, idle, pairs, report, result};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+mod lines;
+mod load;
 
 pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
     super::serve::raise_open_files();
@@ -58,47 +61,28 @@ async fn run_crash(args: &Bench, crash: &Crash) -> Result<ExitCode, Failure> {
 
 async fn run_pairs(args: &Bench, typed: &Pairs) -> Result<ExitCode, Failure> {
     let options = pairs::Options {
-        load: load_of(args, &typed.load)?,
+        load: load::of(args, &typed.load)?,
         pairs: typed.pairs,
-        in_flight: typed.in_flight,
+        pace: typed.rate.map_or(pairs::Pace::InFlight(typed.in_flight), pairs::Pace::PerSecond),
         seconds: typed.seconds.max(1),
         body_bytes: typed.body,
     };
-    let report = pairs::run(&options).await?;
-    let latency = |what: &str, it: &pairs::Latency| {
-        let ms = |us: u64| us as f64 / 1000.0;
-        let (p50, p99, p999, max) = (ms(it.p50_us), ms(it.p99_us), ms(it.p999_us), ms(it.max_us));
-        format!("{what:<12} p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, slowest {max:.2} ms")
-    };
-    let tls = if report.tls { "TLS" } else { "plain" };
-    let mut lines = vec![
-        format!(
-            "{} pairs, {} in flight each, {tls}, {:.1} s",
-            report.pairs, report.in_flight, report.seconds
-        ),
-        format!("throughput   {:.0} messages/s ({} delivered)", report.messages_per_s, report.delivered),
-    ];
-    lines.extend(report.server_cpu_us_per_message.map(|us| format!("server CPU   {us:.1} µs per message")));
-    lines.push(latency("delivery", &report.delivery));
-    lines.push(latency("acceptance", &report.acceptance));
-    say(args, &report, &lines)?;
-    Ok(ExitCode::SUCCESS)
+    done(args, &pairs::run(&options).await?)
 }
 
 async fn run_idle(args: &Bench, typed: &Idle) -> Result<ExitCode, Failure> {
-    let options = idle::Options { load: load_of(args, &typed.load)?, sessions: typed.sessions };
-    let report = idle::run(&options).await?;
-    let tls = if report.tls { "TLS" } else { "plain" };
-    let lines = [
-        format!("{} sessions, {tls}", report.sessions),
-        format!("memory       {:.0} resident bytes per session", report.resident_bytes_per_session),
-        format!(
-            "logins       {:.0} per second, {:.0} µs of server CPU each",
-            report.logins_per_s, report.server_cpu_us_per_login
-        ),
-    ];
-    say(args, &report, &lines)?;
-    Ok(ExitCode::SUCCESS)
+    let options = idle::Options {
+        load: load::of(args, &typed.load)?,
+        sessions: typed.sessions,
+        seconds: typed.seconds,
+    };
+    done(args, &idle::run(&options).await?)
+}
+
+/// Says it; a run with complaints fails.
+fn done(args: &Bench, report: &result::Report) -> Result<ExitCode, Failure> {
+    say(args, report, &lines::of(report))?;
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_floor(typed: &Floor) -> Result<ExitCode, Failure> {
@@ -130,28 +114,6 @@ fn write_accounts(typed: &Accounts) -> Result<ExitCode, Failure> {
     accounts::write(typed.seed, typed.count, &mut out)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn load_of(args: &Bench, typed: &Load) -> Result<load::Load, Failure> {
-    let running = typed.server.as_deref().map(|server| {
-        let (host, port) = load::host_and_port(server)?;
-        Ok::<_, chaski_bench::BenchError>(load::RunningServer {
-            host,
-            port,
-            domain: typed.domain.clone(),
-            pid: typed.pid,
-            ca: typed.ca.clone(),
-            is_own: typed.i_own_this_server,
-        })
-    });
-    Ok(load::Load {
-        binary: binary(None)?,
-        dir: typed.data.clone(),
-        running: running.transpose()?,
-        tls: typed.tls,
-        seed: typed.seed,
-        quiet: args.json,
-    })
 }
 
 /// The server's program: this one, unless another is named.

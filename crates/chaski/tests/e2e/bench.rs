@@ -27,11 +27,23 @@ fn loads_are_measured() {
         serde_json::from_str::<serde_json::Value>(&said).unwrap()
     };
     let pairs = measure(&["pairs", "--pairs", "3", "--in-flight", "4", "--seconds", "1"]);
-    assert!(pairs["delivered"].as_u64().unwrap() > 0, "{pairs}");
-    assert!(pairs["server_cpu_us_per_message"].as_f64().is_some(), "{pairs}");
-    assert!(pairs["delivery"]["max_us"].as_u64() >= pairs["delivery"]["p50_us"].as_u64(), "{pairs}");
-    let idle = measure(&["idle", "--sessions", "40", "--tls"]);
-    assert_eq!((&idle["sessions"], &idle["tls"]), (&40.into(), &true.into()), "{idle}");
+    let figures = &pairs["figures"];
+    assert!(figures["delivered"].as_u64().unwrap() > 0, "{pairs}");
+    assert!(figures["server_cpu_us_per_message"].as_f64().is_some(), "{pairs}");
+    assert_eq!((&figures["lost"], &figures["refused"]), (&0.into(), &0.into()), "{pairs}");
+    let delivery = &pairs["latencies"]["delivery"];
+    assert!(delivery["max_us"].as_u64() >= delivery["p50_us"].as_u64(), "{pairs}");
+    let open = measure(&["pairs", "--pairs", "3", "--rate", "300", "--seconds", "1", "--tls", "--no-sm"]);
+    let per_s = open["figures"]["messages_per_s"].as_f64().unwrap();
+    assert!((200.0..400.0).contains(&per_s), "{open}");
+    let idle = measure(&["idle", "--sessions", "40", "--starttls", "--sasl", "plain"]);
+    let options = &idle["options"];
+    assert_eq!((&options["sessions"], &options["transport"]), (&40.into(), &"starttls".into()), "{idle}");
+    assert_eq!(
+        (&options["mechanism"], &idle["figures"]["sessions"]),
+        (&"PLAIN".into(), &40.into()),
+        "{idle}"
+    );
 }
 
 #[test]

@@ -1,0 +1,104 @@
+//! Stanzas that a live session receives: counted, timed, answered.
+
+use super::Generator;
+use crate::engine::ledger::Fate;
+use crate::engine::mark::{Mark, Seen, attribute, see};
+use crate::engine::session::State;
+use std::io::Write;
+
+impl Generator {
+    pub(super) fn stanza(&mut self, index: u32, frame: &[u8]) {
+        let seen = see(frame);
+        self.is_unpublished = true;
+        let session = &mut self.sessions[index as usize];
+        match seen {
+            Seen::Request => session.owes_ack = true,
+            Seen::Ack(h) => self.accept(index, h),
+            Seen::StreamError => self.lose(index, "the server ends the stream with an error"),
+            Seen::Other => {}
+            Seen::Message(_) | Seen::Refused(_) | Seen::Question | Seen::Stanza => {
+                session.handled = session.handled.wrapping_add(1);
+                self.counters.deliveries += 1;
+                match seen {
+                    Seen::Message(mark) => self.delivered(index, mark),
+                    Seen::Refused(number) => self.refused(index, number),
+                    Seen::Question => self.answer(index, frame),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn delivered(&mut self, index: u32, mark: Mark) {
+        if mark.run != self.shared.setup.run {
+            return;
+        }
+        if self.shared.ledger.note(mark.number, Fate::Delivered) {
+            self.counters.delivered += 1;
+            self.batch.delivery.push(self.now_us.saturating_sub(mark.intended_us));
+        } else {
+            self.counters.duplicates += 1;
+        }
+        if let Some(closed) = &self.closed
+            && index % 2 == 1
+            && index / 2 < closed.pairs
+        {
+            let session = &mut self.sessions[index as usize];
+            session.got = session.got.wrapping_add(1);
+            self.make_due(index - 1);
+        }
+    }
+
+    fn refused(&mut self, index: u32, number: u32) {
+        if !self.shared.ledger.note(number, Fate::Refused) {
+            return;
+        }
+        self.counters.refused += 1;
+        if self.closed.is_some() {
+            // It is on its way no more.
+            if let Some(receiver) = self.sessions.get_mut(index as usize + 1) {
+                receiver.got = receiver.got.wrapping_add(1);
+            }
+            self.make_due(index);
+        }
+    }
+
+    /// The server has handled so many stanzas of the session.
+    pub(super) fn accept(&mut self, index: u32, h: u32) {
+        let Self { sessions, shared, counters, batch, now_us, .. } = self;
+        sessions[index as usize].accept(h, |mark| {
+            if shared.ledger.note(mark.number, Fate::Accepted) {
+                counters.accepted += 1;
+                batch.acceptance.push(now_us.saturating_sub(mark.intended_us));
+            }
+        });
+        if self.closed.is_some() {
+            self.make_due(index);
+        }
+    }
+
+    pub(super) fn make_due(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        if session.state == State::Live && !std::mem::replace(&mut session.is_due, true) {
+            self.due.push(index);
+        }
+    }
+
+    /// Pings are answered; what else a server may ask a phone is not known to it.
+    fn answer(&mut self, index: u32, frame: &[u8]) {
+        let Some(id) = attribute(frame, b"id") else { return };
+        let out = &mut self.buffers.out;
+        let is_ping = memchr::memmem::find(frame, b"urn:xmpp:ping").is_some();
+        out.extend_from_slice(b"<iq id='");
+        out.extend(id.iter().filter(|&&byte| byte != b'\''));
+        let rest: &[u8] = if is_ping {
+            b"' type='result'/>"
+        } else {
+            b"' type='error'><error type='cancel'>\
+              <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        };
+        out.write_all(rest).expect("a vector takes everything");
+        let session = &mut self.sessions[index as usize];
+        session.sent = session.sent.wrapping_add(1);
+    }
+}

@@ -1,0 +1,88 @@
+//! A load's report for people.
+
+use chaski_bench::result::{Figures, Latency, ProcessUse, Report};
+
+/// Its lines.
+pub(super) fn of(report: &Report) -> Vec<String> {
+    let Report { options, figures, .. } = report;
+    let mut lines = vec![title(report)];
+    lines.extend(options.model.as_ref().map(|model| format!("model        {model}")));
+    lines.push(logins(figures));
+    if let Some(bytes) = figures.server_resident_bytes_per_session {
+        lines.push(format!("memory       {bytes:.0} resident bytes of the server per session"));
+    }
+    lines.extend(messages(figures));
+    lines.extend(report.latencies.iter().map(|(name, latency)| line_of(name, latency)));
+    lines.extend(figures.recovery_s.map(|s| {
+        let resumed = figures.resumed.unwrap_or_default();
+        format!("recovery     {s:.1} s until all were back, {resumed} of them resumed")
+    }));
+    lines.extend(report.server.as_ref().map(|used| line_of_process("server", used)));
+    lines.push(line_of_process("generator", &report.generator));
+    lines.extend(report.complaints.iter().map(|complaint| format!("COMPLAINT    {complaint}")));
+    lines
+}
+
+fn title(report: &Report) -> String {
+    let Report { options, figures, .. } = report;
+    let mut title = format!("{} sessions, {}", options.sessions, options.transport);
+    if !options.mechanism.is_empty() {
+        title.push_str(&format!(", {}", options.mechanism));
+    }
+    if let Some(in_flight) = options.in_flight {
+        title.push_str(&format!(", {in_flight} in flight per pair"));
+    }
+    if let Some(rate) = options.rate_per_s {
+        title.push_str(&format!(", {rate} messages/s intended"));
+    }
+    format!("{title}, {:.1} s, {} generator threads", figures.measured_s, options.threads)
+}
+
+fn logins(figures: &Figures) -> String {
+    let rate = figures.logins_per_s.unwrap_or_default();
+    match figures.server_cpu_us_per_login {
+        Some(us) => format!("logins       {rate:.0} per second, {us:.0} µs of server CPU each"),
+        None => format!("logins       {rate:.0} per second"),
+    }
+}
+
+fn messages(figures: &Figures) -> Vec<String> {
+    if figures.sent == 0 && figures.deliveries == 0 {
+        return Vec::new();
+    }
+    let accepted = figures.accepted.map_or("not told".into(), |count| count.to_string());
+    let mut lines = vec![
+        format!(
+            "throughput   {:.0} messages/s, {:.0} deliveries of any kind/s",
+            figures.messages_per_s.unwrap_or_default(),
+            figures.deliveries_per_s.unwrap_or_default()
+        ),
+        format!(
+            "messages     {} sent, {accepted} accepted, {} refused, {} delivered, {} again, {} lost",
+            figures.sent, figures.refused, figures.delivered, figures.duplicates, figures.lost
+        ),
+    ];
+    lines.extend(figures.server_cpu_us_per_message.map(|us| format!("server CPU   {us:.1} µs per message")));
+    lines
+}
+
+fn line_of(name: &str, it: &Latency) -> String {
+    let ms = |us: u64| us as f64 / 1000.0;
+    let (p50, p90, p99, p999, max) =
+        (ms(it.p50_us), ms(it.p90_us), ms(it.p99_us), ms(it.p999_us), ms(it.max_us));
+    format!(
+        "{name:<12} p50 {p50:.2} ms, p90 {p90:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, slowest {max:.2} ms"
+    )
+}
+
+fn line_of_process(name: &str, used: &ProcessUse) -> String {
+    let mb = |bytes: u64| bytes / 1_000_000;
+    format!(
+        "{name:<12} {:.0} % CPU; memory {} MB empty, {} MB loaded, {} MB in the end, {} MB at most",
+        used.cpu_percent,
+        mb(used.resident_bytes_start),
+        mb(used.resident_bytes_loaded),
+        mb(used.resident_bytes_end),
+        mb(used.resident_bytes_max)
+    )
+}
