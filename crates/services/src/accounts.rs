@@ -12,8 +12,10 @@ mod name;
 pub mod phone;
 mod record;
 pub mod registration;
+mod resident;
 pub mod verification;
 
 pub use credentials::{Credentials, Derivation, KEY_ITERATIONS, PASSWORD_ITERATIONS, PlainCheck, make_key};
 pub use name::{AccountName, NameError};
 pub use record::{AccountRecord, RECORD_VERSION, RecordError, RegistrationLock};
+pub use resident::ResidentRecord;

@@ -80,6 +80,12 @@ pub struct Limits {
     pub unsent_bytes: usize,
     /// Bytes that a client has not taken: the connection is cut.
     pub unsent_bytes_cut: usize,
+    /// A client that has as many unacknowledged stanzas is asked for an acknowledgement at once.
+    pub ask_after_stanzas: usize,
+    /// The same in bytes of messages.
+    pub ask_after_bytes: usize,
+    /// A client that was asked within this time is not asked again for fewer: it gets messages in a stream.
+    pub ask_every_ms: u64,
     /// A client that does not answer `<r/>` for this long is cut.
     pub ack_timeout_ms: u64,
     /// An `<r/>` of the client is answered at the latest after this, even if its messages are not yet durable.
@@ -115,6 +121,9 @@ impl Default for Limits {
             queue_bytes: 512 << 10,
             unsent_bytes: 256 << 10,
             unsent_bytes_cut: 1 << 20,
+            ask_after_stanzas: 16,
+            ask_after_bytes: 32 << 10,
+            ask_every_ms: 1_000,
             ack_timeout_ms: 60_000,
             answer_ms: 2_000,
             held_stanzas: 4_096,

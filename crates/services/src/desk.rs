@@ -4,14 +4,20 @@
 
 use crate::context::Realm;
 use crate::outbox::Outbox;
+use crate::presence::Presences;
 use crate::router::{InFlight, Origin, Outgoing, Parcel};
-use crate::session::End;
+use crate::session::{End, Sent};
 use crate::timers::Timers;
 use crate::wire::SessionId;
 use chaski_store::{Seq, ShardIndex};
+use chaski_xmpp::sm::Room;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Empty queues kept, and the largest that is: some 300 KiB.
+const ROOMS_MAX: usize = 256;
+const ROOM_CAPACITY_MAX: usize = 32;
 
 chaski_telemetry::metrics! {
     /// What the router, the mailbox and the directory count.
@@ -80,6 +86,12 @@ pub(crate) struct Desk {
     pub(crate) text: String,
     /// Where the seqs of one acknowledgement are collected. Empty between uses.
     pub(crate) seqs: Vec<Seq>,
+    /// Sessions that have something to say at the end of the turn: an `<a/>`, an `<r/>`. Some twice.
+    pub(crate) turned: Vec<SessionId>,
+    /// Memory of queues that have become empty, for those that get something.
+    pub(crate) rooms: Vec<Room<Sent>>,
+    /// Presences that sessions share.
+    pub(crate) presences: Presences,
     /// Lent to a room for one call. Empty between uses.
     pub(crate) outbox: Outbox,
     /// Sessions to be ended or cut once nobody holds their account.
@@ -104,6 +116,9 @@ impl Desk {
             element: Vec::new(),
             text: String::new(),
             seqs: Vec::new(),
+            turned: Vec::new(),
+            rooms: Vec::new(),
+            presences: Presences::default(),
             outbox: Outbox::default(),
             doomed: VecDeque::new(),
             parcels: VecDeque::new(),
@@ -122,6 +137,13 @@ impl Desk {
             self.scratch = Vec::new();
         }
         stanza
+    }
+
+    /// Keeps an empty queue's memory for the next that needs some.
+    pub(crate) fn keep_room(&mut self, room: Room<Sent>) {
+        if self.rooms.len() < ROOMS_MAX && room.capacity() <= ROOM_CAPACITY_MAX {
+            self.rooms.push(room);
+        }
     }
 
     /// Has a session ended or cut as soon as its account is free.

@@ -198,7 +198,7 @@ pub(crate) fn acknowledged(
 ) {
     let Some(session) = account.session_mut(id) else { return };
     let Some(managed) = &mut session.managed else { return session.unexpected(desk) };
-    managed.requested_ms = None;
+    managed.requested = false;
     if let Err(error) = session.acknowledge(desk, h) {
         return session.too_high(desk, error);
     }
@@ -216,7 +216,7 @@ pub(crate) fn confirmed(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Ac
     match &mut session.managed {
         Some(managed) => {
             desk.seqs.clear();
-            desk.seqs.append(&mut managed.before);
+            desk.seqs.append(&mut managed.take_before());
         }
         None => {
             let h = session.queue.sent_count();

@@ -6,6 +6,7 @@
 
 use crate::command::Command;
 use crate::context::Realm;
+use crate::presence::Presences;
 use crate::roster::Undo;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
@@ -21,6 +22,8 @@ pub struct Turn<'a> {
     pub unix_ms: u64,
     /// Randomness.
     pub rng: &'a mut dyn rand::CryptoRng,
+    /// The presences that the shard's sessions share.
+    pub presences: &'a mut Presences,
     /// Where to put what is to be sent.
     pub outbox: &'a mut Outbox,
 }

@@ -15,7 +15,7 @@ mod probe;
 mod state;
 mod subscribe;
 
-pub use state::SessionPresence;
+pub use state::{Presences, SessionPresence};
 pub(crate) use subscribe::{pay, tell};
 
 use crate::directory::Account;

@@ -53,7 +53,7 @@ impl Shard {
             idle: limits.idle_accounts,
         };
         Self {
-            directory: Directory::new(bounds),
+            directory: Directory::new(bounds, &realm.secret),
             desk: Desk::new(index, realm, metrics),
             commands: Slab::new(),
             removed: VecDeque::new(),
@@ -139,6 +139,10 @@ impl Shard {
     /// The session's connection is over. Not called for a connection that the rooms closed, nor for one from which the
     /// session has been resumed away.
     pub fn closed(&mut self, ctx: &mut Context<'_>, session: SessionId, why: Closed) {
+        if why == Closed::Clean {
+            // Its last `<r/>` is answered although its turn is over with it.
+            self.with_session(session, |session, desk| session.answer_now(desk, ctx));
+        }
         self.connection_over(ctx, session, why);
         self.settle(ctx);
     }
@@ -147,7 +151,7 @@ impl Shard {
     pub fn envelope(&mut self, ctx: &mut Context<'_>, envelope: Envelope) {
         match envelope.0 {
             Letter::Parcel(parcel) => self.with_account(ctx, parcel.to, Work::Parcel(*parcel)),
-            Letter::Settled(origins) => self.release(ctx, &origins),
+            Letter::Settled(origins) => self.release(&origins),
             Letter::CredentialsWanted { asker, conn, account } => {
                 self.with_account(ctx, account, Work::Credentials { asker, conn });
             }
@@ -212,6 +216,11 @@ impl Shard {
     /// Ends a turn: hands what was collected to the store and to other shards. Call after each batch of events.
     pub fn end_turn(&mut self, ctx: &mut Context<'_>) {
         self.settle(ctx);
+        let mut turned = std::mem::take(&mut self.desk.turned);
+        for session in turned.drain(..) {
+            self.with_session(session, |session, desk| session.turn_ends(desk, ctx));
+        }
+        self.desk.turned = turned;
         let limit = self.desk.realm.limits.undelivered_envelopes;
         let lost = self.desk.outgoing.flush(ctx, limit);
         ctx.store.flush();
@@ -223,6 +232,14 @@ impl Shard {
         metrics.accounts_resident.set(resident as i64);
         metrics.accounts_loading.set(loading as i64);
         metrics.parked.set(parked as i64);
+    }
+
+    fn with_session(&mut self, id: SessionId, call: impl FnOnce(&mut Session, &mut Desk)) {
+        if let Some((desk, account)) = self.account_of(id)
+            && let Some(session) = account.session_mut(id)
+        {
+            call(session, desk);
+        }
     }
 
     /// Carries out what the call has collected: stanzas on their way, sessions to be ended, acceptances.
@@ -238,18 +255,14 @@ impl Shard {
         }
         let index = self.desk.index;
         let own = self.desk.outgoing.take_own(index);
-        self.release(ctx, &own);
+        self.release(&own);
         self.desk.outgoing.return_own(index, own);
     }
 
     /// Messages of our sessions are settled.
-    fn release(&mut self, ctx: &mut Context<'_>, origins: &[crate::router::Origin]) {
+    fn release(&mut self, origins: &[crate::router::Origin]) {
         for origin in origins {
-            if let Some((desk, account)) = self.account_of(origin.session)
-                && let Some(session) = account.session_mut(origin.session)
-            {
-                Session::release(session, desk, ctx, origin.index);
-            }
+            self.with_session(origin.session, |session, desk| session.release(desk, origin.index));
         }
     }
 

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Hibernation,
     /// A client may have left an `<r/>` unanswered.
     Unanswered,
+    /// What was sent to a client may have to be asked after.
+    Ask,
     /// A client's `<r/>` may wait for an answer because a message is not durable yet.
     Answer,
     /// A session waits to read its mailbox, and no acknowledgement will move it.

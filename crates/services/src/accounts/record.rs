@@ -10,9 +10,6 @@ use serde_json::{Map, Value};
 /// The version written into new records. A reader refuses greater ones: fields may have changed their meaning.
 pub const RECORD_VERSION: u32 = 1;
 
-/// The activity stamp is renewed at most this often, so that being online costs no writes.
-const SEEN_GRAIN_MS: u64 = 6 * 60 * 60 * 1000;
-
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccountRecord {
@@ -27,7 +24,7 @@ pub struct AccountRecord {
     /// When the present key was made.
     #[serde(default)]
     pub registered_unix_ms: u64,
-    /// When a session was last seen, within some hours. See [`AccountRecord::seen`].
+    /// When a session was last seen, within some hours. See [`super::ResidentRecord`].
     #[serde(default)]
     pub seen_unix_ms: u64,
     /// The operator has switched the account off: it can't log in and can't be registered again.
@@ -120,20 +117,6 @@ impl AccountRecord {
         self.seen_unix_ms = unix_ms;
         self
     }
-
-    /// Whether [`Self::seen`] would change something.
-    pub fn is_seen_due(&self, unix_ms: u64) -> bool {
-        unix_ms.saturating_sub(self.seen_unix_ms) >= SEEN_GRAIN_MS
-    }
-
-    /// Notes activity: a session's bind, resumption, stanzas, end. True if the record should be saved.
-    pub fn seen(&mut self, unix_ms: u64) -> bool {
-        let due = self.is_seen_due(unix_ms);
-        if due {
-            self.seen_unix_ms = unix_ms;
-        }
-        due
-    }
 }
 
 #[cfg(test)]
@@ -181,14 +164,5 @@ mod tests {
         let other = AccountName::parse("bot").unwrap();
         assert_eq!(record().belongs_to(&other), Err(RecordError::Collision));
         assert_eq!(record().belongs_to(&AccountName::Phone(15_551_230_001)), Ok(()));
-    }
-
-    #[test]
-    fn activity_is_noted_coarsely() {
-        let mut record = record();
-        assert!(!record.seen(5_000 + SEEN_GRAIN_MS - 1));
-        assert!(record.seen(5_000 + SEEN_GRAIN_MS));
-        assert!(!record.seen(5_000 + SEEN_GRAIN_MS));
-        assert!(!record.seen(0), "a clock set back does no harm");
     }
 }

@@ -1,6 +1,6 @@
 //! Presence to everybody who may see it: initial presence, updates, and the end (RFC 6121 §4.2, §4.4, §4.5).
 
-use super::directed::stanza_for;
+use super::directed::{last_for, stanza_for};
 use super::state::Directed;
 use super::{BROADCAST_BYTES_MAX, local_account};
 use crate::directory::Account;
@@ -9,7 +9,6 @@ use crate::roster::Contact;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
 use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, ns, write};
-use std::sync::Arc;
 
 /// A client says that it is there, or how.
 pub(super) fn available(
@@ -23,10 +22,11 @@ pub(super) fn available(
         return Err(StanzaCondition::PolicyViolation);
     }
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
-    let stored: Arc<[u8]> = stored_form(stanza, &full).into();
+    let stored = stored_form(stanza, Attr::Set(&full), Attr::Keep);
+    let kept = turn.presences.share(&stored_form(stanza, Attr::Drop, Attr::Drop));
     let Some(own) = account.session_mut(session) else { return Ok(()) };
     let initial = !own.presence.is_available();
-    own.presence.set_available(Arc::clone(&stored), priority);
+    own.presence.set_available(kept, priority);
     tell_subscribers(turn, account, &stored);
     tell_own_sessions(turn, account, &stored, None);
     if initial {
@@ -44,7 +44,7 @@ pub(super) fn unavailable(
 ) {
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return };
     let stored = match stanza.filter(|stanza| stanza.bytes().len() <= BROADCAST_BYTES_MAX) {
-        Some(stanza) => stored_form(stanza, &full),
+        Some(stanza) => stored_form(stanza, Attr::Set(&full), Attr::Keep),
         None => plain_unavailable(&full),
     };
     let Some(own) = account.session_mut(session) else { return };
@@ -66,9 +66,9 @@ pub(super) fn plain_unavailable(from: &str) -> Vec<u8> {
     out
 }
 
-fn stored_form(stanza: &Stanza<'_>, full: &str) -> Vec<u8> {
+fn stored_form(stanza: &Stanza<'_>, from: Attr<'_>, id: Attr<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
-    let change = Rewrite { from: Attr::Set(full), to: Attr::Drop, ..Rewrite::default() };
+    let change = Rewrite { from, to: Attr::Drop, id, ..Rewrite::default() };
     rewrite(stanza, &change, &mut out);
     out
 }
@@ -125,8 +125,8 @@ fn tell_directed(
 /// other sessions, and the requests that wait for an answer (§3.1.3).
 fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &str) {
     for other in account.sessions.iter().filter(|other| other.id != session) {
-        if let Some(last) = other.presence.last() {
-            turn.outbox.to_session(session, stanza_for(last, full));
+        if let Some(last) = last_for(account, other, full) {
+            turn.outbox.to_session(session, last);
         }
     }
     for contact in account.roster.subscriptions() {

@@ -5,6 +5,7 @@ use super::state::Directed;
 use crate::directory::Account;
 use crate::outbox::Turn;
 use crate::roster::Contact;
+use crate::session::Session;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
 use chaski_xmpp::stanza::PresenceType;
@@ -67,13 +68,27 @@ fn note(
 
 /// A presence in stored form without `to`, addressed.
 pub(super) fn stanza_for(stored: &[u8], to: &str) -> Vec<u8> {
+    with_attributes(stored, &[("to", to)])
+}
+
+/// What a session has said last, which is kept without `from` and `to`.
+pub(super) fn last_for(account: &Account, session: &Session, to: &str) -> Option<Vec<u8>> {
+    let last = session.presence.last()?;
+    Some(with_attributes(last, &[("from", &account.full_jid(session)), ("to", to)]))
+}
+
+fn with_attributes(stored: &[u8], attributes: &[(&str, &str)]) -> Vec<u8> {
     const NAME: &[u8] = b"<presence";
     let rest = stored.strip_prefix(NAME).unwrap_or_default();
-    let mut out = Vec::with_capacity(stored.len() + to.len() + 8);
+    let mut out = Vec::with_capacity(stored.len() + 128);
     out.extend_from_slice(NAME);
-    out.extend_from_slice(b" to='");
-    write::escape(to, &mut out);
-    out.push(b'\'');
+    for (name, value) in attributes {
+        out.push(b' ');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"='");
+        write::escape(value, &mut out);
+        out.push(b'\'');
+    }
     out.extend_from_slice(rest);
     out
 }

@@ -1,7 +1,7 @@
 //! The answer to a probe (RFC 6121 §4.3.2): the current presence for those who may see it, `unsubscribed` for others,
 //! the same for an account that does not exist.
 
-use super::directed::stanza_for;
+use super::directed::last_for;
 use super::local_account;
 use crate::directory::Account;
 use crate::outbox::Turn;
@@ -17,8 +17,7 @@ pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>)
     }
     let Some(asker) = local_account(from, &turn.realm.domain) else { return };
     let to = from.to_string();
-    for last in account.sessions.iter().filter_map(|session| session.presence.last()) {
-        let stanza = stanza_for(last, &to);
+    for stanza in account.sessions.iter().filter_map(|session| last_for(account, session, &to)) {
         match from.resource {
             Some(resource) => turn.outbox.to_resource(asker, resource, stanza),
             None => turn.outbox.to_account(asker, stanza),

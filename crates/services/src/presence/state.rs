@@ -1,12 +1,38 @@
-//! What a session keeps of its presence. Small: 32 bytes, and one stanza while it is available.
+//! What a session keeps of its presence. Small: 32 bytes, and one stanza while it is available, which it shares with
+//! all sessions that said the same.
 
 use crate::roster::Contact;
+use std::collections::HashSet;
 use std::sync::Arc;
+
+/// Presences of which a shard keeps one copy each. Beyond this many, further ones have their own.
+const SHARED_MAX: usize = 1_024;
+
+/// The presences that a shard's sessions share. Most are one of a few: empty, or with an application's capabilities.
+#[derive(Debug, Default)]
+pub struct Presences(HashSet<Arc<[u8]>>);
+
+impl Presences {
+    /// The shared copy of a stanza.
+    pub(super) fn share(&mut self, stanza: &[u8]) -> Arc<[u8]> {
+        if let Some(known) = self.0.get(stanza) {
+            return Arc::clone(known);
+        }
+        let own: Arc<[u8]> = stanza.into();
+        if self.0.len() >= SHARED_MAX {
+            self.0.retain(|stanza| Arc::strong_count(stanza) > 1);
+        }
+        if self.0.len() < SHARED_MAX {
+            self.0.insert(Arc::clone(&own));
+        }
+        own
+    }
+}
 
 /// A session's presence. `Default` is a session that has sent none.
 #[derive(Default)]
 pub struct SessionPresence {
-    /// The last broadcast in stored form, with `from`, without `to`. `None` while unavailable.
+    /// The last broadcast in stored form, without `from`, `to` and `id`. `None` while unavailable.
     last: Option<Arc<[u8]>>,
     /// Who was told otherwise than by broadcast, each once. Rare, so behind a pointer.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in nearly every session")]
@@ -48,7 +74,7 @@ impl SessionPresence {
         self.interested = true;
     }
 
-    /// The last broadcast, without `to`.
+    /// The last broadcast, without `from` and `to`.
     pub(super) fn last(&self) -> Option<&Arc<[u8]>> {
         self.last.as_ref()
     }
@@ -100,6 +126,19 @@ mod tests {
     #[test]
     fn an_idle_session_pays_little() {
         assert!(size_of::<SessionPresence>() <= 32, "{}", size_of::<SessionPresence>());
+    }
+
+    #[test]
+    fn equal_presences_are_one_and_their_number_is_bounded() {
+        let mut presences = Presences::default();
+        let (first, second) =
+            (presences.share(b"<presence ></presence>"), presences.share(b"<presence ></presence>"));
+        assert!(Arc::ptr_eq(&first, &second));
+        let kept: Vec<_> = (0..2 * SHARED_MAX).map(|n| presences.share(n.to_string().as_bytes())).collect();
+        assert!(presences.0.len() <= SHARED_MAX);
+        drop(kept);
+        let fresh = presences.share(b"fresh");
+        assert!(Arc::ptr_eq(&fresh, &presences.share(b"fresh")), "what nobody has is forgotten");
     }
 
     #[test]

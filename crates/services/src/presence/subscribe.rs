@@ -4,7 +4,7 @@
 //! `unavailable` before `unsubscribed`. Nothing leaves before the roster is durable (`Outbox::undo`).
 
 use super::broadcast::plain_unavailable;
-use super::directed::stanza_for;
+use super::directed::{last_for, stanza_for};
 use super::local_account;
 use crate::directory::Account;
 use crate::iq::Reply;
@@ -134,10 +134,10 @@ pub(crate) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due
     let Some(target) = contact.account(&turn.realm.domain) else { return };
     let to = contact.jid(&turn.realm.domain);
     for session in &account.sessions {
-        let Some(last) = session.presence.last() else { continue };
+        let Some(last) = last_for(account, session, &to) else { continue };
         let stanza = match due {
             PresenceDue::Unavailable => stanza_for(&plain_unavailable(&account.full_jid(session)), &to),
-            _ => stanza_for(last, &to),
+            _ => last,
         };
         turn.outbox.to_account(target, stanza);
     }

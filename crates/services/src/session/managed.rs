@@ -1,6 +1,6 @@
 //! Stream management of a session (XEP-0198): enabling it, the answers to `<r/>`, hibernation.
 
-use super::{End, Session};
+use super::{End, Progress, REQUEST, Session};
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::timers::Timer;
@@ -17,19 +17,74 @@ pub(crate) struct Managed {
     /// What the client has sent, and how much of it is handled.
     pub(crate) inbound: Inbound,
     /// The id for resumption, if the client asked for it. 128 random bits: who knows it was told.
-    pub(crate) resume_id: Option<Box<str>>,
-    /// When the outstanding `<r/>` was sent.
-    pub(crate) requested_ms: Option<u64>,
+    resume_id: Option<[u8; 16]>,
+    /// The last `<r/>` was not answered yet.
+    pub(crate) requested: bool,
     /// A timer watches over the `<r/>`.
-    pub(crate) watched: bool,
+    watched: bool,
+    /// The client is to be asked at the end of the turn.
+    ask_due: bool,
+    /// A timer will have the next `<r/>` sent.
+    ask_timed: bool,
     /// A timer watches over the client's `<r/>`.
     answer_timed: bool,
+    /// The client's `<r/>` can be answered at the end of the turn.
+    answer_due: bool,
+    /// When the last `<r/>` was sent; 0 is never.
+    requested_ms: u64,
+    /// What few sessions have at any time.
+    rare: Option<Box<Rare>>,
+}
+
+/// See [`Managed::rare`].
+#[derive(Debug, Default)]
+struct Rare {
     /// It is being resumed on this connection, which waits for its `<resumed/>`: nothing is written before that.
-    pub(crate) resuming: Option<ConnId>,
+    resuming: Option<ConnId>,
     /// Until when it can be resumed, while it hibernates.
-    pub(crate) hibernates_until_ms: Option<u64>,
+    hibernates_until_ms: Option<u64>,
     /// Messages sent before stream management was enabled: TCP's confirmation acknowledges them.
-    pub(crate) before: Vec<Seq>,
+    before: Vec<Seq>,
+}
+
+impl Managed {
+    /// Messages sent before stream management was enabled and not yet confirmed.
+    pub(crate) fn before(&self) -> &[Seq] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.before)
+    }
+
+    /// Takes those.
+    pub(crate) fn take_before(&mut self) -> Vec<Seq> {
+        let before = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.before)).unwrap_or_default();
+        self.tidy();
+        before
+    }
+
+    fn resuming(&self) -> Option<ConnId> {
+        self.rare.as_ref()?.resuming
+    }
+
+    /// Takes the connection on which it is being resumed.
+    pub(crate) fn take_resuming(&mut self) -> Option<ConnId> {
+        let resuming = self.rare.as_mut()?.resuming.take();
+        self.tidy();
+        resuming
+    }
+
+    /// The connection is another one: nothing was asked on it.
+    fn forget_requests(&mut self) {
+        (self.requested, self.requested_ms, self.ask_due, self.answer_due) = (false, 0, false, false);
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn tidy(&mut self) {
+        self.rare.take_if(|rare| {
+            rare.resuming.is_none() && rare.hibernates_until_ms.is_none() && rare.before.is_empty()
+        });
+    }
 }
 
 impl Session {
@@ -47,18 +102,22 @@ impl Session {
             sm::write_failed(&mut desk.scratch, StanzaCondition::UnexpectedRequest, None);
             return ctx.wire.write(conn, &[&desk.scratch]);
         }
-        let mut managed = Box::<Managed>::default();
-        managed.before = self.queue.iter().filter_map(|sent| sent.mail.map(|mail| mail.seq)).collect();
+        let mut managed = Managed::default();
+        let before: Vec<Seq> = self.queue.iter().filter_map(|sent| sent.mail.map(|mail| mail.seq)).collect();
+        if !before.is_empty() {
+            managed.rare().before = before;
+        }
         (self.queue, self.mail_waiting, self.mail_bytes) = (Outbound::new(), 0, 0);
         if resume {
             let mut random = [0; 16];
             ctx.rng.fill_bytes(&mut random);
-            managed.resume_id = Some(URL_SAFE_NO_PAD.encode(random).into());
+            managed.resume_id = Some(random);
         }
         // A client may wish for less time than we give; it gets ours, which is short enough.
         let _ = max_s;
         let limit_s = (desk.realm.limits.resume_ms / 1000) as u32;
-        sm::write_enabled(&mut desk.scratch, managed.resume_id.as_deref().map(|id| (id, limit_s)));
+        let id = managed.resume_id.map(|id| URL_SAFE_NO_PAD.encode(id));
+        sm::write_enabled(&mut desk.scratch, id.as_deref().map(|id| (id, limit_s)));
         ctx.wire.write(conn, &[&desk.scratch]);
         self.managed = Some(managed);
     }
@@ -67,7 +126,7 @@ impl Session {
     pub(crate) fn requested(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         let Some(managed) = &mut self.managed else { return self.unexpected(desk) };
         match managed.inbound.request() {
-            Some(h) => self.write_ack(desk, ctx, h),
+            Some(_) => self.answer(desk),
             None if !managed.answer_timed => {
                 managed.answer_timed = true;
                 desk.timers.set(ctx.now_ms + desk.realm.limits.answer_ms, self.id, Timer::Answer);
@@ -96,10 +155,94 @@ impl Session {
     }
 
     /// A stanza that was held is handled.
-    pub(crate) fn release(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, index: StanzaIndex) {
+    pub(crate) fn release(&mut self, desk: &mut Desk, index: StanzaIndex) {
         let Some(managed) = &mut self.managed else { return };
-        if let Some(h) = managed.inbound.release(index) {
+        if managed.inbound.release(index).is_some() {
+            self.answer(desk);
+        }
+    }
+
+    /// Has the client's `<r/>` answered at the end of the turn: once, whatever else the turn brings.
+    fn answer(&mut self, desk: &mut Desk) {
+        if let Some(managed) = &mut self.managed
+            && !std::mem::replace(&mut managed.answer_due, true)
+        {
+            desk.turned.push(self.id);
+        }
+    }
+
+    /// Asks the client to acknowledge what it was sent, at the end of the turn.
+    pub(super) fn ask(&mut self, desk: &mut Desk) {
+        if let Some(managed) = &mut self.managed
+            && !managed.requested
+            && !std::mem::replace(&mut managed.ask_due, true)
+        {
+            desk.turned.push(self.id);
+        }
+    }
+
+    /// The turn ends: one answer to the client's `<r/>`s, and one of ours behind all that was sent.
+    pub(crate) fn turn_ends(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
+        self.answer_now(desk, ctx);
+        self.request_now(desk, ctx);
+    }
+
+    /// Writes the answer to the client's `<r/>`, if one is due.
+    pub(crate) fn answer_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
+        let Some(managed) = &mut self.managed else { return };
+        if std::mem::take(&mut managed.answer_due) {
+            let h = managed.inbound.h();
             self.write_ack(desk, ctx, h);
+        }
+    }
+
+    /// Writes an `<r/>` if something is unacknowledged and none is unanswered. A client to which messages stream is
+    /// not asked after each: only when there are many, when reading on waits for it, or after a while.
+    fn request_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
+        let limits = &desk.realm.limits;
+        let many = self.queue.len() >= limits.ask_after_stanzas
+            || self.mail_bytes as usize >= limits.ask_after_bytes
+            || self.progress != Progress::Live;
+        let (Some(conn), Some(managed)) = (self.conn, &mut self.managed) else { return };
+        if !std::mem::take(&mut managed.ask_due) || managed.requested || self.queue.is_empty() {
+            return;
+        }
+        let next_ms = managed.requested_ms + limits.ask_every_ms;
+        if !many && managed.requested_ms != 0 && ctx.now_ms < next_ms {
+            if !std::mem::replace(&mut managed.ask_timed, true) {
+                desk.timers.set(next_ms, self.id, Timer::Ask);
+            }
+            return;
+        }
+        managed.requested = true;
+        managed.requested_ms = ctx.now_ms.max(1);
+        ctx.wire.write(conn, &[REQUEST]);
+        if !std::mem::replace(&mut managed.watched, true) {
+            desk.timers.set(ctx.now_ms + limits.ack_timeout_ms, self.id, Timer::Unanswered);
+        }
+    }
+
+    /// What was sent has been unacknowledged for a while.
+    pub(crate) fn ask_late(&mut self, desk: &mut Desk) {
+        if let Some(managed) = &mut self.managed {
+            managed.ask_timed = false;
+            self.ask(desk);
+        }
+    }
+
+    /// The timer of an `<r/>` has fired: cuts the connection if the client never answered.
+    pub(crate) fn unanswered(&mut self, desk: &mut Desk, ctx: &Context<'_>) {
+        let Some(managed) = &mut self.managed else { return };
+        managed.watched = false;
+        if !managed.requested {
+            return;
+        }
+        let due_ms = managed.requested_ms + desk.realm.limits.ack_timeout_ms;
+        if due_ms <= ctx.now_ms {
+            desk.doom(self.id, End::cut("connection-timeout", "no acknowledgement"));
+        } else {
+            managed.watched = true;
+            desk.timers.set(due_ms, self.id, Timer::Unanswered);
         }
     }
 
@@ -128,12 +271,11 @@ impl Session {
             return false;
         };
         managed.inbound.forget_requests();
-        managed.requested_ms = None;
-        managed.resuming = None;
-        let until_ms = ctx.now_ms + desk.realm.limits.resume_ms;
-        managed.hibernates_until_ms = Some(until_ms);
+        managed.forget_requests();
         // What TCP has not confirmed by now it never will: it stays in the mailbox, to be read from there.
-        let unconfirmed = !std::mem::take(&mut managed.before).is_empty();
+        let unconfirmed = !managed.take_before().is_empty();
+        let until_ms = ctx.now_ms + desk.realm.limits.resume_ms;
+        *managed.rare() = Rare { hibernates_until_ms: Some(until_ms), ..Rare::default() };
         if unconfirmed {
             self.rewind();
         }
@@ -147,33 +289,37 @@ impl Session {
     /// Goes on over this connection, as soon as `<resumed/>` is written there. Returns the one that it leaves.
     pub(crate) fn resume_on(&mut self, conn: ConnId) -> Option<ConnId> {
         let managed = self.managed.as_mut()?;
-        let old = self.conn.take().or(managed.resuming);
-        managed.resuming = Some(conn);
-        managed.requested_ms = None;
-        managed.hibernates_until_ms = None;
+        let old = self.conn.take().or(managed.resuming());
+        managed.forget_requests();
+        let rare = managed.rare();
+        rare.resuming = Some(conn);
+        rare.hibernates_until_ms = None;
         old
     }
 
     /// The connection it has, or is about to have.
     pub(crate) fn connection(&self) -> Option<ConnId> {
-        self.conn.or_else(|| self.managed.as_ref()?.resuming)
+        self.conn.or_else(|| self.managed.as_ref()?.resuming())
     }
 
     /// Has no connection from now on. Returns the one it had.
     pub(crate) fn forget_connection(&mut self) -> Option<ConnId> {
-        let resuming = self.managed.as_mut().and_then(|managed| managed.resuming.take());
+        let resuming = self.managed.as_mut().and_then(Managed::take_resuming);
         self.conn.take().or(resuming)
     }
 
     /// Whether it hibernates and its time is over.
     pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
-        let until_ms = self.managed.as_ref().and_then(|managed| managed.hibernates_until_ms);
-        until_ms.is_some_and(|until_ms| until_ms <= now_ms)
+        let until_ms = || self.managed.as_ref()?.rare.as_ref()?.hibernates_until_ms;
+        until_ms().is_some_and(|until_ms| until_ms <= now_ms)
     }
 
     /// Whether this is the id of its resumption.
     pub(crate) fn is_resumed_by(&self, previd: &str) -> bool {
-        let id = self.managed.as_ref().and_then(|managed| managed.resume_id.as_deref());
-        id.is_some_and(|id| subtle::ConstantTimeEq::ct_eq(id.as_bytes(), previd.as_bytes()).into())
+        let mut given = [0; 16];
+        let is_id =
+            URL_SAFE_NO_PAD.decode_slice(previd, &mut given).is_ok_and(|length| length == given.len());
+        let id = self.managed.as_ref().and_then(|managed| managed.resume_id);
+        is_id && id.is_some_and(|id| subtle::ConstantTimeEq::ct_eq(&id[..], &given[..]).into())
     }
 }

@@ -1,6 +1,6 @@
 //! Commands, carried out by the owner of the account they name, and their outcomes on the way back.
 
-use crate::accounts::AccountRecord;
+use crate::accounts::{AccountRecord, ResidentRecord};
 use crate::command::{Action, Command, Done, Expected, Outcome, Refusal, Reply};
 use crate::context::Context;
 use crate::directory::Work;
@@ -146,7 +146,7 @@ impl Shard {
             Expected::Absent => false,
             Expected::Generation(generation) => account.record.generation() == generation,
         };
-        if !is_expected || record.name != account.record.name {
+        if !is_expected || record.name != account.name() {
             return self.reply(ctx, reply, Err(Refusal::Conflict));
         }
         account.saving.record = true;
@@ -174,7 +174,9 @@ impl Shard {
     fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
         let most = self.desk.realm.limits.parked_per_account;
         match self.directory.present(command.account) {
-            Some(account) if account.saving.deferred.len() < most => account.saving.deferred.push(command),
+            Some(account) if account.saving.deferred.as_ref().map_or(0, |waiting| waiting.len()) < most => {
+                account.saving.deferred.get_or_insert_default().push(command);
+            }
             _ => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
         }
     }
@@ -238,7 +240,7 @@ impl Shard {
     /// Commands that waited for a write of the same account.
     pub(crate) fn do_deferred(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
-        for command in std::mem::take(&mut account.saving.deferred) {
+        for command in account.saving.deferred.take().map(|waiting| *waiting).unwrap_or_default() {
             self.with_account(ctx, id, Work::Command(Box::new(command)));
         }
     }
@@ -253,7 +255,7 @@ impl Shard {
     ) {
         let Some(account) = self.directory.present(id) else { return };
         let void = record.generation() != account.record.generation() || record.disabled;
-        account.record = record;
+        account.record = ResidentRecord::new(*record);
         account.record_revision = revision;
         if void {
             self.end_all(ctx, id, "the key was replaced");
@@ -274,7 +276,7 @@ impl Shard {
             self.removed.pop_front();
         }
         self.removed.push_back((id, account.record.generation()));
-        let deferred = std::mem::take(&mut account.saving.deferred);
+        let deferred = account.saving.deferred.take().map(|waiting| *waiting).unwrap_or_default();
         self.directory.loaded(id, None);
         for command in deferred {
             self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount));
@@ -285,7 +287,7 @@ impl Shard {
         let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
         let usage = ctx.store.usage(id);
         Ok(Done::Account {
-            record: account.record.clone(),
+            record: Box::new(account.full_record()),
             sessions: account.summaries(),
             waiting_messages: usage.messages,
             waiting_bytes: usage.bytes,

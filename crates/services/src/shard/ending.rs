@@ -82,11 +82,7 @@ impl Shard {
         }
         self.in_room(ctx, account_id, |turn, account| presence::leaving(turn, account, id));
         let Some(account) = self.directory.present(account_id) else { return };
-        let Some(place) = account.sessions.iter().position(|session| session.id == id) else { return };
-        let session = account.sessions.remove(place);
-        if account.sessions.is_empty() {
-            account.sessions = Vec::new();
-        }
+        let Some(session) = account.remove_session(id) else { return };
         mailbox::inherit(&mut self.desk, ctx, account);
         self.directory.forget_session(id);
         self.desk.metrics.sessions.add(-1);
@@ -123,6 +119,7 @@ impl Shard {
             }
             Timer::Hibernation => {}
             Timer::Unanswered => session.unanswered(&mut self.desk, ctx),
+            Timer::Ask => session.ask_late(&mut self.desk),
             Timer::Answer => session.answer_late(&mut self.desk, ctx),
             Timer::ReadOn => {
                 session.retrying = false;

@@ -1,7 +1,7 @@
 //! Binding and resuming: a connection becomes a session (RFC 6120 §7, XEP-0198 §5).
 
 use crate::context::Context;
-use crate::session::{End, Session};
+use crate::session::{End, Managed, Session};
 use crate::shard::Shard;
 use crate::wire::{Authenticated, BindRefused, Bound, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd};
 use chaski_xmpp::jid::prepare_resource;
@@ -49,7 +49,7 @@ impl Shard {
         let id = self.directory.new_session(who.account);
         let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
         let full_jid = format!("{}/{resource}", account.bare);
-        account.sessions.push(Session::new(id, resource, conn, wanted.is_none()));
+        account.add_session(Session::new(id, resource, conn, wanted.is_none()));
         self.desk.metrics.sessions.add(1);
         Ok(Bound { session: id, full_jid })
     }
@@ -128,7 +128,7 @@ impl Shard {
             return;
         };
         if let Some(session) = account.session_mut(id) {
-            session.conn = session.managed.as_mut().and_then(|managed| managed.resuming.take());
+            session.conn = session.managed.as_mut().and_then(Managed::take_resuming);
             session.resend(&mut self.desk, ctx);
         }
         crate::mailbox::read_on(&mut self.desk, ctx, account, id);

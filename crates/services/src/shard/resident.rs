@@ -79,7 +79,10 @@ impl Shard {
         found: Result<Option<Box<Account>>, String>,
     ) {
         match found {
-            Ok(Some(found)) => self.replace_record(ctx, id, found.record, found.record_revision),
+            Ok(Some(found)) => {
+                let record = Box::new(found.full_record());
+                self.replace_record(ctx, id, record, found.record_revision);
+            }
             Ok(None) => self.forget_account(ctx, id),
             Err(error) => tracing::error!(account = ?id, %error, "an account could not be loaded again"),
         }
@@ -105,7 +108,7 @@ impl Shard {
             }
         };
         let domain = &self.desk.realm.domain;
-        Ok(Some(Box::new(Account::new(domain, (Box::new(record), found.revision), roster))))
+        Ok(Some(Box::new(Account::new(domain, (record, found.revision), roster))))
     }
 
     /// There is no such account.

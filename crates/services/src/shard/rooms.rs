@@ -24,6 +24,7 @@ impl Shard {
             now_ms: ctx.now_ms,
             unix_ms: ctx.unix_ms,
             rng: ctx.rng,
+            presences: &mut self.desk.presences,
             outbox: &mut outbox,
         };
         room(&mut turn, account);
@@ -38,6 +39,7 @@ impl Shard {
             now_ms: ctx.now_ms,
             unix_ms: ctx.unix_ms,
             rng: ctx.rng,
+            presences: &mut self.desk.presences,
             outbox: &mut outbox,
         };
         room(&mut turn);
@@ -91,7 +93,7 @@ impl Shard {
         let Some(account) = self.directory.present(id) else { return };
         if !account.saving.record && account.record.seen(ctx.unix_ms) {
             account.saving.record = true;
-            let (value, expected) = (Some(account.record.to_json()), Some(account.record_revision));
+            let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
             ctx.store.save(id, Table::Accounts, value, expected, Purpose::Record(id).ticket());
         }
     }

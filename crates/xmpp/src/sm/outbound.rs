@@ -2,11 +2,23 @@
 
 use std::collections::VecDeque;
 
-/// The outbound counter with what is outstanding, oldest first.
+/// The outbound counter with what is outstanding, oldest first. 16 bytes while nothing is.
 #[derive(Debug)]
 pub struct Outbound<T> {
     acked: u32,
-    waiting: VecDeque<T>,
+    /// `None` only if nothing is outstanding.
+    waiting: Option<Room<T>>,
+}
+
+/// Memory for what is outstanding. Whoever has many counters hands it from one to the next: [`Outbound::take_room`].
+#[derive(Debug)]
+pub struct Room<T>(Box<VecDeque<T>>);
+
+impl<T> Room<T> {
+    /// For how many items there is room.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
 }
 
 /// The peer acknowledged more than was sent (XEP-0198 §4): end the stream with [`super::too_high_error`].
@@ -25,7 +37,7 @@ pub struct Full<T>(pub T);
 
 impl<T> Default for Outbound<T> {
     fn default() -> Self {
-        Self { acked: 0, waiting: VecDeque::new() }
+        Self { acked: 0, waiting: None }
     }
 }
 
@@ -43,47 +55,64 @@ impl<T> Outbound<T> {
 
     /// Counts a stanza that is being sent, unless `max` are outstanding already.
     pub fn sent(&mut self, item: T, max: usize) -> Result<(), Full<T>> {
-        if self.waiting.len() >= max {
+        if self.len() >= max {
             return Err(Full(item));
         }
-        self.waiting.push_back(item);
+        self.waiting.get_or_insert_with(|| Room(Box::default())).0.push_back(item);
         Ok(())
+    }
+
+    /// Whether the next [`sent`](Self::sent) has to allocate.
+    pub fn needs_room(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    /// Gives it memory, which it uses if it has none.
+    pub fn give_room(&mut self, room: Room<T>) {
+        if self.waiting.is_none() {
+            self.waiting = Some(room);
+        }
+    }
+
+    /// Takes its memory back if nothing is outstanding. Without that it keeps what it has.
+    pub fn take_room(&mut self) -> Option<Room<T>> {
+        self.waiting.take_if(|room| room.0.is_empty())
     }
 
     /// The peer has handled `h` stanzas: yields what is acknowledged by that, oldest first. It counts as acknowledged
     /// whether or not the iterator is used up.
     pub fn ack(&mut self, h: u32) -> Result<Acked<'_, T>, TooHigh> {
         let count = h.wrapping_sub(self.acked) as usize;
-        if count > self.waiting.len() {
+        if count > self.len() {
             return Err(TooHigh { h, sent: self.sent_count() });
         }
         self.acked = h;
-        Ok(Acked { waiting: &mut self.waiting, left: count })
+        Ok(Acked { waiting: self.waiting.as_mut().map(|room| &mut *room.0), left: count })
     }
 
     /// What is outstanding, oldest first: after a resumption it is to be sent again, in this order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
-        self.waiting.iter()
+        self.waiting.as_ref().map(|room| room.0.iter()).unwrap_or_default()
     }
 
     /// The same, to be changed in place.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> + ExactSizeIterator {
-        self.waiting.iter_mut()
+        self.waiting.as_mut().map(|room| room.0.iter_mut()).unwrap_or_default()
     }
 
     /// Takes everything outstanding: the session ends, unacknowledged.
     pub fn into_unacked(self) -> VecDeque<T> {
-        self.waiting
+        self.waiting.map(|room| *room.0).unwrap_or_default()
     }
 
     /// How many are outstanding.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.as_ref().map_or(0, |room| room.0.len())
     }
 
     /// Whether nothing is outstanding.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.len() == 0
     }
 
     /// The peer's last `h`.
@@ -93,14 +122,15 @@ impl<T> Outbound<T> {
 
     /// How many were sent in all, modulo 2^32.
     pub fn sent_count(&self) -> u32 {
-        self.acked.wrapping_add(self.waiting.len() as u32)
+        self.acked.wrapping_add(self.len() as u32)
     }
 }
 
 /// The items that an acknowledgement covers.
 #[derive(Debug)]
 pub struct Acked<'a, T> {
-    waiting: &'a mut VecDeque<T>,
+    /// There if `left` is not 0.
+    waiting: Option<&'a mut VecDeque<T>>,
     left: usize,
 }
 
@@ -109,7 +139,7 @@ impl<T> Iterator for Acked<'_, T> {
 
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
-        self.waiting.pop_front()
+        self.waiting.as_mut()?.pop_front()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -121,10 +151,8 @@ impl<T> ExactSizeIterator for Acked<'_, T> {}
 
 impl<T> Drop for Acked<'_, T> {
     fn drop(&mut self) {
-        self.waiting.drain(..self.left);
-        if self.waiting.is_empty() {
-            // An idle session keeps no buffer.
-            *self.waiting = VecDeque::new();
+        if let Some(waiting) = &mut self.waiting {
+            waiting.drain(..self.left);
         }
     }
 }

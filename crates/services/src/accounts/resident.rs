@@ -1,0 +1,131 @@
+//! An account's record as the owner shard keeps it: the same as [`AccountRecord`], in as few bytes as it takes.
+//!
+//! A million of them are in memory. What most accounts don't have stands behind one pointer; the name is not kept,
+//! because the account's key or its bare JID tells it.
+
+use super::record::{AccountRecord, RECORD_VERSION, RegistrationLock};
+use super::{AccountName, Credentials};
+use serde_json::{Map, Value};
+
+/// The activity stamp is renewed at most this often, so that being online costs no writes.
+const SEEN_GRAIN_MS: u64 = 6 * 60 * 60 * 1000;
+
+/// See the module.
+pub struct ResidentRecord {
+    /// What proves the account.
+    pub(crate) credentials: Credentials,
+    /// The operator has switched the account off, or it is being removed.
+    pub(crate) disabled: bool,
+    created_unix_ms: u64,
+    registered_unix_ms: u64,
+    seen_unix_ms: u64,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most accounts do not have.
+#[derive(Clone, PartialEq, Default)]
+struct Rare {
+    device_name: Option<String>,
+    lock: Option<RegistrationLock>,
+    extra: Map<String, Value>,
+}
+
+impl ResidentRecord {
+    /// Of a record that was read or is being kept.
+    pub(crate) fn new(record: AccountRecord) -> Self {
+        let rare = Rare { device_name: record.device_name, lock: record.lock, extra: record.extra };
+        Self {
+            credentials: record.credentials,
+            disabled: record.disabled,
+            created_unix_ms: record.created_unix_ms,
+            registered_unix_ms: record.registered_unix_ms,
+            seen_unix_ms: record.seen_unix_ms,
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
+        }
+    }
+
+    /// The whole record again.
+    pub(crate) fn record(&self, name: AccountName) -> AccountRecord {
+        let rare = self.rare.as_deref().cloned().unwrap_or_default();
+        AccountRecord {
+            // Older ones are read as this one, and newer ones are not read.
+            version: RECORD_VERSION,
+            name,
+            credentials: self.credentials.clone(),
+            created_unix_ms: self.created_unix_ms,
+            registered_unix_ms: self.registered_unix_ms,
+            seen_unix_ms: self.seen_unix_ms,
+            disabled: self.disabled,
+            device_name: rare.device_name,
+            lock: rare.lock,
+            extra: rare.extra,
+        }
+    }
+
+    /// The generation of the present key.
+    pub fn generation(&self) -> u32 {
+        self.credentials.generation
+    }
+
+    /// When a session was last seen, within some hours.
+    pub fn seen_unix_ms(&self) -> u64 {
+        self.seen_unix_ms
+    }
+
+    /// Whether [`Self::seen`] would change something.
+    pub fn is_seen_due(&self, unix_ms: u64) -> bool {
+        unix_ms.saturating_sub(self.seen_unix_ms) >= SEEN_GRAIN_MS
+    }
+
+    /// Notes activity: a session's bind, resumption, stanzas, end. True if the record should be saved.
+    pub(crate) fn seen(&mut self, unix_ms: u64) -> bool {
+        let due = self.is_seen_due(unix_ms);
+        if due {
+            self.seen_unix_ms = unix_ms;
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::Derivation;
+    use rand::SeedableRng;
+
+    fn record() -> AccountRecord {
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let derivation = Derivation { iterations: 1, quick_plain: true };
+        AccountRecord::new(
+            AccountName::Phone(15_551_230_001),
+            Credentials::derive("k", 1, derivation, &mut rng),
+            5_000,
+        )
+    }
+
+    #[test]
+    fn nothing_is_lost() {
+        let mut rich = AccountRecord { disabled: true, device_name: Some("phone".into()), ..record() };
+        rich.lock = Some(RegistrationLock { salt: "s".into(), hash: "h".into(), iterations: 3 });
+        rich.extra.insert("avatar".into(), "x".into());
+        for before in [record(), rich] {
+            let name = before.name.clone();
+            assert_eq!(ResidentRecord::new(before.clone()).record(name), before);
+        }
+    }
+
+    #[test]
+    fn small() {
+        assert!(ResidentRecord::new(record()).rare.is_none());
+        assert!(size_of::<ResidentRecord>() <= 200, "{}", size_of::<ResidentRecord>());
+    }
+
+    #[test]
+    fn activity_is_noted_coarsely() {
+        let mut record = ResidentRecord::new(record());
+        assert!(!record.seen(5_000 + SEEN_GRAIN_MS - 1));
+        assert!(record.seen(5_000 + SEEN_GRAIN_MS));
+        assert!(!record.seen(5_000 + SEEN_GRAIN_MS));
+        assert!(!record.seen(0), "a clock set back does no harm");
+    }
+}
