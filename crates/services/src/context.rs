@@ -86,6 +86,10 @@ pub struct Limits {
     pub ask_after_bytes: usize,
     /// A client that was asked within this time is not asked again for fewer: it gets messages in a stream.
     pub ask_every_ms: u64,
+    /// Stanzas other than messages are asked for this long after they were sent, unless messages are before,
+    pub remind_ms: u64,
+    /// and the first ones of a session after this: then it is idle and keeps nothing.
+    pub remind_first_ms: u64,
     /// A client that does not answer `<r/>` for this long is cut.
     pub ack_timeout_ms: u64,
     /// An `<r/>` of the client is answered at the latest after this, even if its messages are not yet durable.
@@ -124,6 +128,8 @@ impl Default for Limits {
             ask_after_stanzas: 16,
             ask_after_bytes: 32 << 10,
             ask_every_ms: 1_000,
+            remind_ms: 60_000,
+            remind_first_ms: 4_000,
             ack_timeout_ms: 60_000,
             answer_ms: 2_000,
             held_stanzas: 4_096,

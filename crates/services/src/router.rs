@@ -54,6 +54,8 @@ pub(crate) struct Parcel {
     pub(crate) stanza: Arc<[u8]>,
     /// What is to be done with it.
     pub(crate) handling: Handling,
+    /// Its type, if it is presence: looked at on every hop, so read once.
+    presence: Option<PresenceType>,
 }
 
 /// How a parcel is to be handled by the recipient's owner.
@@ -68,6 +70,18 @@ pub(crate) enum Handling {
 }
 
 impl Parcel {
+    /// A parcel of a stanza in stored form.
+    pub(crate) fn new(
+        to: AccountId,
+        resource: Option<Box<str>>,
+        stanza: Arc<[u8]>,
+        handling: Handling,
+    ) -> Self {
+        let is_presence = stanza.starts_with(b"<presence");
+        let presence = is_presence.then(|| Stanza::parse(&stanza).ok()?.presence_type()).flatten();
+        Self { to, resource, stanza, handling, presence }
+    }
+
     /// The kind of stanza: the stored form begins with its name.
     pub(crate) fn kind(&self) -> Kind {
         match self.stanza.get(1) {
@@ -83,8 +97,7 @@ impl Parcel {
         if self.kind() != Kind::Presence {
             return false;
         }
-        let presence = Stanza::parse(&self.stanza).ok();
-        presence.and_then(|presence| presence.presence_type()).is_none_or(|kind| {
+        self.presence.is_none_or(|kind| {
             matches!(
                 kind,
                 PresenceType::Available

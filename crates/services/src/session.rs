@@ -22,7 +22,7 @@ use chaski_xmpp::write;
 use std::sync::Arc;
 
 const REQUEST: &[u8] = b"<r xmlns='urn:xmpp:sm:3'/>";
-/// Stanzas other than messages are not worth an `<r/>` each.
+/// Stanzas other than messages are not worth an `<r/>` each: fewer are asked for after a while.
 const REQUEST_AFTER_STANZAS: usize = 8;
 
 /// A session. Kept small: an idle one is most of what a shard's memory holds.
@@ -145,6 +145,8 @@ impl Session {
         ctx.wire.write(conn, &[&stanza]);
         if self.queue.len() >= REQUEST_AFTER_STANZAS {
             self.request(desk, ctx);
+        } else {
+            self.remind(desk, ctx);
         }
     }
 

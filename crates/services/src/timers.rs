@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Unanswered,
     /// What was sent to a client may have to be asked after.
     Ask,
+    /// The same for what is no message.
+    Remind,
     /// A client's `<r/>` may wait for an answer because a message is not durable yet.
     Answer,
     /// A session waits to read its mailbox, and no acknowledgement will move it.

@@ -29,7 +29,12 @@ impl Outbound {
 
     /// Makes everything written so far final as it is, for a change of encryption behind it.
     pub(crate) fn seal(&mut self) {
-        self.wire.append(&mut self.plain);
+        if self.wire.is_empty() {
+            // As good as always: nothing is copied.
+            std::mem::swap(&mut self.wire, &mut self.plain);
+        } else {
+            self.wire.append(&mut self.plain);
+        }
     }
 
     /// What is ready for the kernel.

@@ -140,7 +140,12 @@ impl Play {
             }
             Event::HoldStore(hold) => self.stage.hold_store(hold),
             Event::DelayReads(delay) => self.stage.engine.delay_reads(delay),
-            Event::Pass { seconds } => self.stage.pass(seconds * 1_000),
+            Event::Pass { seconds } => {
+                for _ in 0..seconds {
+                    self.stage.pass(1_000);
+                    self.listen();
+                }
+            }
             Event::Stall { session, bytes } => {
                 if let Some(client) = self.devices[session].client {
                     self.stage.set_unsent_bytes(client, bytes);
@@ -215,6 +220,9 @@ impl Play {
         for (sender, client) in self.senders.into_iter().enumerate() {
             let Some(client) = client else { continue };
             for element in self.stage.received(client) {
+                if element.starts_with("<r ") {
+                    self.stage.acknowledge(client, 0);
+                }
                 assert!(!element.contains("type='error'"), "refused: {element}");
                 if let Some(h) = element.strip_prefix("<a xmlns='urn:xmpp:sm:3' h='") {
                     let h: u64 = h.trim_end_matches("'/>").parse().unwrap();

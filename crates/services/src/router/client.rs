@@ -206,7 +206,7 @@ impl Shard {
         };
         let stored = compose::stored_form(&mut self.desk, stanza, sender.from, to, id);
         let resource = to.resource.map(Box::from);
-        self.desk.parcels.push_back(Parcel { to: account, resource, stanza: stored, handling });
+        self.desk.parcels.push_back(Parcel::new(account, resource, stored, handling));
     }
 
     /// Answers the sender's stanza with an error, unless it is one that gets none.

@@ -80,9 +80,8 @@ pub(super) fn stored_form(
     to: &JidRef<'_>,
     id: Option<MessageId>,
 ) -> Arc<[u8]> {
-    let realm = Arc::clone(&desk.realm);
     let skip = match stanza.kind() {
-        Kind::Message => stanza_ids(stanza, |by| is_ours(by, &realm.domain)),
+        Kind::Message => stanza_ids(stanza, |by| is_ours(by, &desk.realm.domain)),
         _ => Default::default(),
     };
     let mut stanza_id = std::mem::take(&mut desk.element);

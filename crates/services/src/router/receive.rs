@@ -117,18 +117,16 @@ impl Shard {
 /// Whether a parcel is one that can't be refused: an answer, an error, or presence that would leave the two sides with
 /// different ideas (a subscription's step, somebody's leaving).
 fn must_arrive(parcel: &Parcel) -> bool {
-    if parcel.kind() == Kind::Message {
-        return parcel.handling == Handling::Quiet;
-    }
-    let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return false };
     match parcel.kind() {
+        Kind::Message => parcel.handling == Handling::Quiet,
+        Kind::Iq if parcel.handling == Handling::Quiet => true,
         Kind::Iq => {
-            parcel.handling == Handling::Quiet
-                || matches!(stanza.iq_type(), Some(IqType::Result | IqType::Error))
+            let kind = Stanza::parse(&parcel.stanza).ok().and_then(|stanza| stanza.iq_type());
+            matches!(kind, Some(IqType::Result | IqType::Error))
         }
         Kind::Presence => {
-            !matches!(stanza.presence_type(), Some(PresenceType::Available | PresenceType::Probe) | None)
+            !matches!(parcel.presence, Some(PresenceType::Available | PresenceType::Probe) | None)
         }
-        Kind::Message | Kind::Nonza => false,
+        Kind::Nonza => false,
     }
 }

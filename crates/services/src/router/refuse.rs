@@ -92,11 +92,6 @@ impl Shard {
         self.desk.metrics.stanzas_refused_total.inc();
         let reply = self.desk.compose(|out| write::error_reply(out, &stanza, Some(&to), Some(&from), error));
         let resource = sender.resource.map(Box::from);
-        self.desk.parcels.push_back(Parcel {
-            to: account,
-            resource,
-            stanza: reply,
-            handling: Handling::Quiet,
-        });
+        self.desk.parcels.push_back(Parcel::new(account, resource, reply, Handling::Quiet));
     }
 }

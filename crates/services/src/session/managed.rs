@@ -26,6 +26,8 @@ pub(crate) struct Managed {
     ask_due: bool,
     /// A timer will have the next `<r/>` sent.
     ask_timed: bool,
+    /// A timer will look for what is unacknowledged and no message.
+    remind_timed: bool,
     /// A timer watches over the client's `<r/>`.
     answer_timed: bool,
     /// The client's `<r/>` can be answered at the end of the turn.
@@ -219,6 +221,26 @@ impl Session {
         ctx.wire.write(conn, &[REQUEST]);
         if !std::mem::replace(&mut managed.watched, true) {
             desk.timers.set(ctx.now_ms + limits.ack_timeout_ms, self.id, Timer::Unanswered);
+        }
+    }
+
+    /// Sees to it that what was sent, and is no message, leaves the queue some time: an idle session keeps nothing.
+    /// Soon after the login, when hardly anything follows; later there will be more to ask for at once.
+    pub(super) fn remind(&mut self, desk: &mut Desk, ctx: &Context<'_>) {
+        let Some(managed) = &mut self.managed else { return };
+        if !managed.requested && !std::mem::replace(&mut managed.remind_timed, true) {
+            let limits = &desk.realm.limits;
+            let first = managed.requested_ms == 0;
+            let after_ms = if first { limits.remind_first_ms } else { limits.remind_ms };
+            desk.timers.set(ctx.now_ms + after_ms, self.id, Timer::Remind);
+        }
+    }
+
+    /// The time for that has come.
+    pub(crate) fn remind_now(&mut self, desk: &mut Desk) {
+        if let Some(managed) = &mut self.managed {
+            managed.remind_timed = false;
+            self.ask(desk);
         }
     }
 

@@ -120,6 +120,7 @@ impl Shard {
             Timer::Hibernation => {}
             Timer::Unanswered => session.unanswered(&mut self.desk, ctx),
             Timer::Ask => session.ask_late(&mut self.desk),
+            Timer::Remind => session.remind_now(&mut self.desk),
             Timer::Answer => session.answer_late(&mut self.desk, ctx),
             Timer::ReadOn => {
                 session.retrying = false;

@@ -82,7 +82,7 @@ impl Shard {
                 }
             }
             Post::Account { to, resource, stanza } => {
-                self.desk.parcels.push_back(Parcel { to, resource, stanza, handling: Handling::Quiet });
+                self.desk.parcels.push_back(Parcel::new(to, resource, stanza, Handling::Quiet));
             }
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
         }

@@ -12,6 +12,7 @@ pub struct Outbound<T> {
 
 /// Memory for what is outstanding. Whoever has many counters hands it from one to the next: [`Outbound::take_room`].
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "rare, and every idle session would carry the larger size")]
 pub struct Room<T>(Box<VecDeque<T>>);
 
 impl<T> Room<T> {
