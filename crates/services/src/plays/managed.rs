@@ -317,3 +317,41 @@ fn a_slow_client_finds_its_messages_in_the_mailbox() {
     stage.set_unsent_bytes(romeo, 0);
     assert_eq!(heard(&mut stage, romeo), ["one", "two"]);
 }
+
+#[test]
+fn a_stream_of_messages_is_asked_for_now_and_then() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.acknowledge(romeo, 0);
+    stage.received(romeo);
+    let asked = |stage: &mut Stage| stage.received(romeo).iter().filter(|e| e.starts_with("<r ")).count();
+    stage.send(juliet, &chat(ROMEO, "first"));
+    assert_eq!(asked(&mut stage), 1, "nobody knows whether more will come");
+    stage.acknowledge(romeo, 0);
+    for body in ["two", "three", "four"] {
+        stage.send(juliet, &chat(ROMEO, body));
+    }
+    assert_eq!(asked(&mut stage), 0, "just asked");
+    stage.pass(2_000);
+    assert_eq!(asked(&mut stage), 1, "not left for longer");
+    stage.acknowledge(romeo, 0);
+    assert_eq!(stage.waiting(ROMEO), 0);
+    for body in 0..16 {
+        stage.send(juliet, &chat(ROMEO, &body.to_string()));
+    }
+    assert_eq!(asked(&mut stage), 1, "many are not left either");
+}
+
+#[test]
+fn an_idle_session_keeps_no_stanzas() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    assert_eq!(stage.stanzas(romeo).len(), 1, "its own presence");
+    stage.pass(6_000);
+    assert_eq!(stage.received(romeo), ["<r xmlns='urn:xmpp:sm:3'/>"]);
+    stage.acknowledge(romeo, 0);
+    stage.pass(120_000);
+    assert!(stage.received(romeo).is_empty());
+    assert_eq!(stage.closed_with(romeo), None);
+}
