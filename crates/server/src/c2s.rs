@@ -59,8 +59,8 @@ pub(crate) struct Clients {
     pub(crate) wheel: Wheel,
     /// To be read in this turn or the next.
     pub(crate) ready: VecDeque<ConnId>,
-    /// The same, in TLS handshakes: only so many in a turn.
-    pub(crate) handshakes: VecDeque<ConnId>,
+    /// The same, not logged in yet: only for so long in a turn.
+    pub(crate) logins: VecDeque<ConnId>,
     pub(crate) answers: VecDeque<(ConnId, Answer)>,
     /// Asked for by [`chaski_services::wire::Wire::confirm`].
     pub(crate) confirming: VecDeque<ConnId>,
@@ -97,7 +97,7 @@ impl Clients {
             table: Table::default(),
             wheel: Wheel::new(timing.tick_ms),
             ready: VecDeque::new(),
-            handshakes: VecDeque::new(),
+            logins: VecDeque::new(),
             answers: VecDeque::new(),
             confirming: VecDeque::new(),
             waiting_to_move: VecDeque::new(),
@@ -169,7 +169,7 @@ impl Clients {
             connection.flags.read_pending = true;
         } else if !connection.flags.queued {
             connection.flags.queued = true;
-            let list = if connection.is_handshaking() { &mut self.handshakes } else { &mut self.ready };
+            let list = if connection.is_live() { &mut self.ready } else { &mut self.logins };
             list.push_back(conn);
         }
     }

@@ -167,6 +167,8 @@ pub struct Limits {
     pub stanza_bytes_before_login: usize,
     /// Most client connections; 0: as the open-files limit allows.
     pub connections: usize,
+    /// Most resident memory; 0: four fifths of the machine's.
+    pub memory: u64,
     /// Most sessions of one account.
     pub sessions_per_account: usize,
     /// Most messages in a mailbox.
@@ -275,6 +277,7 @@ impl Default for Limits {
             stanza_bytes: 256 * 1024,
             stanza_bytes_before_login: 8 * 1024,
             connections: 0,
+            memory: 0,
             sessions_per_account: 16,
             mailbox_messages: 10_000,
             mailbox_bytes: 64 * 1024 * 1024,

@@ -11,6 +11,7 @@ use crate::descriptors::{self, Carried, Passage, Ticket};
 use crate::event_loop::{Arrival, EventLoop, Parts, ShardInbox, Upgraded};
 use crate::handover::Inbox;
 use crate::listener;
+use crate::memory::{MemoryMetrics, MemoryWatch};
 use crate::metrics::EdgeMetrics;
 use crate::plain_verify::Verifier;
 use crate::tls::{TlsIdentity, TlsSlot};
@@ -101,7 +102,10 @@ impl Edge {
         let inboxes: Arc<[Arc<ShardInbox>]> = (0..realm.shards).map(inbox).collect::<io::Result<_>>()?;
         let passages = passages(realm.shards)?;
         let tls = Arc::new(TlsSlot::new(config.tls.clone()));
+        let memory_metrics = Arc::new(MemoryMetrics::default());
+        registry.register(memory_metrics.clone());
         let common = Common {
+            memory: MemoryWatch::start(limits.memory_bytes, memory_metrics)?,
             settings: Arc::new(stream_settings(&realm, &config)),
             verifier: Verifier::start(limits.queued_verifications)?,
             config,
@@ -232,6 +236,7 @@ struct Common {
     tls: Arc<TlsSlot>,
     settings: Arc<Settings>,
     verifier: Verifier,
+    memory: Arc<MemoryWatch>,
 }
 
 impl Common {
@@ -256,6 +261,7 @@ impl Common {
             realm: self.realm.clone(),
             settings: self.settings.clone(),
             metrics,
+            memory: self.memory.clone(),
         }
     }
 }

@@ -21,11 +21,12 @@ use crate::descriptors::{Carried, Passage, Ticket};
 use crate::edge::{EdgeLimits, EdgeTiming, ListenerConfig, StartError};
 use crate::handover::Inbox;
 use crate::listener::{self, Listener};
+use crate::memory::MemoryWatch;
 use crate::metrics::EdgeMetrics;
 use crate::plain_verify::Verifier;
 use crate::tls::{TlsIdentity, TlsSlot};
 use chaski_services::command::Command;
-use chaski_services::context::{Context, Realm};
+use chaski_services::context::{Context, Pressure, Realm};
 use chaski_services::router::Envelope;
 use chaski_services::shard::Shard;
 use chaski_services::wire::{Closed, ConnId};
@@ -93,6 +94,7 @@ pub(crate) struct Parts {
     pub(crate) realm: Arc<Realm>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: Arc<EdgeMetrics>,
+    pub(crate) memory: Arc<MemoryWatch>,
 }
 
 /// See the module.
@@ -112,6 +114,7 @@ pub(crate) struct EventLoop {
     realm: Arc<Realm>,
     settings: Arc<Settings>,
     metrics: Arc<EdgeMetrics>,
+    memory: Arc<MemoryWatch>,
     origin: Instant,
     /// Envelopes that were taken from the inbox and wait for a turn.
     envelopes: VecDeque<Envelope>,
@@ -143,6 +146,7 @@ struct Rooms {
     rng: rand::rngs::StdRng,
     now_ms: u64,
     unix_ms: u64,
+    pressure: Pressure,
 }
 
 impl Rooms {
@@ -151,6 +155,7 @@ impl Rooms {
         let mut context = Context {
             now_ms: self.now_ms,
             unix_ms: self.unix_ms,
+            pressure: self.pressure,
             rng: &mut self.rng,
             store: &mut *self.store,
             wire: clients,
@@ -187,6 +192,7 @@ impl EventLoop {
                 rng: rand::make_rng(),
                 now_ms: 0,
                 unix_ms: 0,
+                pressure: Pressure::None,
             },
             inbox: parts.inbox,
             passage: parts.passages,
@@ -197,6 +203,7 @@ impl EventLoop {
             realm: parts.realm,
             settings: parts.settings,
             metrics: parts.metrics,
+            memory: parts.memory,
             origin: now(),
             envelopes: VecDeque::new(),
             buffers: Buffers {
@@ -244,6 +251,7 @@ impl EventLoop {
         let begun = now();
         self.rooms.now_ms = begun.duration_since(self.origin).as_millis() as u64;
         self.rooms.unix_ms = unix_ms();
+        self.rooms.pressure = self.memory.pressure();
         begun
     }
 
@@ -263,7 +271,7 @@ impl EventLoop {
     fn wait(&self) -> Duration {
         let work = self.again
             || !self.clients.ready.is_empty()
-            || !self.clients.handshakes.is_empty()
+            || !self.clients.logins.is_empty()
             || !self.envelopes.is_empty()
             || !self.clients.waiting_to_move.is_empty()
             || self.listeners.iter().any(|listener| listener.ready);

@@ -14,6 +14,7 @@ mod event_loop;
 mod handover;
 pub mod http;
 mod listener;
+pub mod memory;
 mod metrics;
 mod plain_verify;
 pub mod sms;

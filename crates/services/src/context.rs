@@ -12,12 +12,44 @@ pub struct Context<'a> {
     pub now_ms: u64,
     /// Wall clock, Unix time in milliseconds. Stamps are made of it.
     pub unix_ms: u64,
+    /// What is to be given up for want of memory.
+    pub pressure: Pressure,
     /// Randomness fit for secrets.
     pub rng: &'a mut dyn rand::CryptoRng,
     /// The shard's part of the store.
     pub store: &'a mut dyn ShardStore,
     /// The shard's connections, and the way to other shards.
     pub wire: &'a mut dyn Wire,
+}
+
+/// How short of memory the process is. Each step gives up what those before it give up, too; none gives up a message
+/// that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Pressure {
+    /// Nothing is given up.
+    #[default]
+    None,
+    /// Presence is kept, but not passed on to contacts.
+    Presence,
+    /// New connections are refused (by the edge).
+    Connections,
+    /// Mailboxes are not read: backlogs wait.
+    Backlog,
+    /// New messages are refused with `resource-constraint`.
+    Messages,
+}
+
+impl Pressure {
+    /// What is given up, for the operator.
+    pub fn given_up(self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Presence => "presence to contacts",
+            Self::Connections => "presence to contacts, new connections",
+            Self::Backlog => "presence to contacts, new connections, backlogs",
+            Self::Messages => "presence to contacts, new connections, backlogs, new messages",
+        }
+    }
 }
 
 /// What is the same for all shards and the whole run. Shared by all shards in an [`Arc`].

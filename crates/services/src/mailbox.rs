@@ -8,7 +8,7 @@
 //! Called by `router` (messages) and `shard` (acknowledgements, completions). Calls the store.
 //! Specification: RFC 6121 §8.5 (which sessions), XEP-0160, XEP-0198, XEP-0203, wire.md "What is a message's fate".
 
-use crate::context::Context;
+use crate::context::{Context, Pressure};
 use crate::desk::Desk;
 use crate::directory::Account;
 use crate::session::Progress;
@@ -100,6 +100,9 @@ pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Acco
     loop {
         let Some(session) = account.session_mut(id) else { return };
         let Progress::Behind(after) = session.progress else { return };
+        if ctx.pressure >= Pressure::Backlog {
+            return session.retry_reading(desk, ctx.now_ms + RETRY_MS);
+        }
         let Some((messages, bytes)) = session.window(desk, ctx) else {
             if session.conn.is_some() && session.mail_waiting == 0 {
                 session.retry_reading(desk, ctx.now_ms + RETRY_MS);

@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub struct Turn<'a> {
     /// What never changes: domain, limits, admins.
     pub realm: &'a Realm,
+    /// Presence is not passed on to contacts for want of memory.
+    pub sheds_presence: bool,
     /// Monotonic time in milliseconds.
     pub now_ms: u64,
     /// Unix time in milliseconds.

@@ -5,6 +5,7 @@ mod commands;
 mod directory;
 mod managed;
 mod messages;
+mod pressure;
 mod requests;
 mod sessions;
 mod shards;

@@ -134,6 +134,8 @@ pub struct Stage {
     pub engine: MemoryEngine,
     /// Monotonic time.
     pub now_ms: u64,
+    /// How short of memory it is.
+    pub pressure: crate::context::Pressure,
     realm: Arc<Realm>,
     shards: Vec<Shard>,
     stores: Vec<Box<dyn ShardStore>>,
@@ -173,6 +175,7 @@ impl Stage {
         let mut stage = Self {
             engine,
             now_ms: 1_000_000,
+            pressure: crate::context::Pressure::None,
             realm,
             shards: Vec::new(),
             stores: Vec::new(),
@@ -206,6 +209,7 @@ impl Stage {
         let mut ctx = Context {
             now_ms: self.now_ms,
             unix_ms: 1_700_000_000_000 + self.now_ms,
+            pressure: self.pressure,
             rng: &mut self.rng,
             store: &mut *self.stores[index],
             wire: &mut wire,

@@ -145,6 +145,11 @@ impl Connection {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
+    /// Whether it has a session.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live(_))
+    }
+
     /// Whether input must wait for an answer.
     pub(crate) fn owes_answer(&self) -> bool {
         match &self.stage {

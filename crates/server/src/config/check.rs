@@ -150,6 +150,9 @@ fn registration(config: &Config) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// What an empty server needs, with room to work.
+const MEMORY_MIN: u64 = 64 << 20;
+
 fn limits(config: &Config) -> Result<(), Wrong> {
     let limits = &config.limits;
     let ranges: [(&str, u64, u64, u64); 9] = [
@@ -168,6 +171,12 @@ fn limits(config: &Config) -> Result<(), Wrong> {
         if !(least..=most).contains(&value) {
             return wrong(key, format!("{key} must lie between {least} and {most}"));
         }
+    }
+    if (1..MEMORY_MIN).contains(&limits.memory) {
+        return wrong(
+            "limits.memory",
+            "limits.memory is in bytes and must be 0 or at least 67108864 (64 MiB)",
+        );
     }
     if limits.unsent_bytes < limits.stanza_bytes {
         return wrong("limits.unsent_bytes", "limits.unsent_bytes must be at least limits.stanza_bytes");

@@ -45,12 +45,15 @@ pub enum ListenerTls {
 pub struct EdgeLimits {
     /// Connections per shard; more are accepted and closed at once (counted as refused).
     pub connections_per_shard: usize,
+    /// Resident memory of the process at which everything is refused that can be (see `memory`); `u64::MAX`: none.
+    pub memory_bytes: u64,
     /// Connections of one client address per shard; more are closed at once. Loopback is exempt.
     pub connections_per_address: usize,
     /// Connections taken from each listener in one turn of a shard; the rest wait in the kernel's backlog.
     pub accepts_per_turn: usize,
-    /// TLS handshake steps in one turn of a shard, so that a storm leaves the live sessions their latency.
-    pub handshakes_per_turn: usize,
+    /// Time in one turn of a shard for connections that are not logged in yet (TLS handshakes, mostly), so that a storm of
+    /// logins leaves the live sessions their latency. Microseconds; at least one step is taken.
+    pub login_us_per_turn: u64,
     /// Bytes of one element before authentication; beyond it `policy-violation`.
     pub element_bytes_before_auth: usize,
     /// Bytes of one stanza; beyond it `policy-violation`.
@@ -72,9 +75,10 @@ impl Default for EdgeLimits {
     fn default() -> Self {
         Self {
             connections_per_shard: 4_000_000,
+            memory_bytes: u64::MAX,
             connections_per_address: 10_000,
             accepts_per_turn: 64,
-            handshakes_per_turn: 16,
+            login_us_per_turn: 2_000,
             element_bytes_before_auth: 8 * 1024,
             element_bytes: 256 * 1024,
             unsent_bytes: 2 * 1024 * 1024,

@@ -6,6 +6,7 @@ use crate::c2s::socket::Socket;
 use crate::c2s::transport::TlsSession;
 use crate::edge::ListenerTls;
 use crate::event_loop::Upgraded;
+use chaski_services::context::Pressure;
 use chaski_xmpp::sasl::ChannelBindings;
 use chaski_xmpp::stream::{Framing, Negotiation, Security};
 use chaski_xmpp::websocket::Decoder;
@@ -97,7 +98,8 @@ impl EventLoop {
     pub(super) fn has_room_for(&self, address_key: u64) -> bool {
         let limits = &self.clients.limits;
         let of_address = self.clients.addresses.get(&address_key).copied().unwrap_or(0) as usize;
-        self.clients.table.len() < limits.connections_per_shard
+        self.rooms.pressure < Pressure::Connections
+            && self.clients.table.len() < limits.connections_per_shard
             && (address_key == 0 || of_address < limits.connections_per_address)
     }
 

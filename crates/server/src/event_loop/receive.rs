@@ -3,7 +3,7 @@
 //! Bytes are read into the shard's one buffer and dealt with there; only an incomplete element, or what came while
 //! the login owed an answer, is copied to the connection. RFC 6120 §4 and §11, RFC 7395.
 
-use super::EventLoop;
+use super::{EventLoop, now};
 use crate::c2s::connection::{Connection, Stage};
 use chaski_services::wire::{Closed, ConnId};
 use chaski_xmpp::framer::FrameKind;
@@ -11,6 +11,7 @@ use chaski_xmpp::stream::Input;
 use chaski_xmpp::websocket::{self, CloseCode, Event, Message};
 use chaski_xmpp::{Stanza, StreamCondition, StreamHeader};
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// Whether a connection's input goes on after a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,17 +25,21 @@ pub(super) enum Flow {
 }
 
 impl EventLoop {
-    /// Reads each connection that waits, once; of those in a TLS handshake only so many.
+    /// Reads each session that waits, once; then those that are logging in, for so long.
     pub(super) fn read_ready(&mut self) {
         for _ in 0..self.clients.ready.len() {
             if let Some(conn) = self.clients.ready.pop_front() {
                 self.read(conn);
             }
         }
-        let budget = self.clients.limits.handshakes_per_turn.min(self.clients.handshakes.len());
-        for _ in 0..budget {
-            if let Some(conn) = self.clients.handshakes.pop_front() {
+        let budget = Duration::from_micros(self.clients.limits.login_us_per_turn);
+        let begun = now();
+        for _ in 0..self.clients.logins.len() {
+            if let Some(conn) = self.clients.logins.pop_front() {
                 self.read(conn);
+            }
+            if now().duration_since(begun) >= budget {
+                break;
             }
         }
     }

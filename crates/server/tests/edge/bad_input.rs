@@ -2,7 +2,7 @@
 
 use crate::rig::{Client, HEADER, KEY, Server};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
-use std::io::Write;
+use std::io::{Read, Write};
 
 /// What is sent in the place of a stream header, or behind one, and the condition of the stream error.
 const BEFORE_LOGIN: &[(&str, &str)] = &[
@@ -151,11 +151,30 @@ fn a_client_that_does_not_read_is_cut() {
 }
 
 #[test]
+fn nobody_comes_in_when_memory_is_short() {
+    let server = Server::start_with(|config| config.limits.memory_bytes = 1);
+    let said = server.connect(Terminated).until("</stream:stream>");
+    assert!(said.contains("<resource-constraint"), "{said}");
+    let mut alert = Vec::new();
+    std::net::TcpStream::connect(server.addr(Direct)).unwrap().read_to_end(&mut alert).unwrap();
+    assert_eq!(alert, [21, 3, 3, 0, 2, 2, 80], "internal_error");
+    server.wait_for_metric("chaski_memory_pressure", 4);
+}
+
+#[test]
 fn connections_beyond_the_bound_are_refused() {
     let server = Server::start_with(|config| config.limits.connections_per_shard = 2);
-    let clients: Vec<Client> = (0..20).map(|_| server.connect(Terminated)).collect();
+    let mut clients: Vec<Client> = (0..20).map(|_| server.connect(Terminated)).collect();
     server.wait_for_metric("chaski_edge_refused_total", 16);
+    let answers = clients.iter_mut().map(|client| {
+        // Fails with those that are refused.
+        let _ = client.try_send(HEADER.as_bytes());
+        client.until("</stream:")
+    });
+    let told =
+        answers.filter(|said| said.contains("<resource-constraint") && said.contains("<retry-after")).count();
     drop(clients);
+    assert!(told >= 16, "only {told} were told why");
     let [local, _] = server.two_accounts();
     // The places are free again as soon as the server has seen the ends.
     for _ in 0..3_000 {

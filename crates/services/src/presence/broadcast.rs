@@ -82,6 +82,9 @@ fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
 }
 
 fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8]) {
+    if turn.sheds_presence {
+        return;
+    }
     for contact in account.roster.subscribers() {
         if let Some(to) = contact.account(&turn.realm.domain) {
             turn.outbox.to_account(to, stanza_for(stored, &contact.jid(&turn.realm.domain)));

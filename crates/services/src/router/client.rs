@@ -6,7 +6,7 @@
 use super::compose::{self, Fate};
 use super::refuse::is_answerable;
 use super::{Handling, Origin, Parcel, Refuse};
-use crate::context::Context;
+use crate::context::{Context, Pressure};
 use crate::directory::Account;
 use crate::session::{End, Session};
 use crate::shard::Shard;
@@ -91,6 +91,9 @@ impl Shard {
         self.note_receipt(ctx, sender, message);
         let handling = match compose::fate(message) {
             Fate::Transient => Handling::Relay,
+            Fate::Stored if ctx.pressure >= Pressure::Messages => {
+                return self.answer(ctx, sender, message, Refuse::Busy.error());
+            }
             Fate::Stored => match self.hold(sender) {
                 Err(why) => return self.answer(ctx, sender, message, why.error()),
                 Ok(origin) => {

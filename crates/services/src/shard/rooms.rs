@@ -1,6 +1,6 @@
 //! Calling a room: it is lent its account and a turn, and what it posted is carried out afterwards.
 
-use crate::context::Context;
+use crate::context::{Context, Pressure};
 use crate::directory::Account;
 use crate::outbox::{Outbox, Post, Turn};
 use crate::router::{Handling, Parcel};
@@ -20,6 +20,7 @@ impl Shard {
         let mut outbox = std::mem::take(&mut self.desk.outbox);
         let Some(account) = self.directory.present(id) else { return };
         let mut turn = Turn {
+            sheds_presence: ctx.pressure >= Pressure::Presence,
             realm: &self.desk.realm,
             now_ms: ctx.now_ms,
             unix_ms: ctx.unix_ms,
@@ -35,6 +36,7 @@ impl Shard {
     pub(crate) fn in_turn(&mut self, ctx: &mut Context<'_>, room: impl FnOnce(&mut Turn<'_>)) {
         let mut outbox = std::mem::take(&mut self.desk.outbox);
         let mut turn = Turn {
+            sheds_presence: ctx.pressure >= Pressure::Presence,
             realm: &self.desk.realm,
             now_ms: ctx.now_ms,
             unix_ms: ctx.unix_ms,

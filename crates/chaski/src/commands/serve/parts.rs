@@ -5,7 +5,9 @@ use axum::Router;
 use chaski_server::config::{C2sTls, Config};
 use chaski_server::http::registration::{self, CommandOwner, Host, RegistrationApi};
 use chaski_server::sms::{SmsDesk, SmsMetrics};
-use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity, has_table_per_shard};
+use chaski_server::{
+    Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity, has_table_per_shard, memory,
+};
 use chaski_services::accounts::registration::Registrar;
 use chaski_services::context::{Limits, Realm};
 use chaski_store::{Engine, embedded};
@@ -70,6 +72,10 @@ pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig
         })
         .collect();
     edge.limits.connections_per_shard = connections_per_shard(limits.connections, config.shard_count());
+    edge.limits.memory_bytes = match limits.memory {
+        0 => memory::default_ceiling_bytes(),
+        bytes => bytes,
+    };
     edge.limits.element_bytes = limits.stanza_bytes;
     edge.limits.element_bytes_before_auth = limits.stanza_bytes_before_login;
     edge.limits.unsent_bytes = limits.unsent_bytes.saturating_mul(2);
