@@ -28,7 +28,7 @@ def _derive(account):
 
 
 def derived(accounts):
-    """(number, StoredKey, ServerKey) of each: RFC 5802, section 3. Not the salt of one's dreams, but nothing of the server's work."""
+    """(number, StoredKey, ServerKey) of each (RFC 5802, section 3). One salt for all: it changes nothing of a server's work."""
     with concurrent.futures.ProcessPoolExecutor() as pool:
         return list(pool.map(_derive, accounts, chunksize=256))
 

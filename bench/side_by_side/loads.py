@@ -22,11 +22,11 @@ class Size:
 
 SHORT = Size(
     idle_sessions=1000,
-    pairs=1000,
+    pairs=500,
     pairs_seconds=4,
-    open_sessions=2000,
-    open_per_s=5000,
-    open_per_s_prosody=1500,
+    open_sessions=1000,
+    open_per_s=4000,
+    open_per_s_prosody=1000,
     open_seconds=4,
     half_seconds=4,
 )

@@ -159,7 +159,7 @@ class Chaski(Server):
         return run([self.binary, "--version"]).strip()
 
     def settings(self):
-        return "every message stored durably before it is accepted; SCRAM-SHA-256"
+        return "every message stored durably before it is accepted; SCRAM-SHA-256; stream management"
 
 
 class Floor(Server):
@@ -181,7 +181,7 @@ class Floor(Server):
         return run([self.binary, "--version"]).strip()
 
     def settings(self):
-        return f"{self.threads} threads; no login, no parsing, no storage, no TLS"
+        return f"{self.threads} threads; the login has canned answers; no parsing, no storage, no TLS, no stream management"
 
 
 class Ejabberd(Server):
@@ -266,7 +266,7 @@ modules:
     def settings(self):
         return (
             "backlog 4096, registration_timeout infinity, shaper none; modules roster, offline, stream_mgmt, disco, ping, "
-            "privacy, blocking; keys in mnesia, SCRAM-SHA-256; a message to a user who is online is not stored"
+            "privacy, blocking; keys in mnesia, SCRAM-SHA-256; no stream management; a message to a user who is online is not stored"
         )
 
 
@@ -319,7 +319,7 @@ VirtualHost "{DOMAIN}"
     def settings(self):
         return (
             "network_backend epoll, tcp_backlog 4096; modules roster, offline, smacks, disco, ping, blocklist; keys in files, "
-            "SCRAM-SHA-256; a message to a user who is online is not stored; one thread"
+            "SCRAM-SHA-256; no stream management; a message to a user who is online is not stored; one thread"
         )
 
 
