@@ -60,6 +60,7 @@ pub(crate) enum Transport {
 pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
     pub(crate) name: ServerName<'static>,
+    pub(crate) takes_tickets: bool,
 }
 
 /// What all sessions of a run have in common.
@@ -92,7 +93,6 @@ impl Clock {
 }
 
 /// What a thread is told. Session indexes are of its share.
-#[expect(dead_code, reason = "the scenarios that come next use all of it")]
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
     /// Logs sessions in, so many at once at most; `per_s` also holds for those that come back later.
@@ -153,6 +153,8 @@ pub(crate) struct Batch {
     pub(crate) login: Vec<u64>,
     pub(crate) recovery: Vec<u64>,
     pub(crate) delivery: Vec<u64>,
+    /// To sessions that are cut now and then: what was sent while they were away waits for them.
+    pub(crate) delivery_to_cut: Vec<u64>,
     pub(crate) acceptance: Vec<u64>,
     pub(crate) mechanism: Option<Mechanism>,
     /// The first trouble.
@@ -172,6 +174,7 @@ impl Batch {
             (&mut self.login, &mut other.login),
             (&mut self.recovery, &mut other.recovery),
             (&mut self.delivery, &mut other.delivery),
+            (&mut self.delivery_to_cut, &mut other.delivery_to_cut),
             (&mut self.acceptance, &mut other.acceptance),
         ];
         for (own, new) in pairs {

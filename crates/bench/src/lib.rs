@@ -1,9 +1,10 @@
 //! Load and faults for a server: what `chaski bench` does.
 //!
-//! [`crash`] kills the real server again and again under load and checks that no accepted message is lost; [`pairs`] and
-//! [`idle`] measure. They share [`server`] (the server process and its numbers), [`accounts`] and [`progress`].
+//! [`crash`] kills the real server again and again under load and checks that no accepted message is lost; [`idle`], [`pairs`], [`login`],
+//! [`mixed`] and [`overload`] measure any XMPP server, on the engine of small sessions, and say it in one [`result`]. They share
+//! [`server`] (the server process and its numbers), [`accounts`] and [`progress`].
 //!
-//! Called by: the binary and tests. Calls `chaski-client`.
+//! Called by: the binary and tests. Calls `chaski-client`, `chaski-xmpp` and `chaski-tls`.
 
 pub mod accounts;
 pub mod crash;
@@ -12,6 +13,9 @@ pub mod error;
 pub mod floor;
 pub mod idle;
 pub mod load;
+pub mod login;
+pub mod mixed;
+pub mod overload;
 pub mod pairs;
 pub mod progress;
 pub mod report;

@@ -177,12 +177,13 @@ impl LoadServer {
     fn tls(&self, resumption: bool) -> Result<Tls, BenchError> {
         let trust = self.trust.clone().unwrap_or_else(Trust::anybody_on_loopback);
         let mut config = (**trust.xmpp_config()).clone();
+        chaski_tls::prepare_client(&mut config);
         if !resumption {
             config.resumption = Resumption::disabled();
         }
         let name = ServerName::try_from(self.domain.clone())
             .map_err(|_| BenchError::Refused(format!("{} is no domain", self.domain)))?;
-        Ok(Tls { config: Arc::new(config), name })
+        Ok(Tls { config: Arc::new(config), name, takes_tickets: resumption })
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {

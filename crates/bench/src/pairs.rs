@@ -73,13 +73,7 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     run.hold(Duration::from_secs(options.seconds)).await?;
     let end = run.standing()?;
     let latencies = run.next_phase()?;
-    run.fleet.tell(|_| Command::Traffic(None));
-    let is_complete = run
-        .until(GRACE, |_, fleet| {
-            let balance = fleet.balance();
-            balance.not_delivered == 0 && balance.lost == 0
-        })
-        .await?;
+    let is_complete = run.arrival_of_all(GRACE).await?;
     let mut report = run.report(Scenario::Pairs, (begin, end)).await?;
     if !is_complete {
         report.complaints.push("not everything arrived in time".into());

@@ -37,7 +37,8 @@ pub struct Report {
     /// Over the measured time.
     pub figures: Figures,
     /// By what was timed: `login`, `delivery`, `acceptance`, `recovery` (cut to live again), and per phase of a scenario
-    /// `delivery_before`, `delivery_during`, `delivery_after`.
+    /// `delivery_before`, `delivery_during`, `delivery_after` (to sessions that stay), `delivery_to_cut` (to those that
+    /// were cut, the time away included).
     pub latencies: BTreeMap<String, Latency>,
     /// The server's processes, over the measured time; absent if they are not known.
     pub server: Option<ProcessUse>,
@@ -105,6 +106,8 @@ pub struct Figures {
     pub server_cpu_us_per_login: Option<f64>,
     /// Messages sent (all message counts: in the measured time, without typing notifications).
     pub sent: u64,
+    /// Open loop: messages that were intended and that no session could send, because the server does not read or accept.
+    pub unsent: u64,
     /// Messages that the server accepted (XEP-0198 acknowledgement); absent: no stream management.
     pub accepted: Option<u64>,
     /// Messages that came back as errors.

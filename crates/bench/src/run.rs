@@ -20,6 +20,9 @@ const SAMPLE_US: u64 = 1_000_000;
 const LATENCY_US_MAX: u64 = 600_000_000;
 /// The server's buffers of the logins are given back by then.
 const SETTLE: Duration = Duration::from_secs(2);
+/// The same for few sessions.
+const SETTLE_FEW: Duration = Duration::from_millis(300);
+const FEW: u32 = 1_000;
 /// Sessions that are logged in and out before the measurement, so that what is there once is not counted.
 const WARM_UP_SESSIONS: u32 = 50;
 /// Logins that fail before any has worked: nobody will.
@@ -29,17 +32,28 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(LATENCY_US_MAX, 3).expect("the bounds are right")
 }
 
+fn settle_time(sessions: u32) -> Duration {
+    if sessions < FEW { SETTLE_FEW } else { SETTLE }
+}
+
 /// Latencies of a phase.
 struct Phase {
     login: Histogram<u64>,
     recovery: Histogram<u64>,
     delivery: Histogram<u64>,
+    delivery_to_cut: Histogram<u64>,
     acceptance: Histogram<u64>,
 }
 
 impl Phase {
     fn new() -> Self {
-        Self { login: histogram(), recovery: histogram(), delivery: histogram(), acceptance: histogram() }
+        Self {
+            login: histogram(),
+            recovery: histogram(),
+            delivery: histogram(),
+            delivery_to_cut: histogram(),
+            acceptance: histogram(),
+        }
     }
 }
 
@@ -97,7 +111,7 @@ impl Run {
         warm_up(load, &server, WARM_UP_SESSIONS.min(sessions)).await?;
         let threads = load.threads.unwrap_or(threads_for(u64::from(sessions)) as u32).min(sessions);
         let fleet = Fleet::start(server.setup(load)?, sessions, threads)?;
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(settle_time(sessions)).await;
         let mut run = Self {
             fleet,
             server,
@@ -146,7 +160,7 @@ impl Run {
 
     /// Lets the server come to rest, and notes its memory with all sessions.
     pub(crate) async fn settle(&mut self) -> Result<(), BenchError> {
-        self.hold(SETTLE).await?;
+        self.hold(settle_time(self.sessions)).await?;
         let rested = self.standing()?;
         self.loaded.server = self
             .loaded
@@ -185,6 +199,22 @@ impl Run {
         }
     }
 
+    /// Counts up to now, as published last.
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// After the traffic: waits until all that was sent has arrived or was refused. False: it took too long.
+    pub(crate) async fn arrival_of_all(&mut self, longest: Duration) -> Result<bool, BenchError> {
+        self.fleet.tell(|_| Command::Traffic(None));
+        self.fleet.settle();
+        self.until(longest, |_, fleet| {
+            let balance = fleet.balance();
+            balance.not_delivered == 0 && balance.lost == 0
+        })
+        .await
+    }
+
     fn progress_over(&mut self, total: u64) {
         self.progress.finish();
         self.progress_total = total.max(1);
@@ -221,6 +251,7 @@ impl Run {
             ("login", phase.login),
             ("recovery", phase.recovery),
             ("delivery", phase.delivery),
+            ("delivery_to_cut", phase.delivery_to_cut),
             ("acceptance", phase.acceptance),
         ];
         let measured = all.into_iter().filter(|(_, histogram)| !histogram.is_empty());
@@ -246,6 +277,7 @@ impl Run {
             record(&mut phase.login, &batch.login);
             record(&mut phase.recovery, &batch.recovery);
             record(&mut phase.delivery, &batch.delivery);
+            record(&mut phase.delivery_to_cut, &batch.delivery_to_cut);
             record(&mut phase.acceptance, &batch.acceptance);
             record(second, &batch.delivery);
             if let Some(used) = batch.mechanism {
@@ -337,8 +369,12 @@ impl Run {
         };
         complain(balance.lost, "messages were accepted and not delivered");
         complain(figures.sessions_lost, "sessions were cut by the server");
-        complain(figures.login_failures, "logins failed");
-        complaints.extend(self.trouble.take().map(|trouble| format!("the first trouble: {trouble}")));
+        // In a storm or an overload a server may refuse logins: who is refused comes again.
+        if !matches!(scenario, Scenario::Login | Scenario::Overload) {
+            complain(figures.login_failures, "logins failed");
+        }
+        let trouble = self.trouble.take().filter(|_| !complaints.is_empty());
+        complaints.extend(trouble.map(|trouble| format!("the first trouble: {trouble}")));
         self.progress.finish();
         let report = Report {
             scenario,
@@ -378,6 +414,7 @@ impl Run {
             server_cpu_us_per_login: self.loaded.server_cpu_us_since(&self.empty).map(|us| us / sessions),
             sent: now.sent - then.sent,
             accepted: managed.then_some(now.accepted - then.accepted),
+            unsent: now.unsent - then.unsent,
             refused: now.refused - then.refused,
             delivered,
             duplicates: now.duplicates - then.duplicates,

@@ -14,7 +14,6 @@ const TO_FAVOURITES_PERCENT: u32 = 80;
 
 /// How long the texts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the scenarios that come next use all of it")]
 pub(crate) enum Body {
     Fixed(usize),
     /// Log-normal with a median of 30 bytes and a mean of 80.
@@ -45,7 +44,6 @@ pub(crate) enum Plan {
 
 /// Between whom.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "the scenarios that come next use all of it")]
 pub(crate) enum Who {
     /// Sessions 2n write to 2n+1, by turns.
     Pairs { pairs: u32 },
@@ -76,6 +74,14 @@ pub(crate) struct Open {
 impl Open {
     pub(crate) fn new(start_us: u64, per_s: f64, who: Who, body: Body, typing_per_message: f64) -> Self {
         Self { pace: Pace::new(start_us, per_s), body, typing_per_message, typing_owed: 0.0, who, turn: 0 }
+    }
+
+    /// The session from which on they are cut now and then; the others stay.
+    pub(crate) fn first_cut(&self) -> u32 {
+        match self.who {
+            Who::PairsAndOthers { first, .. } => first,
+            Who::Pairs { .. } | Who::Contacts { .. } => u32::MAX,
+        }
     }
 
     /// Picks sender and recipient in a share that begins with the account `base` and has `count` sessions.

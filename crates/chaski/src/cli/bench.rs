@@ -18,6 +18,12 @@ pub(crate) enum BenchCommand {
     Pairs(Pairs),
     /// Sessions that do nothing: memory for each
     Idle(Idle),
+    /// Everybody reconnects at once, while others stay and go on
+    Login(Login),
+    /// A day in a messenger: sessions, logins, messages and typing at stated rates
+    Mixed(Mixed),
+    /// Far more messages than the server can do, then rest, then normal traffic
+    Overload(Overload),
     /// Write the accounts that pairs and idle use, for `chaski ctl account import -` on a server of your own
     Accounts(Accounts),
     /// Kill a server of its own at random moments under load; no accepted message may be lost
@@ -175,6 +181,78 @@ pub(crate) struct Idle {
     /// How long to hold them
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// How many sessions are cut
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    pub(crate) sessions: u32,
+    /// How many stay
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) stay: u32,
+    /// Messages per second by those who stay, half of them to sessions that are cut
+    #[arg(long, value_name = "N", default_value_t = 500.0)]
+    pub(crate) rate: f64,
+    /// Logins per second on coming back (default: as fast as they go)
+    #[arg(long, value_name = "N")]
+    pub(crate) return_rate: Option<f64>,
+    /// Those who come back log in anew instead of resuming (XEP-0198)
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+    /// How long to measure before the cut, and after all are back
+    #[arg(long, value_name = "S", default_value_t = 5)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mixed {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// How many sessions
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    pub(crate) sessions: u32,
+    /// Messages per second
+    #[arg(long, value_name = "N", default_value_t = 200.0)]
+    pub(crate) rate: f64,
+    /// Typing notifications per message: with 1.2 there are 2.2 deliveries per message
+    #[arg(long, value_name = "N", default_value_t = 1.2)]
+    pub(crate) typing: f64,
+    /// Logins per second: so many sessions end and come back
+    #[arg(long, value_name = "N", default_value_t = 100.0)]
+    pub(crate) logins: f64,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Overload {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// How many pairs
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) pairs: u32,
+    /// Messages per second, more than the server can do
+    #[arg(long, value_name = "N", default_value_t = 300_000.0)]
+    pub(crate) rate: f64,
+    /// For how long
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// Messages per second of normal traffic, before and after
+    #[arg(long, value_name = "N", default_value_t = 1_000.0)]
+    pub(crate) normal_rate: f64,
+    /// How long normal traffic is measured, each time
+    #[arg(long, value_name = "S", default_value_t = 5)]
+    pub(crate) normal_seconds: u64,
+    /// Rest after the overload
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub(crate) rest: u64,
+    /// Length of each message's text
+    #[arg(long, value_name = "BYTES", default_value_t = 100)]
+    pub(crate) body: usize,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,10 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
-use crate::cli::bench::{Accounts, Bench, BenchCommand, Crash, Floor, Idle, Pairs, Report};
+use crate::cli::bench::{
+    Accounts, Bench, BenchCommand, Crash, Floor, Idle, Login, Mixed, Overload, Pairs, Report,
+};
 use crate::failure::Failure;
-use chaski_bench::{accounts, crash, floor, idle, pairs, report, result};
+use chaski_bench::{accounts, crash, floor, idle, login, mixed, overload, pairs, report, result};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,6 +24,9 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
             BenchCommand::Crash(crash) => run_crash(args, crash).await,
             BenchCommand::Pairs(pairs) => run_pairs(args, pairs).await,
             BenchCommand::Idle(idle) => run_idle(args, idle).await,
+            BenchCommand::Login(login) => run_login(args, login).await,
+            BenchCommand::Mixed(mixed) => run_mixed(args, mixed).await,
+            BenchCommand::Overload(overload) => run_overload(args, overload).await,
             BenchCommand::Accounts(accounts) => write_accounts(accounts),
             BenchCommand::Floor(floor) => run_floor(floor),
             BenchCommand::Report(report) => run_report(report),
@@ -77,6 +82,45 @@ async fn run_idle(args: &Bench, typed: &Idle) -> Result<ExitCode, Failure> {
         seconds: typed.seconds,
     };
     done(args, &idle::run(&options).await?)
+}
+
+async fn run_login(args: &Bench, typed: &Login) -> Result<ExitCode, Failure> {
+    let options = login::Options {
+        load: load::of(args, &typed.load)?,
+        cut: typed.sessions,
+        stay: typed.stay,
+        rate: typed.rate,
+        return_per_s: typed.return_rate,
+        resume: !typed.no_resume,
+        seconds: typed.seconds.max(1),
+    };
+    done(args, &login::run(&options).await?)
+}
+
+async fn run_mixed(args: &Bench, typed: &Mixed) -> Result<ExitCode, Failure> {
+    let options = mixed::Options {
+        load: load::of(args, &typed.load)?,
+        sessions: typed.sessions,
+        rate: typed.rate,
+        typing: typed.typing,
+        logins_per_s: typed.logins,
+        seconds: typed.seconds.max(1),
+    };
+    done(args, &mixed::run(&options).await?)
+}
+
+async fn run_overload(args: &Bench, typed: &Overload) -> Result<ExitCode, Failure> {
+    let options = overload::Options {
+        load: load::of(args, &typed.load)?,
+        pairs: typed.pairs,
+        rate: typed.rate,
+        seconds: typed.seconds.max(1),
+        normal_rate: typed.normal_rate,
+        normal_seconds: typed.normal_seconds.max(1),
+        rest_seconds: typed.rest,
+        body_bytes: typed.body,
+    };
+    done(args, &overload::run(&options).await?)
 }
 
 /// Says it; a run with complaints fails.

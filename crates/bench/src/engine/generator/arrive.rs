@@ -29,7 +29,7 @@ impl Generator {
         let (Transport::DirectTls(tls) | Transport::StartTls(tls)) = &self.shared.setup.transport else {
             return;
         };
-        let begun = Secure::begin(&tls.config, &tls.name, &mut self.buffers.wire);
+        let begun = Secure::begin(&tls.config, &tls.name, tls.takes_tickets, &mut self.buffers.wire);
         let session = &mut self.sessions[index as usize];
         session.state = State::Handshake;
         match begun {

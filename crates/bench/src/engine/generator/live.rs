@@ -6,6 +6,9 @@ use crate::engine::mark::{Mark, Seen, attribute, see};
 use crate::engine::session::State;
 use std::io::Write;
 
+/// How much of a stream error is told.
+const STREAM_ERROR_BYTES: usize = 300;
+
 impl Generator {
     pub(super) fn stanza(&mut self, index: u32, frame: &[u8]) {
         let seen = see(frame);
@@ -14,7 +17,10 @@ impl Generator {
         match seen {
             Seen::Request => session.owes_ack = true,
             Seen::Ack(h) => self.accept(index, h),
-            Seen::StreamError => self.lose(index, "the server ends the stream with an error"),
+            Seen::StreamError => {
+                let said = String::from_utf8_lossy(frame.get(..STREAM_ERROR_BYTES).unwrap_or(frame));
+                self.lose(index, &format!("the server ends the stream: {said}"));
+            }
             Seen::Other => {}
             Seen::Message(_) | Seen::Refused(_) | Seen::Question | Seen::Stanza => {
                 session.handled = session.handled.wrapping_add(1);
@@ -35,7 +41,12 @@ impl Generator {
         }
         if self.shared.ledger.note(mark.number, Fate::Delivered) {
             self.counters.delivered += 1;
-            self.batch.delivery.push(self.now_us.saturating_sub(mark.intended_us));
+            let latency_us = self.now_us.saturating_sub(mark.intended_us);
+            if self.open.as_ref().is_some_and(|open| index >= open.first_cut()) {
+                self.batch.delivery_to_cut.push(latency_us);
+            } else {
+                self.batch.delivery.push(latency_us);
+            }
         } else {
             self.counters.duplicates += 1;
         }
