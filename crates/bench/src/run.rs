@@ -110,6 +110,7 @@ impl Run {
         let server = LoadServer::start(load, sessions).await?;
         warm_up(load, &server, WARM_UP_SESSIONS.min(sessions)).await?;
         let threads = load.threads.unwrap_or(threads_for(u64::from(sessions)) as u32).min(sessions);
+        let generator = process::usage(std::process::id()).unwrap_or_default();
         let fleet = Fleet::start(server.setup(load)?, sessions, threads)?;
         tokio::time::sleep(settle_time(sessions)).await;
         let mut run = Self {
@@ -132,6 +133,8 @@ impl Run {
             progress_total: u64::from(sessions),
         };
         run.empty = run.standing()?;
+        // The sessions' records are made when the threads start.
+        run.empty.generator.resident_bytes = generator.resident_bytes;
         run.last = run.empty;
         Ok(run)
     }

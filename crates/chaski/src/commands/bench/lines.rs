@@ -11,6 +11,9 @@ pub(super) fn of(report: &Report) -> Vec<String> {
     if let Some(bytes) = figures.server_resident_bytes_per_session {
         lines.push(format!("memory       {bytes:.0} resident bytes of the server per session"));
     }
+    if let Some(bytes) = figures.generator_resident_bytes_per_session {
+        lines.push(format!("             {bytes:.0} of the generator"));
+    }
     lines.extend(messages(figures));
     lines.extend(report.latencies.iter().map(|(name, latency)| line_of(name, latency)));
     lines.extend(figures.recovery_s.map(|s| {
@@ -62,6 +65,9 @@ fn messages(figures: &Figures) -> Vec<String> {
             figures.sent, figures.refused, figures.delivered, figures.duplicates, figures.lost
         ),
     ];
+    if figures.unsent > 0 {
+        lines.push(format!("not sent     {} messages: no session could send them", figures.unsent));
+    }
     lines.extend(figures.server_cpu_us_per_message.map(|us| format!("server CPU   {us:.1} µs per message")));
     lines
 }
