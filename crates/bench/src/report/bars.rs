@@ -37,6 +37,9 @@ const BOTTOM: f64 = 52.0;
 /// From there on, the small ones could not be seen on a linear scale.
 const LOG_FROM: f64 = 12.0;
 
+/// The lowest figure of a logarithmic scale is so many times what the scale begins with, or more.
+const SHORTEST: f64 = 1.5;
+
 /// Draws it.
 pub(super) fn draw(bars: &Bars<'_>) -> String {
     let rows: f64 = bars.groups.iter().map(|group| GROUP_TITLE + group.bars.len() as f64 * BAR_STEP).sum();
@@ -76,5 +79,10 @@ fn scale(bars: &Bars<'_>) -> (Scale, bool) {
     let lowest = figures().filter(|figure| *figure > 0.0).fold(f64::INFINITY, f64::min);
     let is_log = highest > lowest * LOG_FROM;
     let (from, to) = (LEFT, WIDTH - RIGHT);
-    if is_log { (Scale::log(figures(), from, to), true) } else { (Scale::linear(highest, from, to), false) }
+    // Lower than the lowest, so that its bar has a length too.
+    if is_log {
+        (Scale::log(figures().chain([lowest / SHORTEST]), from, to), true)
+    } else {
+        (Scale::linear(highest, from, to), false)
+    }
 }

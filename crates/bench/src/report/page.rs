@@ -13,6 +13,7 @@ background:#fff;color:#1f2328}\
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\
 th,td{text-align:right;padding:.35rem .7rem;border-bottom:1px solid #d8dee4;vertical-align:top}\
+td+td{white-space:nowrap}.words td+td{white-space:normal}\
 th:first-child,td:first-child,.words td,.words th{text-align:left}\
 figure{margin:1.5rem 0}svg{max-width:100%;height:auto}\
 @media (prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}th,td{border-color:#2b323b}}";

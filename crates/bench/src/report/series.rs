@@ -71,7 +71,9 @@ pub(super) fn draw(title: &str, report: &Report) -> Option<String> {
             if index == 0 {
                 // Moments may be close to each other.
                 let y = top + 30.0 + (place % 4) as f64 * 15.0;
-                svg.text(x + 4.0, y, Anchor::Start, "soft", &mark.name.replace('_', " "));
+                let is_left = x < WIDTH - RIGHT - 80.0;
+                let (x, anchor) = if is_left { (x + 4.0, Anchor::Start) } else { (x - 4.0, Anchor::End) };
+                svg.text(x, y, anchor, "soft", &mark.name.replace('_', " "));
             }
         }
         top += PANEL_STEP;
