@@ -78,17 +78,22 @@ pub(crate) struct Clients {
     pool: Pool,
     /// Envelopes of this turn, by shard.
     outgoing: Vec<Vec<Envelope>>,
-    peers: Arc<[Arc<ShardInbox>]>,
+    peers: Peers,
+}
+
+/// The ways to the other shards.
+pub(crate) struct Peers {
+    pub(crate) inboxes: Arc<[Arc<ShardInbox>]>,
     /// The shards' ways in for sockets, if each has a descriptor table of its own.
-    passages: Option<Arc<[Passage]>>,
-    next_ticket: Ticket,
+    pub(crate) passages: Option<Arc<[Passage]>>,
+    /// For the next socket that leaves.
+    pub(crate) next_ticket: Ticket,
 }
 
 impl Clients {
     pub(crate) fn new(
         registry: mio::Registry,
-        (peers, passages): (Arc<[Arc<ShardInbox>]>, Option<Arc<[Passage]>>),
-        first_ticket: Ticket,
+        peers: Peers,
         metrics: Arc<EdgeMetrics>,
         limits: EdgeLimits,
         timing: EdgeTiming,
@@ -109,10 +114,8 @@ impl Clients {
             registry,
             dirty: Vec::new(),
             pool: Pool::default(),
-            outgoing: peers.iter().map(|_| Vec::new()).collect(),
+            outgoing: peers.inboxes.iter().map(|_| Vec::new()).collect(),
             peers,
-            passages,
-            next_ticket: first_ticket,
         }
     }
 
@@ -310,7 +313,7 @@ impl Clients {
 
     /// Hands this turn's envelopes to the other shards.
     pub(crate) fn forward_outgoing(&mut self) {
-        for (batch, peer) in self.outgoing.iter_mut().zip(self.peers.iter()) {
+        for (batch, peer) in self.outgoing.iter_mut().zip(self.peers.inboxes.iter()) {
             if !batch.is_empty() {
                 self.metrics.forwarded_total.add(batch.len() as u64);
                 peer.push_envelopes(batch);
@@ -322,13 +325,13 @@ impl Clients {
     pub(crate) fn carry(&mut self, conn: ConnId, to: ShardIndex) -> io::Result<Carried> {
         let connection = self.table.get_mut(conn).ok_or(io::ErrorKind::NotConnected)?;
         let socket = &mut connection.socket;
-        let Some(passages) = &self.passages else {
+        let Some(passages) = &self.peers.passages else {
             let _ = self.registry.deregister(socket);
             return socket.take().map(Carried::Here).ok_or_else(|| io::ErrorKind::NotConnected.into());
         };
-        let ticket = self.next_ticket;
+        let ticket = self.peers.next_ticket;
         passages[usize::from(to.0)].send(ticket, socket.descriptor()?)?;
-        self.next_ticket += 1;
+        self.peers.next_ticket += 1;
         // Its new owner may watch it already: here it must be forgotten before the number is free again.
         let _ = self.registry.deregister(socket);
         drop(socket.take());
@@ -337,7 +340,7 @@ impl Clients {
 
     /// The inbox of a shard.
     pub(crate) fn peer(&self, shard: ShardIndex) -> &Arc<ShardInbox> {
-        &self.peers[usize::from(shard.0)]
+        &self.peers.inboxes[usize::from(shard.0)]
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 
 /// Gives the calling thread a descriptor table of its own that holds `keep`, and nothing else, under the same numbers.
 /// `Err`: the system can't, and nothing has changed.
-pub(crate) fn part_table(keep: &mut Vec<RawFd>) -> io::Result<()> {
+pub(crate) fn part_table(keep: &mut [RawFd]) -> io::Result<()> {
     keep.sort_unstable();
     // The part above all that is kept comes first: this call parts the tables and copies only what is below.
     let above = keep.last().map_or(0, |&last| last as libc::c_uint + 1);
@@ -57,7 +57,7 @@ fn can_part_tables() -> bool {
 fn try_to_part_tables() -> bool {
     let trial = std::thread::Builder::new().name("descriptors".into()).spawn(|| {
         // Standard error stays, for the panic message of a thread that must not panic.
-        part_table(&mut vec![0, 1, 2]).is_ok()
+        part_table(&mut [0, 1, 2]).is_ok()
     });
     trial.is_ok_and(|trial| trial.join().unwrap_or(false))
 }
@@ -191,7 +191,7 @@ mod tests {
             let passage = passage.clone();
             let hidden = client.as_raw_fd();
             std::thread::spawn(move || {
-                part_table(&mut vec![0, 1, 2, passage.exit()]).unwrap();
+                part_table(&mut [0, 1, 2, passage.exit()]).unwrap();
                 // SAFETY: asks about a number; nothing is done with it if it is open.
                 assert_eq!(unsafe { libc::fcntl(hidden, libc::F_GETFD) }, -1, "the client's end is not here");
                 parted.send(()).unwrap();

@@ -1,7 +1,7 @@
 //! A shard's thread: one epoll loop that accepts, reads, drives the rooms, and writes, in turns.
 //!
-//! A turn: wait for events; accept (so many); read each ready connection once (live ones first, then so many TLS
-//! handshakes); take what other threads have sent; let the store's completions, the deadlines and the rooms' answers
+//! A turn: wait for events; accept (so many); read each ready connection once (live ones first, then those that are
+//! logging in, for so long); take what other threads have sent; let the store's completions, the deadlines and the rooms' answers
 //! through; end the rooms' turn; write each connection that was written to with one system call; hand the other
 //! shards their envelopes in one batch each. The clock is read once per turn. Nothing in a turn blocks, and whatever
 //! a turn leaves undone for fairness makes the next one begin without waiting.
@@ -16,7 +16,7 @@ mod login;
 mod receive;
 
 use crate::c2s::connection::{Connection, Stage};
-use crate::c2s::{Clients, Flushed};
+use crate::c2s::{Clients, Flushed, Peers};
 use crate::descriptors::{Carried, Passage, Ticket};
 use crate::edge::{EdgeLimits, EdgeTiming, ListenerConfig, StartError};
 use crate::handover::Inbox;
@@ -175,8 +175,11 @@ impl EventLoop {
         poll.registry().register(&mut SourceFd(&parts.inbox.wake_fd()), WAKER, Interest::READABLE)?;
         let clients = Clients::new(
             poll.registry().try_clone()?,
-            (parts.peers, parts.passages.clone()),
-            Ticket::from(parts.index) << 48,
+            Peers {
+                inboxes: parts.peers,
+                passages: parts.passages.clone(),
+                next_ticket: Ticket::from(parts.index) << 48,
+            },
             parts.metrics.clone(),
             parts.limits,
             parts.timing,

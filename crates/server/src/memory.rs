@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn steps_come_in_order_and_are_left_with_slack() {
-        let at = |hundredths, before| pressure(hundredths * 10, 1_000, before);
+        let at = |hundredths: u64, before| pressure(hundredths * 10, 1_000, before);
         assert_eq!(at(79, Pressure::None), Pressure::None);
         assert_eq!(at(80, Pressure::None), Pressure::Presence);
         assert_eq!(at(89, Pressure::Presence), Pressure::Presence);

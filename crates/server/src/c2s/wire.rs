@@ -62,7 +62,7 @@ impl Wire for Clients {
     fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {
         let target = usize::from(shard.0);
         let waiting = self.outgoing[target].len() + 1;
-        if !self.peers[target].has_room_for(waiting) {
+        if !self.peers.inboxes[target].has_room_for(waiting) {
             self.metrics.forward_refused_total.inc();
             return Err(envelope);
         }
