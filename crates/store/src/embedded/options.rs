@@ -67,6 +67,9 @@ pub struct Options {
     /// Appends are refused as full when the disk has less room than this, so that acknowledgements and deletions,
     /// which need a little, still get through.
     pub reserve_bytes: u64,
+    /// Commits with messages begin at least this long apart, so that batches grow with the load; after a pause the first
+    /// message is committed at once. A sync costs the processor as much as several messages.
+    pub commit_interval_us: u64,
     /// Acknowledgements alone wait this long for company before they cost a sync.
     pub ack_linger_ms: u64,
     /// Most bytes of one journal frame, that is of one commit. A single larger batch is a frame of its own.
@@ -108,6 +111,7 @@ impl Default for Options {
             spill_after_ms: 30_000,
             preallocate_bytes: 1 << 20,
             reserve_bytes: 32 << 20,
+            commit_interval_us: 2_000,
             ack_linger_ms: 100,
             frame_bytes: 4 << 20,
             queue_bytes: 16 << 20,

@@ -83,6 +83,11 @@ impl Segment {
         self.file.sync_all()
     }
 
+    /// Whether less than `step` of the allocated room is left.
+    pub(crate) fn is_short(&self, step: u64) -> bool {
+        self.allocated < self.used + step
+    }
+
     /// Fills the file's end with `more` zeros, or leaves it as it was.
     fn make_room(&mut self, more: u64) -> io::Result<()> {
         let end = self.allocated + more;

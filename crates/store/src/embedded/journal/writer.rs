@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use upkeep::{Closed, LastSeqs};
 
 mod upkeep;
@@ -65,6 +65,8 @@ pub(crate) struct Writer {
     acks: Vec<u8>,
     acks_since_ms: Option<u64>,
     next_upkeep_ms: u64,
+    /// When the last commit with messages began.
+    last_commit: Option<Instant>,
     stopping: bool,
     failed: bool,
     /// The disk was full at the last frame.
@@ -99,6 +101,7 @@ impl Writer {
             acks: Vec::new(),
             acks_since_ms: None,
             next_upkeep_ms: 0,
+            last_commit: None,
             stopping: false,
             failed: false,
             full: false,
@@ -111,6 +114,7 @@ impl Writer {
     pub(crate) fn run(mut self) {
         while !self.stopping {
             self.receive();
+            self.pace();
             let now_ms = self.shared.options.clock.now_ms();
             self.collect_acks(now_ms);
             let linger_ms = self.shared.options.ack_linger_ms;
@@ -131,14 +135,19 @@ impl Writer {
 
     /// Waits for work as long as nothing else is due, and takes what is there up to one frame.
     fn receive(&mut self) {
-        let mut bytes = 0;
-        let mut next = match self.wait() {
+        let next = match self.wait() {
             None => self.receiver.recv().map_err(|_| TryRecvError::Disconnected),
             Some(wait) => self.receiver.recv_timeout(wait).map_err(|error| match error {
                 RecvTimeoutError::Timeout => TryRecvError::Empty,
                 RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
             }),
         };
+        self.take(next);
+    }
+
+    /// Takes what is there, beginning with `next`, up to one frame.
+    fn take(&mut self, mut next: Result<ToJournal, TryRecvError>) {
+        let mut bytes: usize = self.batches.iter().map(|batch| batch.buffers.appends.len()).sum();
         loop {
             match next {
                 Ok(ToJournal::Batch(batch)) => {
@@ -155,6 +164,45 @@ impl Writer {
                 return;
             }
             next = self.receiver.try_recv();
+        }
+    }
+
+    /// Lets messages gather until the next commit may begin, and uses the time to make room for them.
+    fn pace(&mut self) {
+        let appends: usize = self.batches.iter().map(|batch| batch.buffers.appends.len()).sum();
+        if appends == 0 {
+            return;
+        }
+        if !self.stopping && appends < self.shared.options.frame_bytes && self.until_commit().is_some() {
+            self.allocate_ahead();
+            if let Some(rest) = self.until_commit() {
+                std::thread::sleep(rest);
+            }
+            let next = self.receiver.try_recv();
+            self.take(next);
+        }
+        self.last_commit = Some(now());
+    }
+
+    /// How long until the next commit may begin; `None`: it may.
+    fn until_commit(&self) -> Option<Duration> {
+        let interval = Duration::from_micros(self.shared.options.commit_interval_us);
+        let rest = interval.saturating_sub(now().duration_since(self.last_commit?));
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    /// Makes room in the segment before a commit has to. A failure shows again when the room is needed.
+    fn allocate_ahead(&mut self) {
+        let options = &self.shared.options;
+        let step = options.preallocate_bytes;
+        let has_disk =
+            || segment::room_left(&self.journal).is_none_or(|left| left >= options.reserve_bytes + 2 * step);
+        if let Some(segment) = &mut self.active
+            && segment.is_short(step)
+            && segment.used() + 2 * step <= options.segment_bytes
+            && has_disk()
+        {
+            let _ = segment.extend(step, step);
         }
     }
 
@@ -223,7 +271,6 @@ impl Writer {
         format::finish_frame(&mut self.frame, self.next_frame, self.seed);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "measures a sync for a metric")]
     fn write_frame(&mut self, now_ms: u64, appends: bool) -> io::Result<u64> {
         self.prepare_segment(now_ms, appends)?;
         let Self { active: Some(segment), frame, metrics, .. } = self else {
@@ -234,7 +281,7 @@ impl Writer {
             segment.cut().map_err(|_| io::Error::other(error.to_string()))?;
             return Err(error);
         }
-        let start = std::time::Instant::now();
+        let start = now();
         segment.sync(frame.len() as u64).map_err(|error| io::Error::other(format!("fdatasync: {error}")))?;
         metrics.sync_time_total_us.add(start.elapsed().as_micros() as u64);
         segment.first_frame_ms.get_or_insert(now_ms);
@@ -344,6 +391,14 @@ fn note_last(last_seqs: &mut LastSeqs, link: &Arc<Link>, last: Seq) {
         Some((_, known)) => *known = last,
         None => last_seqs.push((link.clone(), last)),
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "spaces commits and measures syncs, finer than the engine's clock"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn is_full(error: &io::Error) -> bool {
