@@ -51,7 +51,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Envelopes dealt with in one turn.
 const ENVELOPES_PER_TURN: usize = 4096;
 /// How often the rooms' coarse timers run.
-const ROOMS_TICK_MS: u64 = 1_000;
+const ROOMS_TICK_MS: u64 = 250;
 
 /// What waits for a shard.
 pub(crate) type ShardInbox = Inbox<Envelope, Arrival>;
@@ -134,7 +134,8 @@ struct Buffers {
     read: Vec<u8>,
     plain: Vec<u8>,
     wire: Vec<u8>,
-    fired: Vec<ConnId>,
+    /// Deadlines that have come up and wait for a turn.
+    fired: VecDeque<ConnId>,
     dirty: Vec<ConnId>,
     completions: Vec<Completion>,
 }
@@ -213,7 +214,7 @@ impl EventLoop {
                 read: vec![0; READ_BYTES],
                 plain: Vec::new(),
                 wire: Vec::new(),
-                fired: Vec::new(),
+                fired: VecDeque::new(),
                 dirty: Vec::new(),
                 completions: Vec::new(),
             },
@@ -276,6 +277,7 @@ impl EventLoop {
             || !self.clients.ready.is_empty()
             || !self.clients.logins.is_empty()
             || !self.envelopes.is_empty()
+            || !self.buffers.fired.is_empty()
             || !self.clients.waiting_to_move.is_empty()
             || self.listeners.iter().any(|listener| listener.ready);
         if work {
@@ -363,8 +365,11 @@ impl EventLoop {
 
     fn tick_rooms(&mut self) {
         if self.rooms.now_ms >= self.next_rooms_tick_ms {
-            self.next_rooms_tick_ms = self.rooms.now_ms + ROOMS_TICK_MS;
-            self.rooms.call(&mut self.clients, |shard, ctx| shard.tick(ctx));
+            let is_behind = self.rooms.call(&mut self.clients, |shard, ctx| shard.tick(ctx));
+            self.again |= is_behind;
+            if !is_behind {
+                self.next_rooms_tick_ms = self.rooms.now_ms + ROOMS_TICK_MS;
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! tick late.
 
 use chaski_services::wire::ConnId;
+use std::collections::VecDeque;
 
 /// Slots of the wheel. With ticks of a second it spans 34 minutes; what lies beyond waits in the last slot and is
 /// put further back from there.
@@ -86,14 +87,14 @@ impl Wheel {
     }
 
     /// Moves the wheel on by at most one tick towards `now_ms`, and appends that tick's entries to `fired`. `true`: call again.
-    pub(crate) fn advance(&mut self, now_ms: u64, fired: &mut Vec<ConnId>) -> bool {
+    pub(crate) fn advance(&mut self, now_ms: u64, fired: &mut VecDeque<ConnId>) -> bool {
         let target = self.tick_at(now_ms);
         if self.now >= target {
             return false;
         }
         self.now += 1;
         // The slot's memory goes with it: a burst of logins must not stay as capacity for ever.
-        fired.append(&mut std::mem::take(&mut self.slots[(self.now % SLOTS) as usize]));
+        fired.extend(std::mem::take(&mut self.slots[(self.now % SLOTS) as usize]));
         self.now < target
     }
 
@@ -128,7 +129,7 @@ mod tests {
     /// Runs to `now_ms` and returns the ticks at which the deadline fell due.
     fn run(wheel: &mut Wheel, deadline: &mut Deadline, now_ms: u64) -> Vec<u32> {
         let mut due = Vec::new();
-        let mut fired = Vec::new();
+        let mut fired = VecDeque::new();
         loop {
             let more = wheel.advance(now_ms, &mut fired);
             for conn in fired.drain(..) {

@@ -29,6 +29,9 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// Timers dealt with in one call, so that those of everybody who logged in together do not hold up the messages.
+const TIMERS_PER_CALL: usize = 32;
+
 /// See the module.
 pub struct Shard {
     pub(crate) desk: Desk,
@@ -205,12 +208,16 @@ impl Shard {
         self.settle(ctx);
     }
 
-    /// Coarse timers. Call about once a second.
-    pub fn tick(&mut self, ctx: &mut Context<'_>) {
-        while let Some((session, timer)) = self.desk.timers.next_due(ctx.now_ms) {
+    /// Coarse timers. Call about four times a second. `true`: more are due, call again after what else there is to do. Many are
+    /// due together a while after many have logged in together.
+    #[must_use]
+    pub fn tick(&mut self, ctx: &mut Context<'_>) -> bool {
+        for _ in 0..TIMERS_PER_CALL {
+            let Some((session, timer)) = self.desk.timers.next_due(ctx.now_ms) else { break };
             self.timer(ctx, session, timer);
         }
         self.settle(ctx);
+        self.desk.timers.is_due(ctx.now_ms)
     }
 
     /// Ends a turn: hands what was collected to the store and to other shards. Call after each batch of events.

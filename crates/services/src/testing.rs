@@ -272,7 +272,7 @@ impl Stage {
         while self.now_ms < end_ms {
             self.now_ms = end_ms.min(self.now_ms + 1_000);
             for shard in 0..self.realm.shards {
-                self.call(shard, |room, ctx| room.tick(ctx));
+                while self.call(shard, |room, ctx| room.tick(ctx)) {}
             }
             self.settle();
         }

@@ -1,9 +1,12 @@
-//! Coarse timers of a shard's sessions: one bucket per second, nothing per idle session.
+//! Coarse timers of a shard's sessions: one bucket per quarter of a second, nothing per idle session.
 //!
 //! A timer is never taken back: whoever set it looks, when it fires, whether it still means something.
 
 use crate::wire::SessionId;
 use std::collections::BTreeMap;
+
+/// Width of a bucket.
+const BUCKET_MS: u64 = 250;
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +32,9 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Fires at the first tick at or after `at_ms` (up to a second late).
+    /// Fires at the first tick at or after `at_ms` (up to a bucket late).
     pub(crate) fn set(&mut self, at_ms: u64, session: SessionId, timer: Timer) {
-        self.buckets.entry(at_ms.div_ceil(1000)).or_default().push((session, timer));
+        self.buckets.entry(at_ms.div_ceil(BUCKET_MS)).or_default().push((session, timer));
     }
 
     /// How many are set.
@@ -40,10 +43,16 @@ impl Timers {
         self.buckets.values().map(Vec::len).sum()
     }
 
+    /// Whether one may be due.
+    pub(crate) fn is_due(&self, now_ms: u64) -> bool {
+        self.buckets.first_key_value().is_some_and(|(bucket, _)| bucket * BUCKET_MS <= now_ms)
+    }
+
     /// Takes one that is due.
     pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<(SessionId, Timer)> {
         loop {
-            let mut bucket = self.buckets.first_entry().filter(|bucket| *bucket.key() * 1000 <= now_ms)?;
+            let mut bucket =
+                self.buckets.first_entry().filter(|bucket| *bucket.key() * BUCKET_MS <= now_ms)?;
             match bucket.get_mut().pop() {
                 Some(due) => return Some(due),
                 None => _ = bucket.remove(),
@@ -59,12 +68,13 @@ mod tests {
     #[test]
     fn fires_at_or_after_its_time() {
         let mut timers = Timers::default();
-        timers.set(1_500, SessionId(1), Timer::Answer);
+        timers.set(1_600, SessionId(1), Timer::Answer);
         timers.set(900, SessionId(2), Timer::Hibernation);
         assert_eq!(timers.next_due(999), None);
-        assert_eq!(timers.next_due(1_999), Some((SessionId(2), Timer::Hibernation)));
-        assert_eq!(timers.next_due(1_999), None);
-        assert_eq!(timers.next_due(2_000), Some((SessionId(1), Timer::Answer)));
+        assert_eq!(timers.next_due(1_000), Some((SessionId(2), Timer::Hibernation)));
+        assert_eq!(timers.next_due(1_749), None);
+        assert!(!timers.is_due(1_749));
+        assert_eq!(timers.next_due(1_750), Some((SessionId(1), Timer::Answer)));
         assert_eq!(timers.next_due(u64::MAX), None);
     }
 }

@@ -13,6 +13,8 @@ use chaski_xmpp::StreamCondition;
 use chaski_xmpp::websocket::encode_ping;
 use std::os::fd::AsRawFd;
 
+/// Deadlines dealt with in one turn.
+const DEADLINES_PER_TURN: usize = 128;
 /// Connections asked about in one poll; the rest have their turn in the next.
 const CONFIRMATIONS_PER_POLL: usize = 4096;
 
@@ -21,11 +23,17 @@ impl EventLoop {
         let before = self.clients.wheel.now();
         let mut fired = std::mem::take(&mut self.buffers.fired);
         while self.clients.wheel.advance(self.rooms.now_ms, &mut fired) {}
-        for conn in fired.drain(..) {
+        // Whoever logged in together is silent together: the rest has its turn in the next.
+        let count = fired.len().min(DEADLINES_PER_TURN);
+        for conn in fired.drain(..count) {
             let Some(connection) = self.clients.table.get_mut(conn) else { continue };
             if self.clients.wheel.fire(conn, &mut connection.deadline) == Fired::Due {
                 self.due(conn);
             }
+        }
+        if fired.is_empty() {
+            // What a storm has made of it must not stay as capacity for ever.
+            fired.shrink_to(DEADLINES_PER_TURN);
         }
         self.buffers.fired = fired;
         if self.clients.wheel.now() != before {
