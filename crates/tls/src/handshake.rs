@@ -4,7 +4,7 @@
 //! next: rustls remembers what it has seen of them.
 
 use crate::Handshake;
-use crate::record::Record;
+use crate::record::{HEADER_BYTES, Record};
 use crate::schedule::{Cipher, Keys, Secrets};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
@@ -48,31 +48,41 @@ pub(crate) enum Rustls {
 
 impl Handshake {
     /// Deals with what is complete in `bytes`; how many bytes that were, and whether the peer has ended. Stops when
-    /// the handshake is over and its last messages are in `wire`, so that the rest can be handed over.
+    /// the handshake is over and its last messages are in `wire`, so that the rest can be handed over: until then
+    /// rustls is given one record more at a time, else it would go on with what stands behind the handshake (and change
+    /// keys, RFC 8446 §4.6.3, that we have noted otherwise).
     pub(crate) fn feed(
         &mut self,
         bytes: &mut [u8],
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> (usize, Result<bool, Error>) {
-        let Self { rustls, secrets, established } = self;
+        let Self { rustls, secrets, given, established } = self;
         let mut used = 0;
+        let mut all = *established;
         loop {
-            let rest = &mut bytes[used..];
-            let (taken, outcome) = secrets.catch(|| rustls.step(rest, Intent::Nothing, plain, wire));
+            let end = if all { bytes.len() } else { used + *given };
+            let part = &mut bytes[used..end];
+            let (taken, outcome) =
+                Secrets::catch(secrets, || rustls.step(part, Intent::Nothing, plain, wire));
             used += taken;
+            *given = given.saturating_sub(taken);
+            let common = rustls.common();
+            let over = !*established && !common.is_handshaking() && !common.wants_write();
             match outcome {
                 Err(error) => {
                     rustls.flush_alert(&mut bytes[used..], wire);
                     return (used, Err(error));
                 }
                 Ok(Step::PeerClosed) => return (used, Ok(true)),
-                Ok(Step::Blocked | Step::Done) => return (used, Ok(false)),
+                Ok(_) if over => return (used, Ok(false)),
                 Ok(Step::Again) => {}
-            }
-            let common = rustls.common();
-            if !*established && !common.is_handshaking() && !common.wants_write() {
-                return (used, Ok(false));
+                Ok(Step::Blocked | Step::Done) if all || end == bytes.len() => return (used, Ok(false)),
+                Ok(Step::Blocked | Step::Done) => match complete_record_len(&bytes[end..]) {
+                    Some(len) => *given += len,
+                    // Not complete; but it may be wrong already.
+                    None => all = true,
+                },
             }
         }
     }
@@ -162,6 +172,13 @@ impl Rustls {
         let rx = Keys::continued(cipher, theirs, &used.rx)?;
         Ok(Record::new(cipher, tx, rx, tickets, is_server))
     }
+}
+
+/// How long the record at the beginning of `bytes` is with its header, if all of it is there.
+fn complete_record_len(bytes: &[u8]) -> Option<usize> {
+    let [_, _, _, high, low] = bytes.first_chunk()?;
+    let len = HEADER_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+    (bytes.len() >= len).then_some(len)
 }
 
 fn act<Side>(

@@ -35,6 +35,8 @@ use std::sync::Arc;
 
 /// The most that is kept of what is not complete: a message that comes in very small pieces is refused.
 const KEPT_BYTES_MAX: usize = 0xffff;
+/// By how much the room for it grows at least.
+const KEPT_GROWTH_BYTES: usize = 512;
 
 /// ring, with the cheapest of what is safe first: AES-128-GCM and X25519.
 ///
@@ -88,14 +90,16 @@ enum State {
 
 struct Handshake {
     rustls: Rustls,
-    secrets: Secrets,
+    secrets: Box<Secrets>,
+    /// How many bytes at the beginning of what is fed rustls has had: complete records that it still needs.
+    given: usize,
     established: bool,
 }
 
 impl Session {
     /// A server's session before its handshake.
     pub fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self::new(Rustls::server(config)?, Secrets::default()))
+        Ok(Self::new(Rustls::server(config)?))
     }
 
     /// A client's session; the beginning of its handshake is appended to `wire`. So many of the server's tickets are
@@ -106,13 +110,14 @@ impl Session {
         tickets: u8,
         wire: &mut Vec<u8>,
     ) -> Result<Self, Error> {
-        let mut session = Self::new(Rustls::client(config, name, tickets)?, Secrets::default());
+        let mut session = Self::new(Rustls::client(config, name, tickets)?);
         session.feed(&mut [], &mut Vec::new(), wire)?;
         Ok(session)
     }
 
-    fn new(rustls: Rustls, secrets: Secrets) -> Self {
-        let handshake = Box::new(Handshake { rustls, secrets, established: false });
+    fn new(rustls: Rustls) -> Self {
+        let secrets = Box::default();
+        let handshake = Box::new(Handshake { rustls, secrets, given: 0, established: false });
         Self {
             state: State::Rustls(handshake),
             kept: Vec::new(),
@@ -142,11 +147,12 @@ impl Session {
             outcome
         } else {
             let mut kept = std::mem::take(&mut self.kept);
+            kept.reserve_exact(incoming.len().max(KEPT_GROWTH_BYTES));
             kept.extend_from_slice(incoming);
             let (used, outcome) = self.take(&mut kept, plain, wire);
-            if outcome.is_ok() && used < kept.len() {
-                kept.drain(..used);
-                self.kept = kept;
+            if outcome.is_ok() {
+                // Anew, so that no room for what is dealt with stays.
+                self.kept = if used == 0 { kept } else { kept[used..].to_vec() };
             }
             outcome
         };
@@ -177,7 +183,7 @@ impl Session {
             let (taken, outcome) = handshake.feed(&mut bytes[used..], plain, wire);
             used += taken;
             match outcome.and_then(|ended| {
-                self.ended = ended;
+                self.ended |= ended;
                 self.hand_over()
             }) {
                 Ok(true) => {}
@@ -188,7 +194,7 @@ impl Session {
         match &mut self.state {
             State::Record(record) => {
                 let (taken, outcome) = record.feed(&mut bytes[used..], plain, wire);
-                (used + taken, outcome.map(|ended| self.ended = ended))
+                (used + taken, outcome.map(|ended| self.ended |= ended))
             }
             State::Rustls(_) => (used, Ok(())),
             State::Failed(error) => (used, Err((**error).clone())),
@@ -210,8 +216,9 @@ impl Session {
             self.exporter = handshake.secrets.channel_binding(cipher).map(Box::new);
             let gone = State::Failed(Box::new(Error::HandshakeNotComplete));
             if let State::Rustls(handshake) = std::mem::replace(&mut self.state, gone) {
-                let Handshake { rustls, secrets, .. } = *handshake;
-                self.state = State::Record(rustls.into_record(cipher, &secrets)?);
+                // The secrets stay where they are and are wiped there.
+                let rustls = handshake.rustls;
+                self.state = State::Record(rustls.into_record(cipher, &handshake.secrets)?);
             }
         }
         Ok(true)
@@ -238,6 +245,8 @@ impl Session {
 
     fn send(&mut self, intent: Intent<'_>, wire: &mut Vec<u8>) -> Result<(), Error> {
         match &mut self.state {
+            // Settings may let a server speak before its client has finished (RFC 8446 §2): not to us.
+            State::Rustls(handshake) if !handshake.established => Err(Error::HandshakeNotComplete),
             State::Rustls(handshake) => {
                 let (used, outcome) = handshake.rustls.send(&mut self.kept, intent, wire);
                 self.kept.drain(..used);

@@ -11,11 +11,11 @@ use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
-const HEADER_BYTES: usize = 5;
+pub(crate) const HEADER_BYTES: usize = 5;
 /// The most a record may contain (§5.1), and its ciphertext (§5.2).
 const CONTENT_BYTES_MAX: usize = 1 << 14;
 const RECORD_BYTES_MAX: usize = CONTENT_BYTES_MAX + 256;
-/// The longest message a client may get, a ticket, and a server, a key update.
+/// The longest messages: a ticket, which only a client gets, and a key update.
 const TICKET_BYTES_MAX: usize = 0xffff;
 const KEY_UPDATE_BYTES: usize = 1;
 /// How much of what moves nothing a peer may send before it says something.
@@ -97,15 +97,16 @@ impl Record {
         wire: &mut Vec<u8>,
     ) -> Result<bool, Fault> {
         let mut answer_update = false;
+        let mut ended = false;
         let mut key = None;
-        while let Some(len) = record_len(&bytes[*used..])? {
+        while !ended && let Some(len) = record_len(&bytes[*used..])? {
             let record = &mut bytes[*used..*used + len];
             *used += len;
             let opener = key.get_or_insert_with(|| self.rx.expand(self.cipher));
             let (kind, content) = open(opener, &mut self.rx, record)?;
             match self.said(kind, content, plain)? {
                 Said::Nothing => {}
-                Said::Ended => return Ok(true),
+                Said::Ended => ended = true,
                 Said::KeysChanged(wanted) => {
                     answer_update |= wanted;
                     key = None;
@@ -116,7 +117,7 @@ impl Record {
         if answer_update && !self.closed {
             self.change_keys(false, wire).map_err(|error| Fault(None, error))?;
         }
-        Ok(false)
+        Ok(ended)
     }
 
     fn said(&mut self, kind: ContentType, content: &[u8], plain: &mut Vec<u8>) -> Result<Said, Fault> {
@@ -166,21 +167,14 @@ impl Record {
             return Err(Fault::unexpected(PeerMisbehaved::TooManyEmptyFragments));
         }
         let joined = self.message.take().map(|beginning| [&beginning, content].concat());
-        let body_bytes_max = if self.server { KEY_UPDATE_BYTES } else { TICKET_BYTES_MAX };
         let mut rest = joined.as_deref().unwrap_or(content);
-        while let Some(Message { kind, body, behind }) = message(rest, body_bytes_max)? {
+        while let Some(Message { kind, body, behind }) = message(rest, self.server)? {
             rest = behind;
-            if kind == HandshakeType::NewSessionTicket && !self.server {
-                self.fruitless(PeerMisbehaved::TooManyKeyUpdateRequests)?;
-                self.ticket(body)?;
-            } else if kind == HandshakeType::KeyUpdate {
+            if kind == HandshakeType::KeyUpdate {
                 return self.key_update(body, rest);
-            } else {
-                return Err(Fault::unexpected(Error::InappropriateHandshakeMessage {
-                    expect_types: vec![HandshakeType::KeyUpdate],
-                    got_type: kind,
-                }));
             }
+            self.fruitless(PeerMisbehaved::TooManyKeyUpdateRequests)?;
+            self.ticket(body)?;
         }
         if !rest.is_empty() {
             self.message = Some(rest.into());
@@ -298,13 +292,14 @@ fn open<'a>(
     let failed = || Fault::new(AlertDescription::BadRecordMac, Error::DecryptError);
     let nonce = keys.nonce().ok_or_else(failed)?;
     let inner = key.open_in_place(nonce, Aad::from(header), payload).map_err(|_| failed())?;
+    // With its type and its padding (§5.4).
+    if inner.len() > CONTENT_BYTES_MAX + 1 {
+        return Err(Fault::new(AlertDescription::RecordOverflow, Error::PeerSentOversizedRecord));
+    }
     let end = inner
         .iter()
         .rposition(|&byte| byte != 0)
         .ok_or_else(|| Fault::unexpected(PeerMisbehaved::IllegalTlsInnerPlaintext))?;
-    if end > CONTENT_BYTES_MAX {
-        return Err(Fault::new(AlertDescription::RecordOverflow, Error::PeerSentOversizedRecord));
-    }
     Ok((ContentType::from(inner[end]), &inner[..end]))
 }
 
@@ -344,13 +339,28 @@ struct Message<'a> {
     behind: &'a [u8],
 }
 
-/// The handshake message at the beginning of `bytes`. `None`: it is not complete.
-fn message(bytes: &[u8], body_bytes_max: usize) -> Result<Option<Message<'_>>, Fault> {
-    let Some((&[kind, high, middle, low], rest)) = bytes.split_first_chunk() else { return Ok(None) };
+/// The handshake message at the beginning of `bytes`: a key update or, for a client, a ticket (§4.6). `None`: it is not
+/// complete.
+fn message(bytes: &[u8], server: bool) -> Result<Option<Message<'_>>, Fault> {
+    let Some(&kind) = bytes.first() else { return Ok(None) };
+    let kind = HandshakeType::from(kind);
+    let body_bytes_max = match kind {
+        HandshakeType::KeyUpdate => KEY_UPDATE_BYTES,
+        HandshakeType::NewSessionTicket if !server => TICKET_BYTES_MAX,
+        _ => {
+            return Err(Fault::unexpected(Error::InappropriateHandshakeMessage {
+                expect_types: vec![HandshakeType::KeyUpdate],
+                got_type: kind,
+            }));
+        }
+    };
+    let Some((&[_, high, middle, low], rest)) = bytes.split_first_chunk() else { return Ok(None) };
     let len = u32::from_be_bytes([0, high, middle, low]) as usize;
     if len > body_bytes_max {
         return Err(Fault::new(AlertDescription::DecodeError, InvalidMessage::HandshakePayloadTooLarge));
     }
-    let kind = HandshakeType::from(kind);
     Ok(rest.split_at_checked(len).map(|(body, behind)| Message { kind, body, behind }))
 }
+
+#[cfg(test)]
+mod tests;

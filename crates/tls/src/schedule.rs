@@ -13,7 +13,8 @@ use zeroize::Zeroize;
 const SECRET_BYTES_MAX: usize = 48;
 
 thread_local! {
-    static CAUGHT: RefCell<Option<Secrets>> = const { RefCell::new(None) };
+    /// Of the session that is being fed. The place is the session's own, so that nothing stays here.
+    static CAUGHT: RefCell<Option<Box<Secrets>>> = const { RefCell::new(None) };
 }
 
 /// A key log for [`Secrets::catch`].
@@ -54,7 +55,7 @@ impl Default for Secret {
 }
 
 impl Secret {
-    fn new(secret: &[u8]) -> Self {
+    pub(crate) fn new(secret: &[u8]) -> Self {
         let mut this = Self::default();
         if let Some(bytes) = this.bytes.get_mut(..secret.len()) {
             bytes.copy_from_slice(secret);
@@ -105,11 +106,19 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Has `handshake` run; what it tells the key log is put into `self`.
-    pub(crate) fn catch<R>(&mut self, handshake: impl FnOnce() -> R) -> R {
-        CAUGHT.set(Some(std::mem::take(self)));
+    /// Has `handshake` run; what it tells the key log is put into `secrets`. Another call within this one has its own.
+    /// After a panic nothing is there, and the handshake that panicked never has secrets.
+    pub(crate) fn catch<R>(secrets: &mut Box<Self>, handshake: impl FnOnce() -> R) -> R {
+        struct Restore(Option<Box<Secrets>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CAUGHT.set(self.0.take());
+            }
+        }
+        let outer = Restore(CAUGHT.replace(Some(std::mem::take(secrets))));
         let result = handshake();
-        *self = CAUGHT.take().unwrap_or_default();
+        *secrets = CAUGHT.take().unwrap_or_default();
+        drop(outer);
         result
     }
 
@@ -217,7 +226,8 @@ impl Keys {
         Self { secret, key: [0; 32], iv: [0; aead::NONCE_LEN], sequence }
     }
 
-    fn new(cipher: Cipher, secret: Secret, sequence: u64) -> Self {
+    /// The keys of a secret.
+    pub(crate) fn new(cipher: Cipher, secret: Secret, sequence: u64) -> Self {
         let mut keys = Self::none(secret, sequence);
         let key_len = cipher.aead().key_len();
         keys.secret.expand_label(cipher, b"key", b"", &mut keys.key[..key_len]);
@@ -243,8 +253,12 @@ impl Keys {
         }
         keys.key[..key.len()].copy_from_slice(key);
         keys.iv.copy_from_slice(iv);
-        debug_assert!(keys.is_of_secret(cipher), "the caught secret is not the session's");
-        Ok(keys)
+        // A secret of other keys would be found out only by the next key update; of another session, never.
+        if keys.is_of_secret(cipher) {
+            Ok(keys)
+        } else {
+            Err(Error::General("keys of another secret".into()))
+        }
     }
 
     fn is_of_secret(&self, cipher: Cipher) -> bool {
@@ -272,5 +286,57 @@ impl Keys {
             *byte ^= number;
         }
         Some(aead::Nonce::assume_unique_for_key(nonce))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(secret: u8) {
+        Catch.log("SERVER_TRAFFIC_SECRET_0", &[], &[secret; 32]);
+    }
+
+    fn caught(secrets: &Secrets) -> &[u8] {
+        secrets.server.bytes()
+    }
+
+    #[test]
+    fn a_secret_goes_to_the_session_that_is_fed_and_to_no_other() {
+        let (mut outer, mut inner) = (Box::<Secrets>::default(), Box::<Secrets>::default());
+        says(1);
+        Secrets::catch(&mut outer, || {
+            Secrets::catch(&mut inner, || says(2));
+            says(3);
+        });
+        says(4);
+        assert_eq!(caught(&outer), [3; 32]);
+        assert_eq!(caught(&inner), [2; 32]);
+        Secrets::catch(&mut inner, || {});
+        assert_eq!(caught(&inner), [2; 32]);
+    }
+
+    #[test]
+    fn after_a_panic_nothing_is_left_for_others() {
+        let (mut first, mut next) = (Box::<Secrets>::default(), Box::<Secrets>::default());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            Secrets::catch(&mut first, || {
+                says(1);
+                panic!("in the handshake");
+            });
+        }));
+        assert!(panicked.is_err());
+        CAUGHT.with_borrow(|caught| assert!(caught.is_none()));
+        Secrets::catch(&mut next, || {});
+        assert!(caught(&next).is_empty() && caught(&first).is_empty());
+    }
+
+    #[test]
+    fn keys_of_another_secret_are_refused() {
+        let cipher = Cipher::ChaCha20Poly1305;
+        let keys = Keys::new(cipher, Secret::new(&[1; 32]), 0);
+        let used = || ConnectionTrafficSecrets::Chacha20Poly1305 { key: keys.key.into(), iv: keys.iv.into() };
+        assert!(Keys::continued(cipher, &Secret::new(&[1; 32]), &(3, used())).is_ok());
+        assert!(Keys::continued(cipher, &Secret::new(&[2; 32]), &(3, used())).is_err());
     }
 }

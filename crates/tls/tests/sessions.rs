@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "sessions/end_of_handshake.rs"]
+mod end_of_handshake;
+
 use chaski_tls::{Progress, Session, prepare_client, prepare_server};
 use proptest::prelude::*;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -428,6 +431,11 @@ fn before_the_handshake_nothing_is_said() {
         pair.server.session.close(&mut wire);
         assert!(wire.is_empty());
         assert_eq!(pair.client.wire, before);
+        // Nor to a client that has not finished, though its server could.
+        carry_one(&mut pair.client, &mut pair.server, &mut |len| len).unwrap();
+        assert_eq!(pair.server.session.encrypt(b"early", &mut wire), Err(Error::HandshakeNotComplete));
+        pair.server.session.close(&mut wire);
+        assert!(wire.is_empty());
         pair.carry();
         assert!(pair.server.plain.is_empty() && pair.server.seen.established);
     }
@@ -461,6 +469,15 @@ fn an_idle_session_keeps_nothing() {
         assert_eq!(pair.server.said(), [b'x'; 20_000]);
         assert_eq!(pair.server.session.kept_bytes(), 0);
         assert_eq!(pair.client.session.kept_bytes(), 0);
+        // Nor, while a record is incomplete, room for those that came with its beginning.
+        pair.client.say(&[b'x'; 100_000]);
+        let wire = std::mem::take(&mut pair.client.wire);
+        let mut kept_bytes_max = 0;
+        for piece in wire.chunks(40_000) {
+            pair.server.feed(piece).unwrap();
+            kept_bytes_max = kept_bytes_max.max(pair.server.session.kept_bytes());
+        }
+        assert!(kept_bytes_max > 0 && kept_bytes_max < 17_000, "{kept_bytes_max}");
     }
 }
 
