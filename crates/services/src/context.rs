@@ -29,7 +29,7 @@ pub enum Pressure {
     /// Nothing is given up.
     #[default]
     None,
-    /// Presence is kept, but not passed on to contacts.
+    /// Presence is kept, but not passed on to contacts; only that somebody has gone is.
     Presence,
     /// New connections are refused (by the edge).
     Connections,

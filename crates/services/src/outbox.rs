@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Turn<'a> {
     /// What never changes: domain, limits, admins.
     pub realm: &'a Realm,
-    /// Presence is not passed on to contacts for want of memory.
+    /// Presence is not passed on to contacts for want of memory, but for its end.
     pub sheds_presence: bool,
     /// Monotonic time in milliseconds.
     pub now_ms: u64,

@@ -31,6 +31,9 @@ fn presence_is_given_up_first_and_messages_go_on() {
     let got = stage.stanzas(juliet);
     assert!(!got.iter().any(|stanza| stanza.starts_with("<presence")), "{got:?}");
     assert_eq!(bodies(&got), ["still here"]);
+    // Whoever goes does not stay for ever in others' eyes.
+    stage.lose(romeo, Closed::Clean);
+    assert!(stage.stanzas(juliet).iter().any(|stanza| stanza.contains("type='unavailable'")));
 }
 
 #[test]

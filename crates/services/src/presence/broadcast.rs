@@ -27,7 +27,9 @@ pub(super) fn available(
     let Some(own) = account.session_mut(session) else { return Ok(()) };
     let initial = !own.presence.is_available();
     own.presence.set_available(kept, priority);
-    tell_subscribers(turn, account, &stored);
+    if !turn.sheds_presence {
+        tell_subscribers(turn, account, &stored);
+    }
     tell_own_sessions(turn, account, &stored, None);
     if initial {
         catch_up(turn, account, session, &full);
@@ -51,6 +53,7 @@ pub(super) fn unavailable(
     let was_available = own.presence.is_available();
     let directed = own.presence.set_unavailable();
     if was_available {
+        // Also when presence is given up: nothing would ever correct a contact's view that it is still there.
         tell_subscribers(turn, account, &stored);
         // §4.5.2: also to the session itself if it goes on.
         tell_own_sessions(turn, account, &stored, stanza.map(|_| session));
@@ -82,9 +85,6 @@ fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
 }
 
 fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8]) {
-    if turn.sheds_presence {
-        return;
-    }
     for contact in account.roster.subscribers() {
         if let Some(to) = contact.account(&turn.realm.domain) {
             turn.outbox.to_account(to, stanza_for(stored, &contact.jid(&turn.realm.domain)));
