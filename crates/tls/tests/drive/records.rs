@@ -217,6 +217,7 @@ impl<'a> Script<'a> {
         let (what, size) = (self.byte(), usize::from(self.byte()));
         match what % 8 {
             0 | 1 => (DATA, self.bytes(size % 64).to_vec(), usize::from(what) / 8),
+            2 if size >= 128 => (HANDSHAKE, [&[24, 0, 0, 1, 0], self.bytes(size % 8)].concat(), 0),
             2 => (HANDSHAKE, self.bytes(size % 8).to_vec(), 0),
             3 => (HANDSHAKE, vec![24, 0, 0, 1, u8::from(size % 2 == 0)], usize::from(what) / 8),
             4 => (ALERT, alert(self.bytes(size % 4)), 0),
@@ -274,7 +275,11 @@ pub(crate) fn drive(input: &[u8]) {
                 let again = servers.ours.feed(&mut to_ours, &mut Vec::new(), &mut Vec::new());
                 return assert!(again.is_err());
             }
-            (ours, theirs) => panic!("record of kind {kind}: ours {ours:?}, rustls {theirs:?}"),
+            (ours, theirs) => {
+                let [ours, theirs] =
+                    [ours, theirs].map(|said| said.map(|said| (said.plain.len(), said.ended)));
+                panic!("record of kind {kind}: ours {ours:?}, rustls {theirs:?}");
+            }
         }
         if kind == HANDSHAKE {
             message.extend(content);
