@@ -233,6 +233,40 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_a_full_table_has_no_room_for_is_closed() {
+        let passage = std::sync::Arc::new(Passage::new().unwrap());
+        let (mut lost, server) = connected();
+        passage.send(1, server.as_fd()).unwrap();
+        drop(server);
+        let (sent, is_sent) = std::sync::mpsc::channel();
+        let (full, is_full) = std::sync::mpsc::channel();
+        let receiver = {
+            let passage = passage.clone();
+            std::thread::spawn(move || {
+                part_table(&mut [0, 1, 2, passage.exit()]).unwrap();
+                let mut filling = Vec::new();
+                while let Ok(copy) = passage.exit.try_clone() {
+                    filling.push(copy);
+                }
+                let mut sockets = HashMap::new();
+                passage.take(&mut sockets);
+                assert!(sockets.is_empty());
+                filling.truncate(filling.len() - 2);
+                full.send(()).unwrap();
+                is_sent.recv().unwrap();
+                passage.take(&mut sockets);
+                assert_eq!(sockets.keys().copied().collect::<Vec<_>>(), [2]);
+            })
+        };
+        is_full.recv().unwrap();
+        assert_eq!(lost.read(&mut [0]).unwrap(), 0, "its peer sees the end");
+        let (_client, server) = connected();
+        passage.send(2, server.as_fd()).unwrap();
+        sent.send(()).unwrap();
+        receiver.join().unwrap();
+    }
+
+    #[test]
     fn waking_needs_no_reading() {
         let wake = Wake::new().unwrap();
         (0..3).for_each(|_| wake.wake());
