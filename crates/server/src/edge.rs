@@ -14,6 +14,7 @@ use crate::listener;
 use crate::memory::{MemoryMetrics, MemoryWatch};
 use crate::metrics::EdgeMetrics;
 use crate::plain_verify::Verifier;
+use crate::replies::Replies;
 use crate::tls::{TlsIdentity, TlsSlot};
 use chaski_services::command::{Action, Command, Outcome, Refusal, Reply};
 use chaski_services::context::Realm;
@@ -37,6 +38,7 @@ pub struct Edge {
     /// Each shard says once, when it ends, whether everybody got a farewell.
     ended: Mutex<Receiver<bool>>,
     passages: Option<Arc<[Passage]>>,
+    replies: Replies,
     next_websocket: AtomicU64,
 }
 
@@ -123,6 +125,7 @@ impl Edge {
             tls,
             ended: Mutex::new(ended),
             passages,
+            replies: Replies::start()?,
             next_websocket: AtomicU64::new(0),
         };
         // If one can't be started, dropping `edge` stops those that were.
@@ -178,7 +181,11 @@ impl Edge {
     /// Gives a command to the account's owner; its reply is called exactly once, with
     /// [`chaski_services::command::Refusal::Overloaded`] if the shard's queue is full. A shard that stops before it
     /// gets to the command drops the reply.
-    pub fn command(&self, command: Command) {
+    pub fn command(&self, mut command: Command) {
+        command.reply = command.reply.map(|reply| match reply {
+            Reply::Call(call) => Reply::Call(self.replies.carry(call)),
+            reply => reply,
+        });
         let ShardIndex(owner) = command.account.shard(self.inboxes.len() as u16);
         let refused = self.inboxes[usize::from(owner)].push_arrival(Arrival::Command(command)).err();
         if let Some(Arrival::Command(Command { reply: Some(Reply::Call(reply)), .. })) = refused {

@@ -17,6 +17,7 @@ mod listener;
 pub mod memory;
 mod metrics;
 mod plain_verify;
+mod replies;
 pub mod sms;
 mod timers;
 pub mod tls;
