@@ -6,15 +6,19 @@ use chaski_server::config::Config;
 
 /// Descriptors besides the clients': listeners, SQLite, journal, HTTP.
 const OTHER_FILES: u64 = 1_000;
-/// Memory of one idle TLS session: ours and the kernel's.
-const SESSION_BYTES: u64 = 12 * 1024;
+/// The same of a shard with a table of its own, besides two for each shard.
+const OTHER_FILES_OF_SHARD: u64 = 64;
+/// Memory of one idle TLS session: ours (1.3 KB) and the kernel's (3 KB).
+const SESSION_BYTES: u64 = 4_608;
+/// What a listener asks for; more has no effect.
+const BACKLOG: u64 = 8_192;
 /// The journal, SQLite's logs and a day of waiting messages want at least this.
 const DISK_BYTES: u64 = 1 << 30;
 
 pub(super) fn all(machine: &Machine, config: &Config, sessions: u64) -> Vec<Finding> {
-    let mut findings = vec![open_files(machine, sessions)];
+    let mut findings = vec![open_files(machine, config, sessions)];
     findings.extend(file_max(machine, sessions));
-    findings.extend(nr_open(machine, sessions));
+    findings.extend(nr_open(machine, config, sessions));
     findings.extend(backlog(machine, sessions));
     findings.extend(tcp_memory(machine, sessions));
     findings.extend(memory(machine, sessions));
@@ -27,13 +31,26 @@ pub(super) fn all(machine: &Machine, config: &Config, sessions: u64) -> Vec<Find
     findings
 }
 
-fn open_files(machine: &Machine, sessions: u64) -> Finding {
+/// The limit of open files counts per table, and a shard's accounts may be a tenth more than its share.
+fn files_needed(machine: &Machine, shards: u64, sessions: u64) -> u64 {
+    if shards < 2 || !machine.has_table_per_shard {
+        return sessions + OTHER_FILES;
+    }
+    let share = sessions.div_ceil(shards);
+    share + share / 10 + OTHER_FILES_OF_SHARD + 2 * shards
+}
+
+fn open_files(machine: &Machine, config: &Config, sessions: u64) -> Finding {
     let (soft, hard) = machine.open_files;
-    let needed = sessions + OTHER_FILES;
-    let mend = format!(
+    let needed = files_needed(machine, config.shard_count().into(), sessions);
+    let mut mend = format!(
         "ulimit -Hn {needed} (as root, in the shell that starts it), LimitNOFILE={needed} in the systemd unit, \
          or \"* hard nofile {needed}\" in /etc/security/limits.conf"
     );
+    let enough = (2..1_000).find(|&shards| files_needed(machine, shards, sessions) <= hard);
+    if let Some(shards) = enough.filter(|_| machine.has_table_per_shard) {
+        mend += &format!("; or \"shards = {shards}\" in the configuration, each of which has its own table");
+    }
     // The server raises its own soft limit to the hard one at start.
     Finding::new(
         "open files",
@@ -53,15 +70,16 @@ fn file_max(machine: &Machine, sessions: u64) -> Option<Finding> {
     Some(sysctl("files of the system", "fs.file-max", found, 2 * (sessions + OTHER_FILES)))
 }
 
-fn nr_open(machine: &Machine, sessions: u64) -> Option<Finding> {
+fn nr_open(machine: &Machine, config: &Config, sessions: u64) -> Option<Finding> {
     let found = machine.number("proc/sys/fs/nr_open")?;
-    Some(sysctl("files of a process", "fs.nr_open", found, sessions + OTHER_FILES))
+    let needed = files_needed(machine, config.shard_count().into(), sessions);
+    Some(sysctl("files of a process", "fs.nr_open", found, needed))
 }
 
 fn backlog(machine: &Machine, sessions: u64) -> Option<Finding> {
     let found = machine.number("proc/sys/net/core/somaxconn")?;
     // When all come back at once, this many a shard may wait to be accepted.
-    Some(sysctl("accept queue", "net.core.somaxconn", found, (sessions / 20).clamp(1_024, 65_535)))
+    Some(sysctl("accept queue", "net.core.somaxconn", found, (sessions / 20).clamp(1_024, BACKLOG)))
 }
 
 fn tcp_memory(machine: &Machine, sessions: u64) -> Option<Finding> {
@@ -218,13 +236,21 @@ mod tests {
     use std::fs;
 
     fn machine(files: &[(&str, &str)], open_files: (u64, u64)) -> (tempfile::TempDir, Machine) {
+        machine_with_tables(files, open_files, false)
+    }
+
+    fn machine_with_tables(
+        files: &[(&str, &str)],
+        open_files: (u64, u64),
+        has_table_per_shard: bool,
+    ) -> (tempfile::TempDir, Machine) {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let machine = Machine::at(root.path(), open_files);
+        let machine = Machine::at(root.path(), open_files, has_table_per_shard);
         (root, machine)
     }
 
@@ -252,9 +278,7 @@ mod tests {
         assert!(mend_of(&findings, "open files").unwrap().contains("ulimit -Hn 1001000"));
         assert_eq!(mend_of(&findings, "files of the system"), None);
         assert_eq!(mend_of(&findings, "files of a process"), None);
-        assert!(
-            mend_of(&findings, "accept queue").unwrap().starts_with("sysctl -w net.core.somaxconn=50000")
-        );
+        assert!(mend_of(&findings, "accept queue").unwrap().starts_with("sysctl -w net.core.somaxconn=8192"));
         assert!(mend_of(&findings, "TCP memory").unwrap().contains("tcp_mem=\"100000 200000 400000\""));
         assert_eq!(mend_of(&findings, "memory"), None);
         assert!(mend_of(&findings, "ports").unwrap().ends_with("ip_local_reserved_ports=9222"));
@@ -266,6 +290,15 @@ mod tests {
         let (_root, machine) = machine(&[("proc/sys/net/core/somaxconn", "65535")], (1_024, 2_000_000));
         let findings = all(&machine, &Config::default(), 1_000_000);
         assert_eq!((mend_of(&findings, "open files"), mend_of(&findings, "accept queue")), (None, None));
+    }
+
+    #[test]
+    fn the_limit_of_open_files_counts_per_shard() {
+        let (_root, machine) = machine_with_tables(&[], (1_024, 20_000), true);
+        let with = |shards| Config { shards, ..Config::default() };
+        assert_eq!(mend_of(&all(&machine, &with(60), 1_000_000), "open files"), None);
+        let mend = mend_of(&all(&machine, &with(2), 1_000_000), "open files").unwrap();
+        assert!(mend.contains("LimitNOFILE=550068") && mend.contains("\"shards = 56\""), "{mend}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub(super) struct Machine {
     root: PathBuf,
     /// Soft and hard limit of open files.
     pub(super) open_files: (u64, u64),
+    /// Whether each shard can have a descriptor table of its own, for which that limit holds.
+    pub(super) has_table_per_shard: bool,
 }
 
 /// A file system.
@@ -22,12 +24,16 @@ pub(super) struct FileSystem {
 
 impl Machine {
     pub(super) fn this() -> Self {
-        Self { root: "/".into(), open_files: open_files() }
+        Self {
+            root: "/".into(),
+            open_files: open_files(),
+            has_table_per_shard: chaski_server::has_table_per_shard(2),
+        }
     }
 
     #[cfg(test)]
-    pub(super) fn at(root: &Path, open_files: (u64, u64)) -> Self {
-        Self { root: root.into(), open_files }
+    pub(super) fn at(root: &Path, open_files: (u64, u64), has_table_per_shard: bool) -> Self {
+        Self { root: root.into(), open_files, has_table_per_shard }
     }
 
     /// The words of a file such as `/proc/sys/net/core/somaxconn`; `None` if it isn't there.
