@@ -63,6 +63,8 @@ pub struct Load {
     pub stream_management: bool,
     /// Whether sessions say that they are there.
     pub presence: bool,
+    /// Whether logins send what follows the proof of the key with it (XEP-0305).
+    pub pipelined: bool,
     /// Only this login mechanism; `None`: the strongest that is offered.
     pub mechanism: Option<Mechanism>,
     /// Generator threads; `None`: as many as the sessions need.
@@ -165,6 +167,7 @@ impl LoadServer {
                 starttls: load.security == Security::StartTls,
                 stream_management: load.stream_management,
                 presence: load.presence,
+                pipelined: load.pipelined,
                 mechanism: load.mechanism,
             },
             seed: load.seed,

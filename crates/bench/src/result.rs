@@ -62,6 +62,8 @@ pub struct Options {
     pub transport: String,
     /// Whether stream management was asked for.
     pub stream_management: bool,
+    /// Whether logins were pipelined (XEP-0305).
+    pub pipelined: bool,
     /// The login mechanism that was used, e.g. `SCRAM-SHA-256`.
     pub mechanism: String,
     /// Generator threads.

@@ -346,6 +346,7 @@ impl Run {
             sessions: self.sessions.into(),
             transport: self.load.security.name().to_owned(),
             stream_management: self.load.stream_management,
+            pipelined: self.load.pipelined,
             mechanism: self.mechanism.clone(),
             threads: self.threads.into(),
             shards: self.load.own.shards.filter(|_| self.load.running.is_none()).map(u64::from),

@@ -3,7 +3,8 @@
 //!
 //! Owned by a generator's session while it logs in, then dropped. It asks for what phones ask for and in their order, and takes
 //! what each server offers: STARTTLS if wanted, the strongest mechanism without channel binding (or the named one), the old
-//! session request where it is not optional, stream management where it is offered.
+//! session request where it is not optional, stream management where it is offered. If wished, what follows the proof of the key is
+//! sent with it, without waiting for the answers, which are known (XEP-0305): four times to the server and back instead of seven.
 
 use chaski_xmpp::sasl::client::{Credentials, Exchange, choose};
 use chaski_xmpp::sasl::{ChannelBindings, Mechanism, Nonce};
@@ -21,6 +22,7 @@ pub(crate) struct Wishes {
     pub(crate) starttls: bool,
     pub(crate) stream_management: bool,
     pub(crate) presence: bool,
+    pub(crate) pipelined: bool,
     pub(crate) mechanism: Option<Mechanism>,
 }
 
@@ -53,6 +55,8 @@ pub(crate) struct Login {
     is_secure: bool,
     has_stream_management: bool,
     needs_session: bool,
+    /// Everything up to the presence has been sent.
+    is_ahead: bool,
     mechanism: Option<Mechanism>,
     exchange: Option<Exchange>,
 }
@@ -119,6 +123,7 @@ impl Login {
             is_secure,
             has_stream_management: false,
             needs_session: false,
+            is_ahead: false,
             mechanism: None,
             exchange: None,
         }
@@ -150,10 +155,10 @@ impl Login {
             return Err(LoginError::Ended(error.condition.name()));
         }
         match self.step {
-            Step::Features => self.features(&element, wishes, credentials, out),
+            Step::Features => self.features(&element, wishes, previous, credentials, out),
             Step::Proceed if element.is("proceed", ns::TLS) => Ok(Next::StartTls),
             Step::Proceed => Err(LoginError::NotOffered("TLS")),
-            Step::Authentication => self.authentication(&element, wishes, out),
+            Step::Authentication => self.authentication(&element, wishes, previous, out),
             Step::BindFeatures => self.bind_features(frame, &element, wishes, previous, out),
             Step::Resumption => Ok(self.resumption(&element, previous, out)),
             Step::Bind | Step::Session => self.bound(&element, wishes, out),
@@ -165,6 +170,7 @@ impl Login {
         &mut self,
         element: &Stanza<'_>,
         wishes: &Wishes,
+        previous: Option<Previous<'_>>,
         credentials: impl FnOnce() -> Credentials,
         out: &mut Vec<u8>,
     ) -> Result<Next, LoginError> {
@@ -185,6 +191,9 @@ impl Login {
         let nonce = Nonce::from_entropy(rand::random());
         let (exchange, initial) = Exchange::start(mechanism, &credentials(), binding, nonce)?;
         write_auth(mechanism, &initial, out);
+        if mechanism == Mechanism::Plain {
+            self.go_ahead(wishes, previous, out);
+        }
         self.mechanism = Some(mechanism);
         self.exchange = Some(exchange);
         self.step = Step::Authentication;
@@ -195,6 +204,7 @@ impl Login {
         &mut self,
         element: &Stanza<'_>,
         wishes: &Wishes,
+        previous: Option<Previous<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<Next, LoginError> {
         let reply = SaslReply::parse(element).ok_or(LoginError::Protocol("no SASL"))?;
@@ -202,18 +212,38 @@ impl Login {
             SaslReply::Challenge(data) => {
                 let exchange = self.exchange.as_mut().ok_or(LoginError::Protocol("SASL out of turn"))?;
                 write_response(&exchange.challenge(&data)?, out);
+                self.go_ahead(wishes, previous, out);
                 Ok(Next::More)
             }
             SaslReply::Success(data) => {
                 let exchange = self.exchange.take().ok_or(LoginError::Protocol("SASL out of turn"))?;
                 exchange.success(&data)?;
                 self.step = Step::BindFeatures;
-                write_header(&wishes.domain, out);
+                if !self.is_ahead {
+                    write_header(&wishes.domain, out);
+                }
                 Ok(Next::NewStream)
             }
             SaslReply::Failure(condition, text) => Err(LoginError::Refused(
                 text.map_or(condition.clone(), |text| format!("{condition}: {text}")),
             )),
+        }
+    }
+
+    /// The server has all it needs to know: what it will ask for is sent now, if that is wished.
+    fn go_ahead(&mut self, wishes: &Wishes, previous: Option<Previous<'_>>, out: &mut Vec<u8>) {
+        if !wishes.pipelined || previous.is_some() || self.is_ahead {
+            return;
+        }
+        self.is_ahead = true;
+        write_header(&wishes.domain, out);
+        self.bind(out);
+        self.step = Step::Authentication;
+        if wishes.stream_management {
+            write_enable(out, true);
+        }
+        if wishes.presence {
+            out.extend_from_slice(b"<presence/>");
         }
     }
 
@@ -227,6 +257,10 @@ impl Login {
     ) -> Result<Next, LoginError> {
         let features = Features::parse(element).ok_or(LoginError::Protocol("no stream features"))?;
         self.has_stream_management = features.stream_management && wishes.stream_management;
+        if self.is_ahead {
+            self.step = Step::Bind;
+            return Ok(Next::More);
+        }
         self.needs_session = needs_session(frame);
         match previous.filter(|_| self.has_stream_management) {
             Some(Previous { id, h }) => {
@@ -281,10 +315,12 @@ impl Login {
             return Ok(Next::More);
         }
         if self.has_stream_management {
-            write_enable(out, true);
             self.step = Step::Enable;
         }
-        if wishes.presence {
+        if self.has_stream_management && !self.is_ahead {
+            write_enable(out, true);
+        }
+        if wishes.presence && !self.is_ahead {
             out.extend_from_slice(b"<presence/>");
         }
         let stanzas_sent = u32::from(wishes.presence);

@@ -130,6 +130,9 @@ pub(crate) struct Load {
     /// Without presence
     #[arg(long)]
     pub(crate) no_presence: bool,
+    /// Log in without waiting for answers that are known (XEP-0305)
+    #[arg(long)]
+    pub(crate) pipelined: bool,
     /// Only this login mechanism: plain, scram-sha-1 or scram-sha-256 (default: the strongest offered)
     #[arg(long, value_name = "NAME")]
     pub(crate) sasl: Option<String>,

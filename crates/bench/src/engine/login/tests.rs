@@ -8,6 +8,7 @@ fn wishes() -> Wishes {
         starttls: false,
         stream_management: true,
         presence: true,
+        pipelined: false,
         mechanism: Some(Mechanism::Plain),
     }
 }
@@ -42,6 +43,25 @@ const MECHANISMS: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xm
 const BIND: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>";
 const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 const BOUND: &str = "<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>juliet@localhost/load</jid></bind></iq>";
+
+#[test]
+fn a_pipelined_login_says_everything_with_its_proof() {
+    let mut play = Play::new(Wishes { pipelined: true, ..wishes() });
+    let (next, said) = play.says(MECHANISMS);
+    assert_eq!(next.unwrap(), Next::More);
+    let order = ["<auth ", "<stream:stream ", "<resource>load</resource>", "<enable ", "<presence/>"];
+    let at: Vec<usize> = order.iter().map(|what| said.find(what).unwrap()).collect();
+    assert!(at.is_sorted(), "{said}");
+    for (element, next) in [(SUCCESS, Next::NewStream), (BIND, Next::More), (BOUND, Next::More)] {
+        let (came, said) = play.says(element);
+        assert_eq!((came.unwrap(), said.as_str()), (next, ""));
+    }
+    let live = play.says("<enabled xmlns='urn:xmpp:sm:3' id='x' resume='true'/>").0.unwrap();
+    assert_eq!(
+        live,
+        Next::Live(Live { is_managed: true, id: Some("x".into()), resumed: None, stanzas_sent: 1 })
+    );
+}
 
 #[test]
 fn a_session_becomes_live() {

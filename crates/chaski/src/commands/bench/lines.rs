@@ -32,6 +32,9 @@ fn title(report: &Report) -> String {
     if !options.mechanism.is_empty() {
         title.push_str(&format!(", {}", options.mechanism));
     }
+    if options.pipelined {
+        title.push_str(", pipelined logins");
+    }
     if let Some(in_flight) = options.in_flight {
         title.push_str(&format!(", {in_flight} in flight per pair"));
     }

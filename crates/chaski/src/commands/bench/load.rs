@@ -33,6 +33,7 @@ pub(super) fn of(args: &Bench, typed: &Load) -> Result<load::Load, Failure> {
         tls_resumption: typed.tls_resumption,
         stream_management: !typed.no_sm,
         presence: !typed.no_presence,
+        pipelined: typed.pipelined,
         mechanism: typed.sasl.as_deref().map(mechanism).transpose()?,
         threads: typed.threads,
         logins_at_once: typed.logins_at_once,
