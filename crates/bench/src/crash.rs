@@ -26,6 +26,8 @@ mod peer;
 const STALL: Duration = Duration::from_secs(45);
 /// How often we look whether all is quiet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// So long after everything has arrived nothing may move: what was under way again has been acknowledged too.
+const QUIET: Duration = Duration::from_secs(1);
 /// How long a session of the final inspection waits for what must not come.
 const INSPECTION: Duration = Duration::from_millis(500);
 /// A kill in so many hits the server while it starts.
@@ -156,11 +158,15 @@ impl Run<'_> {
         Ok(server)
     }
 
-    /// Waits until everything has arrived, or nothing moves any more.
+    /// Waits until everything has arrived and everybody is there to acknowledge it, or nothing moves any more.
     async fn drain(&self) {
         let mut last = self.totals();
         let mut still = Duration::ZERO;
-        while still < STALL && !ledger::lock(&self.ledger).is_settled() {
+        let is_over = |still: Duration| {
+            let ledger = ledger::lock(&self.ledger);
+            still >= QUIET && ledger.is_settled() && ledger.are_all_here()
+        };
+        while still < STALL && !is_over(still) {
             tokio::time::sleep(LOOK_INTERVAL).await;
             let now = self.totals();
             still = if now == last { still + LOOK_INTERVAL } else { Duration::ZERO };

@@ -64,6 +64,8 @@ pub(crate) struct Ledger {
     seed: u64,
     peers: usize,
     flows: Vec<Flow>,
+    /// Who is connected.
+    here: Vec<bool>,
     totals: Totals,
     violations: Vec<String>,
     violations_total: u64,
@@ -73,7 +75,8 @@ impl Ledger {
     pub(crate) fn new(seed: u64, peers: usize) -> Self {
         let flows = (0..peers * peers).map(|_| Flow::default()).collect();
         let totals = Totals::default();
-        Self { seed, peers, flows, totals, violations: Vec::new(), violations_total: 0 }
+        let here = vec![false; peers];
+        Self { seed, peers, flows, here, totals, violations: Vec::new(), violations_total: 0 }
     }
 
     fn flow(&mut self, from: usize, to: usize) -> &mut Flow {
@@ -144,12 +147,22 @@ impl Ledger {
     }
 
     /// A session has begun or goes on.
-    pub(crate) fn connected(&mut self, resumed: bool) {
+    pub(crate) fn connected(&mut self, peer: usize, resumed: bool) {
+        self.here[peer] = true;
         if resumed {
             self.totals.resumed += 1;
         } else {
             self.totals.bound += 1;
         }
+    }
+
+    pub(crate) fn disconnected(&mut self, peer: usize) {
+        self.here[peer] = false;
+    }
+
+    /// Who is not there has acknowledged nothing of what it got last.
+    pub(crate) fn are_all_here(&self) -> bool {
+        self.here.iter().all(|here| *here)
     }
 
     pub(crate) fn violation(&mut self, text: String) {

@@ -110,7 +110,9 @@ impl Peer {
             let times = self.manner.times(&mut self.rng).filter(|_| self.phase() == Phase::Load);
             let until =
                 Instant::now() + Duration::from_millis(times.map_or(86_400_000, |(stay_ms, _)| stay_ms));
-            if self.live(until).await.is_ok()
+            let lived = self.live(until).await;
+            ledger::lock(&self.ledger).disconnected(self.index);
+            if lived.is_ok()
                 && let Some((_, away_ms)) = times
             {
                 self.leave(Duration::from_millis(away_ms)).await;
@@ -121,7 +123,7 @@ impl Peer {
 
     async fn connect(&mut self) -> Result<(), ClientError> {
         let connected = self.client.connect().await?;
-        ledger::lock(&self.ledger).connected(connected == Connected::Resumed);
+        ledger::lock(&self.ledger).connected(self.index, connected == Connected::Resumed);
         if connected == Connected::Bound {
             self.client.send(UNMARKED, message::presence())?;
         }
