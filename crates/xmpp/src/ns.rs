@@ -58,6 +58,8 @@ pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// XEP-0191.
 pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0191, what an error says.
+pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
 /// XEP-0198.
 pub const SM: &str = "urn:xmpp:sm:3";
 /// XEP-0199.

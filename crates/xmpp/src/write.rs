@@ -171,17 +171,24 @@ pub struct StanzaError<'a> {
     pub text: Option<&'a str>,
     /// Who refused, if it is not the `from` of the error (RFC 6120 §8.3.2 `by`).
     pub by: Option<&'a str>,
+    /// A specification's own condition beside the RFC's (RFC 6120 §8.3.4): its name and its namespace.
+    pub specific: Option<(&'static str, &'static str)>,
 }
 
 impl<'a> StanzaError<'a> {
     /// The condition with its default type and no text.
     pub const fn new(condition: StanzaCondition) -> Self {
-        Self { condition, error_type: condition.default_type(), text: None, by: None }
+        Self { condition, error_type: condition.default_type(), text: None, by: None, specific: None }
     }
 
     /// With a text.
     pub const fn with_text(self, text: &'a str) -> Self {
         Self { text: Some(text), ..self }
+    }
+
+    /// With a specification's own condition.
+    pub const fn with_specific(self, name: &'static str, ns: &'static str) -> Self {
+        Self { specific: Some((name, ns)), ..self }
     }
 
     /// With another type.
@@ -222,6 +229,9 @@ fn write_error(writer: &mut Writer<'_>, error: &StanzaError<'_>) {
     writer.open_ns(error.condition.name(), ns::STANZA_ERRORS).close();
     if let Some(text) = error.text {
         writer.open_ns("text", ns::STANZA_ERRORS).text(text).close();
+    }
+    if let Some((name, ns)) = error.specific {
+        writer.open_ns(name, ns).close();
     }
     writer.close();
 }
@@ -295,6 +305,10 @@ mod tests {
              <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
              <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>full</text></error></message>"
         );
+        let specific =
+            StanzaError::new(StanzaCondition::NotAcceptable).with_specific("blocked", ns::BLOCKING_ERRORS);
+        let found = text(|out| error_element(out, &specific));
+        assert!(found.ends_with("<blocked xmlns='urn:xmpp:blocking:errors'/></error>"), "{found}");
     }
 
     #[test]
