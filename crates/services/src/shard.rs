@@ -198,6 +198,7 @@ impl Shard {
                     self.loaded(ctx, id, result);
                 }
             }
+            Completion::Book { .. } => {}
             Completion::Saved { ticket, result } => match Purpose::of(ticket) {
                 Some(Purpose::Roster(id)) => self.roster_saved(ctx, id, result),
                 Some(Purpose::Record(id)) => self.record_saved(ctx, id, result),

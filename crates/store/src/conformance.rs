@@ -4,6 +4,7 @@
 //! a fixture of its own: an empty data directory, or what the engine has instead. Cases only wait for completions,
 //! never for time to pass. A case that fails panics and says why.
 
+mod books;
 mod mailboxes;
 mod records;
 mod rig;
@@ -49,6 +50,12 @@ pub const CASES: &[Case] = &[
     ("a record made again has another revision", records::revisions_are_never_reused),
     ("a shard saves and loads records", records::shard_saves_and_loads),
     ("records and the secret survive a restart", records::restart),
+    ("a phone book is changed and read", books::change_and_read),
+    ("matches are numbers that are accounts, page by page", books::matches),
+    ("holders of a number are found page by page", books::holders),
+    ("a book is dropped in slices", books::drop_in_slices),
+    ("a change and its records are one transaction and survive a restart", books::change_with_records),
+    ("who is second to commit sees the first", books::who_is_second_sees_the_first),
 ];
 
 /// Runs every case, each on a new fixture.

@@ -13,6 +13,7 @@
 //! a torn last write is cut and said so, other damage is refused with an error and never skipped silently; no byte of
 //! a message is readable from any file a minute after its acknowledgement.
 
+mod books;
 mod database;
 mod directory;
 mod front;

@@ -1,7 +1,8 @@
 //! Durable state: what survives a restart, and nothing else.
 //!
-//! Two kinds of state live here. A [`mailbox`] holds the messages that an account's clients have not yet
-//! acknowledged; [`records`] hold what an account *is* (credentials, roster, registrations, limits).
+//! Three kinds of state live here. A [`mailbox`] holds the messages that an account's clients have not yet
+//! acknowledged; [`records`] hold what an account *is* (credentials, roster, registrations, limits); [`books`] are
+//! phone books: who has whose number.
 //! Engines: [`memory`] (tests, simulation) and [`embedded`] (journal + SQLite, the default). Both pass the
 //! one suite in [`conformance`].
 //!
@@ -9,6 +10,7 @@
 //! [`records::Records`]). Calls nobody but `chaski-telemetry`.
 
 pub mod account;
+pub mod books;
 pub mod conformance;
 pub mod embedded;
 pub mod mailbox;

@@ -11,7 +11,7 @@
 //! - Append is idempotent by [`MessageId`] against what is still unacknowledged.
 //! - An entry that is acknowledged before it was durable completes its ticket at once.
 
-use crate::{AccountId, StoreError, Table, records::Versioned};
+use crate::{AccountId, StoreError, Table, books, records::Versioned};
 use std::sync::Arc;
 
 /// Position in a mailbox. Grows; unique within an account.
@@ -124,6 +124,13 @@ pub enum Completion {
         /// The new revision, or why it was not kept.
         result: Result<crate::Revision, StoreError>,
     },
+    /// The answer to [`ShardStore::ask_book`] or [`ShardStore::edit_book`].
+    Book {
+        /// The asker's ticket.
+        ticket: Ticket,
+        /// What was found, or is durable now.
+        result: Result<books::Answer, StoreError>,
+    },
 }
 
 /// The store as one shard sees it: not shared, never blocks. Only the owner of an account may call it for that
@@ -158,6 +165,12 @@ pub trait ShardStore: Send {
         expected: Option<crate::Revision>,
         ticket: Ticket,
     );
+
+    /// Asks something of the phone books. Of any account, also another shard's.
+    fn ask_book(&mut self, query: books::Query, ticket: Ticket);
+
+    /// Changes the phone book of an account. Edits of one account become durable in order.
+    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket);
 
     /// Ends a turn: hands everything submitted since the last call to the engine's writer in one batch.
     /// Cheap when there is nothing.

@@ -10,9 +10,13 @@ use crate::mailbox::{
     Append, Appended, Completion, Entry, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
 };
 use crate::records::{Put, Records, Revision, Table, Versioned};
-use crate::{AccountId, Engine, ShardIndex, StoreError, Waker};
+use crate::{AccountId, Engine, ShardIndex, StoreError, Waker, books};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+mod phone_books;
+
+use phone_books::Books;
 
 /// A storage engine that forgets everything with its last clone.
 #[derive(Clone)]
@@ -24,6 +28,7 @@ pub struct MemoryEngine {
 struct State {
     mailboxes: HashMap<AccountId, BTreeMap<Seq, Entry>>,
     records: BTreeMap<(Table, String), Versioned>,
+    books: Books,
     last_seq: u64,
     last_revision: u64,
     failures: VecDeque<StoreError>,
@@ -175,6 +180,14 @@ enum Staged {
         tables: &'static [Table],
         ticket: Ticket,
     },
+    AskBook {
+        query: books::Query,
+        ticket: Ticket,
+    },
+    EditBook {
+        edit: books::Edit,
+        ticket: Ticket,
+    },
     Save {
         key: String,
         table: Table,
@@ -294,6 +307,14 @@ impl ShardStore for MemoryShard {
         self.staged.push(Staged::Save { key: account.record_key(), table, value, expected, ticket });
     }
 
+    fn ask_book(&mut self, query: books::Query, ticket: Ticket) {
+        self.staged.push(Staged::AskBook { query, ticket });
+    }
+
+    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket) {
+        self.staged.push(Staged::EditBook { edit, ticket });
+    }
+
     fn flush(&mut self) {
         let mut state = lock(&self.state);
         let mut refused: HashMap<Seq, StoreError> = HashMap::new();
@@ -318,6 +339,16 @@ impl ShardStore for MemoryShard {
                     let key = account.record_key();
                     let values = tables.iter().map(|&table| state.get(table, &key)).collect();
                     Completion::Loaded { ticket, result: Ok(values) }
+                }
+                Staged::AskBook { query, ticket } => {
+                    Completion::Book { ticket, result: Ok(state.answer(&query)) }
+                }
+                Staged::EditBook { edit, ticket } => {
+                    let result = match state.failures.pop_front() {
+                        Some(error) => Err(error),
+                        None => Ok(state.edit(edit)),
+                    };
+                    Completion::Book { ticket, result }
                 }
                 Staged::Save { key, table, value, expected, ticket } => {
                     let result = match state.failures.pop_front() {

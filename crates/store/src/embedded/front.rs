@@ -19,7 +19,7 @@ use super::recovery::Recovered;
 use super::sqlite_writer::{ToSqlite, Write};
 use crate::mailbox::{Append, Appended, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage};
 use crate::records::{Revision, Table};
-use crate::{AccountId, StoreError};
+use crate::{AccountId, StoreError, books};
 use reads::PendingRead;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -83,6 +83,8 @@ pub(super) struct Front {
     reads: HashMap<u64, PendingRead>,
     last_read: u64,
     loads: usize,
+    /// Queries and edits of phone books under way.
+    books: usize,
     saves: usize,
     /// Saves in flight by account, and the loads that wait for them.
     saving: HashMap<AccountId, u32>,
@@ -133,6 +135,7 @@ impl Front {
             reads: HashMap::new(),
             last_read: 0,
             loads: 0,
+            books: 0,
             saves: 0,
             saving: HashMap::new(),
             deferred_loads: Vec::new(),
@@ -162,6 +165,17 @@ impl Front {
             return Err(StoreError::Overloaded);
         }
         Ok(())
+    }
+
+    fn admit_book(&self) -> Result<(), StoreError> {
+        if self.books >= self.shared.options.queue_requests { Err(StoreError::Overloaded) } else { Ok(()) }
+    }
+
+    fn book_sent(&mut self, sent: Result<(), StoreError>, ticket: Ticket) {
+        match sent {
+            Ok(()) => self.books += 1,
+            Err(error) => self.ready.push(Completion::Book { ticket, result: Err(error) }),
+        }
     }
 
     /// Acknowledges an entry that is in memory.
@@ -352,6 +366,22 @@ impl ShardStore for Front {
         }
         self.saves += 1;
         *self.saving.entry(account).or_default() += 1;
+    }
+
+    fn ask_book(&mut self, query: books::Query, ticket: Ticket) {
+        let link = self.link.clone();
+        let sent = self.admit_book().and_then(|()| {
+            self.shared.to_readers.send(Job::Book { link, query, ticket }).map_err(|_| closed_error())
+        });
+        self.book_sent(sent, ticket);
+    }
+
+    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket) {
+        let link = self.link.clone();
+        let sent = self.admit_book().and_then(|()| {
+            self.shared.to_sqlite.send(ToSqlite::Book { link, edit, ticket }).map_err(|_| closed_error())
+        });
+        self.book_sent(sent, ticket);
     }
 
     fn flush(&mut self) {

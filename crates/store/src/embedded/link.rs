@@ -28,6 +28,8 @@ pub(crate) enum Event {
     Read { number: u64, result: Result<(Vec<Entry>, bool), StoreError> },
     /// A load is done.
     Loaded(Completion),
+    /// Something of the phone books is answered or done.
+    Book(Completion),
     /// A save is done.
     Saved { account: AccountId, completion: Completion },
 }

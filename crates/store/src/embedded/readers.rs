@@ -6,7 +6,7 @@
 use super::link::{Event, Link};
 use super::{database, records};
 use crate::records::Table;
-use crate::{AccountId, Completion, ReadLimit, Seq, Ticket};
+use crate::{AccountId, Completion, ReadLimit, Seq, Ticket, books};
 use rusqlite::Connection;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,8 @@ pub(crate) enum Job {
     Mailbox { link: Arc<Link>, number: u64, account: AccountId, after: Seq, limit: ReadLimit },
     /// An account's records, for a front.
     Load { link: Arc<Link>, account: AccountId, tables: &'static [Table], ticket: Ticket },
+    /// Something of the phone books, for a front.
+    Book { link: Arc<Link>, query: books::Query, ticket: Ticket },
     /// Anything, for a caller that waits.
     Query(Box<dyn FnOnce(&Connection) + Send>),
     /// End one thread.
@@ -41,6 +43,11 @@ pub(super) fn run(connection: Connection, secret: [u8; 16], jobs: Arc<Mutex<Rece
                     super::sqlite_writer::store_error(&error)
                 });
                 link.push(Event::Loaded(Completion::Loaded { ticket, result }));
+            }
+            Ok(Job::Book { link, query, ticket }) => {
+                let result = super::books::read(&connection, &query)
+                    .map_err(|error| super::sqlite_writer::store_error(&error));
+                link.push(Event::Book(Completion::Book { ticket, result }));
             }
             Ok(Job::Query(query)) => query(&connection),
             Ok(Job::Stop) | Err(_) => return,

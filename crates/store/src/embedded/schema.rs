@@ -28,6 +28,9 @@
 //! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
 //! made again can't be mistaken for the old one.
 //!
+//! `books` (owner, number): the phone books ([`crate::books`]). The owner is an account's 64 bits like `messages.account`,
+//! the number E.164 digits. Read by owner for the book, and by number (`books_by_number`) for whoever has it.
+//!
 //! # Settings
 //! WAL, so that readers and the writer don't wait for each other; `synchronous=FULL`, so that a commit is durable;
 //! `secure_delete=ON`, so that freed pages are zeroed; `temp_store=MEMORY`, so that no sorter writes a file.
@@ -60,6 +63,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TABLE registrations (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE limits (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     INSERT INTO meta VALUES ('secret', randomblob(16)), ('epoch', 0);",
+    // Phone books.
+    "CREATE TABLE books (owner INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (owner, number)) WITHOUT ROWID;
+    CREATE INDEX books_by_number ON books (number, owner);",
 ];
 
 /// Why a database can't be brought to this program's schema.

@@ -11,7 +11,7 @@ use super::link::{Event, Link, Shared, closed_error};
 use super::metrics::SqliteMetrics;
 use super::seal::Slots;
 use crate::records::{Put, Revision, Table};
-use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket};
+use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket, books};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub(crate) enum ToSqlite {
     Purge { link: Arc<Link>, account: AccountId, upto: Seq },
     /// A front's record.
     Save { link: Arc<Link>, account: AccountId, write: Write, ticket: Ticket },
+    /// A phone book.
+    Book { link: Arc<Link>, edit: books::Edit, ticket: Ticket },
     /// A program's records.
     Write { write: Write, reply: RecordsReply },
     /// Carry out what waits and end.
@@ -231,6 +233,9 @@ impl SqliteWriter {
                 ToSqlite::Save { link, account, ticket, .. } => {
                     give(Answer::Save { link, account, ticket, result: Err(error.clone()) });
                 }
+                ToSqlite::Book { link, ticket, .. } => {
+                    give(Answer::Front(link, book_event(ticket, Err(error.clone()))));
+                }
                 ToSqlite::Write { reply, .. } => give(Answer::Caller(reply, Err(error.clone()))),
                 operation => kept.push_back(operation),
             }
@@ -327,6 +332,11 @@ fn give(answer: Answer) {
             link.push(Event::Saved { account, completion: Completion::Saved { ticket, result } });
         }
     }
+}
+
+/// The answer to an edit of a phone book.
+fn book_event(ticket: Ticket, result: Result<books::Answer, StoreError>) -> Event {
+    Event::Book(Completion::Book { ticket, result })
 }
 
 /// What an error of SQLite means to the store's callers.

@@ -26,6 +26,10 @@ impl Front {
                 self.loads = self.loads.saturating_sub(1);
                 self.ready.push(completion);
             }
+            Event::Book(completion) => {
+                self.books = self.books.saturating_sub(1);
+                self.ready.push(completion);
+            }
             Event::Saved { account, completion } => {
                 self.saves = self.saves.saturating_sub(1);
                 self.ready.push(completion);

@@ -1,11 +1,11 @@
 //! Operations inside the writer's open transaction, and what they answer once it is durable.
 
-use super::{Answer, ToSqlite, Write};
+use super::{Answer, ToSqlite, Write, book_event};
 use crate::embedded::database::{Messages, NewMessage};
 use crate::embedded::link::{Event, Rows};
 use crate::embedded::metrics::SqliteMetrics;
-use crate::embedded::records;
-use crate::records::Revision;
+use crate::embedded::{books, records};
+use crate::records::{Put, Revision};
 use crate::{AccountId, Entry, Seq, StoreError};
 
 /// The open transaction.
@@ -28,6 +28,13 @@ impl Transaction<'_> {
             ToSqlite::Save { link, account, write, ticket } => {
                 let result = self.write(write)?;
                 Answer::Save { link: link.clone(), account: *account, ticket: *ticket, result }
+            }
+            ToSqlite::Book { link, edit, ticket } => {
+                let answer = books::write(self.messages.connection, edit)?;
+                if let crate::books::Edit::Change { puts, .. } = edit {
+                    self.put_all(puts)?;
+                }
+                Answer::Front(link.clone(), book_event(*ticket, Ok(answer)))
             }
             ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
             ToSqlite::Stop => return Ok(None),
@@ -81,13 +88,18 @@ impl Transaction<'_> {
                 Ok(Ok(revision))
             }
             Write::All(puts) => {
-                for put in puts {
-                    let revision = self.next_revision();
-                    records::put(connection, put.table, &put.key, put.value.as_deref(), revision)?;
-                }
+                self.put_all(puts)?;
                 Ok(Ok(Revision(*self.last_revision)))
             }
         }
+    }
+
+    fn put_all(&mut self, puts: &[Put]) -> rusqlite::Result<()> {
+        for put in puts {
+            let revision = self.next_revision();
+            records::put(self.messages.connection, put.table, &put.key, put.value.as_deref(), revision)?;
+        }
+        Ok(())
     }
 
     fn next_revision(&mut self) -> Revision {
