@@ -21,7 +21,7 @@ use chaski_services::context::Realm;
 use chaski_services::shard::Shard;
 use chaski_store::{AccountId, Engine, ShardIndex};
 use chaski_telemetry::Registry;
-use chaski_xmpp::stream::{PRE_APPROVAL, ROSTER_VERSIONING, Settings};
+use chaski_xmpp::stream::{CLIENT_STATES, PRE_APPROVAL, ROSTER_VERSIONING, Settings};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -285,7 +285,7 @@ fn passages(shards: u16) -> io::Result<Option<Arc<[Passage]>>> {
 fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
     Settings {
         sasl_failures_max: config.limits.login_failures,
-        session_features: [ROSTER_VERSIONING, PRE_APPROVAL].concat(),
+        session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES].concat(),
         ..Settings::new(&*realm.domain)
     }
 }

@@ -128,6 +128,12 @@ pub struct Limits {
     pub answer_ms: u64,
     /// Stanzas of a client that wait to be durable; beyond: new messages are refused.
     pub held_stanzas: usize,
+    /// Presence, chat states and events held back for one inactive client (XEP-0352); beyond: they are sent.
+    pub put_off_stanzas: usize,
+    /// The same in bytes.
+    pub put_off_bytes: usize,
+    /// Bytes held back for all inactive clients of a shard; beyond: sent.
+    pub put_off_bytes_shard: usize,
     /// Full JIDs to which one session sent directed presence and which will be told of its end.
     pub directed_presences: usize,
     /// Stanzas that wait for one account's records.
@@ -165,6 +171,9 @@ impl Default for Limits {
             ack_timeout_ms: 60_000,
             answer_ms: 2_000,
             held_stanzas: 4_096,
+            put_off_stanzas: 200,
+            put_off_bytes: 32 << 10,
+            put_off_bytes_shard: 256 << 20,
             directed_presences: 256,
             parked_per_account: 256,
             idle_accounts: 4_096,

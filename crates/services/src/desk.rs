@@ -62,6 +62,14 @@ chaski_telemetry::metrics! {
         messages_dropped_total: Counter,
         /// Presence dropped because another shard was overloaded, or a stranger's because its session was.
         presence_dropped_total: Counter,
+        /// Presence, chat states and events held back because their client is inactive.
+        stanzas_held_total: Counter,
+        /// Of those that were held, the ones that something later replaced.
+        stanzas_folded_total: Counter,
+        /// Bytes held back now.
+        held_bytes: Gauge,
+        /// Copies of messages sent to an account's other sessions.
+        carbons_total: Counter,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,
         /// Acceptances or replies lost because too many waited.

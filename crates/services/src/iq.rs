@@ -16,6 +16,7 @@ pub use xep::{SPECS, Scope, Xep};
 
 use crate::directory::Account;
 use crate::outbox::Turn;
+use crate::session::carbons;
 use crate::wire::SessionId;
 use crate::{commands, disco, roster};
 use chaski_xmpp::stanza::IqType;
@@ -54,6 +55,9 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
         return roster::answer::asked(turn, account, session, &request);
     }
     let reply = Reply::to_owner(account, session, stanza);
+    if request.child.ns() == ns::CARBONS {
+        return carbons::asked(turn, account, session, &request, reply);
+    }
     match for_owner(turn, account, &request) {
         Ok(payload) => reply.result(turn.outbox, &payload),
         Err(condition) => reply.error(turn.outbox, condition),
@@ -84,6 +88,9 @@ pub fn asked_of_domain(turn: &mut Turn<'_>, account: &mut Account, session: Sess
         return commands::asked(turn, account, session, &request);
     }
     let reply = Reply::to_owner(account, session, stanza).from_domain(turn.realm);
+    if request.child.ns() == ns::CARBONS {
+        return carbons::asked(turn, account, session, &request, reply);
+    }
     match for_domain(turn, account, &request) {
         Ok(payload) => reply.result(turn.outbox, &payload),
         Err(condition) => reply.error(turn.outbox, condition),

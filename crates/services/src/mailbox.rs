@@ -22,6 +22,10 @@ use std::sync::Arc;
 /// When a session that could not read is tried again.
 const RETRY_MS: u64 = 2_000;
 
+/// Whether a message was not in the mailbox yet: a client that sends it again has it acknowledged, and nothing else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IsNew(pub(crate) bool);
+
 /// Puts a message into the account's mailbox and sends it to the sessions that have kept up. `resource`: it was
 /// addressed to that one.
 pub(crate) fn append(
@@ -31,7 +35,7 @@ pub(crate) fn append(
     resource: Option<&str>,
     message: (MessageId, Arc<[u8]>),
     ticket: Ticket,
-) -> Result<(), StoreError> {
+) -> Result<IsNew, StoreError> {
     let (id, stanza) = message;
     let accepted_unix_ms = ctx.unix_ms;
     let append = Append { account: account.id, id, accepted_unix_ms, stanza: Arc::clone(&stanza), ticket };
@@ -39,12 +43,12 @@ pub(crate) fn append(
         Appended::Queued(seq) => seq,
         Appended::Duplicate => {
             desk.metrics.messages_duplicate_total.inc();
-            return Ok(());
+            return Ok(IsNew(false));
         }
     };
     desk.metrics.messages_stored_total.inc();
     offer(desk, ctx, account, resource, &Entry { seq, id, accepted_unix_ms, stanza });
-    Ok(())
+    Ok(IsNew(true))
 }
 
 /// Sends a new entry to the sessions that it is for.
@@ -87,8 +91,9 @@ pub(crate) fn pass(
             Some(resource) => *session.resource == *resource,
             None => session.presence.takes_messages() && session.progress == Progress::Live,
         };
-        if wanted && droppable && !session.has_transient_room(desk, ctx, stanza.len()) {
-            desk.metrics.messages_dropped_total.inc();
+        if wanted && droppable {
+            let sent = session.send_droppable(desk, ctx, stanza);
+            desk.metrics.messages_dropped_total.add(u64::from(!sent));
         } else if wanted {
             session.send(desk, ctx, Arc::clone(stanza));
         }

@@ -1,8 +1,10 @@
 //! Plays: what an outsider sees of the rooms, as short scenes with named people. See [`crate::testing::Stage`].
 
+mod carbons;
 mod chaos;
 mod commands;
 mod directory;
+mod inactive;
 mod managed;
 mod messages;
 mod pressure;

@@ -12,6 +12,7 @@ mod outgoing;
 mod receive;
 mod refuse;
 
+pub(crate) use compose::is_bare_chat_state;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use refuse::Refuse;
 
@@ -54,6 +55,8 @@ pub(crate) struct Parcel {
     pub(crate) stanza: Arc<[u8]>,
     /// What is to be done with it.
     pub(crate) handling: Handling,
+    /// The recipient's other sessions may get copies of it (XEP-0280).
+    pub(crate) copied: bool,
     /// Its type, if it is presence: looked at on every hop, so read once.
     presence: Option<PresenceType>,
 }
@@ -79,7 +82,7 @@ impl Parcel {
     ) -> Self {
         let is_presence = stanza.starts_with(b"<presence");
         let presence = is_presence.then(|| Stanza::parse(&stanza).ok()?.presence_type()).flatten();
-        Self { to, resource, stanza, handling, presence }
+        Self { to, resource, stanza, handling, copied: false, presence }
     }
 
     /// The kind of stanza: the stored form begins with its name.

@@ -1,13 +1,16 @@
 //! A session: one bound resource of an account, from bind until its end, over one connection or several in turn.
 //!
 //! Owns what the protocol keeps per client: the connection, stream management (XEP-0198, in [`managed`]), what was sent
-//! and not yet acknowledged, and how far it has come in the mailbox. Called by `shard`, `router`, `mailbox`; `presence`
+//! and not yet acknowledged, what waits for an inactive client ([`hold`]), and how far it has come in the mailbox. Called by `shard`, `router`, `mailbox`; `presence`
 //! and `roster` see [`Session::id`], [`Session::resource`] and [`Session::presence`].
 //! Promises: a message is acknowledged to the store only when the client has it (its `h`, or its TCP); what waits in
 //! the queue is bounded, and beyond the bounds messages stay in the mailbox while the rest ends the session.
 
+pub(crate) mod carbons;
+pub(crate) mod hold;
 mod managed;
 
+pub(crate) use hold::Held;
 pub(crate) use managed::Managed;
 
 use crate::context::Context;
@@ -53,6 +56,29 @@ pub struct Session {
     pub(crate) progress: Progress,
     /// The server made its resource up: nobody knows it who was not told.
     pub(crate) secret_resource: bool,
+    /// What its client has said of itself.
+    wishes: Wishes,
+    /// What waits for its client to become active.
+    held: Option<Box<Held>>,
+}
+
+/// What a client has said of itself, in one byte: there is one of these in every session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Wishes(u8);
+
+impl Wishes {
+    /// It wants copies of what the account's other sessions send and get (XEP-0280).
+    const CARBONS: Self = Self(1);
+    /// Nobody looks at it (XEP-0352).
+    const INACTIVE: Self = Self(2);
+
+    fn has(self, wish: Self) -> bool {
+        self.0 & wish.0 != 0
+    }
+
+    fn set(&mut self, wish: Self, wished: bool) {
+        self.0 = if wished { self.0 | wish.0 } else { self.0 & !wish.0 };
+    }
 }
 
 /// Where a session is in its account's mailbox.
@@ -122,11 +148,39 @@ impl Session {
             retrying: false,
             progress: Progress::Live,
             secret_resource,
+            wishes: Wishes::default(),
+            held: None,
         }
     }
 
     /// Sends a stanza that is in no mailbox: presence, IQ, a transient message.
     pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+        if !(self.is_inactive() && self.put_off(desk, &stanza, false)) {
+            self.release_before(desk, ctx, &stanza);
+            self.send_now(desk, ctx, stanza);
+        }
+    }
+
+    /// The same for what may be lost, and must not fill a queue whose overflow ends the session: a stranger's presence,
+    /// messages that are not stored, copies. False: there was no room.
+    pub(crate) fn send_droppable(
+        &mut self,
+        desk: &mut Desk,
+        ctx: &mut Context<'_>,
+        stanza: &Arc<[u8]>,
+    ) -> bool {
+        if self.is_inactive() && self.put_off(desk, stanza, true) {
+            return true;
+        }
+        self.release_before(desk, ctx, stanza);
+        let room = self.has_transient_room(desk, ctx, stanza.len());
+        if room {
+            self.send_now(desk, ctx, Arc::clone(stanza));
+        }
+        room
+    }
+
+    fn send_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
         if self.managed.is_some() {
             let others = self.queue.len() - self.mail_waiting as usize;
             let bytes = self.other_bytes as usize + stanza.len();
@@ -151,7 +205,7 @@ impl Session {
     }
 
     /// Whether a message that is in no mailbox finds room: in half of the queue, the rest is for what can't be dropped.
-    pub(crate) fn has_transient_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
+    fn has_transient_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
         let limits = &desk.realm.limits;
         let others = self.queue.len() - self.mail_waiting as usize;
         let fits = others < limits.queue_stanzas.div_ceil(2)
@@ -181,6 +235,7 @@ impl Session {
 
     /// Sends a message of the mailbox. `late`: with a `<delay/>`.
     pub(crate) fn deliver(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, entry: &Entry, late: bool) {
+        self.release_before(desk, ctx, &entry.stanza);
         let mail = Mail { seq: entry.seq, accepted_unix_ms: entry.accepted_unix_ms };
         self.enqueue(desk, Sent { stanza: Arc::clone(&entry.stanza), mail: Some(mail) });
         let Some(conn) = self.conn else { return };

@@ -23,7 +23,7 @@ use crate::ticket::Purpose;
 use crate::wire::{Authenticated, Closed, ConnId, SessionId, Unavailable};
 use chaski_store::{AccountId, Completion, ShardIndex};
 use chaski_xmpp::sm::Nonza;
-use chaski_xmpp::{Kind, Stanza};
+use chaski_xmpp::{Kind, Stanza, ns};
 use control::Pending;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -100,8 +100,8 @@ impl Shard {
         self.settle(ctx);
     }
 
-    /// A top-level element of a session: a stanza, or `<enable/>`, `<r/>`, `<a/>` of stream management. Anything else
-    /// ends the session with `unsupported-stanza-type`.
+    /// A top-level element of a session: a stanza, `<enable/>`, `<r/>`, `<a/>` of stream management, `<active/>` and
+    /// `<inactive/>` (XEP-0352). Anything else ends the session with `unsupported-stanza-type`.
     pub fn element(&mut self, ctx: &mut Context<'_>, session: SessionId, element: &Stanza<'_>) {
         match element.kind() {
             Kind::Nonza => self.nonza(ctx, session, element),
@@ -118,7 +118,10 @@ impl Shard {
             Some(Ok(Nonza::Ack { h })) => mailbox::acknowledged(desk, ctx, account, id, h),
             Some(Ok(Nonza::Enable { resume, max })) => session.enable(desk, ctx, resume, max),
             Some(Ok(Nonza::Resume { .. })) => session.resume_refused(desk, ctx),
-            Some(Err(_) | Ok(_)) | None => session.unexpected(desk),
+            Some(Err(_) | Ok(_)) => session.unexpected(desk),
+            None if element.is("active", ns::CSI) => session.set_inactive(desk, ctx, false),
+            None if element.is("inactive", ns::CSI) => session.set_inactive(desk, ctx, true),
+            None => session.foreign(desk),
         }
     }
 

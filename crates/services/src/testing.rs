@@ -498,6 +498,11 @@ impl Stage {
         self.shards[usize::from(shard)].desk.timers.len()
     }
 
+    /// How many bytes a shard holds back for inactive clients.
+    pub fn held_bytes(&self, shard: u16) -> i64 {
+        self.shards[usize::from(shard)].desk.metrics.held_bytes.get()
+    }
+
     fn line(&mut self, client: Client) -> &mut Line {
         self.outside.lines.entry(client.0).or_default()
     }

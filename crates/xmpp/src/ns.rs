@@ -42,6 +42,8 @@ pub const PRIVATE: &str = "jabber:iq:private";
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// XEP-0054.
 pub const VCARD: &str = "vcard-temp";
+/// XEP-0060: what a node tells.
+pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
 /// XEP-0077.
 pub const REGISTER: &str = "jabber:iq:register";
 /// XEP-0077: as a stream feature.

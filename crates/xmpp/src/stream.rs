@@ -28,7 +28,7 @@ mod framing;
 mod header;
 mod state;
 
-pub use features::{PRE_APPROVAL, ROSTER_VERSIONING};
+pub use features::{CLIENT_STATES, PRE_APPROVAL, ROSTER_VERSIONING};
 pub use framing::{Attributes, Framing, Outlet, end};
 use header::Opening;
 use state::{Phase, State};

@@ -39,8 +39,15 @@ impl Xep {
 }
 
 /// Every declaration of the rooms.
-pub const SPECS: &[&[Xep]] =
-    &[super::entity::SPEC, crate::commands::SPEC, crate::disco::SPEC, crate::roster::SPEC, CARRIED];
+pub const SPECS: &[&[Xep]] = &[
+    super::entity::SPEC,
+    crate::commands::SPEC,
+    crate::disco::SPEC,
+    crate::roster::SPEC,
+    crate::session::carbons::SPEC,
+    crate::session::hold::SPEC,
+    CARRIED,
+];
 
 /// What is done where stanzas are routed, kept and delivered (the router, mailbox and session rooms).
 const CARRIED: &[Xep] = &[

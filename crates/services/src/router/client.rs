@@ -8,7 +8,7 @@ use super::refuse::is_answerable;
 use super::{Handling, Origin, Parcel, Refuse};
 use crate::context::{Context, Pressure};
 use crate::directory::Account;
-use crate::session::{End, Session};
+use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
 use crate::{iq, mailbox, presence};
@@ -106,7 +106,16 @@ impl Shard {
         if handling == Handling::Relay {
             self.desk.metrics.messages_transient_total.inc();
         }
-        self.send_parcel(sender, message, account, &to, handling);
+        let mut parcel = self.parcel(sender, message, account, &to, handling);
+        parcel.copied = carbons::is_copied(message);
+        // Who writes to the own account has it copied there, where it arrives.
+        if parcel.copied
+            && account != sender.account
+            && let Some(own) = self.directory.present(sender.account)
+        {
+            carbons::sent(&mut self.desk, ctx, own, sender.session, &parcel.stanza);
+        }
+        self.desk.parcels.push_back(parcel);
     }
 
     /// Counts a message as waiting for its acceptance.
@@ -176,7 +185,10 @@ impl Shard {
             Place::Account(account) if account == sender.account && to.resource.is_none() => {
                 self.ask_own(ctx, sender, stanza, is_request);
             }
-            Place::Account(account) => self.send_parcel(sender, stanza, account, &to, Handling::Relay),
+            Place::Account(account) => {
+                let parcel = self.parcel(sender, stanza, account, &to, Handling::Relay);
+                self.desk.parcels.push_back(parcel);
+            }
             Place::Domain if to.resource.is_none() && is_request => {
                 self.in_room(ctx, sender.account, |turn, account| {
                     iq::asked_of_domain(turn, account, sender.session, stanza);
@@ -195,21 +207,22 @@ impl Shard {
         }
     }
 
-    fn send_parcel(
+    /// A stanza as it goes on its way.
+    fn parcel(
         &mut self,
         sender: Sender<'_>,
         stanza: &Stanza<'_>,
         account: AccountId,
         to: &JidRef<'_>,
         handling: Handling,
-    ) {
+    ) -> Parcel {
         let id = match handling {
             Handling::Mail { id, .. } => Some(id),
             Handling::Relay | Handling::Quiet => None,
         };
         let stored = compose::stored_form(&mut self.desk, stanza, sender.from, to, id);
         let resource = to.resource.map(Box::from);
-        self.desk.parcels.push_back(Parcel::new(account, resource, stored, handling));
+        Parcel::new(account, resource, stored, handling)
     }
 
     /// Answers the sender's stanza with an error, unless it is one that gets none.

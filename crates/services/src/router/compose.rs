@@ -6,7 +6,7 @@
 use crate::context::Realm;
 use crate::desk::Desk;
 use chaski_store::MessageId;
-use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite, stanza_ids};
+use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite, stanza_ids};
 use chaski_xmpp::stanza::MessageType;
 use chaski_xmpp::{JidRef, Kind, Stanza, ns};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -40,7 +40,7 @@ pub(super) fn fate(message: &Stanza<'_>) -> Fate {
 }
 
 /// Nothing in it but a chat state (and what comes along with it: a thread, hints).
-fn is_bare_chat_state(message: &Stanza<'_>) -> bool {
+pub(crate) fn is_bare_chat_state(message: &Stanza<'_>) -> bool {
     message.has_child_in(ns::CHAT_STATES)
         && message.children().all(|child| {
             let ns = child.ns();
@@ -81,7 +81,7 @@ pub(super) fn stored_form(
     id: Option<MessageId>,
 ) -> Arc<[u8]> {
     let skip = match stanza.kind() {
-        Kind::Message => stanza_ids(stanza, |by| is_ours(by, &desk.realm.domain)),
+        Kind::Message => left_out(stanza, &desk.realm.domain),
         _ => Default::default(),
     };
     let mut stanza_id = std::mem::take(&mut desk.element);
@@ -99,6 +99,17 @@ pub(super) fn stored_form(
     let stored = desk.compose(|out| rewrite(stanza, &change, out));
     desk.element = stanza_id;
     stored
+}
+
+/// Stanza-ids forged in our name, and the wish not to be copied: it is for the servers (XEP-0280 §9).
+fn left_out(message: &Stanza<'_>, domain: &str) -> Ranges {
+    let mut ranges = stanza_ids(message, |by| is_ours(by, domain));
+    if message.has_child("private", ns::CARBONS) {
+        let private = message.children().filter(|child| child.is("private", ns::CARBONS));
+        ranges.extend(private.map(|child| child.range()));
+        ranges.sort_unstable_by_key(|range| range.start);
+    }
+    ranges
 }
 
 /// Whether `text` is this address as we write it.

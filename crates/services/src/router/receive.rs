@@ -5,6 +5,7 @@
 use super::{Handling, InFlight, Letter, Parcel, Refuse};
 use crate::context::Context;
 use crate::directory::Work;
+use crate::session::carbons;
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::{iq, mailbox, presence};
@@ -51,14 +52,25 @@ impl Shard {
         let resource = parcel.resource.as_deref();
         let Handling::Mail { id, origin } = parcel.handling else {
             let droppable = parcel.handling == Handling::Relay;
-            return mailbox::pass(&mut self.desk, ctx, account, resource, &parcel.stanza, droppable);
+            mailbox::pass(&mut self.desk, ctx, account, resource, &parcel.stanza, droppable);
+            // What was for one that has gone is for nobody.
+            if parcel.copied && resource.is_none_or(|resource| account.resource(resource).is_some()) {
+                carbons::received(&mut self.desk, ctx, account, resource, &parcel.stanza);
+            }
+            return;
         };
         let stanza = std::sync::Arc::clone(&parcel.stanza);
         let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone() });
         let ticket = Purpose::Message(key).ticket();
-        if let Err(error) = mailbox::append(&mut self.desk, ctx, account, resource, (id, stanza), ticket) {
-            self.desk.in_flight.remove(key);
-            self.refuse(parcel, Refuse::from(&error));
+        match mailbox::append(&mut self.desk, ctx, account, resource, (id, stanza), ticket) {
+            Ok(mailbox::IsNew(is_new)) if is_new && parcel.copied => {
+                carbons::received(&mut self.desk, ctx, account, resource, &parcel.stanza);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.desk.in_flight.remove(key);
+                self.refuse(parcel, Refuse::from(&error));
+            }
         }
     }
 

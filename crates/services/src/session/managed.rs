@@ -47,6 +47,8 @@ struct Rare {
     hibernates_until_ms: Option<u64>,
     /// Messages sent before stream management was enabled: TCP's confirmation acknowledges them.
     before: Vec<Seq>,
+    /// The client wants to be resumable for a shorter time than others are.
+    resume_max_ms: Option<u64>,
 }
 
 impl Managed {
@@ -84,7 +86,9 @@ impl Managed {
 
     fn tidy(&mut self) {
         self.rare.take_if(|rare| {
-            rare.resuming.is_none() && rare.hibernates_until_ms.is_none() && rare.before.is_empty()
+            let Rare { resuming, hibernates_until_ms, before, resume_max_ms } = &**rare;
+            let nothing = (resuming, hibernates_until_ms, resume_max_ms) == (&None, &None, &None);
+            nothing && before.is_empty()
         });
     }
 }
@@ -115,9 +119,12 @@ impl Session {
             ctx.rng.fill_bytes(&mut random);
             managed.resume_id = Some(random);
         }
-        // A client may wish for less time than we give; it gets ours, which is short enough.
-        let _ = max_s;
-        let limit_s = (desk.realm.limits.resume_ms / 1000) as u32;
+        let ours_ms = desk.realm.limits.resume_ms;
+        let wished_ms = max_s.map(|max_s| u64::from(max_s) * 1000).filter(|wished_ms| *wished_ms < ours_ms);
+        if resume && wished_ms.is_some() {
+            managed.rare().resume_max_ms = wished_ms;
+        }
+        let limit_s = (wished_ms.unwrap_or(ours_ms) / 1000) as u32;
         let id = managed.resume_id.map(|id| URL_SAFE_NO_PAD.encode(id));
         sm::write_enabled(&mut desk.scratch, id.as_deref().map(|id| (id, limit_s)));
         ctx.wire.write(conn, &[&desk.scratch]);
@@ -276,9 +283,18 @@ impl Session {
         }
     }
 
-    /// An element of stream management where there is none.
+    /// An element of stream management that has no place here.
     pub(crate) fn unexpected(&self, desk: &mut Desk) {
-        desk.doom(self.id, End::over("unsupported-stanza-type", "stream management is not enabled"));
+        let text = match self.managed {
+            Some(_) => "malformed or misplaced element of stream management",
+            None => "stream management is not enabled",
+        };
+        desk.doom(self.id, End::over("unsupported-stanza-type", text));
+    }
+
+    /// An element that is neither a stanza nor one of ours.
+    pub(crate) fn foreign(&self, desk: &mut Desk) {
+        desk.doom(self.id, End::over("unsupported-stanza-type", "neither a stanza nor known here"));
     }
 
     /// The client acknowledged what it was never sent (XEP-0198 §4).
@@ -296,8 +312,9 @@ impl Session {
         managed.forget_requests();
         // What TCP has not confirmed by now it never will: it stays in the mailbox, to be read from there.
         let unconfirmed = !managed.take_before().is_empty();
-        let until_ms = ctx.now_ms + desk.realm.limits.resume_ms;
-        *managed.rare() = Rare { hibernates_until_ms: Some(until_ms), ..Rare::default() };
+        let rare = managed.rare();
+        let until_ms = ctx.now_ms + rare.resume_max_ms.unwrap_or(desk.realm.limits.resume_ms);
+        (rare.resuming, rare.hibernates_until_ms) = (None, Some(until_ms));
         if unconfirmed {
             self.rewind();
         }

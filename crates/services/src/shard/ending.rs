@@ -82,7 +82,8 @@ impl Shard {
         }
         self.in_room(ctx, account_id, |turn, account| presence::leaving(turn, account, id));
         let Some(account) = self.directory.present(account_id) else { return };
-        let Some(session) = account.remove_session(id) else { return };
+        let Some(mut session) = account.remove_session(id) else { return };
+        session.forget_held(&self.desk);
         mailbox::inherit(&mut self.desk, ctx, account);
         self.directory.forget_session(id);
         self.desk.metrics.sessions.add(-1);

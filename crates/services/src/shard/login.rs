@@ -130,6 +130,8 @@ impl Shard {
         if let Some(session) = account.session_mut(id) {
             session.conn = session.managed.as_mut().and_then(Managed::take_resuming);
             session.resend(&mut self.desk, ctx);
+            // XEP-0352 §5.2: who comes back is active until it says otherwise.
+            session.set_inactive(&mut self.desk, ctx, false);
         }
         crate::mailbox::read_on(&mut self.desk, ctx, account, id);
     }

@@ -77,9 +77,7 @@ impl Shard {
             Post::Droppable { session, stanza } => {
                 let account = id.and_then(|id| self.directory.present(id));
                 let Some(session) = account.and_then(|account| account.session_mut(session)) else { return };
-                if session.has_transient_room(&self.desk, ctx, stanza.len()) {
-                    session.send(&mut self.desk, ctx, stanza);
-                } else {
+                if !session.send_droppable(&mut self.desk, ctx, &stanza) {
                     self.desk.metrics.presence_dropped_total.inc();
                 }
             }

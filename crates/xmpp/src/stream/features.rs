@@ -18,6 +18,8 @@ const AFTER_AUTHENTICATION: &str = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bin
 pub const ROSTER_VERSIONING: &str = "<ver xmlns='urn:xmpp:features:rosterver'/>";
 /// RFC 6121 §3.4, for [`Settings::session_features`].
 pub const PRE_APPROVAL: &str = "<sub xmlns='urn:xmpp:features:pre-approval'/>";
+/// XEP-0352 §4.1, for [`Settings::session_features`].
+pub const CLIENT_STATES: &str = "<csi xmlns='urn:xmpp:csi:0'/>";
 
 /// Which of the configured mechanisms make sense on this connection.
 pub(super) fn offered<'a>(

@@ -1,0 +1,203 @@
+//! What a client that is not being looked at need not have at once (XEP-0352).
+//!
+//! While a session is inactive, presence, chat states and events of contacts' nodes are held back and folded together:
+//! of each full JID its last presence and its last chat state, of each item of a node its last event. They are sent when
+//! the client becomes active, and before anything else that is sent to it: then its radio is awake anyway.
+//! Called by [`super::Session::send`] and [`super::Session::deliver`]. Promises: what is sent is what came, less what
+//! something later of the same kind and sender has replaced, in the order in which it came; nothing else is ever
+//! held; what is held is bounded per session and per shard (full: it is sent). An active session, and an inactive one
+//! that nothing waits for, pay one pointer.
+
+use super::{Session, Wishes};
+use crate::context::Context;
+use crate::desk::Desk;
+use crate::iq::Xep;
+use crate::router::is_bare_chat_state;
+use chaski_xmpp::stanza::{MessageType, PresenceType};
+use chaski_xmpp::{ElementRef, Kind, Stanza, ns};
+use std::sync::Arc;
+
+/// What this file implements. Chat states and idle times are only passed on.
+pub(crate) const SPEC: &[Xep] = &[
+    Xep::new(85, "2.1", "Chat State Notifications", &[]),
+    Xep::new(319, "1.0.2", "Last User Interaction in Presence", &[]),
+    Xep::new(352, "1.0.0", "Client State Indication", &[]),
+];
+
+/// Presence, chat states and events that wait for an inactive client, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    waiting: Vec<Waiting>,
+    bytes: usize,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    what: What,
+    stanza: Arc<[u8]>,
+    /// A stranger's, or otherwise not worth the end of the session if its queue is full.
+    droppable: bool,
+}
+
+/// What can wait. The later of two that are equal replaces the earlier.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum What {
+    /// The presence of a full JID.
+    Presence(Box<str>),
+    /// What a full JID is doing in the chat.
+    ChatState(Box<str>),
+    /// An event of a node (XEP-0060): its owner, its name, and the item.
+    Event(Box<str>, Box<str>, Box<str>),
+}
+
+impl What {
+    /// What a stanza is, if it can wait.
+    pub(super) fn of(stanza: &[u8]) -> Option<Self> {
+        // Nothing else can wait, and IQs are not worth a look.
+        if stanza.starts_with(b"<iq") {
+            return None;
+        }
+        let stanza = Stanza::parse(stanza).ok()?;
+        let from = || stanza.from().map(|from| Box::from(&*from));
+        match stanza.kind() {
+            Kind::Presence => {
+                let kind = stanza.presence_type()?;
+                let can_wait = matches!(kind, PresenceType::Available | PresenceType::Unavailable);
+                can_wait.then(from)?.map(Self::Presence)
+            }
+            Kind::Message if is_bare_chat_state(&stanza) => from().map(Self::ChatState),
+            Kind::Message if stanza.message_type() == MessageType::Headline => {
+                let (node, item) = item_of(&stanza.child("event", ns::PUBSUB_EVENT)?)?;
+                from().map(|owner| Self::Event(owner, node, item))
+            }
+            Kind::Message | Kind::Iq | Kind::Nonza => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Presence(from) | Self::ChatState(from) => from.len(),
+            Self::Event(owner, node, item) => owner.len() + node.len() + item.len(),
+        }
+    }
+}
+
+/// Node and id of an event that announces one item. Others do not wait: a retraction is not made up for by what comes
+/// later, and what is told of the node itself is not told again.
+fn item_of(event: &ElementRef<'_>) -> Option<(Box<str>, Box<str>)> {
+    let items = only_child(event)?;
+    let item = only_child(&items)?;
+    if !items.is("items", ns::PUBSUB_EVENT) || !item.is("item", ns::PUBSUB_EVENT) {
+        return None;
+    }
+    Some((Box::from(&*items.attr("node")?), Box::from(&*item.attr("id")?)))
+}
+
+fn only_child<'a>(element: &ElementRef<'a>) -> Option<ElementRef<'a>> {
+    let mut children = element.children();
+    children.next().filter(|_| children.next().is_none())
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.stanza.len() + self.what.bytes() + size_of::<Self>()
+    }
+}
+
+impl Held {
+    /// Adds one behind the others; what it replaces goes. False: there is no room, and it is as before.
+    fn put(&mut self, new: Waiting, most: usize, most_bytes: usize) -> Option<Folded> {
+        let old = self.waiting.iter().position(|old| old.what == new.what);
+        let old_bytes = old.map_or(0, |place| self.waiting[place].bytes());
+        let (count, bytes) =
+            (self.waiting.len() + usize::from(old.is_none()), self.bytes - old_bytes + new.bytes());
+        if count > most || bytes > most_bytes {
+            return None;
+        }
+        if let Some(place) = old {
+            self.waiting.remove(place);
+        }
+        self.bytes = bytes;
+        self.waiting.push(new);
+        Some(Folded(old.is_some()))
+    }
+
+    /// Something was said in the chat by this full JID: what it was doing before is of no interest.
+    fn forget_chat_state(&mut self, from: &str) {
+        let state = |waiting: &Waiting| matches!(&waiting.what, What::ChatState(by) if **by == *from);
+        self.waiting.retain(|waiting| !state(waiting));
+        self.bytes = self.waiting.iter().map(Waiting::bytes).sum();
+    }
+}
+
+/// Whether something was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Folded(bool);
+
+impl Session {
+    /// The client says whether somebody looks at it. When it becomes active, it gets what was held back.
+    pub(crate) fn set_inactive(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, inactive: bool) {
+        self.wishes.set(Wishes::INACTIVE, inactive);
+        if !inactive {
+            self.release_held(desk, ctx);
+        }
+    }
+
+    /// Whether nobody looks at the client.
+    pub(super) fn is_inactive(&self) -> bool {
+        self.wishes.has(Wishes::INACTIVE)
+    }
+
+    /// Holds a stanza back, if the client is inactive, and the stanza can wait and finds room.
+    pub(super) fn put_off(&mut self, desk: &mut Desk, stanza: &Arc<[u8]>, droppable: bool) -> bool {
+        let limits = &desk.realm.limits;
+        let left = limits.put_off_bytes_shard.saturating_sub(desk.metrics.held_bytes.get() as usize);
+        let Some(what) = What::of(stanza) else { return false };
+        let held = self.held.get_or_insert_default();
+        let (before, most_bytes) = (held.bytes, limits.put_off_bytes.min(held.bytes + left));
+        let new = Waiting { what, stanza: Arc::clone(stanza), droppable };
+        let Some(Folded(folded)) = held.put(new, limits.put_off_stanzas, most_bytes) else { return false };
+        desk.metrics.held_bytes.add(held.bytes as i64 - before as i64);
+        desk.metrics.stanzas_held_total.inc();
+        desk.metrics.stanzas_folded_total.add(u64::from(folded));
+        true
+    }
+
+    /// A message is about to be sent: what its sender was doing before goes, the rest that was held back is sent first.
+    pub(super) fn release_before(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: &[u8]) {
+        let Some(held) = &mut self.held else { return };
+        if stanza.starts_with(b"<message")
+            && let Ok(message) = Stanza::parse(stanza)
+            && let (true, Some(from)) = (message.has_child("body", ns::CLIENT), message.from())
+        {
+            let before = held.bytes;
+            held.forget_chat_state(&from);
+            desk.metrics.held_bytes.add(held.bytes as i64 - before as i64);
+        }
+        self.release_held(desk, ctx);
+    }
+
+    /// Sends what was held back.
+    pub(super) fn release_held(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
+        let Some(held) = self.held.take() else { return };
+        desk.metrics.held_bytes.add(-(held.bytes as i64));
+        for Waiting { stanza, droppable, .. } in held.waiting {
+            if droppable && !self.has_transient_room(desk, ctx, stanza.len()) {
+                desk.metrics.messages_dropped_total.inc();
+            } else {
+                self.send_now(desk, ctx, stanza);
+            }
+        }
+    }
+
+    /// The session ends: nobody will want it.
+    pub(crate) fn forget_held(&mut self, desk: &Desk) {
+        if let Some(held) = self.held.take() {
+            desk.metrics.held_bytes.add(-(held.bytes as i64));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
