@@ -49,6 +49,7 @@ pub const CASES: &[Case] = &[
     ("a batch is written without comparing", records::batch),
     ("a record made again has another revision", records::revisions_are_never_reused),
     ("a shard saves and loads records", records::shard_saves_and_loads),
+    ("a shard puts and fetches any records of an account", records::shard_puts_and_fetches),
     ("records and the secret survive a restart", records::restart),
     ("a phone book is changed and read", books::change_and_read),
     ("matches are numbers that are accounts, page by page", books::matches),

@@ -11,7 +11,8 @@
 //! - Append is idempotent by [`MessageId`] against what is still unacknowledged.
 //! - An entry that is acknowledged before it was durable completes its ticket at once.
 
-use crate::{AccountId, StoreError, Table, books, records::Versioned};
+use crate::records::{Put, Versioned};
+use crate::{AccountId, StoreError, Table, books};
 use std::sync::Arc;
 
 /// Position in a mailbox. Grows; unique within an account.
@@ -110,14 +111,14 @@ pub enum Completion {
         /// In order of `seq`; an error if the disk could not be read.
         result: Result<(Vec<Entry>, bool), StoreError>,
     },
-    /// The answer to [`ShardStore::load`]: one value per table asked for, in that order.
+    /// The answer to [`ShardStore::load`] or [`ShardStore::fetch`]: one value per record asked for, in that order.
     Loaded {
         /// The asker's ticket.
         ticket: Ticket,
         /// `None` where there is no record.
         result: Result<Vec<Option<Versioned>>, StoreError>,
     },
-    /// The answer to [`ShardStore::save`]: the new revision once it is durable.
+    /// The answer to [`ShardStore::save`] or [`ShardStore::put`]: the (newest) revision once it is durable.
     Saved {
         /// The asker's ticket.
         ticket: Ticket,
@@ -171,6 +172,12 @@ pub trait ShardStore: Send {
 
     /// Changes the phone book of an account. Edits of one account become durable in order.
     fn edit_book(&mut self, edit: books::Edit, ticket: Ticket);
+    /// Asks for any records of an account: its own keys, or keys that begin with its key and `/`.
+    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket);
+
+    /// Writes and deletes records of an account in one transaction, without looking at what is there: for what nobody but
+    /// the account's owner writes. Becomes durable in order with the account's saves, and fetches see it.
+    fn put(&mut self, account: AccountId, puts: Vec<Put>, ticket: Ticket);
 
     /// Ends a turn: hands everything submitted since the last call to the engine's writer in one batch.
     /// Cheap when there is nothing.

@@ -9,7 +9,7 @@
 use crate::mailbox::{
     Append, Appended, Completion, Entry, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
 };
-use crate::records::{Put, Records, Revision, Table, Versioned};
+use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
 use crate::{AccountId, Engine, ShardIndex, StoreError, Waker, books};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,6 +141,14 @@ impl State {
         revision
     }
 
+    /// Writes a batch; returns the newest revision.
+    fn set_all(&mut self, puts: Vec<Put>) -> Revision {
+        for put in puts {
+            self.set(put.table, &put.key, put.value);
+        }
+        Revision(self.last_revision)
+    }
+
     fn set_if(
         &mut self,
         table: Table,
@@ -177,7 +185,11 @@ enum Staged {
     },
     Load {
         account: AccountId,
-        tables: &'static [Table],
+        wanted: Wanted,
+        ticket: Ticket,
+    },
+    Put {
+        puts: Vec<Put>,
         ticket: Ticket,
     },
     AskBook {
@@ -293,7 +305,15 @@ impl ShardStore for MemoryShard {
     }
 
     fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
-        self.staged.push(Staged::Load { account, tables, ticket });
+        self.staged.push(Staged::Load { account, wanted: Wanted::Tables(tables), ticket });
+    }
+
+    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket) {
+        self.staged.push(Staged::Load { account, wanted: Wanted::Keys(keys), ticket });
+    }
+
+    fn put(&mut self, _account: AccountId, puts: Vec<Put>, ticket: Ticket) {
+        self.staged.push(Staged::Put { puts, ticket });
     }
 
     fn save(
@@ -335,9 +355,9 @@ impl ShardStore for MemoryShard {
                 Staged::Read { account, after, limit, ticket } => {
                     Completion::Read { ticket, result: Ok(state.read(account, after, limit)) }
                 }
-                Staged::Load { account, tables, ticket } => {
-                    let key = account.record_key();
-                    let values = tables.iter().map(|&table| state.get(table, &key)).collect();
+                Staged::Load { account, wanted, ticket } => {
+                    let mut values = Vec::new();
+                    wanted.each(account, |table, key| values.push(state.get(table, key)));
                     Completion::Loaded { ticket, result: Ok(values) }
                 }
                 Staged::AskBook { query, ticket } => {
@@ -349,6 +369,13 @@ impl ShardStore for MemoryShard {
                         None => Ok(state.edit(edit)),
                     };
                     Completion::Book { ticket, result }
+                }
+                Staged::Put { puts, ticket } => {
+                    let result = match state.failures.pop_front() {
+                        Some(error) => Err(error),
+                        None => Ok(state.set_all(puts)),
+                    };
+                    Completion::Saved { ticket, result }
                 }
                 Staged::Save { key, table, value, expected, ticket } => {
                     let result = match state.failures.pop_front() {
@@ -407,10 +434,7 @@ impl Records for MemoryRecords {
     }
 
     fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError> {
-        let mut state = lock(&self.state);
-        for put in batch {
-            state.set(put.table, &put.key, put.value);
-        }
+        lock(&self.state).set_all(batch);
         Ok(())
     }
 

@@ -13,11 +13,25 @@ pub enum Table {
     Registrations,
     /// Limits against guessing and pumping, by limiter and subject.
     Limits,
+    /// What an account's owner has chosen: privacy and the block list, one document by the account's key.
+    Settings,
+    /// The index of an account's personal eventing nodes, one document by the account's key.
+    Nodes,
+    /// What is too large or too rarely needed to be in memory with the account, by the account's key, `/` and more.
+    Items,
 }
 
 impl Table {
     /// Every table, for engines and migrations.
-    pub const ALL: [Self; 4] = [Self::Accounts, Self::Rosters, Self::Registrations, Self::Limits];
+    pub const ALL: [Self; 7] = [
+        Self::Accounts,
+        Self::Rosters,
+        Self::Registrations,
+        Self::Limits,
+        Self::Settings,
+        Self::Nodes,
+        Self::Items,
+    ];
 
     /// The table's name in SQLite and in documents.
     pub fn name(self) -> &'static str {
@@ -26,6 +40,9 @@ impl Table {
             Self::Rosters => "rosters",
             Self::Registrations => "registrations",
             Self::Limits => "limits",
+            Self::Settings => "settings",
+            Self::Nodes => "nodes",
+            Self::Items => "items",
         }
     }
 }
@@ -41,6 +58,28 @@ pub struct Versioned {
     pub value: Vec<u8>,
     /// Its revision.
     pub revision: Revision,
+}
+
+/// Which records are to be read together.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// An account's documents in these tables, by [`crate::AccountId::record_key`].
+    Tables(&'static [Table]),
+    /// Any records of the account.
+    Keys(Vec<(Table, String)>),
+}
+
+impl Wanted {
+    /// Each record asked for, in order.
+    pub(crate) fn each(&self, account: crate::AccountId, mut read: impl FnMut(Table, &str)) {
+        match self {
+            Self::Tables(tables) => {
+                let key = account.record_key();
+                tables.iter().for_each(|&table| read(table, &key));
+            }
+            Self::Keys(keys) => keys.iter().for_each(|(table, key)| read(*table, key)),
+        }
+    }
 }
 
 /// One write of a batch.

@@ -128,6 +128,39 @@ pub(super) fn shard_saves_and_loads(fixture: &dyn Fixture) {
     assert_eq!(load(&mut rig, romeo), [None, None]);
 }
 
+pub(super) fn shard_puts_and_fetches(fixture: &dyn Fixture) {
+    let engine = fixture.open();
+    let mut rig = Rig::new(&*engine);
+    let romeo = phone(1);
+    let item = |name: &str| (Table::Items, format!("{}/{name}", romeo.record_key()));
+    let put = |name: &str, value: Option<&[u8]>| {
+        let (table, key) = item(name);
+        Put { table, key, value: value.map(<[u8]>::to_vec) }
+    };
+    let index = Put { table: Table::Nodes, key: romeo.record_key(), value: Some(b"[1]".to_vec()) };
+    // What is fetched behind a write that is not durable yet sees all of it.
+    let (write, read) = (rig.ticket(), rig.ticket());
+    rig.store.put(romeo, vec![put("a", Some(b"1")), put("b", Some(b"2")), index], write);
+    let keys = vec![item("b"), item("none"), item("a"), (Table::Nodes, romeo.record_key())];
+    rig.store.fetch(romeo, keys, read);
+    assert_eq!(
+        values(&mut rig, read),
+        [Some(b"2".to_vec()), None, Some(b"1".to_vec()), Some(b"[1]".to_vec())]
+    );
+    let (write, read) = (rig.ticket(), rig.ticket());
+    rig.store.put(romeo, vec![put("a", None), put("b", Some(b"3"))], write);
+    rig.store.fetch(romeo, vec![item("a"), item("b")], read);
+    assert_eq!(values(&mut rig, read), [None, Some(b"3".to_vec())]);
+}
+
+fn values(rig: &mut Rig, read: crate::Ticket) -> Vec<Option<Vec<u8>>> {
+    let found = rig.wait("a fetch", |completion| match completion {
+        Completion::Loaded { ticket, result } if *ticket == read => Some(result.clone().expect("reads")),
+        _ => None,
+    });
+    found.into_iter().map(|record| record.map(|record| record.value)).collect()
+}
+
 pub(super) fn restart(fixture: &dyn Fixture) {
     let engine = fixture.open();
     let secret = engine.secret();

@@ -18,7 +18,7 @@ use super::readers::Job;
 use super::recovery::Recovered;
 use super::sqlite_writer::{ToSqlite, Write};
 use crate::mailbox::{Append, Appended, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage};
-use crate::records::{Revision, Table};
+use crate::records::{Put, Revision, Table, Wanted};
 use crate::{AccountId, StoreError, books};
 use reads::PendingRead;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -88,7 +88,7 @@ pub(super) struct Front {
     saves: usize,
     /// Saves in flight by account, and the loads that wait for them.
     saving: HashMap<AccountId, u32>,
-    deferred_loads: Vec<(AccountId, &'static [Table], Ticket)>,
+    deferred_loads: Vec<(AccountId, Wanted, Ticket)>,
 
     ready: Vec<Completion>,
     events: Vec<Event>,
@@ -253,9 +253,35 @@ impl Front {
         self.metrics.requests_in_flight.set((self.reads.len() + self.loads + self.saves) as i64);
     }
 
-    fn send_load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
+    /// Reads records of an account behind the saves that are under way.
+    fn start_load(&mut self, account: AccountId, wanted: Wanted, ticket: Ticket) {
+        if self.loads + self.deferred_loads.len() >= self.shared.options.queue_requests {
+            self.ready.push(Completion::Loaded { ticket, result: Err(StoreError::Overloaded) });
+        } else if self.saving.contains_key(&account) {
+            self.deferred_loads.push((account, wanted, ticket));
+        } else {
+            self.send_load(account, wanted, ticket);
+        }
+    }
+
+    /// Hands a write of an account's records to SQLite's writer.
+    fn start_save(&mut self, account: AccountId, write: Write, ticket: Ticket) {
+        if self.saves >= self.shared.options.queue_requests {
+            self.ready.push(Completion::Saved { ticket, result: Err(StoreError::Overloaded) });
+            return;
+        }
+        let save = ToSqlite::Save { link: self.link.clone(), account, write, ticket };
+        if self.shared.to_sqlite.send(save).is_err() {
+            self.ready.push(Completion::Saved { ticket, result: Err(closed_error()) });
+            return;
+        }
+        self.saves += 1;
+        *self.saving.entry(account).or_default() += 1;
+    }
+
+    fn send_load(&mut self, account: AccountId, wanted: Wanted, ticket: Ticket) {
         self.loads += 1;
-        let job = Job::Load { link: self.link.clone(), account, tables, ticket };
+        let job = Job::Load { link: self.link.clone(), account, wanted, ticket };
         if self.shared.to_readers.send(job).is_err() {
             self.loads -= 1;
             self.ready.push(Completion::Loaded { ticket, result: Err(closed_error()) });
@@ -337,13 +363,15 @@ impl ShardStore for Front {
     }
 
     fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
-        if self.loads + self.deferred_loads.len() >= self.shared.options.queue_requests {
-            self.ready.push(Completion::Loaded { ticket, result: Err(StoreError::Overloaded) });
-        } else if self.saving.contains_key(&account) {
-            self.deferred_loads.push((account, tables, ticket));
-        } else {
-            self.send_load(account, tables, ticket);
-        }
+        self.start_load(account, Wanted::Tables(tables), ticket);
+    }
+
+    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket) {
+        self.start_load(account, Wanted::Keys(keys), ticket);
+    }
+
+    fn put(&mut self, account: AccountId, puts: Vec<Put>, ticket: Ticket) {
+        self.start_save(account, Write::All(puts), ticket);
     }
 
     fn save(
@@ -354,18 +382,8 @@ impl ShardStore for Front {
         expected: Option<Revision>,
         ticket: Ticket,
     ) {
-        if self.saves >= self.shared.options.queue_requests {
-            self.ready.push(Completion::Saved { ticket, result: Err(StoreError::Overloaded) });
-            return;
-        }
         let write = Write::If { table, key: account.record_key(), value, expected };
-        let save = ToSqlite::Save { link: self.link.clone(), account, write, ticket };
-        if self.shared.to_sqlite.send(save).is_err() {
-            self.ready.push(Completion::Saved { ticket, result: Err(closed_error()) });
-            return;
-        }
-        self.saves += 1;
-        *self.saving.entry(account).or_default() += 1;
+        self.start_save(account, write, ticket);
     }
 
     fn ask_book(&mut self, query: books::Query, ticket: Ticket) {

@@ -5,7 +5,7 @@
 
 use super::link::{Event, Link};
 use super::{database, records};
-use crate::records::Table;
+use crate::records::Wanted;
 use crate::{AccountId, Completion, ReadLimit, Seq, Ticket, books};
 use rusqlite::Connection;
 use std::sync::mpsc::Receiver;
@@ -14,11 +14,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Something to read.
 pub(crate) enum Job {
     /// A mailbox, for a front.
-    Mailbox { link: Arc<Link>, number: u64, account: AccountId, after: Seq, limit: ReadLimit },
+    Mailbox {
+        link: Arc<Link>,
+        number: u64,
+        account: AccountId,
+        after: Seq,
+        limit: ReadLimit,
+    },
     /// An account's records, for a front.
-    Load { link: Arc<Link>, account: AccountId, tables: &'static [Table], ticket: Ticket },
     /// Something of the phone books, for a front.
-    Book { link: Arc<Link>, query: books::Query, ticket: Ticket },
+    Book {
+        link: Arc<Link>,
+        query: books::Query,
+        ticket: Ticket,
+    },
+    Load {
+        link: Arc<Link>,
+        account: AccountId,
+        wanted: Wanted,
+        ticket: Ticket,
+    },
     /// Anything, for a caller that waits.
     Query(Box<dyn FnOnce(&Connection) + Send>),
     /// End one thread.
@@ -36,12 +51,11 @@ pub(super) fn run(connection: Connection, secret: [u8; 16], jobs: Arc<Mutex<Rece
                     .map_err(|error| super::sqlite_writer::store_error(&error));
                 link.push(Event::Read { number, result });
             }
-            Ok(Job::Load { link, account, tables, ticket }) => {
-                let key = account.record_key();
-                let result = tables.iter().map(|&table| records::get(&connection, table, &key)).collect();
-                let result = std::result::Result::map_err(result, |error: rusqlite::Error| {
-                    super::sqlite_writer::store_error(&error)
-                });
+            Ok(Job::Load { link, account, wanted, ticket }) => {
+                let mut found = Vec::new();
+                wanted.each(account, |table, key| found.push(records::get(&connection, table, key)));
+                let found: rusqlite::Result<Vec<_>> = found.into_iter().collect();
+                let result = found.map_err(|error| super::sqlite_writer::store_error(&error));
                 link.push(Event::Loaded(Completion::Loaded { ticket, result }));
             }
             Ok(Job::Book { link, query, ticket }) => {

@@ -19,6 +19,9 @@ pub(super) fn get(connection: &Connection, table: Table, key: &str) -> rusqlite:
         Table::Rosters => "SELECT value, revision FROM rosters WHERE key = ?1",
         Table::Registrations => "SELECT value, revision FROM registrations WHERE key = ?1",
         Table::Limits => "SELECT value, revision FROM limits WHERE key = ?1",
+        Table::Settings => "SELECT value, revision FROM settings WHERE key = ?1",
+        Table::Nodes => "SELECT value, revision FROM nodes WHERE key = ?1",
+        Table::Items => "SELECT value, revision FROM items WHERE key = ?1",
     };
     connection.prepare_cached(select)?.query_row([key], |row| versioned(row, 0)).optional()
 }

@@ -24,7 +24,7 @@
 //! end and only ever overwritten in place, so that they are never moved; zeroing a key makes every forgotten copy of
 //! its stanza unreadable. See `seal.rs`.
 //!
-//! `accounts`, `rosters`, `registrations`, `limits` (key, revision, value): the records of [`Table`]. The value is
+//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items` (key, revision, value): the records of [`Table`]. The value is
 //! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
 //! made again can't be mistaken for the old one.
 //!
@@ -66,6 +66,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // Phone books.
     "CREATE TABLE books (owner INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (owner, number)) WITHOUT ROWID;
     CREATE INDEX books_by_number ON books (number, owner);",
+    // 2: what an account's owner has chosen and published.
+    "CREATE TABLE settings (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE nodes (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE items (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 /// Why a database can't be brought to this program's schema.

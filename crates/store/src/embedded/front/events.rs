@@ -143,7 +143,7 @@ impl Front {
             std::mem::take(&mut self.deferred_loads).into_iter().partition(|load| load.0 == account);
         self.deferred_loads = later;
         let now: Vec<_> = now;
-        now.into_iter().for_each(|(account, tables, ticket)| self.send_load(account, tables, ticket));
+        now.into_iter().for_each(|(account, wanted, ticket)| self.send_load(account, wanted, ticket));
     }
 }
 
