@@ -74,6 +74,8 @@ chaski_telemetry::metrics! {
         envelopes_waiting: Gauge,
         /// Acceptances or replies lost because too many waited.
         envelopes_lost_total: Counter,
+        /// Errands of a room that were refused because too many of the same account waited.
+        errands_refused_total: Counter,
         /// Records that could not be saved.
         saves_failed_total: Counter,
     }

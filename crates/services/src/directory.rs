@@ -8,6 +8,9 @@ mod keyed;
 
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
 use crate::command::{Command, SessionSummary};
+use crate::errand::Errands;
+use crate::pep::Nodes;
+use crate::privacy::Settings;
 use crate::roster::Roster;
 use crate::router::Parcel;
 use crate::session::Session;
@@ -32,6 +35,10 @@ pub struct Account {
     pub roster: Roster,
     /// The roster document's revision in the store, if there is one.
     pub roster_revision: Option<Revision>,
+    /// What its owner has chosen. `None`: nothing, so the defaults hold.
+    pub settings: Option<Box<Settings>>,
+    /// Its personal eventing nodes, if it has any.
+    pub nodes: Option<Box<Nodes>>,
     /// Its sessions in order of binding, hibernating ones included. Few: see `Limits::sessions_per_account`.
     pub sessions: Vec<Session>,
     /// Records on their way to the store.
@@ -40,25 +47,67 @@ pub struct Account {
     used: bool,
 }
 
-/// Which of an account's records the store is writing. One write at a time, because each has to name the revision
-/// that the last one made.
+/// Which of an account's records the store is writing. Behind a pointer: hardly any account has one at any time.
 #[derive(Default)]
-pub(crate) struct Saving {
+pub(crate) struct Saving(Option<Box<Writes>>);
+
+/// See [`Saving`]. One write of each kind at a time, because each has to name the revision that the last one made.
+#[derive(Default)]
+pub(crate) struct Writes {
     /// A roster is on its way; what follows from its changes waits for that.
-    pub(crate) roster: Option<Box<RosterWrites>>,
+    pub(crate) roster: Option<RosterWrites>,
     /// The account's record is on its way.
     pub(crate) record: bool,
+    /// What rooms have had read or written, one after the other.
+    pub(crate) errands: Option<Errands>,
     /// Commands that wait for that.
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in nearly every account")]
-    pub(crate) deferred: Option<Box<Vec<Command>>>,
+    pub(crate) deferred: Vec<Command>,
+}
+
+impl Saving {
+    /// What is under way, if anything is.
+    pub(crate) fn writes(&self) -> Option<&Writes> {
+        self.0.as_deref()
+    }
+
+    /// Notes what is under way now.
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Writes) -> T) -> T {
+        let writes = self.0.get_or_insert_default();
+        let result = change(writes);
+        if !writes.is_busy() && writes.deferred.is_empty() {
+            self.0 = None;
+        }
+        result
+    }
+
+    /// Whether the account's record is being written.
+    pub(crate) fn has_record(&self) -> bool {
+        self.writes().is_some_and(|writes| writes.record)
+    }
+
+    /// Whether something of the account is being written, so that it can't be removed or leave memory now.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.writes().is_some_and(Writes::is_busy)
+    }
+}
+
+impl Writes {
+    fn is_busy(&self) -> bool {
+        self.record || self.roster.is_some() || self.errands.is_some()
+    }
+}
+
+/// What the store keeps of an account, besides its mailbox.
+pub(crate) struct Records {
+    pub(crate) record: (AccountRecord, Revision),
+    pub(crate) roster: (Roster, Option<Revision>),
+    pub(crate) settings: Option<Box<Settings>>,
+    pub(crate) nodes: Option<Box<Nodes>>,
 }
 
 impl Account {
-    pub(crate) fn new(
-        domain: &str,
-        record: (AccountRecord, Revision),
-        roster: (Roster, Option<Revision>),
-    ) -> Self {
+    pub(crate) fn new(domain: &str, records: Records) -> Self {
+        let Records { record, roster, settings, nodes } = records;
         let (record, record_revision) = record;
         let (roster, roster_revision) = roster;
         Self {
@@ -68,6 +117,8 @@ impl Account {
             record_revision,
             roster,
             roster_revision,
+            settings,
+            nodes,
             sessions: Vec::new(),
             saving: Saving::default(),
             used: true,
@@ -133,7 +184,7 @@ impl Account {
     }
 
     fn is_idle(&self) -> bool {
-        self.sessions.is_empty() && self.saving.roster.is_none() && !self.saving.record
+        self.sessions.is_empty() && !self.saving.is_busy()
     }
 }
 

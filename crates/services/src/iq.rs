@@ -10,7 +10,7 @@ mod entity;
 mod xep;
 
 pub use answer::Reply;
-pub(crate) use answer::xml;
+pub(crate) use answer::{Asker, xml};
 pub(crate) use xep::features;
 pub use xep::{SPECS, Scope, Xep};
 
@@ -21,6 +21,30 @@ use crate::wire::SessionId;
 use crate::{commands, disco, roster};
 use chaski_xmpp::stanza::IqType;
 use chaski_xmpp::{ElementRef, Stanza, StanzaCondition, ns};
+
+/// A session of the account asks. The room answers by the reply, now or later, once.
+type AskedBySession = fn(&mut Turn<'_>, &mut Account, SessionId, &Request<'_>, Reply);
+/// Another account asks.
+type AskedByOther = fn(&mut Turn<'_>, &mut Account, Asker, &Request<'_>, Reply);
+
+/// A room's door for requests in one namespace. Who has none of a kind refuses it with `service-unavailable`.
+pub(crate) struct Door {
+    /// The namespace of the request's child.
+    pub(crate) ns: &'static str,
+    /// An account's own session asks its account.
+    pub(crate) owner: Option<AskedBySession>,
+    /// Another account asks this one.
+    pub(crate) other: Option<AskedByOther>,
+    /// A session of the account asks the domain.
+    pub(crate) domain: Option<AskedBySession>,
+}
+
+/// The doors of all rooms that have one.
+const DOORS: &[&[Door]] = &[carbons::DOORS];
+
+fn door(request: &Request<'_>) -> Option<&'static Door> {
+    DOORS.iter().flat_map(|doors| doors.iter()).find(|door| request.child.ns() == door.ns)
+}
 
 /// A request with its one child, and who asks.
 pub(crate) struct Request<'s> {
@@ -55,8 +79,8 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
         return roster::answer::asked(turn, account, session, &request);
     }
     let reply = Reply::to_owner(account, session, stanza);
-    if request.child.ns() == ns::CARBONS {
-        return carbons::asked(turn, account, session, &request, reply);
+    if let Some(ask) = door(&request).and_then(|door| door.owner) {
+        return ask(turn, account, session, &request, reply);
     }
     match for_owner(turn, account, &request) {
         Ok(payload) => reply.result(turn.outbox, &payload),
@@ -88,8 +112,8 @@ pub fn asked_of_domain(turn: &mut Turn<'_>, account: &mut Account, session: Sess
         return commands::asked(turn, account, session, &request);
     }
     let reply = Reply::to_owner(account, session, stanza).from_domain(turn.realm);
-    if request.child.ns() == ns::CARBONS {
-        return carbons::asked(turn, account, session, &request, reply);
+    if let Some(ask) = door(&request).and_then(|door| door.domain) {
+        return ask(turn, account, session, &request, reply);
     }
     match for_domain(turn, account, &request) {
         Ok(payload) => reply.result(turn.outbox, &payload),
@@ -125,7 +149,11 @@ fn for_domain(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Resu
 pub fn asked_by_other(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>) {
     let Some(request) = Request::read(stanza) else { return };
     let Some(reply) = Reply::to_other(account, &turn.realm.domain, stanza) else { return };
-    match for_other(turn, account, reply.asker_may_see(account), &request) {
+    let asker = reply.asker(account);
+    if let Some(ask) = door(&request).and_then(|door| door.other) {
+        return ask(turn, account, asker, &request, reply);
+    }
+    match for_other(turn, account, asker.may_see, &request) {
         Ok(payload) => reply.result(turn.outbox, &payload),
         Err(condition) => reply.error(turn.outbox, condition),
     }

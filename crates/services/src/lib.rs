@@ -13,12 +13,15 @@ pub mod context;
 mod desk;
 pub mod directory;
 pub mod disco;
+pub mod errand;
 pub mod iq;
 mod mailbox;
 pub mod outbox;
+pub mod pep;
 #[cfg(test)]
 mod plays;
 pub mod presence;
+pub mod privacy;
 pub mod roster;
 pub mod router;
 pub mod session;

@@ -6,6 +6,7 @@
 
 use crate::command::Command;
 use crate::context::Realm;
+use crate::errand::Errand;
 use crate::presence::Presences;
 use crate::roster::Undo;
 use crate::wire::SessionId;
@@ -78,6 +79,8 @@ pub enum Post {
         /// What is to be done.
         command: Command,
     },
+    /// Records of the account at hand are to be read or written.
+    Errand(Errand),
 }
 
 impl Outbox {
@@ -89,6 +92,11 @@ impl Outbox {
     /// Posts a stanza to an account's bare JID.
     pub fn to_account(&mut self, to: AccountId, stanza: impl Into<Arc<[u8]>>) {
         self.posts.push(Post::Account { to, resource: None, stanza: stanza.into() });
+    }
+
+    /// Has records of the account at hand read or written, and goes on then.
+    pub fn errand(&mut self, errand: Errand) {
+        self.posts.push(Post::Errand(errand));
     }
 
     /// Posts a stanza to a full JID.

@@ -196,16 +196,17 @@ impl Shard {
                     mailbox::read_done(desk, ctx, account, id, result);
                 }
             }
-            Completion::Loaded { ticket, result } => {
-                if let Some(Purpose::Load(id)) = Purpose::of(ticket) {
-                    self.loaded(ctx, id, result);
-                }
-            }
+            Completion::Loaded { ticket, result } => match Purpose::of(ticket) {
+                Some(Purpose::Load(id)) => self.loaded(ctx, id, result),
+                Some(Purpose::Errand(id)) => self.errand_read(ctx, id, result),
+                _ => {}
+            },
             Completion::Book { .. } => {}
             Completion::Saved { ticket, result } => match Purpose::of(ticket) {
                 Some(Purpose::Roster(id)) => self.roster_saved(ctx, id, result),
                 Some(Purpose::Record(id)) => self.record_saved(ctx, id, result),
                 Some(Purpose::Command(key)) => self.command_saved(ctx, key, result),
+                Some(Purpose::Errand(id)) => self.errand_written(ctx, id, result.map(drop)),
                 _ => {}
             },
         }

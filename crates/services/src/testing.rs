@@ -203,7 +203,8 @@ impl Stage {
     }
 
     /// Calls a shard as the edge does, and nothing after it.
-    fn call<T>(&mut self, shard: u16, call: impl FnOnce(&mut Shard, &mut Context<'_>) -> T) -> T {
+    /// One call of a shard's rooms.
+    pub fn call<T>(&mut self, shard: u16, call: impl FnOnce(&mut Shard, &mut Context<'_>) -> T) -> T {
         let index = usize::from(shard);
         let mut wire = StageWire { shard, outside: &mut self.outside };
         let mut ctx = Context {
@@ -295,6 +296,11 @@ impl Stage {
         let credentials = Credentials::derive("key", generation, derivation, &mut self.rng);
         let record = Box::new(AccountRecord::new(name, credentials, 1_700_000_000_000));
         self.begin(local, Action::SetAccount { record, expected: Expected::Any })
+    }
+
+    /// Removes an account, without waiting for the outcome.
+    pub fn begin_remove_account(&mut self, local: &str) -> Pending {
+        self.begin(local, Action::RemoveAccount)
     }
 
     /// Gives a command to the first shard and waits for its outcome.

@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Record(AccountId),
     /// A command saves; its key in `Shard::commands`.
     Command(usize),
+    /// An account's errand reads or writes.
+    Errand(AccountId),
 }
 
 impl Purpose {
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Roster(account) => (4, account.to_bits()),
             Self::Record(account) => (5, account.to_bits()),
             Self::Command(key) => (6, key as u64),
+            Self::Errand(account) => (7, account.to_bits()),
         };
         Ticket(u128::from(number) << 8 | kind)
     }
@@ -44,6 +47,7 @@ impl Purpose {
             4 => Self::Roster(AccountId::from_bits(number)),
             5 => Self::Record(AccountId::from_bits(number)),
             6 => Self::Command(number as usize),
+            7 => Self::Errand(AccountId::from_bits(number)),
             _ => return None,
         })
     }
@@ -63,6 +67,7 @@ mod tests {
             Purpose::Roster(account),
             Purpose::Record(account),
             Purpose::Command(0),
+            Purpose::Errand(account),
         ] {
             assert_eq!(Purpose::of(purpose.ticket()), Some(purpose));
         }

@@ -6,7 +6,7 @@ use crate::outbox::Outbox;
 use crate::roster::Contact;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
-use chaski_xmpp::{JidRef, Stanza, StanzaError, Writer, write};
+use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaError, Writer, write};
 
 /// XML written by the closure; elements still open at its end are closed.
 pub(crate) fn xml(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
@@ -18,12 +18,24 @@ pub(crate) fn xml(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     out
 }
 
-/// The answer to one stanza. Either [`result`](Self::result) or [`error`](Self::error) is called, once.
-pub struct Reply<'s> {
-    request: &'s Stanza<'s>,
+/// The answer to one stanza. Either [`result`](Self::result) or [`error`](Self::error) is called, once. It outlives the
+/// stanza, so that an answer can wait for the store.
+pub struct Reply {
+    kind: Kind,
+    id: Option<String>,
     from: Option<String>,
     to: String,
     target: Target,
+}
+
+/// Another account that asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    /// Who.
+    #[expect(dead_code, reason = "for the rooms that look at exceptions")]
+    pub(crate) contact: Contact,
+    /// It has a subscription to the presence of the account that it asks.
+    pub(crate) may_see: bool,
 }
 
 enum Target {
@@ -31,13 +43,13 @@ enum Target {
     Other { account: AccountId, resource: Box<str> },
 }
 
-impl<'s> Reply<'s> {
+impl Reply {
     /// To a session of the account at hand, on the account's own behalf (no `from`).
-    pub fn to_owner(account: &Account, session: SessionId, request: &'s Stanza<'s>) -> Self {
+    pub fn to_owner(account: &Account, session: SessionId, request: &Stanza<'_>) -> Self {
         let to = account.session(session).map(|session| account.full_jid(session)).unwrap_or_default();
         // A client that named its own bare JID gets the answer from there, one that named nobody from nobody.
         let from = request.to().map(|_| account.bare.to_string());
-        Self { request, from, to, target: Target::Session(session) }
+        Self::new(request, from, to, Target::Session(session))
     }
 
     /// The same, on the domain's behalf.
@@ -47,27 +59,38 @@ impl<'s> Reply<'s> {
 
     /// To another account's session which has asked this account's bare JID. `None` if there is no full JID of this
     /// domain to answer to.
-    pub fn to_other(account: &Account, domain: &str, request: &'s Stanza<'s>) -> Option<Self> {
+    pub fn to_other(account: &Account, domain: &str, request: &Stanza<'_>) -> Option<Self> {
         let to = request.from()?.into_owned();
         let asker = JidRef::split(&to);
         let resource = asker.resource?.into();
         let asker_account =
             (asker.domain == domain).then(|| AccountId::from_local(asker.local?)).flatten()?;
         let target = Target::Other { account: asker_account, resource };
-        Some(Self { request, from: Some(account.bare.to_string()), to, target })
+        Some(Self::new(request, Some(account.bare.to_string()), to, target))
     }
 
-    /// Whether the asker has a subscription to the presence of `account`, or is the account itself.
-    pub(crate) fn asker_may_see(&self, account: &Account) -> bool {
+    fn new(request: &Stanza<'_>, from: Option<String>, to: String, target: Target) -> Self {
+        Self { kind: request.kind(), id: request.id().map(|id| id.into_owned()), from, to, target }
+    }
+
+    /// Whom the answer is for: a full JID.
+    pub fn to(&self) -> &str {
+        &self.to
+    }
+
+    /// Who has asked the account, if it is another one.
+    pub(crate) fn asker(&self, account: &Account) -> Asker {
         let bare = self.to.split_once('/').map_or(&*self.to, |(bare, _)| bare);
         let domain = account.bare.split_once('@').map_or(&*account.bare, |(_, domain)| domain);
-        bare == &*account.bare || account.roster.state(&Contact::new(bare, domain)).from()
+        let contact = Contact::new(bare, domain);
+        let may_see = bare == &*account.bare || account.roster.state(&contact).from();
+        Asker { contact, may_see }
     }
 
     /// The result, with this payload.
     pub fn result(self, outbox: &mut Outbox, payload: &[u8]) {
         let mut out = Vec::with_capacity(128 + payload.len());
-        write::iq_result(&mut out, self.request, self.from.as_deref(), Some(&self.to), payload);
+        write::stanza(&mut out, self.kind, &self.header("result"), payload);
         self.post(outbox, out);
     }
 
@@ -79,9 +102,15 @@ impl<'s> Reply<'s> {
 
     /// The stanza that [`error`](Self::error) posts.
     pub(crate) fn error_stanza(&self, error: &StanzaError<'_>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        write::error_reply(&mut out, self.request, self.from.as_deref(), Some(&self.to), error);
+        let (mut out, mut element) = (Vec::with_capacity(256), Vec::with_capacity(128));
+        write::error_element(&mut element, error);
+        write::stanza(&mut out, self.kind, &self.header("error"), &element);
         out
+    }
+
+    fn header<'a>(&'a self, type_attr: &'a str) -> Header<'a> {
+        let (from, to, id) = (self.from.as_deref(), Some(&*self.to), self.id.as_deref());
+        Header { from, to, id, type_attr: Some(type_attr) }
     }
 
     fn post(self, outbox: &mut Outbox, stanza: Vec<u8>) {

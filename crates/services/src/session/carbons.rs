@@ -9,7 +9,7 @@
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::directory::Account;
-use crate::iq::{Reply, Request, Scope, Xep};
+use crate::iq::{Door, Reply, Request, Scope, Xep};
 use crate::outbox::Turn;
 use crate::router::is_bare_chat_state;
 use crate::session::{Session, Wishes};
@@ -47,13 +47,17 @@ impl Session {
     }
 }
 
+/// Asked of the domain (§4.1), or, as some clients do, of the account.
+pub(crate) const DOORS: &[Door] =
+    &[Door { ns: ns::CARBONS, owner: Some(asked), other: None, domain: Some(asked) }];
+
 /// `<enable/>` or `<disable/>`, as often as a client likes (§10.1).
-pub(crate) fn asked(
+fn asked(
     turn: &mut Turn<'_>,
     account: &mut Account,
     session: SessionId,
     request: &Request<'_>,
-    reply: Reply<'_>,
+    reply: Reply,
 ) {
     let wanted = match (request.is_get, request.child.name()) {
         (false, "enable") => true,

@@ -3,13 +3,14 @@
 use crate::accounts::{AccountRecord, ResidentRecord};
 use crate::command::{Action, Command, Done, Expected, Outcome, Refusal, Reply};
 use crate::context::Context;
-use crate::directory::Work;
+use crate::directory::{Account, Work};
 use crate::router::{Envelope, Letter};
 use crate::session::End;
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
 use crate::{commands, presence};
+use chaski_store::records::Put;
 use chaski_store::{AccountId, Revision, StoreError, Table, Ticket};
 
 /// Commands that wait for the store at the same time, per shard.
@@ -137,7 +138,7 @@ impl Shard {
         reply: Option<Reply>,
     ) {
         let Some(account) = self.directory.present(id) else { return };
-        if account.saving.record {
+        if account.saving.has_record() {
             let action = Action::SetAccount { record, expected };
             return self.defer(ctx, Command { account: id, action, reply });
         }
@@ -149,24 +150,25 @@ impl Shard {
         if !is_expected || record.name != account.name() {
             return self.reply(ctx, reply, Err(Refusal::Conflict));
         }
-        account.saving.record = true;
+        account.saving.change(|writes| writes.record = true);
         let revision = account.record_revision;
         self.save_account(ctx, id, Change::Set(record), Some(revision), reply);
     }
 
     fn remove_account(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Option<Reply>) {
         let Some(account) = self.directory.present(id) else { return };
-        if account.saving.record || account.saving.roster.is_some() {
+        if account.saving.is_busy() {
             return self.defer(ctx, Command { account: id, action: Action::RemoveAccount, reply });
         }
         // From here on nobody logs in.
         account.record.disabled = true;
-        account.saving.record = true;
+        account.saving.change(|writes| writes.record = true);
         let revision = account.record_revision;
         // The roster goes first: whatever happens in between, nobody who gets this number later inherits it.
         if let Some(revision) = account.roster_revision.take() {
             ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
         }
+        ctx.store.put(id, leftovers(account), Ticket(0));
         self.save_account(ctx, id, Change::Remove, Some(revision), reply);
     }
 
@@ -174,8 +176,8 @@ impl Shard {
     fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
         let most = self.desk.realm.limits.parked_per_account;
         match self.directory.present(command.account) {
-            Some(account) if account.saving.deferred.as_ref().map_or(0, |waiting| waiting.len()) < most => {
-                account.saving.deferred.get_or_insert_default().push(command);
+            Some(account) if account.saving.writes().is_some_and(|writes| writes.deferred.len() < most) => {
+                account.saving.change(|writes| writes.deferred.push(command));
             }
             _ => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
         }
@@ -214,7 +216,7 @@ impl Shard {
             ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
         }
         if let Some(account) = self.directory.present(id) {
-            account.saving.record = false;
+            account.saving.change(|writes| writes.record = false);
         }
         let outcome = match (result, change) {
             (Ok(revision), Change::Set(record)) => {
@@ -240,7 +242,10 @@ impl Shard {
     /// Commands that waited for a write of the same account.
     pub(crate) fn do_deferred(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
-        for command in account.saving.deferred.take().map(|waiting| *waiting).unwrap_or_default() {
+        if account.saving.writes().is_none() {
+            return;
+        }
+        for command in account.saving.change(|writes| std::mem::take(&mut writes.deferred)) {
             self.with_account(ctx, id, Work::Command(Box::new(command)));
         }
     }
@@ -276,7 +281,7 @@ impl Shard {
             self.removed.pop_front();
         }
         self.removed.push_back((id, account.record.generation()));
-        let deferred = account.saving.deferred.take().map(|waiting| *waiting).unwrap_or_default();
+        let deferred = account.saving.change(|writes| std::mem::take(&mut writes.deferred));
         self.directory.loaded(id, None);
         for command in deferred {
             self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount));
@@ -312,6 +317,15 @@ impl Shard {
         }
         kicked.len()
     }
+}
+
+/// What an account leaves besides its record, roster and mailbox.
+fn leftovers(account: &Account) -> Vec<Put> {
+    let key = account.id.record_key();
+    let own = [Table::Settings, Table::Nodes].map(|table| (table, key.clone()));
+    let items = account.nodes.as_ref().map(|nodes| nodes.item_keys(&key)).unwrap_or_default();
+    let items = items.into_iter().map(|key| (Table::Items, key));
+    own.into_iter().chain(items).map(|(table, key)| Put { table, key, value: None }).collect()
 }
 
 fn refusal(error: &StoreError) -> Refusal {

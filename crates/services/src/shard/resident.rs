@@ -3,7 +3,9 @@
 use crate::accounts::AccountRecord;
 use crate::command::Refusal;
 use crate::context::Context;
-use crate::directory::{Account, Found, Work};
+use crate::directory::{Account, Found, Records, Work};
+use crate::pep::Nodes;
+use crate::privacy::Settings;
 use crate::roster::Roster;
 use crate::router::{Letter, Refuse};
 use crate::shard::Shard;
@@ -12,7 +14,7 @@ use crate::wire::{BindRefused, ConnId, ResumeRefused, Unavailable};
 use chaski_store::{AccountId, ShardIndex, StoreError, Table, Versioned};
 
 /// What makes an account.
-pub(super) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters];
+pub(super) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
 
 impl Shard {
     /// Does the work now or later, in order.
@@ -94,7 +96,8 @@ impl Shard {
         records: Vec<Option<Versioned>>,
     ) -> Result<Option<Box<Account>>, String> {
         let mut records = records.into_iter();
-        let (record, roster) = (records.next().flatten(), records.next().flatten());
+        let mut next = || records.next().flatten();
+        let (record, roster, settings, nodes) = (next(), next(), next(), next());
         let Some(found) = record else { return Ok(None) };
         let record = AccountRecord::from_json(&found.value).map_err(|error| error.to_string())?;
         if record.name.account() != id {
@@ -107,8 +110,12 @@ impl Shard {
                 (read, Some(roster.revision))
             }
         };
-        let domain = &self.desk.realm.domain;
-        Ok(Some(Box::new(Account::new(domain, (record, found.revision), roster))))
+        let settings = settings.map(|found| Settings::from_document(&found.value)).transpose();
+        let settings = settings.map_err(|error| error.to_string())?.map(Box::new);
+        let nodes = nodes.map(|found| Nodes::from_document(&found.value)).transpose();
+        let nodes = nodes.map_err(|error| error.to_string())?.map(Box::new);
+        let records = Records { record: (record, found.revision), roster, settings, nodes };
+        Ok(Some(Box::new(Account::new(&self.desk.realm.domain, records))))
     }
 
     /// There is no such account.

@@ -85,14 +85,19 @@ impl Shard {
                 self.desk.parcels.push_back(Parcel::new(to, resource, stanza, Handling::Quiet));
             }
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
+            Post::Errand(errand) => {
+                if let Some(id) = id {
+                    self.errand(ctx, id, errand);
+                }
+            }
         }
     }
 
     /// Notes the account's activity in its record, now and then.
     pub(crate) fn note_activity(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
-        if !account.saving.record && account.record.seen(ctx.unix_ms) {
-            account.saving.record = true;
+        if !account.saving.has_record() && account.record.seen(ctx.unix_ms) {
+            account.saving.change(|writes| writes.record = true);
             let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
             ctx.store.save(id, Table::Accounts, value, expected, Purpose::Record(id).ticket());
         }
@@ -106,7 +111,7 @@ impl Shard {
         result: Result<Revision, StoreError>,
     ) {
         let Some(account) = self.directory.present(id) else { return };
-        account.saving.record = false;
+        account.saving.change(|writes| writes.record = false);
         match result {
             Ok(revision) => account.record_revision = revision,
             Err(error) => {

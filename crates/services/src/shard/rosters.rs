@@ -40,12 +40,16 @@ pub(crate) struct Step {
 impl Account {
     /// Too many changes of the roster wait for the disk: no more for now.
     pub(crate) fn roster_is_busy(&self) -> bool {
-        self.saving.roster.as_ref().is_some_and(|writes| writes.next.len() >= CHANGES_MAX)
+        self.roster_writes().is_some_and(|writes| writes.next.len() >= CHANGES_MAX)
     }
 
     /// Whether what a room says for this account has to wait in line.
     pub(crate) fn has_line(&self) -> bool {
-        self.saving.roster.as_ref().is_some_and(|writes| writes.next.len() < STEPS_MAX)
+        self.roster_writes().is_some_and(|writes| writes.next.len() < STEPS_MAX)
+    }
+
+    fn roster_writes(&self) -> Option<&RosterWrites> {
+        self.saving.writes()?.roster.as_ref()
     }
 }
 
@@ -53,11 +57,20 @@ impl Shard {
     /// A room has changed the account's roster, or speaks while that is being saved.
     pub(crate) fn stand_in_line(&mut self, ctx: &mut Context<'_>, id: AccountId, step: Step) {
         let Some(account) = self.directory.present(id) else { return };
-        match &mut account.saving.roster {
+        let first = account.saving.change(|writes| match &mut writes.roster {
             // Nothing new for the disk: it is due with the write before it.
-            Some(writes) if writes.next.is_empty() && step.undo.is_none() => writes.now.push(step),
-            Some(writes) => writes.next.push(step),
-            None => write(ctx, account, vec![step]),
+            Some(roster) if roster.next.is_empty() && step.undo.is_none() => {
+                roster.now.push(step);
+                None
+            }
+            Some(roster) => {
+                roster.next.push(step);
+                None
+            }
+            None => Some(step),
+        });
+        if let Some(step) = first {
+            write(ctx, account, vec![step]);
         }
     }
 
@@ -69,8 +82,8 @@ impl Shard {
         result: Result<Revision, StoreError>,
     ) {
         let Some(account) = self.directory.present(id) else { return };
-        let Some(writes) = account.saving.roster.take() else { return };
-        let RosterWrites { mut now, next } = *writes;
+        let Some(writes) = account.saving.change(|writes| writes.roster.take()) else { return };
+        let RosterWrites { mut now, next } = writes;
         match result {
             Ok(revision) => {
                 account.roster_revision = Some(revision);
@@ -103,7 +116,7 @@ fn take_back(account: &mut Account, steps: &mut [Step]) {
 }
 
 fn write(ctx: &mut Context<'_>, account: &mut Account, steps: Vec<Step>) {
-    account.saving.roster = Some(Box::new(RosterWrites { now: steps, next: Vec::new() }));
+    account.saving.change(|writes| writes.roster = Some(RosterWrites { now: steps, next: Vec::new() }));
     let value = Some(account.roster.to_document());
     let ticket = Purpose::Roster(account.id).ticket();
     ctx.store.save(account.id, Table::Rosters, value, account.roster_revision, ticket);
