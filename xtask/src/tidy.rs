@@ -18,7 +18,8 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    fn new(place: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// A finding.
+    pub(crate) fn new(place: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { place: place.into(), advice: advice.into() }
     }
 }
@@ -30,7 +31,8 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    fn open() -> Result<Self> {
+    /// Lists the files.
+    pub(crate) fn open() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent folder")?;
         let listing = Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -46,11 +48,17 @@ impl Tree {
     }
 
     /// Paths relative to the checkout that end in `suffix`.
-    fn ending<'a>(&'a self, suffix: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn ending<'a>(&'a self, suffix: &'a str) -> impl Iterator<Item = &'a str> {
         self.paths.iter().map(String::as_str).filter(move |path| path.ends_with(suffix))
     }
 
-    fn read(&self, path: &str) -> Result<String> {
+    /// Where a file is.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// The text of a file.
+    pub(crate) fn read(&self, path: &str) -> Result<String> {
         std::fs::read_to_string(self.root.join(path)).with_context(|| format!("cannot read {path}"))
     }
 }
@@ -62,11 +70,12 @@ type Rule = fn(&Tree) -> Result<Vec<Finding>>;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program speaks to its user")]
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::open()?;
-    let rules: [(&str, Rule); 4] = [
+    let rules: [(&str, Rule); 5] = [
         ("layers", layers::check),
         ("files", files::check),
         ("licences", licences::check),
         ("documents", documents::check),
+        ("interop", crate::interop::check),
     ];
     let mut count = 0;
     for (name, rule) in rules {

@@ -19,6 +19,7 @@ mod metrics;
 mod plain_verify;
 mod replies;
 pub mod sms;
+pub mod specs;
 mod timers;
 pub mod tls;
 mod websocket;

@@ -24,7 +24,8 @@ use reply::{Fault, Reply};
 pub const SPEC: &[Xep] = &[
     Xep::new(4, "2.13.1", "Data Forms", &[(Scope::Domain, ns::DATA_FORMS)]),
     Xep::new(50, "1.3.0", "Ad-Hoc Commands", &[(Scope::Domain, ns::COMMANDS)]),
-    Xep::new(133, "1.3.0", "Service Administration", &[]),
+    Xep::new(133, "1.3.0", "Service Administration", &[])
+        .lacking("all but adding and deleting users, changing passwords and ending sessions"),
 ];
 
 /// A command.

@@ -24,6 +24,8 @@ pub struct Xep {
     pub name: &'static str,
     /// What service discovery says of it, and where.
     pub features: &'static [(Scope, &'static str)],
+    /// What of it is missing, for the documents' table; empty if nothing is.
+    pub lacks: &'static str,
 }
 
 impl Xep {
@@ -34,7 +36,12 @@ impl Xep {
         name: &'static str,
         features: &'static [(Scope, &'static str)],
     ) -> Self {
-        Self { number, version, name, features }
+        Self { number, version, name, features, lacks: "" }
+    }
+
+    /// The same, of which this is missing.
+    pub const fn lacking(self, what: &'static str) -> Self {
+        Self { lacks: what, ..self }
     }
 }
 
