@@ -355,3 +355,28 @@ fn an_idle_session_keeps_no_stanzas() {
     assert!(stage.received(romeo).is_empty());
     assert_eq!(stage.closed_with(romeo), None);
 }
+
+#[test]
+fn a_client_may_wish_for_less_time_than_others_have() {
+    let mut stage = Stage::new(1);
+    for (wish, told, sleeps_ms, is_resumed) in [
+        (" max='60'", "max='60'", 59_000, true),
+        (" max='60'", "max='60'", 61_000, false),
+        (" max='900'", "max='300'", 299_000, true),
+        (" max='900'", "max='300'", 301_000, false),
+        ("", "max='300'", 299_000, true),
+    ] {
+        let romeo = stage.login(ROMEO, "orchard");
+        stage.send(romeo, &format!("<enable xmlns='urn:xmpp:sm:3' resume='true'{wish}/>"));
+        let enabled = stage.received(romeo).pop().unwrap();
+        assert!(enabled.contains(told), "{enabled}");
+        let id = Stanza::parse(enabled.as_bytes()).unwrap().attr("id").unwrap().into_owned();
+        // The wish outlasts a resumption.
+        stage.lose(romeo, Closed::Lost);
+        let (romeo, _) = stage.resume(ROMEO, &id, 0);
+        stage.lose(romeo, Closed::Lost);
+        stage.pass(sleeps_ms);
+        let (_, resumed) = stage.resume(ROMEO, &id, 0);
+        assert_eq!(resumed.is_ok(), is_resumed, "{wish} after {sleeps_ms}");
+    }
+}

@@ -1,3 +1,5 @@
+//! What can wait, what replaces what, and that nothing else is lost. See [`super`].
+
 use super::*;
 use proptest::prelude::*;
 
