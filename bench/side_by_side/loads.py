@@ -15,9 +15,12 @@ class Size:
     open_per_s_prosody: int
     open_seconds: int
     half_seconds: int
+    presence_accounts: int
+    presence_per_s: int
+    presence_seconds: int
 
     def accounts(self):
-        return max(self.idle_sessions, 2 * self.pairs, self.open_sessions)
+        return max(self.idle_sessions, 2 * self.pairs, self.open_sessions, self.presence_accounts)
 
 
 SHORT = Size(
@@ -29,6 +32,9 @@ SHORT = Size(
     open_per_s_prosody=1000,
     open_seconds=4,
     half_seconds=4,
+    presence_accounts=204,
+    presence_per_s=100,
+    presence_seconds=10,
 )
 FULL = Size(
     idle_sessions=8000,
@@ -39,6 +45,9 @@ FULL = Size(
     open_per_s_prosody=2700,
     open_seconds=20,
     half_seconds=20,
+    presence_accounts=1000,
+    presence_per_s=200,
+    presence_seconds=20,
 )
 
 
@@ -78,6 +87,14 @@ def half(size, most_per_s):
     per_s = max(1, int(most_per_s / 2))
     arguments = ("pairs", "--pairs", str(size.pairs), "--rate", str(per_s), *_measured(size.half_seconds))
     return Load("half", f"half load, {per_s:,}/s", arguments, 60 + size.half_seconds)
+
+
+def presence(size, server):
+    """Everybody has 50 contacts, made by asking and agreeing before anything is measured. The peers are slow at that."""
+    acquaint = ("--acquaint-rate", str(2000 if server == "chaski" else 250))
+    arguments = ("presence", "--accounts", str(size.presence_accounts), "--rate", str(size.presence_per_s), *acquaint, "--seconds", str(size.presence_seconds))
+    title = f"{size.presence_accounts:,} accounts, 50 contacts each, {size.presence_per_s:,} updates/s"
+    return Load("presence", title, arguments, 400 + size.presence_seconds)
 
 
 def _measured(seconds):

@@ -127,6 +127,11 @@ pub(crate) struct Counters {
     pub(crate) typing: u64,
     /// Messages of an open loop that no session could send.
     pub(crate) unsent: u64,
+    /// Subscriptions asked for or agreed to.
+    pub(crate) subscriptions: u64,
+    /// Status updates sent, and those that sessions got.
+    pub(crate) presence_sent: u64,
+    pub(crate) presence: u64,
 }
 
 impl AddAssign for Counters {
@@ -144,6 +149,9 @@ impl AddAssign for Counters {
         self.deliveries += other.deliveries;
         self.typing += other.typing;
         self.unsent += other.unsent;
+        self.subscriptions += other.subscriptions;
+        self.presence_sent += other.presence_sent;
+        self.presence += other.presence;
     }
 }
 

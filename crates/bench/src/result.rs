@@ -22,6 +22,8 @@ pub enum Scenario {
     Mixed,
     /// More than the server can do.
     Overload,
+    /// Presence, told to contacts.
+    Presence,
 }
 
 /// A whole run.
@@ -38,7 +40,7 @@ pub struct Report {
     pub figures: Figures,
     /// By what was timed: `login`, `delivery`, `acceptance`, `recovery` (cut to live again), and per phase of a scenario
     /// `delivery_before`, `delivery_during`, `delivery_after` (to sessions that stay), `delivery_to_cut` (to those that
-    /// were cut, the time away included).
+    /// were cut, the time away included); `presence` for status updates.
     pub latencies: BTreeMap<String, Latency>,
     /// The server's processes, over the measured time; absent if they are not known.
     pub server: Option<ProcessUse>,
@@ -84,6 +86,8 @@ pub struct Options {
     pub resume: Option<bool>,
     /// Bytes of a message's text; absent: distributed as in a messenger.
     pub body_bytes: Option<u64>,
+    /// Contacts of each account (`presence`).
+    pub contacts: Option<u64>,
     /// The model of the traffic, in words (`mixed`).
     pub model: Option<String>,
 }
@@ -134,6 +138,14 @@ pub struct Figures {
     pub server_resident_bytes_per_session: Option<f64>,
     /// Generator memory per session, likewise.
     pub generator_resident_bytes_per_session: Option<f64>,
+    /// `presence`: status updates sent.
+    pub presence_sent: Option<u64>,
+    /// `presence`: deliveries of them, the senders' own included.
+    pub presence_delivered: Option<u64>,
+    /// The same per second.
+    pub presence_per_s: Option<f64>,
+    /// Server CPU per presence update delivered, µs.
+    pub server_cpu_us_per_presence: Option<f64>,
     /// `login`: from the cut until all were back.
     pub recovery_s: Option<f64>,
     /// `login`: sessions that came back by resumption.

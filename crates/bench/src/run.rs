@@ -436,6 +436,13 @@ impl Run {
                 Some(self.loaded.generator),
                 Some(self.empty.generator),
             ),
+            presence_sent: (now.presence_sent > 0).then_some(now.presence_sent - then.presence_sent),
+            presence_delivered: (now.presence > 0).then_some(now.presence - then.presence),
+            presence_per_s: per_s(now.presence - then.presence),
+            server_cpu_us_per_presence: end
+                .server_cpu_us_since(begin)
+                .filter(|_| now.presence > then.presence)
+                .map(|us| us / (now.presence - then.presence) as f64),
             recovery_s: None,
             resumed: None,
         }

@@ -7,6 +7,7 @@
 mod arrive;
 mod io;
 mod live;
+mod tell;
 mod turn;
 mod write;
 
@@ -50,6 +51,7 @@ pub(super) struct Generator {
     arrivals: Arrivals,
     closed: Option<Closed>,
     open: Option<Open>,
+    telling: Option<tell::Telling>,
     /// Sessions that may write more in a closed loop.
     due: Vec<u32>,
     /// Closes the oldest session and logs it in again.
@@ -128,6 +130,7 @@ impl Generator {
             arrivals: Arrivals { at_once_max: 1, ..Arrivals::default() },
             closed: None,
             open: None,
+            telling: None,
             due: Vec::new(),
             cycle: None,
             oldest: 0,

@@ -21,6 +21,8 @@ pub(crate) enum Seen {
     Ack(u32),
     /// A message of ours.
     Message(Mark),
+    /// Somebody's status, of ours.
+    Status(Mark),
     /// A message of ours that comes back as an error: its number.
     Refused(u32),
     /// A question that wants an answer.
@@ -66,6 +68,18 @@ pub(crate) fn write_typing(out: &mut Vec<u8>, to: impl Display, domain: &str, is
     .expect("a vector takes everything");
 }
 
+/// Appends a new status for everybody who may see it.
+pub(crate) fn write_status(out: &mut Vec<u8>, mark: Mark) {
+    let Mark { run, intended_us, number } = mark;
+    write!(out, "<presence><show>away</show><status>{run:08x}.{intended_us}.{number:08x} is my status</status></presence>")
+        .expect("a vector takes everything");
+}
+
+/// Appends a step of a subscription (RFC 6121 §3.1).
+pub(crate) fn write_subscription(out: &mut Vec<u8>, to: impl Display, domain: &str, kind: &str) {
+    write!(out, "<presence to='{to}@{domain}' type='{kind}'/>").expect("a vector takes everything");
+}
+
 /// Says what an element is.
 pub(crate) fn see(frame: &[u8]) -> Seen {
     let name_end = frame.iter().position(|b| matches!(b, b' ' | b'/' | b'>' | b'\n')).unwrap_or(frame.len());
@@ -73,7 +87,7 @@ pub(crate) fn see(frame: &[u8]) -> Seen {
         b"message" => see_message(frame),
         b"r" => Seen::Request,
         b"a" => attribute(frame, b"h").and_then(number).map_or(Seen::Other, Seen::Ack),
-        b"presence" => Seen::Stanza,
+        b"presence" => read_mark(frame, b"<status>").map_or(Seen::Stanza, Seen::Status),
         b"iq" => match attribute(frame, b"type") {
             Some(b"get" | b"set") => Seen::Question,
             _ => Seen::Stanza,
@@ -90,11 +104,11 @@ fn see_message(frame: &[u8]) -> Seen {
         let hex = id.and_then(|id| id.get(9..)).and_then(|hex| std::str::from_utf8(hex).ok());
         return hex.and_then(|hex| u32::from_str_radix(hex, 16).ok()).map_or(Seen::Stanza, Seen::Refused);
     }
-    read_mark(frame).map_or(Seen::Stanza, Seen::Message)
+    read_mark(frame, b"<body>").map_or(Seen::Stanza, Seen::Message)
 }
 
-fn read_mark(frame: &[u8]) -> Option<Mark> {
-    let start = memchr::memmem::find(frame, b"<body>")? + b"<body>".len();
+fn read_mark(frame: &[u8], tag: &[u8]) -> Option<Mark> {
+    let start = memchr::memmem::find(frame, tag)? + tag.len();
     let text = frame.get(start..)?;
     let end = text.iter().take(64).position(|&b| b == b' ')?;
     let mut parts = std::str::from_utf8(&text[..end]).ok()?.split('.');
@@ -144,6 +158,17 @@ mod tests {
         assert_eq!(body, 100);
         let text = String::from_utf8(out).unwrap().replace("'chat'", "\"error\"");
         assert_eq!(see(text.as_bytes()), Seen::Refused(77));
+    }
+
+    #[test]
+    fn a_status_is_known_again() {
+        let mark = Mark { run: 0xABC, intended_us: 123_456, number: 77 };
+        let mut out = Vec::new();
+        write_status(&mut out, mark);
+        assert_eq!(see(&out), Seen::Status(mark));
+        out.clear();
+        write_subscription(&mut out, "+1", "localhost", "subscribe");
+        assert_eq!(see(&out), Seen::Stanza);
     }
 
     #[test]

@@ -40,6 +40,28 @@ pub(crate) enum Plan {
     Closed { pairs: u32, in_flight: u32, body: Body },
     /// Messages at a rate, whatever became of the earlier ones.
     Open { per_s: f64, who: Who, body: Body, typing_per_message: f64 },
+    /// Subscriptions at a rate, until all contacts have been asked or told.
+    Acquaint(Acquaint, f64),
+    /// Status updates at a rate, from random sessions.
+    Presence { per_s: f64 },
+}
+
+/// Who becomes whose contact: in a ring of all accounts, the nearest on both sides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acquaint {
+    pub(crate) accounts: u32,
+    pub(crate) contacts: u32,
+    /// `subscribe` or `subscribed`.
+    pub(crate) kind: &'static str,
+}
+
+impl Acquaint {
+    /// One of an account's contacts.
+    pub(crate) fn contact(&self, account: u32, which: u32) -> u32 {
+        let distance = which / 2 + 1;
+        let on = if which % 2 == 0 { distance } else { self.accounts - distance };
+        (account + on) % self.accounts
+    }
 }
 
 /// Between whom.
@@ -155,6 +177,19 @@ mod tests {
         counts.sort_unstable_by(|a, b| b.cmp(a));
         let most: u32 = counts.iter().take(10).sum();
         assert!((7_800..8_400).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn contacts_are_mutual_and_as_many_as_said() {
+        let plan = Acquaint { accounts: 11, contacts: 10, kind: "subscribe" };
+        let of = |account| (0..plan.contacts).map(|which| plan.contact(account, which)).collect::<Vec<_>>();
+        for account in 0..plan.accounts {
+            let mut contacts = of(account);
+            assert!(contacts.iter().all(|contact| of(*contact).contains(&account)));
+            contacts.sort_unstable();
+            contacts.dedup();
+            assert!(contacts.len() == 10 && !contacts.contains(&account));
+        }
     }
 
     #[test]

@@ -19,10 +19,11 @@ pub(super) struct Measure {
 }
 
 const IDLE: &[&str] = &["idle-plain", "idle-tls"];
+const PRESENCE: &[&str] = &["presence"];
 const MESSAGES: &[&str] = &["pairs-4", "pairs-1", "open"];
 
 /// All of them, in their order.
-pub(super) const MEASURES: [Measure; 7] = [
+pub(super) const MEASURES: [Measure; 10] = [
     Measure {
         title: "resident memory per idle session",
         loads: IDLE,
@@ -69,6 +70,30 @@ pub(super) const MEASURES: [Measure; 7] = [
         loads: &["open"],
         unit: Unit::Us,
         figure: |report| Some(report.latencies.get("delivery").filter(|it| it.count > 0)?.p99_us as f64),
+        plot: None,
+        axis: "",
+    },
+    Measure {
+        title: "server CPU per presence update delivered",
+        loads: PRESENCE,
+        unit: Unit::Us,
+        figure: |report| report.figures.server_cpu_us_per_presence,
+        plot: Some("presence"),
+        axis: "server's CPU time, user and system, per presence update delivered",
+    },
+    Measure {
+        title: "presence updates delivered per second",
+        loads: PRESENCE,
+        unit: Unit::Count,
+        figure: |report| report.figures.presence_per_s,
+        plot: None,
+        axis: "",
+    },
+    Measure {
+        title: "presence latency, 99th percentile",
+        loads: PRESENCE,
+        unit: Unit::Us,
+        figure: |report| Some(report.latencies.get("presence").filter(|it| it.count > 0)?.p99_us as f64),
         plot: None,
         axis: "",
     },

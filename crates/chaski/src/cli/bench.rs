@@ -22,6 +22,8 @@ pub(crate) enum BenchCommand {
     Login(Login),
     /// A day in a messenger: sessions, logins, messages and typing at stated rates
     Mixed(Mixed),
+    /// Status updates, told to everybody's contacts
+    Presence(Presence),
     /// Far more messages than the server can do, then rest, then normal traffic
     Overload(Overload),
     /// Write the accounts that pairs and idle use, for `chaski ctl account import -` on a server of your own
@@ -226,6 +228,30 @@ pub(crate) struct Mixed {
     /// Logins per second: so many sessions end and come back
     #[arg(long, value_name = "N", default_value_t = 100.0)]
     pub(crate) logins: f64,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Presence {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// How many accounts, each with one session
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) accounts: u32,
+    /// How many contacts each has; made at the beginning, by asking and agreeing
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) contacts: u32,
+    /// How many are asked, and agree, per second
+    #[arg(long, value_name = "N", default_value_t = 2_000.0)]
+    pub(crate) acquaint_rate: f64,
+    /// The contacts have been made by an earlier run on the same data
+    #[arg(long)]
+    pub(crate) acquainted: bool,
+    /// Status updates per second, over all
+    #[arg(long, value_name = "N", default_value_t = 100.0)]
+    pub(crate) rate: f64,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 10)]
     pub(crate) seconds: u64,

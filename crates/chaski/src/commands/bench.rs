@@ -1,10 +1,10 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
 use crate::cli::bench::{
-    Accounts, Bench, BenchCommand, Crash, Floor, Idle, Login, Mixed, Overload, Pairs, Report,
+    Accounts, Bench, BenchCommand, Crash, Floor, Idle, Login, Mixed, Overload, Pairs, Presence, Report,
 };
 use crate::failure::Failure;
-use chaski_bench::{accounts, crash, floor, idle, login, mixed, overload, pairs, report, result};
+use chaski_bench::{accounts, crash, floor, idle, login, mixed, overload, pairs, presence, report, result};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
             BenchCommand::Idle(idle) => run_idle(args, idle).await,
             BenchCommand::Login(login) => run_login(args, login).await,
             BenchCommand::Mixed(mixed) => run_mixed(args, mixed).await,
+            BenchCommand::Presence(presence) => run_presence(args, presence).await,
             BenchCommand::Overload(overload) => run_overload(args, overload).await,
             BenchCommand::Accounts(accounts) => write_accounts(accounts),
             BenchCommand::Floor(floor) => run_floor(floor),
@@ -107,6 +108,19 @@ async fn run_mixed(args: &Bench, typed: &Mixed) -> Result<ExitCode, Failure> {
         seconds: typed.seconds.max(1),
     };
     done(args, &mixed::run(&options).await?)
+}
+
+async fn run_presence(args: &Bench, typed: &Presence) -> Result<ExitCode, Failure> {
+    let options = presence::Options {
+        load: load::of(args, &typed.load)?,
+        accounts: typed.accounts,
+        contacts: typed.contacts,
+        acquaint_rate: typed.acquaint_rate,
+        are_acquainted: typed.acquainted,
+        rate: typed.rate,
+        seconds: typed.seconds.max(1),
+    };
+    done(args, &presence::run(&options).await?)
 }
 
 async fn run_overload(args: &Bench, typed: &Overload) -> Result<ExitCode, Failure> {

@@ -22,11 +22,12 @@ impl Generator {
                 self.lose(index, &format!("the server ends the stream: {said}"));
             }
             Seen::Other => {}
-            Seen::Message(_) | Seen::Refused(_) | Seen::Question | Seen::Stanza => {
+            Seen::Message(_) | Seen::Status(_) | Seen::Refused(_) | Seen::Question | Seen::Stanza => {
                 session.handled = session.handled.wrapping_add(1);
                 self.counters.deliveries += 1;
                 match seen {
                     Seen::Message(mark) => self.delivered(index, mark),
+                    Seen::Status(mark) => self.told(mark),
                     Seen::Refused(number) => self.refused(index, number),
                     Seen::Question => self.answer(index, frame),
                     _ => {}

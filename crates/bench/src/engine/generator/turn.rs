@@ -63,9 +63,10 @@ impl Generator {
         let later = arrivals.later.front().map(|&(at_us, _)| at_us);
         let look = arrivals.begun.front().map(|_| self.now_us + LOGIN_LOOK_US);
         let open = self.open.as_ref().and_then(|open| open.pace.next_us());
+        let telling = self.telling.as_ref().and_then(|telling| telling.pace.next_us());
         let cycle = self.cycle.as_ref().and_then(|cycle| cycle.next_us());
         let publish = self.is_unpublished.then_some(self.published_us + PUBLISH_US);
-        [begin, later, look, open, cycle, publish].into_iter().flatten().min()
+        [begin, later, look, open, telling, cycle, publish].into_iter().flatten().min()
     }
 
     fn log_in_due(&mut self) {
@@ -107,6 +108,11 @@ impl Generator {
             let due = self.open.as_mut().and_then(|open| open.pace.take(self.now_us));
             let Some(intended_us) = due else { break };
             self.write_open(intended_us);
+        }
+        for _ in 0..MESSAGES_PER_TURN {
+            let due = self.telling.as_mut().and_then(|telling| telling.pace.take(self.now_us));
+            let Some(intended_us) = due else { break };
+            self.tell(intended_us);
         }
         let mut due = std::mem::take(&mut self.due);
         for index in due.drain(..) {

@@ -1,9 +1,11 @@
 //! Messages that sessions send: in a closed loop when earlier ones are done, in an open loop when they are due.
 
+use super::tell::{Telling, What};
 use super::{Closed, Generator};
 use crate::accounts::Number;
 use crate::engine::ledger::{BLOCK, Fate};
 use crate::engine::mark::{Mark, write_message, write_typing};
+use crate::engine::pace::Pace;
 use crate::engine::session::{State, Unaccepted};
 use crate::engine::traffic::{Open, Plan};
 
@@ -18,18 +20,31 @@ impl Generator {
     pub(super) fn plan(&mut self, plan: Option<Plan>) {
         self.closed = None;
         self.open = None;
+        self.telling = None;
         match plan {
             None => {}
+            Some(Plan::Acquaint(plan, per_s)) => {
+                let what = What::Acquaint { plan, next: 0 };
+                self.telling = Some(Telling { pace: Pace::new(self.now_us, per_s), what });
+            }
+            Some(Plan::Presence { per_s }) => {
+                let start_us = self.start_us(per_s);
+                self.telling = Some(Telling { pace: Pace::new(start_us, per_s), what: What::Status });
+            }
             Some(Plan::Closed { pairs, in_flight, body }) => {
                 self.closed = Some(Closed { pairs, in_flight, body });
                 (0..pairs).for_each(|pair| self.make_due(pair * 2));
             }
             Some(Plan::Open { per_s, who, body, typing_per_message }) => {
-                // Threads begin at different points of the interval, so that together they keep the rate evenly.
-                let offset_us = if per_s > 0.0 { (self.random.unit() * 1e6 / per_s) as u64 } else { 0 };
-                self.open = Some(Open::new(self.now_us + offset_us, per_s, who, body, typing_per_message));
+                let start_us = self.start_us(per_s);
+                self.open = Some(Open::new(start_us, per_s, who, body, typing_per_message));
             }
         }
+    }
+
+    /// Threads begin at different points of the interval, so that together they keep the rate evenly.
+    fn start_us(&mut self, per_s: f64) -> u64 {
+        self.now_us + if per_s > 0.0 { (self.random.unit() * 1e6 / per_s) as u64 } else { 0 }
     }
 
     /// Fills a pair's window.

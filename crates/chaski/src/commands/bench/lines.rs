@@ -39,7 +39,11 @@ fn title(report: &Report) -> String {
         title.push_str(&format!(", {in_flight} in flight per pair"));
     }
     if let Some(rate) = options.rate_per_s {
-        title.push_str(&format!(", {rate} messages/s intended"));
+        let what = if options.contacts.is_some() { "updates" } else { "messages" };
+        title.push_str(&format!(", {rate} {what}/s intended"));
+    }
+    if let Some(contacts) = options.contacts {
+        title.push_str(&format!(", {contacts} contacts each"));
     }
     format!("{title}, {:.1} s, {} generator threads", figures.measured_s, options.threads)
 }
@@ -52,7 +56,23 @@ fn logins(figures: &Figures) -> String {
     }
 }
 
+fn presence(figures: &Figures) -> Vec<String> {
+    let (Some(sent), Some(delivered)) = (figures.presence_sent, figures.presence_delivered) else {
+        return Vec::new();
+    };
+    let per_s = figures.presence_per_s.unwrap_or_default();
+    let mut lines =
+        vec![format!("presence     {sent} updates sent, {delivered} delivered, {per_s:.0} per second")];
+    lines.extend(
+        figures.server_cpu_us_per_presence.map(|us| format!("server CPU   {us:.2} µs per update delivered")),
+    );
+    lines
+}
+
 fn messages(figures: &Figures) -> Vec<String> {
+    if figures.presence_sent.is_some() {
+        return presence(figures);
+    }
     if figures.sent == 0 && figures.deliveries == 0 {
         return Vec::new();
     }
