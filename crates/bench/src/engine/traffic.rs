@@ -59,7 +59,7 @@ impl Acquaint {
     /// One of an account's contacts.
     pub(crate) fn contact(&self, account: u32, which: u32) -> u32 {
         let distance = which / 2 + 1;
-        let on = if which % 2 == 0 { distance } else { self.accounts - distance };
+        let on = if which.is_multiple_of(2) { distance } else { self.accounts - distance };
         (account + on) % self.accounts
     }
 }
