@@ -38,6 +38,8 @@ chaski_telemetry::metrics! {
         messages_acknowledged_total: Counter,
         /// Messages that are never stored (chat states, headlines, errors, no-store).
         messages_transient_total: Counter,
+        /// Stanzas that an account was not given because it has blocked their sender.
+        stanzas_blocked_total: Counter,
         /// Stanzas refused with an error.
         stanzas_refused_total: Counter,
         /// Messages refused because the mailbox or the store was full.

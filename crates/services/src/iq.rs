@@ -16,9 +16,10 @@ pub use xep::{SPECS, Scope, Xep};
 
 use crate::directory::Account;
 use crate::outbox::Turn;
+use crate::privacy::{self, What};
 use crate::session::carbons;
 use crate::wire::SessionId;
-use crate::{commands, disco, roster};
+use crate::{blocking, commands, disco, roster};
 use chaski_xmpp::stanza::IqType;
 use chaski_xmpp::{ElementRef, Stanza, StanzaCondition, ns};
 
@@ -40,7 +41,7 @@ pub(crate) struct Door {
 }
 
 /// The doors of all rooms that have one.
-const DOORS: &[&[Door]] = &[carbons::DOORS];
+const DOORS: &[&[Door]] = &[blocking::DOORS, carbons::DOORS];
 
 fn door(request: &Request<'_>) -> Option<&'static Door> {
     DOORS.iter().flat_map(|doors| doors.iter()).find(|door| request.child.ns() == door.ns)
@@ -153,7 +154,7 @@ pub fn asked_by_other(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanz
     if let Some(ask) = door(&request).and_then(|door| door.other) {
         return ask(turn, account, asker, &request, reply);
     }
-    match for_other(turn, account, asker.may_see, &request) {
+    match for_other(turn, account, &asker, &request) {
         Ok(payload) => reply.result(turn.outbox, &payload),
         Err(condition) => reply.error(turn.outbox, condition),
     }
@@ -162,18 +163,15 @@ pub fn asked_by_other(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanz
 fn for_other(
     turn: &Turn<'_>,
     account: &Account,
-    may_see: bool,
+    asker: &Asker,
     request: &Request<'_>,
 ) -> Result<Vec<u8>, StanzaCondition> {
-    if request.child.is("query", ns::ROSTER) {
-        // RFC 6121 §2.3.3: nobody changes (or reads) another's roster.
-        return Err(StanzaCondition::Forbidden);
+    // Who may not see is told what he would be told of a number that is nobody's: not `forbidden` (RFC 6121 §2.3.3 for a
+    // roster, XEP-0012 §4), which says that there is something.
+    if request.gets("query", ns::LAST) && privacy::shows(account, What::LastSeen, &asker.contact) {
+        return entity::last_activity_for(turn, account, &asker.contact);
     }
-    if request.gets("query", ns::LAST) {
-        // XEP-0012 §4: forbidden without a subscription.
-        return if may_see { entity::last_activity(turn, account) } else { Err(StanzaCondition::Forbidden) };
-    }
-    if !may_see {
+    if !asker.may_see {
         return Err(StanzaCondition::ServiceUnavailable);
     }
     if request.gets("query", ns::DISCO_INFO) {

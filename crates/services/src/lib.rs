@@ -7,6 +7,7 @@
 //! Called by `chaski-server` (and later by the simulator). Calls `chaski-xmpp` (protocol), `chaski-store`, telemetry.
 
 pub mod accounts;
+pub mod blocking;
 pub mod command;
 pub mod commands;
 pub mod context;

@@ -14,13 +14,17 @@ mod directed;
 mod probe;
 mod state;
 mod subscribe;
+mod visibility;
 
 pub use state::{Presences, SessionPresence};
 pub(crate) use subscribe::{pay, tell};
+pub(crate) use visibility::{received_from_blocked, settings_change};
 
 use crate::directory::Account;
 use crate::iq::Reply;
 use crate::outbox::{Post, Turn};
+use crate::privacy::redact::Hidden;
+use crate::privacy::{self, What};
 use crate::roster::{Contact, Kind};
 use crate::wire::SessionId;
 use chaski_store::AccountId;
@@ -92,10 +96,10 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>)
     if kind == PresenceType::Probe {
         return probe::received(turn, account, from);
     }
-    let shared: Arc<[u8]> = stanza.bytes().into();
     let sender = from.to_bare().to_string();
-    let is_stranger =
-        sender != *account.bare && !account.roster.state(&Contact::new(&sender, &turn.realm.domain)).to();
+    let contact = Contact::new(&sender, &turn.realm.domain);
+    let is_stranger = sender != *account.bare && !account.roster.state(&contact).to();
+    let shared: Arc<[u8]> = Hidden::by_contact(account, &contact).redact(stanza.bytes()).into();
     for session in &account.sessions {
         let wanted = match to.resource {
             // §8.5.3.1: whether or not it is available.
@@ -138,8 +142,8 @@ pub fn removing(turn: &mut Turn<'_>, account: &mut Account) {
     }
 }
 
-/// Whether `other` (a bare JID) has been shown that this session exists: it is the account itself, has a subscription
-/// to its presence, or was sent directed presence.
+/// Whether `other` (a bare JID) has been shown that this session exists: it is the account itself, may see that
+/// it is online, or was sent directed presence.
 pub fn may_see(account: &Account, session: SessionId, other: &str) -> bool {
     if other == &*account.bare {
         return true;
@@ -147,7 +151,7 @@ pub fn may_see(account: &Account, session: SessionId, other: &str) -> bool {
     let domain = JidRef::split(&account.bare).domain;
     let contact = Contact::new(other, domain);
     let directed = || account.session(session).is_some_and(|session| session.presence.has_told(&contact));
-    account.roster.state(&contact).from() || directed()
+    privacy::shows(account, What::Online, &contact) || directed()
 }
 
 fn subscription_kind(kind: PresenceType) -> Option<Kind> {

@@ -1,16 +1,209 @@
-//! Privacy: what an account's owner has chosen to show, and to whom.
+//! Privacy: what an account shows to whom, and whom it has blocked.
 //!
-//! Owns the account's document in [`chaski_store::Table::Settings`], which is in memory with the account.
+//! Owns the account's document in `Table::Settings` ([`Settings`]) and the one rule that all rooms ask: [`shows`]. Presence,
+//! last activity, profiles and read marks obey it; nobody decides for itself. Changes come by ad-hoc command
+//! ([`form`]), over HTTPS ([`crate::command::Action::Privacy`]) and, for the block list, from [`crate::blocking`]; all go through
+//! [`change`], which makes them durable before anybody sees them and then tells who sees more or less.
+//!
+//! The rule: the own account sees all; who is blocked sees nothing; then the exceptions, then everyone, contacts or
+//! nobody. A contact is who has a subscription to the account's presence, by asking or by standing in its phone book.
+//! *Reciprocal*: who hides last seen (or read marks) from somebody does not see that one's.
+//!
+//! Defaults: last seen, online, photo and status are for contacts, so that a stranger who tries a number learns nothing: not
+//! whether it is registered, nor whether it has blocked him. Read marks are for everyone: they are sent by a user who has
+//! read a message and so tell nothing to who only tries a number, and a conversation with a new acquaintance has them
+//! at both ends. Most accounts change nothing, and cost nothing: `None`.
 
+pub(crate) mod change;
+mod document;
+pub(crate) mod redact;
+
+pub use change::Refused;
+pub(crate) use change::{Draft, change};
+pub use document::{DocumentError, Patch, PatchError, RulePatch, RuleView, View};
+
+use crate::blocking::BlockList;
+use crate::directory::Account;
+use crate::roster::Contact;
 use serde::{Deserialize, Serialize};
 
-/// What an account's owner has chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Settings {}
+/// Most exceptions of one kind ("always show to", "never show to") of one setting.
+pub const EXCEPTIONS_MAX: usize = 500;
 
-impl Settings {
-    /// Reads what the store holds.
-    pub(crate) fn from_document(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+/// What may be shown or hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Since when the account is away or idle (XEP-0012, XEP-0319).
+    LastSeen,
+    /// That it is online: its presence.
+    Online,
+    /// Its photo (avatars).
+    Photo,
+    /// Its status text and the rest of its profile.
+    Status,
+    /// That it has read a message (XEP-0333 `displayed`).
+    ReadMarks,
+}
+
+impl What {
+    /// All there is, in the order of forms and documents.
+    pub const ALL: [Self; 5] = [Self::LastSeen, Self::Online, Self::Photo, Self::Status, Self::ReadMarks];
+
+    /// As in documents and forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LastSeen => "last_seen",
+            Self::Online => "online",
+            Self::Photo => "photo",
+            Self::Status => "status",
+            Self::ReadMarks => "read_marks",
+        }
+    }
+
+    /// Who sees it unless the account says otherwise.
+    pub fn default_audience(self) -> Audience {
+        match self {
+            Self::LastSeen | Self::Online | Self::Photo | Self::Status => Audience::Contacts,
+            Self::ReadMarks => Audience::Everyone,
+        }
     }
 }
+
+/// Who sees something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// Whoever asks.
+    Everyone,
+    /// Who has a subscription to the account's presence.
+    Contacts,
+    /// Nobody but the account itself.
+    Nobody,
+}
+
+/// Who sees one thing: an audience and exceptions from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    audience: Audience,
+    exceptions: Option<Box<Exceptions>>,
+}
+
+/// In order, each once. Who stands in both lists is not shown it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Exceptions {
+    always: Vec<Contact>,
+    never: Vec<Contact>,
+}
+
+/// What one account has set: see the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    rules: [Rule; What::ALL.len()],
+    /// Whom it has blocked.
+    pub(crate) blocks: BlockList,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { rules: What::ALL.map(Rule::default_of), blocks: BlockList::default() }
+    }
+}
+
+impl Settings {
+    /// Whether it says what holds without it.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The rule, for a contact as seen by the server of `domain`; `is_contact` is asked only if it matters.
+    pub fn shows(
+        &self,
+        what: What,
+        contact: &Contact,
+        domain: &str,
+        is_contact: impl FnOnce() -> bool,
+    ) -> bool {
+        if self.blocks.matches_contact(contact, domain) {
+            return false;
+        }
+        let rule = self.rule(what);
+        if let Some(exceptions) = &rule.exceptions {
+            if exceptions.never.binary_search(contact).is_ok() {
+                return false;
+            }
+            if exceptions.always.binary_search(contact).is_ok() {
+                return true;
+            }
+        }
+        rule.audience.admits(is_contact)
+    }
+
+    fn rule(&self, what: What) -> &Rule {
+        &self.rules[what as usize]
+    }
+
+    fn rule_mut(&mut self, what: What) -> &mut Rule {
+        &mut self.rules[what as usize]
+    }
+}
+
+impl Rule {
+    fn default_of(what: What) -> Self {
+        Self { audience: what.default_audience(), exceptions: None }
+    }
+
+    fn is_default_of(&self, what: What) -> bool {
+        *self == Self::default_of(what)
+    }
+}
+
+impl Audience {
+    fn admits(self, is_contact: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Contacts => is_contact(),
+            Self::Nobody => false,
+        }
+    }
+}
+
+/// Whether the account shows this to the contact: the one rule.
+pub fn shows(account: &Account, what: What, contact: &Contact) -> bool {
+    if is_own(account, contact) {
+        return true;
+    }
+    let is_contact = || account.roster.state(contact).from();
+    match &account.settings {
+        None => what.default_audience().admits(is_contact),
+        Some(settings) => settings.shows(what, contact, domain(account), is_contact),
+    }
+}
+
+/// Whether the account may be shown the contact's: who hides last seen or read marks from somebody is not shown that one's.
+/// Who has left the setting as it was hides nothing. What is not reciprocal, it may always.
+pub(crate) fn may_see(account: &Account, what: What, contact: &Contact) -> bool {
+    let Some(settings) = &account.settings else { return true };
+    match what {
+        What::LastSeen | What::ReadMarks => {
+            settings.rule(what).is_default_of(what) || shows(account, what, contact)
+        }
+        What::Online | What::Photo | What::Status => true,
+    }
+}
+
+/// Whether the contact is the account itself.
+pub(crate) fn is_own(account: &Account, contact: &Contact) -> bool {
+    match contact {
+        Contact::Phone(number) => account.id.phone_number() == Some(*number),
+        Contact::Other(bare) => **bare == *account.bare,
+    }
+}
+
+/// The domain that an account is of.
+pub(crate) fn domain(account: &Account) -> &str {
+    account.bare.split_once('@').map_or(&*account.bare, |(_, domain)| domain)
+}
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,14 @@ impl Parcel {
         Self { to, resource, stanza, handling, copied: false, presence }
     }
 
+    /// Whose count waits for its acceptance.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        match self.handling {
+            Handling::Mail { origin, .. } => origin,
+            Handling::Relay | Handling::Quiet => None,
+        }
+    }
+
     /// The kind of stanza: the stored form begins with its name.
     pub(crate) fn kind(&self) -> Kind {
         match self.stanza.get(1) {

@@ -19,11 +19,13 @@ pub enum Table {
     Nodes,
     /// What is too large or too rarely needed to be in memory with the account, by the account's key, `/` and more.
     Items,
+    /// What accounts have reported to the operator, one document by the reporter's key.
+    Reports,
 }
 
 impl Table {
     /// Every table, for engines and migrations.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Accounts,
         Self::Rosters,
         Self::Registrations,
@@ -31,6 +33,7 @@ impl Table {
         Self::Settings,
         Self::Nodes,
         Self::Items,
+        Self::Reports,
     ];
 
     /// The table's name in SQLite and in documents.
@@ -43,6 +46,7 @@ impl Table {
             Self::Settings => "settings",
             Self::Nodes => "nodes",
             Self::Items => "items",
+            Self::Reports => "reports",
         }
     }
 }

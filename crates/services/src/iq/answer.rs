@@ -32,7 +32,6 @@ pub struct Reply {
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
     /// Who.
-    #[expect(dead_code, reason = "for the rooms that look at exceptions")]
     pub(crate) contact: Contact,
     /// It has a subscription to the presence of the account that it asks.
     pub(crate) may_see: bool,

@@ -6,6 +6,8 @@ use super::{Scope, Xep, xml};
 use crate::context::Realm;
 use crate::directory::Account;
 use crate::outbox::Turn;
+use crate::privacy::{What, shows};
+use crate::roster::Contact;
 use chaski_xmpp::{StanzaCondition, datetime, ns};
 
 /// What this file implements.
@@ -41,6 +43,19 @@ pub(super) fn last_activity(turn: &Turn<'_>, account: &Account) -> Result<Vec<u8
     let online = account.sessions.iter().any(|session| session.presence.is_available());
     let seen = if online { turn.unix_ms } else { account.record.seen_unix_ms() };
     Ok(seconds_since(seen, turn.unix_ms))
+}
+
+/// The same for somebody to whom the account shows it. Who is not shown that it is online is told when it was last noted,
+/// as if it were away.
+pub(super) fn last_activity_for(
+    turn: &Turn<'_>,
+    account: &Account,
+    asker: &Contact,
+) -> Result<Vec<u8>, StanzaCondition> {
+    if shows(account, What::Online, asker) {
+        return last_activity(turn, account);
+    }
+    Ok(seconds_since(account.record.seen_unix_ms(), turn.unix_ms))
 }
 
 fn seconds_since(then_unix_ms: u64, now_unix_ms: u64) -> Vec<u8> {

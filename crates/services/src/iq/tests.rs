@@ -159,7 +159,7 @@ fn anothers_account_shows_itself_to_subscribers_only() {
     let mut stage = Stage::new(2);
     let (romeo, juliet) = (stage.login(ROMEO, "orchard"), stage.login(JULIET, "balcony"));
     assert_eq!(outcome(&get(&mut stage, romeo, &jid(JULIET), INFO)), "service-unavailable");
-    assert_eq!(outcome(&get(&mut stage, romeo, &jid(JULIET), LAST)), "forbidden");
+    assert_eq!(outcome(&get(&mut stage, romeo, &jid(JULIET), LAST)), "service-unavailable");
     stage.send(juliet, &format!("<presence type='subscribed' to='{}'/>", jid(ROMEO)));
     stage.send(romeo, &format!("<presence type='subscribe' to='{}'/>", jid(JULIET)));
     let (_, identities) = disco(&get(&mut stage, romeo, &jid(JULIET), INFO));
@@ -177,10 +177,10 @@ fn nobody_reads_or_writes_anothers_roster() {
     let mut stage = Stage::new(2);
     let (romeo, _juliet) = (stage.login(ROMEO, "orchard"), stage.login(JULIET, "balcony"));
     let item = format!("<query xmlns='jabber:iq:roster'><item jid='{}'/></query>", jid(ROMEO));
-    assert_eq!(outcome(&ask(&mut stage, romeo, "set", &jid(JULIET), &item)), "forbidden");
+    assert_eq!(outcome(&ask(&mut stage, romeo, "set", &jid(JULIET), &item)), "service-unavailable");
     assert_eq!(
         outcome(&get(&mut stage, romeo, &jid(JULIET), "<query xmlns='jabber:iq:roster'/>")),
-        "forbidden"
+        "service-unavailable"
     );
 }
 

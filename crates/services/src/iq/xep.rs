@@ -48,6 +48,7 @@ impl Xep {
 /// Every declaration of the rooms.
 pub const SPECS: &[&[Xep]] = &[
     super::entity::SPEC,
+    crate::blocking::SPEC,
     crate::commands::SPEC,
     crate::disco::SPEC,
     crate::roster::SPEC,

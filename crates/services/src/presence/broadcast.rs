@@ -3,8 +3,11 @@
 use super::directed::{last_for, stanza_for};
 use super::state::Directed;
 use super::{BROADCAST_BYTES_MAX, local_account};
+use crate::blocking::blocks_contact;
 use crate::directory::Account;
 use crate::outbox::Turn;
+use crate::privacy::redact::Hidden;
+use crate::privacy::{What, shows};
 use crate::roster::Contact;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
@@ -86,8 +89,11 @@ fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
 
 fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8]) {
     for contact in account.roster.subscribers() {
-        if let Some(to) = contact.account(&turn.realm.domain) {
-            turn.outbox.to_account(to, stanza_for(stored, &contact.jid(&turn.realm.domain)));
+        if let Some(to) = contact.account(&turn.realm.domain)
+            && shows(account, What::Online, contact)
+        {
+            let stored = Hidden::from_contact(account, contact).redact(stored);
+            turn.outbox.to_account(to, stanza_for(&stored, &contact.jid(&turn.realm.domain)));
         }
     }
 }
@@ -110,7 +116,7 @@ fn tell_directed(
     directed: Vec<Directed>,
 ) {
     for Directed { contact, resource } in directed {
-        if broadcast && account.roster.state(&contact).from() {
+        if broadcast && account.roster.state(&contact).from() && shows(account, What::Online, &contact) {
             continue;
         }
         let jid = contact.jid(&turn.realm.domain);
@@ -132,10 +138,10 @@ fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &s
             turn.outbox.to_session(session, last);
         }
     }
-    for contact in account.roster.subscriptions() {
+    for contact in account.roster.subscriptions().filter(|contact| !blocks_contact(account, contact)) {
         probe(turn, contact, full);
     }
-    for (contact, request) in account.roster.requests() {
+    for (contact, request) in account.roster.requests().filter(|(from, _)| !blocks_contact(account, from)) {
         let request = match request {
             "" => bare_request(&contact.jid(&turn.realm.domain), &account.bare),
             request => request.as_bytes().to_vec(),
@@ -144,7 +150,8 @@ fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &s
     }
 }
 
-fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str) {
+/// Asks a contact for its presence in a session's name.
+pub(super) fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str) {
     let jid = contact.jid(&turn.realm.domain);
     let Some(account) = local_account(JidRef::split(&jid), &turn.realm.domain) else { return };
     let header = Header { from: Some(full), to: Some(&jid), type_attr: Some("probe"), ..Header::default() };

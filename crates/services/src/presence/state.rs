@@ -39,6 +39,7 @@ pub struct SessionPresence {
     directed: Option<Box<Vec<Directed>>>,
     priority: i8,
     interested: bool,
+    watches_blocks: bool,
 }
 
 /// Somebody who was sent directed presence (RFC 6121 §4.6).
@@ -74,6 +75,16 @@ impl SessionPresence {
         self.interested = true;
     }
 
+    /// It has asked for the block list and is told of its changes (XEP-0191).
+    pub(crate) fn watches_blocks(&self) -> bool {
+        self.watches_blocks
+    }
+
+    /// It has asked for the block list.
+    pub(crate) fn set_watches_blocks(&mut self) {
+        self.watches_blocks = true;
+    }
+
     /// The last broadcast, without `from` and `to`.
     pub(super) fn last(&self) -> Option<&Arc<[u8]>> {
         self.last.as_ref()
@@ -84,7 +95,7 @@ impl SessionPresence {
         self.priority = priority;
     }
 
-    /// Forgets everything but its interest in the roster; gives back who was told by directed presence.
+    /// Forgets everything but its interest in the roster and the block list; gives back who was told by directed presence.
     pub(super) fn set_unavailable(&mut self) -> Vec<Directed> {
         self.last = None;
         self.priority = 0;
@@ -111,6 +122,14 @@ impl SessionPresence {
                 self.directed = None;
             }
         }
+    }
+
+    /// Forgets whom the closure chooses, and gives them back.
+    pub(super) fn take_directed(&mut self, chosen: impl Fn(&Contact) -> bool) -> Vec<Directed> {
+        let Some(list) = self.directed.take() else { return Vec::new() };
+        let (taken, kept): (Vec<_>, Vec<_>) = list.into_iter().partition(|target| chosen(&target.contact));
+        self.directed = (!kept.is_empty()).then(|| Box::new(kept));
+        taken
     }
 
     /// Whether the contact was sent directed presence.

@@ -6,9 +6,12 @@
 use super::broadcast::plain_unavailable;
 use super::directed::{last_for, stanza_for};
 use super::local_account;
+use crate::blocking::blocks_contact;
 use crate::directory::Account;
 use crate::iq::Reply;
 use crate::outbox::{Post, Turn};
+use crate::privacy::redact::Hidden;
+use crate::privacy::{self, What};
 use crate::roster::{Contact, Kind, PresenceDue, answer::push};
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
@@ -87,7 +90,7 @@ pub(super) fn received(
     }
     let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
     turn.outbox.undo = step.changed.then_some(undo);
-    if step.pass_on {
+    if step.pass_on && !blocks_contact(account, &contact) {
         deliver(turn, account, stanza, kind);
     }
     if step.push {
@@ -126,18 +129,31 @@ pub(crate) fn tell(turn: &mut Turn<'_>, account: &Account, contact: &Contact, ki
     turn.outbox.to_account(target, out);
 }
 
-/// Sends the contact the presence that a change of its subscription makes due, of each available session.
+/// Sends the contact the presence that a change of its subscription makes due. Who is not shown that the account is online
+/// must not learn it from `unavailable` either.
 pub(crate) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
-    if due == PresenceDue::Nothing {
+    if due == PresenceDue::Nothing || hides_online(account, contact) {
         return;
     }
+    send_due(turn, account, contact, due);
+}
+
+/// Whether the account hides from the contact that it is online, subscription or not.
+fn hides_online(account: &Account, contact: &Contact) -> bool {
+    let Some(settings) = &account.settings else { return false };
+    !settings.shows(What::Online, contact, privacy::domain(account), || true)
+}
+
+/// The same whatever the settings are.
+pub(super) fn send_due(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
     let Some(target) = contact.account(&turn.realm.domain) else { return };
     let to = contact.jid(&turn.realm.domain);
+    let hidden = Hidden::from_contact(account, contact);
     for session in &account.sessions {
         let Some(last) = last_for(account, session, &to) else { continue };
         let stanza = match due {
             PresenceDue::Unavailable => stanza_for(&plain_unavailable(&account.full_jid(session)), &to),
-            _ => last,
+            _ => hidden.redact(&last).into_owned(),
         };
         turn.outbox.to_account(target, stanza);
     }

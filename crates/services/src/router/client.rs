@@ -8,6 +8,7 @@ use super::refuse::is_answerable;
 use super::{Handling, Origin, Parcel, Refuse};
 use crate::context::{Context, Pressure};
 use crate::directory::Account;
+use crate::privacy::redact::{self, Verdict};
 use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
@@ -59,7 +60,9 @@ impl Shard {
         } else if let Some(session) = account.session_mut(id) {
             let index = session.managed.as_mut().map(|managed| managed.inbound.received());
             let sender = Sender { account: account_id, session: id, index, from: &from };
+            let refused = self.directory.present(account_id).and_then(|own| redact::refuses(own, stanza));
             match stanza.kind() {
+                _ if let Some(error) = refused => self.answer(ctx, sender, stanza, error),
                 Kind::Message => self.client_message(ctx, sender, stanza),
                 Kind::Presence => self.client_presence(ctx, sender, stanza),
                 Kind::Iq => self.client_iq(ctx, sender, stanza),
@@ -114,6 +117,12 @@ impl Shard {
             && let Some(own) = self.directory.present(sender.account)
         {
             carbons::sent(&mut self.desk, ctx, own, sender.session, &parcel.stanza);
+        }
+        let own = self.directory.present(sender.account);
+        match own.map_or(Verdict::Pass, |own| redact::outgoing_message(own, &parcel.stanza)) {
+            Verdict::Swallow => return self.desk.settle(parcel.origin()),
+            Verdict::Instead(stanza) => parcel.stanza = stanza.into(),
+            Verdict::Pass => {}
         }
         self.desk.parcels.push_back(parcel);
     }

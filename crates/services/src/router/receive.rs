@@ -5,10 +5,11 @@
 use super::{Handling, InFlight, Letter, Parcel, Refuse};
 use crate::context::Context;
 use crate::directory::Work;
+use crate::privacy::redact::{self, Verdict};
 use crate::session::carbons;
 use crate::shard::Shard;
 use crate::ticket::Purpose;
-use crate::{iq, mailbox, presence};
+use crate::{blocking, iq, mailbox, presence};
 use chaski_store::StoreError;
 use chaski_xmpp::stanza::{IqType, PresenceType};
 use chaski_xmpp::{Kind, Stanza};
@@ -35,6 +36,10 @@ impl Shard {
 
     /// A parcel for an account that is in memory.
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        let Some(account) = self.directory.present(parcel.to) else { return };
+        if blocking::refuses(account, &parcel.stanza) {
+            return self.receive_from_blocked(ctx, parcel);
+        }
         match parcel.kind() {
             Kind::Message => self.receive_message(ctx, parcel),
             Kind::Presence => {
@@ -47,8 +52,30 @@ impl Shard {
         }
     }
 
-    fn receive_message(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+    /// Something from somebody whom the account has blocked: he gets what a number gets that is nobody's. Errors that the
+    /// server has written in his name still tell of messages that were sent before.
+    fn receive_from_blocked(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        self.desk.metrics.stanzas_blocked_total.inc();
+        let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return };
+        let is_error = stanza.type_attr().as_deref() == Some("error");
+        match (parcel.kind(), parcel.handling) {
+            (Kind::Presence, _) => self.in_room(ctx, parcel.to, |turn, account| {
+                presence::received_from_blocked(turn, account, &stanza);
+            }),
+            (Kind::Message, Handling::Quiet) if is_error => self.receive_message(ctx, parcel.clone()),
+            (Kind::Iq, Handling::Quiet) => self.receive_iq(ctx, parcel.clone()),
+            (_, Handling::Quiet) => {}
+            _ => self.refuse(parcel.clone(), Refuse::Nobody),
+        }
+    }
+
+    fn receive_message(&mut self, ctx: &mut Context<'_>, mut parcel: Parcel) {
         let Some(account) = self.directory.present(parcel.to) else { return };
+        match redact::incoming_message(account, &parcel.stanza) {
+            Verdict::Swallow => return self.desk.settle(parcel.origin()),
+            Verdict::Instead(stanza) => parcel.stanza = stanza.into(),
+            Verdict::Pass => {}
+        }
         let resource = parcel.resource.as_deref();
         let Handling::Mail { id, origin } = parcel.handling else {
             let droppable = parcel.handling == Handling::Relay;

@@ -322,7 +322,7 @@ impl Shard {
 /// What an account leaves besides its record, roster and mailbox.
 fn leftovers(account: &Account) -> Vec<Put> {
     let key = account.id.record_key();
-    let own = [Table::Settings, Table::Nodes].map(|table| (table, key.clone()));
+    let own = [Table::Settings, Table::Nodes, Table::Reports].map(|table| (table, key.clone()));
     let items = account.nodes.as_ref().map(|nodes| nodes.item_keys(&key)).unwrap_or_default();
     let items = items.into_iter().map(|key| (Table::Items, key));
     own.into_iter().chain(items).map(|(table, key)| Put { table, key, value: None }).collect()

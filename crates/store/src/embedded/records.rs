@@ -22,6 +22,7 @@ pub(super) fn get(connection: &Connection, table: Table, key: &str) -> rusqlite:
         Table::Settings => "SELECT value, revision FROM settings WHERE key = ?1",
         Table::Nodes => "SELECT value, revision FROM nodes WHERE key = ?1",
         Table::Items => "SELECT value, revision FROM items WHERE key = ?1",
+        Table::Reports => "SELECT value, revision FROM reports WHERE key = ?1",
     };
     connection.prepare_cached(select)?.query_row([key], |row| versioned(row, 0)).optional()
 }

@@ -24,7 +24,7 @@
 //! end and only ever overwritten in place, so that they are never moved; zeroing a key makes every forgotten copy of
 //! its stanza unreadable. See `seal.rs`.
 //!
-//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items` (key, revision, value): the records of [`Table`]. The value is
+//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports` (key, revision, value): the records of [`Table`]. The value is
 //! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
 //! made again can't be mistaken for the old one.
 //!
@@ -70,6 +70,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "CREATE TABLE settings (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE nodes (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE items (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
+    // 4: reports to the operator.
+    "CREATE TABLE reports (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 /// Why a database can't be brought to this program's schema.

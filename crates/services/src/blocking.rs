@@ -1,0 +1,179 @@
+//! Blocking: whom an account will not hear from, and what becomes of stanzas between the two.
+//!
+//! XEP-0191. The list is part of the account's [`crate::privacy::Settings`]; this room answers the commands that change it,
+//! says of an address whether it is on it ([`blocks`]), and takes reports (XEP-0377, [`report`]).
+//!
+//! Promises: a change is durable before anybody sees it. Who is blocked gets, for each kind of stanza, exactly what a number
+//! gets that is nobody's: the same errors, the same silence. That is why presence from a blocked stranger is answered where
+//! XEP-0191 §5.3 has silence: a probe of an unknown number is answered, so silence would tell. What the server itself says in
+//! a blocked account's name, the error for a message that was sent before, still arrives: no message may be lost unnoticed.
+//! Messages that were accepted before the block are delivered.
+//!
+//! A full JID on the list refuses what comes from that resource. Broadcast presence goes to an account and so to all its
+//! resources: hiding it takes the bare JID.
+
+mod list;
+mod query;
+mod report;
+
+pub use list::{BlockList, ENTRIES_MAX, Entry, Full};
+pub use report::{Report, Reports};
+
+use crate::directory::Account;
+use crate::iq::{Door, Reply, Request, Scope, Xep};
+use crate::outbox::Turn;
+use crate::privacy::{self, Draft, Refused};
+use crate::roster::Contact;
+use crate::wire::SessionId;
+use chaski_store::records::Put;
+use chaski_store::{AccountId, Table};
+use chaski_xmpp::stanza::PresenceType;
+use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns, write};
+use query::{Query, payload};
+use report::Complaint;
+
+/// What this room implements.
+pub const SPEC: &[Xep] =
+    &[Xep::new(191, "1.3", "Blocking Command", &[(Scope::Domain, ns::BLOCKING)]), report::XEP];
+
+/// Its door: an account's own sessions.
+pub(crate) const DOORS: &[Door] = &[Door { ns: ns::BLOCKING, owner: Some(asked), other: None, domain: None }];
+
+/// Whether the account has blocked this address (in normal form). The one question, for stanzas of all kinds; a group will ask
+/// it of a member to whom somebody writes in private. The account itself and its server can't be blocked.
+pub(crate) fn blocks(account: &Account, jid: JidRef<'_>) -> bool {
+    let Some(settings) = account.settings.as_deref().filter(|settings| !settings.blocks.is_empty()) else {
+        return false;
+    };
+    let own = JidRef::split(&account.bare);
+    let is_exempt = jid.domain == own.domain && (jid.local.is_none() || jid.local == own.local);
+    !is_exempt && settings.blocks.matches(jid, own.domain)
+}
+
+/// Whether the account has blocked all of a contact, whatever its resource.
+pub(crate) fn blocks_contact(account: &Account, contact: &Contact) -> bool {
+    let Some(settings) = account.settings.as_deref().filter(|settings| !settings.blocks.is_empty()) else {
+        return false;
+    };
+    let domain = privacy::domain(account);
+    !privacy::is_own(account, contact) && settings.blocks.matches_contact(contact, domain)
+}
+
+/// Whether a stanza in stored form comes from somebody whom the account has blocked. Cheap for who has blocked nobody.
+pub(crate) fn refuses(account: &Account, stored: &[u8]) -> bool {
+    if account.settings.as_deref().is_none_or(|settings| settings.blocks.is_empty()) {
+        return false;
+    }
+    let Ok(stanza) = Stanza::parse(stored) else { return false };
+    stanza.from().is_some_and(|from| blocks(account, JidRef::split(&from)))
+}
+
+/// Whether the account may not send this stanza, because its recipient is one whom it has blocked (§5.3). What takes back
+/// what the other was shown or promised still goes.
+pub(crate) fn forbids(account: &Account, to: JidRef<'_>, stanza: &Stanza<'_>) -> bool {
+    let withdraws = matches!(
+        stanza.presence_type().filter(|_| stanza.kind() == Kind::Presence),
+        Some(PresenceType::Unavailable | PresenceType::Unsubscribe | PresenceType::Unsubscribed)
+    );
+    !withdraws && blocks(account, to)
+}
+
+/// What a client is told that writes to somebody whom its user has blocked.
+pub(crate) fn error() -> StanzaError<'static> {
+    StanzaError::new(StanzaCondition::NotAcceptable).with_specific("blocked", ns::BLOCKING_ERRORS)
+}
+
+/// A command of one of the account's sessions.
+fn asked(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    request: &Request<'_>,
+    reply: Reply,
+) {
+    match Query::read(request.is_get, &request.child, &account.bare) {
+        Err(condition) => reply.error(turn.outbox, condition),
+        Ok(Query::List) => {
+            if let Some(session) = account.session_mut(session) {
+                session.presence.set_watches_blocks();
+            }
+            reply.result(turn.outbox, &list(account));
+        }
+        Ok(Query::Block(items)) => block(turn, account, items, reply),
+        Ok(Query::Unblock(entries)) => {
+            let push = payload("unblock", entries.iter().cloned(), &turn.realm.domain);
+            let edit = move |draft: &mut Draft| {
+                entries.iter().for_each(|entry| _ = draft.settings.blocks.remove(entry));
+                Ok(())
+            };
+            privacy::change(turn, Vec::new(), edit, move |turn, account, result| {
+                answer(turn, account, reply, result, &push);
+            });
+        }
+        Ok(Query::UnblockAll) => {
+            let edit = |draft: &mut Draft| {
+                draft.settings.blocks = BlockList::default();
+                Ok(())
+            };
+            let push = payload("unblock", std::iter::empty(), &turn.realm.domain);
+            privacy::change(turn, Vec::new(), edit, move |turn, account, result| {
+                answer(turn, account, reply, result, &push);
+            });
+        }
+    }
+}
+
+fn list(account: &Account) -> Vec<u8> {
+    let entries = account.settings.iter().flat_map(|settings| settings.blocks.entries());
+    payload("blocklist", entries, privacy::domain(account))
+}
+
+fn block(turn: &mut Turn<'_>, account: &Account, items: Vec<(Entry, Option<Complaint>)>, reply: Reply) {
+    let push = payload("block", items.iter().map(|(entry, _)| entry.clone()), &turn.realm.domain);
+    let reporter = account.name().to_string();
+    let reports_key = (Table::Reports, account.id.record_key());
+    let is_report = items.iter().any(|(_, complaint)| complaint.is_some());
+    let reads = if is_report { vec![reports_key.clone()] } else { Vec::new() };
+    let (own, unix_ms) = (account.id, turn.unix_ms);
+    let edit = move |draft: &mut Draft| {
+        let mut reports = Vec::new();
+        for (entry, complaint) in items {
+            if let Some(complaint) = complaint {
+                reports.push(complaint.into_report(unix_ms, reporter.clone(), entry.to_document()));
+            }
+            draft.settings.blocks.add(entry).map_err(|full| Refused::Full(full.to_string()))?;
+        }
+        keep_reports(draft, own, reports_key, reports);
+        Ok(())
+    };
+    privacy::change(turn, reads, edit, move |turn, account, result| {
+        answer(turn, account, reply, result, &push);
+    });
+}
+
+fn keep_reports(draft: &mut Draft, own: AccountId, key: (Table, String), new: Vec<Report>) {
+    if new.is_empty() {
+        return;
+    }
+    new.iter().for_each(|report| report.log(own));
+    let known = draft.found.first().and_then(Option::as_ref).map(|found| &*found.value);
+    let mut reports = Reports::from_document(known);
+    reports.add(new);
+    draft.puts.push(Put { table: key.0, key: key.1, value: Some(reports.to_document()) });
+}
+
+/// Answers the client, and shows the change to every session that has asked for the list (§5.3).
+fn answer(turn: &mut Turn<'_>, account: &Account, reply: Reply, result: Result<(), Refused>, payload: &[u8]) {
+    if let Err(refused) = result {
+        return reply.error(turn.outbox, refused.error());
+    }
+    reply.result(turn.outbox, b"");
+    let id = format!("block-{:08x}", turn.rng.next_u32());
+    for session in account.sessions.iter().filter(|session| session.presence.watches_blocks()) {
+        let to = account.full_jid(session);
+        let header = Header { from: None, to: Some(&to), id: Some(&id), type_attr: Some("set") };
+        let mut out = Vec::with_capacity(payload.len() + 96);
+        write::stanza(&mut out, Kind::Iq, &header, payload);
+        turn.outbox.to_session(session.id, out);
+    }
+}

@@ -1,0 +1,154 @@
+//! Reports to the operator: a client blocks somebody and says why (XEP-0377).
+//!
+//! Kept in one document per reporter in `Table::Reports`, under the reporter's record key, so that a reporter can't fill the
+//! disk: the last [`REPORTS_MAX`] of each. `chaski ctl report list` shows them. A report holds what the reporter wrote and the
+//! ids of messages, never the messages: the server does not keep those. It goes with the reporter's account.
+
+use super::list::Entry;
+use crate::iq::Xep;
+use chaski_store::AccountId;
+use chaski_xmpp::{ElementRef, ns};
+use serde::{Deserialize, Serialize};
+
+/// What this file implements. The namespace is announced by [`super::SPEC`].
+pub(super) const NS: &str = "urn:xmpp:reporting:1";
+/// As declared.
+pub(super) const XEP: Xep =
+    Xep::new(377, "0.4.1", "Blocking Command Reports", &[(crate::iq::Scope::Domain, NS)]);
+
+/// Most reports of one reporter that are kept: the newest.
+const REPORTS_MAX: usize = 50;
+/// Longest text of a report in characters; the rest is cut off.
+const TEXT_CHARS_MAX: usize = 1_000;
+/// Longest reason or id in characters; others are left out.
+const ID_CHARS_MAX: usize = 128;
+/// Most ids of messages in one report.
+const IDS_MAX: usize = 20;
+
+const FORMAT: u32 = 1;
+
+/// What a client says of somebody whom it blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Complaint {
+    reason: String,
+    text: String,
+    messages: Vec<String>,
+}
+
+/// A report as kept and as shown to the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was made.
+    pub unix_ms: u64,
+    /// Who reports: a number or a service name.
+    pub reporter: String,
+    /// Whom: a number of this server (`+15551230001`) or a JID.
+    pub about: String,
+    /// Why: `urn:xmpp:reporting:spam`, `urn:xmpp:reporting:abuse` or what the client says.
+    pub reason: String,
+    /// In the reporter's words, or "".
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The stanza-ids (XEP-0359) of the messages in question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<String>,
+}
+
+/// One reporter's document.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reports {
+    format: u32,
+    /// Oldest first.
+    pub reports: Vec<Report>,
+}
+
+impl Complaint {
+    /// Reads `<item><report/></item>`; `None` if there is none.
+    pub(super) fn read(item: &ElementRef<'_>) -> Option<Self> {
+        let report = item.child("report", NS)?;
+        let reason = report.attr("reason").filter(|reason| reason.chars().count() <= ID_CHARS_MAX)?;
+        let text = report.child("text", NS).map(|text| text.text().chars().take(TEXT_CHARS_MAX).collect());
+        let ids = report.children().filter(|child| child.is("stanza-id", ns::STANZA_ID));
+        let ids = ids.filter_map(|id| id.attr("id").map(std::borrow::Cow::into_owned));
+        let messages = ids.filter(|id| id.chars().count() <= ID_CHARS_MAX).take(IDS_MAX).collect();
+        Some(Self { reason: reason.into_owned(), text: text.unwrap_or_default(), messages })
+    }
+
+    /// What is kept of it.
+    pub(super) fn into_report(self, unix_ms: u64, reporter: String, about: String) -> Report {
+        Report { unix_ms, reporter, about, reason: self.reason, text: self.text, messages: self.messages }
+    }
+}
+
+impl Report {
+    /// For the operator's log: neither the text nor whole numbers.
+    pub(super) fn log(&self, reporter: AccountId) {
+        let about = Entry::from_document(&self.about);
+        tracing::info!(?reporter, ?about, reason = %self.reason, "a user has reported somebody");
+    }
+}
+
+impl Reports {
+    /// Reads a document. What is damaged is given up: reports are no reason to refuse a block.
+    pub fn from_document(json: Option<&[u8]>) -> Self {
+        let read = json.and_then(|json| serde_json::from_slice::<Self>(json).ok());
+        read.filter(|read| read.format == FORMAT).unwrap_or(Self { format: FORMAT, reports: Vec::new() })
+    }
+
+    /// The document to be saved.
+    pub fn to_document(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a document of strings and numbers is always JSON")
+    }
+
+    /// Adds reports; the oldest go.
+    pub(super) fn add(&mut self, more: Vec<Report>) {
+        self.reports.extend(more);
+        let surplus = self.reports.len().saturating_sub(REPORTS_MAX);
+        self.reports.drain(..surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaski_xmpp::Stanza;
+
+    fn complaint(item: &str) -> Option<Complaint> {
+        let iq = format!("<iq><item xmlns='urn:xmpp:blocking' jid='a@b'>{item}</item></iq>");
+        let stanza = Stanza::parse(iq.as_bytes()).unwrap();
+        let item = stanza.children().next().unwrap();
+        Complaint::read(&item)
+    }
+
+    #[test]
+    fn a_report_is_read_within_its_bounds() {
+        let ids = "<stanza-id xmlns='urn:xmpp:sid:0' by='a@b' id='1'/>".repeat(IDS_MAX + 1);
+        let text = "ä".repeat(TEXT_CHARS_MAX + 1);
+        let full = format!(
+            "<report xmlns='{NS}' reason='urn:xmpp:reporting:spam'><text>{text}</text>{ids}</report>"
+        );
+        let read = complaint(&full).unwrap();
+        assert_eq!(read.reason, "urn:xmpp:reporting:spam");
+        assert_eq!((read.text.chars().count(), read.messages.len()), (TEXT_CHARS_MAX, IDS_MAX));
+        assert_eq!(complaint(""), None);
+        assert_eq!(complaint(&format!("<report xmlns='{NS}'/>")), None, "without a reason");
+        assert_eq!(
+            complaint("<report xmlns='urn:xmpp:reporting:0'><spam/></report>"),
+            None,
+            "an older namespace"
+        );
+    }
+
+    #[test]
+    fn the_newest_are_kept() {
+        let mut reports = Reports::from_document(None);
+        let complaint = complaint(&format!("<report xmlns='{NS}' reason='r'/>")).unwrap();
+        for at in 0..REPORTS_MAX as u64 + 3 {
+            reports.add(vec![complaint.clone().into_report(at, "+1".into(), "+2".into())]);
+        }
+        assert_eq!((reports.reports.len(), reports.reports[0].unix_ms), (REPORTS_MAX, 3));
+        let document = reports.to_document();
+        assert_eq!(Reports::from_document(Some(&document)), reports);
+        assert!(Reports::from_document(Some(b"damaged")).reports.is_empty());
+    }
+}

@@ -1,0 +1,108 @@
+//! A change of settings as others see it: who may no longer see the account gets `unavailable`, who may now gets its presence.
+//!
+//! Called by [`crate::privacy`] once the change is durable. Work is bounded by the roster and the account's sessions.
+//! XEP-0191 §5.3 and §5.4.
+
+use super::broadcast::{plain_unavailable, probe};
+use super::directed::stanza_for;
+use super::subscribe::send_due;
+use crate::blocking;
+use crate::directory::Account;
+use crate::outbox::Turn;
+use crate::privacy::redact::Hidden;
+use crate::privacy::{Settings, What, shows};
+use crate::roster::{Contact, PresenceDue};
+use chaski_xmpp::JidRef;
+
+/// What a subscriber sees of the account's presence: nothing, or something without what is hidden.
+type View = Option<Hidden>;
+
+fn view(account: &Account, contact: &Contact) -> View {
+    shows(account, What::Online, contact).then(|| Hidden::from_contact(account, contact))
+}
+
+/// These settings are in force from now on.
+pub(crate) fn settings_change(turn: &mut Turn<'_>, account: &mut Account, new: Option<Box<Settings>>) {
+    if account.sessions.is_empty() {
+        account.settings = new;
+        return;
+    }
+    let before: Vec<View> = account.roster.subscribers().map(|contact| view(account, contact)).collect();
+    let was_blocked = blocked_subscriptions(account);
+    account.settings = new;
+    for (contact, before) in account.roster.subscribers().zip(before) {
+        let after = view(account, contact);
+        match (before, after) {
+            (Some(_), None) => send_due(turn, account, contact, PresenceDue::Unavailable),
+            (before, Some(_)) if before != after => send_due(turn, account, contact, PresenceDue::Current),
+            _ => {}
+        }
+    }
+    take_back_directed(turn, account);
+    let is_blocked = blocked_subscriptions(account);
+    for contact in was_blocked.iter().filter(|contact| !is_blocked.contains(contact)) {
+        look_again(turn, account, contact);
+    }
+}
+
+/// Whose presence the account would receive if it had not blocked them.
+fn blocked_subscriptions(account: &Account) -> Vec<Contact> {
+    if account.settings.is_none() {
+        return Vec::new();
+    }
+    let is_blocked = |contact: &&Contact| blocking::blocks_contact(account, contact);
+    account.roster.subscriptions().filter(is_blocked).cloned().collect()
+}
+
+/// Who was told in person, and is blocked now, is told that it is over.
+fn take_back_directed(turn: &mut Turn<'_>, account: &mut Account) {
+    let Some(settings) = account.settings.as_deref() else { return };
+    let domain = &turn.realm.domain;
+    for session in &mut account.sessions {
+        let full = format!("{}/{}", account.bare, session.resource);
+        let blocks = |contact: &Contact| settings.blocks.matches_contact(contact, domain);
+        for target in session.presence.take_directed(blocks) {
+            let Some(to) = target.contact.account(domain) else { continue };
+            let jid = target.contact.jid(domain);
+            let gone = plain_unavailable(&full);
+            match target.resource {
+                Some(resource) => {
+                    turn.outbox.to_resource(to, &resource, stanza_for(&gone, &format!("{jid}/{resource}")));
+                }
+                None => turn.outbox.to_account(to, stanza_for(&gone, &jid)),
+            }
+        }
+    }
+}
+
+/// What came from a blocked contact was dropped: it is asked for.
+fn look_again(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
+    for session in account.sessions.iter().filter(|session| session.presence.is_available()) {
+        probe(turn, contact, &account.full_jid(session));
+    }
+}
+
+/// Presence from somebody whom the account has blocked: nobody sees it, and its sender gets what he would get of a number
+/// that is nobody's. Only what ends a subscription is noted, so that the two sides agree afterwards.
+pub(crate) fn received_from_blocked(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    stanza: &chaski_xmpp::Stanza<'_>,
+) {
+    use chaski_xmpp::stanza::PresenceType;
+    let (Some(kind), Some(from)) = (stanza.presence_type(), stanza.from()) else { return };
+    let from = JidRef::split(&from);
+    let contact = Contact::new(&from.to_bare().to_string(), &turn.realm.domain);
+    match kind {
+        // Who may ask in principle hears what he hears of anybody who is away: nothing.
+        PresenceType::Probe if !account.roster.state(&contact).from() => {
+            super::received_by_nobody(turn, stanza);
+        }
+        PresenceType::Unsubscribe | PresenceType::Unsubscribed | PresenceType::Subscribed => {
+            if let Some(kind) = super::subscription_kind(kind) {
+                super::subscribe::received(turn, account, stanza, from, kind);
+            }
+        }
+        _ => {}
+    }
+}
