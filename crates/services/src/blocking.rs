@@ -4,10 +4,8 @@
 //! says of an address whether it is on it ([`blocks`]), and takes reports (XEP-0377, [`report`]).
 //!
 //! Promises: a change is durable before anybody sees it. Who is blocked gets, for each kind of stanza, exactly what a number
-//! gets that is nobody's: the same errors, the same silence. That is why presence from a blocked stranger is answered where
-//! XEP-0191 §5.3 has silence: a probe of an unknown number is answered, so silence would tell. What the server itself says in
-//! a blocked account's name, the error for a message that was sent before, still arrives: no message may be lost unnoticed.
-//! Messages that were accepted before the block are delivered.
+//! gets that is nobody's: the same errors, the same silence (`plays/strangers.rs`). What the server itself says in a blocked
+//! account's name, the error for a message that was sent before, still arrives: no message may be lost unnoticed. Messages that were accepted before the block are delivered.
 //!
 //! A full JID on the list refuses what comes from that resource. Broadcast presence goes to an account and so to all its
 //! resources: hiding it takes the bare JID.

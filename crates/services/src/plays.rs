@@ -12,6 +12,7 @@ mod pressure;
 mod requests;
 mod sessions;
 mod shards;
+mod strangers;
 
 use crate::testing::{Client, Stage};
 

@@ -7,7 +7,8 @@
 //!
 //! Not done, on purpose: a probe for a contact who is offline gets no answer (§4.3.2 would have one `unavailable`
 //! each): a client takes its contacts for offline until it hears otherwise, and a login would get hundreds. For an
-//! account that is not even in memory, the router drops presence that is no step of a subscription.
+//! account that is not even in memory, the router drops presence that is no step of a subscription. For one that does not
+//! exist, it drops all: strangers hear nothing from anybody.
 
 mod broadcast;
 mod directed;
@@ -94,7 +95,7 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>)
         return subscribe::received(turn, account, stanza, from, kind);
     }
     if kind == PresenceType::Probe {
-        return probe::received(turn, account, from);
+        return probe::received(turn, account, from, stanza.id().as_deref());
     }
     let sender = from.to_bare().to_string();
     let contact = Contact::new(&sender, &turn.realm.domain);
@@ -112,15 +113,6 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>)
         } else if wanted {
             turn.outbox.to_session(session.id, Arc::clone(&shared));
         }
-    }
-}
-
-/// Presence for an account that does not exist (probe, subscribe: answer as for one that shows us nothing).
-pub fn received_by_nobody(turn: &mut Turn<'_>, stanza: &Stanza<'_>) {
-    let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return };
-    if stanza.presence_type() == Some(PresenceType::Probe) {
-        let to = JidRef::split(&to).to_bare().to_string();
-        probe::refuse(turn, &to, JidRef::split(&from));
     }
 }
 

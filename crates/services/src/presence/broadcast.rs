@@ -1,6 +1,7 @@
 //! Presence to everybody who may see it: initial presence, updates, and the end (RFC 6121 §4.2, §4.4, §4.5).
 
 use super::directed::{last_for, stanza_for};
+use super::probe::SUBSCRIBER;
 use super::state::Directed;
 use super::{BROADCAST_BYTES_MAX, local_account};
 use crate::blocking::blocks_contact;
@@ -154,7 +155,8 @@ fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &s
 pub(super) fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str) {
     let jid = contact.jid(&turn.realm.domain);
     let Some(account) = local_account(JidRef::split(&jid), &turn.realm.domain) else { return };
-    let header = Header { from: Some(full), to: Some(&jid), type_attr: Some("probe"), ..Header::default() };
+    let (id, kind) = (Some(SUBSCRIBER), Some("probe"));
+    let header = Header { from: Some(full), to: Some(&jid), id, type_attr: kind };
     let mut out = Vec::with_capacity(128);
     write::stanza(&mut out, Kind::Presence, &header, b"");
     turn.outbox.to_account(account, out);

@@ -28,7 +28,9 @@ pub(super) fn sent(
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
     let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
     let to_text = to.to_string();
-    let change = Rewrite { from: Attr::Set(&full), to: Attr::Set(&to_text), ..Rewrite::default() };
+    // The id of a probe means something between servers.
+    let id = if kind == PresenceType::Probe { Attr::Drop } else { Attr::Keep };
+    let change = Rewrite { from: Attr::Set(&full), to: Attr::Set(&to_text), id, ..Rewrite::default() };
     rewrite(stanza, &change, &mut out);
     match to.resource {
         Some(resource) => turn.outbox.to_resource(target, resource, out),

@@ -1,5 +1,8 @@
-//! The answer to a probe (RFC 6121 §4.3.2): the current presence for those who may see it, silence for subscribers who may
-//! not, `unsubscribed` for others, the same for an account that does not exist.
+//! The answer to a probe (RFC 6121 §4.3.2): the current presence for those who may see it, silence for all others.
+//!
+//! The RFC would have strangers told `unsubscribed`. But a probe does not load an account that is away, so an answer would
+//! tell who is in memory, which is who was there lately. Only a server that takes its user for a subscriber is corrected: it
+//! says so by [`SUBSCRIBER`], which no client can.
 
 use super::directed::last_for;
 use super::local_account;
@@ -10,17 +13,16 @@ use crate::privacy::{What, shows};
 use crate::roster::{Contact, Kind};
 use chaski_xmpp::{Header, JidRef, write};
 
+/// The id of a probe in the name of a user whose roster says that he has a subscription.
+pub(super) const SUBSCRIBER: &str = "subscriber";
+
 /// Somebody (a full or bare JID) asks for the account's presence.
-pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>) {
+pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>, id: Option<&str>) {
     let bare = from.to_bare().to_string();
     let contact = Contact::new(&bare, &turn.realm.domain);
-    let is_subscribed = bare == *account.bare || account.roster.state(&contact).from();
-    let is_there = || account.sessions.iter().any(|session| session.presence.is_available());
-    if !shows(account, What::Online, &contact) || (!is_subscribed && !is_there()) {
-        // Who has a subscription and is shown nothing hears what he hears of who is away. To others, this account is as
-        // one that does not exist, also while it is away and would show itself to everyone.
-        if !is_subscribed {
-            refuse(turn, &account.bare, from);
+    if !shows(account, What::Online, &contact) {
+        if id == Some(SUBSCRIBER) && !account.roster.state(&contact).from() {
+            correct(turn, &account.bare, from);
         }
         return;
     }
@@ -37,7 +39,7 @@ pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>)
 }
 
 /// The asker has no subscription: its server may correct its roster.
-pub(super) fn refuse(turn: &mut Turn<'_>, asked: &str, asker: JidRef<'_>) {
+fn correct(turn: &mut Turn<'_>, asked: &str, asker: JidRef<'_>) {
     let Some(account) = local_account(asker, &turn.realm.domain) else { return };
     let to = asker.to_bare().to_string();
     let header = Header {

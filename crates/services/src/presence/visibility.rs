@@ -11,8 +11,8 @@ use crate::directory::Account;
 use crate::outbox::Turn;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{Settings, What, shows};
-use crate::roster::{Contact, PresenceDue};
-use chaski_xmpp::JidRef;
+use crate::roster::{Contact, Kind, PresenceDue};
+use chaski_xmpp::{JidRef, Stanza};
 
 /// What a subscriber sees of the account's presence: nothing, or something without what is hidden.
 type View = Option<Hidden>;
@@ -82,27 +82,11 @@ fn look_again(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
     }
 }
 
-/// Presence from somebody whom the account has blocked: nobody sees it, and its sender gets what he would get of a number
-/// that is nobody's. Only what ends a subscription is noted, so that the two sides agree afterwards.
-pub(crate) fn received_from_blocked(
-    turn: &mut Turn<'_>,
-    account: &mut Account,
-    stanza: &chaski_xmpp::Stanza<'_>,
-) {
-    use chaski_xmpp::stanza::PresenceType;
+/// Presence from somebody whom the account has blocked: nobody sees it, and its sender hears nothing. Only what changes a
+/// subscription that there is or was asked for is noted, so that the two sides agree afterwards.
+pub(crate) fn received_from_blocked(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>) {
     let (Some(kind), Some(from)) = (stanza.presence_type(), stanza.from()) else { return };
-    let from = JidRef::split(&from);
-    let contact = Contact::new(&from.to_bare().to_string(), &turn.realm.domain);
-    match kind {
-        // Who may ask in principle hears what he hears of anybody who is away: nothing.
-        PresenceType::Probe if !account.roster.state(&contact).from() => {
-            super::received_by_nobody(turn, stanza);
-        }
-        PresenceType::Unsubscribe | PresenceType::Unsubscribed | PresenceType::Subscribed => {
-            if let Some(kind) = super::subscription_kind(kind) {
-                super::subscribe::received(turn, account, stanza, from, kind);
-            }
-        }
-        _ => {}
+    if let Some(kind) = super::subscription_kind(kind).filter(|kind| *kind != Kind::Subscribe) {
+        super::subscribe::received(turn, account, stanza, JidRef::split(&from), kind);
     }
 }

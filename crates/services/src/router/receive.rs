@@ -126,14 +126,9 @@ impl Shard {
         }
     }
 
-    /// A parcel for an account that does not exist.
-    pub(crate) fn receive_for_nobody(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
-        match (parcel.kind(), Stanza::parse(&parcel.stanza)) {
-            (Kind::Presence, Ok(stanza)) => {
-                self.in_turn(ctx, |turn| presence::received_by_nobody(turn, &stanza));
-            }
-            _ => self.refuse(parcel, Refuse::Nobody),
-        }
+    /// A parcel for an account that does not exist. Presence leads to nothing.
+    pub(crate) fn receive_for_nobody(&mut self, parcel: Parcel) {
+        self.refuse(parcel, Refuse::Nobody);
     }
 
     /// The store has committed a message.

@@ -123,7 +123,7 @@ impl Shard {
         let mut parked = self.directory.loaded(id, None);
         while let Some(work) = parked.pop_front() {
             match work {
-                Work::Parcel(parcel) => self.receive_for_nobody(ctx, parcel),
+                Work::Parcel(parcel) => self.receive_for_nobody(parcel),
                 Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Ok(None)),
                 Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
                 Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),

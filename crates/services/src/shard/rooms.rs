@@ -32,22 +32,6 @@ impl Shard {
         self.carry_out(ctx, Some(id), outbox);
     }
 
-    /// Calls a room where there is no account.
-    pub(crate) fn in_turn(&mut self, ctx: &mut Context<'_>, room: impl FnOnce(&mut Turn<'_>)) {
-        let mut outbox = std::mem::take(&mut self.desk.outbox);
-        let mut turn = Turn {
-            sheds_presence: ctx.pressure >= Pressure::Presence,
-            realm: &self.desk.realm,
-            now_ms: ctx.now_ms,
-            unix_ms: ctx.unix_ms,
-            rng: ctx.rng,
-            presences: &mut self.desk.presences,
-            outbox: &mut outbox,
-        };
-        room(&mut turn);
-        self.carry_out(ctx, None, outbox);
-    }
-
     fn carry_out(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>, mut outbox: Outbox) {
         let undo = outbox.undo.take();
         let in_line = |account: &mut Account| undo.is_some() || account.has_line();
