@@ -6,7 +6,7 @@
 //! under way travels as the command's memo. So there is nothing to bound and nothing to expire.
 
 mod admin;
-mod form;
+pub(crate) mod form;
 mod reply;
 mod session_id;
 

@@ -2,8 +2,10 @@
 //!
 //! Apart from the accounts, so that a room can hold one account and its desk at the same time.
 
+use crate::caps::Caps;
 use crate::context::Realm;
 use crate::outbox::Outbox;
+use crate::pep::Tiding;
 use crate::presence::Presences;
 use crate::router::{InFlight, Origin, Outgoing, Parcel};
 use crate::session::{End, Sent};
@@ -72,6 +74,8 @@ chaski_telemetry::metrics! {
         held_bytes: Gauge,
         /// Copies of messages sent to an account's other sessions.
         carbons_total: Counter,
+        /// News of nodes, and questions for last items, dropped because a shard was overloaded.
+        tidings_dropped_total: Counter,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,
         /// Acceptances or replies lost because too many waited.
@@ -108,6 +112,10 @@ pub(crate) struct Desk {
     pub(crate) outbox: Outbox,
     /// Sessions to be ended or cut once nobody holds their account.
     pub(crate) doomed: VecDeque<(SessionId, End)>,
+    /// What the shard's clients can.
+    pub(crate) caps: Caps,
+    /// News of nodes on their way to other accounts, in order.
+    pub(crate) tidings: VecDeque<Box<Tiding>>,
     /// Stanzas of this turn on their way, in order.
     pub(crate) parcels: VecDeque<Parcel>,
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
@@ -133,6 +141,8 @@ impl Desk {
             presences: Presences::default(),
             outbox: Outbox::default(),
             doomed: VecDeque::new(),
+            caps: Caps::default(),
+            tidings: VecDeque::new(),
             parcels: VecDeque::new(),
             in_flight: Slab::new(),
             outgoing,

@@ -9,7 +9,7 @@ mod keyed;
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
 use crate::command::{Command, SessionSummary};
 use crate::errand::Errands;
-use crate::pep::Nodes;
+use crate::pep::{Nodes, Tiding};
 use crate::privacy::Settings;
 use crate::roster::Roster;
 use crate::router::Parcel;
@@ -194,6 +194,7 @@ pub(crate) enum Work {
     Credentials { asker: ShardIndex, conn: ConnId },
     Bind { conn: ConnId, who: Authenticated, resource: Option<Box<str>> },
     Resume { conn: ConnId, who: Authenticated, previd: Box<str>, h: u32 },
+    Tiding(Box<Tiding>),
     Command(Box<Command>),
 }
 

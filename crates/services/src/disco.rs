@@ -6,7 +6,8 @@
 use crate::commands::{self, AdHoc};
 use crate::context::Realm;
 use crate::directory::Account;
-use crate::iq::{Scope, Xep, features, xml};
+use crate::iq::{Asker, Scope, Xep, features, xml};
+use crate::pep;
 use chaski_xmpp::{ElementRef, StanzaCondition, ns};
 
 /// What this room implements.
@@ -33,17 +34,17 @@ pub(crate) fn domain_info(
     match node.as_deref() {
         None => {
             let server = Identity { category: "server", kind: "im", name: Some("Chaski") };
-            Ok(info(None, &server, &features(Scope::Domain)))
+            Ok(info(None, &[server], &features(Scope::Domain)))
         }
         Some(ns::COMMANDS) => {
             let list = Identity { category: "automation", kind: "command-list", name: Some("Commands") };
-            Ok(info(node.as_deref(), &list, &[ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS]))
+            Ok(info(node.as_deref(), &[list], &[ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS]))
         }
         Some(name) => {
             let command = permitted(realm, account, name)?;
             let identity =
                 Identity { category: "automation", kind: "command-node", name: Some(command.name) };
-            Ok(info(node.as_deref(), &identity, &[ns::COMMANDS, ns::DISCO_INFO, ns::DATA_FORMS]))
+            Ok(info(node.as_deref(), &[identity], &[ns::COMMANDS, ns::DISCO_INFO, ns::DATA_FORMS]))
         }
     }
 }
@@ -73,28 +74,55 @@ fn permitted(realm: &Realm, account: &Account, node: &str) -> Result<&'static Ad
     if commands::may_use(realm, account, command) { Ok(command) } else { Err(StanzaCondition::Forbidden) }
 }
 
-/// `disco#info` of an account's bare JID. The caller has checked that the asker may know.
-pub(crate) fn account_info(query: &ElementRef<'_>) -> Result<Vec<u8>, StanzaCondition> {
-    if query.attr("node").is_some() {
+/// `disco#info` of an account's bare JID or one of its nodes. `asker`: another account, of which the caller has checked
+/// that it may know of this one.
+pub(crate) fn account_info(
+    account: &Account,
+    asker: Option<&Asker>,
+    query: &ElementRef<'_>,
+) -> Result<Vec<u8>, StanzaCondition> {
+    let Some(node) = query.attr("node") else {
+        let registered = Identity { category: "account", kind: "registered", name: None };
+        let pep = Identity { category: "pubsub", kind: "pep", name: None };
+        return Ok(info(None, &[registered, pep], &features(Scope::Account)));
+    };
+    if !pep::is_visible(account, asker, &node) {
         return Err(StanzaCondition::ItemNotFound);
     }
-    let registered = Identity { category: "account", kind: "registered", name: None };
-    Ok(info(None, &registered, &features(Scope::Account)))
+    let leaf = Identity { category: "pubsub", kind: "leaf", name: None };
+    Ok(info(Some(&node), &[leaf], &[ns::PUBSUB]))
 }
 
-/// `disco#items` of an account's bare JID: nothing. Its sessions are told by presence only.
-pub(crate) fn account_items(query: &ElementRef<'_>) -> Result<Vec<u8>, StanzaCondition> {
-    match query.attr("node") {
-        None => Ok(items(None, "", &[])),
-        Some(_) => Err(StanzaCondition::ItemNotFound),
-    }
+/// `disco#items` of an account's bare JID: its nodes that the asker may see; of a node: the ids of its items. The account's
+/// sessions are told by presence only.
+pub(crate) fn account_items(
+    account: &Account,
+    asker: Option<&Asker>,
+    query: &ElementRef<'_>,
+) -> Result<Vec<u8>, StanzaCondition> {
+    let node = query.attr("node");
+    let found: Vec<_> = match node.as_deref() {
+        None => pep::visible(account, asker).map(|name| ("node", name)).collect(),
+        Some(name) if pep::is_visible(account, asker, name) => {
+            pep::item_ids(account, name).map(|id| ("name", id)).collect()
+        }
+        Some(_) => return Err(StanzaCondition::ItemNotFound),
+    };
+    Ok(xml(|writer| {
+        writer.open_ns("query", ns::DISCO_ITEMS).attr_opt("node", node.as_deref());
+        for (attribute, value) in found {
+            writer.open("item").attr("jid", &account.bare).attr(attribute, value).close();
+        }
+    }))
 }
 
-fn info(node: Option<&str>, identity: &Identity<'_>, features: &[&str]) -> Vec<u8> {
+fn info(node: Option<&str>, identities: &[Identity<'_>], features: &[&str]) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("query", ns::DISCO_INFO).attr_opt("node", node);
-        writer.open("identity").attr("category", identity.category).attr("type", identity.kind);
-        writer.attr_opt("name", identity.name).close();
+        for identity in identities {
+            writer.open("identity").attr("category", identity.category).attr("type", identity.kind);
+            writer.attr_opt("name", identity.name).close();
+        }
         for feature in features {
             writer.open("feature").attr("var", feature).close();
         }

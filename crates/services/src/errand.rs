@@ -77,6 +77,14 @@ impl Change {
     }
 }
 
+impl Account {
+    /// Errands that wait, or are under way.
+    pub(crate) fn errands_waiting(&self) -> usize {
+        let errands = self.saving.writes().and_then(|writes| writes.errands.as_ref());
+        errands.map_or(0, |errands| errands.waiting.len() + 1)
+    }
+}
+
 /// An account's errands, the first of which is under way.
 #[derive(Default)]
 pub(crate) struct Errands {

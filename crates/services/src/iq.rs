@@ -19,7 +19,7 @@ use crate::outbox::Turn;
 use crate::privacy::{self, What};
 use crate::session::carbons;
 use crate::wire::SessionId;
-use crate::{blocking, commands, disco, roster};
+use crate::{blocking, commands, disco, pep, private, profile, roster};
 use chaski_xmpp::stanza::IqType;
 use chaski_xmpp::{ElementRef, Stanza, StanzaCondition, ns};
 
@@ -41,7 +41,7 @@ pub(crate) struct Door {
 }
 
 /// The doors of all rooms that have one.
-const DOORS: &[&[Door]] = &[blocking::DOORS, carbons::DOORS];
+const DOORS: &[&[Door]] = &[blocking::DOORS, carbons::DOORS, pep::DOORS, private::DOORS, profile::DOORS];
 
 fn door(request: &Request<'_>) -> Option<&'static Door> {
     DOORS.iter().flat_map(|doors| doors.iter()).find(|door| request.child.ns() == door.ns)
@@ -92,10 +92,10 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
 fn for_owner(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Result<Vec<u8>, StanzaCondition> {
     let child = &request.child;
     if request.gets("query", ns::DISCO_INFO) {
-        return disco::account_info(child);
+        return disco::account_info(account, None, child);
     }
     if request.gets("query", ns::DISCO_ITEMS) {
-        return disco::account_items(child);
+        return disco::account_items(account, None, child);
     }
     if request.gets("query", ns::LAST) {
         return entity::last_activity(turn, account);
@@ -175,10 +175,10 @@ fn for_other(
         return Err(StanzaCondition::ServiceUnavailable);
     }
     if request.gets("query", ns::DISCO_INFO) {
-        return disco::account_info(&request.child);
+        return disco::account_info(account, Some(asker), &request.child);
     }
     if request.gets("query", ns::DISCO_ITEMS) {
-        return disco::account_items(&request.child);
+        return disco::account_items(account, Some(asker), &request.child);
     }
     Err(StanzaCondition::ServiceUnavailable)
 }

@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod blocking;
+pub mod caps;
 pub mod command;
 pub mod commands;
 pub mod context;
@@ -23,6 +24,8 @@ pub mod pep;
 mod plays;
 pub mod presence;
 pub mod privacy;
+pub mod private;
+pub mod profile;
 pub mod roster;
 pub mod router;
 pub mod session;

@@ -4,9 +4,11 @@
 //! what is to be sent. The router carries it out after the room has returned, so no room calls another one and the
 //! account's owner is never re-entered.
 
+use crate::caps::Caps;
 use crate::command::Command;
 use crate::context::Realm;
 use crate::errand::Errand;
+use crate::pep::Tiding;
 use crate::presence::Presences;
 use crate::roster::Undo;
 use crate::wire::SessionId;
@@ -27,6 +29,8 @@ pub struct Turn<'a> {
     pub rng: &'a mut dyn rand::CryptoRng,
     /// The presences that the shard's sessions share.
     pub presences: &'a mut Presences,
+    /// What the shard's clients can, by the hash that they announce.
+    pub caps: &'a mut Caps,
     /// Where to put what is to be sent.
     pub outbox: &'a mut Outbox,
 }
@@ -79,6 +83,8 @@ pub enum Post {
         /// What is to be done.
         command: Command,
     },
+    /// News of the account's nodes for another account, or a wish for that one's. Dropped if its shard is overloaded.
+    Tiding(Box<Tiding>),
     /// Records of the account at hand are to be read or written.
     Errand(Errand),
 }
@@ -92,6 +98,11 @@ impl Outbox {
     /// Posts a stanza to an account's bare JID.
     pub fn to_account(&mut self, to: AccountId, stanza: impl Into<Arc<[u8]>>) {
         self.posts.push(Post::Account { to, resource: None, stanza: stanza.into() });
+    }
+
+    /// Tells another account, or asks it for, what nodes hold.
+    pub fn tiding(&mut self, tiding: Tiding) {
+        self.posts.push(Post::Tiding(Box::new(tiding)));
     }
 
     /// Has records of the account at hand read or written, and goes on then.

@@ -1,22 +1,145 @@
-//! Personal eventing (XEP-0163): the nodes that an account publishes.
+//! Personal eventing (XEP-0163): what an account publishes on its own bare JID, and who hears of it.
 //!
-//! Owns the index in [`chaski_store::Table::Nodes`], which is in memory with the account; what was published stands in
-//! [`chaski_store::Table::Items`].
+//! Owns the index in [`chaski_store::Table::Nodes`], which is in memory with the account ([`Nodes`]); payloads stand in
+//! [`chaski_store::Table::Items`] and are read when they are asked for. Called by [`crate::iq`] with requests in the
+//! namespaces of XEP-0060, by the router with news of other accounts, by `caps` when a session's interests become known.
+//! Promises: an answer and a notification follow what is durable; nobody sees a node that its access model or the
+//! owner's privacy hides ([`visible`]); all of an account's nodes are bounded ([`state`]), and one publication is at
+//! most one stanza for each contact.
 
-use serde::{Deserialize, Serialize};
+mod config;
+mod document;
+mod event;
+mod fault;
+mod last;
+mod notify;
+mod other;
+mod owner;
+mod request;
+mod retrieve;
+mod state;
+mod visible;
 
-/// The index of an account's nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Nodes {}
+pub(crate) use config::{Access, Config};
+pub(crate) use document::read_payload;
+pub(crate) use fault::{BUSY, Fault, fault, not_kept};
+pub(crate) use last::{befriended, interested};
+pub(crate) use owner::{Outcome, change, in_line, publish};
+pub(crate) use request::standalone;
+pub(crate) use retrieve::{Payload, payload};
+pub(crate) use state::NewItem;
+pub use state::Nodes;
+pub(crate) use visible::{Viewer, is_busy, shows_photo, shows_text};
+
+use crate::directory::Account;
+use crate::iq::{Asker, Door, Scope, Xep};
+use crate::outbox::Turn;
+use chaski_store::AccountId;
+use chaski_xmpp::ns;
+use last::Wanted;
+use notify::Event;
+use visible::may_see;
+
+/// Requests that this room answers.
+pub(crate) const DOORS: &[Door] = &[
+    Door { ns: ns::PUBSUB, owner: Some(owner::asked), other: Some(other::asked), domain: None },
+    Door { ns: ns::PUBSUB_OWNER, owner: Some(owner::asked), other: Some(other::asked), domain: None },
+];
+
+macro_rules! features {
+    ($($name:literal)*) => { &[
+        (Scope::Account, ns::PUBSUB),
+        $((Scope::Account, concat!("http://jabber.org/protocol/pubsub#", $name)),)*
+    ] };
+}
+
+/// What this room implements.
+pub const SPEC: &[Xep] = &[
+    Xep::new(
+        60,
+        "1.26.0",
+        "Publish-Subscribe",
+        features! {
+            "access-open" "access-presence" "access-whitelist" "auto-create" "auto-subscribe" "config-node"
+            "config-node-max" "create-and-configure" "create-nodes" "delete-items" "delete-nodes"
+            "filtered-notifications" "item-ids" "last-published" "multi-items" "owner" "persistent-items"
+            "presence-notifications" "presence-subscribe" "publish" "publish-options" "purge-nodes" "retract-items"
+            "retrieve-affiliations" "retrieve-default" "retrieve-items" "retrieve-subscriptions" "subscribe"
+        },
+    ),
+    Xep::new(163, "1.2.2", "Personal Eventing Protocol", &[]),
+    Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
+];
 
 impl Nodes {
-    /// Reads what the store holds.
-    pub(crate) fn from_document(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+    /// The keys of everything that the account's nodes have in [`chaski_store::Table::Items`].
+    pub(crate) fn item_keys(&self, record_key: &str) -> Vec<String> {
+        let mut keys = Vec::new();
+        for node in self.all() {
+            let stored = node.items.iter().filter(|item| item.stored);
+            keys.extend(stored.map(|item| document::item_key(record_key, &node.name, &item.id)));
+        }
+        keys
+    }
+}
+
+/// What one account's nodes have to say to another account. Opaque but to this room.
+#[derive(Debug)]
+pub struct Tiding(What);
+
+#[derive(Debug)]
+enum What {
+    News(Event),
+    Wanted(Wanted),
+}
+
+impl Tiding {
+    fn event(event: Event) -> Self {
+        Self(What::News(event))
     }
 
-    /// The keys of everything that the account's nodes have in [`chaski_store::Table::Items`].
-    pub(crate) fn item_keys(&self, _record_key: &str) -> Vec<String> {
-        Vec::new()
+    fn wanted(wanted: Wanted) -> Self {
+        Self(What::Wanted(wanted))
     }
+
+    /// Whom it is for.
+    pub(crate) fn to(&self) -> AccountId {
+        match &self.0 {
+            What::News(event) => event.to,
+            What::Wanted(wanted) => wanted.of,
+        }
+    }
+
+    /// Whether it asks for something: then an account that is not in memory has an answer, too.
+    pub(crate) fn is_question(&self) -> bool {
+        matches!(self.0, What::Wanted(_))
+    }
+}
+
+/// A tiding has come to its account.
+pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, tiding: &Tiding) {
+    match &tiding.0 {
+        What::News(event) => notify::arrived(turn, account, event),
+        What::Wanted(wanted) => last::wanted(turn, account, wanted),
+    }
+}
+
+/// The nodes that somebody may see: the owner (`None`) or another account.
+pub(crate) fn visible<'a>(account: &'a Account, asker: Option<&'a Asker>) -> impl Iterator<Item = &'a str> {
+    let nodes = account.nodes.as_deref().into_iter().flat_map(Nodes::iter);
+    let seen = move |node: &&state::Node| {
+        asker.is_none_or(|asker| may_see(account, Viewer::asking(asker), &node.name, &node.config))
+    };
+    nodes.filter(seen).map(|node| &*node.name)
+}
+
+/// Whether this node is among them.
+pub(crate) fn is_visible(account: &Account, asker: Option<&Asker>, node: &str) -> bool {
+    visible(account, asker).any(|name| name == node)
+}
+
+/// The ids of a node's items, newest first.
+pub(crate) fn item_ids<'a>(account: &'a Account, node: &str) -> impl Iterator<Item = &'a str> {
+    let node = account.nodes.as_deref().and_then(|nodes| nodes.get(node));
+    node.into_iter().flat_map(|node| node.items.iter().rev()).map(|item| &*item.id)
 }

@@ -17,6 +17,7 @@ mod state;
 mod subscribe;
 mod visibility;
 
+pub(crate) use broadcast::renew_photo;
 pub use state::{Presences, SessionPresence};
 pub(crate) use subscribe::{pay, tell};
 pub(crate) use visibility::{received_from_blocked, settings_change};
@@ -118,6 +119,7 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>)
 
 /// The session is about to end (closed, replaced, expired); it is still in `account.sessions`. Tell whoever saw it.
 pub fn leaving(turn: &mut Turn<'_>, account: &mut Account, session: SessionId) {
+    turn.caps.forget(session);
     broadcast::unavailable(turn, account, session, None);
 }
 

@@ -18,6 +18,7 @@ pub(crate) use refuse::Refuse;
 
 use crate::accounts::Credentials;
 use crate::command::{Command, Outcome};
+use crate::pep::Tiding;
 use crate::wire::{ConnId, SessionId, Unavailable};
 use chaski_store::{AccountId, MessageId, ShardIndex};
 use chaski_xmpp::sm::StanzaIndex;
@@ -38,6 +39,8 @@ pub(crate) enum Letter {
     CredentialsWanted { asker: ShardIndex, conn: ConnId, account: AccountId },
     /// The answer.
     Credentials { conn: ConnId, result: Result<Option<Box<Credentials>>, Unavailable> },
+    /// News of nodes for an account of the receiving shard, or a wish for its own.
+    Tiding(Box<Tiding>),
     /// A command for an account of the receiving shard.
     Command(Box<Command>),
     /// The outcome of a command that an ad-hoc command of the receiving shard's session gave.

@@ -13,6 +13,7 @@ mod managed;
 pub(crate) use hold::Held;
 pub(crate) use managed::Managed;
 
+use crate::caps::Interests;
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::presence::SessionPresence;
@@ -56,6 +57,8 @@ pub struct Session {
     pub(crate) progress: Progress,
     /// The server made its resource up: nobody knows it who was not told.
     pub(crate) secret_resource: bool,
+    /// The nodes it wants to hear of, kept by the caps room and shared with all sessions of the same client.
+    pub(crate) interests: Option<Arc<Interests>>,
     /// What its client has said of itself.
     wishes: Wishes,
     /// What waits for its client to become active.
@@ -148,9 +151,15 @@ impl Session {
             retrying: false,
             progress: Progress::Live,
             secret_resource,
+            interests: None,
             wishes: Wishes::default(),
             held: None,
         }
+    }
+
+    /// Whether it wants to hear of this node.
+    pub(crate) fn is_interested_in(&self, node: &str) -> bool {
+        self.interests.as_ref().is_some_and(|interests| interests.has(node))
     }
 
     /// Sends a stanza that is in no mailbox: presence, IQ, a transient message.

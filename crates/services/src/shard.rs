@@ -11,6 +11,7 @@ mod login;
 mod resident;
 mod rooms;
 pub(crate) mod rosters;
+mod tidings;
 
 use crate::command::Command;
 use crate::context::{Context, Realm};
@@ -164,6 +165,7 @@ impl Shard {
             Letter::Credentials { conn, result } => {
                 ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
             }
+            Letter::Tiding(tiding) => self.with_account(ctx, tiding.to(), Work::Tiding(tiding)),
             Letter::Command(command) => self.command_to_owner(ctx, *command),
             Letter::Outcome { session, memo, outcome } => self.outcome(ctx, session, &memo, outcome),
         }
@@ -259,6 +261,8 @@ impl Shard {
         loop {
             if let Some(parcel) = self.desk.parcels.pop_front() {
                 self.forward(ctx, parcel);
+            } else if let Some(tiding) = self.desk.tidings.pop_front() {
+                self.send_tiding(ctx, tiding);
             } else if !self.desk.doomed.is_empty() {
                 self.end_doomed(ctx);
             } else {

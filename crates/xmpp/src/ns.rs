@@ -42,12 +42,26 @@ pub const PRIVATE: &str = "jabber:iq:private";
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// XEP-0054.
 pub const VCARD: &str = "vcard-temp";
-/// XEP-0060: what a node tells.
+/// XEP-0060.
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+/// XEP-0060 §8: what only a node's owner may ask.
+pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+/// XEP-0060: notifications.
 pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// XEP-0060: error conditions of its own.
+pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
+/// XEP-0060 §16.4.4: the form that configures a node.
+pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_config";
+/// XEP-0060 §7.1.5: the form of preconditions that comes with an item.
+pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
 /// XEP-0077.
 pub const REGISTER: &str = "jabber:iq:register";
 /// XEP-0077: as a stream feature.
 pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
+/// XEP-0084: images.
+pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
+/// XEP-0084: which image it is.
+pub const AVATAR_METADATA: &str = "urn:xmpp:avatar:metadata";
 /// XEP-0085.
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// XEP-0092.
@@ -56,6 +70,10 @@ pub const VERSION: &str = "jabber:iq:version";
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
 /// XEP-0133.
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
+/// XEP-0153.
+pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
+/// XEP-0172.
+pub const NICK: &str = "http://jabber.org/protocol/nick";
 /// XEP-0184.
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// XEP-0191.
@@ -72,6 +90,8 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const DELAY: &str = "urn:xmpp:delay";
 /// XEP-0280.
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0292.
+pub const VCARD4: &str = "urn:xmpp:vcard4";
 /// XEP-0297.
 pub const FORWARD: &str = "urn:xmpp:forward:0";
 /// XEP-0313: refused on purpose.
@@ -94,6 +114,10 @@ pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 pub const BIND2: &str = "urn:xmpp:bind:0";
 /// XEP-0388.
 pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// XEP-0398.
+pub const AVATAR_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
+/// XEP-0402.
+pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
 /// XEP-0440.
 pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0484.

@@ -52,14 +52,14 @@ pub(super) fn write(title: &str, fields: &[Field]) -> Vec<u8> {
 }
 
 /// A submitted form: its values by field. As large as a stanza may be at most.
-#[derive(Default)]
-pub(super) struct Form {
+#[derive(Debug, Default)]
+pub(crate) struct Form {
     values: Vec<(String, String)>,
 }
 
 impl Form {
     /// Reads `<x type='submit'/>`.
-    pub(super) fn read(x: &ElementRef<'_>) -> Self {
+    pub(crate) fn read(x: &ElementRef<'_>) -> Self {
         let mut values = Vec::new();
         for field in x.children().filter(|child| child.is("field", ns::DATA_FORMS)) {
             let Some(var) = field.attr("var") else { continue };
@@ -71,13 +71,18 @@ impl Form {
     }
 
     /// The first value of the field, or "".
-    pub(super) fn one(&self, var: &str) -> &str {
+    pub(crate) fn one(&self, var: &str) -> &str {
         self.values.iter().find(|(name, _)| name == var).map_or("", |(_, value)| value)
     }
 
     /// The values of the field.
-    pub(super) fn all<'a>(&'a self, var: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn all<'a>(&'a self, var: &'a str) -> impl Iterator<Item = &'a str> {
         self.values.iter().filter(move |(name, _)| name == var).map(|(_, value)| &**value)
+    }
+
+    /// Each field with its value; one of several values comes several times.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Whether each of the fields has a value, and the form is of our kind if it says a kind.

@@ -49,8 +49,12 @@ impl Xep {
 pub const SPECS: &[&[Xep]] = &[
     super::entity::SPEC,
     crate::blocking::SPEC,
+    crate::caps::SPEC,
     crate::commands::SPEC,
     crate::disco::SPEC,
+    crate::pep::SPEC,
+    crate::private::SPEC,
+    crate::profile::SPEC,
     crate::roster::SPEC,
     crate::session::carbons::SPEC,
     crate::session::hold::SPEC,

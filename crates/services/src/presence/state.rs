@@ -1,8 +1,10 @@
-//! What a session keeps of its presence. Small: 32 bytes, and one stanza while it is available, which it shares with
+//! What a session keeps of its presence. Small: 24 bytes, and one stanza while it is available, which it shares with
 //! all sessions that said the same.
 
 use crate::roster::Contact;
+use std::borrow::Borrow;
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Presences of which a shard keeps one copy each. Beyond this many, further ones have their own.
@@ -10,20 +12,38 @@ const SHARED_MAX: usize = 1_024;
 
 /// The presences that a shard's sessions share. Most are one of a few: empty, or with an application's capabilities.
 #[derive(Debug, Default)]
-pub struct Presences(HashSet<Arc<[u8]>>);
+pub struct Presences(HashSet<Shared>);
+
+/// A stanza of which all who said it have one copy, behind a pointer of 8 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Shared(Arc<Box<[u8]>>);
+
+impl Borrow<[u8]> for Shared {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Deref for Shared {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 impl Presences {
     /// The shared copy of a stanza.
-    pub(super) fn share(&mut self, stanza: &[u8]) -> Arc<[u8]> {
+    pub(super) fn share(&mut self, stanza: &[u8]) -> Shared {
         if let Some(known) = self.0.get(stanza) {
-            return Arc::clone(known);
+            return known.clone();
         }
-        let own: Arc<[u8]> = stanza.into();
+        let own = Shared(Arc::new(stanza.into()));
         if self.0.len() >= SHARED_MAX {
-            self.0.retain(|stanza| Arc::strong_count(stanza) > 1);
+            self.0.retain(|stanza| Arc::strong_count(&stanza.0) > 1);
         }
         if self.0.len() < SHARED_MAX {
-            self.0.insert(Arc::clone(&own));
+            self.0.insert(own.clone());
         }
         own
     }
@@ -33,7 +53,7 @@ impl Presences {
 #[derive(Default)]
 pub struct SessionPresence {
     /// The last broadcast in stored form, without `from`, `to` and `id`. `None` while unavailable.
-    last: Option<Arc<[u8]>>,
+    last: Option<Shared>,
     /// Who was told otherwise than by broadcast, each once. Rare, so behind a pointer.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in nearly every session")]
     directed: Option<Box<Vec<Directed>>>,
@@ -86,11 +106,11 @@ impl SessionPresence {
     }
 
     /// The last broadcast, without `from` and `to`.
-    pub(super) fn last(&self) -> Option<&Arc<[u8]>> {
+    pub(super) fn last(&self) -> Option<&Shared> {
         self.last.as_ref()
     }
 
-    pub(super) fn set_available(&mut self, stanza: Arc<[u8]>, priority: i8) {
+    pub(super) fn set_available(&mut self, stanza: Shared, priority: i8) {
         self.last = Some(stanza);
         self.priority = priority;
     }
@@ -144,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_pays_little() {
-        assert!(size_of::<SessionPresence>() <= 32, "{}", size_of::<SessionPresence>());
+        assert!(size_of::<SessionPresence>() <= 24, "{}", size_of::<SessionPresence>());
     }
 
     #[test]
@@ -152,12 +172,12 @@ mod tests {
         let mut presences = Presences::default();
         let (first, second) =
             (presences.share(b"<presence ></presence>"), presences.share(b"<presence ></presence>"));
-        assert!(Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first.0, &second.0));
         let kept: Vec<_> = (0..2 * SHARED_MAX).map(|n| presences.share(n.to_string().as_bytes())).collect();
         assert!(presences.0.len() <= SHARED_MAX);
         drop(kept);
         let fresh = presences.share(b"fresh");
-        assert!(Arc::ptr_eq(&fresh, &presences.share(b"fresh")), "what nobody has is forgotten");
+        assert!(Arc::ptr_eq(&fresh.0, &presences.share(b"fresh").0), "what nobody has is forgotten");
     }
 
     #[test]

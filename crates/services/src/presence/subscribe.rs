@@ -10,6 +10,7 @@ use crate::blocking::blocks_contact;
 use crate::directory::Account;
 use crate::iq::Reply;
 use crate::outbox::{Post, Turn};
+use crate::pep;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{self, What};
 use crate::roster::{Contact, Kind, PresenceDue, answer::push};
@@ -90,6 +91,9 @@ pub(super) fn received(
     }
     let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
     turn.outbox.undo = step.changed.then_some(undo);
+    if kind == Kind::Subscribed && step.changed {
+        pep::befriended(turn, account, &contact);
+    }
     if step.pass_on && !blocks_contact(account, &contact) {
         deliver(turn, account, stanza, kind);
     }

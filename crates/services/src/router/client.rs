@@ -12,7 +12,7 @@ use crate::privacy::redact::{self, Verdict};
 use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
-use crate::{iq, mailbox, presence};
+use crate::{caps, iq, mailbox, presence};
 use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, MessageType};
@@ -208,12 +208,14 @@ impl Shard {
     }
 
     fn ask_own(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>, is_request: bool) {
-        // Answers to roster pushes and the like need no handling.
-        if is_request {
-            self.in_room(ctx, sender.account, |turn, account| {
+        self.in_room(ctx, sender.account, |turn, account| {
+            if is_request {
                 iq::asked_by_owner(turn, account, sender.session, stanza);
-            });
-        }
+            } else {
+                // Answers to roster pushes and the like need no handling.
+                caps::answered(turn, account, sender.session, stanza);
+            }
+        });
     }
 
     /// A stanza as it goes on its way.

@@ -26,6 +26,12 @@ impl Shard {
             // Most contacts are away at any time: telling them must not read their records.
             return;
         }
+        if let Work::Tiding(tiding) = &work
+            && self.directory.is_absent(id)
+            && !self.is_worth_loading(ctx, tiding)
+        {
+            return;
+        }
         match self.directory.find(id, work) {
             Found::Present(work) => self.perform(ctx, id, work),
             Found::Parked => {}
@@ -40,6 +46,7 @@ impl Shard {
             Work::Credentials { asker, conn } => self.tell_credentials(ctx, id, asker, conn),
             Work::Bind { conn, who, resource } => self.bind_now(ctx, conn, who, resource.as_deref()),
             Work::Resume { conn, who, previd, h } => self.resume_now(ctx, conn, who, &previd, h),
+            Work::Tiding(tiding) => self.tell(ctx, &tiding),
             Work::Command(command) => self.command_now(ctx, *command),
         }
     }
@@ -127,6 +134,7 @@ impl Shard {
                 Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Ok(None)),
                 Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
                 Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
+                Work::Tiding(_) => {}
                 Work::Command(command) => self.command_for_nobody(ctx, *command),
             }
             // A command may be making the account: what came after it waits for that.
@@ -143,6 +151,7 @@ impl Shard {
             Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Err(Unavailable)),
             Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::Unavailable)),
             Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
+            Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),
             Work::Command(command) => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
         }
     }

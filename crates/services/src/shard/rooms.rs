@@ -26,6 +26,7 @@ impl Shard {
             unix_ms: ctx.unix_ms,
             rng: ctx.rng,
             presences: &mut self.desk.presences,
+            caps: &mut self.desk.caps,
             outbox: &mut outbox,
         };
         room(&mut turn, account);
@@ -69,6 +70,7 @@ impl Shard {
                 self.desk.parcels.push_back(Parcel::new(to, resource, stanza, Handling::Quiet));
             }
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
+            Post::Tiding(tiding) => self.desk.tidings.push_back(tiding),
             Post::Errand(errand) => {
                 if let Some(id) = id {
                     self.errand(ctx, id, errand);

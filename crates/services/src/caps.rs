@@ -1,0 +1,172 @@
+//! Entity capabilities (XEP-0115): which nodes a session wants to hear of, without asking each session for it.
+//!
+//! A client says with its presence a hash of what it can. The shard keeps, for each hash it has verified, the client's
+//! `+notify` interests ([`Interests`]), shared by all sessions that say the same; for one it does not know it asks the
+//! session. Called by the presence room with each broadcast, and by the router with answers to our question. Calls `pep`
+//! when a session's interests become known.
+//! Promises: only what hashes to the announced value is remembered for others (XEP-0115 §5.4: no poisoning), the rest is
+//! believed of the session alone that said it; the cache, the questions under way and each session's interests are bounded.
+
+mod hash;
+mod interests;
+
+pub use interests::Interests;
+
+use crate::directory::Account;
+use crate::iq::Xep;
+use crate::outbox::Turn;
+use crate::pep;
+use crate::wire::SessionId;
+use chaski_xmpp::{ElementRef, Header, Kind, Stanza, Writer, ns};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What this room implements.
+pub const SPEC: &[Xep] = &[Xep::new(115, "1.6.0", "Entity Capabilities", &[])];
+
+/// Hashes that a shard remembers. Beyond, those that no session uses are forgotten; if all are in use, new ones are asked
+/// for session by session.
+const KNOWN_MAX: usize = 1_024;
+/// Questions under way. Beyond, a session with an unknown hash is not asked and gets no notifications.
+const ASKED_MAX: usize = 16_384;
+/// Longest hash and node that are taken for one.
+const VER_BYTES_MAX: usize = 128;
+const NODE_BYTES_MAX: usize = 512;
+
+/// What a shard knows of its clients' capabilities.
+#[derive(Debug, Default)]
+pub struct Caps {
+    known: HashMap<Box<str>, Arc<Interests>>,
+    asked: HashMap<SessionId, Question>,
+    count: u64,
+}
+
+/// What a session was asked.
+#[derive(Debug)]
+struct Question {
+    number: u64,
+    /// The hash to be verified, if it is one that we can verify.
+    ver: Option<Box<str>>,
+}
+
+impl Caps {
+    /// The session is gone.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        self.asked.remove(&session);
+    }
+
+    /// Takes the answer to question `id`; gives the hash to be verified.
+    fn take(&mut self, session: SessionId, id: &str) -> Option<Question> {
+        let question = self.asked.get(&session)?;
+        if id != question_id(question.number) {
+            return None;
+        }
+        self.asked.remove(&session)
+    }
+
+    fn remember(&mut self, ver: Box<str>, interests: &Arc<Interests>) {
+        if self.known.len() >= KNOWN_MAX {
+            self.known.retain(|_, interests| Arc::strong_count(interests) > 1);
+        }
+        if self.known.len() < KNOWN_MAX {
+            self.known.insert(ver, Arc::clone(interests));
+        }
+    }
+}
+
+fn question_id(number: u64) -> String {
+    format!("caps-{number}")
+}
+
+/// A session has broadcast its presence. `initial`: it was not available before.
+pub(crate) fn announced(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    id: SessionId,
+    stanza: &Stanza<'_>,
+    initial: bool,
+) {
+    let Some(session) = account.session_mut(id) else { return };
+    let told = stanza.child("c", ns::CAPS);
+    if let Some(caps) = &told {
+        let ver = caps.attr("ver").unwrap_or_default();
+        match turn.caps.known.get(&*ver).filter(|_| is_verifiable(caps)) {
+            Some(known) => {
+                let known = Arc::clone(known);
+                return learned(turn, account, id, known, initial);
+            }
+            None if initial => session.interests = None,
+            None => {}
+        }
+        ask(turn, account, id, caps);
+    } else if let Some(interests) = session.interests.clone().filter(|_| initial) {
+        pep::interested(turn, account, id, &interests);
+    }
+}
+
+fn is_verifiable(caps: &ElementRef<'_>) -> bool {
+    caps.attr("hash").as_deref() == Some("sha-1")
+}
+
+/// Asks the session what it can.
+fn ask(turn: &mut Turn<'_>, account: &Account, id: SessionId, caps: &ElementRef<'_>) {
+    let (Some(node), Some(ver)) = (caps.attr("node"), caps.attr("ver")) else { return };
+    let verifiable = is_verifiable(caps);
+    let asked_already =
+        turn.caps.asked.get(&id).is_some_and(|question| verifiable && question.ver.as_deref() == Some(&*ver));
+    if asked_already || ver.len() > VER_BYTES_MAX || node.len() > NODE_BYTES_MAX {
+        return;
+    }
+    if turn.caps.asked.len() >= ASKED_MAX && !turn.caps.asked.contains_key(&id) {
+        return;
+    }
+    let Some(to) = account.session(id).map(|session| account.full_jid(session)) else { return };
+    turn.caps.count += 1;
+    let number = turn.caps.count;
+    turn.caps.asked.insert(id, Question { number, ver: verifiable.then(|| (&*ver).into()) });
+    let (question, node) = (question_id(number), format!("{node}#{ver}"));
+    let mut out = Vec::with_capacity(256);
+    let mut writer = Writer::new(&mut out);
+    let header =
+        Header { from: Some(&account.bare), to: Some(&to), id: Some(&question), type_attr: Some("get") };
+    header.open(&mut writer, Kind::Iq);
+    writer.open_ns("query", ns::DISCO_INFO).attr("node", &node);
+    writer.close_all();
+    drop(writer);
+    turn.outbox.to_session(id, out);
+}
+
+/// A session answers a request of the server's: perhaps our question.
+pub(crate) fn answered(turn: &mut Turn<'_>, account: &mut Account, id: SessionId, stanza: &Stanza<'_>) {
+    let Some(question) = stanza.id().and_then(|answered| turn.caps.take(id, &answered)) else { return };
+    let Some(query) = stanza.child("query", ns::DISCO_INFO) else { return };
+    let interests = Arc::new(Interests::of(&query));
+    if let Some(ver) = question.ver.filter(|ver| hash::of(&query).as_deref() == Some(ver)) {
+        turn.caps.remember(ver, &interests);
+    }
+    learned(turn, account, id, interests, false);
+}
+
+/// A session's interests are known now.
+fn learned(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    id: SessionId,
+    interests: Arc<Interests>,
+    initial: bool,
+) {
+    turn.caps.forget(id);
+    let Some(session) = account.session_mut(id) else { return };
+    let before = session.interests.take().filter(|_| !initial);
+    let gained = match before {
+        Some(before) if before == interests => None,
+        Some(before) => Some(Arc::new(interests.without(&before))),
+        None => Some(Arc::clone(&interests)),
+    };
+    session.interests = (!interests.is_empty()).then_some(interests);
+    if let Some(gained) = gained.filter(|gained| !gained.is_empty())
+        && session.presence.is_available()
+    {
+        pep::interested(turn, account, id, &gained);
+    }
+}

@@ -1,0 +1,115 @@
+//! The hash of what an entity can (XEP-0115 §5.1), made anew from what it answers (§5.4).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chaski_xmpp::{ElementRef, ns};
+use sha1::{Digest, Sha1};
+
+/// The hash of a `disco#info` result, in base64. `None` if it is ill-formed, so that it must not be remembered.
+pub(super) fn of(query: &ElementRef<'_>) -> Option<String> {
+    let mut text = String::new();
+    for part in sorted(query, identity)?.into_iter().chain(sorted(query, feature)?).chain(forms(query)?) {
+        text.push_str(&part);
+    }
+    Some(STANDARD.encode(Sha1::digest(text.as_bytes())))
+}
+
+/// What `read` finds in the children, in order; `None` if something is there twice.
+fn sorted(query: &ElementRef<'_>, read: fn(&ElementRef<'_>) -> Option<String>) -> Option<Vec<String>> {
+    let mut parts: Vec<_> = query.children().filter_map(|child| read(&child)).collect();
+    parts.sort_unstable();
+    // Twice the same, or one that would read as two: §5.4 has it ill-formed.
+    let is_clear = |part: &String| part.matches('<').count() == 1;
+    let is_well_formed = parts.windows(2).all(|pair| pair[0] != pair[1]) && parts.iter().all(is_clear);
+    is_well_formed.then_some(parts)
+}
+
+fn identity(child: &ElementRef<'_>) -> Option<String> {
+    if !child.is("identity", ns::DISCO_INFO) {
+        return None;
+    }
+    let [category, kind, name] =
+        ["category", "type", "name"].map(|name| child.attr(name).unwrap_or_default());
+    Some(format!("{category}/{kind}/{}/{name}<", child.lang().unwrap_or_default()))
+}
+
+fn feature(child: &ElementRef<'_>) -> Option<String> {
+    let var = child.is("feature", ns::DISCO_INFO).then(|| child.attr("var"))??;
+    Some(format!("{var}<"))
+}
+
+/// §5.1 step 6: forms by their type, fields by name, values in order.
+fn forms(query: &ElementRef<'_>) -> Option<Vec<String>> {
+    let mut forms = Vec::new();
+    for x in query.children().filter(|child| child.is("x", ns::DATA_FORMS)) {
+        let mut fields: Vec<_> =
+            x.children().filter(|child| child.is("field", ns::DATA_FORMS)).map(|f| field(&f)).collect();
+        let Some(at) = fields.iter().position(|(var, ..)| var == "FORM_TYPE") else { continue };
+        let (_, hidden, types) = fields.remove(at);
+        if !hidden {
+            continue;
+        }
+        let [kind] = &types[..] else { return None };
+        fields.sort_unstable();
+        let mut text = format!("{kind}<");
+        for (var, _, values) in fields {
+            text += &format!("{var}<");
+            values.iter().for_each(|value| text += &format!("{value}<"));
+        }
+        forms.push((kind.clone(), text));
+    }
+    forms.sort_unstable();
+    let unique = forms.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    unique.then(|| forms.into_iter().map(|(_, text)| text).collect())
+}
+
+/// A field's name, whether it is hidden (or, in a result, of no type), and its values in order.
+fn field(field: &ElementRef<'_>) -> (String, bool, Vec<String>) {
+    let values = field.children().filter(|child| child.is("value", ns::DATA_FORMS));
+    let mut values: Vec<_> = values.map(|value| value.text().into_owned()).collect();
+    values.sort_unstable();
+    let hidden = field.attr("type").as_deref() == Some("hidden");
+    (field.attr("var").unwrap_or_default().into_owned(), hidden, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaski_xmpp::Stanza;
+
+    fn hash(inner: &str) -> Option<String> {
+        let query = format!("<query xmlns='http://jabber.org/protocol/disco#info'>{inner}</query>");
+        of(&Stanza::parse(query.as_bytes()).unwrap().root())
+    }
+
+    #[test]
+    fn the_examples_of_the_specification() {
+        let features: String = ["caps", "muc", "disco#items", "disco#info"]
+            .map(|name| format!("<feature var='http://jabber.org/protocol/{name}'/>"))
+            .concat();
+        let simple = format!("<identity category='client' type='pc' name='Exodus 0.9.1'/>{features}");
+        assert_eq!(hash(&simple).as_deref(), Some("QgayPKawpkPSDYmwT/WM94uAlu0="));
+        let complex = format!(
+            "<identity xml:lang='en' category='client' name='Psi 0.11' type='pc'/>\
+             <identity xml:lang='el' category='client' name='Ψ 0.11' type='pc'/>{features}\
+             <x xmlns='jabber:x:data' type='result'>\
+             <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:dataforms:softwareinfo</value></field>\
+             <field var='ip_version' type='text-multi'><value>ipv4</value><value>ipv6</value></field>\
+             <field var='os'><value>Mac</value></field><field var='os_version'><value>10.5.1</value></field>\
+             <field var='software'><value>Psi</value></field>\
+             <field var='software_version'><value>0.11</value></field></x>"
+        );
+        assert_eq!(hash(&complex).as_deref(), Some("q07IKJEyjvHSyhy//CH0CxmKi8w="));
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_has_no_hash() {
+        for ill_formed in [
+            "<feature var='a'/><feature var='a'/>",
+            "<feature var='a&lt;b'/>",
+            "<identity category='c' type='t'/><identity category='c' type='t'/>",
+        ] {
+            assert_eq!(hash(ill_formed), None, "{ill_formed}");
+        }
+    }
+}

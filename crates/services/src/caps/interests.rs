@@ -1,0 +1,47 @@
+//! The nodes that a client wants to hear of: its features that end in `+notify` (XEP-0163 §4.3.1).
+
+use chaski_xmpp::{ElementRef, ns};
+
+/// Most interests of a session. Clients have some twenty.
+const INTERESTS_MAX: usize = 64;
+/// Their names in all.
+const BYTES_MAX: usize = 4 * 1024;
+
+/// Names of nodes, in order, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Interests(Box<[Box<str>]>);
+
+impl Interests {
+    /// Of a `disco#info` result. What is beyond the bounds is left out.
+    pub(super) fn of(query: &ElementRef<'_>) -> Self {
+        let features = query.children().filter(|child| child.is("feature", ns::DISCO_INFO));
+        let mut bytes = 0;
+        let mut names: Vec<Box<str>> = features
+            .filter_map(|feature| Some(Box::<str>::from(feature.attr("var")?.strip_suffix("+notify")?)))
+            .filter(|name| !name.is_empty())
+            .take(INTERESTS_MAX)
+            .take_while(|name| {
+                bytes += name.len();
+                bytes <= BYTES_MAX
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(names.into())
+    }
+
+    /// Whether the node is among them.
+    pub(crate) fn has(&self, node: &str) -> bool {
+        self.0.binary_search_by(|name| (**name).cmp(node)).is_ok()
+    }
+
+    /// None at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that are not among the others.
+    pub(super) fn without(&self, others: &Self) -> Self {
+        Self(self.0.iter().filter(|name| !others.has(name)).cloned().collect())
+    }
+}

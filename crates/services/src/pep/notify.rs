@@ -1,0 +1,95 @@
+//! Who is told of news at a node, and how news reaches the sessions that want it (XEP-0163 §4.3).
+//!
+//! One publication is one stanza for each contact that is in memory, whatever its sessions are; a contact who is away
+//! gets the last item later ([`super::last`]). Notifications are headlines: they are dropped rather than fill a session.
+
+use super::Tiding;
+use super::event::{News, addressed};
+use super::state::Node;
+use super::visible::{Viewer, may_see};
+use crate::blocking;
+use crate::directory::Account;
+use crate::outbox::{Post, Turn};
+use crate::roster::Contact;
+use chaski_store::AccountId;
+use std::sync::Arc;
+
+/// News of one account's node on its way to another account.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// Whose sessions get it.
+    pub(crate) to: AccountId,
+    /// One of them alone.
+    pub(crate) resource: Option<Box<str>>,
+    /// At which node.
+    pub(crate) node: Arc<str>,
+    /// Whether it goes to all available sessions, not only to those interested in the node.
+    pub(crate) to_all: bool,
+    /// The message, without `to`.
+    pub(crate) stanza: Arc<[u8]>,
+}
+
+/// Tells everybody who is to know.
+pub(crate) fn notify(turn: &mut Turn<'_>, account: &Account, node: &Node, news: &News) {
+    if !news.is_wanted(&node.config) {
+        return;
+    }
+    let stanza: Arc<[u8]> = news.message(&account.bare, &node.name, &node.config, None).into();
+    let name: Arc<str> = (&*node.name).into();
+    let event = Event {
+        to: account.id,
+        resource: None,
+        to_all: node.is_subscribed(&account.bare),
+        node: Arc::clone(&name),
+        stanza: Arc::clone(&stanza),
+    };
+    arrived(turn, account, &event);
+    if turn.sheds_presence {
+        return;
+    }
+    let event = |to, to_all| Event {
+        to,
+        resource: None,
+        node: Arc::clone(&name),
+        to_all,
+        stanza: Arc::clone(&stanza),
+    };
+    let domain = turn.realm.domain.clone();
+    let domain = &*domain;
+    for bare in node.subscribers.iter().filter(|bare| **bare != account.bare) {
+        let contact = Contact::new(bare, domain);
+        let seen = may_see(account, Viewer::of(account, &contact), &node.name, &node.config);
+        if let Some(to) = contact.account(domain).filter(|_| seen) {
+            turn.outbox.tiding(Tiding::event(event(to, true)));
+        }
+    }
+    for contact in account.roster.subscribers() {
+        let viewer = Viewer { contact, subscribed: true };
+        let by_name = !node.subscribers.is_empty() && node.is_subscribed(&contact.jid(domain));
+        if by_name || !may_see(account, viewer, &node.name, &node.config) {
+            continue;
+        }
+        if let Some(to) = contact.account(domain) {
+            turn.outbox.tiding(Tiding::event(event(to, false)));
+        }
+    }
+}
+
+/// News arrive for an account in memory: to its sessions that want them.
+pub(crate) fn arrived(turn: &mut Turn<'_>, account: &Account, event: &Event) {
+    if blocking::refuses(account, &event.stanza) {
+        return;
+    }
+    for session in &account.sessions {
+        let wanted = match &event.resource {
+            Some(resource) => session.resource == *resource,
+            None => {
+                session.presence.is_available() && (event.to_all || session.is_interested_in(&event.node))
+            }
+        };
+        if wanted {
+            let stanza = addressed(&event.stanza, &account.full_jid(session)).into();
+            turn.outbox.posts.push(Post::Droppable { session: session.id, stanza });
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading items: what is in memory at once, the rest by an errand.
+
+use super::document::{item_key, read_payload};
+use super::event;
+use super::fault::not_kept;
+use super::state::{Item, Node};
+use crate::directory::Account;
+use crate::errand::Errand;
+use crate::iq::Reply;
+use crate::outbox::Turn;
+use chaski_store::{AccountId, Table};
+use chaski_xmpp::StanzaCondition;
+
+/// Payloads of one answer. The newest that fit; a client that wants more asks by id.
+const ANSWER_BYTES_MAX: usize = 224 * 1024;
+
+/// A payload, here or in the store.
+pub(crate) enum Payload {
+    /// In memory.
+    Here(Box<str>),
+    /// To be read.
+    Stored((Table, String)),
+}
+
+/// Where an item's payload is.
+pub(crate) fn payload(account: AccountId, node: &Node, item: &Item) -> Payload {
+    match &node.inline {
+        Some(inline) if !item.stored => Payload::Here(inline.clone()),
+        _ => Payload::Stored((Table::Items, item_key(&account.record_key(), &node.name, &item.id))),
+    }
+}
+
+/// Items whose payloads are being put together.
+pub(super) struct Selection {
+    items: Vec<(Box<str>, Place)>,
+    pub(super) keys: Vec<(Table, String)>,
+}
+
+enum Place {
+    Here(Box<str>),
+    /// Among the keys.
+    Read(usize),
+}
+
+impl Selection {
+    /// So many items of the node as fit, in the order given.
+    pub(super) fn new<'n>(account: AccountId, node: &Node, items: impl Iterator<Item = &'n Item>) -> Self {
+        let mut selection = Self { items: Vec::new(), keys: Vec::new() };
+        let mut bytes = 0;
+        for item in items {
+            bytes += item.bytes as usize + item.id.len();
+            if bytes > ANSWER_BYTES_MAX && !selection.items.is_empty() {
+                break;
+            }
+            let place = match payload(account, node, item) {
+                Payload::Here(payload) => Place::Here(payload),
+                Payload::Stored(key) => {
+                    selection.keys.push(key);
+                    Place::Read(selection.keys.len() - 1)
+                }
+            };
+            selection.items.push((item.id.clone(), place));
+        }
+        selection
+    }
+
+    /// With what was read. An item whose payload is gone is left out.
+    pub(super) fn with(self, read: &[Option<String>]) -> Vec<(Box<str>, String)> {
+        let whole = |(id, place): (Box<str>, Place)| match place {
+            Place::Here(payload) => Some((id, payload.into())),
+            Place::Read(at) => Some((id, read.get(at)?.clone()?)),
+        };
+        self.items.into_iter().filter_map(whole).collect()
+    }
+}
+
+/// The items wanted, newest first.
+fn wanted<'n>(node: &'n Node, ids: &[Box<str>], most: Option<usize>) -> Vec<&'n Item> {
+    let all = node.items.iter().rev();
+    match ids.is_empty() {
+        true => all.take(most.unwrap_or(usize::MAX)).collect(),
+        false => all.filter(|item| ids.contains(&item.id)).collect(),
+    }
+}
+
+/// Answers with items of a node that the asker may see: at once if all is in memory.
+pub(super) fn answer(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    reply: Reply,
+    node: &Node,
+    ids: &[Box<str>],
+    most: Option<usize>,
+) {
+    let wanted = wanted(node, ids, most);
+    if wanted.is_empty() && !ids.is_empty() {
+        return reply.error(turn.outbox, StanzaCondition::ItemNotFound);
+    }
+    let selection = Selection::new(account.id, node, wanted.into_iter());
+    let name = node.name.clone();
+    if selection.keys.is_empty() {
+        return reply.result(turn.outbox, &event::items(&name, &selection.with(&[])));
+    }
+    let keys = selection.keys.clone();
+    turn.outbox.errand(Errand::read(keys, move |turn, _, found| {
+        match found {
+            Ok(found) => {
+                let read: Vec<_> = found.iter().map(|found| read_payload(&found.as_ref()?.value)).collect();
+                reply.result(turn.outbox, &event::items(&name, &selection.with(&read)));
+            }
+            Err(error) => reply.error(turn.outbox, not_kept(&error)),
+        }
+        None
+    }));
+}

@@ -1,0 +1,393 @@
+//! Personal eventing: publish, fetch, be told; nobody sees what is not for him.
+
+use super::interests::{announce, answer, befriend, presence_of, question, subscribe};
+use super::*;
+use crate::testing::Stage;
+
+const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+
+/// Publishes an item; what the client got.
+fn publish(stage: &mut Stage, client: Client, node: &str, id: &str, payload: &str) -> Vec<String> {
+    publish_with(stage, client, node, id, payload, &[])
+}
+
+fn publish_with(
+    stage: &mut Stage,
+    client: Client,
+    node: &str,
+    id: &str,
+    payload: &str,
+    options: &[(&str, &str)],
+) -> Vec<String> {
+    let fields: String = options
+        .iter()
+        .map(|(var, value)| format!("<field var='pubsub#{var}'><value>{value}</value></field>"))
+        .collect();
+    let options = match options {
+        [] => String::new(),
+        _ => {
+            format!("<publish-options><x xmlns='jabber:x:data' type='submit'>{fields}</x></publish-options>")
+        }
+    };
+    ask(
+        stage,
+        client,
+        "set",
+        None,
+        &format!(
+            "<pubsub xmlns='{PUBSUB}'><publish node='{node}'><item id='{id}'>{payload}</item></publish>{options}</pubsub>"
+        ),
+    )
+}
+
+/// Sends a request and takes what was received.
+fn ask(stage: &mut Stage, client: Client, kind: &str, to: Option<&str>, child: &str) -> Vec<String> {
+    let to = to.map(|to| format!(" to='{to}'")).unwrap_or_default();
+    stage.send(client, &format!("<iq type='{kind}' id='q'{to}>{child}</iq>"));
+    stage.stanzas(client)
+}
+
+/// Fetches a node's items; the one answer.
+fn fetch(stage: &mut Stage, client: Client, of: &str, node: &str) -> String {
+    let child = format!("<pubsub xmlns='{PUBSUB}'><items node='{node}'/></pubsub>");
+    let mut got = ask(stage, client, "get", Some(&jid(of)), &child);
+    assert_eq!(got.len(), 1, "{got:?}");
+    got.remove(0)
+}
+
+fn owner(stage: &mut Stage, client: Client, kind: &str, inner: &str) -> String {
+    let child = format!("<pubsub xmlns='{PUBSUB}#owner'>{inner}</pubsub>");
+    ask(stage, client, kind, None, &child).remove(0)
+}
+
+/// Only the notifications.
+fn events(stanzas: &[String]) -> Vec<&String> {
+    stanzas.iter().filter(|stanza| stanza.contains("pubsub#event")).collect()
+}
+
+#[test]
+fn what_is_published_is_there_after_a_crash() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let long = format!("<b xmlns='urn:x'>{}</b>", "y".repeat(3_000));
+    for (node, id, payload) in [("small", "1", "<a xmlns='urn:x'/>"), ("large", "2", &*long)] {
+        let got = publish(&mut stage, romeo, node, id, payload);
+        assert_eq!(got.len(), 1, "{got:?}");
+        assert!(
+            got[0].contains("type='result'") && got[0].contains(&format!("<item id='{id}'/>")),
+            "{got:?}"
+        );
+    }
+    stage.crash();
+    let romeo = stage.login(ROMEO, "orchard");
+    assert!(fetch(&mut stage, romeo, ROMEO, "small").contains("<item id='1'><a xmlns='urn:x'/></item>"));
+    assert!(fetch(&mut stage, romeo, ROMEO, "large").contains(&long));
+    assert_eq!(condition(&fetch(&mut stage, romeo, ROMEO, "nothing")), "item-not-found");
+}
+
+#[test]
+fn an_item_without_id_gets_one() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    let child = format!(
+        "<pubsub xmlns='{PUBSUB}'><publish node='n'><item><a xmlns='urn:x'/></item></publish></pubsub>"
+    );
+    let got = ask(&mut stage, romeo, "set", None, &child);
+    let id = got[0].split("<item id='").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    assert_eq!(id.len(), 32);
+    assert!(fetch(&mut stage, romeo, ROMEO, "n").contains(&id));
+}
+
+#[test]
+fn contacts_read_what_is_for_contacts_and_strangers_can_not_tell_it_from_nobody() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    let nurse = stage.login(NURSE, "house");
+    befriend(&mut stage, romeo, juliet);
+    for (node, access) in [("for-friends", "presence"), ("for-all", "open"), ("for-me", "whitelist")] {
+        publish_with(&mut stage, romeo, node, "1", "<a xmlns='urn:x'/>", &[("access_model", access)]);
+    }
+    assert!(fetch(&mut stage, juliet, ROMEO, "for-friends").contains("urn:x"));
+    assert!(fetch(&mut stage, juliet, ROMEO, "for-all").contains("urn:x"));
+    assert_eq!(condition(&fetch(&mut stage, juliet, ROMEO, "for-me")), "not-allowed");
+    assert_eq!(condition(&fetch(&mut stage, juliet, ROMEO, "nothing")), "item-not-found");
+    assert!(fetch(&mut stage, nurse, ROMEO, "for-all").contains("urn:x"));
+    let nobody = fetch(&mut stage, nurse, "+15559999999", "for-friends");
+    for node in ["for-friends", "for-me", "nothing"] {
+        let refused = fetch(&mut stage, nurse, ROMEO, node);
+        assert_eq!(refused, nobody.replace("+15559999999", ROMEO), "{node}");
+    }
+    // Nor does anything else that a stranger may try.
+    for inner in [
+        "<publish node='for-all'><item><a xmlns='urn:x'/></item></publish>",
+        "<subscriptions/>",
+        "<affiliations/>",
+        "<retract node='for-all'><item id='1'/></retract>",
+    ] {
+        for kind in ["get", "set"] {
+            let child = format!("<pubsub xmlns='{PUBSUB}'>{inner}</pubsub>");
+            let got = ask(&mut stage, nurse, kind, Some(&jid(ROMEO)), &child);
+            assert_eq!(condition(&got[0]), "service-unavailable", "{kind} {inner}");
+        }
+    }
+}
+
+#[test]
+fn who_is_interested_is_told_and_nobody_else() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    let deaf = stage.login(JULIET, "deaf");
+    let nurse = stage.login(NURSE, "house");
+    befriend(&mut stage, romeo, juliet);
+    for client in [romeo, juliet, nurse] {
+        announce(&mut stage, client, &["urn:x"]);
+    }
+    announce(&mut stage, deaf, &["urn:other"]);
+    for client in [romeo, juliet, deaf, nurse] {
+        stage.stanzas(client);
+    }
+    let own = publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    assert_eq!((own.len(), events(&own).len()), (2, 1), "the answer and the own notification: {own:?}");
+    let told = stage.stanzas(juliet);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in [
+        &format!("from='{}'", jid(ROMEO)),
+        &format!("to='{}/balcony'", jid(JULIET)),
+        "type='headline'",
+        "<items node='urn:x'><item id='1'><a xmlns='urn:x'/></item></items>",
+    ] {
+        assert!(told[0].contains(part), "{part} in {}", told[0]);
+    }
+    assert_eq!(stage.stanzas(deaf), [""; 0]);
+    assert_eq!(stage.stanzas(nurse), [""; 0]);
+    assert_eq!(stage.waiting(JULIET), 0, "no mailbox has it");
+    // What is for the owner alone is told to the owner alone.
+    publish_with(&mut stage, romeo, "urn:y", "1", "<a xmlns='urn:x'/>", &[("access_model", "whitelist")]);
+    assert_eq!(stage.stanzas(juliet), [""; 0]);
+}
+
+#[test]
+fn removals_are_told() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    befriend(&mut stage, romeo, juliet);
+    announce(&mut stage, juliet, &["urn:x"]);
+    let options = [("max_items", "max")];
+    for id in ["1", "2", "3"] {
+        publish_with(&mut stage, romeo, "urn:x", id, "<a xmlns='urn:x'/>", &options);
+    }
+    stage.stanzas(juliet);
+    let retract = format!("<pubsub xmlns='{PUBSUB}'><retract node='urn:x'><item id='2'/></retract></pubsub>");
+    assert!(ask(&mut stage, romeo, "set", None, &retract)[0].contains("result"));
+    assert!(stage.stanzas(juliet)[0].contains("<retract id='2'/>"));
+    assert_eq!(condition(&ask(&mut stage, romeo, "set", None, &retract)[0]), "item-not-found");
+    let left = fetch(&mut stage, juliet, ROMEO, "urn:x");
+    assert!(left.contains("id='1'") && left.contains("id='3'") && !left.contains("id='2'"), "{left}");
+    owner(&mut stage, romeo, "set", "<purge node='urn:x'/>");
+    assert!(stage.stanzas(juliet)[0].contains("<purge node='urn:x'/>"));
+    owner(&mut stage, romeo, "set", "<delete node='urn:x'/>");
+    assert!(stage.stanzas(juliet)[0].contains("<delete node='urn:x'/>"));
+    assert_eq!(condition(&fetch(&mut stage, juliet, ROMEO, "urn:x")), "item-not-found");
+}
+
+#[test]
+fn the_last_item_comes_with_the_login_even_from_who_is_away() {
+    let mut stage = Stage::new(3);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    befriend(&mut stage, romeo, juliet);
+    let long = format!("<b xmlns='urn:x'>{}</b>", "y".repeat(3_000));
+    publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    publish(&mut stage, romeo, "urn:y", "1", &long);
+    publish_with(
+        &mut stage,
+        romeo,
+        "urn:never",
+        "1",
+        "<n xmlns='urn:x'/>",
+        &[("send_last_published_item", "never")],
+    );
+    stage.crash();
+    let juliet = stage.login(JULIET, "balcony");
+    let got = announce(&mut stage, juliet, &["urn:x", "urn:y", "urn:never"]);
+    let told = events(&got);
+    assert_eq!(told.len(), 2, "{got:?}");
+    assert!(told.iter().all(|event| event.contains("<delay ")), "{told:?}");
+    assert!(told.iter().any(|event| event.contains(&long)));
+    // The same client again needs no question: its hash is known.
+    stage.lose(juliet, crate::wire::Closed::Clean);
+    let juliet = stage.login(JULIET, "balcony");
+    stage.send(juliet, &presence_of(&["urn:x", "urn:y", "urn:never"]));
+    let got = stage.stanzas(juliet);
+    assert!(!got.iter().any(|stanza| stanza.contains("disco#info")), "{got:?}");
+    assert_eq!(events(&got).len(), 2);
+    // The owner's own session gets its own.
+    let romeo = stage.login(ROMEO, "orchard");
+    assert_eq!(events(&announce(&mut stage, romeo, &["urn:x"])).len(), 1);
+}
+
+#[test]
+fn short_of_memory_nobody_is_loaded_for_last_items() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    befriend(&mut stage, romeo, juliet);
+    publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    stage.crash();
+    stage.pressure = crate::context::Pressure::Presence;
+    let juliet = stage.login(JULIET, "balcony");
+    assert!(events(&announce(&mut stage, juliet, &["urn:x"])).is_empty());
+    assert_eq!((0..2).map(|shard| stage.resident(shard)).sum::<usize>(), 1);
+}
+
+#[test]
+fn a_new_friend_gets_the_last_item() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    announce(&mut stage, juliet, &["urn:x"]);
+    let before = stage.stanzas(juliet);
+    assert!(events(&before).is_empty());
+    subscribe(&mut stage, juliet, romeo);
+    let got = stage.stanzas(juliet);
+    assert_eq!(events(&got).len(), 1, "{got:?}");
+}
+
+#[test]
+fn interests_are_believed_of_who_says_them_and_of_nobody_else() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    let tybalt = stage.login(NURSE, "street");
+    // Tybalt announces the hash of an ordinary client and answers with something else.
+    stage.send(tybalt, &presence_of(&["urn:x"]));
+    let asked = question(&mut stage, tybalt).expect("the hash is unknown");
+    answer(&mut stage, tybalt, &asked, &["urn:poison"]);
+    publish(&mut stage, tybalt, "urn:poison", "1", "<a xmlns='urn:x'/>");
+    let got = stage.stanzas(tybalt);
+    assert!(got.is_empty(), "it was taken with the answer: {got:?}");
+    // Romeo is asked all the same, and has his own.
+    stage.send(romeo, &presence_of(&["urn:x"]));
+    assert!(question(&mut stage, romeo).is_some(), "nothing false was remembered");
+}
+
+#[test]
+fn preconditions_and_configuration() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    let node = "eu.siacs.conversations.axolotl.bundles:1";
+    publish_with(&mut stage, romeo, node, "current", "<bundle xmlns='eu.siacs.conversations.axolotl'/>", &[]);
+    let open = [("access_model", "open"), ("persist_items", "true")];
+    let refused = publish_with(&mut stage, romeo, node, "current", "<bundle xmlns='e'/>", &open);
+    assert_eq!(condition(&refused[0]), "conflict");
+    assert!(refused[0].contains("<precondition-not-met xmlns='http://jabber.org/protocol/pubsub#errors'/>"));
+    let form = owner(&mut stage, romeo, "get", &format!("<configure node='{node}'/>"));
+    assert!(
+        form.contains("<field var='pubsub#access_model' type='list-single'><value>presence</value>"),
+        "{form}"
+    );
+    let x = form[form.find("<x ").unwrap()..form.find("</configure>").unwrap()]
+        .replace("type='form'", "type='submit'");
+    let x = x.replace("<value>presence</value>", "<value>open</value>");
+    let set = owner(&mut stage, romeo, "set", &format!("<configure node='{node}'>{x}</configure>"));
+    assert!(set.contains("type='result'"), "{set}");
+    let done = publish_with(&mut stage, romeo, node, "current", "<bundle xmlns='e'/>", &open);
+    assert!(done[0].contains("type='result'"), "{done:?}");
+    let nurse = stage.login(NURSE, "house");
+    assert!(fetch(&mut stage, nurse, ROMEO, node).contains("<bundle xmlns='e'/>"));
+}
+
+#[test]
+fn nodes_are_discovered_by_who_may_see_them() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    befriend(&mut stage, romeo, juliet);
+    publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    publish(&mut stage, romeo, "urn:xmpp:bookmarks:1", "a@b", "<conference xmlns='urn:xmpp:bookmarks:1'/>");
+    let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+    let own = ask(&mut stage, romeo, "get", Some(&jid(ROMEO)), items).remove(0);
+    let others = ask(&mut stage, juliet, "get", Some(&jid(ROMEO)), items).remove(0);
+    assert!(own.contains("urn:x'") && own.contains("bookmarks"), "{own}");
+    assert!(others.contains("urn:x'") && !others.contains("bookmarks"), "{others}");
+    let info = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    let info = ask(&mut stage, romeo, "get", Some(&jid(ROMEO)), info).remove(0);
+    assert!(info.contains("<identity category='pubsub' type='pep'/>"), "{info}");
+    assert!(info.contains("http://jabber.org/protocol/pubsub#publish-options"));
+}
+
+#[test]
+fn a_contact_subscribes_by_name() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    befriend(&mut stage, romeo, juliet);
+    stage.send(juliet, "<presence/>");
+    publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    stage.stanzas(juliet);
+    let request = |name: &str| {
+        format!("<pubsub xmlns='{PUBSUB}'><{name} node='urn:x' jid='{}'/></pubsub>", jid(JULIET))
+    };
+    let got = ask(&mut stage, juliet, "set", Some(&jid(ROMEO)), &request("subscribe"));
+    assert!(got[0].contains("subscription='subscribed'"), "{got:?}");
+    publish(&mut stage, romeo, "urn:x", "2", "<a xmlns='urn:x'/>");
+    assert_eq!(events(&stage.stanzas(juliet)).len(), 1);
+    let subscribers = owner(&mut stage, romeo, "get", "<subscriptions node='urn:x'/>");
+    assert!(subscribers.contains(&format!("jid='{}'", jid(JULIET))), "{subscribers}");
+    ask(&mut stage, juliet, "set", Some(&jid(ROMEO)), &request("unsubscribe"));
+    publish(&mut stage, romeo, "urn:x", "3", "<a xmlns='urn:x'/>");
+    assert!(events(&stage.stanzas(juliet)).is_empty());
+    let again = ask(&mut stage, juliet, "set", Some(&jid(ROMEO)), &request("unsubscribe"));
+    assert_eq!(condition(&again[0]), "unexpected-request");
+}
+
+#[test]
+fn a_node_that_fails_to_be_saved_is_as_it_was() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    stage.engine.fail_next(chaski_store::StoreError::Failed("a play".into()));
+    let got = publish(&mut stage, romeo, "urn:x", "2", "<b xmlns='urn:x'/>");
+    assert_eq!(condition(&got[0]), "internal-server-error", "{got:?}");
+    assert!(fetch(&mut stage, romeo, ROMEO, "urn:x").contains("<a "));
+}
+
+#[test]
+fn too_much_is_refused_by_name() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    let large = format!("<a xmlns='urn:x'>{}</a>", "x".repeat(200_000));
+    let got = publish(&mut stage, romeo, "urn:x", "1", &large);
+    assert_eq!(condition(&got[0]), "not-acceptable");
+    assert!(got[0].contains("payload-too-big"));
+    let got = ask(
+        &mut stage,
+        romeo,
+        "set",
+        None,
+        &format!("<pubsub xmlns='{PUBSUB}'><publish node='n'><item id='1'/></publish></pubsub>"),
+    );
+    assert!(got[0].contains("payload-required"), "{got:?}");
+    let got =
+        publish_with(&mut stage, romeo, "urn:x", "1", "<a xmlns='x'/>", &[("access_model", "authorize")]);
+    assert!(got[0].contains("unsupported-access-model"), "{got:?}");
+}
+
+#[test]
+fn one_publication_is_at_most_one_stanza_for_each_session_that_has_room() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    befriend(&mut stage, romeo, juliet);
+    announce(&mut stage, juliet, &["urn:x"]);
+    // She never acknowledges: notifications are dropped, her session goes on.
+    for number in 0..2_000 {
+        publish(&mut stage, romeo, "urn:x", "1", &format!("<a xmlns='urn:x'>{number}</a>"));
+    }
+    let got = stage.stanzas(juliet);
+    assert!(events(&got).len() < 1_000, "{}", events(&got).len());
+    assert_eq!(stage.closed_with(juliet), None);
+}

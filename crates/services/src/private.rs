@@ -1,0 +1,120 @@
+//! Private data (XEP-0049): elements that an account's clients keep for themselves, by name and namespace.
+//!
+//! Owns a node of the account's index that no client can name ([`crate::pep`]), so its bounds, its writing and its
+//! removal are that room's. Called by [`crate::iq`] for the account's own sessions only. Promises: nothing is dropped to
+//! make room, and nobody else is told whether there is anything.
+
+use crate::directory::Account;
+use crate::errand::Errand;
+use crate::iq::{Door, Reply, Request, Scope, Xep, xml};
+use crate::outbox::Turn;
+use crate::pep::{self, Access, Config, Fault, NewItem, Nodes, Outcome, Payload};
+use crate::wire::SessionId;
+use chaski_xmpp::{ElementRef, ErrorType, StanzaCondition, StanzaError, ns};
+
+/// Requests that this room answers.
+pub(crate) const DOORS: &[Door] = &[Door { ns: ns::PRIVATE, owner: Some(asked), other: None, domain: None }];
+
+/// What this room implements.
+pub const SPEC: &[Xep] = &[Xep::new(49, "1.2", "Private XML Storage", &[(Scope::Account, ns::PRIVATE)])];
+
+const NODE: &str = "\u{1}private";
+/// Most elements of an account.
+const ELEMENTS_MAX: u16 = 64;
+/// Most elements of one request.
+const ASKED_MAX: usize = 16;
+
+/// An element that is asked for or kept.
+struct Element {
+    /// Under which it is kept.
+    id: String,
+    xml: Box<str>,
+}
+
+impl Element {
+    fn read(element: &ElementRef<'_>) -> Result<Self, Fault> {
+        let ns = element.ns();
+        // §2: what is in no namespace of its own can't be told apart.
+        if ns.is_empty() || ns == ns::PRIVATE || ns == ns::CLIENT {
+            return Err(StanzaCondition::NotAcceptable.into());
+        }
+        Ok(Self { id: format!("{} {ns}", element.name()), xml: pep::standalone(element) })
+    }
+}
+
+/// A session asks for its account's private data, or keeps some.
+fn asked(
+    turn: &mut Turn<'_>,
+    _account: &mut Account,
+    _session: SessionId,
+    request: &Request<'_>,
+    reply: Reply,
+) {
+    let elements: Result<Vec<_>, Fault> =
+        request.child.children().take(ASKED_MAX + 1).map(|child| Element::read(&child)).collect();
+    match elements {
+        Ok(elements) if elements.is_empty() => reply.error(turn.outbox, StanzaCondition::BadRequest),
+        Ok(elements) if elements.len() > ASKED_MAX => {
+            reply.error(turn.outbox, StanzaCondition::NotAcceptable)
+        }
+        Ok(elements) if request.is_get => pep::in_line(turn, reply, move |turn, account, reply| {
+            show(turn, account, &elements, reply);
+        }),
+        Ok(elements) => {
+            let now_unix_ms = turn.unix_ms;
+            pep::change(turn, reply, move |nodes, _| keep(nodes, &elements, now_unix_ms));
+        }
+        Err(fault) => reply.error(turn.outbox, fault),
+    }
+}
+
+fn keep(nodes: &mut Nodes, elements: &[Element], now_unix_ms: u64) -> Result<Outcome, Fault> {
+    let secret = Config { access: Access::Whitelist, items_max: ELEMENTS_MAX, ..Config::default() };
+    let mut outcome = Outcome::default();
+    for Element { id, xml } in elements {
+        let kept = nodes.get(NODE);
+        let is_new = kept.is_none_or(|node| node.item(id).is_none());
+        if is_new && kept.is_some_and(|node| node.items.len() >= usize::from(ELEMENTS_MAX)) {
+            return Err(StanzaError::new(StanzaCondition::ResourceConstraint).with_type(ErrorType::Cancel));
+        }
+        let item = NewItem { id, payload: xml, now_unix_ms };
+        outcome.writes.extend(nodes.publish(NODE, item, None, secret.clone())?);
+    }
+    Ok(outcome)
+}
+
+/// What there is; for the rest, what was asked for as it was asked (§2.2: an empty element).
+fn show(turn: &mut Turn<'_>, account: &Account, elements: &[Element], reply: Reply) {
+    let node = account.nodes.as_deref().and_then(|nodes| nodes.get(NODE));
+    let mut keys = Vec::new();
+    let mut parts: Vec<(Box<str>, Option<usize>)> = Vec::new();
+    for element in elements {
+        let found = node.and_then(|node| Some(pep::payload(account.id, node, node.item(&element.id)?)));
+        match found {
+            Some(Payload::Here(xml)) => parts.push((xml, None)),
+            Some(Payload::Stored(key)) => {
+                keys.push(key);
+                parts.push((element.xml.clone(), Some(keys.len() - 1)));
+            }
+            None => parts.push((element.xml.clone(), None)),
+        }
+    }
+    turn.outbox.errand(Errand::read(keys, move |turn, _, found| {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                reply.error(turn.outbox, pep::not_kept(&error));
+                return None;
+            }
+        };
+        let payload = xml(|writer| {
+            writer.open_ns("query", ns::PRIVATE);
+            for (xml, place) in &parts {
+                let read = place.and_then(|at| pep::read_payload(&found.get(at)?.as_ref()?.value));
+                writer.raw(read.as_deref().unwrap_or(xml).as_bytes());
+            }
+        });
+        reply.result(turn.outbox, &payload);
+        None
+    }));
+}

@@ -1,0 +1,51 @@
+//! Profiles: the avatar and the vCard of an account, in all the ways in which clients speak of them.
+//!
+//! Owns no state of its own: the avatar's bytes stand once, in XEP-0084's data node ([`avatar`]), the vCard without its
+//! picture in a node that no client can name ([`vcard`]). The rest is made from there: a vCard's `PHOTO`, the hash in
+//! presence (XEP-0153), and the other way round the nodes from a vCard that is set (XEP-0398). Called by [`crate::iq`], by
+//! `pep` with each item of an avatar, and by the presence room. Promises: what is handed on as an avatar is base64 of
+//! the announced hash, within bounds, and no markup; others see it as the owner's privacy says.
+
+mod avatar;
+mod image;
+mod vcard;
+
+pub(crate) use avatar::{Photo, check};
+
+use crate::directory::Account;
+use crate::iq::{Door, Scope, Xep, xml};
+use chaski_xmpp::ns;
+
+/// Requests that this room answers.
+pub(crate) const DOORS: &[Door] = &[Door {
+    ns: ns::VCARD,
+    owner: Some(vcard::asked_by_owner),
+    other: Some(vcard::asked_by_other),
+    domain: None,
+}];
+
+/// What this room implements.
+pub const SPEC: &[Xep] = &[
+    Xep::new(54, "1.2", "vcard-temp", &[(Scope::Account, ns::VCARD)]),
+    Xep::new(84, "1.1.4", "User Avatar", &[]),
+    Xep::new(153, "1.1", "vCard-Based Avatars", &[]),
+    Xep::new(292, "0.12.1", "vCard4 Over XMPP", &[]),
+    Xep::new(
+        398,
+        "1.0.1",
+        "User Avatar to vCard-Based Avatars Conversion",
+        &[(Scope::Account, ns::AVATAR_CONVERSION)],
+    ),
+];
+
+/// The avatar that the account shows.
+pub(crate) fn photo(account: &Account) -> Option<Photo> {
+    avatar::shown(account.nodes.as_deref()?)
+}
+
+/// What presence says of the avatar (XEP-0153): its hash, or that there is none.
+pub(crate) fn update(photo: Option<&Photo>) -> Vec<u8> {
+    xml(|writer| {
+        writer.open_ns("x", ns::VCARD_UPDATE).leaf("photo", &photo.map(Photo::id).unwrap_or_default());
+    })
+}

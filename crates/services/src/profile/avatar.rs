@@ -1,0 +1,161 @@
+//! Avatars as items of XEP-0084's two nodes: checked when they are published, and which one is shown now.
+//!
+//! Pure. The picture's bytes stand once, in the data node; vCards and presence are made from there ([`super`]).
+
+use super::image::{self, Image};
+use crate::pep::{Fault, Nodes, fault};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chaski_xmpp::{ElementRef, Stanza, StanzaCondition, ns};
+use sha1::{Digest, Sha1};
+use std::fmt::Write as _;
+
+/// Most versions of one avatar.
+const INFOS_MAX: usize = 16;
+
+/// The avatar that an account shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Photo {
+    /// SHA-1 of its bytes, which is its item's id.
+    pub(crate) sha1: [u8; 20],
+    /// Its type as its owner says.
+    pub(crate) mime: Box<str>,
+}
+
+impl Photo {
+    /// The hash as XEP-0084 and XEP-0153 write it.
+    pub(crate) fn id(&self) -> String {
+        hex(&self.sha1)
+    }
+}
+
+/// A picture as bytes, checked.
+pub(super) struct Picture {
+    pub(super) sha1: [u8; 20],
+    pub(super) bytes: usize,
+    /// Its base64 without white space.
+    pub(super) text: String,
+    pub(super) image: Option<Image>,
+}
+
+impl Picture {
+    /// Reads base64. White space may stand in it.
+    pub(super) fn read(base64: &str) -> Result<Self, Fault> {
+        let text: String = base64.split_ascii_whitespace().collect();
+        let bytes = STANDARD.decode(&text).map_err(|_| malformed("this is no base64"))?;
+        let image =
+            image::recognise(&bytes).map_err(|_| malformed("this is no picture that can be shown"))?;
+        Ok(Self { sha1: Sha1::digest(&bytes).into(), bytes: bytes.len(), text, image })
+    }
+
+    pub(super) fn id(&self) -> String {
+        hex(&self.sha1)
+    }
+}
+
+fn malformed(why: &'static str) -> Fault {
+    fault(StanzaCondition::BadRequest, "invalid-payload").with_text(why)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing into a String can't fail.
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; 20]> {
+    let text = text.as_bytes();
+    let mut bytes = [0; 20];
+    if text.len() != 40 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let digit = |c: u8| (c as char).to_digit(16);
+        *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+    }
+    Some(bytes)
+}
+
+/// Looks at an item before it is published. The id that it gets if it came without.
+pub(crate) fn check(node: &str, id: Option<&str>, payload: &str) -> Result<Option<Box<str>>, Fault> {
+    let root = || Stanza::parse(payload.as_bytes()).map_err(|_| malformed("this is no element"));
+    match node {
+        ns::AVATAR_DATA => check_data(id, &root()?.root()).map(Some),
+        ns::AVATAR_METADATA => check_metadata(&root()?.root()).map(|()| None),
+        _ => Ok(None),
+    }
+}
+
+fn check_data(id: Option<&str>, data: &ElementRef<'_>) -> Result<Box<str>, Fault> {
+    if !data.is("data", ns::AVATAR_DATA) {
+        return Err(malformed("an item of this node is <data/>"));
+    }
+    let picture = Picture::read(&data.text())?;
+    match id {
+        Some(id) if !id.eq_ignore_ascii_case(&picture.id()) => {
+            Err(malformed("the id is the content's SHA-1"))
+        }
+        // As it was written: who asks for it does so by the id in the metadata.
+        Some(id) => Ok(id.into()),
+        None => Ok(picture.id().into()),
+    }
+}
+
+fn check_metadata(metadata: &ElementRef<'_>) -> Result<(), Fault> {
+    if !metadata.is("metadata", ns::AVATAR_METADATA) {
+        return Err(malformed("an item of this node is <metadata/>"));
+    }
+    let infos: Vec<_> = infos(metadata).take(INFOS_MAX + 1).collect();
+    let is_picture = |info: &ElementRef<'_>| info.attr("type").is_none_or(|mime| is_shown(&mime));
+    let is_right = infos.len() <= INFOS_MAX
+        && infos
+            .iter()
+            .all(|info| info.attr("id").is_some_and(|id| unhex(&id).is_some()) && is_picture(info));
+    is_right
+        .then_some(())
+        .ok_or(malformed("an <info/> needs the picture's SHA-1 as id and a type of pictures"))
+}
+
+/// A type of pictures, but not one that is a program.
+fn is_shown(mime: &str) -> bool {
+    mime.to_ascii_lowercase().strip_prefix("image/").is_some_and(|kind| !kind.starts_with("svg"))
+}
+
+fn infos<'a>(metadata: &ElementRef<'a>) -> impl Iterator<Item = ElementRef<'a>> {
+    metadata.children().filter(|child| child.is("info", ns::AVATAR_METADATA))
+}
+
+/// The avatar that the nodes show: the first of the newest metadata whose bytes are there.
+pub(crate) fn shown(nodes: &Nodes) -> Option<Photo> {
+    let (metadata, data) = (nodes.get(ns::AVATAR_METADATA)?, nodes.get(ns::AVATAR_DATA)?);
+    let stanza = Stanza::parse(metadata.inline.as_deref()?.as_bytes()).ok()?;
+    infos(&stanza.root()).find_map(|info| {
+        let id = info.attr("id")?;
+        data.item(&id)?;
+        let mime = info.attr("type").filter(|mime| is_shown(mime));
+        Some(Photo { sha1: unhex(&id)?, mime: mime.as_deref().unwrap_or("image/png").into() })
+    })
+}
+
+/// The payloads that show a picture which came otherwise: data and metadata.
+pub(super) fn payloads(picture: &Picture, mime: &str) -> (String, String) {
+    let (text, id) = (&picture.text, picture.id());
+    let data = format!("<data xmlns='{}'>{text}</data>", ns::AVATAR_DATA);
+    let mime = picture.image.map_or(mime, |image| image.mime);
+    let mut escaped = Vec::new();
+    chaski_xmpp::write::escape(if is_shown(mime) { mime } else { "image/png" }, &mut escaped);
+    let mime = String::from_utf8_lossy(&escaped);
+    let size = picture.image.map(|image| format!(" width='{}' height='{}'", image.width, image.height));
+    let metadata = format!(
+        "<metadata xmlns='{}'><info id='{id}' bytes='{}' type='{mime}'{}/></metadata>",
+        ns::AVATAR_METADATA,
+        picture.bytes,
+        size.unwrap_or_default()
+    );
+    (data, metadata)
+}
+
+/// The metadata of an account that shows no avatar (XEP-0084 §4.2.3).
+pub(super) const NONE: &str = "<metadata xmlns='urn:xmpp:avatar:metadata'/>";

@@ -1,0 +1,39 @@
+//! News of nodes between accounts: on their way, and at the account they are for ([`crate::pep`]).
+//!
+//! Nobody waits for them and nothing is lost for good without them: the last item of a node can always be asked for. So
+//! they are dropped rather than queued, and read no account's records for a notification.
+
+use crate::context::{Context, Pressure};
+use crate::directory::Work;
+use crate::pep::{self, Tiding};
+use crate::router::{Envelope, Letter};
+use crate::shard::Shard;
+
+/// Of the accounts that may be loading at once, the part beyond which nobody's last items are worth one more.
+const LOADING_PART: usize = 8;
+
+impl Shard {
+    /// Sends a tiding to its account's owner, which may be this shard.
+    pub(crate) fn send_tiding(&mut self, ctx: &mut Context<'_>, tiding: Box<Tiding>) {
+        let owner = tiding.to().shard(self.desk.realm.shards);
+        if owner == self.desk.index {
+            return self.with_account(ctx, tiding.to(), Work::Tiding(tiding));
+        }
+        if ctx.wire.forward(owner, Envelope(Letter::Tiding(tiding))).is_err() {
+            self.desk.metrics.tidings_dropped_total.inc();
+        }
+    }
+
+    /// Whether the records of an account that is not in memory are to be read for it.
+    pub(super) fn is_worth_loading(&self, ctx: &Context<'_>, tiding: &Tiding) -> bool {
+        let (_, loading, _) = self.directory.levels();
+        tiding.is_question()
+            && ctx.pressure < Pressure::Presence
+            && loading < self.desk.realm.limits.loading_accounts / LOADING_PART
+    }
+
+    /// A tiding is there.
+    pub(super) fn tell(&mut self, ctx: &mut Context<'_>, tiding: &Tiding) {
+        self.in_room(ctx, tiding.to(), |turn, account| pep::told(turn, account, tiding));
+    }
+}
