@@ -11,6 +11,7 @@ pub mod plain;
 pub mod prep;
 pub mod scram;
 pub mod server;
+pub mod token;
 
 pub use scram::{Hash, Nonce, ScramSecret};
 

@@ -1,5 +1,5 @@
 //! The server's side of a stream, from the connection until a session is bound or resumed (RFC 6120 §4 to §7,
-//! RFC 7395, XEP-0440, XEP-0198 §5).
+//! RFC 7395, XEP-0198 §5 and §9, XEP-0386, XEP-0388, XEP-0440, XEP-0484).
 //!
 //! Owns what is agreed on the way: TLS, who the client is, which session it gets. The edge feeds it what the framer
 //! has cut ([`Input`]) and acts on what comes back ([`Action`]); the session's own life afterwards is the rooms'.
@@ -10,14 +10,16 @@
 //!   read already (else a man in the middle could smuggle in elements); then [`Negotiation::tls_established`].
 //! - On `StartTls` and [`Action::Authenticated`]: begin with a fresh framer, a new stream header follows (TCP; on
 //!   WebSocket a new `<open/>`).
+//! - On [`Action::Admit`] no new stream follows: the framer stays.
 //! - While it owes an answer ([`Negotiation::owes_answer`]): keep what arrives in its buffer and feed it afterwards.
 //! - On a [`crate::FrameError`] or [`crate::ParseError`]: [`Negotiation::fail`] with its condition.
 //! - Deadlines.
 
 use crate::error::StreamCondition;
 use crate::sasl::server::Step;
+use crate::sasl::token::PROOF_BYTES;
 use crate::sasl::{ChannelBindings, Failure, Hash, Mechanism, Password, ScramSecret};
-use crate::{Stanza, StreamHeader, websocket};
+use crate::{Stanza, StreamHeader, ns, websocket};
 use std::sync::Arc;
 
 mod authenticate;
@@ -26,11 +28,17 @@ pub mod client;
 mod features;
 mod framing;
 mod header;
+mod inline;
+mod sasl2;
 mod state;
 
 pub use features::{CLIENT_STATES, PRE_APPROVAL, ROSTER_VERSIONING};
 pub use framing::{Attributes, Framing, Outlet, end};
 use header::Opening;
+pub use inline::{
+    Access, Admission, ClientId, InlineBind, InlineEnable, InlineEnabled, InlineResume, IssuedToken,
+    TokenProof, TokenUse, Wishes,
+};
 use state::{Phase, State};
 
 /// What all streams of a listener have in common.
@@ -45,6 +53,8 @@ pub struct Settings {
     pub sasl_failures_max: u8,
     /// XML of further features after authentication, e.g. [`ROSTER_VERSIONING`] or a `<c/>` of XEP-0115.
     pub session_features: String,
+    /// What a client may switch on while it binds (XEP-0386 §3.1), by namespace, in order.
+    pub bind_features: Vec<&'static str>,
 }
 
 impl Settings {
@@ -55,6 +65,7 @@ impl Settings {
             mechanisms: Mechanism::ALL.to_vec(),
             sasl_failures_max: 3,
             session_features: String::new(),
+            bind_features: vec![ns::SM],
         }
     }
 }
@@ -109,6 +120,21 @@ pub enum Action {
         /// As above.
         username: String,
     },
+    /// See whether the client has a token; [`Negotiation::token_proved`].
+    ProveToken {
+        /// As above.
+        username: String,
+        /// What it says.
+        proof: Box<TokenProof>,
+    },
+    /// The client is this user. Move the connection to the account's owner and do there what it wishes;
+    /// [`Negotiation::admitted`].
+    Admit {
+        /// As above.
+        username: String,
+        /// All at once.
+        wishes: Box<Wishes>,
+    },
     /// Make a session; [`Negotiation::bound`].
     Bind {
         /// The resource that the client wants, as it came; none means that we choose.
@@ -140,6 +166,15 @@ pub enum BindRefusal {
     NotAuthorized,
 }
 
+/// Why a client that has proved who it is gets nothing all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The account is gone or its key has changed meanwhile.
+    NotAuthorized,
+    /// Our own trouble.
+    Unavailable,
+}
+
 /// The language of the texts in our errors.
 const OUR_LANG: &str = "en";
 
@@ -152,6 +187,10 @@ pub struct Negotiation {
     seed: [u8; 32],
     drawn: u32,
     lang: Option<Box<str>>,
+    /// The bare JID that the client's last header names as its own.
+    from: Option<Box<str>>,
+    /// What the client has asked for together with the authentication under way, if that is one of XEP-0388.
+    wishes: Option<Box<Wishes>>,
     /// Whether our header of the current stream is out: an error before it must bring it along.
     header_sent: bool,
     sasl_failures: u8,
@@ -173,6 +212,8 @@ impl Negotiation {
             seed,
             drawn: 0,
             lang: None,
+            from: None,
+            wishes: None,
             header_sent: false,
             sasl_failures: 0,
             refusals: 0,
@@ -256,6 +297,33 @@ impl Negotiation {
         }
     }
 
+    /// The answer to [`Action::ProveToken`]: what proves us in turn ([`crate::sasl::token::responder`]). Whatever is wrong with a
+    /// token or an account is [`Failure::NotAuthorized`].
+    pub fn token_proved(
+        &mut self,
+        result: Result<[u8; PROOF_BYTES], Failure>,
+        out: &mut dyn Outlet,
+    ) -> Action {
+        match self.take_state() {
+            State::Token { username } => {
+                let success = |proof: [u8; PROOF_BYTES]| Step::Success {
+                    username: username.into(),
+                    data: proof.to_vec(),
+                };
+                self.take_step(result.map_or_else(Step::Failure, success), out)
+            }
+            state => self.unasked(state, out),
+        }
+    }
+
+    /// The answer to [`Action::Admit`].
+    pub fn admitted(&mut self, result: Result<&Admission, Refused>, out: &mut dyn Outlet) -> Action {
+        match self.take_state() {
+            State::Admitting { data } => self.answer_admission(&data, result, out),
+            state => self.unasked(state, out),
+        }
+    }
+
     /// The answer to [`Action::Bind`]: the session's full JID.
     pub fn bound(&mut self, result: Result<&str, BindRefusal>, out: &mut dyn Outlet) -> Action {
         match self.take_state() {
@@ -275,7 +343,8 @@ impl Negotiation {
 
     fn open(&mut self, phase: Phase, opening: &Opening<'_>, out: &mut dyn Outlet) -> Action {
         self.lang = opening.lang().map(Into::into);
-        self.put_header(opening.answer_to().as_deref(), out);
+        self.from = opening.answer_to().map(Into::into);
+        self.put_header(self.from.clone().as_deref(), out);
         if let Err(condition) = opening.check(&self.settings) {
             return self.fail(condition, None, out);
         }
@@ -283,7 +352,7 @@ impl Negotiation {
         self.state = match phase {
             Phase::Open => State::StartTls,
             Phase::Secured => State::Auth,
-            Phase::Authenticated => State::Session,
+            Phase::Authenticated | Phase::Bound => State::Session,
         };
         Action::Read
     }

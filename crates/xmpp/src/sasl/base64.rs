@@ -19,6 +19,17 @@ pub fn encode(data: &[u8]) -> String {
     if data.is_empty() { "=".to_owned() } else { STANDARD.encode(data) }
 }
 
+/// The data of an element of SASL2 (XEP-0388 §2.2), where an empty element stands for empty data. White space around it is
+/// not to be there; clients that were written after the specification's own examples have it.
+pub(crate) fn decode_element(text: &str) -> Result<Vec<u8>, Failure> {
+    STANDARD.decode(text.trim_ascii()).map_err(|_| Failure::IncorrectEncoding)
+}
+
+/// The text of an element of SASL2.
+pub(crate) fn encode_element(data: &[u8]) -> String {
+    STANDARD.encode(data)
+}
+
 /// Plain base64 inside a mechanism's own messages.
 pub(crate) fn decode_field(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()

@@ -1,7 +1,7 @@
 //! The server's side of an authentication: each pending state is a value of its own that can only be continued in
 //! the way the mechanism allows, so an exchange can't be asked out of turn.
 //!
-//! Called by [`crate::stream::Negotiation`] (and later by SASL2, which frames the same bytes differently).
+//! Called by [`crate::stream::Negotiation`] for either profile, which frame the same bytes differently.
 
 use super::scram::{ClientFinal, ClientFirst, Hash, Nonce, ScramSecret, ServerFirst};
 use super::{ChannelBindings, Failure, Mechanism, Password, plain, prep, scram};
@@ -12,6 +12,8 @@ use subtle::ConstantTimeEq;
 pub struct Context<'a> {
     /// Our domain: an authorization identity is `user@domain`.
     pub domain: &'a str,
+    /// The bare JID that the stream's opening named, if it has to be the one that is acted as.
+    pub from: Option<&'a str>,
     /// What the TLS connection has. If there is anything, a -PLUS mechanism was offered.
     pub bindings: &'a ChannelBindings,
     /// Our part of SCRAM's nonce.
@@ -46,6 +48,7 @@ pub fn start(mechanism: Mechanism, initial: Option<&[u8]>, context: Context<'_>)
     let begin = Begin {
         mechanism,
         domain: context.domain.into(),
+        from: context.from.map(Into::into),
         bindings: context.bindings.clone(),
         nonce: context.nonce,
     };
@@ -146,6 +149,7 @@ impl VerifyPlain {
 struct Begin {
     mechanism: Mechanism,
     domain: Box<str>,
+    from: Option<Box<str>>,
     bindings: ChannelBindings,
     nonce: Nonce,
 }
@@ -198,7 +202,11 @@ impl Begin {
         let own = authzid
             .rsplit_once('@')
             .is_some_and(|(local, domain)| local == username && domain.eq_ignore_ascii_case(&self.domain));
-        if own || authzid == username { Ok(()) } else { Err(Failure::InvalidAuthzid) }
+        let opened = self
+            .from
+            .as_deref()
+            .is_none_or(|from| from.split_once('@').is_some_and(|(local, _)| local == username));
+        if opened && (own || authzid == username) { Ok(()) } else { Err(Failure::InvalidAuthzid) }
     }
 }
 

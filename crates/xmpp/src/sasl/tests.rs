@@ -8,7 +8,7 @@ use proptest::prelude::*;
 const DOMAIN: &str = "example.org";
 
 fn context(bindings: &ChannelBindings) -> Context<'_> {
-    Context { domain: DOMAIN, bindings, nonce: Nonce::from_entropy([7; 18]) }
+    Context { domain: DOMAIN, from: None, bindings, nonce: Nonce::from_entropy([7; 18]) }
 }
 
 fn bindings() -> ChannelBindings {
@@ -89,6 +89,7 @@ fn rfc_examples_from_both_sides() {
     for (mechanism, client_nonce, server_nonce, salt, proof, signature) in examples {
         let context = Context {
             domain: DOMAIN,
+            from: None,
             bindings: &ChannelBindings::NONE,
             nonce: Nonce::from_text(server_nonce).unwrap(),
         };

@@ -1,7 +1,8 @@
-//! SASL inside `<auth/>`, `<challenge/>` and `<response/>` (RFC 6120 §6.4). The bytes are [`crate::sasl`]'s.
+//! SASL inside `<auth/>`, `<challenge/>` and `<response/>` (RFC 6120 §6.4), and what [`super::sasl2`] has in common with
+//! it. The bytes are [`crate::sasl`]'s.
 
 use super::state::{Phase, State};
-use super::{Action, Negotiation, Outlet, features};
+use super::{Action, Negotiation, Outlet, features, sasl2};
 use crate::error::StreamCondition;
 use crate::sasl::server::{self, AwaitingResponse, Context, Step};
 use crate::sasl::{Failure, Mechanism, Nonce, base64};
@@ -22,6 +23,10 @@ impl Negotiation {
         if element.is("auth", ns::SASL) {
             return self.authentication_failed(ENCRYPTION_REQUIRED, State::StartTls, out);
         }
+        if element.is("authenticate", ns::SASL2) {
+            self.wishes = Some(Box::default());
+            return self.authentication_failed(ENCRYPTION_REQUIRED, State::StartTls, out);
+        }
         self.fail(StreamCondition::NotAuthorized, None, out)
     }
 
@@ -31,7 +36,11 @@ impl Negotiation {
             let step = self.begin_exchange(element).unwrap_or_else(Step::Failure);
             return self.take_step(step, out);
         }
-        if element.is("abort", ns::SASL) || element.is("response", ns::SASL) {
+        if element.is("authenticate", ns::SASL2) {
+            return self.authenticate(element, out);
+        }
+        if is_sasl(element, "abort") || is_sasl(element, "response") {
+            self.wishes = element.is(element.name(), ns::SASL2).then(Box::default);
             return self.take_step(Step::Failure(Failure::MalformedRequest), out);
         }
         self.fail(StreamCondition::NotAuthorized, None, out)
@@ -40,15 +49,25 @@ impl Negotiation {
     fn begin_exchange(&mut self, element: &Stanza<'_>) -> Result<Step, Failure> {
         let mechanism = element.attr("mechanism").ok_or(Failure::MalformedRequest)?;
         let mechanism = Mechanism::from_name(&mechanism).ok_or(Failure::InvalidMechanism)?;
+        let initial = data(element)?;
+        self.start_exchange(mechanism, initial.as_deref())
+    }
+
+    pub(super) fn start_exchange(
+        &mut self,
+        mechanism: Mechanism,
+        initial: Option<&[u8]>,
+    ) -> Result<Step, Failure> {
         if !features::offered(&self.settings, &self.bindings).any(|offered| offered == mechanism) {
             return Err(Failure::InvalidMechanism);
         }
-        let initial = data(element)?;
         let mut entropy = [0; 18];
         entropy.copy_from_slice(&self.draw(b"nonce")[..18]);
         let nonce = Nonce::from_entropy(entropy);
-        let context = Context { domain: &self.settings.domain, bindings: &self.bindings, nonce };
-        Ok(server::start(mechanism, initial.as_deref(), context))
+        // Only the newer protocol compares who opened the stream with who acts (XEP-0388 §2.3).
+        let from = self.from.as_deref().filter(|_| self.wishes.is_some());
+        let context = Context { domain: &self.settings.domain, from, bindings: &self.bindings, nonce };
+        Ok(server::start(mechanism, initial, context))
     }
 
     /// During an authentication.
@@ -58,14 +77,16 @@ impl Negotiation {
         element: &Stanza<'_>,
         out: &mut dyn Outlet,
     ) -> Action {
-        let step = if element.is("response", ns::SASL) {
-            match data(element) {
-                Ok(data) => waiting.respond(&data.unwrap_or_default()),
-                Err(failure) => Step::Failure(failure),
-            }
-        } else if element.is("abort", ns::SASL) {
+        let namespace = if self.wishes.is_some() { ns::SASL2 } else { ns::SASL };
+        let step = if element.is("response", namespace) {
+            let response = match namespace {
+                ns::SASL2 => base64::decode_element(&element.root().text()),
+                _ => data(element).map(Option::unwrap_or_default),
+            };
+            response.map_or_else(Step::Failure, |data| waiting.respond(&data))
+        } else if element.is("abort", namespace) {
             Step::Failure(Failure::Aborted)
-        } else if element.is("auth", ns::SASL) {
+        } else if element.is("auth", ns::SASL) && namespace == ns::SASL {
             Step::Failure(Failure::MalformedRequest)
         } else {
             return self.fail(StreamCondition::NotAuthorized, None, out);
@@ -77,7 +98,10 @@ impl Negotiation {
         match step {
             Step::Challenge(data, waiting) => {
                 self.state = State::Response(waiting);
-                put_data("challenge", Some(&data), out);
+                match &self.wishes {
+                    Some(_) => sasl2::put_challenge(&data, out),
+                    None => put_data("challenge", Some(&data), out),
+                }
                 Action::Read
             }
             Step::NeedSecret(need) => {
@@ -92,6 +116,9 @@ impl Negotiation {
                 Action::VerifyPlain { username, password }
             }
             Step::Success { username, data } => {
+                if let Some(wishes) = self.wishes.take() {
+                    return self.admit(username, data, wishes);
+                }
                 put_data("success", Some(&data[..]).filter(|data| !data.is_empty()), out);
                 self.begin(Phase::Authenticated);
                 Action::Authenticated { username }
@@ -100,10 +127,19 @@ impl Negotiation {
         }
     }
 
-    fn authentication_failed(&mut self, condition: &str, next: State, out: &mut dyn Outlet) -> Action {
-        let mut piece = Vec::with_capacity(128);
-        Writer::new(&mut piece).open_ns("failure", ns::SASL).open(condition).close().close();
-        out.put(&piece);
+    pub(super) fn authentication_failed(
+        &mut self,
+        condition: &str,
+        next: State,
+        out: &mut dyn Outlet,
+    ) -> Action {
+        if self.wishes.take().is_some() {
+            sasl2::put_failure(condition, out);
+        } else {
+            let mut piece = Vec::with_capacity(128);
+            Writer::new(&mut piece).open_ns("failure", ns::SASL).open(condition).close().close();
+            out.put(&piece);
+        }
         self.state = next;
         self.sasl_failures = self.sasl_failures.saturating_add(1);
         if self.sasl_failures >= self.settings.sasl_failures_max {
@@ -111,6 +147,11 @@ impl Negotiation {
         }
         Action::Read
     }
+}
+
+/// Whether it is SASL's element of this name, in either profile.
+fn is_sasl(element: &Stanza<'_>, name: &str) -> bool {
+    element.is(name, ns::SASL) || element.is(name, ns::SASL2)
 }
 
 /// The data of an `<auth/>` or `<response/>`.

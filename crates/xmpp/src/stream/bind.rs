@@ -17,6 +17,9 @@ impl Negotiation {
         if let Some(nonza) = Nonza::parse(&element.root()) {
             return self.stream_management(nonza, out);
         }
+        if element.is("authenticate", ns::SASL2) {
+            return self.authenticate_again(out);
+        }
         let request = (element.kind() == Kind::Iq && element.iq_type() == Some(IqType::Set))
             .then(|| element.child("bind", ns::BIND))
             .flatten();

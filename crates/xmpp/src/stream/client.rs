@@ -2,6 +2,10 @@
 //! The order of things is the caller's. (Stream headers: [`super::Framing::write_header`]; SASL's bytes:
 //! [`crate::sasl::client`]; resumption: [`crate::sm`].)
 
+mod sasl2;
+
+pub use sasl2::{Authenticate, Offer, Sasl2Reply, write_authenticate, write_response2};
+
 use super::{Framing, Outlet};
 use crate::error::StreamCondition;
 use crate::sasl::{Mechanism, base64};
@@ -15,6 +19,8 @@ pub struct Features {
     pub starttls: bool,
     /// The mechanisms that we speak.
     pub mechanisms: Vec<Mechanism>,
+    /// XEP-0388's way in, if there is one.
+    pub sasl2: Option<Offer>,
     /// XEP-0440's types, if the server names them.
     pub channel_bindings: Option<Vec<String>>,
     /// `<bind/>`
@@ -31,6 +37,8 @@ impl Features {
             if child.is("mechanisms", ns::SASL) {
                 let names = child.children().filter(|mechanism| mechanism.is("mechanism", ns::SASL));
                 features.mechanisms.extend(names.filter_map(|name| Mechanism::from_name(name.text().trim())));
+            } else if child.is("authentication", ns::SASL2) {
+                features.sasl2 = Some(Offer::parse(&child));
             } else if child.is("sasl-channel-binding", ns::CHANNEL_BINDING) {
                 let types = child.children().filter_map(|binding| binding.attr("type"));
                 features.channel_bindings = Some(types.map(|name| name.into_owned()).collect());

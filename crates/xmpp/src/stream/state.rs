@@ -11,6 +11,8 @@ pub(super) enum Phase {
     Secured,
     /// We know who it is.
     Authenticated,
+    /// It has a session already, by what came with its authentication.
+    Bound,
 }
 
 /// What is awaited.
@@ -30,6 +32,16 @@ pub(super) enum State {
     Secret(NeedSecret),
     /// The edge: whether a password is right.
     Password(VerifyPlain),
+    /// The edge: whether the client has a token.
+    Token {
+        /// The name it gave.
+        username: Box<str>,
+    },
+    /// The edge: what comes of a client's wishes.
+    Admitting {
+        /// What proves us to the client.
+        data: Box<[u8]>,
+    },
     /// The request to bind or to resume.
     Session,
     /// The edge: a session. The id is the request's.
@@ -54,6 +66,8 @@ impl State {
             Self::Handshake
                 | Self::Secret(_)
                 | Self::Password(_)
+                | Self::Token { .. }
+                | Self::Admitting { .. }
                 | Self::Binding { .. }
                 | Self::Resuming { .. }
         )

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 mod negotiate;
 mod refuse;
+mod sasl2;
 
 pub(super) const DOMAIN: &str = "example.org";
 pub(super) const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.org' version='1.0' xml:lang='es' \

@@ -24,7 +24,7 @@ fn against_decoy(mechanism: Mechanism, bound: bool, messages: &[&[u8]]) {
     };
     let nonce = Nonce::from_text("ours").expect("legal");
     let mut messages = messages.iter();
-    let context = Context { domain: "localhost", bindings: &bindings, nonce };
+    let context = Context { domain: "localhost", from: None, bindings: &bindings, nonce };
     let mut step =
         server::start(mechanism, messages.next().copied().filter(|first| !first.is_empty()), context);
     for _ in 0..8 {
