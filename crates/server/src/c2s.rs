@@ -18,10 +18,12 @@ use crate::timers::{Deadline, Wheel};
 use crate::websocket;
 use chaski_services::accounts::Credentials;
 use chaski_services::router::Envelope;
-use chaski_services::wire::{BindRefused, Bound, ConnId, ResumeRefused, Resumed, Unavailable};
+use chaski_services::wire::{
+    Admitted, BindRefused, Bound, ConnId, ResumeRefused, Resumed, TokenProved, Unavailable,
+};
 use chaski_store::ShardIndex;
 use chaski_xmpp::StreamCondition;
-use chaski_xmpp::stream::{self, Framing, Outlet};
+use chaski_xmpp::stream::{self, Framing, Outlet, Refused};
 use connection::{Connection, Stage};
 use mio::Interest;
 use outbound::Pool;
@@ -36,6 +38,8 @@ pub(crate) enum Answer {
     Credentials(Result<Option<Credentials>, Unavailable>),
     Bound(Result<Bound, BindRefused>),
     Resumed(Result<Resumed, ResumeRefused>),
+    TokenProved(Result<Option<TokenProved>, Unavailable>),
+    Admitted(Result<Admitted, Refused>),
     /// Not the rooms' answer: the shard to which the connection is to move now that its input is put aside.
     Owner(ShardIndex),
 }

@@ -21,6 +21,7 @@ use chaski_services::context::Realm;
 use chaski_services::shard::Shard;
 use chaski_store::{AccountId, Engine, ShardIndex};
 use chaski_telemetry::Registry;
+use chaski_xmpp::ns;
 use chaski_xmpp::stream::{CLIENT_STATES, PRE_APPROVAL, ROSTER_VERSIONING, Settings};
 use std::io;
 use std::net::SocketAddr;
@@ -286,6 +287,7 @@ fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
     Settings {
         sasl_failures_max: config.limits.login_failures,
         session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES].concat(),
+        bind_features: vec![ns::CARBONS, ns::CSI, ns::SM],
         ..Settings::new(&*realm.domain)
     }
 }

@@ -10,6 +10,7 @@
 //! serve wrong state (see [`AbortOnPanic`]); what was accepted is in the journal. RFC 6120, RFC 7395.
 
 mod accept;
+mod admission;
 mod arrivals;
 mod deadlines;
 mod login;

@@ -46,7 +46,10 @@ pub const SPEC: &[Xep] = &[
     Xep::new(156, "1.4.0", "Discovering Alternative XMPP Connection Methods", &[]),
     Xep::new(305, "0.3", "XMPP Quickstart", &[]),
     Xep::new(368, "1.1.0", "SRV records for XMPP over TLS", &[]),
+    Xep::new(386, "1.1.0", "Bind 2", &[]),
+    Xep::new(388, "1.0.4", "Extensible SASL Profile", &[]),
     Xep::new(440, "1.0.0", "SASL Channel-Binding Type Capability", &[]),
+    Xep::new(484, "0.2.0", "Fast Authentication Streamlining Tokens", &[]),
 ];
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod phone;
 mod record;
 pub mod registration;
 mod resident;
+pub mod tokens;
 pub mod verification;
 
 pub use credentials::{Credentials, Derivation, KEY_ITERATIONS, PASSWORD_ITERATIONS, PlainCheck, make_key};

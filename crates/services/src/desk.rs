@@ -82,6 +82,12 @@ chaski_telemetry::metrics! {
         envelopes_lost_total: Counter,
         /// Errands of a room that were refused because too many of the same account waited.
         errands_refused_total: Counter,
+        /// Tokens given to clients (XEP-0484).
+        tokens_issued_total: Counter,
+        /// Logins by a token.
+        tokens_proved_total: Counter,
+        /// Claims to have a token that were not good.
+        tokens_refused_total: Counter,
         /// Records that could not be saved.
         saves_failed_total: Counter,
     }

@@ -17,6 +17,7 @@ use crate::session::Session;
 use crate::shard::rosters::RosterWrites;
 use crate::wire::{Authenticated, ConnId, SessionId};
 use chaski_store::{AccountId, Revision, ShardIndex};
+use chaski_xmpp::stream::{TokenProof, Wishes};
 use keyed::Keyed;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -60,6 +61,8 @@ pub(crate) struct Writes {
     pub(crate) record: bool,
     /// What rooms have had read or written, one after the other.
     pub(crate) errands: Option<Errands>,
+    /// It has changed since it went: it is to go again.
+    pub(crate) record_again: bool,
     /// Commands that wait for that.
     pub(crate) deferred: Vec<Command>,
 }
@@ -93,7 +96,7 @@ impl Saving {
 
 impl Writes {
     fn is_busy(&self) -> bool {
-        self.record || self.roster.is_some() || self.errands.is_some()
+        self.record || self.record_again || self.roster.is_some() || self.errands.is_some()
     }
 }
 
@@ -195,6 +198,8 @@ pub(crate) enum Work {
     Bind { conn: ConnId, who: Authenticated, resource: Option<Box<str>> },
     Resume { conn: ConnId, who: Authenticated, previd: Box<str>, h: u32 },
     Tiding(Box<Tiding>),
+    Token { asker: ShardIndex, conn: ConnId, proof: Box<TokenProof> },
+    Admit { conn: ConnId, who: Authenticated, wishes: Box<Wishes> },
     Command(Box<Command>),
 }
 

@@ -1,5 +1,6 @@
 //! Plays: what an outsider sees of the rooms, as short scenes with named people. See [`crate::testing::Stage`].
 
+mod admission;
 mod blocking;
 mod carbons;
 mod chaos;

@@ -19,10 +19,11 @@ pub(crate) use refuse::Refuse;
 use crate::accounts::Credentials;
 use crate::command::{Command, Outcome};
 use crate::pep::Tiding;
-use crate::wire::{ConnId, SessionId, Unavailable};
+use crate::wire::{ConnId, SessionId, TokenProved, Unavailable};
 use chaski_store::{AccountId, MessageId, ShardIndex};
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::PresenceType;
+use chaski_xmpp::stream::TokenProof;
 use chaski_xmpp::{Kind, Stanza};
 use std::sync::Arc;
 
@@ -41,6 +42,10 @@ pub(crate) enum Letter {
     Credentials { conn: ConnId, result: Result<Option<Box<Credentials>>, Unavailable> },
     /// News of nodes for an account of the receiving shard, or a wish for its own.
     Tiding(Box<Tiding>),
+    /// A connection on shard `asker` claims to have a token.
+    TokenClaimed { asker: ShardIndex, conn: ConnId, account: AccountId, proof: Box<TokenProof> },
+    /// The answer.
+    TokenProved { conn: ConnId, result: Result<Option<TokenProved>, Unavailable> },
     /// A command for an account of the receiving shard.
     Command(Box<Command>),
     /// The outcome of a command that an ad-hoc command of the receiving shard's session gave.

@@ -2,9 +2,10 @@
 //!
 //! Every method is one turn: it never blocks, and what needs the disk or another shard goes on in
 //! [`Shard::completion`] or [`Shard::envelope`]. The edge calls [`Shard::end_turn`] once after each batch of events.
-//! Here is only the door to each room: logins in [`login`], ends in [`ending`], commands in [`control`], records in
+//! Here is only the door to each room: logins in [`login`], [`admission`] and [`tokens`], ends in [`ending`], commands in [`control`], records in
 //! [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
 
+mod admission;
 mod control;
 mod ending;
 mod login;
@@ -12,6 +13,7 @@ mod resident;
 mod rooms;
 pub(crate) mod rosters;
 mod tidings;
+mod tokens;
 
 use crate::command::Command;
 use crate::context::{Context, Realm};
@@ -166,6 +168,10 @@ impl Shard {
                 ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
             }
             Letter::Tiding(tiding) => self.with_account(ctx, tiding.to(), Work::Tiding(tiding)),
+            Letter::TokenClaimed { asker, conn, account, proof } => {
+                self.with_account(ctx, account, Work::Token { asker, conn, proof });
+            }
+            Letter::TokenProved { conn, result } => ctx.wire.token_proved(conn, result),
             Letter::Command(command) => self.command_to_owner(ctx, *command),
             Letter::Outcome { session, memo, outcome } => self.outcome(ctx, session, &memo, outcome),
         }

@@ -10,18 +10,21 @@
 //! ([`Stage::hold_store`]). Envelopes of different shards overtake each other at random (seeded); those from one
 //! shard to another stay in order, as in the real queues.
 
+mod admission;
+
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
 use crate::command::{Action, Command, Expected, Outcome, Reply};
 use crate::context::{Context, Limits, Realm};
 use crate::router::Envelope;
 use crate::shard::Shard;
 use crate::wire::{
-    Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd,
-    Unavailable, Wire,
+    Admitted, Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId,
+    StreamEnd, TokenProved, Unavailable, Wire,
 };
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Engine, ShardIndex, ShardStore};
 use chaski_xmpp::Stanza;
+use chaski_xmpp::stream::Refused;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +53,8 @@ struct Line {
     bound: Option<Result<Bound, BindRefused>>,
     resumed: Option<Result<Resumed, ResumeRefused>>,
     credentials: Option<Result<Option<Credentials>, Unavailable>>,
+    proved: Option<Result<Option<TokenProved>, Unavailable>>,
+    admitted: Option<Result<Admitted, Refused>>,
 }
 
 /// Everything outside of the shards.
@@ -117,6 +122,16 @@ impl Wire for StageWire<'_> {
         let line = self.line(conn);
         line.session = result.as_ref().ok().map(|resumed| resumed.session);
         line.resumed = Some(result);
+    }
+
+    fn token_proved(&mut self, conn: ConnId, result: Result<Option<TokenProved>, Unavailable>) {
+        self.line(conn).proved = Some(result);
+    }
+
+    fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>) {
+        let line = self.line(conn);
+        line.session = result.as_ref().ok().and_then(|admitted| admitted.session);
+        line.admitted = Some(result);
     }
 
     fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {

@@ -3,6 +3,8 @@
 //! The edge implements [`Wire`] for its connections; a test or simulator implements it with vectors.
 
 use chaski_store::{AccountId, ShardIndex};
+use chaski_xmpp::sasl::token::PROOF_BYTES;
+use chaski_xmpp::stream::{Admission, Refused};
 
 /// A client connection as its shard's edge knows it. Never reused while a room may still hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +48,14 @@ pub trait Wire {
     /// the connection is over by now, the edge calls [`crate::shard::Shard::closed`] for the session instead.
     fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>);
 
+    /// The answer to [`crate::shard::Shard::prove_token`]. `None`: no such account, or no such token.
+    fn token_proved(&mut self, conn: ConnId, result: Result<Option<TokenProved>, Unavailable>);
+
+    /// The answer to [`crate::shard::Shard::admit`]. A session that was resumed waits until the edge has written this and
+    /// calls [`crate::shard::Shard::resumed`]. If the connection is over by now, the edge calls
+    /// [`crate::shard::Shard::closed`] for the session, if there is one.
+    fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>);
+
     /// Hands an envelope to another shard. Gives it back if that shard's queue is full; the rooms then apply
     /// their policy (drop presence, refuse messages with an error).
     fn forward(
@@ -75,6 +85,24 @@ pub struct Resumed {
     pub previd: String,
     /// Our count of stanzas from the client that are handled (for messages: durable), for `<resumed h=''/>`.
     pub h: u32,
+}
+
+/// A client has proved that it has a token (XEP-0484).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenProved {
+    /// The generation of the account's key.
+    pub key_generation: u32,
+    /// What proves us to the client.
+    pub responder: [u8; PROOF_BYTES],
+}
+
+/// What came of a client's wishes.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// Its session, bound or resumed, if it has one now.
+    pub session: Option<SessionId>,
+    /// What it is told.
+    pub admission: Admission,
 }
 
 /// Why a session was not made.

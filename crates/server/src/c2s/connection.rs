@@ -12,7 +12,7 @@ use chaski_services::wire::{Authenticated, SessionId};
 use chaski_store::AccountId;
 use chaski_xmpp::framer::Framer;
 use chaski_xmpp::sasl::{Hash, Password};
-use chaski_xmpp::stream::{Framing, Negotiation};
+use chaski_xmpp::stream::{Framing, Negotiation, Wishes};
 use chaski_xmpp::websocket::Decoder;
 
 /// See the module.
@@ -89,6 +89,10 @@ pub(crate) struct Login {
     pub(crate) candidate: Option<Authenticated>,
     /// The name whose credentials those are.
     pub(crate) username: String,
+    /// What the client wishes as soon as the connection is at its account's owner.
+    pub(crate) wishes: Option<Box<Wishes>>,
+    /// What the rooms have written for the session before the client was told that it has one.
+    pub(crate) early: Vec<u8>,
 }
 
 /// What a login waits for.
@@ -105,6 +109,10 @@ pub(crate) enum Asked {
     Slow,
     /// The account's owner: the connection is about to move there.
     Owner,
+    /// The rooms: whether the client has a token.
+    Token { account: Option<AccountId> },
+    /// The rooms: all that the client wished.
+    Admission,
     /// The rooms: a new session.
     Bind,
     /// The rooms: a session of before.

@@ -6,18 +6,26 @@ use crate::websocket;
 use chaski_services::accounts::Credentials;
 use chaski_services::router::Envelope;
 use chaski_services::wire::{
-    BindRefused, Bound, ConnId, ResumeRefused, Resumed, StreamEnd, Unavailable, Wire,
+    Admitted, BindRefused, Bound, ConnId, ResumeRefused, Resumed, StreamEnd, TokenProved, Unavailable, Wire,
 };
 use chaski_store::ShardIndex;
 use chaski_xmpp::StreamCondition;
+use chaski_xmpp::stream::Refused;
 
 impl Wire for Clients {
     fn write(&mut self, conn: ConnId, element: &[&[u8]]) {
-        let Some(connection) = self.table.get(conn) else { return };
-        if matches!(connection.stage, Stage::Ending) {
-            return;
+        let Some(connection) = self.table.get_mut(conn) else { return };
+        let is_websocket = connection.flags.websocket;
+        match &mut connection.stage {
+            Stage::Ending => return,
+            // The client is told of its session first, in this same turn.
+            Stage::Login(login) if is_websocket => {
+                return websocket::write_element(&mut login.early, element);
+            }
+            Stage::Login(login) => return login.early.extend_from_slice(&element.concat()),
+            Stage::Handshake | Stage::Live(_) => {}
         }
-        if connection.flags.websocket {
+        if is_websocket {
             self.append(conn, |buffer| websocket::write_element(buffer, element));
         } else {
             self.append(conn, |buffer| element.iter().for_each(|piece| buffer.extend_from_slice(piece)));
@@ -57,6 +65,14 @@ impl Wire for Clients {
 
     fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
         self.answers.push_back((conn, Answer::Resumed(result)));
+    }
+
+    fn token_proved(&mut self, conn: ConnId, result: Result<Option<TokenProved>, Unavailable>) {
+        self.answers.push_back((conn, Answer::TokenProved(result)));
+    }
+
+    fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>) {
+        self.answers.push_back((conn, Answer::Admitted(result)));
     }
 
     fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {

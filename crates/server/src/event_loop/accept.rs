@@ -118,6 +118,8 @@ impl EventLoop {
             asked: Asked::Nothing,
             candidate: None,
             username: String::new(),
+            wishes: None,
+            early: Vec::new(),
         }))
     }
 

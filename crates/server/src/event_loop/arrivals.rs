@@ -87,6 +87,7 @@ impl EventLoop {
             self.fail(conn, StreamCondition::ResourceConstraint, Some("the server is full, try again later"));
             return;
         }
+        self.grant_wishes(conn);
         self.clients.queue(conn);
         self.go_on(conn);
     }

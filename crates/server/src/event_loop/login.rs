@@ -35,7 +35,7 @@ impl EventLoop {
     }
 
     /// One step of the negotiation: writes what it says and does what it wants.
-    fn negotiate(
+    pub(super) fn negotiate(
         &mut self,
         conn: ConnId,
         step: impl FnOnce(&mut Negotiation, &mut Pieces) -> Action,
@@ -65,9 +65,11 @@ impl EventLoop {
                 self.look_up(conn, username, |account| Asked::Plain { account, password })
             }
             Action::Authenticated { username } => self.authenticated(conn, &username),
+            Action::ProveToken { username, proof } => self.prove_token(conn, username, proof),
+            Action::Admit { username, wishes } => self.admit_at_owner(conn, &username, wishes),
             Action::Bind { resource } => self.bind(conn, resource.as_deref()),
             Action::Resume { previd, h } => self.resume(conn, &previd, h),
-            // Only [`Self::bound`] and [`Self::resumed`] can lead here, and they have made the connection live.
+            // Only [`Self::bound`], [`Self::resumed`] and [`Self::admitted`] can lead here, and they have made the connection live.
             Action::Established => Flow::On,
             Action::Close => {
                 self.clients.begin_ending(conn);
@@ -76,7 +78,7 @@ impl EventLoop {
         }
     }
 
-    fn login_mut(&mut self, conn: ConnId) -> Option<&mut Login> {
+    pub(super) fn login_mut(&mut self, conn: ConnId) -> Option<&mut Login> {
         match self.clients.table.get_mut(conn) {
             Some(Connection { stage: Stage::Login(login), .. }) => Some(login),
             _ => None,
@@ -140,6 +142,8 @@ impl EventLoop {
                 Answer::Credentials(credentials) => self.credentials(conn, credentials),
                 Answer::Bound(result) => self.bound(conn, result),
                 Answer::Resumed(result) => self.resumed(conn, result),
+                Answer::TokenProved(result) => self.token_proved(conn, result),
+                Answer::Admitted(result) => self.admitted(conn, result),
                 Answer::Owner(shard) => self.move_to(conn, shard),
             }
             self.go_on(conn);
@@ -231,8 +235,16 @@ impl EventLoop {
         self.negotiate(conn, |negotiation, out| negotiation.plain_verified(result, out));
     }
 
-    /// The client has proved who it is: its connection goes to the account's owner.
+    /// The client has proved who it is: its connection goes to the account's owner, where a new stream begins.
     fn authenticated(&mut self, conn: ConnId, username: &str) -> Flow {
+        if let Some(connection) = self.clients.table.get_mut(conn) {
+            connection.framer.restart();
+        }
+        self.go_to_owner(conn, username)
+    }
+
+    /// Has the connection move to the owner of the account that was proved, if that is another shard.
+    pub(super) fn go_to_owner(&mut self, conn: ConnId, username: &str) -> Flow {
         let element_bytes = self.clients.limits.element_bytes;
         let shards = self.realm.shards;
         let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
@@ -242,7 +254,6 @@ impl EventLoop {
             return self.fail(conn, StreamCondition::InternalServerError, None);
         };
         connection.flags.authenticated = true;
-        connection.framer.restart();
         connection.framer.set_max_bytes(u32::try_from(element_bytes).unwrap_or(u32::MAX));
         self.metrics.logins_total.inc();
         let owner = who.account.shard(shards);
@@ -354,12 +365,17 @@ impl EventLoop {
     }
 
     /// The rooms have the connection from here on; the login is dropped with all it kept.
-    fn live(&mut self, conn: ConnId, stage: Stage) {
+    pub(super) fn live(&mut self, conn: ConnId, stage: Stage) {
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
-        connection.stage = stage;
+        let before = std::mem::replace(&mut connection.stage, stage);
         connection.flags.probed = false;
         connection.partial.shrink_to_fit();
         self.metrics.sessions.add(1);
+        if let Stage::Login(login) = before
+            && !login.early.is_empty()
+        {
+            self.clients.put(conn, &login.early);
+        }
         let idle_ms = self.clients.timing.idle_timeout_ms;
         self.clients.set_deadline(conn, idle_ms);
     }

@@ -3,6 +3,7 @@
 //! Written by the account's owner shard only (registration, admin commands) and by imports while nothing runs.
 //! Forward-compatible: fields that this version does not know are kept when the record is written again.
 
+use super::tokens::Tokens;
 use super::{AccountName, Credentials};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -36,6 +37,9 @@ pub struct AccountRecord {
     /// The second PIN, if the user has set one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<RegistrationLock>,
+    /// By which its devices come back. Only those of the present key.
+    #[serde(default, skip_serializing_if = "Tokens::is_empty")]
+    pub tokens: Tokens,
     /// Fields of later versions.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -81,6 +85,7 @@ impl AccountRecord {
             disabled: false,
             device_name: None,
             lock: None,
+            tokens: Tokens::default(),
             extra: Map::new(),
         }
     }
@@ -109,12 +114,13 @@ impl AccountRecord {
         self.credentials.generation
     }
 
-    /// The account as it is with a new key: the lock and unknown fields stay. The caller has derived `credentials`
+    /// The account as it is with a new key: the lock and unknown fields stay, no device has a token. The caller has derived `credentials`
     /// with generation `self.generation() + 1`.
     pub fn with_key(mut self, credentials: Credentials, unix_ms: u64) -> Self {
         self.credentials = credentials;
         self.registered_unix_ms = unix_ms;
         self.seen_unix_ms = unix_ms;
+        self.tokens = Tokens::default();
         self
     }
 }

@@ -4,6 +4,7 @@
 //! because the account's key or its bare JID tells it.
 
 use super::record::{AccountRecord, RECORD_VERSION, RegistrationLock};
+use super::tokens::Tokens;
 use super::{AccountName, Credentials};
 use serde_json::{Map, Value};
 
@@ -27,13 +28,15 @@ pub struct ResidentRecord {
 struct Rare {
     device_name: Option<String>,
     lock: Option<RegistrationLock>,
+    tokens: Tokens,
     extra: Map<String, Value>,
 }
 
 impl ResidentRecord {
     /// Of a record that was read or is being kept.
     pub(crate) fn new(record: AccountRecord) -> Self {
-        let rare = Rare { device_name: record.device_name, lock: record.lock, extra: record.extra };
+        let (device_name, lock) = (record.device_name, record.lock);
+        let rare = Rare { device_name, lock, tokens: record.tokens, extra: record.extra };
         Self {
             credentials: record.credentials,
             disabled: record.disabled,
@@ -58,6 +61,7 @@ impl ResidentRecord {
             disabled: self.disabled,
             device_name: rare.device_name,
             lock: rare.lock,
+            tokens: rare.tokens,
             extra: rare.extra,
         }
     }
@@ -65,6 +69,16 @@ impl ResidentRecord {
     /// The generation of the present key.
     pub fn generation(&self) -> u32 {
         self.credentials.generation
+    }
+
+    /// By which its devices come back.
+    pub(crate) fn tokens(&self) -> Option<&Tokens> {
+        self.rare.as_ref().map(|rare| &rare.tokens)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn tokens_mut(&mut self) -> &mut Tokens {
+        &mut self.rare.get_or_insert_default().tokens
     }
 
     /// When a session was last seen, within some hours.

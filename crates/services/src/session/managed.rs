@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaski_store::Seq;
 use chaski_xmpp::StanzaCondition;
 use chaski_xmpp::sm::{self, Inbound, Outbound, StanzaIndex};
+use chaski_xmpp::stream::InlineEnabled;
 
 /// What a session with stream management keeps besides its queue.
 #[derive(Debug, Default)]
@@ -108,6 +109,20 @@ impl Session {
             sm::write_failed(&mut desk.scratch, StanzaCondition::UnexpectedRequest, None);
             return ctx.wire.write(conn, &[&desk.scratch]);
         }
+        let InlineEnabled { id, max_s } = self.manage(desk, ctx.rng, resume, max_s);
+        sm::write_enabled(&mut desk.scratch, id.as_deref().map(|id| (id, max_s)));
+        ctx.wire.write(conn, &[&desk.scratch]);
+    }
+
+    /// Begins stream management, which was not on. What the client is to be told: the id if it can resume, and for how
+    /// long.
+    pub(crate) fn manage(
+        &mut self,
+        desk: &Desk,
+        rng: &mut dyn rand::CryptoRng,
+        resume: bool,
+        max_s: Option<u32>,
+    ) -> InlineEnabled {
         let mut managed = Managed::default();
         let before: Vec<Seq> = self.queue.iter().filter_map(|sent| sent.mail.map(|mail| mail.seq)).collect();
         if !before.is_empty() {
@@ -116,7 +131,7 @@ impl Session {
         (self.queue, self.mail_waiting, self.mail_bytes) = (Outbound::new(), 0, 0);
         if resume {
             let mut random = [0; 16];
-            ctx.rng.fill_bytes(&mut random);
+            rng.fill_bytes(&mut random);
             managed.resume_id = Some(random);
         }
         let ours_ms = desk.realm.limits.resume_ms;
@@ -126,9 +141,8 @@ impl Session {
         }
         let limit_s = (wished_ms.unwrap_or(ours_ms) / 1000) as u32;
         let id = managed.resume_id.map(|id| URL_SAFE_NO_PAD.encode(id));
-        sm::write_enabled(&mut desk.scratch, id.as_deref().map(|id| (id, limit_s)));
-        ctx.wire.write(conn, &[&desk.scratch]);
         self.managed = Some(managed);
+        InlineEnabled { id, max_s: limit_s }
     }
 
     /// `<r/>`: answered now, or when what came before it is durable, but not later than `answer_ms`.

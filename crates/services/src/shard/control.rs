@@ -133,7 +133,7 @@ impl Shard {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        record: Box<AccountRecord>,
+        mut record: Box<AccountRecord>,
         expected: Expected,
         reply: Option<Reply>,
     ) {
@@ -151,6 +151,7 @@ impl Shard {
             return self.reply(ctx, reply, Err(Refusal::Conflict));
         }
         account.saving.change(|writes| writes.record = true);
+        keep_tokens(account, &mut record);
         let revision = account.record_revision;
         self.save_account(ctx, id, Change::Set(record), Some(revision), reply);
     }
@@ -219,7 +220,10 @@ impl Shard {
             account.saving.change(|writes| writes.record = false);
         }
         let outcome = match (result, change) {
-            (Ok(revision), Change::Set(record)) => {
+            (Ok(revision), Change::Set(mut record)) => {
+                if let Some(account) = self.directory.present(id) {
+                    keep_tokens(account, &mut record);
+                }
                 self.replace_record(ctx, id, record, revision);
                 Ok(Done::Done)
             }
@@ -236,6 +240,7 @@ impl Shard {
             }
         };
         self.reply(ctx, reply, outcome);
+        self.save_again(ctx, id);
         self.do_deferred(ctx, id);
     }
 
@@ -326,6 +331,12 @@ fn leftovers(account: &Account) -> Vec<Put> {
     let items = account.nodes.as_ref().map(|nodes| nodes.item_keys(&key)).unwrap_or_default();
     let items = items.into_iter().map(|key| (Table::Items, key));
     own.into_iter().chain(items).map(|(table, key)| Put { table, key, value: None }).collect()
+}
+
+/// Whoever replaces a record does not know of the tokens given or used since it was read. With another key none is good.
+fn keep_tokens(account: &Account, record: &mut AccountRecord) {
+    let is_same_key = record.generation() == account.record.generation();
+    record.tokens = account.record.tokens().filter(|_| is_same_key).cloned().unwrap_or_default();
 }
 
 fn refusal(error: &StoreError) -> Refusal {

@@ -40,6 +40,19 @@ impl Shard {
             Some(wanted) if wanted.len() > RESOURCE_BYTES_MAX => return Err(BindRefused::BadResource),
             Some(wanted) => prepare_resource(wanted).map_err(|_| BindRefused::BadResource)?.into(),
         };
+        self.make_session(ctx, conn, who, resource, wanted.is_none())
+    }
+
+    /// A new session under this resource; an older one under it ends.
+    pub(super) fn make_session(
+        &mut self,
+        ctx: &mut Context<'_>,
+        conn: ConnId,
+        who: Authenticated,
+        resource: Box<str>,
+        is_secret: bool,
+    ) -> Result<Bound, BindRefused> {
+        let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
         if let Some(old) = account.resource(&resource) {
             // RFC 6120 §7.7.2.2: the newer one stays. What the older one had not acknowledged is still in the mailbox.
             let old = old.id;
@@ -49,7 +62,7 @@ impl Shard {
         let id = self.directory.new_session(who.account);
         let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
         let full_jid = format!("{}/{resource}", account.bare);
-        account.add_session(Session::new(id, resource, conn, wanted.is_none()));
+        account.add_session(Session::new(id, resource, conn, is_secret));
         self.desk.metrics.sessions.add(1);
         Ok(Bound { session: id, full_jid })
     }
@@ -85,7 +98,7 @@ impl Shard {
         }
     }
 
-    fn try_resume(
+    pub(super) fn try_resume(
         &mut self,
         ctx: &mut Context<'_>,
         conn: ConnId,
@@ -138,7 +151,7 @@ impl Shard {
 }
 
 /// A resource that nobody can guess.
-fn made_up_resource(rng: &mut dyn rand::CryptoRng) -> String {
+pub(super) fn made_up_resource(rng: &mut dyn rand::CryptoRng) -> String {
     let mut random = [0u8; 12];
     rng.fill_bytes(&mut random);
     let mut resource = String::with_capacity(24);

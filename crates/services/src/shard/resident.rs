@@ -12,6 +12,7 @@ use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::wire::{BindRefused, ConnId, ResumeRefused, Unavailable};
 use chaski_store::{AccountId, ShardIndex, StoreError, Table, Versioned};
+use chaski_xmpp::stream::Refused;
 
 /// What makes an account.
 pub(super) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
@@ -47,6 +48,8 @@ impl Shard {
             Work::Bind { conn, who, resource } => self.bind_now(ctx, conn, who, resource.as_deref()),
             Work::Resume { conn, who, previd, h } => self.resume_now(ctx, conn, who, &previd, h),
             Work::Tiding(tiding) => self.tell(ctx, &tiding),
+            Work::Token { asker, conn, proof } => self.prove_now(ctx, id, asker, conn, &proof),
+            Work::Admit { conn, who, wishes } => self.admit_now(ctx, conn, who, &wishes),
             Work::Command(command) => self.command_now(ctx, *command),
         }
     }
@@ -135,6 +138,8 @@ impl Shard {
                 Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
                 Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
                 Work::Tiding(_) => {}
+                Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Ok(None)),
+                Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::NotAuthorized)),
                 Work::Command(command) => self.command_for_nobody(ctx, *command),
             }
             // A command may be making the account: what came after it waits for that.
@@ -152,6 +157,8 @@ impl Shard {
             Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::Unavailable)),
             Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
             Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),
+            Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Err(Unavailable)),
+            Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::Unavailable)),
             Work::Command(command) => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
         }
     }

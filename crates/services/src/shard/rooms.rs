@@ -83,9 +83,29 @@ impl Shard {
     pub(crate) fn note_activity(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
         if !account.saving.has_record() && account.record.seen(ctx.unix_ms) {
-            account.saving.change(|writes| writes.record = true);
-            let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
-            ctx.store.save(id, Table::Accounts, value, expected, Purpose::Record(id).ticket());
+            self.save_record(ctx, id);
+        }
+    }
+
+    /// Saves an account's record as it is, or once more behind the write under way. Nobody waits for it.
+    pub(super) fn save_record(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        let is_under_way = account.saving.change(|writes| {
+            writes.record_again |= writes.record;
+            std::mem::replace(&mut writes.record, true)
+        });
+        if is_under_way {
+            return;
+        }
+        let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
+        ctx.store.save(id, Table::Accounts, value, expected, Purpose::Record(id).ticket());
+    }
+
+    /// A write of the record has ended: what has changed meanwhile follows.
+    pub(super) fn save_again(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        if account.saving.change(|writes| std::mem::take(&mut writes.record_again)) {
+            self.save_record(ctx, id);
         }
     }
 
@@ -101,10 +121,11 @@ impl Shard {
         match result {
             Ok(revision) => account.record_revision = revision,
             Err(error) => {
-                tracing::warn!(account = ?id, %error, "an account's activity could not be saved");
+                tracing::warn!(account = ?id, %error, "an account's activity or tokens could not be saved");
                 self.desk.metrics.saves_failed_total.inc();
             }
         }
+        self.save_again(ctx, id);
         self.do_deferred(ctx, id);
     }
 }

@@ -1,0 +1,136 @@
+//! Which tokens are good, and for how long.
+
+use super::*;
+use chaski_xmpp::stream::TokenUse;
+use rand::SeedableRng;
+
+const NOW: u64 = 1_700_000_000_000;
+const CLIENT: ClientId = ClientId([7; 16]);
+const UNBOUND: TokenMechanism = TokenMechanism::Unbound;
+
+fn mint() -> Mint<'static> {
+    Mint { secret: &[3; 16], account: AccountId::service("bot"), generation: 1 }
+}
+
+fn rng() -> rand::rngs::StdRng {
+    rand::rngs::StdRng::seed_from_u64(1)
+}
+
+fn proof(client: ClientId, token: &IssuedToken) -> TokenProof {
+    let proof = token::initiator(&token.token, b"");
+    let binding = [].into();
+    TokenProof { client, mechanism: UNBOUND, binding, proof, token_use: TokenUse::default() }
+}
+
+fn counted(token: &IssuedToken, count: u32) -> TokenProof {
+    let token_use = TokenUse { count: Some(count), invalidate: false };
+    TokenProof { token_use, ..proof(CLIENT, token) }
+}
+
+#[test]
+fn a_token_is_good_for_its_client_account_key_and_mechanism() {
+    let (mut tokens, mut rng) = (Tokens::default(), rng());
+    let issued = tokens.issue(mint(), CLIENT, UNBOUND, NOW, &mut rng);
+    assert_eq!(issued.token.len(), 43);
+    let good = proof(CLIENT, &issued);
+    let proved = tokens.clone().prove(mint(), &good, NOW).unwrap();
+    assert_eq!(proved.responder, token::responder(&issued.token, b""));
+    let other_mechanism = TokenProof { mechanism: TokenMechanism::Exporter, ..good.clone() };
+    let bound = TokenProof { binding: b"x"[..].into(), ..good.clone() };
+    for bad in [proof(ClientId([8; 16]), &issued), other_mechanism, bound] {
+        assert_eq!(tokens.prove(mint(), &bad, NOW), None);
+    }
+    for mint in [
+        Mint { generation: 2, ..mint() },
+        Mint { account: AccountId::service("other"), ..mint() },
+        Mint { secret: &[4; 16], ..mint() },
+    ] {
+        assert_eq!(tokens.prove(mint, &good, NOW), None);
+    }
+    assert_eq!(tokens.prove(mint(), &good, NOW + LIFE_MS), None, "over");
+    assert!(tokens.prove(mint(), &good, NOW + LIFE_MS - 1).is_some());
+}
+
+#[test]
+fn the_old_one_is_good_until_the_new_one_is_used() {
+    let (mut tokens, mut rng) = (Tokens::default(), rng());
+    let first = tokens.issue(mint(), CLIENT, UNBOUND, NOW, &mut rng);
+    assert!(tokens.prove(mint(), &proof(CLIENT, &first), NOW).unwrap().is_changed);
+    assert!(!tokens.prove(mint(), &proof(CLIENT, &first), NOW).unwrap().is_changed, "nothing to be written");
+    let lost = tokens.issue(mint(), CLIENT, UNBOUND, NOW + 1, &mut rng);
+    let second = tokens.issue(mint(), CLIENT, UNBOUND, NOW + 2, &mut rng);
+    assert_eq!(tokens.prove(mint(), &proof(CLIENT, &lost), NOW), None, "given and not used before another");
+    assert!(tokens.prove(mint(), &proof(CLIENT, &first), NOW).is_some());
+    assert!(tokens.prove(mint(), &proof(CLIENT, &second), NOW).is_some());
+    assert_eq!(tokens.prove(mint(), &proof(CLIENT, &first), NOW), None);
+    assert!(tokens.prove(mint(), &proof(CLIENT, &second), NOW).is_some());
+}
+
+#[test]
+fn a_count_comes_once() {
+    let (mut tokens, mut rng) = (Tokens::default(), rng());
+    let issued = tokens.issue(mint(), CLIENT, UNBOUND, NOW, &mut rng);
+    for (count, good) in [(0, false), (1, true), (1, false), (5, true), (4, false), (5, false), (6, true)] {
+        assert_eq!(tokens.prove(mint(), &counted(&issued, count), NOW).is_some(), good, "{count}");
+    }
+    let next = tokens.issue(mint(), CLIENT, UNBOUND, NOW, &mut rng);
+    assert!(tokens.prove(mint(), &counted(&next, 1), NOW).is_some(), "counted from the start for another");
+}
+
+#[test]
+fn who_logs_out_has_none() {
+    let (mut tokens, mut rng) = (Tokens::default(), rng());
+    let issued = tokens.issue(mint(), CLIENT, UNBOUND, NOW, &mut rng);
+    let token_use = TokenUse { count: None, invalidate: true };
+    let last = TokenProof { token_use, ..proof(CLIENT, &issued) };
+    assert!(tokens.prove(mint(), &last, NOW).unwrap().is_changed);
+    assert_eq!(tokens.prove(mint(), &last, NOW), None);
+    assert!(tokens.is_empty());
+}
+
+#[test]
+fn who_was_away_longest_makes_room() {
+    let (mut tokens, mut rng) = (Tokens::default(), rng());
+    let mut issue =
+        |tokens: &mut Tokens, n: u8| tokens.issue(mint(), ClientId([n; 16]), UNBOUND, NOW, &mut rng);
+    let all: Vec<_> = (0..DEVICES_MAX as u8).map(|n| issue(&mut tokens, n)).collect();
+    let good = |tokens: &mut Tokens, n: usize| {
+        tokens.prove(mint(), &proof(ClientId([n as u8; 16]), &all[n]), NOW).is_some()
+    };
+    assert!(good(&mut tokens, 0), "comes back, and is last now");
+    issue(&mut tokens, 99);
+    assert_eq!(tokens.0.len(), DEVICES_MAX);
+    assert!(good(&mut tokens, 0) && good(&mut tokens, 2));
+    assert!(!good(&mut tokens, 1));
+}
+
+#[test]
+fn what_is_over_is_dropped() {
+    let (mut tokens, mut rng) = (Tokens::default(), rng());
+    tokens.issue(mint(), ClientId([1; 16]), UNBOUND, NOW, &mut rng);
+    let issued = tokens.issue(mint(), CLIENT, UNBOUND, NOW + LIFE_MS, &mut rng);
+    assert_eq!(tokens.0.len(), 1);
+    assert!(!tokens.is_renewal_due(CLIENT, NOW + LIFE_MS), "not used yet");
+    let used_unix_ms = NOW + LIFE_MS;
+    tokens.prove(mint(), &proof(CLIENT, &issued), used_unix_ms).unwrap();
+    assert!(!tokens.is_renewal_due(CLIENT, used_unix_ms + LIFE_MS - RENEW_MS));
+    assert!(tokens.is_renewal_due(CLIENT, used_unix_ms + LIFE_MS - RENEW_MS + 1));
+}
+
+#[test]
+fn a_record_holds_no_token() {
+    let (mut tokens, mut rng) = (Tokens::default(), rng());
+    let issued = tokens.issue(mint(), CLIENT, TokenMechanism::Exporter, NOW, &mut rng);
+    let json = serde_json::to_string(&tokens).unwrap();
+    assert!(!json.contains(&issued.token) && json.contains("HT-SHA-256-EXPR"));
+    assert_eq!(serde_json::from_str::<Tokens>(&json).unwrap(), tokens);
+}
+
+#[test]
+fn a_resource_is_stable_and_says_nothing() {
+    let resource = mint().resource(CLIENT);
+    assert_eq!(resource.len(), 12);
+    assert_eq!(Mint { generation: 2, ..mint() }.resource(CLIENT), resource, "also with another key");
+    assert_ne!(mint().resource(ClientId([8; 16])), resource);
+    assert_ne!(Mint { account: AccountId::service("x"), ..mint() }.resource(CLIENT), resource);
+}

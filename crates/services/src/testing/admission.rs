@@ -1,0 +1,42 @@
+//! The part of a stage that plays the newer ways in: tokens, and everything in one exchange.
+
+use super::{Client, Stage, account};
+use crate::wire::{Admitted, Authenticated, TokenProved, Unavailable};
+use chaski_xmpp::stream::{Access, Refused, TokenProof, Wishes};
+
+impl Stage {
+    /// Claims a token on a connection of the shard `asker`.
+    pub fn prove_token(
+        &mut self,
+        asker: u16,
+        local: &str,
+        proof: &TokenProof,
+    ) -> Result<Option<TokenProved>, Unavailable> {
+        let client = self.connect(local);
+        let proof = Box::new(proof.clone());
+        self.call(asker, |room, ctx| room.prove_token(ctx, client.0, account(local), proof));
+        self.settle();
+        self.line(client).proved.take().expect("a claim is answered")
+    }
+
+    /// A connection that has proved the key of this generation gets what it wishes.
+    pub fn admit(
+        &mut self,
+        local: &str,
+        generation: u32,
+        wishes: &Wishes,
+    ) -> (Client, Result<Admitted, Refused>) {
+        let client = self.connect(local);
+        let who = Authenticated { account: account(local), key_generation: generation };
+        let (shard, wishes) = (self.line(client).shard, Box::new(wishes.clone()));
+        self.call(shard, |room, ctx| room.admit(ctx, client.0, who, wishes));
+        self.settle();
+        let admitted = self.line(client).admitted.take().expect("wishes are answered");
+        if let Ok(Admitted { admission, .. }) = &admitted
+            && matches!(admission.access, Access::Resumed { .. })
+        {
+            self.finish_resume(client);
+        }
+        (client, admitted)
+    }
+}
