@@ -127,10 +127,10 @@ pub fn leaving(turn: &mut Turn<'_>, account: &mut Account, session: SessionId) {
 pub fn removing(turn: &mut Turn<'_>, account: &mut Account) {
     for item in account.roster.items() {
         let state = item.state();
-        if state.to() || state.pending_out() {
+        if state.subscribed_to() || state.pending_out() {
             tell(turn, account, item.contact(), Kind::Unsubscribe);
         }
-        if state.from() || state.pending_in() {
+        if state.subscribed_from() || state.pending_in() {
             tell(turn, account, item.contact(), Kind::Unsubscribed);
         }
     }

@@ -8,10 +8,12 @@
 pub(crate) mod answer;
 pub mod contact;
 pub mod document;
+mod following;
 pub mod query;
 pub mod subscription;
 
 pub use contact::Contact;
+pub(crate) use following::Followed;
 pub use subscription::{Kind, PresenceDue, Subscription};
 
 use crate::context::Limits;
@@ -131,7 +133,7 @@ impl Roster {
     pub fn requests(&self) -> impl Iterator<Item = (&Contact, &str)> {
         self.items
             .iter()
-            .filter(|item| item.state.pending_in())
+            .filter(|item| item.state.pending_in() && !item.state.from())
             .map(|item| (&item.contact, item.details.as_deref().map_or("", |details| &details.request)))
     }
 
@@ -175,8 +177,8 @@ impl Roster {
         self.items.remove(at);
         let presence = if state.from() { PresenceDue::Unavailable } else { PresenceDue::Nothing };
         Some(Removed {
-            unsubscribe: state.to() || state.pending_out(),
-            unsubscribed: state.from() || state.pending_in(),
+            unsubscribe: state.subscribed_to() || state.pending_out(),
+            unsubscribed: state.subscribed_from() || state.pending_in(),
             presence,
         })
     }
@@ -313,7 +315,7 @@ impl Item {
     fn hash_visible(&self, hasher: &mut SipHasher13) {
         self.contact.hash(hasher);
         self.state.as_str().hash(hasher);
-        (self.state.pending_out(), self.state.approved()).hash(hasher);
+        (self.state.asks(), self.state.approved()).hash(hasher);
         (self.name(), self.groups()).hash(hasher);
     }
 }

@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 mod fiction;
+mod spelling;
+
+pub use spelling::Home;
 
 /// Longest text that is looked at: 15 digits with separators.
 const TEXT_BYTES_MAX: usize = 40;

@@ -3,7 +3,8 @@
 //! ```json
 //! {"format":1,"items":[{"contact":"+15551230001","subscription":"both","name":"Juliet","groups":["Friends"]}]}
 //! ```
-//! Own-domain phone numbers stand without the domain, so that a renamed service keeps its rosters.
+//! Own-domain phone numbers stand without the domain, so that a renamed service keeps its rosters. What the phone book says
+//! is not in here: it is asked when the account is loaded ([`Roster::follow_all`]), so that the two can't differ.
 
 use super::contact::Contact;
 use super::subscription::{Flags, Subscription};
@@ -43,6 +44,9 @@ struct ItemDocument {
     pending_in: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     approved: bool,
+    /// The phone book alone makes it an item; it is here for the name its owner has given it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    book: bool,
     /// The contact has only asked and is no item of the roster.
     #[serde(default, skip_serializing_if = "is_false")]
     unlisted: bool,
@@ -79,7 +83,8 @@ fn is_false(value: &bool) -> bool {
 impl Roster {
     /// The document to be saved.
     pub fn to_document(&self) -> Vec<u8> {
-        let items = self.items.iter().map(ItemDocument::from).collect();
+        let kept = |item: &&Item| !item.state.is_only_booked() || item.details.is_some();
+        let items = self.items.iter().filter(kept).map(ItemDocument::from).collect();
         serde_json::to_vec(&Document { format: FORMAT, items })
             .expect("a document of strings, flags and numbers is always JSON")
     }
@@ -103,7 +108,7 @@ impl Roster {
 impl From<&Item> for ItemDocument {
     fn from(item: &Item) -> Self {
         let state = item.state;
-        let subscription = match (state.to(), state.from()) {
+        let subscription = match (state.subscribed_to(), state.subscribed_from()) {
             (false, false) => Between::None,
             (true, false) => Between::To,
             (false, true) => Between::From,
@@ -116,7 +121,8 @@ impl From<&Item> for ItemDocument {
             ask: state.pending_out(),
             pending_in: state.pending_in(),
             approved: state.approved(),
-            unlisted: !state.is_listed(),
+            book: state.is_only_booked(),
+            unlisted: !state.is_only_booked() && !state.is_listed_by_owner(),
             name: details.name,
             groups: details.groups,
             request: details.request,
@@ -134,9 +140,10 @@ impl TryFrom<ItemDocument> for Item {
             pending_out: item.ask,
             pending_in: item.pending_in,
             approved: item.approved,
-            listed: !item.unlisted,
+            listed: !item.unlisted && !item.book,
         };
         let state = Subscription::from_flags(flags)
+            .map(|state| if item.book { state.booked(Some(false)) } else { state })
             .filter(|state| !state.is_stranger())
             .ok_or(DocumentError::Item)?;
         let contact = Contact::from_document(&item.contact).ok_or(DocumentError::Item)?;

@@ -122,7 +122,7 @@ fn write_item(writer: &mut Writer<'_>, contact: &Contact, item: Option<&Item>, d
         writer.close();
         return;
     };
-    if item.state().pending_out() {
+    if item.state().asks() {
         writer.attr("ask", "subscribe");
     }
     if item.state().approved() {

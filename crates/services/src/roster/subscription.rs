@@ -3,6 +3,11 @@
 //! RFC 6121 §3 and Appendix A. Each side of a subscription keeps its own state, on its own shard; the two talk
 //! only through presence stanzas. [`Subscription::outbound`] is what the account's client sends,
 //! [`Subscription::inbound`] what arrives from the contact. Called by [`crate::roster::Roster`].
+//!
+//! Beside the RFC's flags stand the phone book's: the contact is in the account's book, and has the account in its own.
+//! Who have each other see each other as if both had subscribed ([`Subscription::to`], [`Subscription::from`]), for as
+//! long as that is so; the subscriptions that people made themselves are kept apart ([`Subscription::subscribed_to`],
+//! [`Subscription::subscribed_from`]) and neither make nor end anything of the book's.
 
 /// The four kinds of presence that manage a subscription (RFC 6121 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +54,10 @@ const PENDING_OUT: u8 = 4;
 const PENDING_IN: u8 = 8;
 const APPROVED: u8 = 16;
 const LISTED: u8 = 32;
+/// In the account's phone book, and an account.
+const BOOKED: u8 = 64;
+/// Besides, that account has this one in its book.
+const MUTUAL: u8 = 128;
 
 /// Presence that is due to the contact after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +115,7 @@ impl Subscription {
     fn is_consistent(self) -> bool {
         let visible = self.0 & (TO | FROM | PENDING_OUT | APPROVED) != 0;
         !(self.has(TO | PENDING_OUT) || self.has(FROM | PENDING_IN) || self.has(FROM | APPROVED))
-            && (!visible || self.is_listed())
+            && (!visible || self.has(LISTED))
     }
 
     fn has(self, bits: u8) -> bool {
@@ -123,17 +132,57 @@ impl Subscription {
 
     /// The account receives the contact's presence.
     pub fn to(self) -> bool {
-        self.has(TO)
+        self.has(TO) || self.is_mutual()
     }
 
     /// The contact receives the account's presence.
     pub fn from(self) -> bool {
+        self.has(FROM) || self.is_mutual()
+    }
+
+    /// The account has subscribed to the contact's presence, whatever the phone books say.
+    pub fn subscribed_to(self) -> bool {
+        self.has(TO)
+    }
+
+    /// The contact has subscribed to the account's presence, whatever the phone books say.
+    pub fn subscribed_from(self) -> bool {
         self.has(FROM)
     }
 
-    /// The account has asked, and the contact has not answered: `ask='subscribe'`.
+    /// The contact is in the account's phone book, and is an account.
+    pub fn is_booked(self) -> bool {
+        self.has(BOOKED)
+    }
+
+    /// Both have each other in their phone books.
+    pub fn is_mutual(self) -> bool {
+        self.has(MUTUAL)
+    }
+
+    /// The same with the phone book saying this: not in it, in it, or (`Some(true)`) each in the other's.
+    pub(crate) fn booked(self, mutual: Option<bool>) -> Self {
+        let other = self.without(BOOKED | MUTUAL);
+        match mutual {
+            None => other,
+            Some(false) => other.with(BOOKED),
+            Some(true) => other.with(BOOKED | MUTUAL),
+        }
+    }
+
+    /// Nothing but the phone book makes this an item.
+    pub(crate) fn is_only_booked(self) -> bool {
+        self.is_booked() && self.without(BOOKED | MUTUAL).is_stranger()
+    }
+
+    /// The account has asked, and the contact has not answered.
     pub fn pending_out(self) -> bool {
         self.has(PENDING_OUT)
+    }
+
+    /// `ask='subscribe'`: the account has asked for what it does not have.
+    pub fn asks(self) -> bool {
+        self.pending_out() && !self.to()
     }
 
     /// The contact has asked, and the account has not answered.
@@ -148,6 +197,11 @@ impl Subscription {
 
     /// The contact is an item of the roster as clients see it. Somebody who has only asked is not.
     pub fn is_listed(self) -> bool {
+        self.0 & (LISTED | BOOKED) != 0
+    }
+
+    /// It is an item by its owner's own doing, not only by the phone book.
+    pub(crate) fn is_listed_by_owner(self) -> bool {
         self.has(LISTED)
     }
 
@@ -156,9 +210,10 @@ impl Subscription {
         self == Self::STRANGER
     }
 
-    /// The same, as an item of the roster (roster set, §2.3).
+    /// The same, as an item of the roster (roster set, §2.3). What the phone book made an item already stays the book's: it
+    /// goes when the number leaves the book.
     pub fn listed(self) -> Self {
-        self.with(LISTED)
+        if self.is_listed() { self } else { self.with(LISTED) }
     }
 
     /// The value of the item's `subscription` attribute (§2.1.2.5).
@@ -173,7 +228,8 @@ impl Subscription {
 
     /// Whether clients see a difference between the two states (so that a roster push is due).
     pub fn looks_different(self, other: Self) -> bool {
-        self.without(PENDING_IN) != other.without(PENDING_IN)
+        let visible = |state: Self| (state.as_str(), state.asks(), state.approved(), state.is_listed());
+        visible(self) != visible(other)
     }
 
     /// The account's client sends a stanza of this kind to the contact (Appendix A.2).
@@ -183,15 +239,15 @@ impl Subscription {
             Kind::Subscribe if self.to() => (self, true, Nothing),
             Kind::Subscribe => (self.with(PENDING_OUT | LISTED), true, Nothing),
             Kind::Unsubscribe => (self.without(TO | PENDING_OUT), true, Nothing),
-            Kind::Subscribed if self.from() => (self, false, Nothing),
+            Kind::Subscribed if self.has(FROM) => (self, false, Nothing),
             Kind::Subscribed if self.pending_in() => {
                 (self.without(PENDING_IN | APPROVED).with(FROM | LISTED), true, Current)
             }
             Kind::Subscribed => (self.with(APPROVED | LISTED), false, Nothing),
             Kind::Unsubscribed => {
-                let presence = if self.from() { Unavailable } else { Nothing };
-                let route = self.from() || self.pending_in();
-                (self.without(FROM | PENDING_IN | APPROVED), route, presence)
+                let next = self.without(FROM | PENDING_IN | APPROVED);
+                let presence = if self.from() && !next.from() { Unavailable } else { Nothing };
+                (next, self.has(FROM) || self.pending_in(), presence)
             }
         };
         Outbound { next, route, presence }
@@ -212,12 +268,13 @@ impl Subscription {
             },
             Kind::Subscribe if self.pending_in() => ignored,
             Kind::Subscribe => delivered(self.with(PENDING_IN)),
-            Kind::Unsubscribe if self.from() => {
-                Inbound { presence: Unavailable, ..delivered(self.without(FROM)) }
+            Kind::Unsubscribe if self.has(FROM) => {
+                let next = self.without(FROM);
+                Inbound { presence: if next.from() { Nothing } else { Unavailable }, ..delivered(next) }
             }
             Kind::Unsubscribe if self.pending_in() => delivered(self.without(PENDING_IN)),
             Kind::Subscribed if self.pending_out() => delivered(self.without(PENDING_OUT).with(TO)),
-            Kind::Unsubscribed if self.to() || self.pending_out() => {
+            Kind::Unsubscribed if self.has(TO) || self.pending_out() => {
                 delivered(self.without(TO | PENDING_OUT))
             }
             Kind::Unsubscribe | Kind::Subscribed | Kind::Unsubscribed => ignored,
@@ -254,6 +311,11 @@ impl std::fmt::Debug for Subscription {
         })?;
         if self.approved() {
             f.write_str(", approved")?;
+        }
+        match (self.is_booked(), self.is_mutual()) {
+            (_, true) => f.write_str(", in both books")?,
+            (true, false) => f.write_str(", in the book")?,
+            (false, false) => {}
         }
         if !self.is_listed() {
             f.write_str(", unlisted")?;
