@@ -51,19 +51,37 @@ pub struct Limiter {
 
 /// A bucket's whole state: when it will be full again. Later than now: something has been taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Bucket {
+pub(crate) struct Bucket {
     full_unix_ms: u64,
 }
 
 impl Bucket {
-    /// The bucket after one has been taken at `now`, or how long to wait.
-    fn take(self, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
+    /// From its record.
+    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    /// As its record.
+    pub(crate) fn to_json(self) -> Vec<u8> {
+        serde_json::to_vec(&self).expect("a bucket is one number")
+    }
+
+    /// The bucket after `count` have been taken at `now`, or how long to wait.
+    pub(crate) fn take_many(self, count: u64, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
+        if count == 0 {
+            return Ok(self);
+        }
         let span = allowance.span_ms();
         // A clock that was set back must not lock anybody out for longer than an empty bucket does.
         let full = self.full_unix_ms.clamp(now_unix_ms, now_unix_ms.saturating_add(span));
-        let after = full.saturating_add(allowance.interval_ms);
+        let after = full.saturating_add(allowance.interval_ms.saturating_mul(count));
         let latest = now_unix_ms.saturating_add(span);
         if after > latest { Err(after - latest) } else { Ok(Self { full_unix_ms: after }) }
+    }
+
+    /// The bucket after one has been taken at `now`, or how long to wait.
+    fn take(self, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
+        self.take_many(1, allowance, now_unix_ms)
     }
 
     fn give_back(self, allowance: Allowance) -> Self {
@@ -141,7 +159,7 @@ impl<'a> Limits<'a> {
         let key = self.key(limiter, subject);
         for _ in 0..TRIES_MAX {
             let (bucket, revision) = self.read(&key)?;
-            let json = serde_json::to_vec(&step(bucket)?).expect("a bucket is one number");
+            let json = step(bucket)?.to_json();
             match self.records.put_if(Table::Limits, &key, &json, revision) {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict) => {}
@@ -158,19 +176,8 @@ impl<'a> Limits<'a> {
         Ok((bucket, Some(found.revision)))
     }
 
-    /// The limiter's name and 128 bits of a keyed hash of the subject.
     fn key(&self, limiter: Limiter, subject: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
-        mac.update(b"limit\0");
-        mac.update(limiter.name.as_bytes());
-        mac.update(b"\0");
-        mac.update(subject.as_bytes());
-        let digest = mac.finalize().into_bytes();
-        let mut key = format!("{}/", limiter.name);
-        for byte in &digest[..16] {
-            key.push_str(&format!("{byte:02x}"));
-        }
-        key
+        record_key(&self.secret, limiter.name, subject)
     }
 
     /// Drops the records of buckets that are full again. Called every few minutes.
@@ -179,6 +186,21 @@ impl<'a> Limits<'a> {
             serde_json::from_slice::<Bucket>(value).is_ok_and(|bucket| bucket.full_unix_ms <= now_unix_ms)
         })
     }
+}
+
+/// The key of a limiter's record: its name and 128 bits of a keyed hash of the subject.
+pub(crate) fn record_key(secret: &[u8; 16], name: &str, subject: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
+    mac.update(b"limit\0");
+    mac.update(name.as_bytes());
+    mac.update(b"\0");
+    mac.update(subject.as_bytes());
+    let digest = mac.finalize().into_bytes();
+    let mut key = format!("{name}/");
+    for byte in &digest[..16] {
+        key.push_str(&format!("{byte:02x}"));
+    }
+    key
 }
 
 fn reached(limiter: Limiter, retry_after_ms: u64) -> LimitError {

@@ -1,0 +1,118 @@
+//! Quicksy's form of contact sync: `<phone-book xmlns='im.quicksy.synchronization:0'/>` asked of the domain.
+//!
+//! ```xml
+//! <iq type='get' to='domain' id='1'><phone-book xmlns='im.quicksy.synchronization:0' ver='…'>
+//!   <entry number='+4915123456789'/></phone-book></iq>
+//! <iq type='result' from='domain' id='1'><phone-book xmlns='im.quicksy.synchronization:0' ver='…'>
+//!   <entry number='+4915123456789'><jid>+4915123456789@domain</jid></entry></phone-book></iq>
+//! ```
+//! What is sent is the whole book. The result holds the numbers that are accounts, each as it was written; it is empty if the
+//! client has that already, by `ver` ([`super::version`]). What is no number is passed over. The stanza's size bounds
+//! a book at some 6,000 numbers; larger ones go by HTTPS.
+
+use super::version::version;
+use super::{Answer, Refused, Synced, Want, Wish};
+use crate::directory::Account;
+use crate::iq::{Reply, Request, xml};
+use crate::outbox::{Post, Turn};
+use crate::wire::SessionId;
+use chaski_xmpp::write::StanzaError;
+use chaski_xmpp::{Header, Stanza, StanzaCondition, ns, write};
+
+/// Who has asked, until there is an answer.
+pub(crate) struct Asked {
+    session: SessionId,
+    /// The request without what is inside.
+    request: Box<[u8]>,
+    version: Option<Box<str>>,
+}
+
+/// A session has sent its phone's book.
+pub(crate) fn asked(turn: &mut Turn<'_>, account: &Account, session: SessionId, request: &Request<'_>) {
+    let entries = request.child.children().filter(|child| child.is("entry", ns::QUICKSY_SYNC));
+    let numbers = entries.filter_map(|entry| Some(entry.attr("number")?.as_ref().into())).collect();
+    let asked = Asked {
+        session,
+        request: header_of(request.stanza),
+        version: request.child.attr("ver").map(|version| version.as_ref().into()),
+    };
+    let wish = Wish {
+        account: account.id,
+        want: Want::Spelled(numbers),
+        answer: Answer::Quicksy(Box::new(asked)),
+    };
+    turn.outbox.posts.push(Post::Book(Box::new(wish)));
+}
+
+/// The request with nothing in it, to be answered later.
+pub(crate) fn header_of(request: &Stanza<'_>) -> Box<[u8]> {
+    let (id, to) = (request.id(), request.to());
+    let header = Header { id: id.as_deref(), to: to.as_deref(), type_attr: Some("get"), from: None };
+    let mut out = Vec::with_capacity(128);
+    write::stanza(&mut out, chaski_xmpp::Kind::Iq, &header, b"");
+    out.into()
+}
+
+impl Asked {
+    /// Tells the session what came of it.
+    pub(crate) fn answer(&self, turn: &mut Turn<'_>, account: &Account, result: Result<&Synced, Refused>) {
+        let Ok(request) = Stanza::parse(&self.request) else { return };
+        let reply = Reply::to_owner(account, self.session, &request).from_domain(turn.realm);
+        match result {
+            Ok(synced) => reply.result(turn.outbox, &self.payload(synced, &turn.realm.domain)),
+            Err(refused) => {
+                let text = refused.text();
+                reply.error(turn.outbox, StanzaError::new(refused.condition()).with_text(&text));
+            }
+        }
+    }
+
+    fn payload(&self, synced: &Synced, domain: &str) -> Vec<u8> {
+        let entries: Vec<(String, String)> = synced
+            .matches
+            .iter()
+            .map(|found| {
+                let e164 = format!("+{}", found.number);
+                let jid = format!("{e164}@{domain}");
+                (synced.spelled.get(&found.number).map_or(e164, ToString::to_string), jid)
+            })
+            .collect();
+        let current = version(entries.iter().map(|(number, jid)| (number.as_str(), jid.as_str())));
+        if self.version.as_deref() == Some(&*current) {
+            return Vec::new();
+        }
+        xml(|writer| {
+            writer.open_ns("phone-book", ns::QUICKSY_SYNC).attr("ver", &current);
+            for (number, jid) in &entries {
+                writer.open("entry").attr("number", number);
+                writer.leaf("jid", jid);
+                writer.close();
+            }
+        })
+    }
+}
+
+impl Refused {
+    pub(crate) fn condition(self) -> StanzaCondition {
+        match self {
+            Self::Quota { .. } | Self::Busy => StanzaCondition::ResourceConstraint,
+            Self::TooMany => StanzaCondition::PolicyViolation,
+            Self::Failed => StanzaCondition::InternalServerError,
+            Self::Gone => StanzaCondition::ItemNotFound,
+        }
+    }
+
+    /// For a person.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Quota { retry_after_ms } => {
+                let seconds = retry_after_ms.div_ceil(1_000);
+                format!("too many new numbers; again in {seconds} seconds")
+            }
+            Self::TooMany => "more numbers than a phone book may have".into(),
+            Self::Busy => "too many syncs wait; again in a minute".into(),
+            Self::Failed => "the phone book could not be read or written; nothing is lost".into(),
+            Self::Gone => "the account was removed".into(),
+        }
+    }
+}
