@@ -23,8 +23,7 @@ pub(crate) mod quota;
 pub(crate) mod version;
 
 use crate::command::{self, BookChange};
-use crate::roster::Contact;
-use crate::wire::SessionId;
+use crate::roster::answer::ItemRemoval;
 use chaski_store::AccountId;
 use chaski_store::books::Match;
 use std::collections::HashMap;
@@ -89,18 +88,12 @@ pub(crate) enum Answer {
     None,
     /// A session that sent Quicksy's form.
     Quicksy(Box<quicksy::Asked>),
-    /// A session that has removed a roster item which is in the book. Boxed: rare.
-    Removal(Box<RosterRemoval>),
+    /// A session that has removed a roster item which is in the book.
+    Roster(Box<ItemRemoval>),
     /// Whoever gave a command.
     Command(Option<command::Reply>),
-}
-
-/// See [`Answer::Removal`].
-pub(crate) struct RosterRemoval {
-    pub(crate) session: SessionId,
-    /// The request, without what is inside.
-    pub(crate) request: Box<[u8]>,
-    pub(crate) contact: Contact,
+    /// Whoever wants the account removed.
+    Removal(Option<command::Reply>),
 }
 
 /// What a sync found.

@@ -28,8 +28,37 @@ pub enum Action {
         /// `None`: all.
         resource: Option<String>,
     },
+    /// The account's phone book is shown or changed. Answered by [`Done::Book`].
+    Book(BookChange),
     /// The record was written by someone else (an import): drop what is remembered and end sessions of older keys.
     Reload,
+}
+
+/// What is to become of a phone book. Numbers are E.164 digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BookChange {
+    /// Nothing: who is there?
+    Show,
+    /// It is this.
+    Replace(Vec<u64>),
+    /// Some are added and others removed; what is in both is added.
+    Change {
+        /// To be in it.
+        add: Vec<u64>,
+        /// To be in it no more.
+        remove: Vec<u64>,
+    },
+}
+
+impl BookChange {
+    /// How many numbers it names.
+    pub fn numbers(&self) -> usize {
+        match self {
+            Self::Show => 0,
+            Self::Replace(numbers) => numbers.len(),
+            Self::Change { add, remove } => add.len() + remove.len(),
+        }
+    }
 }
 
 /// What [`Action::SetAccount`] expects to find.
@@ -89,8 +118,21 @@ pub enum Done {
     },
     /// The answer to [`Action::ListSessions`].
     Sessions(Vec<SessionSummary>),
+    /// The answer to [`Action::Book`].
+    Book(Box<BookView>),
     /// The answer to [`Action::Kick`]: how many sessions were ended.
     Kicked(usize),
+}
+
+/// A phone book, as far as others are in it who are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookView {
+    /// How many numbers it has.
+    pub numbers: usize,
+    /// Which of them are accounts, in ascending order.
+    pub matches: Vec<u64>,
+    /// Changes with `matches`, and with nothing else.
+    pub version: String,
 }
 
 /// A session, for people.
@@ -123,4 +165,13 @@ pub enum Refusal {
     /// Too much waits; try again.
     #[error("the server is overloaded")]
     Overloaded,
+    /// More new numbers than the account's quota has left.
+    #[error("too many new numbers; again in {} seconds", retry_after_ms.div_ceil(1_000))]
+    Limited {
+        /// How long until it has enough.
+        retry_after_ms: u64,
+    },
+    /// More numbers than a phone book may have.
+    #[error("more numbers than a phone book may have")]
+    TooLarge,
 }

@@ -146,6 +146,10 @@ pub struct Limits {
     pub undelivered_envelopes: usize,
     /// Roster items of one account; beyond: `resource-constraint` (RFC 6121 §2.3.3 not-acceptable).
     pub roster_items: usize,
+    /// Numbers of one phone book, and how many an account may ask about at once; beyond: the sync is refused.
+    pub book_numbers: usize,
+    /// After which time an account may ask about one more number that is not in its book.
+    pub book_refill_ms: u64,
     /// Subscription requests that wait for an account's answer; beyond: the newest is dropped.
     pub pending_subscriptions: usize,
 }
@@ -180,6 +184,8 @@ impl Default for Limits {
             loading_accounts: 4_096,
             undelivered_envelopes: 65_536,
             roster_items: 2_000,
+            book_numbers: 50_000,
+            book_refill_ms: 600_000,
             pending_subscriptions: 200,
         }
     }

@@ -59,6 +59,8 @@ pub(crate) struct Writes {
     pub(crate) roster: Option<RosterWrites>,
     /// The account's record is on its way.
     pub(crate) record: bool,
+    /// Something is done with its phone book, or waits for that.
+    pub(crate) book: bool,
     /// What rooms have had read or written, one after the other.
     pub(crate) errands: Option<Errands>,
     /// It has changed since it went: it is to go again.
@@ -97,6 +99,7 @@ impl Saving {
 impl Writes {
     fn is_busy(&self) -> bool {
         self.record || self.record_again || self.roster.is_some() || self.errands.is_some()
+        self.record || self.book || self.roster.is_some() || self.errands.is_some()
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod blocking;
 pub mod caps;
+pub mod book;
 pub mod command;
 pub mod commands;
 pub mod context;

@@ -5,6 +5,7 @@
 //! account's owner is never re-entered.
 
 use crate::caps::Caps;
+use crate::book::Wish;
 use crate::command::Command;
 use crate::context::Realm;
 use crate::errand::Errand;
@@ -87,6 +88,9 @@ pub enum Post {
     Tiding(Box<Tiding>),
     /// Records of the account at hand are to be read or written.
     Errand(Errand),
+    /// Something is to be done with its phone book.
+    #[expect(private_interfaces, reason = "rooms of this crate only")]
+    Book(Box<Wish>),
 }
 
 impl Outbox {

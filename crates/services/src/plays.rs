@@ -2,6 +2,7 @@
 
 mod admission;
 mod blocking;
+mod books;
 mod carbons;
 mod chaos;
 mod commands;

@@ -13,7 +13,6 @@ pub mod query;
 pub mod subscription;
 
 pub use contact::Contact;
-pub(crate) use following::Followed;
 pub use subscription::{Kind, PresenceDue, Subscription};
 
 use crate::context::Limits;
@@ -232,7 +231,13 @@ impl Roster {
 
     /// Puts an entry back as it was. Several are taken back in the reverse order of their changes.
     pub fn take_back(&mut self, undo: Undo) {
-        match (self.find(&undo.contact), undo.item) {
+        // What the phone book says is not the roster's to take back: it may have changed since.
+        let book = self.state(&undo.contact).book();
+        let before = undo.item.map_or((Subscription::STRANGER, None), |item| (item.state, item.details));
+        let state = before.0.booked(book);
+        let item = Item { contact: undo.contact.clone(), state, details: before.1 };
+        let item = Some(item).filter(|item| !item.state.is_stranger());
+        match (self.find(&undo.contact), item) {
             (Ok(at), Some(item)) => self.items[at] = item,
             (Ok(at), None) => _ = self.items.remove(at),
             (Err(at), Some(item)) => self.items.insert(at, item),

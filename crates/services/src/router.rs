@@ -48,6 +48,8 @@ pub(crate) enum Letter {
     TokenProved { conn: ConnId, result: Result<Option<TokenProved>, Unavailable> },
     /// A command for an account of the receiving shard.
     Command(Box<Command>),
+    /// Accounts of the receiving shard are to look how they stand with these numbers.
+    Look(Vec<(AccountId, u64)>),
     /// The outcome of a command that an ad-hoc command of the receiving shard's session gave.
     Outcome { session: SessionId, memo: Box<str>, outcome: Outcome },
 }

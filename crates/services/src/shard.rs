@@ -6,6 +6,7 @@
 //! [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
 
 mod admission;
+mod books;
 mod control;
 mod ending;
 mod login;
@@ -24,6 +25,7 @@ use crate::router::{Envelope, Letter};
 use crate::session::Session;
 use crate::ticket::Purpose;
 use crate::wire::{Authenticated, Closed, ConnId, SessionId, Unavailable};
+use books::Books;
 use chaski_store::{AccountId, Completion, ShardIndex};
 use chaski_xmpp::sm::Nonza;
 use chaski_xmpp::{Kind, Stanza, ns};
@@ -39,6 +41,7 @@ const TIMERS_PER_CALL: usize = 32;
 pub struct Shard {
     pub(crate) desk: Desk,
     pub(crate) directory: Directory,
+    pub(crate) books: Books,
     /// Commands that wait for the store.
     commands: Slab<Pending>,
     /// Accounts removed lately, with the generation of their last key.
@@ -52,6 +55,8 @@ impl Shard {
     pub fn new(index: ShardIndex, realm: Arc<Realm>, registry: &mut chaski_telemetry::Registry) -> Self {
         let metrics = Arc::new(RoomMetrics::default());
         registry.register(metrics.clone());
+        let books = Books::new();
+        registry.register(books.metrics.clone());
         let limits = &realm.limits;
         let bounds = Bounds {
             loading: limits.loading_accounts,
@@ -61,6 +66,7 @@ impl Shard {
         Self {
             directory: Directory::new(bounds, &realm.secret),
             desk: Desk::new(index, realm, metrics),
+            books,
             commands: Slab::new(),
             removed: VecDeque::new(),
             from: String::new(),
@@ -172,6 +178,7 @@ impl Shard {
                 self.with_account(ctx, account, Work::Token { asker, conn, proof });
             }
             Letter::TokenProved { conn, result } => ctx.wire.token_proved(conn, result),
+            Letter::Look(hints) => self.look_all(ctx, hints),
             Letter::Command(command) => self.command_to_owner(ctx, *command),
             Letter::Outcome { session, memo, outcome } => self.outcome(ctx, session, &memo, outcome),
         }
@@ -204,12 +211,16 @@ impl Shard {
                     mailbox::read_done(desk, ctx, account, id, result);
                 }
             }
-            Completion::Loaded { ticket, result } => match Purpose::of(ticket) {
-                Some(Purpose::Load(id)) => self.loaded(ctx, id, result),
+            Completion::Loaded { ticket, result, book } => match Purpose::of(ticket) {
+                Some(Purpose::Load(id)) => self.loaded(ctx, id, result, &book),
                 Some(Purpose::Errand(id)) => self.errand_read(ctx, id, result),
                 _ => {}
             },
-            Completion::Book { .. } => {}
+            Completion::Book { ticket, result } => match Purpose::of(ticket) {
+                Some(Purpose::Book(key)) => self.book_answered(ctx, key, result),
+                Some(Purpose::Holders) => self.holders_found(ctx, result),
+                _ => {}
+            },
             Completion::Saved { ticket, result } => match Purpose::of(ticket) {
                 Some(Purpose::Roster(id)) => self.roster_saved(ctx, id, result),
                 Some(Purpose::Record(id)) => self.record_saved(ctx, id, result),
@@ -229,8 +240,9 @@ impl Shard {
             let Some((session, timer)) = self.desk.timers.next_due(ctx.now_ms) else { break };
             self.timer(ctx, session, timer);
         }
+        let more = self.books_tick(ctx);
         self.settle(ctx);
-        self.desk.timers.is_due(ctx.now_ms)
+        more || self.desk.timers.is_due(ctx.now_ms)
     }
 
     /// Ends a turn: hands what was collected to the store and to other shards. Call after each batch of events.

@@ -323,7 +323,8 @@ impl Stage {
         answer(&self.begin(local, action))
     }
 
-    fn begin(&mut self, local: &str, action: Action) -> Pending {
+    /// Gives a command to the first shard, without waiting for the outcome.
+    pub fn begin(&mut self, local: &str, action: Action) -> Pending {
         let outcome = Pending::default();
         let told = outcome.clone();
         let reply = Reply::Call(Box::new(move |outcome| {

@@ -20,6 +20,10 @@ pub(crate) enum Purpose {
     Command(usize),
     /// An account's errand reads or writes.
     Errand(AccountId),
+    /// A phone book is read or written; the job's key in `Books::jobs`.
+    Book(usize),
+    /// Holders of a number are looked for.
+    Holders,
 }
 
 impl Purpose {
@@ -33,6 +37,8 @@ impl Purpose {
             Self::Record(account) => (5, account.to_bits()),
             Self::Command(key) => (6, key as u64),
             Self::Errand(account) => (7, account.to_bits()),
+            Self::Book(key) => (8, key as u64),
+            Self::Holders => (9, 0),
         };
         Ticket(u128::from(number) << 8 | kind)
     }
@@ -48,6 +54,8 @@ impl Purpose {
             5 => Self::Record(AccountId::from_bits(number)),
             6 => Self::Command(number as usize),
             7 => Self::Errand(AccountId::from_bits(number)),
+            8 => Self::Book(number as usize),
+            9 => Self::Holders,
             _ => return None,
         })
     }

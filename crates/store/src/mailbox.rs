@@ -117,6 +117,9 @@ pub enum Completion {
         ticket: Ticket,
         /// `None` where there is no record.
         result: Result<Vec<Option<Versioned>>, StoreError>,
+        /// With [`Table::Rosters`] among the tables of a load: who of the account's phone book is there, as
+        /// [`books::Query::Matches`] says. An account is never in memory without it.
+        book: Vec<books::Match>,
     },
     /// The answer to [`ShardStore::save`] or [`ShardStore::put`]: the (newest) revision once it is durable.
     Saved {

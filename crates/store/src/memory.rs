@@ -358,7 +358,12 @@ impl ShardStore for MemoryShard {
                 Staged::Load { account, wanted, ticket } => {
                     let mut values = Vec::new();
                     wanted.each(account, |table, key| values.push(state.get(table, key)));
-                    Completion::Loaded { ticket, result: Ok(values) }
+                    let whole = books::Query::Matches { owner: account, after: 0, limit: usize::MAX };
+                    let book = match wanted.has_book().then(|| state.answer(&whole)) {
+                        Some(books::Answer::Matches { matches, .. }) => matches,
+                        _ => Vec::new(),
+                    };
+                    Completion::Loaded { ticket, result: Ok(values), book }
                 }
                 Staged::AskBook { query, ticket } => {
                     Completion::Book { ticket, result: Ok(state.answer(&query)) }

@@ -74,6 +74,11 @@ pub enum Wanted {
 }
 
 impl Wanted {
+    /// Whether the account's phone book is read with it.
+    pub(crate) fn has_book(&self) -> bool {
+        matches!(self, Self::Tables(tables) if tables.contains(&Table::Rosters))
+    }
+
     /// Each record asked for, in order.
     pub(crate) fn each(&self, account: crate::AccountId, mut read: impl FnMut(Table, &str)) {
         match self {

@@ -13,56 +13,46 @@
 use super::version::version;
 use super::{Answer, Refused, Synced, Want, Wish};
 use crate::directory::Account;
-use crate::iq::{Reply, Request, xml};
+use crate::iq::{Door, Reply, Request, xml};
 use crate::outbox::{Post, Turn};
 use crate::wire::SessionId;
 use chaski_xmpp::write::StanzaError;
-use chaski_xmpp::{Header, Stanza, StanzaCondition, ns, write};
+use chaski_xmpp::{StanzaCondition, ns};
+
+/// Asked of the domain.
+pub(crate) const DOORS: &[Door] =
+    &[Door { ns: ns::QUICKSY_SYNC, owner: None, other: None, domain: Some(asked) }];
 
 /// Who has asked, until there is an answer.
 pub(crate) struct Asked {
-    session: SessionId,
-    /// The request without what is inside.
-    request: Box<[u8]>,
+    reply: Reply,
     version: Option<Box<str>>,
 }
 
 /// A session has sent its phone's book.
-pub(crate) fn asked(turn: &mut Turn<'_>, account: &Account, session: SessionId, request: &Request<'_>) {
+fn asked(turn: &mut Turn<'_>, account: &mut Account, _: SessionId, request: &Request<'_>, reply: Reply) {
+    if !request.gets("phone-book", ns::QUICKSY_SYNC) {
+        return reply.error(turn.outbox, StanzaCondition::BadRequest);
+    }
     let entries = request.child.children().filter(|child| child.is("entry", ns::QUICKSY_SYNC));
     let numbers = entries.filter_map(|entry| Some(entry.attr("number")?.as_ref().into())).collect();
-    let asked = Asked {
-        session,
-        request: header_of(request.stanza),
-        version: request.child.attr("ver").map(|version| version.as_ref().into()),
-    };
-    let wish = Wish {
-        account: account.id,
-        want: Want::Spelled(numbers),
-        answer: Answer::Quicksy(Box::new(asked)),
-    };
+    let version = request.child.attr("ver").map(|version| version.as_ref().into());
+    let answer = Answer::Quicksy(Box::new(Asked { reply, version }));
+    let wish = Wish { account: account.id, want: Want::Spelled(numbers), answer };
     turn.outbox.posts.push(Post::Book(Box::new(wish)));
-}
-
-/// The request with nothing in it, to be answered later.
-pub(crate) fn header_of(request: &Stanza<'_>) -> Box<[u8]> {
-    let (id, to) = (request.id(), request.to());
-    let header = Header { id: id.as_deref(), to: to.as_deref(), type_attr: Some("get"), from: None };
-    let mut out = Vec::with_capacity(128);
-    write::stanza(&mut out, chaski_xmpp::Kind::Iq, &header, b"");
-    out.into()
 }
 
 impl Asked {
     /// Tells the session what came of it.
-    pub(crate) fn answer(&self, turn: &mut Turn<'_>, account: &Account, result: Result<&Synced, Refused>) {
-        let Ok(request) = Stanza::parse(&self.request) else { return };
-        let reply = Reply::to_owner(account, self.session, &request).from_domain(turn.realm);
+    pub(crate) fn answer(self, turn: &mut Turn<'_>, result: Result<&Synced, Refused>) {
         match result {
-            Ok(synced) => reply.result(turn.outbox, &self.payload(synced, &turn.realm.domain)),
+            Ok(synced) => {
+                let payload = self.payload(synced, &turn.realm.domain);
+                self.reply.result(turn.outbox, &payload);
+            }
             Err(refused) => {
                 let text = refused.text();
-                reply.error(turn.outbox, StanzaError::new(refused.condition()).with_text(&text));
+                self.reply.error(turn.outbox, StanzaError::new(refused.condition()).with_text(&text));
             }
         }
     }

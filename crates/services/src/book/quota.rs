@@ -46,7 +46,8 @@ impl Quota {
             return None;
         }
         // Checked for all of the sync before; a clock that was set back in between must not lose the rest.
-        self.bucket = self.bucket.take_many(numbers as u64, self.allowance, now_unix_ms).unwrap_or(self.bucket);
+        self.bucket =
+            self.bucket.take_many(numbers as u64, self.allowance, now_unix_ms).unwrap_or(self.bucket);
         Some(Put { table: Table::Limits, key: self.key.clone(), value: Some(self.bucket.to_json()) })
     }
 }

@@ -155,7 +155,8 @@ fn explain(step: &Step, refusal: &Refusal) -> Fault {
         Refusal::NoSuchAccount => StanzaCondition::ItemNotFound,
         Refusal::Conflict => StanzaCondition::Conflict,
         Refusal::Unavailable(_) => StanzaCondition::InternalServerError,
-        Refusal::Overloaded => StanzaCondition::ResourceConstraint,
+        Refusal::Overloaded | Refusal::Limited { .. } => StanzaCondition::ResourceConstraint,
+        Refusal::TooLarge => StanzaCondition::PolicyViolation,
     };
     match step {
         // Those before it are done, those after it are not touched.

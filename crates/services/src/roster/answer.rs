@@ -4,6 +4,8 @@
 
 use super::query::Request as Query;
 use super::{Contact, Kind};
+use crate::book::{Answer, Refused, Want, Wish};
+use crate::command::BookChange;
 use crate::directory::Account;
 use crate::iq::{Reply, Request};
 use crate::outbox::{Post, Turn};
@@ -25,14 +27,49 @@ pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: Session
             let answer = account.roster.answer(version.as_deref(), &turn.realm.domain);
             return reply.result(turn.outbox, &answer.unwrap_or_default());
         }
+        Ok(Query::Remove { contact }) if account.roster.state(&contact).is_booked() => {
+            return strike_out(turn, account, ItemRemoval { session, contact, reply });
+        }
         Ok(query) => query,
     };
+    finish(turn, account, session, query, reply);
+}
+
+fn finish(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, query: Query, reply: Reply) {
     if let Err(condition) = change(turn, account, query) {
         return reply.error(turn.outbox, condition);
     }
     let failed = reply.error_stanza(&StanzaCondition::InternalServerError.into());
     turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
     reply.result(turn.outbox, b"");
+}
+
+/// The removal of an item that is in the phone book, and so has to go there first: else it would come back at once.
+pub(crate) struct ItemRemoval {
+    session: SessionId,
+    contact: Contact,
+    reply: Reply,
+}
+
+fn strike_out(turn: &mut Turn<'_>, account: &Account, removal: ItemRemoval) {
+    let Contact::Phone(number) = removal.contact else { return };
+    let want = Want::Change(BookChange::Change { add: Vec::new(), remove: vec![number] });
+    let wish = Wish { account: account.id, want, answer: Answer::Roster(Box::new(removal)) };
+    turn.outbox.posts.push(Post::Book(Box::new(wish)));
+}
+
+impl ItemRemoval {
+    /// The number is out of the book and the roster has followed, or not: now for what else there is between the two.
+    pub(crate) fn answer(self, turn: &mut Turn<'_>, account: &mut Account, refused: Option<Refused>) {
+        if let Some(refused) = refused {
+            return self.reply.error(turn.outbox, refused.condition());
+        }
+        let state = account.roster.state(&self.contact);
+        if !state.is_listed() || state.is_booked() {
+            return self.reply.result(turn.outbox, b"");
+        }
+        finish(turn, account, self.session, Query::Remove { contact: self.contact }, self.reply);
+    }
 }
 
 fn change(turn: &mut Turn<'_>, account: &mut Account, query: Query) -> Result<(), StanzaCondition> {

@@ -160,6 +160,11 @@ impl Subscription {
         self.has(MUTUAL)
     }
 
+    /// What the phone book says, as [`Self::booked`] takes it.
+    pub(crate) fn book(self) -> Option<bool> {
+        self.is_booked().then(|| self.is_mutual())
+    }
+
     /// The same with the phone book saying this: not in it, in it, or (`Some(true)`) each in the other's.
     pub(crate) fn booked(self, mutual: Option<bool>) -> Self {
         let other = self.without(BOOKED | MUTUAL);

@@ -1,6 +1,7 @@
 //! Commands, carried out by the owner of the account they name, and their outcomes on the way back.
 
 use crate::accounts::{AccountRecord, ResidentRecord};
+use crate::book::{Answer, Refused, Want, Wish};
 use crate::command::{Action, Command, Done, Expected, Outcome, Refusal, Reply};
 use crate::context::Context;
 use crate::directory::{Account, Work};
@@ -94,11 +95,17 @@ impl Shard {
                 return self.set_account(ctx, id, record, expected, reply);
             }
             Action::RemoveAccount => return self.remove_account(ctx, id, reply),
+            Action::Book(change) => {
+                let (want, answer) = (Want::Change(change), Answer::Command(reply));
+                return self.book(ctx, Wish { account: id, want, answer });
+            }
             Action::ShowAccount => self.show(ctx, id),
             Action::ListSessions => self.list(id),
             Action::Kick { resource } => Ok(Done::Kicked(self.kick(ctx, id, resource.as_deref()))),
             Action::Reload => {
                 ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
+                // An import may have made it.
+                self.tell_holders(ctx, id);
                 Ok(Done::Done)
             }
         };
@@ -164,8 +171,26 @@ impl Shard {
         // From here on nobody logs in.
         account.record.disabled = true;
         account.saving.change(|writes| writes.record = true);
+        // The phone book goes first: whatever happens in between, nobody who gets this number later inherits it.
+        self.book(ctx, Wish { account: id, want: Want::Remove, answer: Answer::Removal(reply) });
+    }
+
+    /// The phone book of an account to be removed is gone, or not.
+    pub(crate) fn book_dropped(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        reply: Option<Reply>,
+        refused: Option<Refused>,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        if let Some(refused) = refused {
+            account.record.disabled = false;
+            account.saving.change(|writes| writes.record = false);
+            return self.reply(ctx, reply, Err(refused.into()));
+        }
         let revision = account.record_revision;
-        // The roster goes first: whatever happens in between, nobody who gets this number later inherits it.
+        // So does the roster.
         if let Some(revision) = account.roster_revision.take() {
             ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
         }
@@ -212,7 +237,8 @@ impl Shard {
         result: Result<Revision, StoreError>,
     ) {
         let Some(Pending { account: id, change, reply }) = self.commands.try_remove(key) else { return };
-        if self.directory.is_loading(id) {
+        let is_new = self.directory.is_loading(id);
+        if is_new {
             // The account is being made: what waited for it goes on once its records are read back.
             ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
         }
@@ -225,6 +251,9 @@ impl Shard {
                     keep_tokens(account, &mut record);
                 }
                 self.replace_record(ctx, id, record, revision);
+                if is_new {
+                    self.tell_holders(ctx, id);
+                }
                 Ok(Done::Done)
             }
             (Ok(_), Change::Remove) => {
@@ -288,6 +317,7 @@ impl Shard {
         self.removed.push_back((id, account.record.generation()));
         let deferred = account.saving.change(|writes| std::mem::take(&mut writes.deferred));
         self.directory.loaded(id, None);
+        self.tell_holders(ctx, id);
         for command in deferred {
             self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount));
         }

@@ -11,6 +11,7 @@ use crate::router::{Letter, Refuse};
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::wire::{BindRefused, ConnId, ResumeRefused, Unavailable};
+use chaski_store::books::Match;
 use chaski_store::{AccountId, ShardIndex, StoreError, Table, Versioned};
 use chaski_xmpp::stream::Refused;
 
@@ -60,9 +61,11 @@ impl Shard {
         ctx: &mut Context<'_>,
         id: AccountId,
         result: Result<Vec<Option<Versioned>>, StoreError>,
+        book: &[Match],
     ) {
-        let account =
-            result.map_err(|error| error.to_string()).and_then(|records| self.read_account(id, records));
+        let account = result
+            .map_err(|error| error.to_string())
+            .and_then(|records| self.read_account(id, records, book));
         if !self.directory.is_loading(id) {
             return self.reloaded(ctx, id, account);
         }
@@ -104,6 +107,7 @@ impl Shard {
         &self,
         id: AccountId,
         records: Vec<Option<Versioned>>,
+        book: &[Match],
     ) -> Result<Option<Box<Account>>, String> {
         let mut records = records.into_iter();
         let mut next = || records.next().flatten();
@@ -113,13 +117,15 @@ impl Shard {
         if record.name.account() != id {
             return Err("the record is another account's".into());
         }
-        let roster = match roster {
+        let mut roster = match roster {
             None => (Roster::default(), None),
             Some(roster) => {
                 let read = Roster::from_document(&roster.value).map_err(|error| error.to_string())?;
                 (read, Some(roster.revision))
             }
         };
+        let unlisted = roster.0.follow_all(book, &self.desk.realm.limits);
+        self.books.metrics.unlisted_total.add(unlisted as u64);
         let settings = settings.map(|found| Settings::from_document(&found.value)).transpose();
         let settings = settings.map_err(|error| error.to_string())?.map(Box::new);
         let nodes = nodes.map(|found| Nodes::from_document(&found.value)).transpose();

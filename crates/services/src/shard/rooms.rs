@@ -71,6 +71,7 @@ impl Shard {
             }
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
             Post::Tiding(tiding) => self.desk.tidings.push_back(tiding),
+            Post::Book(wish) => self.book(ctx, *wish),
             Post::Errand(errand) => {
                 if let Some(id) = id {
                     self.errand(ctx, id, errand);

@@ -109,6 +109,13 @@ pub(super) fn matches(fixture: &dyn Fixture) {
     assert_eq!(rig.look(anna, number(3)), Standing { holds: true, ..stranger });
     assert_eq!(rig.look(phone(2), number(1)), Standing { registered: true, held: true, ..stranger });
     assert_eq!(rig.look(phone(2), number(7)), stranger);
+    let ticket = rig.ticket();
+    rig.store.load(anna, &[Table::Accounts, Table::Rosters], ticket);
+    let loaded = rig.wait("a load", |completion| match completion {
+        Completion::Loaded { ticket: of, book, .. } if *of == ticket => Some(book.clone()),
+        _ => None,
+    });
+    assert_eq!(loaded, [two, four], "an account is loaded with its book");
     let bot = AccountId::service("bot");
     rig.change(bot, &[number(2)], &[]);
     assert_eq!(rig.matches(bot, 0, 10), (vec![two], None), "nobody can have a service in the phone book");

@@ -95,7 +95,9 @@ fn load(rig: &mut Rig, account: AccountId) -> Vec<Option<Versioned>> {
     let ticket = rig.ticket();
     rig.store.load(account, &[Table::Accounts, Table::Rosters], ticket);
     rig.wait("a load", |completion| match completion {
-        Completion::Loaded { ticket: of, result } if *of == ticket => Some(result.clone().expect("loads")),
+        Completion::Loaded { ticket: of, result, .. } if *of == ticket => {
+            Some(result.clone().expect("loads"))
+        }
         _ => None,
     })
 }
@@ -116,7 +118,7 @@ pub(super) fn shard_saves_and_loads(fixture: &dyn Fixture) {
     rig.store.save(romeo, Table::Rosters, Some(b"[3]".to_vec()), Some(second), save_ticket);
     rig.store.load(romeo, &[Table::Rosters], load_ticket);
     let loaded = rig.wait("a load", |completion| match completion {
-        Completion::Loaded { ticket, result } if *ticket == load_ticket => {
+        Completion::Loaded { ticket, result, .. } if *ticket == load_ticket => {
             Some(result.clone().expect("loads"))
         }
         _ => None,
@@ -155,7 +157,7 @@ pub(super) fn shard_puts_and_fetches(fixture: &dyn Fixture) {
 
 fn values(rig: &mut Rig, read: crate::Ticket) -> Vec<Option<Vec<u8>>> {
     let found = rig.wait("a fetch", |completion| match completion {
-        Completion::Loaded { ticket, result } if *ticket == read => Some(result.clone().expect("reads")),
+        Completion::Loaded { ticket, result, .. } if *ticket == read => Some(result.clone().expect("reads")),
         _ => None,
     });
     found.into_iter().map(|record| record.map(|record| record.value)).collect()

@@ -15,7 +15,10 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
                 statement.query_map([bits(*owner)], |row| number(row, 0))?.collect::<Result<_, _>>()?;
             Ok(Answer::Book { numbers, quota: records::get(connection, crate::Table::Limits, quota)? })
         }
-        Query::Matches { owner, after, limit } => matches(connection, *owner, *after, *limit),
+        Query::Matches { owner, after, limit } => {
+            let (matches, next) = matches(connection, *owner, *after, *limit)?;
+            Ok(Answer::Matches { matches, next })
+        }
         Query::Look { owner, number } => Ok(Answer::Look(look(connection, *owner, *number)?)),
         Query::Holders { number, after, limit } => holders(connection, *number, *after, *limit),
     }
@@ -45,7 +48,17 @@ pub(super) fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<An
     }
 }
 
-fn matches(connection: &Connection, owner: AccountId, after: u64, limit: usize) -> rusqlite::Result<Answer> {
+/// Which numbers of a book are accounts, all of them.
+pub(super) fn all_matches(connection: &Connection, owner: AccountId) -> rusqlite::Result<Vec<Match>> {
+    Ok(matches(connection, owner, 0, usize::MAX)?.0)
+}
+
+fn matches(
+    connection: &Connection,
+    owner: AccountId,
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<(Vec<Match>, Option<u64>)> {
     // The second question only where the first is answered with yes: most numbers of a book are nobody's.
     let select = "SELECT number, CASE WHEN EXISTS (SELECT 1 FROM accounts WHERE key = '+' || number)
                    THEN EXISTS (SELECT 1 FROM books AS theirs WHERE theirs.owner = page.number AND theirs.number = ?4)
@@ -62,7 +75,7 @@ fn matches(connection: &Connection, owner: AccountId, after: u64, limit: usize) 
             matches.push(Match { number: last, mutual });
         }
     }
-    Ok(Answer::Matches { matches, next: (looked_at >= limit).then_some(last) })
+    Ok((matches, (looked_at >= limit).then_some(last)))
 }
 
 fn look(connection: &Connection, owner: AccountId, number: u64) -> rusqlite::Result<Standing> {

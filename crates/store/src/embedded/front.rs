@@ -256,7 +256,7 @@ impl Front {
     /// Reads records of an account behind the saves that are under way.
     fn start_load(&mut self, account: AccountId, wanted: Wanted, ticket: Ticket) {
         if self.loads + self.deferred_loads.len() >= self.shared.options.queue_requests {
-            self.ready.push(Completion::Loaded { ticket, result: Err(StoreError::Overloaded) });
+            self.ready.push(loaded_nothing(ticket, StoreError::Overloaded));
         } else if self.saving.contains_key(&account) {
             self.deferred_loads.push((account, wanted, ticket));
         } else {
@@ -284,7 +284,7 @@ impl Front {
         let job = Job::Load { link: self.link.clone(), account, wanted, ticket };
         if self.shared.to_readers.send(job).is_err() {
             self.loads -= 1;
-            self.ready.push(Completion::Loaded { ticket, result: Err(closed_error()) });
+            self.ready.push(loaded_nothing(ticket, closed_error()));
         }
     }
 }
@@ -435,4 +435,8 @@ impl Drop for Front {
             self.link.needed_from.store(u64::MAX, Ordering::Release);
         }
     }
+}
+
+fn loaded_nothing(ticket: Ticket, error: StoreError) -> Completion {
+    Completion::Loaded { ticket, result: Err(error), book: Vec::new() }
 }

@@ -14,26 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Something to read.
 pub(crate) enum Job {
     /// A mailbox, for a front.
-    Mailbox {
-        link: Arc<Link>,
-        number: u64,
-        account: AccountId,
-        after: Seq,
-        limit: ReadLimit,
-    },
-    /// An account's records, for a front.
+    Mailbox { link: Arc<Link>, number: u64, account: AccountId, after: Seq, limit: ReadLimit },
     /// Something of the phone books, for a front.
-    Book {
-        link: Arc<Link>,
-        query: books::Query,
-        ticket: Ticket,
-    },
-    Load {
-        link: Arc<Link>,
-        account: AccountId,
-        wanted: Wanted,
-        ticket: Ticket,
-    },
+    Book { link: Arc<Link>, query: books::Query, ticket: Ticket },
+    /// An account's records, for a front.
+    Load { link: Arc<Link>, account: AccountId, wanted: Wanted, ticket: Ticket },
     /// Anything, for a caller that waits.
     Query(Box<dyn FnOnce(&Connection) + Send>),
     /// End one thread.
@@ -52,11 +37,7 @@ pub(super) fn run(connection: Connection, secret: [u8; 16], jobs: Arc<Mutex<Rece
                 link.push(Event::Read { number, result });
             }
             Ok(Job::Load { link, account, wanted, ticket }) => {
-                let mut found = Vec::new();
-                wanted.each(account, |table, key| found.push(records::get(&connection, table, key)));
-                let found: rusqlite::Result<Vec<_>> = found.into_iter().collect();
-                let result = found.map_err(|error| super::sqlite_writer::store_error(&error));
-                link.push(Event::Loaded(Completion::Loaded { ticket, result }));
+                link.push(Event::Loaded(load(&connection, account, &wanted, ticket)));
             }
             Ok(Job::Book { link, query, ticket }) => {
                 let result = super::books::read(&connection, &query)
@@ -66,5 +47,20 @@ pub(super) fn run(connection: Connection, secret: [u8; 16], jobs: Arc<Mutex<Rece
             Ok(Job::Query(query)) => query(&connection),
             Ok(Job::Stop) | Err(_) => return,
         }
+    }
+}
+
+fn load(connection: &Connection, account: AccountId, wanted: &Wanted, ticket: Ticket) -> Completion {
+    let mut found = Vec::new();
+    wanted.each(account, |table, key| found.push(records::get(connection, table, key)));
+    let found: rusqlite::Result<Vec<_>> = found.into_iter().collect();
+    let book = match wanted.has_book() {
+        true => super::books::all_matches(connection, account),
+        false => Ok(Vec::new()),
+    };
+    let both = found.and_then(|found| Ok((found, book?)));
+    match both.map_err(|error| super::sqlite_writer::store_error(&error)) {
+        Ok((found, book)) => Completion::Loaded { ticket, result: Ok(found), book },
+        Err(error) => Completion::Loaded { ticket, result: Err(error), book: Vec::new() },
     }
 }

@@ -79,7 +79,11 @@ mod tests {
         assert_eq!(home(12_124_567_890).read("(212) 456-7891"), Some(12_124_567_891));
         assert_eq!(home(12_124_567_890).read("1-212-456-7891"), Some(12_124_567_891));
         assert_eq!(home(12_124_567_890).read("011 49 151 23456780"), Some(4_915_123_456_780));
-        assert_eq!(home(15_551_230_001).read("555 123 0002"), Some(15_551_230_002), "fiction has a country too");
+        assert_eq!(
+            home(15_551_230_001).read("555 123 0002"),
+            Some(15_551_230_002),
+            "fiction has a country too"
+        );
         assert_eq!(home(393_123_456_789).read("02 1234 5678"), Some(390_212_345_678), "Italy keeps its zero");
         let service = Home::of(AccountId::service("bot"));
         assert_eq!(service.read("+49 151 23456780"), Some(4_915_123_456_780));
@@ -90,7 +94,9 @@ mod tests {
     fn junk_is_no_number() {
         let germany = home(4_915_123_456_789);
         let long = "1".repeat(10_000);
-        for text in ["", " ", "+", "Mama", "*100#", "112", "+999123456789", "😀", "\0", &*long, "+49", "0", "1/2"] {
+        for text in
+            ["", " ", "+", "Mama", "*100#", "112", "+999123456789", "😀", "\0", &*long, "+49", "0", "1/2"]
+        {
             assert_eq!(germany.read(text), None, "{text}");
         }
     }

@@ -1,0 +1,157 @@
+//! Telling others to look: who may be concerned by a change of a book, or by a number that came or went.
+//!
+//! A hint is (account, number): that account is to look how it stands with that number. Only accounts in memory get it: one
+//! that is loaded later asks for everything. So a number with a million holders costs pages of numbers read in order and one
+//! letter a page and shard, and reading anything more only for those who are there.
+
+use crate::book::version::version;
+use crate::book::{Answer, Refused, Synced, Want, Wish};
+use crate::command::{BookView, Done, Refusal};
+use crate::context::Context;
+use crate::router::Letter;
+use crate::shard::Shard;
+use crate::ticket::Purpose;
+use chaski_store::books::{self, Query};
+use chaski_store::{AccountId, ShardIndex, StoreError};
+use std::collections::VecDeque;
+
+/// Holders in one page.
+const HOLDERS_PER_PAGE: usize = 512;
+/// Numbers whose holders wait to be told, per shard; beyond: they see it when they log in next.
+const TELLINGS_MAX: usize = 4_096;
+/// Envelopes that wait for other shards: with more, the next page waits too.
+const ENVELOPES_MAX: usize = 1_024;
+
+/// Numbers that came or went, and how far their holders have been told.
+#[derive(Default)]
+pub(super) struct Tellings {
+    waiting: VecDeque<(u64, Option<AccountId>)>,
+    /// A page of the first one is being read.
+    reading: bool,
+}
+
+impl Shard {
+    /// Another shard says that these accounts should look at these numbers.
+    pub(crate) fn look_all(&mut self, ctx: &mut Context<'_>, hints: Vec<(AccountId, u64)>) {
+        for (account, number) in hints {
+            self.look(ctx, account, number);
+        }
+        self.start_books(ctx);
+    }
+
+    pub(super) fn look(&mut self, ctx: &mut Context<'_>, account: AccountId, number: u64) {
+        if !self.directory.is_absent(account) {
+            self.books.metrics.looks_total.inc();
+            self.join_line(ctx, Wish { account, want: Want::Look(number), answer: Answer::None });
+        }
+    }
+
+    /// These accounts have come into the book of `owner`, or gone out of it.
+    pub(super) fn hint_others(&mut self, ctx: &mut Context<'_>, owner: AccountId, accounts: Vec<u64>) {
+        let Some(own) = owner.phone_number() else { return };
+        let others = accounts.into_iter().filter_map(AccountId::phone);
+        self.hint(ctx, others.map(|other| (other, own)));
+    }
+
+    fn hint(&mut self, ctx: &mut Context<'_>, hints: impl Iterator<Item = (AccountId, u64)>) {
+        let shards = self.desk.realm.shards;
+        let mut by_shard: Vec<Vec<(AccountId, u64)>> = vec![Vec::new(); usize::from(shards)];
+        for hint in hints {
+            by_shard[usize::from(hint.0.shard(shards).0)].push(hint);
+        }
+        for (shard, hints) in by_shard.into_iter().enumerate().filter(|(_, hints)| !hints.is_empty()) {
+            let shard = ShardIndex(shard as u16);
+            if shard == self.desk.index {
+                self.look_all(ctx, hints);
+            } else {
+                self.reliably(ctx, shard, Letter::Look(hints));
+            }
+        }
+    }
+
+    /// A number's account has come or gone, durably: those who have the number are told.
+    pub(crate) fn tell_holders(&mut self, ctx: &mut Context<'_>, account: AccountId) {
+        let Some(number) = account.phone_number() else { return };
+        if self.books.tellings.waiting.len() >= TELLINGS_MAX {
+            self.books.metrics.tellings_lost_total.inc();
+            return;
+        }
+        self.books.metrics.tellings_total.inc();
+        self.books.tellings.waiting.push_back((number, None));
+        self.go_on_telling(ctx);
+    }
+
+    pub(super) fn go_on_telling(&mut self, ctx: &mut Context<'_>) {
+        let tellings = &mut self.books.tellings;
+        let Some(&(number, after)) = tellings.waiting.front() else { return };
+        if tellings.reading || self.desk.outgoing.waiting() > ENVELOPES_MAX {
+            return;
+        }
+        tellings.reading = true;
+        let query = Query::Holders { number, after, limit: HOLDERS_PER_PAGE };
+        ctx.store.ask_book(query, Purpose::Holders.ticket());
+    }
+
+    /// A page of holders has been read, or not: then it is tried again with the next tick.
+    pub(crate) fn holders_found(&mut self, ctx: &mut Context<'_>, result: Result<books::Answer, StoreError>) {
+        self.books.tellings.reading = false;
+        let Ok(books::Answer::Holders { owners, more }) = result else { return };
+        let Some((number, after)) = self.books.tellings.waiting.front_mut() else { return };
+        let number = *number;
+        match owners.last().filter(|_| more) {
+            Some(last) => *after = Some(*last),
+            None => _ = self.books.tellings.waiting.pop_front(),
+        }
+        self.hint(ctx, owners.into_iter().map(|owner| (owner, number)));
+        self.go_on_telling(ctx);
+    }
+
+    /// Tells whoever waits what came of a wish.
+    pub(super) fn tell(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        answer: Answer,
+        result: Result<&Synced, Refused>,
+    ) {
+        match answer {
+            Answer::None => {}
+            Answer::Quicksy(asked) => {
+                self.in_room(ctx, id, |turn, _| asked.answer(turn, result));
+            }
+            Answer::Roster(removal) => {
+                self.in_room(ctx, id, |turn, account| removal.answer(turn, account, result.err()));
+            }
+            Answer::Command(reply) => {
+                let domain = self.desk.realm.domain.clone();
+                let outcome = match result {
+                    Ok(synced) => Ok(Done::Book(Box::new(BookView::of(synced, &domain)))),
+                    Err(refused) => Err(refused.into()),
+                };
+                self.reply(ctx, reply, outcome);
+            }
+            Answer::Removal(reply) => self.book_dropped(ctx, id, reply, result.err()),
+        }
+    }
+}
+
+impl BookView {
+    fn of(synced: &Synced, domain: &str) -> Self {
+        let matches: Vec<u64> = synced.matches.iter().map(|found| found.number).collect();
+        let entries: Vec<_> = matches.iter().map(|n| (format!("+{n}"), format!("+{n}@{domain}"))).collect();
+        let version = version(entries.iter().map(|(number, jid)| (number.as_str(), jid.as_str())));
+        Self { numbers: synced.numbers, matches, version }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Quota { retry_after_ms } => Self::Limited { retry_after_ms },
+            Refused::TooMany => Self::TooLarge,
+            Refused::Busy => Self::Overloaded,
+            Refused::Failed => Self::Unavailable("the phone book could not be read or written".into()),
+            Refused::Gone => Self::NoSuchAccount,
+        }
+    }
+}
