@@ -41,7 +41,8 @@ pub(crate) struct Door {
 }
 
 /// The doors of all rooms that have one.
-const DOORS: &[&[Door]] = &[blocking::DOORS, book::quicksy::DOORS, carbons::DOORS, pep::DOORS, private::DOORS, profile::DOORS];
+const DOORS: &[&[Door]] =
+    &[blocking::DOORS, book::quicksy::DOORS, carbons::DOORS, pep::DOORS, private::DOORS, profile::DOORS];
 
 fn door(request: &Request<'_>) -> Option<&'static Door> {
     DOORS.iter().flat_map(|doors| doors.iter()).find(|door| request.child.ns() == door.ns)

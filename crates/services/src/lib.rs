@@ -8,8 +8,8 @@
 
 pub mod accounts;
 pub mod blocking;
-pub mod caps;
 pub mod book;
+pub mod caps;
 pub mod command;
 pub mod commands;
 pub mod context;

@@ -4,8 +4,8 @@
 //! what is to be sent. The router carries it out after the room has returned, so no room calls another one and the
 //! account's owner is never re-entered.
 
-use crate::caps::Caps;
 use crate::book::Wish;
+use crate::caps::Caps;
 use crate::command::Command;
 use crate::context::Realm;
 use crate::errand::Errand;

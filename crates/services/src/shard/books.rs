@@ -103,7 +103,7 @@ impl Shard {
         let id = wish.account;
         if let Err(wish) = self.books.lines.join(wish) {
             self.books.metrics.busy_total.inc();
-            return self.tell(ctx, id, wish.answer, Err(Refused::Busy));
+            return self.answer_wish(ctx, id, wish.answer, Err(Refused::Busy));
         }
         if let Some(account) = self.directory.present(id) {
             account.saving.change(|writes| writes.book = true);
@@ -352,7 +352,7 @@ impl Shard {
         let matches = std::mem::take(&mut job.synced.matches);
         let spelled = std::mem::take(&mut job.synced.spelled);
         let synced = Synced { numbers: job.synced.numbers, matches, spelled };
-        self.tell(ctx, id, answer, result.map(|()| &synced));
+        self.answer_wish(ctx, id, answer, result.map(|()| &synced));
         if let Some(job) = self.books.jobs.get_mut(key) {
             job.synced.matches = synced.matches;
         }

@@ -107,7 +107,7 @@ impl Shard {
     }
 
     /// Tells whoever waits what came of a wish.
-    pub(super) fn tell(
+    pub(super) fn answer_wish(
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
