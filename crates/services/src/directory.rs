@@ -98,8 +98,7 @@ impl Saving {
 
 impl Writes {
     fn is_busy(&self) -> bool {
-        self.record || self.record_again || self.roster.is_some() || self.errands.is_some()
-        self.record || self.book || self.roster.is_some() || self.errands.is_some()
+        self.record || self.record_again || self.book || self.roster.is_some() || self.errands.is_some()
     }
 }
 
