@@ -30,6 +30,9 @@ pub enum Action {
     },
     /// The account's phone book is shown or changed. Answered by [`Done::Book`].
     Book(BookChange),
+    /// The account's privacy settings are shown, after this change if there is one. Answered by [`Done::Privacy`]; asked by
+    /// [`Reply::Call`] only.
+    Privacy(Option<PrivacyChange>),
     /// The record was written by someone else (an import): drop what is remembered and end sessions of older keys.
     Reload,
 }
@@ -59,6 +62,15 @@ impl BookChange {
             Self::Change { add, remove } => add.len() + remove.len(),
         }
     }
+}
+
+/// What is to become of privacy settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivacyChange {
+    /// The rules that change.
+    pub patch: crate::privacy::Patch,
+    /// What it does not name becomes as it was at first, instead of staying.
+    pub whole: bool,
 }
 
 /// What [`Action::SetAccount`] expects to find.
@@ -120,6 +132,8 @@ pub enum Done {
     Sessions(Vec<SessionSummary>),
     /// The answer to [`Action::Book`].
     Book(Box<BookView>),
+    /// The answer to [`Action::Privacy`].
+    Privacy(crate::privacy::View),
     /// The answer to [`Action::Kick`]: how many sessions were ended.
     Kicked(usize),
 }
@@ -162,6 +176,9 @@ pub enum Refusal {
     /// The store did not answer or is full; try again.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// What was asked for is not possible.
+    #[error("{0}")]
+    NotAcceptable(String),
     /// Too much waits; try again.
     #[error("the server is overloaded")]
     Overloaded,

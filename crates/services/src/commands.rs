@@ -1,7 +1,7 @@
 //! Ad-hoc commands on the domain (XEP-0050): the framework, and the table of commands.
 //!
 //! Called by [`crate::iq`] with a request and by the router with the outcome of what a command has asked of an account's
-//! owner ([`finished`]). Commands of XEP-0133 are for the accounts listed as `admins` in the configuration only.
+//! owner ([`finished`]). Commands of XEP-0133 are for the accounts listed as `admins` in the configuration only; [`crate::privacy`]'s is for everybody.
 //! Nothing is kept between stages: a session id proves by itself what it was given for ([`session_id`]), and what is
 //! under way travels as the command's memo. So there is nothing to bound and nothing to expire.
 
@@ -15,9 +15,11 @@ use crate::context::Realm;
 use crate::directory::Account;
 use crate::iq::{Request, Scope, Xep};
 use crate::outbox::Turn;
+use crate::privacy;
 use crate::wire::SessionId;
 use chaski_xmpp::{StanzaCondition, datetime, ns};
-use form::{Field, FieldKind, Form};
+pub(crate) use form::Form;
+use form::{Field, FieldKind};
 use reply::{Fault, Reply};
 
 /// What this room implements.
@@ -47,6 +49,7 @@ enum What {
     DeleteUser,
     ChangePassword,
     EndSession,
+    Privacy,
 }
 
 const ACCOUNT: Field = Field::new("accountjid", FieldKind::Jid, "The account's JID");
@@ -54,8 +57,10 @@ const ACCOUNTS: Field = Field::new("accountjids", FieldKind::Jids, "The accounts
 const PASSWORD: Field = Field::new("password", FieldKind::Private, "The password");
 const PASSWORD_AGAIN: Field = Field::new("password-verify", FieldKind::Private, "The password again");
 
-static COMMANDS: [AdHoc; 5] = [
+static COMMANDS: [AdHoc; 6] = [
     AdHoc { node: "ping", name: "Ping", what: What::Ping, fields: &[] },
+    // Its form is the room's own.
+    AdHoc { node: privacy::form::NODE, name: privacy::form::NAME, what: What::Privacy, fields: &[] },
     AdHoc {
         node: "http://jabber.org/protocol/admin#add-user",
         name: "Add a service account",
@@ -89,7 +94,8 @@ pub(crate) fn find(node: &str) -> Option<&'static AdHoc> {
 
 /// Whether the account may use it.
 pub(crate) fn may_use(realm: &Realm, account: &Account, command: &AdHoc) -> bool {
-    command.what == What::Ping || realm.admins.iter().any(|admin| **admin == *account.bare)
+    matches!(command.what, What::Ping | What::Privacy)
+        || realm.admins.iter().any(|admin| **admin == *account.bare)
 }
 
 /// The commands that the account may use.
@@ -134,7 +140,7 @@ fn stage(turn: &mut Turn<'_>, account: &Account, reply: &Reply, request: &Reques
         Some(_) => return Err(Fault::specific(StanzaCondition::BadRequest, "malformed-action")),
     };
     if reply.session_id.is_empty() {
-        return first_stage(turn, reply, command, action);
+        return first_stage(turn, account, reply, command, action);
     }
     session_id::check(&reply.session_id, turn, &reply.to, command.node)?;
     if action == Action::Cancel {
@@ -153,12 +159,20 @@ fn stage(turn: &mut Turn<'_>, account: &Account, reply: &Reply, request: &Reques
     }
 }
 
-fn first_stage(turn: &mut Turn<'_>, reply: &Reply, command: &AdHoc, action: Action) -> Result<(), Fault> {
+fn first_stage(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    reply: &Reply,
+    command: &AdHoc,
+    action: Action,
+) -> Result<(), Fault> {
     if action == Action::Cancel {
         return Err(Fault::specific(StanzaCondition::BadRequest, "bad-sessionid"));
     }
     let id = session_id::make(turn, &reply.to, command.node);
-    if command.fields.is_empty() {
+    if command.what == What::Privacy {
+        reply.status(turn, &id, "executing", &privacy::form::write(&privacy::view(account)));
+    } else if command.fields.is_empty() {
         let pong = format!("Pong. It is {} here.", datetime::format(turn.unix_ms));
         reply.completed(turn, &id, &pong);
     } else {
@@ -175,17 +189,35 @@ fn run(
     command: &AdHoc,
     form: &Form,
 ) -> Result<(), Fault> {
+    if command.what == What::Privacy {
+        return set_privacy(turn, reply, form);
+    }
     if !form.has_all(command.fields) {
         return Err(Fault::specific(StanzaCondition::BadRequest, "bad-payload"));
     }
     match command.what {
         // It has no form, so there is no second stage.
-        What::Ping => Err(Fault::specific(StanzaCondition::BadRequest, "bad-action")),
+        What::Ping | What::Privacy => Err(Fault::specific(StanzaCondition::BadRequest, "bad-action")),
         What::AddUser => admin::add_user(turn, reply, form),
         What::ChangePassword => admin::change_password(turn, reply, form),
         What::DeleteUser => admin::delete_users(turn, account, reply, form),
         What::EndSession => admin::end_sessions(turn, reply, form),
     }
+}
+
+/// The privacy form has come back.
+fn set_privacy(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fault> {
+    let bad_payload = || Fault::specific(StanzaCondition::BadRequest, "bad-payload");
+    let patch = privacy::form::read(form).ok_or_else(bad_payload)?;
+    let reply = reply.again();
+    privacy::patch(turn, patch, false, move |turn, _, result| match result {
+        Ok(()) => reply.completed(turn, &reply.session_id, "Saved."),
+        Err(refused) => {
+            let condition = refused.error().condition;
+            reply.fault(turn, &Fault::with_text(condition, refused.to_string()));
+        }
+    });
+    Ok(())
 }
 
 /// The outcome of a [`crate::outbox::Post::Command`] of this session.

@@ -13,6 +13,7 @@ mod managed;
 mod messages;
 mod pep;
 mod pressure;
+mod privacy;
 mod private;
 mod requests;
 mod sessions;

@@ -16,10 +16,11 @@
 
 pub(crate) mod change;
 mod document;
+pub(crate) mod form;
 pub(crate) mod redact;
 
 pub use change::Refused;
-pub(crate) use change::{Draft, change};
+pub(crate) use change::{Draft, change, patch};
 pub use document::{DocumentError, Patch, PatchError, RulePatch, RuleView, View};
 
 use crate::blocking::BlockList;
@@ -190,6 +191,11 @@ pub(crate) fn may_see(account: &Account, what: What, contact: &Contact) -> bool 
         }
         What::Online | What::Photo | What::Status => true,
     }
+}
+
+/// The account's rules, for its owner.
+pub(crate) fn view(account: &Account) -> View {
+    account.settings.as_deref().map_or_else(|| Settings::default().view(), Settings::view)
 }
 
 /// Whether the contact is the account itself.

@@ -157,6 +157,7 @@ fn explain(step: &Step, refusal: &Refusal) -> Fault {
         Refusal::Unavailable(_) => StanzaCondition::InternalServerError,
         Refusal::Overloaded | Refusal::Limited { .. } => StanzaCondition::ResourceConstraint,
         Refusal::TooLarge => StanzaCondition::PolicyViolation,
+        Refusal::NotAcceptable(_) => StanzaCondition::NotAcceptable,
     };
     match step {
         // Those before it are done, those after it are not touched.
@@ -227,7 +228,7 @@ fn address(turn: &Turn<'_>, text: &str) -> Result<(AccountId, Option<String>), F
 }
 
 impl Reply {
-    fn again(&self) -> Self {
+    pub(super) fn again(&self) -> Self {
         Self {
             id: self.id.clone(),
             to: self.to.clone(),

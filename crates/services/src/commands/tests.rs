@@ -144,7 +144,7 @@ fn sessions_are_ended_one_by_one_or_all() {
 }
 
 #[test]
-fn others_can_ping_and_nothing_else() {
+fn others_can_ping_and_set_their_privacy_and_nothing_else() {
     let (mut stage, admin) = office();
     let romeo = stage.login(ROMEO, "orchard");
     for node in [ADD, DELETE, CHANGE, END] {
@@ -161,7 +161,7 @@ fn others_can_ping_and_nothing_else() {
         stage.send(client, &format!("<iq type='get' id='c1' to='{DOMAIN}'>{list}</iq>"));
         stage.stanzas(client).remove(0).matches("<item ").count()
     };
-    assert_eq!((listed(romeo), listed(admin)), (1, 5));
+    assert_eq!((listed(romeo), listed(admin)), (2, 6));
     let info = format!("<query xmlns='{}' node='{ADD}'/>", ns::DISCO_INFO);
     for (client, expected) in [(romeo, "type='error'"), (admin, "automation")] {
         stage.send(client, &format!("<iq type='get' id='c1' to='{DOMAIN}'>{info}</iq>"));

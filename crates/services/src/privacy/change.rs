@@ -3,7 +3,8 @@
 //! Called by [`crate::blocking`] (IQ), [`crate::commands`] (form) and the shard (HTTPS). A flood of changes waits in line, one
 //! write at a time, and is refused beyond [`crate::errand::ERRANDS_MAX`].
 
-use super::Settings;
+use super::{Patch, PatchError, Settings};
+use crate::command::Refusal;
 use crate::directory::Account;
 use crate::errand::{Change, Errand, Found};
 use crate::outbox::Turn;
@@ -41,6 +42,16 @@ impl Refused {
     }
 }
 
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Bad(text) | Refused::Full(text) => Self::NotAcceptable(text),
+            Refused::Busy => Self::Overloaded,
+            Refused::Store => Self::Unavailable(refused.to_string()),
+        }
+    }
+}
+
 /// An account's settings as they are being changed.
 pub(crate) struct Draft {
     /// Changed in place.
@@ -68,6 +79,23 @@ pub(crate) fn change(
             }
         }
     }));
+}
+
+/// Changes rules when their turn comes: see [`Settings::apply`].
+pub(crate) fn patch(
+    turn: &mut Turn<'_>,
+    patch: Patch,
+    whole: bool,
+    told: impl FnOnce(&mut Turn<'_>, &mut Account, Result<(), Refused>) + Send + 'static,
+) {
+    let domain = turn.realm.domain.clone();
+    let edit = move |draft: &mut Draft| {
+        draft.settings.apply(&patch, whole, &domain).map_err(|error| match error {
+            PatchError::Contact(_) => Refused::Bad(error.to_string()),
+            PatchError::TooMany => Refused::Full(error.to_string()),
+        })
+    };
+    change(turn, Vec::new(), edit, told);
 }
 
 fn draft(account: &Account, found: Found) -> Result<Draft, Refused> {

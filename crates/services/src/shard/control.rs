@@ -2,7 +2,7 @@
 
 use crate::accounts::{AccountRecord, ResidentRecord};
 use crate::book::{Answer, Refused, Want, Wish};
-use crate::command::{Action, Command, Done, Expected, Outcome, Refusal, Reply};
+use crate::command::{Action, Command, Done, Expected, Outcome, PrivacyChange, Refusal, Reply};
 use crate::context::Context;
 use crate::directory::{Account, Work};
 use crate::router::{Envelope, Letter};
@@ -10,7 +10,7 @@ use crate::session::End;
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
-use crate::{commands, presence};
+use crate::{commands, presence, privacy};
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Revision, StoreError, Table, Ticket};
 
@@ -99,6 +99,7 @@ impl Shard {
                 let (want, answer) = (Want::Change(change), Answer::Command(reply));
                 return self.book(ctx, Wish { account: id, want, answer });
             }
+            Action::Privacy(change) => return self.privacy(ctx, id, change, reply),
             Action::ShowAccount => self.show(ctx, id),
             Action::ListSessions => self.list(id),
             Action::Kick { resource } => Ok(Done::Kicked(self.kick(ctx, id, resource.as_deref()))),
@@ -332,6 +333,25 @@ impl Shard {
             waiting_messages: usage.messages,
             waiting_bytes: usage.bytes,
         })
+    }
+
+    fn privacy(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        change: Option<PrivacyChange>,
+        reply: Option<Reply>,
+    ) {
+        // Never a session's: it has its own command, which needs no other owner.
+        let Some(Reply::Call(call)) = reply else { return };
+        self.in_room(ctx, id, |turn, account| match change {
+            None => call(Ok(Done::Privacy(privacy::view(account)))),
+            Some(PrivacyChange { patch, whole }) => {
+                privacy::patch(turn, patch, whole, |_, account, result| {
+                    call(result.map(|()| Done::Privacy(privacy::view(account))).map_err(Refusal::from));
+                });
+            }
+        });
     }
 
     fn list(&mut self, id: AccountId) -> Outcome {
