@@ -22,11 +22,13 @@ mod visible;
 
 pub(crate) use config::{Access, Config};
 pub(crate) use document::read_payload;
+#[cfg(test)]
+pub(crate) use event::News;
 pub(crate) use fault::{BUSY, Fault, fault, not_kept};
 pub(crate) use last::{befriended, interested};
-pub(crate) use owner::{Outcome, change, in_line, publish};
+pub(crate) use owner::{Outcome, change, change_reading, in_line, publish, retract};
 pub(crate) use request::standalone;
-pub(crate) use retrieve::{Payload, payload};
+pub(crate) use retrieve::{Payload, Selection, payload};
 pub(crate) use state::NewItem;
 pub use state::Nodes;
 pub(crate) use visible::{Viewer, is_busy, shows_photo, shows_text};

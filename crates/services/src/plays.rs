@@ -15,6 +15,7 @@ mod pep;
 mod pressure;
 mod privacy;
 mod private;
+mod profiles;
 mod requests;
 mod sessions;
 mod shards;

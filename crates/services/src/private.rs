@@ -4,21 +4,30 @@
 //! removal are that room's. Called by [`crate::iq`] for the account's own sessions only. Promises: nothing is dropped to
 //! make room, and nobody else is told whether there is anything.
 
+mod bookmarks;
+
 use crate::directory::Account;
 use crate::errand::Errand;
 use crate::iq::{Door, Reply, Request, Scope, Xep, xml};
 use crate::outbox::Turn;
-use crate::pep::{self, Access, Config, Fault, NewItem, Nodes, Outcome, Payload};
+use crate::pep::{self, Access, Config, Fault, NewItem, Nodes, Outcome, Payload, Selection};
 use crate::wire::SessionId;
+use bookmarks::{Bookmarks, Wanted};
 use chaski_xmpp::{ElementRef, ErrorType, StanzaCondition, StanzaError, ns};
 
 /// Requests that this room answers.
 pub(crate) const DOORS: &[Door] = &[Door { ns: ns::PRIVATE, owner: Some(asked), other: None, domain: None }];
 
 /// What this room implements.
-pub const SPEC: &[Xep] = &[Xep::new(49, "1.2", "Private XML Storage", &[(Scope::Account, ns::PRIVATE)])];
+pub const SPEC: &[Xep] = &[
+    Xep::new(48, "1.2", "Bookmarks", &[]),
+    Xep::new(49, "1.2", "Private XML Storage", &[(Scope::Account, ns::PRIVATE)]),
+    Xep::new(402, "1.2.0", "PEP Native Bookmarks", &[(Scope::Account, "urn:xmpp:bookmarks:1#compat")]),
+];
 
 const NODE: &str = "\u{1}private";
+/// What the old kind of bookmarks has besides rooms.
+const REST: &str = "\u{1}bookmarks";
 /// Most elements of an account.
 const ELEMENTS_MAX: u16 = 64;
 /// Most elements of one request.
@@ -29,6 +38,8 @@ struct Element {
     /// Under which it is kept.
     id: String,
     xml: Box<str>,
+    /// It is kept otherwise.
+    is_bookmarks: bool,
 }
 
 impl Element {
@@ -38,7 +49,8 @@ impl Element {
         if ns.is_empty() || ns == ns::PRIVATE || ns == ns::CLIENT {
             return Err(StanzaCondition::NotAcceptable.into());
         }
-        Ok(Self { id: format!("{} {ns}", element.name()), xml: pep::standalone(element) })
+        let is_bookmarks = element.is("storage", bookmarks::STORAGE);
+        Ok(Self { id: format!("{} {ns}", element.name()), xml: pep::standalone(element), is_bookmarks })
     }
 }
 
@@ -57,6 +69,10 @@ fn asked(
         Ok(elements) if elements.len() > ASKED_MAX => {
             reply.error(turn.outbox, StanzaCondition::NotAcceptable)
         }
+        Ok(elements) if elements.iter().any(|element| element.is_bookmarks) => match &elements[..] {
+            [_] => asked_bookmarks(turn, request, reply),
+            _ => reply.error(turn.outbox, StanzaCondition::NotAcceptable),
+        },
         Ok(elements) if request.is_get => pep::in_line(turn, reply, move |turn, account, reply| {
             show(turn, account, &elements, reply);
         }),
@@ -68,17 +84,61 @@ fn asked(
     }
 }
 
+/// The bookmarks of the old kind, which are kept as those of the new kind.
+fn asked_bookmarks(turn: &mut Turn<'_>, request: &Request<'_>, reply: Reply) {
+    let wanted = (!request.is_get).then(|| request.child.children().next()).flatten();
+    let wanted = wanted.map(|storage| Wanted::read(&storage));
+    let now_unix_ms = turn.unix_ms;
+    pep::in_line(turn, reply, move |turn, account, reply| {
+        let rooms = selection(account, ns::BOOKMARKS);
+        let rest = selection(account, REST);
+        let mut keys = rooms.keys.clone();
+        keys.extend(rest.keys.iter().cloned());
+        let kept = move |read: &[Option<String>]| {
+            let (read_rooms, read_rest) = read.split_at(rooms.keys.len().min(read.len()));
+            let rooms = rooms.with(read_rooms).into_iter().map(|(jid, payload)| (jid.into(), payload));
+            let rest = rest.with(read_rest).into_iter().next().map(|(_, rest)| rest);
+            (Bookmarks::from_iter(rooms), rest.unwrap_or_default())
+        };
+        pep::change_reading(turn, reply, keys, move |nodes, _, read| {
+            let (kept, rest) = kept(read);
+            let Some(wanted) = wanted else {
+                let storage = bookmarks::storage(&kept, &rest);
+                let payload = xml(|writer| {
+                    writer.open_ns("query", ns::PRIVATE).raw(storage.as_bytes());
+                });
+                return Ok(Outcome { payload, ..Outcome::default() });
+            };
+            let mut outcome = wanted.put(nodes, &kept, now_unix_ms)?;
+            if *wanted.rest != *rest {
+                let item = NewItem { id: "rest", payload: &wanted.rest, now_unix_ms };
+                outcome.writes.extend(nodes.publish(REST, item, None, secret(1))?);
+            }
+            Ok(Outcome { payload: Vec::new(), ..outcome })
+        });
+    });
+}
+
+/// The items of one node.
+fn selection(account: &Account, node: &str) -> Selection {
+    let node = account.nodes.as_deref().and_then(|nodes| nodes.get(node));
+    node.map(|node| Selection::new(account.id, node, node.items.iter())).unwrap_or_default()
+}
+
+fn secret(items_max: u16) -> Config {
+    Config { access: Access::Whitelist, items_max, ..Config::default() }
+}
+
 fn keep(nodes: &mut Nodes, elements: &[Element], now_unix_ms: u64) -> Result<Outcome, Fault> {
-    let secret = Config { access: Access::Whitelist, items_max: ELEMENTS_MAX, ..Config::default() };
     let mut outcome = Outcome::default();
-    for Element { id, xml } in elements {
+    for Element { id, xml, .. } in elements {
         let kept = nodes.get(NODE);
         let is_new = kept.is_none_or(|node| node.item(id).is_none());
         if is_new && kept.is_some_and(|node| node.items.len() >= usize::from(ELEMENTS_MAX)) {
             return Err(StanzaError::new(StanzaCondition::ResourceConstraint).with_type(ErrorType::Cancel));
         }
         let item = NewItem { id, payload: xml, now_unix_ms };
-        outcome.writes.extend(nodes.publish(NODE, item, None, secret.clone())?);
+        outcome.writes.extend(nodes.publish(NODE, item, None, secret(ELEMENTS_MAX))?);
     }
     Ok(outcome)
 }

@@ -5,11 +5,10 @@
 
 use super::Tiding;
 use super::config::SendLast;
-use super::document::read_payload;
 use super::event::News;
 use super::notify::Event;
-use super::retrieve::Selection;
-use super::state::Node;
+use super::retrieve::{Selection, payloads};
+use super::state::{Item, Node};
 use super::visible::{Viewer, may_see};
 use crate::caps::Interests;
 use crate::directory::Account;
@@ -25,6 +24,8 @@ use std::sync::Arc;
 const NODES_MAX: usize = 32;
 /// Larger last items are not sent unasked.
 const ITEM_BYTES_MAX: u32 = 16 * 1024;
+/// All of them together.
+const BYTES_MAX: u32 = 64 * 1024;
 /// Errands of an account beyond which only what is in memory is given.
 const WAITING_MAX: usize = 8;
 
@@ -108,9 +109,11 @@ fn give(
             && interests.has(&node.name)
             && viewer.is_none_or(|viewer| may_see(account, viewer, &node.name, &node.config))
     });
-    let mut waiting = account.errands_waiting();
+    let (mut waiting, mut bytes) = (account.errands_waiting(), 0);
     for node in wanted.take(NODES_MAX) {
-        let Some(last) = node.last().filter(|last| last.bytes <= ITEM_BYTES_MAX) else { continue };
+        let fits = |last: &&Item| last.bytes <= ITEM_BYTES_MAX && bytes + last.bytes <= BYTES_MAX;
+        let Some(last) = node.last().filter(fits) else { continue };
+        bytes += last.bytes;
         let selection = Selection::new(account.id, node, std::iter::once(last));
         if selection.keys.is_empty() {
             send(turn, account, target, node, selection.with(&[]));
@@ -124,8 +127,7 @@ fn give(
 fn send_read(turn: &mut Turn<'_>, target: Target, node: Node, selection: Selection) {
     let keys = selection.keys.clone();
     turn.outbox.errand(Errand::read(keys, move |turn, account, found| {
-        let found = found.unwrap_or_default();
-        let read: Vec<_> = found.iter().map(|found| read_payload(&found.as_ref()?.value)).collect();
+        let read = payloads(&found.unwrap_or_default());
         send(turn, account, &target, &node, selection.with(&read));
         None
     }));

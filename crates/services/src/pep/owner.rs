@@ -6,6 +6,7 @@ use super::event::{self, News};
 use super::fault::{Fault, not_kept};
 use super::notify::notify;
 use super::request::Ask;
+use super::retrieve::payloads;
 use super::state::{NewItem, Node, Nodes, Write};
 use super::visible::default_config;
 use super::{document, retrieve};
@@ -163,7 +164,8 @@ pub(crate) fn publish(
     Ok(Outcome { writes, payload: event::published(name, item.id), news: vec![(node, news)] })
 }
 
-fn retract(
+/// Retracts, and says what is told of it.
+pub(crate) fn retract(
     nodes: &mut Nodes,
     name: &str,
     ids: Vec<Box<str>>,
@@ -262,13 +264,26 @@ pub(crate) fn change(
     reply: Reply,
     change: impl FnOnce(&mut Nodes, &Account) -> Result<Outcome, Fault> + Send + 'static,
 ) {
-    turn.outbox.errand(Errand::read(Vec::new(), move |turn, account, found| {
-        if let Err(error) = found {
-            reply.error(turn.outbox, not_kept(&error));
-            return None;
-        }
+    change_reading(turn, reply, Vec::new(), |nodes, account, _| change(nodes, account));
+}
+
+/// The same with payloads that are read before; a payload that is gone or damaged is `None`.
+pub(crate) fn change_reading(
+    turn: &mut Turn<'_>,
+    reply: Reply,
+    reads: Vec<(Table, String)>,
+    change: impl FnOnce(&mut Nodes, &Account, &[Option<String>]) -> Result<Outcome, Fault> + Send + 'static,
+) {
+    turn.outbox.errand(Errand::read(reads, move |turn, account, found| {
+        let read = match found {
+            Ok(found) => payloads(&found),
+            Err(error) => {
+                reply.error(turn.outbox, not_kept(&error));
+                return None;
+            }
+        };
         let mut nodes = account.nodes.as_deref().cloned().unwrap_or_default();
-        match change(&mut nodes, account) {
+        match change(&mut nodes, account, &read) {
             Ok(outcome) => Some(keep(account, nodes, outcome, reply)),
             Err(fault) => {
                 reply.error(turn.outbox, fault);

@@ -8,7 +8,7 @@ use crate::directory::Account;
 use crate::errand::Errand;
 use crate::iq::Reply;
 use crate::outbox::Turn;
-use chaski_store::{AccountId, Table};
+use chaski_store::{AccountId, Table, Versioned};
 use chaski_xmpp::StanzaCondition;
 
 /// Payloads of one answer. The newest that fit; a client that wants more asks by id.
@@ -31,9 +31,11 @@ pub(crate) fn payload(account: AccountId, node: &Node, item: &Item) -> Payload {
 }
 
 /// Items whose payloads are being put together.
-pub(super) struct Selection {
+#[derive(Default)]
+pub(crate) struct Selection {
     items: Vec<(Box<str>, Place)>,
-    pub(super) keys: Vec<(Table, String)>,
+    /// What is to be read for them.
+    pub(crate) keys: Vec<(Table, String)>,
 }
 
 enum Place {
@@ -44,7 +46,7 @@ enum Place {
 
 impl Selection {
     /// So many items of the node as fit, in the order given.
-    pub(super) fn new<'n>(account: AccountId, node: &Node, items: impl Iterator<Item = &'n Item>) -> Self {
+    pub(crate) fn new<'n>(account: AccountId, node: &Node, items: impl Iterator<Item = &'n Item>) -> Self {
         let mut selection = Self { items: Vec::new(), keys: Vec::new() };
         let mut bytes = 0;
         for item in items {
@@ -65,13 +67,18 @@ impl Selection {
     }
 
     /// With what was read. An item whose payload is gone is left out.
-    pub(super) fn with(self, read: &[Option<String>]) -> Vec<(Box<str>, String)> {
+    pub(crate) fn with(self, read: &[Option<String>]) -> Vec<(Box<str>, String)> {
         let whole = |(id, place): (Box<str>, Place)| match place {
             Place::Here(payload) => Some((id, payload.into())),
             Place::Read(at) => Some((id, read.get(at)?.clone()?)),
         };
         self.items.into_iter().filter_map(whole).collect()
     }
+}
+
+/// What was read, as payloads. One that is gone or damaged is `None`.
+pub(super) fn payloads(found: &[Option<Versioned>]) -> Vec<Option<String>> {
+    found.iter().map(|found| read_payload(&found.as_ref()?.value)).collect()
 }
 
 /// The items wanted, newest first.
@@ -105,8 +112,7 @@ pub(super) fn answer(
     turn.outbox.errand(Errand::read(keys, move |turn, _, found| {
         match found {
             Ok(found) => {
-                let read: Vec<_> = found.iter().map(|found| read_payload(&found.as_ref()?.value)).collect();
-                reply.result(turn.outbox, &event::items(&name, &selection.with(&read)));
+                reply.result(turn.outbox, &event::items(&name, &selection.with(&payloads(&found))));
             }
             Err(error) => reply.error(turn.outbox, not_kept(&error)),
         }

@@ -213,6 +213,15 @@ impl Nodes {
         Ok(writes)
     }
 
+    /// Gives a node room for so many items, if there is such a node. Refused if none can have so many.
+    pub(crate) fn make_room(&mut self, name: &str, items: usize) -> Result<(), Refused> {
+        let items = u16::try_from(items).ok().filter(|items| *items <= ITEMS_MAX).ok_or(Refused::Full)?;
+        if let Ok(node) = self.get_mut(name) {
+            node.config.items_max = node.config.items_max.max(items);
+        }
+        Ok(())
+    }
+
     /// A bare JID subscribes by name. Whether that is new.
     pub(crate) fn subscribe(&mut self, name: &str, who: &str) -> Result<bool, Refused> {
         let node = self.get_mut(name)?;

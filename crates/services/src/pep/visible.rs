@@ -2,7 +2,8 @@
 //!
 //! The one place where another account's view of a node is decided, for retrieval, discovery and notification alike.
 
-use super::config::{Access, Config};
+use super::config::{Access, Config, SendLast};
+use super::state::ITEMS_MAX;
 use crate::blocking::blocks_contact;
 use crate::directory::Account;
 use crate::iq::Asker;
@@ -16,7 +17,13 @@ const PRIVATE: &[&str] = &[ns::BOOKMARKS, "storage:bookmarks", "storage:rosterno
 /// What a new node is like if its publisher does not say.
 pub(crate) fn default_config(node: &str) -> Config {
     let access = if PRIVATE.contains(&node) { Access::Whitelist } else { Access::Presence };
-    Config { access, ..Config::default() }
+    match node {
+        // XEP-0402 §3: one item for each room, and none sent unasked.
+        ns::BOOKMARKS => {
+            Config { access, items_max: ITEMS_MAX, send_last: SendLast::Never, ..Config::default() }
+        }
+        _ => Config { access, ..Config::default() },
+    }
 }
 
 /// Errands of an account beyond which strangers' reads are refused, so that the owner's own find room.

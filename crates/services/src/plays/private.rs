@@ -67,3 +67,35 @@ fn bounded_without_forgetting() {
         assert!(query(&mut stage, romeo, "set", "", bad).contains("type='error'"), "{bad}");
     }
 }
+
+#[test]
+fn bookmarks_of_both_kinds_are_one_list() {
+    let mut stage = Stage::new(1);
+    let old = stage.login(ROMEO, "old");
+    let new = stage.login(ROMEO, "new");
+    super::interests::announce(&mut stage, new, &["urn:xmpp:bookmarks:1"]);
+    let long = "n".repeat(2_000);
+    let room = |jid: &str, name: &str| {
+        format!("<conference jid='{jid}' name='{name}' autojoin='true'><nick>r</nick></conference>")
+    };
+    let storage = |inner: &str| format!("<storage xmlns='storage:bookmarks'>{inner}</storage>");
+    let set = storage(&(room("a@rooms.example", "A") + &room("b@rooms.example", &long) + "<url url='u'/>"));
+    assert!(query(&mut stage, old, "set", "", &set).contains("type='result'"));
+    let told = stage.stanzas(new);
+    assert_eq!(told.iter().filter(|stanza| stanza.contains("pubsub#event")).count(), 2, "{told:?}");
+    let got = query(&mut stage, old, "get", "", &storage(""));
+    for part in [room("a@rooms.example", "A"), room("b@rooms.example", &long), "<url ".into()] {
+        assert!(got.contains(&part), "{part} in {got}");
+    }
+    // The new kind's retraction is the old kind's absence, and the other way round.
+    let retract = "<pubsub xmlns='http://jabber.org/protocol/pubsub'><retract node='urn:xmpp:bookmarks:1'><item id='b@rooms.example'/></retract></pubsub>";
+    stage.send(new, &format!("<iq type='set' id='r'>{retract}</iq>"));
+    let got = query(&mut stage, old, "get", "", &storage(""));
+    assert!(got.contains("a@rooms") && !got.contains("b@rooms"), "{got}");
+    stage.stanzas(new);
+    query(&mut stage, old, "set", "", &storage(""));
+    let told = stage.stanzas(new);
+    assert!(told[0].contains("<retract id='a@rooms.example'/>"), "{told:?}");
+    let most: String = (0..257).map(|number| room(&format!("{number}@rooms.example"), "x")).collect();
+    assert_eq!(condition(&query(&mut stage, old, "set", "", &storage(&most))), "resource-constraint");
+}
