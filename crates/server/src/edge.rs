@@ -16,6 +16,7 @@ use crate::metrics::EdgeMetrics;
 use crate::plain_verify::Verifier;
 use crate::replies::Replies;
 use crate::tls::{TlsIdentity, TlsSlot};
+use chaski_services::caps;
 use chaski_services::command::{Action, Command, Outcome, Refusal, Reply};
 use chaski_services::context::Realm;
 use chaski_services::shard::Shard;
@@ -286,7 +287,7 @@ fn passages(shards: u16) -> io::Result<Option<Arc<[Passage]>>> {
 fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
     Settings {
         sasl_failures_max: config.limits.login_failures,
-        session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES].concat(),
+        session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES, &caps::own()].concat(),
         bind_features: vec![ns::CARBONS, ns::CSI, ns::SM],
         ..Settings::new(&*realm.domain)
     }

@@ -9,14 +9,18 @@
 
 mod hash;
 mod interests;
+mod own;
 
 pub use interests::Interests;
+pub(crate) use own::is_own;
+pub use own::own;
 
 use crate::directory::Account;
 use crate::iq::Xep;
 use crate::outbox::Turn;
 use crate::pep;
 use crate::wire::SessionId;
+use chaski_store::AccountId;
 use chaski_xmpp::{ElementRef, Header, Kind, Stanza, Writer, ns};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +33,11 @@ pub const SPEC: &[Xep] = &[Xep::new(115, "1.6.0", "Entity Capabilities", &[])];
 const KNOWN_MAX: usize = 1_024;
 /// Questions under way. Beyond, a session with an unknown hash is not asked and gets no notifications.
 const ASKED_MAX: usize = 16_384;
+/// How often an account's sessions may ask its contacts for last items in a minute: a client that comes and goes would have
+/// megabytes moved by a few bytes. Of so many accounts that is noted; beyond, all is forgotten.
+const ASKING_MAX: u32 = 20;
+const ASKING_MS: u64 = 60_000;
+const ASKING_ACCOUNTS_MAX: usize = 16_384;
 /// Longest hash and node that are taken for one.
 const VER_BYTES_MAX: usize = 128;
 const NODE_BYTES_MAX: usize = 512;
@@ -39,6 +48,8 @@ pub struct Caps {
     known: HashMap<Box<str>, Arc<Interests>>,
     asked: HashMap<SessionId, Question>,
     count: u64,
+    /// Since when, and how often.
+    asking: HashMap<AccountId, (u64, u32)>,
 }
 
 /// What a session was asked.
@@ -53,6 +64,19 @@ impl Caps {
     /// The session is gone.
     pub(crate) fn forget(&mut self, session: SessionId) {
         self.asked.remove(&session);
+    }
+
+    /// Whether an account's session may ask its contacts for last items now.
+    pub(crate) fn may_ask(&mut self, account: AccountId, now_ms: u64) -> bool {
+        if self.asking.len() >= ASKING_ACCOUNTS_MAX {
+            self.asking.clear();
+        }
+        let (since_ms, times) = self.asking.entry(account).or_insert((now_ms, 0));
+        if now_ms.saturating_sub(*since_ms) >= ASKING_MS {
+            (*since_ms, *times) = (now_ms, 0);
+        }
+        *times = times.saturating_add(1);
+        *times <= ASKING_MAX
     }
 
     /// Takes the answer to question `id`; gives the hash to be verified.

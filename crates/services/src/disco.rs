@@ -3,6 +3,7 @@
 //! Features come from the one table [`crate::iq::SPECS`], so nothing is announced that no room has declared.
 //! Pure: payloads of results. Called by [`crate::iq`], which has checked who may ask.
 
+use crate::caps;
 use crate::commands::{self, AdHoc};
 use crate::context::Realm;
 use crate::directory::Account;
@@ -32,10 +33,8 @@ pub(crate) fn domain_info(
 ) -> Result<Vec<u8>, StanzaCondition> {
     let node = query.attr("node");
     match node.as_deref() {
-        None => {
-            let server = Identity { category: "server", kind: "im", name: Some("Chaski") };
-            Ok(info(None, &[server], &features(Scope::Domain)))
-        }
+        None => Ok(server_info(None)),
+        Some(hash) if caps::is_own(hash) => Ok(server_info(Some(hash))),
         Some(ns::COMMANDS) => {
             let list = Identity { category: "automation", kind: "command-list", name: Some("Commands") };
             Ok(info(node.as_deref(), &[list], &[ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS]))
@@ -47,6 +46,12 @@ pub(crate) fn domain_info(
             Ok(info(node.as_deref(), &[identity], &[ns::COMMANDS, ns::DISCO_INFO, ns::DATA_FORMS]))
         }
     }
+}
+
+/// What the domain is and can, the same for everybody.
+pub(crate) fn server_info(node: Option<&str>) -> Vec<u8> {
+    let server = Identity { category: "server", kind: "im", name: Some("Chaski") };
+    info(node, &[server], &features(Scope::Domain))
 }
 
 /// `disco#items` of the domain: nothing, or the commands that this account may use (XEP-0050 §2.2).

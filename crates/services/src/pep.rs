@@ -25,7 +25,7 @@ pub(crate) use document::read_payload;
 #[cfg(test)]
 pub(crate) use event::News;
 pub(crate) use fault::{BUSY, Fault, fault, not_kept};
-pub(crate) use last::{befriended, interested};
+pub(crate) use last::interested;
 pub(crate) use owner::{Outcome, change, change_reading, in_line, publish, retract};
 pub(crate) use request::standalone;
 pub(crate) use retrieve::{Payload, Selection, payload};
@@ -59,7 +59,7 @@ macro_rules! features {
 pub const SPEC: &[Xep] = &[
     Xep::new(
         60,
-        "1.26.0",
+        "1.30.0",
         "Publish-Subscribe",
         features! {
             "access-open" "access-presence" "access-whitelist" "auto-create" "auto-subscribe" "config-node"
@@ -68,7 +68,8 @@ pub const SPEC: &[Xep] = &[
             "presence-notifications" "presence-subscribe" "publish" "publish-options" "purge-nodes" "retract-items"
             "retrieve-affiliations" "retrieve-default" "retrieve-items" "retrieve-subscriptions" "subscribe"
         },
-    ),
+    )
+    .lacking("all but personal nodes; access models authorize and roster, other owners, collections, several items at once"),
     Xep::new(163, "1.2.2", "Personal Eventing Protocol", &[]),
     Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
 ];
@@ -93,6 +94,11 @@ pub struct Tiding(What);
 enum What {
     News(Event),
     Wanted(Wanted),
+    /// A bare JID has let the account see its presence.
+    Granted {
+        to: AccountId,
+        by: Box<str>,
+    },
 }
 
 impl Tiding {
@@ -109,6 +115,7 @@ impl Tiding {
         match &self.0 {
             What::News(event) => event.to,
             What::Wanted(wanted) => wanted.of,
+            What::Granted { to, .. } => *to,
         }
     }
 
@@ -123,6 +130,15 @@ pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, tiding: &Tiding) {
     match &tiding.0 {
         What::News(event) => notify::arrived(turn, account, event),
         What::Wanted(wanted) => last::wanted(turn, account, wanted),
+        What::Granted { by, .. } => last::granted(turn, account, by),
+    }
+}
+
+/// Another account may see the presence of this one from now on: it will ask for what its sessions want to know. Called with
+/// its first presence.
+pub(crate) fn grant(turn: &mut Turn<'_>, account: &Account, to: AccountId) {
+    if account.nodes.is_some() {
+        turn.outbox.tiding(Tiding(What::Granted { to, by: account.bare.clone() }));
     }
 }
 

@@ -26,13 +26,13 @@ pub(crate) const DOORS: &[Door] = &[Door {
 
 /// What this room implements.
 pub const SPEC: &[Xep] = &[
-    Xep::new(54, "1.2", "vcard-temp", &[(Scope::Account, ns::VCARD)]),
+    Xep::new(54, "1.3.0", "vcard-temp", &[(Scope::Account, ns::VCARD)]),
     Xep::new(84, "1.1.4", "User Avatar", &[]),
-    Xep::new(153, "1.1", "vCard-Based Avatars", &[]),
-    Xep::new(292, "0.12.1", "vCard4 Over XMPP", &[]),
+    Xep::new(153, "1.1.1", "vCard-Based Avatars", &[]),
+    Xep::new(292, "0.12.0", "vCard4 Over XMPP", &[]),
     Xep::new(
         398,
-        "1.0.1",
+        "1.0.0",
         "User Avatar to vCard-Based Avatars Conversion",
         &[(Scope::Account, ns::AVATAR_CONVERSION)],
     ),

@@ -10,6 +10,7 @@ use super::notify::Event;
 use super::retrieve::{Selection, payloads};
 use super::state::{Item, Node};
 use super::visible::{Viewer, may_see};
+use crate::blocking::blocks_contact;
 use crate::caps::Interests;
 use crate::directory::Account;
 use crate::errand::Errand;
@@ -25,7 +26,9 @@ const NODES_MAX: usize = 32;
 /// Larger last items are not sent unasked.
 const ITEM_BYTES_MAX: u32 = 16 * 1024;
 /// All of them together.
-const BYTES_MAX: u32 = 64 * 1024;
+const BYTES_MAX: u32 = 32 * 1024;
+/// Most contacts that are asked at once.
+const CONTACTS_MAX: usize = 500;
 /// Errands of an account beyond which only what is in memory is given.
 const WAITING_MAX: usize = 8;
 
@@ -60,19 +63,23 @@ pub(crate) fn interested(
     let full: Box<str> = account.full_jid(session).into();
     give(turn, account, &target, gained, None);
     // Presence comes first to be given up, and this is an answer to presence.
-    if turn.sheds_presence {
+    if turn.sheds_presence || !turn.caps.may_ask(account.id, turn.now_ms) {
         return;
     }
-    for contact in account.roster.subscriptions() {
+    for contact in account.roster.subscriptions().take(CONTACTS_MAX) {
         ask(turn, account.id, &full, contact, gained);
     }
 }
 
-/// The account has been granted a contact's presence: its sessions get that one's last items.
-pub(crate) fn befriended(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
+/// The account has been granted the presence of `by`: its sessions get that one's last items.
+pub(super) fn granted(turn: &mut Turn<'_>, account: &Account, by: &str) {
+    let contact = Contact::new(by, &turn.realm.domain);
+    if blocks_contact(account, &contact) {
+        return;
+    }
     for session in account.sessions.iter().filter(|session| session.presence.is_available()) {
         if let Some(interests) = &session.interests {
-            ask(turn, account.id, &account.full_jid(session), contact, interests);
+            ask(turn, account.id, &account.full_jid(session), &contact, interests);
         }
     }
 }

@@ -391,3 +391,21 @@ fn one_publication_is_at_most_one_stanza_for_each_session_that_has_room() {
     assert!(events(&got).len() < 1_000, "{}", events(&got).len());
     assert_eq!(stage.closed_with(juliet), None);
 }
+
+#[test]
+fn who_comes_and_goes_all_the_time_does_not_have_everything_sent_each_time() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    befriend(&mut stage, romeo, juliet);
+    publish(&mut stage, romeo, "urn:x", "1", &format!("<a xmlns='urn:x'>{}</a>", "x".repeat(10_000)));
+    let mut told = events(&announce(&mut stage, juliet, &["urn:x"])).len();
+    for _ in 0..100 {
+        stage.send(juliet, "<presence type='unavailable'/>");
+        told += events(&announce(&mut stage, juliet, &["urn:x"])).len();
+    }
+    assert_eq!(told, 20);
+    stage.pass(60_000);
+    stage.send(juliet, "<presence type='unavailable'/>");
+    assert_eq!(events(&announce(&mut stage, juliet, &["urn:x"])).len(), 1);
+}

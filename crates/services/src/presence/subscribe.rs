@@ -91,9 +91,6 @@ pub(super) fn received(
     }
     let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
     turn.outbox.undo = step.changed.then_some(undo);
-    if kind == Kind::Subscribed && step.changed {
-        pep::befriended(turn, account, &contact);
-    }
     if step.pass_on && !blocks_contact(account, &contact) {
         deliver(turn, account, stanza, kind);
     }
@@ -136,6 +133,11 @@ pub(crate) fn tell(turn: &mut Turn<'_>, account: &Account, contact: &Contact, ki
 /// Sends the contact the presence that a change of its subscription makes due. Who is not shown that the account is online
 /// must not learn it from `unavailable` either.
 pub(crate) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
+    if due == PresenceDue::Current
+        && let Some(target) = contact.account(&turn.realm.domain)
+    {
+        pep::grant(turn, account, target);
+    }
     if due == PresenceDue::Nothing || hides_online(account, contact) {
         return;
     }
