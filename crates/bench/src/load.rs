@@ -48,6 +48,35 @@ impl Security {
     }
 }
 
+/// How sessions log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// RFC 6120, one step after the other.
+    #[default]
+    Classic,
+    /// The same, without waiting for answers that are known (XEP-0305).
+    Pipelined,
+    /// In one exchange (XEP-0388, XEP-0386).
+    Sasl2,
+    /// The first time in one exchange, and from then on by a token in one message (XEP-0484).
+    Fast,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Classic, Self::Pipelined, Self::Sasl2, Self::Fast];
+
+    /// In a report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Pipelined => "pipelined",
+            Self::Sasl2 => "sasl2",
+            Self::Fast => "fast",
+        }
+    }
+}
+
 /// Where the load goes.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -63,8 +92,8 @@ pub struct Load {
     pub stream_management: bool,
     /// Whether sessions say that they are there.
     pub presence: bool,
-    /// Whether logins send what follows the proof of the key with it (XEP-0305).
-    pub pipelined: bool,
+    /// How sessions log in.
+    pub way: Way,
     /// Only this login mechanism; `None`: the strongest that is offered.
     pub mechanism: Option<Mechanism>,
     /// Generator threads; `None`: as many as the sessions need.
@@ -167,7 +196,7 @@ impl LoadServer {
                 starttls: load.security == Security::StartTls,
                 stream_management: load.stream_management,
                 presence: load.presence,
-                pipelined: load.pipelined,
+                way: load.way,
                 mechanism: load.mechanism,
             },
             seed: load.seed,

@@ -54,6 +54,7 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     let mut keep = |phase: &str, measured: Vec<(&'static str, Latency)>| {
         for (name, latency) in measured {
             latencies.push(match (name, phase) {
+                ("login", "during") => ("login_back".to_owned(), latency),
                 ("delivery", phase) => (format!("delivery_{phase}"), latency),
                 ("login", "before") | ("recovery" | "delivery_to_cut", "during") => {
                     (name.to_owned(), latency)
@@ -73,7 +74,7 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     });
     run.hold(Duration::from_secs(options.seconds)).await?;
     keep("before", run.next_phase()?);
-    let (recovery_s, resumed) = cut_and_wait(&mut run, options, stay).await?;
+    let back = cut_and_wait(&mut run, options, stay).await?;
     keep("during", run.next_phase()?);
     run.hold(Duration::from_secs(options.seconds)).await?;
     keep("after", run.next_phase()?);
@@ -89,17 +90,27 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     report.options.resume = Some(options.resume && options.load.stream_management);
     report.options.rate_per_s = Some(options.rate);
     report.options.logins_per_s = options.return_per_s;
-    report.figures.recovery_s = recovery_s;
-    report.figures.resumed = Some(resumed);
-    report.figures.logins_per_s = recovery_s.map(|s| f64::from(options.cut) / s);
-    if recovery_s.is_none() {
+    report.figures.recovery_s = back.recovery_s;
+    report.figures.resumed = Some(back.resumed);
+    report.figures.logins_per_s = back.recovery_s.map(|s| f64::from(options.cut) / s);
+    report.figures.server_cpu_us_per_return = back.server_cpu_us.map(|us| us / f64::from(options.cut));
+    if back.recovery_s.is_none() {
         report.complaints.push("not everybody was back in time".into());
     }
     Ok(report)
 }
 
-/// Cuts, and waits until all are back: how long that took, and how many resumed.
-async fn cut_and_wait(run: &mut Run, options: &Options, stay: u32) -> Result<(Option<f64>, u64), BenchError> {
+/// How the return went.
+struct Back {
+    /// How long it took, if all came in time.
+    recovery_s: Option<f64>,
+    resumed: u64,
+    server_cpu_us: Option<f64>,
+}
+
+/// Cuts, and waits until all are back.
+async fn cut_and_wait(run: &mut Run, options: &Options, stay: u32) -> Result<Back, BenchError> {
+    let begin = run.standing()?;
     let before = run.counters();
     run.mark("cut");
     let cut_us = run.fleet.now_us();
@@ -119,5 +130,7 @@ async fn cut_and_wait(run: &mut Run, options: &Options, stay: u32) -> Result<(Op
     let is_back = run.until(RECOVERY_MAX, |now, _| now.live >= all && now.logins >= returned).await?;
     let recovery_s = (run.fleet.now_us() - cut_us) as f64 / 1e6;
     run.mark("back");
-    Ok((is_back.then_some(recovery_s), run.counters().resumed - before.resumed))
+    let server_cpu_us = run.standing()?.server_cpu_us_since(&begin);
+    let resumed = run.counters().resumed - before.resumed;
+    Ok(Back { recovery_s: is_back.then_some(recovery_s), resumed, server_cpu_us })
 }

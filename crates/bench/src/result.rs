@@ -38,7 +38,8 @@ pub struct Report {
     pub options: Options,
     /// Over the measured time.
     pub figures: Figures,
-    /// By what was timed: `login`, `delivery`, `acceptance`, `recovery` (cut to live again), and per phase of a scenario
+    /// By what was timed: `login`, `delivery`, `acceptance`, `recovery` (cut to live again), `login_back` (of those who come
+    /// back, from their connection on), and per phase of a scenario
     /// `delivery_before`, `delivery_during`, `delivery_after` (to sessions that stay), `delivery_to_cut` (to those that
     /// were cut, the time away included); `presence` for status updates.
     pub latencies: BTreeMap<String, Latency>,
@@ -64,8 +65,8 @@ pub struct Options {
     pub transport: String,
     /// Whether stream management was asked for.
     pub stream_management: bool,
-    /// Whether logins were pipelined (XEP-0305).
-    pub pipelined: bool,
+    /// How sessions logged in: `classic`, `pipelined` (XEP-0305), `sasl2` (XEP-0388), `fast` (XEP-0484); empty is classic.
+    pub way: String,
     /// The login mechanism that was used, e.g. `SCRAM-SHA-256`.
     pub mechanism: String,
     /// Generator threads.
@@ -110,6 +111,8 @@ pub struct Figures {
     pub logins_per_s: Option<f64>,
     /// Server CPU per login, µs; from times when there is nothing but logins.
     pub server_cpu_us_per_login: Option<f64>,
+    /// Server CPU per login of those who came back (`login`), µs; what those who stay cost in that time is in it.
+    pub server_cpu_us_per_return: Option<f64>,
     /// Messages sent (all message counts: in the measured time, without typing notifications).
     pub sent: u64,
     /// Open loop: messages that were intended and that no session could send, because the server does not read or accept.

@@ -5,7 +5,11 @@
 //! what each server offers: STARTTLS if wanted, the strongest mechanism without channel binding (or the named one), the old
 //! session request where it is not optional, stream management where it is offered. If wished, what follows the proof of the key is
 //! sent with it, without waiting for the answers, which are known (XEP-0305): four times to the server and back instead of seven.
+//! Or all is asked for in one exchange ([`in_one`]).
 
+mod in_one;
+
+use crate::load::Way;
 use chaski_xmpp::sasl::client::{Credentials, Exchange, choose};
 use chaski_xmpp::sasl::{ChannelBindings, Mechanism, Nonce};
 use chaski_xmpp::sm::{Nonza, write_enable, write_resume};
@@ -22,8 +26,18 @@ pub(crate) struct Wishes {
     pub(crate) starttls: bool,
     pub(crate) stream_management: bool,
     pub(crate) presence: bool,
-    pub(crate) pipelined: bool,
+    pub(crate) way: Way,
     pub(crate) mechanism: Option<Mechanism>,
+}
+
+/// What a session has of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own<'a> {
+    /// Which account.
+    pub(crate) account: u32,
+    /// From an earlier login.
+    pub(crate) token: Option<&'a str>,
+    pub(crate) previous: Option<Previous<'a>>,
 }
 
 /// A session that may be resumed.
@@ -40,6 +54,8 @@ enum Step {
     Features,
     Proceed,
     Authentication,
+    /// For what comes of the one exchange.
+    Admission,
     /// For the features behind it.
     BindFeatures,
     Resumption,
@@ -87,6 +103,9 @@ pub(crate) struct Live {
     pub(crate) resumed: Option<u32>,
     /// Stanzas that were sent and count.
     pub(crate) stanzas_sent: u32,
+    /// A new one.
+    #[expect(clippy::box_collection, reason = "kept as it is, for one word in millions of sessions")]
+    pub(crate) token: Option<Box<String>>,
 }
 
 /// Why it did not.
@@ -116,9 +135,9 @@ pub(crate) fn write_header(domain: &str, out: &mut Vec<u8>) {
 
 impl Login {
     /// On a connection that is there; TLS has been done if it is direct TLS.
-    pub(crate) fn begin(is_secure: bool, wishes: &Wishes, out: &mut Vec<u8>) -> Self {
+    pub(crate) fn begin(is_secure: bool, wishes: &Wishes, own: &Own<'_>, out: &mut Vec<u8>) -> Self {
         write_header(&wishes.domain, out);
-        Self {
+        let mut login = Self {
             step: Step::Features,
             is_secure,
             has_stream_management: false,
@@ -126,14 +145,19 @@ impl Login {
             is_ahead: false,
             mechanism: None,
             exchange: None,
+        };
+        if is_secure || !wishes.starttls {
+            login.come_by_token(wishes, own, out);
         }
+        login
     }
 
     /// The handshake after [`Next::StartTls`] is done.
-    pub(crate) fn secured(&mut self, wishes: &Wishes, out: &mut Vec<u8>) {
+    pub(crate) fn secured(&mut self, wishes: &Wishes, own: &Own<'_>, out: &mut Vec<u8>) {
         self.is_secure = true;
         self.step = Step::Features;
         write_header(&wishes.domain, out);
+        self.come_by_token(wishes, own, out);
     }
 
     /// The mechanism that was used.
@@ -146,19 +170,21 @@ impl Login {
         &mut self,
         frame: &[u8],
         wishes: &Wishes,
-        previous: Option<Previous<'_>>,
+        own: &Own<'_>,
         credentials: impl FnOnce() -> Credentials,
         out: &mut Vec<u8>,
     ) -> Result<Next, LoginError> {
+        let previous = own.previous;
         let element = Stanza::parse(frame).map_err(|_| LoginError::Protocol("a malformed element"))?;
         if let Some(error) = StreamError::parse(&element) {
             return Err(LoginError::Ended(error.condition.name()));
         }
         match self.step {
-            Step::Features => self.features(&element, wishes, previous, credentials, out),
+            Step::Features => self.features(&element, wishes, own, credentials, out),
             Step::Proceed if element.is("proceed", ns::TLS) => Ok(Next::StartTls),
             Step::Proceed => Err(LoginError::NotOffered("TLS")),
             Step::Authentication => self.authentication(&element, wishes, previous, out),
+            Step::Admission => self.admission(&element, wishes, own, out),
             Step::BindFeatures => self.bind_features(frame, &element, wishes, previous, out),
             Step::Resumption => Ok(self.resumption(&element, previous, out)),
             Step::Bind | Step::Session => self.bound(&element, wishes, out),
@@ -170,11 +196,16 @@ impl Login {
         &mut self,
         element: &Stanza<'_>,
         wishes: &Wishes,
-        previous: Option<Previous<'_>>,
+        own: &Own<'_>,
         credentials: impl FnOnce() -> Credentials,
         out: &mut Vec<u8>,
     ) -> Result<Next, LoginError> {
         let features = Features::parse(element).ok_or(LoginError::Protocol("no stream features"))?;
+        if self.is_ahead {
+            // They were known.
+            self.step = Step::Admission;
+            return Ok(Next::More);
+        }
         if wishes.starttls && !self.is_secure {
             if !features.starttls {
                 return Err(LoginError::NotOffered("STARTTLS"));
@@ -183,20 +214,29 @@ impl Login {
             self.step = Step::Proceed;
             return Ok(Next::More);
         }
-        let mut mechanisms = features.mechanisms;
+        let in_one = matches!(wishes.way, Way::Sasl2 | Way::Fast);
+        let mut mechanisms = match features.sasl2 {
+            Some(offer) if in_one => offer.mechanisms,
+            None if in_one => return Err(LoginError::NotOffered("SASL2")),
+            _ => features.mechanisms,
+        };
         mechanisms.retain(|&mechanism| wishes.mechanism.is_none_or(|wanted| wanted == mechanism));
         // On loopback PLAIN without TLS harms nobody: the accounts are made for the run.
         let (mechanism, binding) = choose(&mechanisms, None, &ChannelBindings::NONE, true)
             .ok_or(LoginError::NotOffered("login mechanism that is wanted"))?;
         let nonce = Nonce::from_entropy(rand::random());
         let (exchange, initial) = Exchange::start(mechanism, &credentials(), binding, nonce)?;
-        write_auth(mechanism, &initial, out);
+        if in_one {
+            in_one::write(mechanism.name(), &initial, wishes, own, out);
+        } else {
+            write_auth(mechanism, &initial, out);
+        }
         if mechanism == Mechanism::Plain {
-            self.go_ahead(wishes, previous, out);
+            self.go_ahead(wishes, own.previous, out);
         }
         self.mechanism = Some(mechanism);
         self.exchange = Some(exchange);
-        self.step = Step::Authentication;
+        self.step = if in_one { Step::Admission } else { Step::Authentication };
         Ok(Next::More)
     }
 
@@ -232,11 +272,14 @@ impl Login {
 
     /// The server has all it needs to know: what it will ask for is sent now, if that is wished.
     fn go_ahead(&mut self, wishes: &Wishes, previous: Option<Previous<'_>>, out: &mut Vec<u8>) {
-        if !wishes.pipelined || previous.is_some() || self.is_ahead {
+        if wishes.way != Way::Pipelined || self.is_ahead {
             return;
         }
         self.is_ahead = true;
         write_header(&wishes.domain, out);
+        if let Some(Previous { id, h }) = previous.filter(|_| wishes.stream_management) {
+            return write_resume(out, id, h);
+        }
         self.bind(out);
         self.step = Step::Authentication;
         if wishes.stream_management {
@@ -258,7 +301,8 @@ impl Login {
         let features = Features::parse(element).ok_or(LoginError::Protocol("no stream features"))?;
         self.has_stream_management = features.stream_management && wishes.stream_management;
         if self.is_ahead {
-            self.step = Step::Bind;
+            let resumes = previous.is_some() && wishes.stream_management;
+            self.step = if resumes { Step::Resumption } else { Step::Bind };
             return Ok(Next::More);
         }
         self.needs_session = needs_session(frame);
@@ -286,9 +330,10 @@ impl Login {
         match Nonza::parse(&element.root()) {
             Some(Ok(Nonza::Resumed { h, .. })) => {
                 let id = previous.map(|previous| previous.id.into());
-                Next::Live(Live { is_managed: true, id, resumed: Some(h), stanzas_sent: 0 })
+                Next::Live(Live { is_managed: true, id, resumed: Some(h), ..Live::default() })
             }
             Some(Ok(Nonza::Failed { .. })) => {
+                self.is_ahead = false;
                 self.bind(out);
                 Next::More
             }
@@ -334,7 +379,7 @@ fn enabled(element: &Stanza<'_>, wishes: &Wishes) -> Next {
         Some(Ok(Nonza::Enabled { id, resume, .. })) => {
             let id = id.filter(|_| resume).map(|id| id.as_ref().into());
             let stanzas_sent = u32::from(wishes.presence);
-            Next::Live(Live { is_managed: true, id, resumed: None, stanzas_sent })
+            Next::Live(Live { is_managed: true, id, stanzas_sent, ..Live::default() })
         }
         Some(Ok(Nonza::Failed { .. })) => Next::Live(Live::default()),
         _ => Next::NotOurs,

@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) unaccepted: Option<Box<VecDeque<Unaccepted>>>,
     /// For resumption.
     pub(crate) id: Option<Box<str>>,
+    /// By which it comes back (XEP-0484).
+    pub(crate) token: Option<Box<String>>,
     /// Stanzas handled, and sent (XEP-0198).
     pub(crate) handled: u32,
     pub(crate) sent: u32,
@@ -81,6 +83,7 @@ impl Default for Session {
             pending: None,
             unaccepted: None,
             id: None,
+            token: None,
             handled: 0,
             sent: 0,
             written: 0,

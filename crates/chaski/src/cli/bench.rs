@@ -135,6 +135,12 @@ pub(crate) struct Load {
     /// Log in without waiting for answers that are known (XEP-0305)
     #[arg(long)]
     pub(crate) pipelined: bool,
+    /// Log in, bind and switch stream management on in one exchange (XEP-0388, XEP-0386)
+    #[arg(long, conflicts_with = "pipelined")]
+    pub(crate) sasl2: bool,
+    /// Come back by a token in one message (XEP-0484); the first time as with --sasl2
+    #[arg(long, conflicts_with_all = ["pipelined", "sasl2"])]
+    pub(crate) fast: bool,
     /// Only this login mechanism: plain, scram-sha-1 or scram-sha-256 (default: the strongest offered)
     #[arg(long, value_name = "NAME")]
     pub(crate) sasl: Option<String>,
@@ -207,6 +213,9 @@ pub(crate) struct Login {
     /// Those who come back log in anew instead of resuming (XEP-0198)
     #[arg(long)]
     pub(crate) no_resume: bool,
+    /// One run after the other for each way to log in: classic, pipelined, sasl2, fast
+    #[arg(long, conflicts_with_all = ["pipelined", "sasl2", "fast"])]
+    pub(crate) compare: bool,
     /// How long to measure before the cut, and after all are back
     #[arg(long, value_name = "S", default_value_t = 5)]
     pub(crate) seconds: u64,

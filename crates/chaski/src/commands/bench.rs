@@ -4,6 +4,7 @@ use crate::cli::bench::{
     Accounts, Bench, BenchCommand, Crash, Floor, Idle, Login, Mixed, Overload, Pairs, Presence, Report,
 };
 use crate::failure::Failure;
+use chaski_bench::load::Way;
 use chaski_bench::{accounts, crash, floor, idle, login, mixed, overload, pairs, presence, report, result};
 use serde::Serialize;
 use std::io::Write;
@@ -86,7 +87,27 @@ async fn run_idle(args: &Bench, typed: &Idle) -> Result<ExitCode, Failure> {
 }
 
 async fn run_login(args: &Bench, typed: &Login) -> Result<ExitCode, Failure> {
-    let options = login::Options {
+    if typed.compare {
+        return compare_logins(args, typed).await;
+    }
+    done(args, &login::run(&login_options(args, typed)?).await?)
+}
+
+/// One run for each way, each on a server that has just started.
+async fn compare_logins(args: &Bench, typed: &Login) -> Result<ExitCode, Failure> {
+    let mut reports = Vec::new();
+    for way in Way::ALL {
+        let mut options = login_options(args, typed)?;
+        options.load.way = way;
+        reports.push(login::run(&options).await?);
+    }
+    say(args, &reports, &lines::of_ways(&reports))?;
+    let all_passed = reports.iter().all(result::Report::passed);
+    Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn login_options(args: &Bench, typed: &Login) -> Result<login::Options, Failure> {
+    Ok(login::Options {
         load: load::of(args, &typed.load)?,
         cut: typed.sessions,
         stay: typed.stay,
@@ -94,8 +115,7 @@ async fn run_login(args: &Bench, typed: &Login) -> Result<ExitCode, Failure> {
         return_per_s: typed.return_rate,
         resume: !typed.no_resume,
         seconds: typed.seconds.max(1),
-    };
-    done(args, &login::run(&options).await?)
+    })
 }
 
 async fn run_mixed(args: &Bench, typed: &Mixed) -> Result<ExitCode, Failure> {

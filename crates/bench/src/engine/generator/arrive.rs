@@ -2,9 +2,9 @@
 
 use super::Generator;
 use crate::accounts;
-use crate::engine::login::{Live, Login, Next, Previous};
+use crate::engine::login::{Live, Login, Next, Own, Previous};
 use crate::engine::secure::Secure;
-use crate::engine::session::State;
+use crate::engine::session::{Session, State};
 use crate::engine::{Transport, socket};
 use chaski_xmpp::sasl::client::Credentials;
 use std::ops::Range;
@@ -17,7 +17,8 @@ impl Generator {
         } else {
             let session = &mut self.sessions[index as usize];
             session.state = State::Login;
-            let login = Login::begin(false, &self.shared.setup.wishes, &mut self.buffers.out);
+            let own = own(session, self.base + index);
+            let login = Login::begin(false, &self.shared.setup.wishes, &own, &mut self.buffers.out);
             if let Some(arrival) = session.arrival.as_mut() {
                 arrival.login = Some(login);
             }
@@ -44,18 +45,20 @@ impl Generator {
         session.state = State::Login;
         session.framer.restart();
         let wishes = &self.shared.setup.wishes;
-        let Some(arrival) = session.arrival.as_mut() else { return };
+        let Some(mut arrival) = session.arrival.take() else { return };
+        let own = own(session, self.base + index);
         match arrival.login.as_mut() {
-            Some(login) => login.secured(wishes, &mut self.buffers.out),
-            None => arrival.login = Some(Login::begin(true, wishes, &mut self.buffers.out)),
+            Some(login) => login.secured(wishes, &own, &mut self.buffers.out),
+            None => arrival.login = Some(Login::begin(true, wishes, &own, &mut self.buffers.out)),
         }
+        session.arrival = Some(arrival);
     }
 
     /// A top-level element.
     pub(super) fn element(&mut self, index: u32, frame: &[u8]) {
         let setup = &self.shared.setup;
         let session = &mut self.sessions[index as usize];
-        let Some(login) = session.arrival.as_mut().and_then(|arrival| arrival.login.as_mut()) else {
+        let Some(mut arrival) = session.arrival.take_if(|arrival| arrival.login.is_some()) else {
             return self.stanza(index, frame);
         };
         let account = self.base + index;
@@ -64,15 +67,24 @@ impl Generator {
             password: accounts::key(setup.seed, account as usize),
             authzid: None,
         };
-        let previous = session.id.as_deref().map(|id| Previous { id, h: session.handled });
-        let next = login.element(frame, &setup.wishes, previous, credentials, &mut self.buffers.out);
+        let own = own(session, account);
+        let next = arrival
+            .login
+            .as_mut()
+            .map(|login| login.element(frame, &setup.wishes, &own, credentials, &mut self.buffers.out));
+        session.arrival = Some(arrival);
+        let Some(next) = next else { return };
         match next {
             Ok(Next::More) => {}
             Ok(Next::NewStream) => session.framer.restart(),
             Ok(Next::StartTls) => self.begin_tls(index),
             Ok(Next::NotOurs) => self.stanza(index, frame),
             Ok(Next::Live(live)) => self.became_live(index, live),
-            Err(error) => self.lose(index, &error.to_string()),
+            Err(error) => {
+                // One that is not good any more is of no use the next time.
+                session.token = None;
+                self.lose(index, &error.to_string());
+            }
         }
     }
 
@@ -92,6 +104,9 @@ impl Generator {
             self.batch.recovery.push(self.now_us.saturating_sub(self.arrivals.cut_us));
         }
         session.id = live.id;
+        if let Some(token) = live.token {
+            session.token = Some(token);
+        }
         match live.resumed {
             Some(h) => {
                 self.counters.resumed += 1;
@@ -152,4 +167,10 @@ impl Generator {
         self.ended(index);
         self.arrivals.waiting.push_front(index);
     }
+}
+
+/// What a session has of its own.
+fn own(session: &Session, account: u32) -> Own<'_> {
+    let previous = session.id.as_deref().map(|id| Previous { id, h: session.handled });
+    Own { account, token: session.token.as_ref().map(|token| token.as_str()), previous }
 }

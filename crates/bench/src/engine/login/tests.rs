@@ -8,7 +8,7 @@ fn wishes() -> Wishes {
         starttls: false,
         stream_management: true,
         presence: true,
-        pipelined: false,
+        way: Way::Classic,
         mechanism: Some(Mechanism::Plain),
     }
 }
@@ -26,14 +26,21 @@ struct Play {
 
 impl Play {
     fn new(wishes: Wishes) -> Self {
-        let login = Login::begin(false, &wishes, &mut Vec::new());
-        Self { wishes, login, previous: None }
+        Self::coming(wishes, None).0
+    }
+
+    fn coming(wishes: Wishes, token: Option<&'static str>) -> (Self, String) {
+        let mut out = Vec::new();
+        let own = Own { account: 0, token, previous: None };
+        let login = Login::begin(false, &wishes, &own, &mut out);
+        (Self { wishes, login, previous: None }, String::from_utf8(out).unwrap())
     }
 
     fn says(&mut self, element: &str) -> (Result<Next, LoginError>, String) {
         let mut out = Vec::new();
         let previous = self.previous.map(|(id, h)| Previous { id, h });
-        let next = self.login.element(element.as_bytes(), &self.wishes, previous, juliet, &mut out);
+        let own = Own { account: 0, token: Some("token"), previous };
+        let next = self.login.element(element.as_bytes(), &self.wishes, &own, juliet, &mut out);
         (next, String::from_utf8(out).unwrap())
     }
 }
@@ -46,7 +53,7 @@ const BOUND: &str = "<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xm
 
 #[test]
 fn a_pipelined_login_says_everything_with_its_proof() {
-    let mut play = Play::new(Wishes { pipelined: true, ..wishes() });
+    let mut play = Play::new(Wishes { way: Way::Pipelined, ..wishes() });
     let (next, said) = play.says(MECHANISMS);
     assert_eq!(next.unwrap(), Next::More);
     let order = ["<auth ", "<stream:stream ", "<resource>load</resource>", "<enable ", "<presence/>"];
@@ -59,7 +66,7 @@ fn a_pipelined_login_says_everything_with_its_proof() {
     let live = play.says("<enabled xmlns='urn:xmpp:sm:3' id='x' resume='true'/>").0.unwrap();
     assert_eq!(
         live,
-        Next::Live(Live { is_managed: true, id: Some("x".into()), resumed: None, stanzas_sent: 1 })
+        Next::Live(Live { is_managed: true, id: Some("x".into()), stanzas_sent: 1, ..Live::default() })
     );
 }
 
@@ -79,7 +86,7 @@ fn a_session_becomes_live() {
     assert!(said.starts_with("<enable ") && said.ends_with("<presence/>"), "{said}");
     assert_eq!(play.says("<presence from='juliet@localhost/load'/>").0.unwrap(), Next::NotOurs);
     let (next, _) = play.says("<enabled xmlns='urn:xmpp:sm:3' id='s1' resume='true'/>");
-    let live = Live { is_managed: true, id: Some("s1".into()), resumed: None, stanzas_sent: 1 };
+    let live = Live { is_managed: true, id: Some("s1".into()), stanzas_sent: 1, ..Live::default() };
     assert_eq!(next.unwrap(), Next::Live(live));
 }
 
@@ -136,4 +143,44 @@ fn refusals_are_told() {
         "<stream:error><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
     assert!(play.says(full).0.unwrap_err().to_string().contains("resource-constraint"));
     assert!(play.says("<no").0.is_err());
+}
+
+#[test]
+fn one_exchange_has_it_all_and_leaves_a_token() {
+    let mut play = Play::new(Wishes { way: Way::Fast, ..wishes() });
+    let offer = "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline>\
+         <bind xmlns='urn:xmpp:bind:0'/></inline></authentication></stream:features>";
+    let (next, said) = play.says(offer);
+    assert_eq!(next.unwrap(), Next::More);
+    for what in ["mechanism='PLAIN'", "<enable xmlns='urn:xmpp:sm:3' resume='true'/>", "<request-token "] {
+        assert!(said.contains(what), "{said}");
+    }
+    let (next, said) = play.says(
+        "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>juliet@localhost/x</authorization-identifier>\
+         <bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3' id='s1' resume='true' max='300'/></bound>\
+         <token xmlns='urn:xmpp:fast:0' token='t' expiry='2030-01-01T00:00:00Z'/></success>",
+    );
+    let token = Some(Box::new("t".to_owned()));
+    let live = Live { is_managed: true, id: Some("s1".into()), resumed: None, stanzas_sent: 1, token };
+    assert_eq!((next.unwrap(), said.as_str()), (Next::Live(live), "<presence/>"));
+}
+
+#[test]
+fn a_token_is_sent_at_once() {
+    let (mut play, said) = Play::coming(Wishes { way: Way::Fast, ..wishes() }, Some("token"));
+    assert!(said.contains("<stream:stream ") && said.contains("mechanism='HT-SHA-256-NONE'"), "{said}");
+    assert_eq!(play.says(MECHANISMS).1, "", "they are known");
+    let data = chaski_xmpp::sasl::token::responder("token", b"");
+    let data = chaski_xmpp::sasl::base64::encode(&data);
+    play.previous = Some(("s1", 9));
+    let success = |data: &str| {
+        format!(
+            "<success xmlns='urn:xmpp:sasl:2'><additional-data>{data}</additional-data>\
+             <authorization-identifier>juliet@localhost/x</authorization-identifier>\
+             <resumed xmlns='urn:xmpp:sm:3' previd='s1' h='4'/></success>"
+        )
+    };
+    let live = Live { is_managed: true, id: Some("s1".into()), resumed: Some(4), ..Live::default() };
+    assert!(play.says(&success("AAAA")).0.is_err(), "an impostor");
+    assert_eq!(play.says(&success(&data)).0.unwrap(), Next::Live(live));
 }

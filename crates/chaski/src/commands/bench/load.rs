@@ -2,7 +2,7 @@
 
 use crate::cli::bench::{Bench, Load};
 use crate::failure::Failure;
-use chaski_bench::load::{self, Mechanism, OwnServer, RunningServer, Security};
+use chaski_bench::load::{self, Mechanism, OwnServer, RunningServer, Security, Way};
 
 /// Reads it.
 pub(super) fn of(args: &Bench, typed: &Load) -> Result<load::Load, Failure> {
@@ -33,7 +33,7 @@ pub(super) fn of(args: &Bench, typed: &Load) -> Result<load::Load, Failure> {
         tls_resumption: typed.tls_resumption,
         stream_management: !typed.no_sm,
         presence: !typed.no_presence,
-        pipelined: typed.pipelined,
+        way: way(typed),
         mechanism: typed.sasl.as_deref().map(mechanism).transpose()?,
         threads: typed.threads,
         logins_at_once: typed.logins_at_once,
@@ -42,6 +42,15 @@ pub(super) fn of(args: &Bench, typed: &Load) -> Result<load::Load, Failure> {
         label: typed.label.clone(),
         quiet: args.json,
     })
+}
+
+fn way(typed: &Load) -> Way {
+    match (typed.pipelined, typed.sasl2, typed.fast) {
+        (true, _, _) => Way::Pipelined,
+        (_, true, _) => Way::Sasl2,
+        (_, _, true) => Way::Fast,
+        _ => Way::Classic,
+    }
 }
 
 fn mechanism(name: &str) -> Result<Mechanism, Failure> {
