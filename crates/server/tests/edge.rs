@@ -11,6 +11,8 @@ mod bad_input;
 mod login;
 #[path = "edge/rig.rs"]
 mod rig;
+#[path = "edge/round_trips.rs"]
+mod round_trips;
 #[path = "edge/sasl2.rs"]
 mod sasl2;
 #[path = "edge/session.rs"]
