@@ -129,6 +129,7 @@ impl Watched {
         self.flights.iter().filter(|flight| flight.from == Side::Server).count()
     }
 
+    #[expect(clippy::print_stdout, reason = "the log is for people")]
     fn print(&self, title: &str) {
         let mut log = format!("\n{title}: {} round trips\n\n", self.round_trips());
         for (index, flight) in self.flights.iter().enumerate() {
