@@ -137,6 +137,20 @@ class Slixmpp:
         """The blue check marks."""
         self.reply_with(message, f"<displayed xmlns='urn:xmpp:chat-markers:0' id='{message['id']}'/>")
 
+    def befriend(self, jid, name):
+        """Puts somebody into the roster under this name, and asks for presence; who asks is granted it."""
+
+        async def go():
+            await self.client.get_roster()  # From now on it is told of changes.
+            await self.client.update_roster(jid, name=name)
+            self.client.send_presence_subscription(jid)
+
+        self._run(go())
+
+    def subscription(self, jid):
+        """To this contact."""
+        return self.client.client_roster[jid]["subscription"]
+
     def leave(self):
         """Logs out properly."""
 

@@ -1,0 +1,353 @@
+"""Desktop and terminal clients of other projects on a virtual display: Dino, Gajim and Profanity, as Debian has them.
+
+Each starts with its account set up already, in a home, a D-Bus session and a mount namespace of its own, in which the
+system's certificate authorities have the development CA among them. Words are typed by xdotool into the window that
+has the focus. What happened is read from the clients' own logs of stanzas and from their databases, never from
+pixels; screenshots are for people.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+from server import PATIENCE_S
+
+PROGRAMS = ["dino-im", "gajim", "profanity", "Xvfb", "openbox", "xterm", "xdotool", "import", "dbus-daemon", "unshare", "openssl"]
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+OMEMO_PLUGIN = Path("/usr/share/gajim/plugins/omemo")
+# Gajim does not start as root, so all are somebody else. $0 is the bundle of certificate authorities.
+AS_SOMEBODY = (
+    f'mount --bind "$0" {AUTHORITIES} && exec unshare --user --map-user=1000 --map-group=1000 -- "$@"'
+)
+
+
+def missing():
+    """What keeps these clients from running here, or None."""
+    absent = [program for program in PROGRAMS if not shutil.which(program)]
+    if absent or not OMEMO_PLUGIN.is_dir():
+        return f"not installed: {', '.join(absent) or 'gajim-omemo'}"
+    if [name for _, name in socket.if_nameindex()] != ["lo"]:
+        return "wants a network of its own, in which clients find port 5222 and no name server: ./test interop makes one"
+    probe = ["unshare", "-rm", "sh", "-c", AS_SOMEBODY, str(AUTHORITIES), "true"]
+    if subprocess.run(probe, capture_output=True).returncode != 0:
+        return "namespaces for users and mounts aren't permitted here"
+    return None
+
+
+def wait_until(holds, what):
+    """Asks until it says something true, and gives that."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (answer := holds()):
+        assert time.monotonic() < deadline, f"no {what() if callable(what) else what}"
+        time.sleep(0.1)
+    return answer
+
+
+class Screen:
+    """A virtual display with a window manager; `with Screen(…) as screen:`."""
+
+    def __init__(self, directory, authority, size):
+        self.directory = Path(directory)
+        self.authority = authority
+        self.bundle = self.directory / "authorities.pem"
+        self.bundle.write_text(AUTHORITIES.read_text() + "\n" + authority.read_text())
+        read, write = os.pipe()
+        log = (self.directory / "screen.log").open("w")
+        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp"]
+        self.started = [subprocess.Popen(command, pass_fds=[write], stdout=log, stderr=log)]
+        os.close(write)
+        with os.fdopen(read) as said:
+            self.display = f":{said.readline().strip()}"
+        self.environment = {**os.environ, "DISPLAY": self.display, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        self.started.append(subprocess.Popen(["openbox"], env=self.environment, stdout=log, stderr=log))
+        log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.started):
+            process.terminate()
+            process.wait(PATIENCE_S)
+
+    def xdotool(self, *words):
+        done = subprocess.run(["xdotool", *map(str, words)], env=self.environment, capture_output=True, text=True)
+        return done.stdout.split() if done.returncode == 0 else []
+
+    def show(self, name):
+        """A screenshot, if somebody wants them: $SCREENSHOTS is the folder."""
+        if folder := os.environ.get("SCREENSHOTS"):
+            time.sleep(1)  # What has arrived is still to be painted.
+            path = Path(folder, f"{name}.png")
+            command = ["import", "-window", "root", "-colors", "128", f"PNG8:{path}"]
+            subprocess.run(command, env=self.environment, check=True)
+
+
+class Client:
+    """A program with a home of its own."""
+
+    window_class = None
+
+    def __init__(self, screen, name):
+        self.screen = screen
+        self.home = screen.directory / name
+        self.home.mkdir()
+        run = self.home / "run"
+        run.mkdir(mode=0o700)
+        self.environment = {
+            **screen.environment,
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_DATA_HOME": str(self.home / "data"),
+            "XDG_CACHE_HOME": str(self.home / "cache"),
+            "XDG_RUNTIME_DIR": str(run),
+            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={run}/bus",
+            "GDK_BACKEND": "x11",
+            "GSK_RENDERER": "cairo",
+            "NO_AT_BRIDGE": "1",
+            "GTK_A11Y": "none",
+        }
+        self.log = self.home / "log"
+        self.process = None
+        self.bus = self.begin(["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address=unix:path={run}/bus"], "bus")
+        wait_until((run / "bus").exists, "D-Bus session")
+
+    def begin(self, command, log):
+        """Starts a program as somebody who trusts the development CA."""
+        whole = ["unshare", "-rm", "sh", "-c", AS_SOMEBODY, str(self.screen.bundle), *command]
+        with (self.home / log).open("a") as output:
+            return subprocess.Popen(whole, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def start(self):
+        self.process = self.begin(self.command(), "log")
+        wait_until(self.windows, f"window of {self.home.name}")
+        return self
+
+    def windows(self):
+        return self.screen.xdotool("search", "--onlyvisible", "--class", self.window_class)
+
+    def place(self, x, y, width, height):
+        for window in self.windows():
+            self.screen.xdotool("windowsize", window, width, height, "windowmove", window, x, y)
+
+    def focus(self):
+        self.screen.xdotool("windowactivate", "--sync", self.windows()[-1])
+
+    def type(self, text, enter=True):
+        """Types words into the client's window, as its person does."""
+        self.focus()
+        self.screen.xdotool("type", "--delay", 25, text)
+        if enter:
+            self.screen.xdotool("key", "Return")
+
+    def seen(self, after=0):
+        """What it logged, from this character on."""
+        return self.log.read_text(errors="replace")[after:]
+
+    def mark(self):
+        return len(self.seen())
+
+    def expect(self, pattern, after=0):
+        """The match of this pattern in the log."""
+        return wait_until(
+            lambda: re.search(pattern, self.seen(after), re.DOTALL),
+            lambda: f"{pattern!r} in the log of {self.home.name}:\n{self.seen(after)[-8000:]}",
+        )
+
+    def quit(self):
+        """Ends it; it may start again."""
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def close(self):
+        """For good."""
+        self.quit()
+        self.bus.terminate()
+        self.bus.wait(PATIENCE_S)
+
+
+class Dino(Client):
+    """Dino: GTK 4, Vala, its own XMPP library."""
+
+    window_class = "dino"
+    # In its database.
+    RECEIVED, OMEMO = 0, 2
+
+    def __init__(self, screen, name, jid, key, peer):
+        super().__init__(screen, name)
+        self.peer = peer
+        self.database = self.home / "data" / "dino" / "dino.db"
+        self.start()  # It makes its databases.
+        self.quit()
+        with sqlite3.connect(self.database) as database:
+            account = "insert into account (bare_jid, resourcepart, password, alias, enabled, roster_version) values (?, 'dino', ?, '', 1, '')"
+            account = database.execute(account, (jid, key)).lastrowid
+            peer = database.execute("insert into jid (bare_jid) values (?)", (peer,)).lastrowid
+            conversation = (
+                "insert into conversation (account_id, jid_id, active, last_active, type, encryption, notification, send_typing, send_marker)"
+                " values (?, ?, 1, ?, 0, ?, 0, 0, 0)"
+            )
+            database.execute(conversation, (account, peer, int(time.time()), self.OMEMO))
+        database.close()
+
+    def command(self):
+        return ["dino-im", "--print-xmpp=all"]
+
+    def open_chat(self):
+        """Shows the conversation, with the cursor in it."""
+        self.begin(["dino-im", f"xmpp:{self.peer.replace('+', '%2B')}?message"], "open").wait(PATIENCE_S)
+
+    def query(self, sql, *values):
+        database = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+        try:
+            return database.execute(sql, values).fetchall()
+        finally:
+            database.close()
+
+    def expect_encrypted(self, text):
+        """That this arrived and was encrypted with OMEMO."""
+        sql = "select encryption from message where body = ? and direction = ?"
+        rows = wait_until(lambda: self.query(sql, text, self.RECEIVED), lambda: f"{text!r} in Dino:\n{self.seen()[-8000:]}")
+        assert rows == [(self.OMEMO,)], rows
+
+    def avatars(self):
+        """SHA-1 of the pictures that it has of others."""
+        return [hash for (hash,) in self.query("select hash from contact_avatar")]
+
+
+class Gajim(Client):
+    """Gajim: GTK 3, Python, nbxmpp; OMEMO by its plugin."""
+
+    window_class = "gajim"
+
+    def __init__(self, screen, name, jid, key, peer):
+        super().__init__(screen, name)
+        self.peer = peer
+        self.profile = self.home / "profile"
+        self.profile.mkdir()
+        user, host = jid.split("@")
+        application = {
+            "autoaway": False,
+            "autoxa": False,
+            "chat_handle_position": 230,
+            "check_for_update": False,
+            "confirm_on_window_delete": False,
+            "dark_theme": 0,
+            "remote_control": True,
+            "save_main_window_position": False,
+            "show_help_start_chat": False,
+            "show_notifications": False,
+            "show_trayicon": False,
+            "sounds_on": False,
+            "use_keyring": False,
+        }
+        chat = {"account": name, "jid": peer, "type": "chat", "pinned": False, "position": -1}
+        workspace = {"name": "Chats", "color": "rgb(18,140,126)", "avatar_sha": "", "chats": [chat]}
+        account = {
+            "account": {
+                "account_label": name,
+                "active": True,
+                "hostname": host,
+                "name": user,
+                "password": key,
+                "resource": "gajim",
+                "savepass": True,
+                "send_chatstate_default": "all",
+            },
+            "contact": {peer: {"encryption": "OMEMO"}},
+            "group_chat": {},
+        }
+        parts = {
+            "app": application,
+            "plugins": {"omemo": {"active": True}},
+            "proxies": {},
+            "soundevents": {},
+            "status_presets": {},
+            "workspaces": {"one": workspace},
+        }
+        with sqlite3.connect(self.profile / "settings.sqlite") as database:
+            database.execute("create table settings (name text unique, settings text)")
+            database.execute("create table account_settings (account text unique, settings text)")
+            database.execute("pragma user_version = 5")
+            for part in parts.items():
+                database.execute("insert into settings values (?, ?)", (part[0], json.dumps(part[1])))
+            database.execute("insert into account_settings values (?, ?)", (name, json.dumps(account)))
+        database.close()
+
+    def command(self):
+        return ["gajim", "--verbose", "--config-path", str(self.profile)]
+
+    def open_chat(self):
+        """Shows the conversation, with the cursor in it."""
+        uri = f"xmpp:{self.peer}?message"
+        self.begin(["gajim", "--config-path", str(self.profile), uri], "open").wait(PATIENCE_S)
+
+    def expect_encrypted(self, text):
+        """That this arrived and was encrypted with OMEMO."""
+        path = self.profile / "logs.db"
+
+        def found():
+            database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            try:
+                return database.execute("select additional_data from logs where message = ?", (text,)).fetchall()
+            finally:
+                database.close()
+
+        rows = wait_until(found, lambda: f"{text!r} in Gajim:\n{self.seen()[-8000:]}")
+        assert len(rows) == 1, rows
+        assert json.loads(rows[0][0])["encrypted"]["name"] == "OMEMO", rows
+
+    def avatars(self):
+        """SHA-1 of the pictures that it has."""
+        return [path.name for path in (self.profile / "avatars").iterdir()]
+
+
+class Profanity(Client):
+    """Profanity in a terminal: C, libstrophe."""
+
+    window_class = "xterm"
+
+    def __init__(self, screen, name, jid, key):
+        super().__init__(screen, name)
+        certificates = self.home / "certificates"
+        certificates.mkdir()
+        shutil.copy(screen.authority, certificates / "ca.pem")
+        subprocess.run(["openssl", "rehash", certificates], check=True)
+        for path, lines in {
+            "config/profanity/profrc": ["[connection]", f"tls.certpath={certificates}", "[ui]", "splash=false"],
+            "data/profanity/accounts": [
+                f"[{name}]",
+                "enabled=true",
+                f"jid={jid}",
+                f"password={key}",
+                "resource=profanity",
+                "tls.policy=force",
+            ],
+        }.items():
+            path = self.home / path
+            path.parent.mkdir(parents=True)
+            path.write_text("\n".join(lines) + "\n")
+        self.account = name
+
+    def command(self):
+        profanity = ["profanity", "--account", self.account, "--log", "DEBUG", "--logfile", str(self.log)]
+        return ["xterm", "-fa", "Monospace", "-fs", "10", "-geometry", "90x26", "-e", *profanity]
+
+    def begin(self, command, log):
+        # It writes its log itself.
+        return super().begin(command, "terminal" if log == "log" else log)
+
+    def seen(self, after=0):
+        return super().seen(after) if self.log.exists() else ""
