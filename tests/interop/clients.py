@@ -19,7 +19,8 @@ from slixmpp.xmlstream.matcher import StanzaPath
 
 from server import BINARY, PATIENCE_S
 
-PLUGINS = ["xep_0030", "xep_0066", "xep_0080", "xep_0184", "xep_0198", "xep_0199", "xep_0203", "xep_0333", "xep_0359"]
+PLUGINS = ["xep_0030", "xep_0066", "xep_0080", "xep_0084", "xep_0184", "xep_0191", "xep_0198", "xep_0199", "xep_0203"]
+PLUGINS += ["xep_0333", "xep_0359"]
 
 
 # All slixmpp clients live on one event loop, beside the tests.
@@ -150,6 +151,27 @@ class Slixmpp:
     def subscription(self, jid):
         """To this contact."""
         return self.client.client_roster[jid]["subscription"]
+
+    def publish_avatar(self, png, side):
+        """Sets the account's picture (0084), a PNG with sides of so many pixels; its SHA-1."""
+
+        async def go():
+            avatar = self.client["xep_0084"]
+            await avatar.publish_avatar(png)
+            digest = avatar.generate_id(png)
+            about = {"id": digest, "type": "image/png", "bytes": len(png), "width": side, "height": side}
+            await avatar.publish_avatar_metadata([about])
+            return digest
+
+        return self._run(go())
+
+    def block(self, jid):
+        """Blocks somebody (0191)."""
+
+        async def go():
+            await self.client["xep_0191"].block(jid)
+
+        self._run(go())
 
     def leave(self):
         """Logs out properly."""

@@ -80,12 +80,12 @@ class Screen:
         done = subprocess.run(["xdotool", *map(str, words)], env=self.environment, capture_output=True, text=True)
         return done.stdout.split() if done.returncode == 0 else []
 
-    def show(self, name):
-        """A screenshot, if somebody wants them: $SCREENSHOTS is the folder."""
+    def show(self, name, area):
+        """A screenshot of a part of the screen, if somebody wants them: $SCREENSHOTS is the folder."""
         if folder := os.environ.get("SCREENSHOTS"):
             time.sleep(1)  # What has arrived is still to be painted.
             path = Path(folder, f"{name}.png")
-            command = ["import", "-window", "root", "-colors", "128", f"PNG8:{path}"]
+            command = ["import", "-window", "root", "-crop", area, "+repage", "-colors", "128", f"PNG8:{path}"]
             subprocess.run(command, env=self.environment, check=True)
 
 
@@ -160,8 +160,15 @@ class Client:
             lambda: f"{pattern!r} in the log of {self.home.name}:\n{self.seen(after)[-8000:]}",
         )
 
+    def leave(self):
+        """Ends it as its person does, with the keys that everybody knows; it may start again."""
+        self.focus()
+        self.screen.xdotool("key", "ctrl+q")
+        self.process.wait(PATIENCE_S)
+        self.process = None
+
     def quit(self):
-        """Ends it; it may start again."""
+        """Ends it without a word; it may start again."""
         if self.process:
             self.process.terminate()
             try:
@@ -343,7 +350,7 @@ class Profanity(Client):
 
     def command(self):
         profanity = ["profanity", "--account", self.account, "--log", "DEBUG", "--logfile", str(self.log)]
-        return ["xterm", "-fa", "Monospace", "-fs", "10", "-geometry", "90x26", "-e", *profanity]
+        return ["xterm", "-fa", "Monospace", "-fs", "10", "-geometry", "150x18", "-e", *profanity]
 
     def begin(self, command, log):
         # It writes its log itself.

@@ -5,8 +5,7 @@ there last. Tybalt, whom Romeo has blocked, sees nothing of it. Persons' second 
 the mouse: the phone book, pictures, blocking. SCREENSHOTS=FOLDER keeps what could be seen.
 """
 
-import hashlib
-import os
+import contextlib
 import struct
 import tempfile
 import zlib
@@ -22,13 +21,29 @@ pytestmark = pytest.mark.skipif(bool(desktop.missing()), reason=str(desktop.miss
 
 ROMEO, JULIET, TYBALT = "+15550101001", "+15550101002", "+15550101003"
 NAMES = {ROMEO: "Romeo", JULIET: "Juliet", TYBALT: "Tybalt"}
-SIZE = "1600x680"
+DESKTOPS, EVERYTHING = "1600x680+0+0", "1600x1000+0+0"
 SECRET = "But soft, what light through yonder window breaks"
 ANSWER = "O Romeo, Romeo, wherefore art thou Romeo"
+SIDE = 96
 
 
 def address(phone):
     return f"{phone}@localhost"
+
+
+def picture(colour):
+    """A PNG: a disc of this colour on white."""
+    middle = SIDE / 2
+    rows = b""
+    for y in range(SIDE):
+        inside = [(x - middle) ** 2 + (y - middle) ** 2 < (middle - 6) ** 2 for x in range(SIDE)]
+        rows += b"\0" + b"".join(colour if within else b"\xff\xff\xff" for within in inside)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.fixture(scope="module")
@@ -45,35 +60,42 @@ def keys(server):
 
 @pytest.fixture(scope="module")
 def second(server, keys):
-    """Everybody's second client, which only does what it is told."""
-    clients = {phone: Slixmpp(server, *keys[phone], resource="second", priority=-1) for phone in NAMES}
-    yield clients
-    for client in clients.values():
-        client.leave()
+    """Somebody's second client, for a moment: `with second(ROMEO) as client:`."""
+
+    @contextlib.contextmanager
+    def client(phone):
+        one = Slixmpp(server, *keys[phone], resource="second", priority=-1)
+        yield one
+        one.leave()
+
+    return client
 
 
 @pytest.fixture(scope="module")
 def friends(server, second):
     """Everybody has everybody in the phone book."""
-    for phone, client in second.items():
-        for other, name in NAMES.items():
-            if other != phone:
-                client.befriend(address(other), name)
-    for phone, client in second.items():
-        others = [address(other) for other in NAMES if other != phone]
-        server.wait_until(lambda: all(client.subscription(other) == "both" for other in others), "contacts")
+    with second(ROMEO) as romeo, second(JULIET) as juliet, second(TYBALT) as tybalt:
+        clients = {ROMEO: romeo, JULIET: juliet, TYBALT: tybalt}
+        for phone, client in clients.items():
+            for other, name in NAMES.items():
+                if other != phone:
+                    client.befriend(address(other), name)
+        for phone, client in clients.items():
+            others = [address(other) for other in NAMES if other != phone]
+            server.wait_until(lambda: all(client.subscription(other) == "both" for other in others), "contacts")
 
 
 @pytest.fixture(scope="module")
 def screen(server):
-    with tempfile.TemporaryDirectory(prefix="chaski-desktop-") as directory, Screen(directory, server.ca, SIZE) as screen:
-        yield screen
+    with tempfile.TemporaryDirectory(prefix="chaski-desktop-") as directory:
+        with Screen(directory, server.ca, EVERYTHING.split("+")[0]) as screen:
+            yield screen
 
 
 @pytest.fixture(scope="module")
 def romeo(screen, keys, friends):
     client = Dino(screen, "romeo", *keys[ROMEO], peer=address(JULIET)).start()
-    client.expect("resourcepart|urn:xmpp:sm:3}:enabled")
+    client.expect("urn:xmpp:sm:3}:enabled")
     client.place(800, 0, 800, 680)
     yield client
     client.close()
@@ -84,6 +106,15 @@ def juliet(screen, keys, friends):
     client = Gajim(screen, "juliet", *keys[JULIET], peer=address(ROMEO)).start()
     client.expect("<enabled xmlns='urn:xmpp:sm:3'")
     client.place(0, 0, 796, 656)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def tybalt(screen, keys, friends):
+    client = Profanity(screen, "tybalt", *keys[TYBALT]).start()
+    client.expect("logged in successfully|RECV: <enabled")
+    client.place(0, 690, 1200, 280)
     yield client
     client.close()
 
@@ -103,7 +134,7 @@ def test_omemo(server, screen, romeo, juliet):
     juliet.open_chat()
     juliet.type(ANSWER)
     romeo.expect_encrypted(ANSWER)
-    screen.show("omemo")
+    screen.show("omemo", DESKTOPS)
     kept = [path.read_bytes() for path in server.data.rglob("*") if path.is_file()]
     assert any(b"eu.siacs.conversations.axolotl" in content for content in kept), "what is there can be searched"
     for text in (SECRET, ANSWER):
@@ -115,9 +146,56 @@ def test_typing(screen, romeo, juliet):
     romeo.open_chat()
     romeo.type("Shall I hear more", enter=False)
     juliet.expect("<composing xmlns='http://jabber.org/protocol/chatstates'|<composing", before)
-    screen.show("typing")
+    screen.show("typing", DESKTOPS)
     before = romeo.mark()
     juliet.open_chat()
     juliet.type("What man art thou", enter=False)
     romeo.expect("chatstates}:composing", before)
-    screen.show("typing-back")
+    screen.show("typing-back", DESKTOPS)
+
+
+def test_pictures(screen, second, romeo, juliet):
+    with second(ROMEO) as client:
+        romeos = client.publish_avatar(picture(b"\x1f\x5f\xbf"), SIDE)
+    with second(JULIET) as client:
+        juliets = client.publish_avatar(picture(b"\xc0\x1c\x28"), SIDE)
+    desktop.wait_until(lambda: juliets in romeo.avatars(), "picture of Juliet in Dino")
+    desktop.wait_until(lambda: romeos in juliet.avatars(), "picture of Romeo in Gajim")
+    screen.show("pictures", DESKTOPS)
+
+
+def test_last_seen(screen, keys, romeo, juliet):
+    """Juliet's terminal asks when Romeo was there."""
+    before = juliet.mark()
+    romeo.leave()
+    juliet.expect(rf"<presence [^>]*from='\{address(ROMEO)}/dino'[^>]*type='unavailable'", before)
+    terminal = Profanity(screen, "terminal", *keys[JULIET]).start()
+    terminal.place(0, 690, 1200, 280)
+    terminal.expect("RECV: <enabled")
+    terminal.type(f"/lastactivity get {address(ROMEO)}")
+    terminal.expect(r"RECV: <iq [^>]*><query [^>]*seconds=\"\d{1,2}\"")
+    screen.show("last-seen", EVERYTHING)
+    terminal.close()
+    romeo.start()
+    romeo.place(800, 0, 800, 680)
+
+
+def test_who_is_blocked_sees_nothing(screen, second, romeo, juliet, tybalt):
+    tybalt.expect(rf"RECV: <presence [^>]*from=.\{address(ROMEO)}/dino")
+    before = tybalt.mark()
+    with second(ROMEO) as client:
+        client.block(address(TYBALT))
+        tybalt.expect(rf"RECV: <presence [^>]*from=.\{address(ROMEO)}/dino[^>]*", before)
+        gone, heard = tybalt.mark(), romeo.mark()
+        # Juliet sees a new picture; Tybalt nothing.
+        new = client.publish_avatar(picture(b"\x2e\xa0\x43"), SIDE)
+        desktop.wait_until(lambda: new in juliet.avatars(), "new picture of Romeo in Gajim")
+    tybalt.type(f"/lastactivity get {address(ROMEO)}")
+    tybalt.expect(r"RECV: <iq [^>]*type=.error", gone)
+    tybalt.type(f"/msg {address(ROMEO)} Turn, villain")
+    tybalt.expect(r"RECV: <message [^>]*type=.error.*service-unavailable", gone)
+    screen.show("blocked", EVERYTHING)
+    tybalt.expect("RECV")
+    stanzas = [line for line in tybalt.seen(gone).splitlines() if "RECV: <" in line and address(ROMEO) in line]
+    assert stanzas and all("error" in line for line in stanzas), stanzas
+    assert address(TYBALT) not in romeo.seen(heard)
