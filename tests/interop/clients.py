@@ -159,7 +159,7 @@ class Slixmpp:
             avatar = self.client["xep_0084"]
             await avatar.publish_avatar(png)
             digest = avatar.generate_id(png)
-            about = {"id": digest, "type": "image/png", "bytes": len(png), "width": side, "height": side}
+            about = {"id": digest, "type": "image/png", "bytes": str(len(png)), "width": str(side), "height": str(side)}
             await avatar.publish_avatar_metadata([about])
             return digest
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from server import PATIENCE_S
 
-PROGRAMS = ["dino-im", "gajim", "profanity", "Xvfb", "openbox", "xterm", "xdotool", "import", "dbus-daemon", "unshare", "openssl"]
+PROGRAMS = ["Xvfb", "openbox", "xterm", "xdotool", "dbus-daemon", "unshare", "openssl"]
+# Debian's packages, of which these versions' settings and databases are known here.
+KNOWN = {"dino-im": "0.4.", "gajim": "1.7.", "gajim-omemo": "2.9.", "profanity": "0.13."}
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-OMEMO_PLUGIN = Path("/usr/share/gajim/plugins/omemo")
 # Gajim does not start as root, so all are somebody else. $0 is the bundle of certificate authorities.
 AS_SOMEBODY = (
     f'mount --bind "$0" {AUTHORITIES} && exec unshare --user --map-user=1000 --map-group=1000 -- "$@"'
@@ -30,8 +31,13 @@ AS_SOMEBODY = (
 def missing():
     """What keeps these clients from running here, or None."""
     absent = [program for program in PROGRAMS if not shutil.which(program)]
-    if absent or not OMEMO_PLUGIN.is_dir():
-        return f"not installed: {', '.join(absent) or 'gajim-omemo'}"
+    for package, version in KNOWN.items():
+        query = ["dpkg-query", "--show", "--showformat=${Version}", package]
+        found = subprocess.run(query, capture_output=True, text=True).stdout if shutil.which("dpkg-query") else ""
+        if not found.startswith(version):
+            absent.append(f"{package} {version}x")
+    if absent:
+        return f"wants {', '.join(absent)}, which can't be found here"
     if [name for _, name in socket.if_nameindex()] != ["lo"]:
         return "wants a network of its own, in which clients find port 5222 and no name server: ./test interop makes one"
     probe = ["unshare", "-rm", "sh", "-c", AS_SOMEBODY, str(AUTHORITIES), "true"]
@@ -83,9 +89,10 @@ class Screen:
     def show(self, name, area):
         """A screenshot of a part of the screen, if somebody wants them: $SCREENSHOTS is the folder."""
         if folder := os.environ.get("SCREENSHOTS"):
+            self.xdotool("mousemove", 1, 999)
             time.sleep(1)  # What has arrived is still to be painted.
             path = Path(folder, f"{name}.png")
-            command = ["import", "-window", "root", "-crop", area, "+repage", "-colors", "128", f"PNG8:{path}"]
+            command = ["import", "-window", "root", "-crop", area, "+repage", "+dither", "-colors", "128", f"PNG8:{path}"]
             subprocess.run(command, env=self.environment, check=True)
 
 
