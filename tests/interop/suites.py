@@ -9,6 +9,7 @@ what happened and keeps the reasons that it has. The clients need the standard p
 nothing else), so this wants a network namespace of its own: `unshare -rn` and `ip link set lo up`, as ./test does.
 """
 
+import concurrent.futures
 import hashlib
 import os
 import re
@@ -20,12 +21,14 @@ import tempfile
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
+from clients import Slixmpp
 from server import Server
 
 HERE = Path(__file__).resolve().parent
 SOURCES = Path(os.environ.get("SUITES", HERE.parent.parent / ".venv" / "suites"))
 PASSWORD = "correct-horse-battery"
 SUITE_TIMEOUT_S = 900
+AIOXMPP_ACCOUNTS = 160
 
 SLIXMPP = ("slixmpp", "1.17.0", "slixmpp-1.17.0.tar.gz", "05257ee0f2aecb42d6479f6071c89ad3c734fda0ee753eb4625ecdc6114d90b1")
 AIOXMPP = (
@@ -101,25 +104,37 @@ def run_slixmpp(server, results):
             "CI_ACCOUNT2_PASSWORD": PASSWORD,
             "CI_MUC_SERVER": "rooms.localhost",
         }
+        befriend(server, environment["CI_ACCOUNT1"], environment["CI_ACCOUNT2"])
         pytest(["itests"], scratch, environment, results)
 
 
+def befriend(server, *jids):
+    """Makes them contacts of each other: strangers don't see profiles, and its tests want to."""
+    clients = [Slixmpp(server, jid, PASSWORD, resource="friend") for jid in jids]
+    for client, friend in zip(clients, reversed(jids)):
+        client.befriend(friend, "friend")
+    server.wait_until(lambda: all(c.subscription(j) == "both" for c, j in zip(clients, reversed(jids))), "contacts")
+    for client in clients:
+        client.leave()
+
+
 def run_aioxmpp(server, results):
-    """More accounts than its tests ask for at once."""
+    """New accounts for each test."""
     source = fetch_aioxmpp()
-    accounts = [(name, PASSWORD) for name in ("romeo", "juliet", "mercutio", "tybalt", "rosaline", "benvolio")]
-    for name, password in accounts:
-        server.add_account(name, password)
+    names = [f"player-{number}" for number in range(AIOXMPP_ACCOUNTS)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: server.add_account(name, PASSWORD), names))
+    accounts = [(name, PASSWORD) for name in names]
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch, "e2e.ini")
         config.write_text(
-            "[global]\nprovisioner=aioxmpp.e2etest.provision.StaticPasswordProvisioner\ntimeout=5\n"
-            "[aioxmpp.e2etest.provision.StaticPasswordProvisioner]\n"
+            "[global]\nprovisioner=fresh_accounts.FreshAccounts\ntimeout=5\n"
+            "[fresh_accounts.FreshAccounts]\n"
             f"host=localhost\nport={server.port('STARTTLS')}\nno_verify=true\naccounts={accounts!r}\n"
         )
         tests = sorted(str(path.relative_to(source)) for path in source.glob("tests/**/test_e2e.py"))
         words = ["-p", "aioxmpp.e2etest", f"--e2etest-config={config}", *tests]
-        pytest(words, source, dict(os.environ), results)
+        pytest(words, source, {**os.environ, "PYTHONPATH": str(HERE)}, results)
 
 
 def pytest(words, directory, environment, results):
