@@ -148,6 +148,28 @@ class Slixmpp:
 
         self._run(go())
 
+    def sync_phone_book(self, *numbers):
+        """Tells the server the phone book, as Quicksy's app does; number -> JID of those who are registered."""
+        space = "im.quicksy.synchronization:0"
+
+        async def go():
+            await self.client.get_roster()
+            request = self.client.make_iq_get(ito=self.client.boundjid.domain)
+            entries = "".join(f"<entry number='{number}'/>" for number in numbers)
+            request.append(ET.fromstring(f"<phone-book xmlns='{space}'>{entries}</phone-book>"))
+            return await request.send()
+
+        entries = self._run(go()).xml.findall(f"{{{space}}}phone-book/{{{space}}}entry")
+        return {entry.get("number"): entry.findtext(f"{{{space}}}jid") for entry in entries}
+
+    def name(self, jid, name):
+        """Gives a contact a name."""
+
+        async def go():
+            await self.client.update_roster(jid, name=name)
+
+        self._run(go())
+
     def subscription(self, jid):
         """To this contact."""
         return self.client.client_roster[jid]["subscription"]

@@ -73,6 +73,7 @@ class Screen:
         self.environment = {**os.environ, "DISPLAY": self.display, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
         self.started.append(subprocess.Popen(["openbox"], env=self.environment, stdout=log, stderr=log))
         log.close()
+        self.xdotool("mousemove", *size.split("x"))  # Out of the way.
 
     def __enter__(self):
         return self
@@ -89,7 +90,6 @@ class Screen:
     def show(self, name, area):
         """A screenshot of a part of the screen, if somebody wants them: $SCREENSHOTS is the folder."""
         if folder := os.environ.get("SCREENSHOTS"):
-            self.xdotool("mousemove", 1, 999)
             time.sleep(1)  # What has arrived is still to be painted.
             path = Path(folder, f"{name}.png")
             command = ["import", "-window", "root", "-crop", area, "+repage", "+dither", "-colors", "128", f"PNG8:{path}"]

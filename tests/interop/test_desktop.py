@@ -20,6 +20,7 @@ from server import Server
 pytestmark = pytest.mark.skipif(bool(desktop.missing()), reason=str(desktop.missing()))
 
 ROMEO, JULIET, TYBALT = "+15550101001", "+15550101002", "+15550101003"
+NOBODY = "+15550101009"
 NAMES = {ROMEO: "Romeo", JULIET: "Juliet", TYBALT: "Tybalt"}
 DESKTOPS, EVERYTHING = "1600x680+0+0", "1600x1000+0+0"
 SECRET = "But soft, what light through yonder window breaks"
@@ -73,16 +74,17 @@ def second(server, keys):
 
 @pytest.fixture(scope="module")
 def friends(server, second):
-    """Everybody has everybody in the phone book."""
+    """Everybody has everybody in the phone book, and that's all: no request, no consent."""
     with second(ROMEO) as romeo, second(JULIET) as juliet, second(TYBALT) as tybalt:
         clients = {ROMEO: romeo, JULIET: juliet, TYBALT: tybalt}
         for phone, client in clients.items():
-            for other, name in NAMES.items():
-                if other != phone:
-                    client.befriend(address(other), name)
+            others = [other for other in NAMES if other != phone]
+            assert client.sync_phone_book(*others, NOBODY) == {other: address(other) for other in others}
         for phone, client in clients.items():
-            others = [address(other) for other in NAMES if other != phone]
-            server.wait_until(lambda: all(client.subscription(other) == "both" for other in others), "contacts")
+            others = [other for other in NAMES if other != phone]
+            server.wait_until(lambda: all(client.subscription(address(one)) == "both" for one in others), "contacts")
+            for other in others:
+                client.name(address(other), NAMES[other])
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,7 @@ def test_last_seen(screen, keys, romeo, juliet):
     terminal = Profanity(screen, "terminal", *keys[JULIET]).start()
     terminal.place(0, 690, 1200, 280)
     terminal.expect("RECV: <enabled")
+    terminal.type("/clear")
     terminal.type(f"/lastactivity get {address(ROMEO)}")
     terminal.expect(r"RECV: <iq [^>]*><query [^>]*seconds=\"\d{1,2}\"")
     screen.show("last-seen", EVERYTHING)
