@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::context::Realm;
 use crate::errand::Errand;
 use crate::pep::Tiding;
-use crate::presence::Presences;
+use crate::presence::{Presences, Tell};
 use crate::roster::Undo;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
@@ -74,6 +74,8 @@ pub enum Post {
         /// The stanza with `from` (a JID of the account at hand) and `to`.
         stanza: Arc<[u8]>,
     },
+    /// A presence to many accounts, this one perhaps included.
+    Tell(Tell),
     /// A command to be carried out by the owner of the account it names. The outcome comes back to
     /// [`crate::commands::finished`] if the session still lives.
     Command {
@@ -112,6 +114,13 @@ impl Outbox {
     /// Has records of the account at hand read or written, and goes on then.
     pub fn errand(&mut self, errand: Errand) {
         self.posts.push(Post::Errand(errand));
+    }
+
+    /// Posts a presence to many accounts.
+    pub(crate) fn tell(&mut self, tell: Tell) {
+        if !tell.to.is_empty() {
+            self.posts.push(Post::Tell(tell));
+        }
     }
 
     /// Posts a stanza to a full JID.

@@ -12,12 +12,15 @@
 
 mod broadcast;
 mod directed;
+mod fanout;
 mod probe;
 mod state;
 mod subscribe;
 mod visibility;
 
 pub(crate) use broadcast::renew_photo;
+pub use fanout::Tell;
+pub(crate) use fanout::hear;
 pub use state::{Presences, SessionPresence};
 pub(crate) use subscribe::{pay, tell};
 pub(crate) use visibility::{received_from_blocked, settings_change};

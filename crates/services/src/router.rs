@@ -11,6 +11,7 @@ mod compose;
 mod outgoing;
 mod receive;
 mod refuse;
+mod told;
 
 pub(crate) use compose::is_bare_chat_state;
 pub(crate) use outgoing::Outgoing;
@@ -19,6 +20,7 @@ pub(crate) use refuse::Refuse;
 use crate::accounts::Credentials;
 use crate::command::{Command, Outcome};
 use crate::pep::Tiding;
+use crate::presence::Tell;
 use crate::wire::{ConnId, SessionId, TokenProved, Unavailable};
 use chaski_store::{AccountId, MessageId, ShardIndex};
 use chaski_xmpp::sm::StanzaIndex;
@@ -34,6 +36,8 @@ pub struct Envelope(pub(crate) Letter);
 pub(crate) enum Letter {
     /// A stanza for an account of the receiving shard.
     Parcel(Box<Parcel>),
+    /// A presence for accounts of the receiving shard.
+    Tell(Box<Tell>),
     /// Messages of the receiving shard's sessions are settled: durable, acknowledged or refused.
     Settled(Vec<Origin>),
     /// A connection on shard `asker` wants to authenticate.

@@ -214,7 +214,7 @@ impl Session {
     }
 
     /// Whether a message that is in no mailbox finds room: in half of the queue, the rest is for what can't be dropped.
-    fn has_transient_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
+    pub(crate) fn has_transient_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
         let limits = &desk.realm.limits;
         let others = self.queue.len() - self.mail_waiting as usize;
         let fits = others < limits.queue_stanzas.div_ceil(2)

@@ -166,6 +166,7 @@ impl Shard {
     pub fn envelope(&mut self, ctx: &mut Context<'_>, envelope: Envelope) {
         match envelope.0 {
             Letter::Parcel(parcel) => self.with_account(ctx, parcel.to, Work::Parcel(*parcel)),
+            Letter::Tell(tell) => tell.to.iter().for_each(|account| self.hear(ctx, *account, &tell)),
             Letter::Settled(origins) => self.release(&origins),
             Letter::CredentialsWanted { asker, conn, account } => {
                 self.with_account(ctx, account, Work::Credentials { asker, conn });

@@ -3,7 +3,7 @@
 use super::directed::{last_for, stanza_for};
 use super::probe::SUBSCRIBER;
 use super::state::Directed;
-use super::{BROADCAST_BYTES_MAX, local_account};
+use super::{BROADCAST_BYTES_MAX, Tell, local_account};
 use crate::blocking::blocks_contact;
 use crate::caps;
 use crate::directory::Account;
@@ -15,6 +15,7 @@ use crate::roster::Contact;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
 use chaski_xmpp::{ElementRef, Header, JidRef, Kind, Stanza, StanzaCondition, ns, write};
+use std::borrow::Cow;
 
 /// A client says that it is there, or how.
 pub(super) fn available(
@@ -35,7 +36,7 @@ pub(super) fn available(
     let initial = !own.presence.is_available();
     own.presence.set_available(kept, priority);
     if !turn.sheds_presence {
-        tell_subscribers(turn, account, &stored);
+        tell_subscribers(turn, account, &stored, false);
     }
     tell_own_sessions(turn, account, &stored, None);
     if initial {
@@ -62,7 +63,7 @@ pub(super) fn unavailable(
     let directed = own.presence.set_unavailable();
     if was_available {
         // Also when presence is given up: nothing would ever correct a contact's view that it is still there.
-        tell_subscribers(turn, account, &stored);
+        tell_subscribers(turn, account, &stored, true);
         // §4.5.2: also to the session itself if it goes on.
         tell_own_sessions(turn, account, &stored, stanza.map(|_| session));
     }
@@ -110,7 +111,7 @@ pub(crate) fn renew_photo(turn: &mut Turn<'_>, account: &mut Account, photo: Opt
         let priority = session.presence.priority();
         account.sessions[at].presence.set_available(kept, priority);
         if !turn.sheds_presence {
-            tell_subscribers(turn, account, &stored);
+            tell_subscribers(turn, account, &stored, false);
         }
         tell_own_sessions(turn, account, &stored, None);
     }
@@ -124,15 +125,19 @@ fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
     }
 }
 
-fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8]) {
-    for contact in account.roster.subscribers() {
-        if let Some(to) = contact.account(&turn.realm.domain)
-            && shows(account, What::Online, contact)
-        {
-            let stored = Hidden::from_contact(account, contact).redact(stored);
-            turn.outbox.to_account(to, stanza_for(&stored, &contact.jid(&turn.realm.domain)));
+/// `is_end`: nobody will see it any more. Nearly everybody gets the same: who gets something else gets it by himself.
+fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8], is_end: bool) {
+    let domain = &turn.realm.domain;
+    let mut phones = Vec::new();
+    for contact in account.roster.subscribers().filter(|contact| shows(account, What::Online, contact)) {
+        let Some(to) = contact.account(domain) else { continue };
+        match Hidden::from_contact(account, contact).redact(stored) {
+            Cow::Borrowed(_) if to.phone_number().is_some() => phones.push(to),
+            own => turn.outbox.to_account(to, stanza_for(&own, &contact.jid(domain))),
         }
     }
+    let sender = Contact::new(&account.bare, domain);
+    turn.outbox.tell(Tell { stanza: stored.into(), is_end, sender, to: phones });
 }
 
 /// To the account's available sessions, and to one more.

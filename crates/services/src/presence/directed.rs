@@ -70,27 +70,30 @@ fn note(
 
 /// A presence in stored form without `to`, addressed.
 pub(super) fn stanza_for(stored: &[u8], to: &str) -> Vec<u8> {
-    with_attributes(stored, &[("to", to)])
+    let mut out = Vec::with_capacity(stored.len() + 64);
+    address(stored, &[("to", to)], &mut out);
+    out
 }
 
 /// What a session has said last, which is kept without `from` and `to`.
 pub(super) fn last_for(account: &Account, session: &Session, to: &str) -> Option<Vec<u8>> {
     let last = session.presence.last()?;
-    Some(with_attributes(last, &[("from", &account.full_jid(session)), ("to", to)]))
+    let mut out = Vec::with_capacity(last.len() + 128);
+    address(last, &[("from", &account.full_jid(session)), ("to", to)], &mut out);
+    Some(out)
 }
 
-fn with_attributes(stored: &[u8], attributes: &[(&str, &str)]) -> Vec<u8> {
+/// Appends a presence in stored form with more attributes.
+pub(super) fn address(stored: &[u8], attributes: &[(&str, &str)], out: &mut Vec<u8>) {
     const NAME: &[u8] = b"<presence";
     let rest = stored.strip_prefix(NAME).unwrap_or_default();
-    let mut out = Vec::with_capacity(stored.len() + 128);
     out.extend_from_slice(NAME);
     for (name, value) in attributes {
         out.push(b' ');
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"='");
-        write::escape(value, &mut out);
+        write::escape(value, out);
         out.push(b'\'');
     }
     out.extend_from_slice(rest);
-    out
 }

@@ -145,7 +145,7 @@ impl Session {
     }
 
     /// Whether nobody looks at the client.
-    pub(super) fn is_inactive(&self) -> bool {
+    pub(crate) fn is_inactive(&self) -> bool {
         self.wishes.has(Wishes::INACTIVE)
     }
 

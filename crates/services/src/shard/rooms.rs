@@ -69,6 +69,7 @@ impl Shard {
             Post::Account { to, resource, stanza } => {
                 self.desk.parcels.push_back(Parcel::new(to, resource, stanza, Handling::Quiet));
             }
+            Post::Tell(tell) => self.fan_out(ctx, tell),
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
             Post::Tiding(tiding) => self.desk.tidings.push_back(tiding),
             Post::Book(wish) => self.book(ctx, *wish),
