@@ -1,6 +1,7 @@
 //! Plays of presence and subscriptions: people with phones, on two shards, as their clients see it.
 
 mod broadcast;
+mod fanout;
 mod subscriptions;
 
 use crate::testing::{Client, DOMAIN, Stage};
