@@ -25,6 +25,8 @@ NAMES = {ROMEO: "Romeo", JULIET: "Juliet", TYBALT: "Tybalt"}
 DESKTOPS, EVERYTHING = "1600x680+0+0", "1600x1000+0+0"
 SECRET = "But soft, what light through yonder window breaks"
 ANSWER = "O Romeo, Romeo, wherefore art thou Romeo"
+# Begun while Romeo is there, finished when he isn't.
+BEGUN, REST = "What man art thou", " that thus bescreened in night so stumblest on my counsel"
 SIDE = 96
 
 
@@ -159,7 +161,7 @@ def test_typing(screen, romeo, juliet):
     juliet.expect("<composing xmlns='http://jabber.org/protocol/chatstates'", before)
     before = romeo.mark()
     juliet.open_chat()
-    juliet.type("What man art thou", enter=False)
+    juliet.type(BEGUN, enter=False)
     romeo.expect("chatstates}:composing", before)
     screen.show("typing", DESKTOPS)
 
@@ -177,8 +179,11 @@ def test_last_seen(screen, keys, romeo, juliet):
     terminal.expect(r"RECV: <iq [^>]*><query [^>]*seconds=\"\d{1,2}\"")
     screen.show("last-seen", EVERYTHING)
     terminal.close()
+    # What is written meanwhile waits for him, and he can read it.
+    juliet.type(REST)
     romeo.start()
     romeo.place(800, 0, 800, 680)
+    romeo.expect_encrypted(BEGUN + REST)
 
 
 def test_who_is_blocked_sees_nothing(screen, second, romeo, juliet, tybalt):
