@@ -6,6 +6,8 @@
 
 #[path = "e2e/bench.rs"]
 mod bench;
+#[path = "e2e/books.rs"]
+mod books;
 #[path = "e2e/chat.rs"]
 mod chat;
 #[path = "e2e/client.rs"]

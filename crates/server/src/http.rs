@@ -7,6 +7,7 @@
 //! Called by `serve`. Promise: no client holds a connection longer than [`CONNECTION_TIME`], a request longer than
 //! [`REQUEST_TIME`], or more than [`HEADER_BYTES`] and [`BODY_BYTES`] of memory.
 
+pub mod account;
 pub mod hostmeta;
 pub mod metrics;
 mod peers;
@@ -263,12 +264,18 @@ async fn cors(request: Request, next: Next) -> Response {
         if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, location"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("retry-after, location, etag"),
+    );
     if preflight {
-        headers
-            .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
-        let allowed =
-            HeaderValue::from_static("content-type, authorization, accept-language, installation-id");
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"),
+        );
+        let allowed = HeaderValue::from_static(
+            "content-type, authorization, accept-language, if-none-match, installation-id",
+        );
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }

@@ -68,6 +68,7 @@ fn owners(records: Arc<dyn Records>) -> Submit {
             (Action::ListSessions, Some(record)) => Ok(Done::Sessions(vec![session(&record)])),
             (Action::Kick { .. }, Some(_)) => Ok(Done::Kicked(1)),
             (Action::Reload, Some(_)) => Ok(Done::Done),
+            (_, Some(_)) => Err(Refusal::Overloaded),
         };
         if let Some(ReplyTo::Call(call)) = command.reply {
             call(outcome);

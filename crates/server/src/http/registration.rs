@@ -12,7 +12,7 @@ mod setup;
 pub use owner::CommandOwner;
 pub use setup::{Host, HostTls, policy};
 
-pub(super) use body::read;
+pub(super) use body::{JsonBody, basic_credentials, read};
 pub(super) use errors::problem;
 
 use super::problem::Problem;
@@ -22,7 +22,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{post, put};
-use body::{BODY_BYTES, JsonBody};
+use body::BODY_BYTES;
 use chaski_services::accounts::registration::{
     Begun, Confirmation, Registrar, RegistrationError, Request, Transport,
 };
@@ -142,7 +142,7 @@ pub fn routes(api: Arc<RegistrationApi>) -> Router {
         .with_state(api)
 }
 
-async fn wrong_method() -> Problem {
+pub(super) async fn wrong_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "this address does not take this method")
 }
 
@@ -270,8 +270,7 @@ async fn set_lock(
     headers: HeaderMap,
     JsonBody(body): JsonBody<LockBody>,
 ) -> Result<StatusCode, Problem> {
-    let (user, key) =
-        body::basic_credentials(&headers).ok_or_else(|| problem(RegistrationError::NotAuthorized))?;
+    let (user, key) = basic_credentials(&headers).ok_or_else(|| problem(RegistrationError::NotAuthorized))?;
     let step =
         api.step(move |registrar, now, rng| registrar.set_lock(&user, &key, body.pin.as_deref(), now, rng));
     step.await.map_err(problem)?;

@@ -13,6 +13,7 @@ mod confirm;
 mod error;
 mod lock;
 mod policy;
+mod proof;
 mod session;
 
 pub use error::RegistrationError;

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use axum::Router;
 use chaski_server::config::{C2sTls, Config};
+use chaski_server::http::account::{self, AccountApi};
 use chaski_server::http::registration::{self, CommandOwner, Host, RegistrationApi};
 use chaski_server::sms::{SmsDesk, SmsMetrics};
 use chaski_server::{
@@ -104,7 +105,10 @@ pub(super) fn api(
     registry.register(registrar.metrics());
     let api = RegistrationApi::new(registrar, sms, &config.domain, Host::all(&bound));
     tokio::spawn(api.clone().keep_clean());
-    Ok(registration::routes(api))
+    let to_owners = edge.clone();
+    let submit = Arc::new(move |command| to_owners.command(command));
+    let account = AccountApi::new(api.clone(), submit, &config.domain);
+    Ok(registration::routes(api).merge(account::routes(account)))
 }
 
 /// `connections`: as configured; 0: what the open-files limit allows.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 pub(crate) const BODY_BYTES: usize = 4 * 1024;
 
 /// A body of JSON of this shape. Members that are not known are ignored, so that clients may be newer.
-pub(super) struct JsonBody<T>(pub(super) T);
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
@@ -33,7 +33,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("a request's body has at most {BODY_BYTES} bytes");
+            let detail = "the request's body has more bytes than this address takes";
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
         }
         _ => Problem::new(StatusCode::BAD_REQUEST, "bad-request", "the body could not be read"),
@@ -49,7 +49,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// User and password of RFC 7617.
-pub(super) fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
+pub(crate) fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -6,6 +6,7 @@ use crate::sms::{Gateway, GatewayError, Message, Sending};
 use axum::body::{Body, to_bytes};
 use axum::http::Request as HttpRequest;
 use chaski_services::accounts::registration::Policy;
+use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
 use chaski_services::command::{Action, Command, Done, Refusal, Reply};
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{Engine, Records, Table};
@@ -57,6 +58,27 @@ fn shards(records: Arc<dyn Records>) -> Arc<dyn Fn(Command) + Send + Sync> {
         let saved = records.put_if(Table::Accounts, &key, &record.to_json(), revision);
         reply(saved.map(|_| Done::Done).map_err(|error| Refusal::Unavailable(error.to_string())));
     })
+}
+
+/// The desk alone, over the records it comes with.
+pub(crate) fn served_with_api(policy: Policy) -> (Arc<RegistrationApi>, Arc<dyn Records>) {
+    let engine = MemoryEngine::new();
+    let owner = Arc::new(CommandOwner::new(shards(engine.records())));
+    let registrar = Registrar::new(engine.records(), engine.secret(), owner, policy);
+    let sms =
+        SmsDesk::new(Arc::new(Phone::default()), "example.org", Duration::from_secs(20), Arc::default());
+    let api = RegistrationApi::with_clock(registrar, sms, "example.org", Vec::new(), || 1_800_000_000_000);
+    (api, engine.records())
+}
+
+/// An account with this key.
+pub(crate) fn put_account(records: &dyn Records, user: &str, key: &str) {
+    let name = AccountName::parse(user).unwrap();
+    let derivation = Derivation { iterations: 1, quick_plain: true };
+    let credentials = Credentials::derive(key, 1, derivation, &mut rand::rng());
+    let record = AccountRecord::new(name, credentials, 1_800_000_000_000);
+    let key = record.name.account().record_key();
+    records.put_if(Table::Accounts, &key, &record.to_json(), None).unwrap();
 }
 
 pub(crate) fn served_with(policy: Policy) -> (Router, Arc<Phone>) {

@@ -1,0 +1,112 @@
+//! What the owner of an account does over HTTPS: each request proves the account by basic authentication (RFC 7617) with its
+//! number and key, and becomes a command to the shard that owns it.
+//!
+//! Routes: [`contacts`] (`/v1/contacts`), and here `/v1/account`. Promises: nothing of a body is read before the account is
+//! proved, nobody is proved over a connection that others can read, at most [`WORKING_MAX`] requests with a body work at once, and errors are the problem documents of
+//! [`super::problem`].
+
+mod contacts;
+
+use super::Arrival;
+use super::problem::Problem;
+use super::registration::{self, RegistrationApi};
+use axum::Router;
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::routing::delete;
+use chaski_services::accounts::registration::RegistrationError;
+use chaski_services::command::{Action, Command, Done, Outcome, Refusal, Reply};
+use chaski_store::AccountId;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot};
+
+/// Longest wait for a shard's answer. A large phone book takes some of its turns.
+const ANSWER_TIME: Duration = Duration::from_secs(25);
+/// Most requests whose bodies are in memory at once.
+const WORKING_MAX: usize = 16;
+
+/// Hands a command to its shard without blocking.
+pub type Submit = Arc<dyn Fn(Command) + Send + Sync>;
+
+/// What the routes need. One for the process.
+pub struct AccountApi {
+    registration: Arc<RegistrationApi>,
+    submit: Submit,
+    domain: String,
+    working: Semaphore,
+}
+
+impl AccountApi {
+    /// `registration` proves accounts; `submit` is [`crate::Edge::command`].
+    pub fn new(registration: Arc<RegistrationApi>, submit: Submit, domain: &str) -> Arc<Self> {
+        let domain = domain.to_owned();
+        Arc::new(Self { registration, submit, domain, working: Semaphore::new(WORKING_MAX) })
+    }
+
+    /// Has the account's owner do something.
+    async fn command(&self, account: AccountId, action: Action) -> Result<Done, Problem> {
+        let (sender, outcome) = oneshot::channel::<Outcome>();
+        // Fails only if nobody waits any more.
+        let reply = Reply::Call(Box::new(move |outcome| drop(sender.send(outcome))));
+        (self.submit)(Command { account, action, reply: Some(reply) });
+        match tokio::time::timeout(ANSWER_TIME, outcome).await {
+            Ok(Ok(outcome)) => outcome.map_err(refusal),
+            Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the account's shard did not answer")),
+        }
+    }
+}
+
+/// The account that a request's `Authorization` has proved. Taken by handlers before they look at anything else.
+struct Proved(AccountId);
+
+impl FromRequestParts<Arc<AccountApi>> for Proved {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<AccountApi>) -> Result<Self, Problem> {
+        if !parts.extensions.get::<Arrival>().is_some_and(|arrival| arrival.protected) {
+            let detail = "a key must not be sent where others can read it: use https, and get a new key";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "needs-tls", detail));
+        }
+        let (user, key) = registration::basic_credentials(&parts.headers)
+            .ok_or_else(|| registration::problem(RegistrationError::NotAuthorized))?;
+        let proof =
+            api.registration.step(move |registrar, now, rng| registrar.prove(&user, &key, now, rng)).await;
+        Ok(Self(proof.map_err(registration::problem)?.name.account()))
+    }
+}
+
+/// The problem of a refusal.
+fn refusal(refusal: Refusal) -> Problem {
+    let detail = refusal.to_string();
+    match refusal {
+        // It was there when its key was checked.
+        Refusal::NoSuchAccount => registration::problem(RegistrationError::NotAuthorized),
+        Refusal::Conflict => Problem::new(StatusCode::CONFLICT, "conflict", detail),
+        Refusal::Limited { retry_after_ms } => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-new-contacts", detail)
+                .retry_after_ms(retry_after_ms)
+        }
+        Refusal::NotAcceptable(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not-acceptable", detail),
+        Refusal::TooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-contacts", detail),
+        Refusal::Unavailable(_) | Refusal::Overloaded => Problem::unavailable(detail),
+    }
+}
+
+/// The routes.
+pub fn routes(api: Arc<AccountApi>) -> Router {
+    Router::new()
+        .route("/v1/account", delete(remove).fallback(registration::wrong_method))
+        .merge(contacts::routes())
+        .with_state(api)
+}
+
+/// The account is to be no more: its key, roster, phone book, profile, messages.
+async fn remove(Proved(account): Proved, State(api): State<Arc<AccountApi>>) -> Result<StatusCode, Problem> {
+    api.command(account, Action::RemoveAccount).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What a client sees: proofs, bodies, statuses.
+
+use super::*;
+use crate::http::registration::tests::{ask, served_with_api};
+use axum::body::Body;
+use axum::http::Request;
+use chaski_services::accounts::registration::Policy;
+use chaski_services::command::{BookChange, BookView};
+use serde_json::{Value, json};
+use std::sync::Mutex;
+
+const USER: &str = "+15550100001";
+const KEY: &str = "a key";
+
+/// The routes with one account, and what its owner was asked.
+fn served(outcome: Outcome) -> (Router, Arc<Mutex<Vec<Action>>>) {
+    let asked: Arc<Mutex<Vec<Action>>> = Arc::default();
+    let (api, records) = served_with_api(Policy::default());
+    crate::http::registration::tests::put_account(&*records, USER, KEY);
+    let note = asked.clone();
+    let submit = move |command: Command| {
+        note.lock().unwrap().push(command.action);
+        let Some(Reply::Call(reply)) = command.reply else { panic!("somebody waits") };
+        reply(outcome.clone());
+    };
+    (routes(AccountApi::new(api, Arc::new(submit), "example.org")), asked)
+}
+
+fn view() -> Outcome {
+    Ok(Done::Book(Box::new(BookView { numbers: 2, matches: vec![15_550_100_002], version: "v1".into() })))
+}
+
+async fn send(router: &Router, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let arrival = Arrival { tls: true, protected: true };
+    let proof = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{USER}:{KEY}"));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", format!("Basic {proof}"))
+        .header("content-type", "application/json")
+        .extension(arrival);
+    let answer = ask(router, request.body(Body::from(body.to_owned())).unwrap()).await;
+    (answer.status, answer.body)
+}
+
+#[tokio::test]
+async fn numbers_are_read_and_matches_are_spelled_as_they_were() {
+    let (router, asked) = served(view());
+    let body = r#"{"numbers":["(555) 010-0002","+4915123456789","Mama"]}"#;
+    let (status, answer) = send(&router, "PUT", "/v1/contacts", body).await;
+    assert_eq!(status, 200, "{answer}");
+    let entry = json!({"number": "(555) 010-0002", "jid": "+15550100002@example.org"});
+    assert_eq!(answer, json!({"ver": "v1", "count": 2, "matches": [entry], "invalid": ["Mama"]}));
+    let Some(Action::Book(BookChange::Replace(numbers))) = asked.lock().unwrap().pop() else { panic!() };
+    assert_eq!(numbers, [15_550_100_002, 4_915_123_456_789]);
+}
+
+#[tokio::test]
+async fn what_is_known_is_not_said_again() {
+    let (router, _) = served(view());
+    let (_, answer) = send(&router, "PATCH", "/v1/contacts", r#"{"ver":"v1"}"#).await;
+    assert_eq!(answer, json!({"ver": "v1", "count": 2, "unchanged": true}));
+    let (_, answer) = send(&router, "PATCH", "/v1/contacts", r#"{"ver":"v0"}"#).await;
+    assert!(answer["matches"].is_array());
+}
+
+#[tokio::test]
+async fn refusals_are_problems() {
+    for (refusal, status, kind) in [
+        (Refusal::Limited { retry_after_ms: 1 }, 429, "too-many-new-contacts"),
+        (Refusal::TooLarge, 413, "too-many-contacts"),
+        (Refusal::Overloaded, 503, "unavailable"),
+        (Refusal::NoSuchAccount, 401, "not-authorized"),
+    ] {
+        let (router, _) = served(Err(refusal));
+        let (got, answer) = send(&router, "PUT", "/v1/contacts", r#"{"numbers":[]}"#).await;
+        assert_eq!((got, &answer["type"]), (status, &format!("urn:chaski:problem:{kind}").into()));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_who_proves_nothing_or_in_clear() {
+    let (router, asked) = served(view());
+    let arrival = Arrival { tls: false, protected: false };
+    let request = Request::builder().uri("/v1/contacts").extension(arrival).body(Body::empty()).unwrap();
+    assert_eq!(ask(&router, request).await.status, 403);
+    let arrival = Arrival { tls: true, protected: true };
+    let request = Request::builder().uri("/v1/contacts").extension(arrival).body(Body::empty()).unwrap();
+    assert_eq!(ask(&router, request).await.status, 401);
+    let (status, _) = send(&router, "PUT", "/v1/contacts", "{").await;
+    assert_eq!(status, 400);
+    let (status, _) = send(&router, "PUT", "/v1/contacts", &"x".repeat(3 << 20)).await;
+    assert_eq!(status, 413);
+    assert!(asked.lock().unwrap().is_empty());
+}

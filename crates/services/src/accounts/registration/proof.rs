@@ -1,0 +1,44 @@
+//! Proving an account over HTTP: its number and its key, on each request.
+//!
+//! Promises: a failure says nothing but that it failed, takes the same time whether there is such an account, whatever
+//! kind of key it has, and counts against the account's tries; who has the right key of ours is never locked out by others'
+//! failures, since such a key can't be guessed. Passwords can, and so are not even looked at once the tries are used up.
+
+use super::{Registrar, RegistrationError};
+use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, PlainCheck};
+use rand::CryptoRng;
+
+impl Registrar {
+    /// The account that `user` (its number, or a service's name) and `key` prove. Takes milliseconds.
+    pub fn prove(
+        &self,
+        user: &str,
+        key: &str,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<AccountRecord, RegistrationError> {
+        let name = AccountName::parse(user).map_err(|_| RegistrationError::NotAuthorized)?;
+        let record = self.account(&name)?;
+        let quick = record.as_ref().map(|record| record.credentials.check_plain(key));
+        if quick != Some(PlainCheck::Right) {
+            self.limits().take(self.policy.per_key(), &name.to_string(), now_unix_ms)?;
+            let right = match &record {
+                Some(record) if quick == Some(PlainCheck::Slow) => record.credentials.check_plain_slowly(key),
+                // As much work as a password's check, for nothing.
+                _ => {
+                    drop(Credentials::derive(key, 0, Derivation::PASSWORD, rng));
+                    false
+                }
+            };
+            if !right {
+                return Err(RegistrationError::NotAuthorized);
+            }
+            self.limits().give_back(self.policy.per_key(), &name.to_string())?;
+        }
+        let record = record.ok_or(RegistrationError::NotAuthorized)?;
+        if record.disabled {
+            return Err(RegistrationError::AccountDisabled);
+        }
+        Ok(record)
+    }
+}
