@@ -13,14 +13,15 @@
 mod broadcast;
 mod directed;
 mod fanout;
+mod photo;
 mod probe;
 mod state;
 mod subscribe;
 mod visibility;
 
-pub(crate) use broadcast::renew_photo;
 pub use fanout::Tell;
 pub(crate) use fanout::hear;
+pub(crate) use photo::renew as renew_photo;
 pub use state::{Presences, SessionPresence};
 pub(crate) use subscribe::{pay, tell};
 pub(crate) use visibility::{received_from_blocked, settings_change};

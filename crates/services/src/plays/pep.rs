@@ -409,3 +409,50 @@ fn who_comes_and_goes_all_the_time_does_not_have_everything_sent_each_time() {
     stage.send(juliet, "<presence type='unavailable'/>");
     assert_eq!(events(&announce(&mut stage, juliet, &["urn:x"])).len(), 1);
 }
+
+#[test]
+fn a_malformed_request_has_one_error() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    let form = "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#max_items'><value>many</value></field></x>";
+    for (name, inner) in [
+        ("pubsub", String::new()),
+        ("other", "<items node='n'/>".into()),
+        ("pubsub", "<items/>".into()),
+        ("pubsub", "<items node='n' max_items='x'/>".into()),
+        ("pubsub", "<publish/>".into()),
+        ("pubsub", "<publish node='n'/>".into()),
+        ("pubsub", "<publish node='n'><item><a/><b/></item></publish>".into()),
+        ("pubsub", "<publish node='n'><item><a/></item><item><b/></item></publish>".into()),
+        ("pubsub", format!("<publish node='{}'><item><a/></item></publish>", "n".repeat(257))),
+        ("pubsub", format!("<publish node='n'><item id='{}'><a/></item></publish>", "n".repeat(257))),
+        (
+            "pubsub",
+            format!("<publish node='n'><item><a/></item></publish><publish-options>{form}</publish-options>"),
+        ),
+        ("pubsub", format!("<create node='n'/><configure>{form}</configure>")),
+        ("pubsub", "<retract node='n'/>".into()),
+        ("pubsub", "<subscribe node='n'/>".into()),
+        ("pubsub", format!("<subscribe node='n' jid='{}'/>", jid(JULIET))),
+        ("pubsub", "<made-up/>".into()),
+    ] {
+        for kind in ["get", "set"] {
+            let got =
+                ask(&mut stage, romeo, kind, None, &format!("<{name} xmlns='{PUBSUB}'>{inner}</{name}>"));
+            assert_eq!(got.len(), 1, "{kind} {inner}: {got:?}");
+            assert!(got[0].contains("type='error'"), "{kind} {inner}: {got:?}");
+        }
+    }
+    for inner in [
+        "<configure node='n'/>",
+        "<configure/>",
+        "<delete node='n'/>",
+        "<purge/>",
+        "<affiliations node='n'/>",
+    ] {
+        let got = owner(&mut stage, romeo, "set", inner);
+        assert!(got.contains("type='error'"), "{inner}: {got}");
+    }
+    let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+    assert!(!ask(&mut stage, romeo, "get", None, items)[0].contains("<item "), "nothing was made by the way");
+}

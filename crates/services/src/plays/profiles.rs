@@ -85,6 +85,15 @@ fn an_avatar_of_the_new_way_is_seen_in_the_old_ones() {
     );
     let got = stage.stanzas(juliet);
     assert!(got[0].contains(&update) && !got[0].contains("false"), "{got:?}");
+    // Who comes later hears of it, too.
+    let chamber = stage.login(JULIET, "chamber");
+    stage.send(chamber, "<presence/>");
+    let got = stage.stanzas(chamber);
+    assert!(
+        got.iter().any(|stanza| stanza.contains("<show>away</show>") && stanza.contains(&update)),
+        "{got:?}"
+    );
+    stage.stanzas(juliet);
     // It goes, too.
     publish(&mut stage, romeo, METADATA, "none", &format!("<metadata xmlns='{METADATA}'/>"));
     let got = stage.stanzas(juliet);

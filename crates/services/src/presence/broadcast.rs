@@ -3,18 +3,17 @@
 use super::directed::{last_for, stanza_for};
 use super::probe::SUBSCRIBER;
 use super::state::Directed;
-use super::{BROADCAST_BYTES_MAX, Tell, local_account};
+use super::{BROADCAST_BYTES_MAX, Tell, local_account, photo};
 use crate::blocking::blocks_contact;
 use crate::caps;
 use crate::directory::Account;
 use crate::outbox::Turn;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{What, shows};
-use crate::profile::{self, Photo};
 use crate::roster::Contact;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
-use chaski_xmpp::{ElementRef, Header, JidRef, Kind, Stanza, StanzaCondition, ns, write};
+use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, ns, write};
 use std::borrow::Cow;
 
 /// A client says that it is there, or how.
@@ -29,9 +28,8 @@ pub(super) fn available(
         return Err(StanzaCondition::PolicyViolation);
     }
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
-    let photo = profile::photo(account).map(|photo| profile::update(Some(&photo)));
-    let stored = shown_form(stanza, Attr::Set(&full), Attr::Keep, photo.as_deref());
-    let kept = turn.presences.share(&shown_form(stanza, Attr::Drop, Attr::Drop, photo.as_deref()));
+    let (kept, stored) = photo::forms(account, stanza, &full);
+    let kept = turn.presences.share(&kept);
     let Some(own) = account.session_mut(session) else { return Ok(()) };
     let initial = !own.presence.is_available();
     own.presence.set_available(kept, priority);
@@ -78,43 +76,11 @@ pub(super) fn plain_unavailable(from: &str) -> Vec<u8> {
     out
 }
 
-fn stored_form(stanza: &Stanza<'_>, from: Attr<'_>, id: Attr<'_>) -> Vec<u8> {
+pub(super) fn stored_form(stanza: &Stanza<'_>, from: Attr<'_>, id: Attr<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
     let change = Rewrite { from, to: Attr::Drop, id, ..Rewrite::default() };
     rewrite(stanza, &change, &mut out);
     out
-}
-
-/// The same, with what it says of the avatar put right (XEP-0398 §3.3). `None`: there is none here, the client may have one.
-fn shown_form(stanza: &Stanza<'_>, from: Attr<'_>, id: Attr<'_>, photo: Option<&[u8]>) -> Vec<u8> {
-    let Some(photo) = photo else { return stored_form(stanza, from, id) };
-    let mut out = Vec::with_capacity(stanza.bytes().len() + 160);
-    let is_update = |child: &ElementRef<'_>| child.is("x", ns::VCARD_UPDATE);
-    let skip: Vec<_> = stanza.children().filter(is_update).map(|child| child.range()).collect();
-    rewrite(
-        stanza,
-        &Rewrite { from, to: Attr::Drop, id, extra: &[photo], skip: &skip, ..Rewrite::default() },
-        &mut out,
-    );
-    out
-}
-
-/// The account shows another avatar, or none: each of its sessions says so (XEP-0398 §3.3).
-pub(crate) fn renew_photo(turn: &mut Turn<'_>, account: &mut Account, photo: Option<&Photo>) {
-    let update = profile::update(photo);
-    for at in 0..account.sessions.len() {
-        let session = &account.sessions[at];
-        let Some(last) = session.presence.last().cloned() else { continue };
-        let Ok(stanza) = Stanza::parse(&last) else { continue };
-        let kept = turn.presences.share(&shown_form(&stanza, Attr::Drop, Attr::Drop, Some(&update)));
-        let stored = shown_form(&stanza, Attr::Set(&account.full_jid(session)), Attr::Drop, Some(&update));
-        let priority = session.presence.priority();
-        account.sessions[at].presence.set_available(kept, priority);
-        if !turn.sheds_presence {
-            tell_subscribers(turn, account, &stored, false);
-        }
-        tell_own_sessions(turn, account, &stored, None);
-    }
 }
 
 /// §4.7.2.3: an integer between -128 and 127, 0 if there is none.
@@ -126,7 +92,7 @@ fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
 }
 
 /// `is_end`: nobody will see it any more. Nearly everybody gets the same: who gets something else gets it by himself.
-fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8], is_end: bool) {
+pub(super) fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8], is_end: bool) {
     let domain = &turn.realm.domain;
     let mut phones = Vec::new();
     for contact in account.roster.subscribers().filter(|contact| shows(account, What::Online, contact)) {
@@ -141,7 +107,12 @@ fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8], is_en
 }
 
 /// To the account's available sessions, and to one more.
-fn tell_own_sessions(turn: &mut Turn<'_>, account: &Account, stored: &[u8], also: Option<SessionId>) {
+pub(super) fn tell_own_sessions(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    stored: &[u8],
+    also: Option<SessionId>,
+) {
     for session in &account.sessions {
         if session.presence.is_available() || also == Some(session.id) {
             turn.outbox.to_session(session.id, stanza_for(stored, &account.full_jid(session)));

@@ -1,7 +1,7 @@
 //! Presence to one address that the client names (RFC 6121 §4.6), also probes and errors that it sends.
 
-use super::local_account;
 use super::state::Directed;
+use super::{local_account, photo};
 use crate::directory::Account;
 use crate::outbox::Turn;
 use crate::roster::Contact;
@@ -80,7 +80,14 @@ pub(super) fn last_for(account: &Account, session: &Session, to: &str) -> Option
     let last = session.presence.last()?;
     let mut out = Vec::with_capacity(last.len() + 128);
     address(last, &[("from", &account.full_jid(session)), ("to", to)], &mut out);
-    Some(out)
+    Some(photo::shown(account, out))
+}
+
+/// A presence that is kept, with its `from`.
+pub(super) fn sent_by(account: &Account, session: &Session, kept: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(kept.len() + 128);
+    address(kept, &[("from", &account.full_jid(session))], &mut out);
+    out
 }
 
 /// Appends a presence in stored form with more attributes.
