@@ -8,8 +8,10 @@ use crate::line::number;
 use crate::{Options, Output, Tls, register, say};
 use chaski_client::registration::{Host, HostTls};
 use chaski_client::target::split_host_port;
-use chaski_client::{Security, Settings, Target, Trust};
+use chaski_client::{Device, Security, Settings, Target, Token, Trust};
 use chaski_xmpp::BareJid;
+use chaski_xmpp::sasl::token::TokenMechanism;
+use chaski_xmpp::stream::ClientId;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -26,10 +28,31 @@ pub struct Account {
     pub settings: Settings,
     /// The bare JID.
     pub jid: String,
+    /// Where it is kept between runs; not if it was given with a password.
+    pub profile: Option<Profile>,
+}
+
+/// An account's file.
+#[derive(Debug)]
+pub struct Profile {
+    file: PathBuf,
+    saved: Saved,
+}
+
+impl Profile {
+    /// Keeps what the last login has left of the device, if that is something new.
+    pub fn keep(&mut self, device: &Device) -> Result<(), ChatError> {
+        let (id, token) = (Some(device.id.to_uuid()), device.token.as_ref().map(SavedToken::of));
+        if (&self.saved.device, &self.saved.token) == (&id, &token) {
+            return Ok(());
+        }
+        (self.saved.device, self.saved.token) = (id, token);
+        write(&self.file, &self.saved)
+    }
 }
 
 /// What is kept between runs.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Saved {
     jid: String,
     key: String,
@@ -40,6 +63,44 @@ struct Saved {
     tls: String,
     /// The authority to trust, if it is not one of the system's.
     ca: Option<PathBuf>,
+    /// The UUID of this installation.
+    #[serde(default)]
+    device: Option<String>,
+    /// By which it logs in the next time.
+    #[serde(default)]
+    token: Option<SavedToken>,
+}
+
+/// As good as the key while it lasts.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedToken {
+    secret: String,
+    mechanism: String,
+}
+
+impl SavedToken {
+    fn of(token: &Token) -> Self {
+        Self { secret: token.secret.clone(), mechanism: token.mechanism.name().to_owned() }
+    }
+}
+
+/// Shows no secret.
+impl std::fmt::Debug for SavedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SavedToken({})", self.mechanism)
+    }
+}
+
+impl Saved {
+    /// The installation with its token, or a new one.
+    fn device(&self) -> Device {
+        let Some(id) = self.device.as_deref().and_then(ClientId::parse) else { return Device::new() };
+        let token = self.token.as_ref().and_then(|token| {
+            let mechanism = TokenMechanism::from_name(&token.mechanism)?;
+            Some(Token { secret: token.secret.clone(), mechanism })
+        });
+        Device { id, token }
+    }
 }
 
 /// Finds the account, registers it if there is none.
@@ -57,7 +118,7 @@ pub async fn find(options: &Options, input: &mut Input, out: &mut Output) -> Res
     if !options.register
         && let Some(saved) = read(&file)?
     {
-        return of_saved(options, saved);
+        return of_saved(options, file, saved);
     }
     let (host, _) = server(options)?.unwrap_or(("localhost".into(), None));
     let ca = ca_of(options, &host);
@@ -81,10 +142,12 @@ pub async fn find(options: &Options, input: &mut Input, out: &mut Output) -> Res
         port: known.port,
         tls: tls.into(),
         ca,
+        device: None,
+        token: None,
     };
     write(&file, &saved)?;
     say(out, &format!("Registered. The key is in {}.", file.display()))?;
-    of_saved(options, saved)
+    of_saved(options, file, saved)
 }
 
 /// An account that exists already, on any XMPP server.
@@ -109,7 +172,8 @@ fn with_password(options: &Options, path: &Path) -> Result<Account, ChatError> {
     account(options, jid.as_str(), &password, (host, port, port == 5223), ca.as_deref())
 }
 
-fn of_saved(options: &Options, saved: Saved) -> Result<Account, ChatError> {
+fn of_saved(options: &Options, file: PathBuf, saved: Saved) -> Result<Account, ChatError> {
+    let profile = saved.clone();
     let ca = options.ca.clone().or(saved.ca);
     let place = match server(options)? {
         Some((host, Some(port))) => {
@@ -119,7 +183,12 @@ fn of_saved(options: &Options, saved: Saved) -> Result<Account, ChatError> {
         Some((host, None)) => (host, saved.port, saved.tls == "direct"),
         None => (saved.host, saved.port, saved.tls == "direct"),
     };
-    account(options, &saved.jid, &saved.key, place, ca.as_deref())
+    let mut account = account(options, &saved.jid, &saved.key, place, ca.as_deref())?;
+    // The server makes a resource for the device: it takes the place of its last session.
+    account.settings.resource = Some("chat".into());
+    account.settings.device = Some(profile.device());
+    account.profile = Some(Profile { file, saved: profile });
+    Ok(account)
 }
 
 fn account(
@@ -141,7 +210,7 @@ fn account(
     let target = Target { host, port, security, domain: domain.into() };
     let resource = format!("chat-{:08x}", rand::random::<u32>());
     let settings = Settings { resource: Some(resource), ..Settings::new(target, user, key) };
-    Ok(Account { settings, jid: jid.into() })
+    Ok(Account { settings, jid: jid.into(), profile: None })
 }
 
 fn server(options: &Options) -> Result<Option<(String, Option<u16>)>, ChatError> {
@@ -241,12 +310,22 @@ mod tests {
             port: 5223,
             tls: "direct".into(),
             ca: None,
+            device: None,
+            token: None,
         };
         write(&file, &saved).unwrap();
         write(&file, &saved).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(file.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(read(&file).unwrap().unwrap().key, "secret");
+        let device = Device {
+            token: Some(Token { secret: "t".into(), mechanism: TokenMechanism::Exporter }),
+            ..Device::new()
+        };
+        Profile { file: file.clone(), saved }.keep(&device).unwrap();
+        let kept = read(&file).unwrap().unwrap();
+        assert_eq!((kept.device(), kept.key.as_str()), (device, "secret"));
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(&file, "{").unwrap();
         assert!(read(&file).is_err());
     }

@@ -3,7 +3,7 @@
 //! Promises: a message typed without a connection goes out with the next one; a message is shown once, whatever the server
 //! sends again; a dead connection is noticed within two minutes.
 
-use crate::account::Account;
+use crate::account::{Account, Profile};
 use crate::failure::ChatError;
 use crate::input::Input;
 use crate::line::{HELP, Line, number};
@@ -32,6 +32,7 @@ const SEEN_MAX: usize = 1_000;
 /// See the module.
 pub struct Session {
     client: Client,
+    profile: Option<Profile>,
     jid: String,
     domain: String,
     input: Input,
@@ -53,6 +54,7 @@ impl Session {
         let domain = account.settings.target.domain.clone();
         Self {
             client: Client::new(account.settings),
+            profile: account.profile,
             jid: account.jid,
             domain,
             input,
@@ -69,6 +71,7 @@ impl Session {
     /// Chats until the end. A first connection that fails is an error; later ones are tried again.
     pub async fn run(mut self) -> Result<(), ChatError> {
         self.connect().await?;
+        self.keep_device()?;
         say(&mut self.out, &format!("Connected as {}. /help shows what can be typed.", self.jid))?;
         loop {
             match self.talk().await? {
@@ -93,6 +96,14 @@ impl Session {
         self.retry = RETRY.0;
         self.heard = (self.client.heard(), false);
         Ok(connected)
+    }
+
+    /// The next run logs in with what this login has left.
+    fn keep_device(&mut self) -> Result<(), ChatError> {
+        match (&mut self.profile, self.client.device()) {
+            (Some(profile), Some(device)) => profile.keep(device),
+            _ => Ok(()),
+        }
     }
 
     /// Until the connection is lost (its error) or the chat is over.
@@ -163,7 +174,9 @@ impl Session {
                 }
                 () = until(farewell) => return Err(ChatError::Unsent(self.client.unaccepted())),
             }
-            match self.connect().await {
+            let connected = self.connect().await;
+            self.keep_device()?;
+            match connected {
                 Ok(Connected::Resumed) => {
                     return Ok(say(&mut self.out, "- connected again, session resumed")?);
                 }

@@ -9,14 +9,15 @@
 //! - after an error there is no connection, and [`Client::connect`] makes the next one. When, is the caller's decision.
 
 use crate::answer;
+use crate::device::Device;
 use crate::error::ClientError;
 use crate::link::{Element, Link};
-use crate::login;
+use crate::login::{self, Entered};
 use crate::target::Target;
 use chaski_xmpp::sasl::client::Credentials;
 use chaski_xmpp::sm::{self, Nonza, Outbound};
-use chaski_xmpp::stream::Framing;
 use chaski_xmpp::stream::client::{Features, bound_jid, write_bind};
+use chaski_xmpp::stream::{Access, Admission, Framing, InlineBind, InlineEnable, InlineResume, Wishes};
 use chaski_xmpp::{Kind, ns};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,8 +40,11 @@ pub struct Settings {
     pub user: String,
     /// The key or password.
     pub key: String,
-    /// The resource; `None`: the server chooses.
+    /// The resource; `None`: the server chooses. With a device: the first part of it.
     pub resource: Option<String>,
+    /// Which installation this is. With one, and a server that can, a login is one exchange (XEP-0388), and from the
+    /// second on one message, by a token; [`Client::device`] has it.
+    pub device: Option<Device>,
     /// Whether to use stream management where it is offered.
     pub stream_management: bool,
     /// Most stanzas that wait to be accepted; more are refused.
@@ -57,6 +61,7 @@ impl Settings {
             user: user.into(),
             key: key.into(),
             resource: None,
+            device: None,
             stream_management: true,
             unaccepted_max: 10_000,
             login_timeout: Duration::from_secs(30),
@@ -133,6 +138,11 @@ impl Client {
     /// The full JID of the last session.
     pub fn jid(&self) -> Option<&str> {
         self.jid.as_deref()
+    }
+
+    /// The device with the token that it has now: to be kept, if there is to be another run.
+    pub fn device(&self) -> Option<&Device> {
+        self.settings.device.as_ref()
     }
 
     /// Whether there is a connection.
@@ -317,7 +327,25 @@ impl Client {
         let settings = &self.settings;
         let credentials =
             Credentials { username: settings.user.clone(), password: settings.key.clone(), authzid: None };
-        let (mut link, features) = login::authenticated(&settings.target, &credentials).await?;
+        let target = settings.target.clone();
+        // A copy: this may be given up half way.
+        let (mut link, features) = match self.settings.device.clone() {
+            None => login::authenticated(&target, &credentials).await?,
+            Some(mut device) => {
+                let wishes = self.wishes();
+                let entered = login::enter(&target, &credentials, &mut device, wishes).await;
+                self.settings.device = Some(device);
+                match entered? {
+                    Entered::NotOffered(link, features) => {
+                        login::go_on(link, features, &target, &credentials).await?
+                    }
+                    Entered::Admitted(link, admission) => match self.admitted(link, *admission).await? {
+                        Ok(connected) => return Ok(connected),
+                        Err(classic) => classic,
+                    },
+                }
+            }
+        };
         let previd = self.resume_id.clone().filter(|_| features.stream_management);
         if let Some(previd) = previd
             && self.resume(&mut link, &previd).await?
@@ -352,6 +380,58 @@ impl Client {
         }
     }
 
+    /// All that we want of a login in one exchange.
+    fn wishes(&self) -> Wishes {
+        let previd = self.resume_id.clone();
+        let enable = InlineEnable { resume: true, max_s: None };
+        let bind = InlineBind {
+            tag: self.settings.resource.clone(),
+            enable: self.settings.stream_management.then_some(enable),
+            ..InlineBind::default()
+        };
+        Wishes {
+            resume: previd.map(|previd| InlineResume { previd, h: self.handled }),
+            bind: Some(bind),
+            ..Wishes::default()
+        }
+    }
+
+    /// What came of them. The inner error is no error: the link and its features for the classic way.
+    async fn admitted(
+        &mut self,
+        mut link: Link,
+        admission: Admission,
+    ) -> Result<Result<Connected, (Link, Features)>, ClientError> {
+        if let Some(lost) = admission.lost {
+            self.resume_id = None;
+            if let Some(h) = lost {
+                self.acknowledged(h)?;
+            }
+        }
+        match admission.access {
+            Access::Resumed { h, .. } => {
+                self.acknowledged(h)?;
+                self.managed = true;
+                self.send_again(&mut link);
+                self.link = Some(link);
+                Ok(Ok(Connected::Resumed))
+            }
+            Access::Bound { enabled, .. } => {
+                self.managed = enabled.is_some();
+                self.handled = 0;
+                self.resume_id = enabled.and_then(|enabled| enabled.id);
+                self.jid = Some(admission.jid);
+                self.begin_anew(&mut link);
+                self.link = Some(link);
+                Ok(Ok(Connected::Bound))
+            }
+            Access::Authenticated => {
+                let features = login::features_of(&mut link).await?;
+                Ok(Err((link, features)))
+            }
+        }
+    }
+
     fn send_again(&mut self, link: &mut Link) {
         for sent in self.outbound.iter() {
             link.out().extend_from_slice(&sent.bytes);
@@ -377,7 +457,13 @@ impl Client {
         if features.stream_management && self.settings.stream_management {
             self.enable(link, &mut early).await?;
         }
-        // The counts begin anew, with everything that is still unaccepted.
+        self.begin_anew(link);
+        self.early.extend(early);
+        Ok(())
+    }
+
+    /// The counts begin anew, with everything that is still unaccepted.
+    fn begin_anew(&mut self, link: &mut Link) {
         let waiting = std::mem::take(&mut self.outbound).into_unacked();
         for sent in waiting {
             link.out().extend_from_slice(&sent.bytes);
@@ -385,8 +471,6 @@ impl Client {
                 let _ = self.outbound.sent(sent, usize::MAX);
             }
         }
-        self.early.extend(early);
-        Ok(())
     }
 
     async fn enable(&mut self, link: &mut Link, early: &mut VecDeque<Element>) -> Result<(), ClientError> {

@@ -7,6 +7,7 @@
 //!
 //! Called by: `chaski-chat`, `chaski-bench`. Calls `chaski-xmpp` for everything that is protocol.
 
+pub mod device;
 pub mod error;
 pub mod message;
 pub mod registration;
@@ -21,6 +22,7 @@ mod login;
 mod transport;
 
 pub use client::{Client, Connected, Event, Settings, UNMARKED};
+pub use device::{Device, Token};
 pub use error::ClientError;
 pub use link::Element;
 pub use target::{Security, Target};

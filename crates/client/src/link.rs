@@ -92,8 +92,14 @@ impl Link {
 
     /// Begins a stream, the first or, after SASL, a new one, and waits for the server's header.
     pub(crate) async fn open(&mut self, domain: &str) -> Result<(), ClientError> {
+        self.open_with(domain, &[]).await
+    }
+
+    /// The same, with something to be sent behind our header without waiting for the server's.
+    pub(crate) async fn open_with(&mut self, domain: &str, behind: &[u8]) -> Result<(), ClientError> {
         self.framer.restart();
         Framing::Tcp.write_header(&Attributes { to: Some(domain), ..Attributes::default() }, &mut self.out);
+        self.out.extend_from_slice(behind);
         match self.frame().await? {
             Frame::Header => Ok(()),
             Frame::Element(_) => Err(ClientError::Protocol("an element before the stream header")),

@@ -9,12 +9,28 @@ use chaski_xmpp::sasl::Nonce;
 use chaski_xmpp::sasl::client::{Credentials, Exchange, choose};
 use chaski_xmpp::stream::client::{Features, SaslReply, write_auth, write_response, write_starttls};
 
+mod in_one;
+
+pub(crate) use in_one::{Entered, enter};
+
 /// Connects and authenticates. The link is at its new stream, whose features are returned.
 pub(crate) async fn authenticated(
     target: &Target,
     credentials: &Credentials,
 ) -> Result<(Link, Features), ClientError> {
-    let (mut link, features) = secured(target).await?;
+    let mut link = Link::new(transport_of(target).await?);
+    link.open(&target.domain).await?;
+    let features = features_of(&mut link).await?;
+    go_on(link, features, target, credentials).await
+}
+
+/// Authenticates on a stream with these features, and opens the next.
+pub(crate) async fn go_on(
+    mut link: Link,
+    features: Features,
+    target: &Target,
+    credentials: &Credentials,
+) -> Result<(Link, Features), ClientError> {
     authenticate(&mut link, &features, credentials).await?;
     link.open(&target.domain).await?;
     let features = features_of(&mut link).await?;
@@ -22,27 +38,21 @@ pub(crate) async fn authenticated(
 }
 
 /// Connects and, unless the target is a plain one, does TLS.
-async fn secured(target: &Target) -> Result<(Link, Features), ClientError> {
+async fn transport_of(target: &Target) -> Result<Transport, ClientError> {
     let tcp = transport::tcp(&target.host, target.port)
         .await
         .map_err(|source| ClientError::Unreachable { server: target.to_string(), source })?;
-    let transport = match &target.security {
-        Security::Direct(trust) => transport::tls(tcp, target, trust, true).await?,
-        Security::Plain if !transport::is_loopback(&tcp) => {
-            return Err(ClientError::NotLoopback(target.to_string()));
-        }
-        Security::Plain => Transport::Plain(tcp),
+    match &target.security {
+        Security::Direct(trust) => transport::tls(tcp, target, trust, true).await,
+        Security::Plain if !transport::is_loopback(&tcp) => Err(ClientError::NotLoopback(target.to_string())),
+        Security::Plain => Ok(Transport::Plain(tcp)),
         Security::StartTls(trust) => {
             let Transport::Plain(tcp) = before_tls(tcp, target).await?.into_transport()? else {
                 return Err(ClientError::Protocol("TLS before it was asked for"));
             };
-            transport::tls(tcp, target, trust, false).await?
+            transport::tls(tcp, target, trust, false).await
         }
-    };
-    let mut link = Link::new(transport);
-    link.open(&target.domain).await?;
-    let features = features_of(&mut link).await?;
-    Ok((link, features))
+    }
 }
 
 /// Asks for TLS, up to `<proceed/>`.
@@ -60,7 +70,7 @@ async fn before_tls(tcp: tokio::net::TcpStream, target: &Target) -> Result<Link,
     Ok(link)
 }
 
-async fn features_of(link: &mut Link) -> Result<Features, ClientError> {
+pub(crate) async fn features_of(link: &mut Link) -> Result<Features, ClientError> {
     let element = link.element().await?;
     Features::parse(&element.stanza()).ok_or(ClientError::Protocol("something else than stream features"))
 }
