@@ -1,5 +1,6 @@
 //! `chaski chat` as a person at a terminal has it: registers, talks, sees the marks, goes and comes back.
 
+use crate::client::{http, tcp};
 use crate::server::{PATIENCE, Server};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -104,6 +105,11 @@ fn two_numbers_talk_and_see_the_marks() {
     let late = ben.wait("while you are away");
     assert!(late.starts_with("[+15550100001, 2"), "{late}");
     ann.wait("✓✓ #2 read");
+    let metrics = http(tcp(server.private()), "GET /metrics HTTP/1.1");
+    assert!(
+        metrics.contains("chaski_rooms_tokens_proved_total 1\n"),
+        "Ben came back by his token: {metrics}"
+    );
 
     ann.say("+15550100009 anybody there?");
     ann.wait("✗  #3 not delivered: there is no such account");

@@ -1,6 +1,7 @@
 //! Stream management against a scripted server: what is counted, what is sent again, what is forgotten.
 
 use super::*;
+use crate::device::Token;
 use crate::message::{Received, chat, presence};
 use crate::target::Security;
 use crate::transport::Transport;
@@ -221,4 +222,109 @@ async fn the_end_of_the_stream_says_why() {
     let (mut client, mut server) = bound().await;
     server.say("<message><body>&undefined;</body></message>").await;
     assert!(matches!(client.next().await, Err(ClientError::Protocol(_))));
+}
+
+/// A server that a client of this device connects to.
+async fn scripted(device: Device) -> (Client, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = client();
+    client.settings.target.port = listener.local_addr().unwrap().port();
+    client.settings.device = Some(device);
+    (client, listener)
+}
+
+async fn accepted(listener: &TcpListener) -> Server {
+    Server { stream: listener.accept().await.unwrap().0, received: String::new() }
+}
+
+const OFFER: &str = "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-1</mechanism>\
+     <inline><bind xmlns='urn:xmpp:bind:0'/><sm xmlns='urn:xmpp:sm:3'/></inline></authentication></stream:features>";
+
+#[tokio::test]
+async fn a_token_is_shown_at_once_and_replaced_by_a_newer_one() {
+    use chaski_xmpp::sasl::{base64, token};
+    let mechanism = token::TokenMechanism::Unbound;
+    let device = Device { token: Some(Token { secret: "old".into(), mechanism }), ..Device::new() };
+    let (mut client, listener) = scripted(device.clone()).await;
+    let (mut server, connected) = tokio::join!(
+        async {
+            let mut server = accepted(&listener).await;
+            let asked = server.hear("</authenticate>").await;
+            for what in ["mechanism='HT-SHA-256-NONE'", &device.id.to_uuid(), "<enable ", "<fast "] {
+                assert!(asked.contains(what), "{asked}");
+            }
+            let data = base64::encode(&token::responder("old", b""));
+            let success = format!(
+                "<success xmlns='urn:xmpp:sasl:2'><additional-data>{data}</additional-data>\
+                 <authorization-identifier>+1@localhost/x</authorization-identifier><bound xmlns='urn:xmpp:bind:0'>\
+                 <enabled xmlns='urn:xmpp:sm:3' id='s1' resume='true'/></bound>\
+                 <token xmlns='urn:xmpp:fast:0' token='new' expiry='2030-01-01T00:00:00Z'/></success>\
+                 <stream:features/><message type='chat' from='+2@localhost'><body>hi</body></message>"
+            );
+            server.say(&[HEADER, OFFER, &success].concat()).await;
+            server
+        },
+        client.connect()
+    );
+    assert_eq!(connected.unwrap(), Connected::Bound);
+    assert_eq!((client.jid(), client.is_managed()), (Some("+1@localhost/x"), true));
+    assert_eq!(client.device().unwrap().token.as_ref().unwrap().secret, "new");
+    assert_eq!(body(client.next().await.unwrap()), "hi");
+    client.send(1, chat("+2@localhost", "a1", "one")).unwrap();
+    flush(&mut client, &mut server, "<r xmlns='urn:xmpp:sm:3'/>").await;
+
+    client.disconnect();
+    let (mut server, connected) = tokio::join!(
+        async {
+            let mut server = accepted(&listener).await;
+            let asked = server.hear("</authenticate>").await;
+            assert!(asked.contains("previd='s1'") && asked.contains(" h='1'"), "{asked}");
+            let data = base64::encode(&token::responder("new", b""));
+            let success = format!(
+                "<success xmlns='urn:xmpp:sasl:2'><additional-data>{data}</additional-data>\
+                 <authorization-identifier>+1@localhost/x</authorization-identifier>\
+                 <resumed xmlns='urn:xmpp:sm:3' previd='s1' h='0'/></success>"
+            );
+            server.say(&[HEADER, OFFER, &success].concat()).await;
+            server
+        },
+        client.connect()
+    );
+    assert_eq!(connected.unwrap(), Connected::Resumed);
+    assert!(flush(&mut client, &mut server, "</message>").await.contains("one"), "not accepted yet");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_good_is_forgotten_and_an_impostor_is_left() {
+    use chaski_xmpp::sasl::token::TokenMechanism::Unbound;
+    let device = Device { token: Some(Token { secret: "t".into(), mechanism: Unbound }), ..Device::new() };
+    let (mut client, listener) = scripted(device.clone()).await;
+    let failure = "<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>";
+    let (_, refused) = tokio::join!(
+        async {
+            let mut server = accepted(&listener).await;
+            server.say(&[HEADER, OFFER, failure].concat()).await;
+            let asked = server.hear("mechanism='SCRAM-SHA-1'").await;
+            assert!(asked.contains("HT-SHA-256-NONE"), "first the token, then the key: {asked}");
+            server.say(failure).await;
+            server
+        },
+        client.connect()
+    );
+    assert!(matches!(refused, Err(ClientError::Refused { .. })), "{refused:?}");
+    assert_eq!(client.device(), Some(&Device { token: None, ..device.clone() }));
+
+    let (mut client, listener) = scripted(device.clone()).await;
+    let success = "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>+1@localhost/x</authorization-identifier>\
+         <bound xmlns='urn:xmpp:bind:0'/></success>";
+    let (_, proved) = tokio::join!(
+        async {
+            let mut server = accepted(&listener).await;
+            server.say(&[HEADER, OFFER, success].concat()).await;
+            server
+        },
+        client.connect()
+    );
+    assert!(matches!(proved, Err(ClientError::Sasl(_))), "{proved:?}");
+    assert!(!client.is_connected());
 }

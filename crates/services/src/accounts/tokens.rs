@@ -104,7 +104,8 @@ impl Tokens {
             (None, Some(responder)) => (false, responder),
             (None, None) => return None,
         };
-        let mut is_changed = is_fresh;
+        // Only that another one is void from now on has to be written: a fresh one is as good in either place.
+        let mut is_changed = is_fresh && device.current.is_some();
         if is_fresh {
             device.current = device.fresh.take();
         }
