@@ -255,8 +255,8 @@ pub(crate) struct Presence {
     /// How many are asked, and agree, per second
     #[arg(long, value_name = "N", default_value_t = 2_000.0)]
     pub(crate) acquaint_rate: f64,
-    /// The contacts have been made by an earlier run on the same data
-    #[arg(long)]
+    /// The contacts have been made by an earlier run on the same server
+    #[arg(long, requires = "server")]
     pub(crate) acquainted: bool,
     /// Status updates per second, over all
     #[arg(long, value_name = "N", default_value_t = 100.0)]

@@ -74,6 +74,21 @@ fn everybody_comes_back_and_nothing_is_lost() {
 }
 
 #[test]
+fn presence_is_told_to_all_contacts() {
+    let presence =
+        measure(&["presence", "--accounts", "8", "--contacts", "4", "--rate", "50", "--seconds", "1"]);
+    let figures = &presence["figures"];
+    let count = |name: &str| figures[name].as_u64().unwrap();
+    assert!(count("presence_sent") >= 40, "{presence}");
+    // To four contacts and the sender itself; at the borders of the measured time one may be counted and the other not.
+    let told = count("presence_sent") * 5;
+    assert!(count("presence_delivered").abs_diff(told) <= 25, "{presence}");
+    assert!(figures["server_cpu_us_per_presence"].as_f64().is_some(), "{presence}");
+    assert!(presence["latencies"]["presence"]["count"].as_u64().unwrap() > 0, "{presence}");
+    assert_eq!(presence["complaints"], serde_json::json!([]));
+}
+
+#[test]
 fn a_mixed_load_keeps_its_rates() {
     let mixed =
         measure(&["mixed", "--sessions", "30", "--rate", "100", "--logins", "10", "--seconds", "1", "--tls"]);

@@ -80,12 +80,13 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    pub(crate) fn open(&mut self) {
+    /// Opens a stream. Gives the features.
+    pub(crate) fn open(&mut self) -> String {
         self.send(
             "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
              xmlns:stream='http://etherx.jabber.org/streams'>",
         );
-        self.wait_for("</stream:features>");
+        self.wait_for("</stream:features>")
     }
 
     /// `true` if the key is right.

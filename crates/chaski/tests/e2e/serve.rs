@@ -73,6 +73,39 @@ fn two_accounts_talk_over_plain_and_tls() {
 }
 
 #[test]
+fn an_inactive_client_is_left_alone_and_a_sibling_gets_copies() {
+    let server = Server::start("");
+    let (key, names) = ("0123456789abcdef", ["+15550100001", "+15550100002"]);
+    for name in names {
+        server.ctl(&["account", "add", name, "--key", key]);
+    }
+    let mut early = Client::new(tcp(server.plain()));
+    early.open();
+    assert!(early.authenticate(names[0], key));
+    let features = early.open();
+    assert!(features.contains("<csi xmlns='urn:xmpp:csi:0'/>"), "{features}");
+
+    let mut desk = Client::log_in(tcp(server.plain()), names[1], key, "desk");
+    let mut phone = Client::log_in(tcp(server.plain()), names[1], key, "phone");
+    phone.send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+    phone.wait_for("id='c'");
+    phone.send("<inactive xmlns='urn:xmpp:csi:0'/><iq type='get' id='in'><ping xmlns='urn:xmpp:ping'/></iq>");
+    phone.wait_for("id='in'");
+    let mut one = Client::log_in(tcp(server.plain()), names[0], key, "one");
+    for status in ["first", "last"] {
+        one.send(&format!("<presence to='{}@localhost'><status>{status}</status></presence>", names[1]));
+    }
+    one.send(&format!(
+        "<message to='{}@localhost/desk' type='chat'><body>to the desk</body></message>",
+        names[1]
+    ));
+    desk.wait_for("to the desk");
+    let got = phone.wait_for("to the desk");
+    assert!(got.contains("<received xmlns='urn:xmpp:carbons:2'>"), "{got}");
+    assert!(got.contains("<status>last</status>") && !got.contains("first"), "{got}");
+}
+
+#[test]
 fn a_message_waits_through_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_in(dir.path(), "");
