@@ -194,3 +194,46 @@ fn learned(
         pep::interested(turn, account, id, &gained);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(number: u64) -> AccountId {
+        AccountId::phone(15_551_230_000 + number).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_is_bounded_and_what_nobody_uses_goes_first() {
+        let mut caps = Caps::default();
+        let used = Arc::new(Interests::default());
+        caps.remember("used".into(), &used);
+        for number in 0..2 * KNOWN_MAX {
+            caps.remember(number.to_string().into(), &Arc::new(Interests::default()));
+        }
+        assert!(caps.known.len() <= KNOWN_MAX && caps.known.contains_key("used"));
+    }
+
+    #[test]
+    fn asking_is_bounded_for_each_account_and_for_all() {
+        let mut caps = Caps::default();
+        for _ in 0..ASKING_MAX {
+            assert!(caps.may_ask(account(0), 1));
+        }
+        assert!(!caps.may_ask(account(0), ASKING_MS));
+        assert!(caps.may_ask(account(0), ASKING_MS + 1), "a minute later");
+        for number in 0..2 * ASKING_ACCOUNTS_MAX as u64 {
+            caps.may_ask(account(number), 2);
+        }
+        assert!(caps.asking.len() <= ASKING_ACCOUNTS_MAX);
+    }
+
+    #[test]
+    fn only_the_answer_to_the_question_is_taken() {
+        let mut caps = Caps::default();
+        let session = SessionId(1);
+        caps.asked.insert(session, Question { number: 7, ver: None });
+        assert!(caps.take(session, "caps-8").is_none() && caps.take(SessionId(2), "caps-7").is_none());
+        assert!(caps.take(session, "caps-7").is_some() && caps.take(session, "caps-7").is_none());
+    }
+}

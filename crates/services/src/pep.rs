@@ -71,6 +71,7 @@ pub const SPEC: &[Xep] = &[
     )
     .lacking("all but personal nodes; access models authorize and roster, other owners, collections, several items at once"),
     Xep::new(163, "1.2.2", "Personal Eventing Protocol", &[]),
+    Xep::new(222, "1.0.1", "Persistent Storage of Public Data via PubSub", &[]),
     Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
 ];
 

@@ -45,3 +45,32 @@ impl Interests {
         Self(self.0.iter().filter(|name| !others.has(name)).cloned().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaski_xmpp::Stanza;
+
+    fn of(features: impl Iterator<Item = String>) -> Interests {
+        let features: String = features.map(|var| format!("<feature var='{var}'/>")).collect();
+        let query = format!("<query xmlns='{}'>{features}</query>", ns::DISCO_INFO);
+        Interests::of(&Stanza::parse(query.as_bytes()).unwrap().root())
+    }
+
+    #[test]
+    fn what_ends_in_notify_and_nothing_else() {
+        let found = of(["b+notify", "a+notify", "c", "+notify", "a+notify"].map(String::from).into_iter());
+        assert_eq!(found, Interests(["a".into(), "b".into()].into()));
+        assert!(found.has("a") && !found.has("c") && !found.has(""));
+        let less = of(["a+notify".to_owned()].into_iter());
+        assert_eq!(found.without(&less), Interests(["b".into()].into()));
+        assert!(less.without(&found).is_empty());
+    }
+
+    #[test]
+    fn bounded_in_number_and_length() {
+        assert_eq!(of((0..200).map(|number| format!("{number}+notify"))).0.len(), INTERESTS_MAX);
+        let long = of((0..60).map(|number| format!("{}{number}+notify", "x".repeat(500))));
+        assert!(long.0.iter().map(|name| name.len()).sum::<usize>() <= BYTES_MAX);
+    }
+}

@@ -456,3 +456,25 @@ fn a_malformed_request_has_one_error() {
     let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
     assert!(!ask(&mut stage, romeo, "get", None, items)[0].contains("<item "), "nothing was made by the way");
 }
+
+#[test]
+fn who_have_each_other_in_their_phone_books_need_no_ceremony() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let juliet = stage.login(JULIET, "balcony");
+    publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
+    announce(&mut stage, juliet, &["urn:x"]);
+    let sync = |stage: &mut Stage, client, number: &str| {
+        let book = format!(
+            "<phone-book xmlns='im.quicksy.synchronization:0' ver=''><entry number='{number}'/></phone-book>"
+        );
+        ask(stage, client, "get", Some("chaski.example"), &book)
+    };
+    sync(&mut stage, juliet, ROMEO);
+    assert!(events(&stage.stanzas(juliet)).is_empty(), "he does not have her number");
+    sync(&mut stage, romeo, JULIET);
+    let got = stage.stanzas(juliet);
+    assert_eq!(events(&got).len(), 1, "{got:?}");
+    publish(&mut stage, romeo, "urn:x", "1", "<b xmlns='urn:x'/>");
+    assert_eq!(events(&stage.stanzas(juliet)).len(), 1);
+}

@@ -159,3 +159,58 @@ pub(super) fn payloads(picture: &Picture, mime: &str) -> (String, String) {
 
 /// The metadata of an account that shows no avatar (XEP-0084 §4.2.3).
 pub(super) const NONE: &str = "<metadata xmlns='urn:xmpp:avatar:metadata'/>";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pep::{Config, NewItem};
+
+    const EMPTY: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+    fn data(text: &str) -> String {
+        format!("<data xmlns='urn:xmpp:avatar:data'>{text}</data>")
+    }
+
+    fn metadata(infos: &str) -> String {
+        format!("<metadata xmlns='urn:xmpp:avatar:metadata'>{infos}</metadata>")
+    }
+
+    #[test]
+    fn an_items_id_is_its_contents_hash() {
+        assert_eq!(check(ns::AVATAR_DATA, Some(EMPTY), &data("")), Ok(Some(EMPTY.into())));
+        assert_eq!(check(ns::AVATAR_DATA, None, &data(" \n")), Ok(Some(EMPTY.into())));
+        assert!(check(ns::AVATAR_DATA, Some("x"), &data("")).is_err());
+        assert!(check(ns::AVATAR_DATA, None, &data("=")).is_err());
+        assert_eq!(check("urn:other", Some("x"), "<a/>"), Ok(None));
+    }
+
+    #[test]
+    fn metadata_has_hashes_and_types_of_pictures() {
+        let good = format!("<info id='{EMPTY}' type='image/png' bytes='0'/>");
+        assert_eq!(check(ns::AVATAR_METADATA, None, &metadata(&good)), Ok(None));
+        assert_eq!(check(ns::AVATAR_METADATA, None, NONE), Ok(None));
+        assert!(check(ns::AVATAR_METADATA, None, &metadata(&good.repeat(INFOS_MAX + 1))).is_err());
+        for bad in ["<info/>", "<info id='zz39a3ee5e6b4b0d3255bfef95601890afd80709'/>"] {
+            assert!(check(ns::AVATAR_METADATA, None, &metadata(bad)).is_err(), "{bad}");
+        }
+        for mime in ["text/html", "image/svg+xml", "IMAGE/SVG", "image"] {
+            let info = format!("<info id='{EMPTY}' type='{mime}'/>");
+            assert!(check(ns::AVATAR_METADATA, None, &metadata(&info)).is_err(), "{mime}");
+        }
+    }
+
+    #[test]
+    fn shown_is_the_newest_whose_bytes_are_there() {
+        let mut nodes = Nodes::default();
+        let mut publish = |node: &str, id: &str, payload: &str| {
+            let item = NewItem { id, payload, now_unix_ms: 1 };
+            nodes.publish(node, item, None, Config::default()).unwrap();
+            shown(&nodes)
+        };
+        let info = format!("<info id='{EMPTY}' type='image/webp'/>");
+        assert_eq!(publish(ns::AVATAR_METADATA, EMPTY, &metadata(&info)), None, "no bytes yet");
+        let photo = publish(ns::AVATAR_DATA, EMPTY, &data("")).unwrap();
+        assert_eq!((photo.id().as_str(), &*photo.mime), (EMPTY, "image/webp"));
+        assert_eq!(publish(ns::AVATAR_METADATA, "none", NONE), None);
+    }
+}
