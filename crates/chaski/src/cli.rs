@@ -93,6 +93,9 @@ pub(crate) enum CtlCommand {
     /// List and end sessions
     #[command(subcommand)]
     Session(Session),
+    /// Show what users have reported of others
+    #[command(subcommand)]
+    Report(Report),
     /// Recover every intact message of a damaged journal; the server must not run
     Salvage,
 }
@@ -153,6 +156,15 @@ pub(crate) enum Session {
         /// Only the session with this resource
         #[arg(long)]
         resource: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Report {
+    /// All reports that are kept, oldest first: the last of each user. Works without a running server too
+    List {
+        /// Only those about this `+number` or JID
+        about: Option<String>,
     },
 }
 

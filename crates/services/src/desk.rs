@@ -126,6 +126,10 @@ pub(crate) struct Desk {
     pub(crate) parcels: VecDeque<Parcel>,
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
     pub(crate) in_flight: Slab<InFlight>,
+    /// Stanzas that are refused once the store has looked; the key is the ticket's. Bounded by `refuse::REFUSALS_MAX`.
+    pub(crate) refusals: Slab<Parcel>,
+    /// Records of accounts that are being saved without anybody waiting for it.
+    pub(crate) records_saving: usize,
     /// On its way to other shards.
     pub(crate) outgoing: Outgoing,
 }
@@ -151,6 +155,8 @@ impl Desk {
             tidings: VecDeque::new(),
             parcels: VecDeque::new(),
             in_flight: Slab::new(),
+            refusals: Slab::new(),
+            records_saving: 0,
             outgoing,
         }
     }

@@ -30,6 +30,7 @@ use chaski_store::{AccountId, Completion, ShardIndex};
 use chaski_xmpp::sm::Nonza;
 use chaski_xmpp::{Kind, Stanza, ns};
 use control::Pending;
+pub(crate) use resident::TABLES;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -215,6 +216,7 @@ impl Shard {
             Completion::Loaded { ticket, result, book } => match Purpose::of(ticket) {
                 Some(Purpose::Load(id)) => self.loaded(ctx, id, result, &book),
                 Some(Purpose::Errand(id)) => self.errand_read(ctx, id, result),
+                Some(Purpose::Refusal(key)) => self.refuse_after_all(key, result.is_ok()),
                 _ => {}
             },
             Completion::Book { ticket, result } => match Purpose::of(ticket) {

@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Book(usize),
     /// Holders of a number are looked for.
     Holders,
+    /// A stanza is refused as slowly as one for nobody is; its key in `Desk::refusals`.
+    Refusal(usize),
 }
 
 impl Purpose {
@@ -39,6 +41,7 @@ impl Purpose {
             Self::Errand(account) => (7, account.to_bits()),
             Self::Book(key) => (8, key as u64),
             Self::Holders => (9, 0),
+            Self::Refusal(key) => (10, key as u64),
         };
         Ticket(u128::from(number) << 8 | kind)
     }
@@ -56,6 +59,7 @@ impl Purpose {
             7 => Self::Errand(AccountId::from_bits(number)),
             8 => Self::Book(number as usize),
             9 => Self::Holders,
+            10 => Self::Refusal(number as usize),
             _ => return None,
         })
     }
@@ -70,6 +74,7 @@ mod tests {
         let account = AccountId::service("bot");
         for purpose in [
             Purpose::Message(7),
+            Purpose::Refusal(7),
             Purpose::Read(SessionId(u64::MAX)),
             Purpose::Load(account),
             Purpose::Roster(account),

@@ -3,6 +3,7 @@
 mod account;
 mod backend;
 mod import;
+mod report;
 mod salvage;
 mod session;
 
@@ -29,6 +30,7 @@ pub(super) fn run(args: &Ctl) -> Result<ExitCode, Failure> {
         CtlCommand::Account(Account::Show { name }) => account::show(&desk, name),
         CtlCommand::Account(Account::Remove { name }) => account::remove(&desk, name),
         CtlCommand::Session(args) => session::run(&desk, args),
+        CtlCommand::Report(args) => report::run(&desk, args),
         CtlCommand::Salvage => salvage::run(&desk),
     }
 }

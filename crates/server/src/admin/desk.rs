@@ -6,6 +6,7 @@
 
 use super::protocol::{AccountView, Answer, NewKey, Reply, Request, SessionView};
 use chaski_services::accounts::{AccountName, AccountRecord, RecordError};
+use chaski_services::blocking::Reports;
 use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
 use chaski_store::records::{Put, Versioned};
 use chaski_store::{AccountId, Records, StoreError, Table};
@@ -20,6 +21,8 @@ pub type Submit = Arc<dyn Fn(Command) + Send + Sync>;
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Accounts looked at for one page of sessions, and commands in flight at once.
 const PAGE: usize = 1_000;
+/// Reporters on one page: their reports fit into a line.
+const REPORTERS_PAGE: usize = 8;
 /// How often an operation is tried again after a conflict.
 const TRIES: usize = 100;
 
@@ -90,6 +93,7 @@ impl Desk {
             Request::SessionList { name: Some(name), .. } => self.sessions_of(&name),
             Request::SessionList { name: None, after } => self.sessions(after),
             Request::SessionKick { name, resource } => self.kick(&name, resource),
+            Request::ReportList { after } => self.reports(&after.unwrap_or_default()),
         }
     }
 
@@ -230,6 +234,14 @@ impl Desk {
             Ok(Done::Kicked(sessions)) => Ok(Reply::Kicked { sessions }),
             other => Err(unexpected(other)),
         }
+    }
+
+    fn reports(&self, after: &str) -> Result<Reply, DeskError> {
+        let page = self.records.scan(Table::Reports, after, REPORTERS_PAGE)?;
+        let next = (page.len() == REPORTERS_PAGE).then(|| page.last().map(|(key, _)| key.clone())).flatten();
+        let reports =
+            page.iter().flat_map(|(_, found)| Reports::from_document(Some(&found.value)).reports).collect();
+        Ok(Reply::Reports { reports, next })
     }
 
     fn call(&self, account: AccountId, action: Action) -> Outcome {

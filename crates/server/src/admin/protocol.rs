@@ -9,6 +9,7 @@
 //! Codes: `bad-request`, `no-such-account`, `conflict`, `unavailable`, `damaged`.
 
 use chaski_services::accounts::{AccountName, Credentials};
+use chaski_services::blocking::Report;
 use serde::{Deserialize, Serialize};
 
 /// What a client asks for.
@@ -57,6 +58,13 @@ pub enum Request {
         /// Which; absent: all.
         #[serde(default)]
         resource: Option<String>,
+    },
+    /// What users have reported of others (XEP-0377), page by page.
+    #[serde(rename = "report.list")]
+    ReportList {
+        /// [`Reply::Reports`]' `next` of the page before.
+        #[serde(default)]
+        after: Option<String>,
     },
 }
 
@@ -129,6 +137,13 @@ pub enum Reply {
     Kicked {
         /// How many sessions were ended.
         sessions: usize,
+    },
+    /// See [`Request::ReportList`].
+    Reports {
+        /// The reports of this page, by reporter.
+        reports: Vec<Report>,
+        /// Where the next page begins; absent: this was the last.
+        next: Option<String>,
     },
 }
 

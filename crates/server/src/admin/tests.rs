@@ -114,6 +114,33 @@ fn accounts_are_made_shown_changed_and_removed() {
 }
 
 #[test]
+fn reports_come_in_pages_and_damage_hides_only_itself() {
+    let records = records();
+    for reporter in 0..20 {
+        let value = match reporter {
+            7 => "damaged".to_owned(),
+            _ => format!(
+                r#"{{"format":1,"reports":[{{"unix_ms":{reporter},"reporter":"+1","about":"+2","reason":"r"}}]}}"#
+            ),
+        };
+        let put = Put { table: Table::Reports, key: format!("{reporter:02}"), value: Some(value.into()) };
+        records.put_all(vec![put]).unwrap();
+    }
+    let desk = Desk::new(records, None, "localhost", || 1_000);
+    let (mut after, mut times) = (None, Vec::new());
+    loop {
+        let answer = desk.answer(Request::ReportList { after });
+        let Answer::Ok(Reply::Reports { reports, next }) = answer else { panic!("{answer:?}") };
+        times.extend(reports.iter().map(|report| report.unix_ms));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(times, (0..20).filter(|n| *n != 7).collect::<Vec<_>>());
+}
+
+#[test]
 fn imports_count_and_sessions_come_in_pages() {
     let dir = tempfile::tempdir().unwrap();
     with_server(dir.path(), |client| {

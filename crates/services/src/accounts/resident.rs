@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 /// The activity stamp is renewed at most this often, so that being online costs no writes.
 const SEEN_GRAIN_MS: u64 = 6 * 60 * 60 * 1000;
+/// When it ends, so that contacts are told a time that means something.
+const LEFT_GRAIN_MS: u64 = 10 * 60 * 1000;
 
 /// See the module.
 pub struct ResidentRecord {
@@ -81,7 +83,7 @@ impl ResidentRecord {
         &mut self.rare.get_or_insert_default().tokens
     }
 
-    /// When a session was last seen, within some hours.
+    /// When a session was last seen: within ten minutes if none is there, else within some hours.
     pub fn seen_unix_ms(&self) -> u64 {
         self.seen_unix_ms
     }
@@ -94,6 +96,15 @@ impl ResidentRecord {
     /// Notes activity: a session's bind, resumption, stanzas, end. True if the record should be saved.
     pub(crate) fn seen(&mut self, unix_ms: u64) -> bool {
         let due = self.is_seen_due(unix_ms);
+        if due {
+            self.seen_unix_ms = unix_ms;
+        }
+        due
+    }
+
+    /// Notes that the last session has ended. True if the record should be saved.
+    pub(crate) fn left(&mut self, unix_ms: u64) -> bool {
+        let due = unix_ms.saturating_sub(self.seen_unix_ms) >= LEFT_GRAIN_MS;
         if due {
             self.seen_unix_ms = unix_ms;
         }
@@ -141,5 +152,8 @@ mod tests {
         assert!(record.seen(5_000 + SEEN_GRAIN_MS));
         assert!(!record.seen(5_000 + SEEN_GRAIN_MS));
         assert!(!record.seen(0), "a clock set back does no harm");
+        let seen = record.seen_unix_ms();
+        assert!(!record.left(seen + LEFT_GRAIN_MS - 1) && record.left(seen + LEFT_GRAIN_MS));
+        assert_eq!(record.seen_unix_ms(), seen + LEFT_GRAIN_MS);
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn uptime(turn: &Turn<'_>) -> Vec<u8> {
 }
 
 /// XEP-0012 §4: 0 while a session is available, else the time since the account was last seen, which is known within
-/// some hours ([`crate::accounts::ResidentRecord`]). The caller has checked that the asker may know.
+/// ten minutes ([`crate::accounts::ResidentRecord`]). The caller has checked that the asker may know.
 pub(super) fn last_activity(turn: &Turn<'_>, account: &Account) -> Result<Vec<u8>, StanzaCondition> {
     let online = account.sessions.iter().any(|session| session.presence.is_available());
     let seen = if online { turn.unix_ms } else { account.record.seen_unix_ms() };

@@ -65,7 +65,7 @@ impl Shard {
             (Kind::Message, Handling::Quiet) if is_error => self.receive_message(ctx, parcel.clone()),
             (Kind::Iq, Handling::Quiet) => self.receive_iq(ctx, parcel.clone()),
             (_, Handling::Quiet) => {}
-            _ => self.refuse(parcel.clone(), Refuse::Nobody),
+            _ => self.refuse_as_for_nobody(ctx, parcel.clone()),
         }
     }
 
@@ -122,7 +122,7 @@ impl Shard {
         });
         match target.map(|session| session.id).and_then(|id| account.session_mut(id)) {
             Some(session) => session.send(&mut self.desk, ctx, std::sync::Arc::clone(&parcel.stanza)),
-            None => self.refuse(parcel.clone(), Refuse::Nobody),
+            None => self.refuse_as_for_nobody(ctx, parcel.clone()),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Refusing: exactly one error for a stanza that can't be handled, and none for an error.
 //!
-//! What the sender learns is the same whether an account does not exist or its resource is not there.
+//! What the sender learns is the same whether an account does not exist, has blocked him, or its resource is not there.
 //! Specification: RFC 6120 §8.3, RFC 6121 §8.5.
 
 use super::{Handling, Parcel};
-use crate::shard::Shard;
+use crate::context::Context;
+use crate::shard::{Shard, TABLES};
+use crate::ticket::Purpose;
 use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
 use chaski_xmpp::{ErrorType, JidRef, Kind, Stanza, StanzaCondition, StanzaError, write};
@@ -60,7 +62,32 @@ pub(super) fn is_answerable(stanza: &Stanza<'_>) -> bool {
     }
 }
 
+/// Stanzas refused as slowly as those for nobody, at the same time; beyond, they are refused at once.
+const REFUSALS_MAX: usize = 256;
+
 impl Shard {
+    /// Refuses a stanza for an account that is in memory as one for nobody is refused: after the store has looked. Else the
+    /// time that it takes would tell that there is somebody.
+    pub(super) fn refuse_as_for_nobody(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        let is_answered = match parcel.kind() {
+            Kind::Message => parcel.handling != Handling::Relay,
+            _ => Stanza::parse(&parcel.stanza).is_ok_and(|stanza| is_answerable(&stanza)),
+        };
+        if !is_answered || self.desk.refusals.len() >= REFUSALS_MAX {
+            return self.refuse(parcel, Refuse::Nobody);
+        }
+        let account = parcel.to;
+        let key = self.desk.refusals.insert(parcel);
+        ctx.store.load(account, TABLES, Purpose::Refusal(key).ticket());
+    }
+
+    /// The store has looked.
+    pub(crate) fn refuse_after_all(&mut self, key: usize, has_looked: bool) {
+        if let Some(parcel) = self.desk.refusals.try_remove(key) {
+            self.refuse(parcel, if has_looked { Refuse::Nobody } else { Refuse::StoreFailed });
+        }
+    }
+
     /// Refuses a stanza on its way: an error to its sender if it is a message that was to be stored or a request. Who
     /// waits for its acceptance need not wait any longer.
     pub(crate) fn refuse(&mut self, parcel: Parcel, why: Refuse) {

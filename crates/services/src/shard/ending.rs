@@ -97,6 +97,7 @@ impl Shard {
             }
         }
         self.note_activity(ctx, account_id);
+        self.note_left(ctx, account_id);
     }
 
     /// Ends and cuts what was doomed while its account was held. One round: new ones wait for the next.

@@ -16,7 +16,7 @@ use chaski_store::{AccountId, ShardIndex, StoreError, Table, Versioned};
 use chaski_xmpp::stream::Refused;
 
 /// What makes an account.
-pub(super) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
+pub(crate) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
 
 impl Shard {
     /// Does the work now or later, in order.

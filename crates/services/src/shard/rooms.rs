@@ -9,6 +9,9 @@ use crate::shard::rosters::Step;
 use crate::ticket::Purpose;
 use chaski_store::{AccountId, Revision, StoreError, Table};
 
+/// Records being saved beyond which nobody's leaving is noted.
+const LEAVING_SAVES_MAX: usize = 64;
+
 impl Shard {
     /// Calls a room with an account in memory.
     pub(crate) fn in_room(
@@ -89,6 +92,20 @@ impl Shard {
         }
     }
 
+    /// Notes when an account's last session has ended, for its contacts. When thousands go at once, not of each: messages
+    /// need the disk more.
+    pub(crate) fn note_left(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let room = self.desk.records_saving < LEAVING_SAVES_MAX;
+        let Some(account) = self.directory.present(id) else { return };
+        if room
+            && account.sessions.is_empty()
+            && !account.saving.has_record()
+            && account.record.left(ctx.unix_ms)
+        {
+            self.save_record(ctx, id);
+        }
+    }
+
     /// Saves an account's record as it is, or once more behind the write under way. Nobody waits for it.
     pub(super) fn save_record(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
@@ -101,6 +118,7 @@ impl Shard {
         }
         let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
         ctx.store.save(id, Table::Accounts, value, expected, Purpose::Record(id).ticket());
+        self.desk.records_saving += 1;
     }
 
     /// A write of the record has ended: what has changed meanwhile follows.
@@ -118,6 +136,7 @@ impl Shard {
         id: AccountId,
         result: Result<Revision, StoreError>,
     ) {
+        self.desk.records_saving = self.desk.records_saving.saturating_sub(1);
         let Some(account) = self.directory.present(id) else { return };
         account.saving.change(|writes| writes.record = false);
         match result {
