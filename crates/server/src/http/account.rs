@@ -1,11 +1,12 @@
 //! What the owner of an account does over HTTPS: each request proves the account by basic authentication (RFC 7617) with its
 //! number and key, and becomes a command to the shard that owns it.
 //!
-//! Routes: [`contacts`] (`/v1/contacts`), and here `/v1/account`. Promises: nothing of a body is read before the account is
+//! Routes: [`contacts`] (`/v1/contacts`), [`privacy`] (`/v1/account/privacy`), and here `/v1/account`. Promises: nothing of a body is read before the account is
 //! proved, nobody is proved over a connection that others can read, at most [`WORKING_MAX`] requests with a body work at once, and errors are the problem documents of
 //! [`super::problem`].
 
 mod contacts;
+mod privacy;
 
 use super::Arrival;
 use super::problem::Problem;
@@ -99,6 +100,7 @@ pub fn routes(api: Arc<AccountApi>) -> Router {
     Router::new()
         .route("/v1/account", delete(remove).fallback(registration::wrong_method))
         .merge(contacts::routes())
+        .merge(privacy::routes())
         .with_state(api)
 }
 

@@ -5,7 +5,8 @@ use crate::http::registration::tests::{ask, served_with_api};
 use axum::body::Body;
 use axum::http::Request;
 use chaski_services::accounts::registration::Policy;
-use chaski_services::command::{BookChange, BookView};
+use chaski_services::command::{BookChange, BookView, PrivacyChange};
+use chaski_services::privacy::{Settings, What};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
@@ -92,4 +93,34 @@ async fn nothing_is_asked_for_who_proves_nothing_or_in_clear() {
     let (status, _) = send(&router, "PUT", "/v1/contacts", &"x".repeat(3 << 20)).await;
     assert_eq!(status, 413);
     assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn privacy_is_shown_and_changed() {
+    let path = "/v1/account/privacy";
+    let (router, asked) = served(Ok(Done::Privacy(Settings::default().view())));
+    let (status, answer) = send(&router, "GET", path, "").await;
+    assert_eq!((status, &answer["read_marks"]["show"]), (200, &"everyone".into()));
+    assert!(matches!(asked.lock().unwrap().pop(), Some(Action::Privacy(None))));
+    for (method, expected) in [("PATCH", false), ("PUT", true)] {
+        let body = r#"{"online":{"show":"nobody","always":["+15550100002"]}}"#;
+        assert_eq!(send(&router, method, path, body).await.0, 200);
+        let change = asked.lock().unwrap().pop();
+        let Some(Action::Privacy(Some(PrivacyChange { patch, whole }))) = change else { panic!() };
+        assert_eq!((whole, patch.len()), (expected, 1));
+        assert_eq!(patch[&What::Online].always.as_deref(), Some(&["+15550100002".to_owned()][..]));
+    }
+    for bad in [
+        "{",
+        "[]",
+        r#"{"shoes":{"show":"nobody"}}"#,
+        r#"{"online":{"show":"friends"}}"#,
+        r#"{"online":{"hide":1}}"#,
+    ] {
+        assert_eq!(send(&router, "PATCH", path, bad).await.0, 400, "{bad}");
+    }
+    assert_eq!(send(&router, "PATCH", path, &"x".repeat(1 << 20)).await.0, 413);
+    assert!(asked.lock().unwrap().is_empty());
+    let (router, _) = served(Err(Refusal::NotAcceptable("no".into())));
+    assert_eq!(send(&router, "PUT", path, "{}").await.0, 422);
 }

@@ -1,0 +1,73 @@
+//! Privacy settings over HTTPS: `/v1/account/privacy`.
+//!
+//! - `GET` answers all rules: `{"last_seen": {"show": "contacts", "always": ["+15551230001"], "never": []}, "online": …,
+//!   "photo": …, "status": …, "read_marks": …}`; `show` is `everyone`, `contacts` or `nobody`, and empty lists are left out.
+//! - `PATCH` changes what it names and leaves the rest; `PUT` also sets what it does not name as it was at first. Both answer
+//!   like `GET`, once the change is durable and in force.
+//!
+//! What is refused changes nothing.
+
+use super::{AccountApi, Proved};
+use crate::http::problem::Problem;
+use crate::http::registration::{self, JsonBody};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use chaski_services::command::{Action, Done, PrivacyChange};
+use chaski_services::privacy::Patch;
+use chaski_store::AccountId;
+use std::sync::Arc;
+
+/// Bytes of a body: all exceptions that there may be, with long names.
+const BODY_BYTES: usize = 512 << 10;
+
+pub(super) fn routes() -> Router<Arc<AccountApi>> {
+    let methods = get(show).put(replace).patch(change).fallback(registration::wrong_method);
+    Router::new().route("/v1/account/privacy", methods).layer(DefaultBodyLimit::max(BODY_BYTES))
+}
+
+async fn show(Proved(account): Proved, State(api): State<Arc<AccountApi>>) -> Result<Response, Problem> {
+    ask(&api, account, None).await
+}
+
+async fn replace(
+    Proved(account): Proved,
+    State(api): State<Arc<AccountApi>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    set(&api, account, request, true).await
+}
+
+async fn change(
+    Proved(account): Proved,
+    State(api): State<Arc<AccountApi>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    set(&api, account, request, false).await
+}
+
+async fn set(
+    api: &AccountApi,
+    account: AccountId,
+    request: Request,
+    whole: bool,
+) -> Result<Response, Problem> {
+    let _place = api.working.acquire().await;
+    let JsonBody(patch) = JsonBody::<Patch>::from_request(request, &()).await?;
+    ask(api, account, Some(PrivacyChange { patch, whole })).await
+}
+
+async fn ask(
+    api: &AccountApi,
+    account: AccountId,
+    change: Option<PrivacyChange>,
+) -> Result<Response, Problem> {
+    match api.command(account, Action::Privacy(change)).await? {
+        Done::Privacy(view) => {
+            Ok(([(header::CACHE_CONTROL, "private, no-store")], Json(view)).into_response())
+        }
+        _ => Err(Problem::unavailable("the account's shard answered something else")),
+    }
+}
