@@ -4,6 +4,8 @@
 //! answered exactly once through its [`Reply`].
 
 use crate::accounts::AccountRecord;
+use crate::directory::Account;
+use crate::outbox::Turn;
 use chaski_store::AccountId;
 
 /// Something to be done to an account by its owner.
@@ -94,10 +96,21 @@ pub struct Command {
     pub reply: Option<Reply>,
 }
 
+/// How a room goes on with an outcome.
+pub type RoomReply = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Outcome) + Send>;
+
 /// How the outcome gets back.
 pub enum Reply {
     /// To a thread outside the shards. Must not block.
     Call(Box<dyn FnOnce(Outcome) + Send>),
+    /// To a room of the account concerned, on its shard, if it is in memory. After the removal of an account: before its
+    /// sessions end.
+    Room {
+        /// The account concerned.
+        account: AccountId,
+        /// The room goes on.
+        then: RoomReply,
+    },
     /// To a session's ad-hoc command: the shard, the session, and the room's memo.
     Session {
         /// The session's shard.

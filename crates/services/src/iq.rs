@@ -19,7 +19,7 @@ use crate::outbox::Turn;
 use crate::privacy::{self, What};
 use crate::session::carbons;
 use crate::wire::SessionId;
-use crate::{blocking, book, commands, disco, pep, private, profile, roster};
+use crate::{blocking, book, commands, disco, leaving, pep, private, profile, roster};
 use chaski_xmpp::stanza::IqType;
 use chaski_xmpp::{ElementRef, Stanza, StanzaCondition, ns};
 
@@ -41,8 +41,15 @@ pub(crate) struct Door {
 }
 
 /// The doors of all rooms that have one.
-const DOORS: &[&[Door]] =
-    &[blocking::DOORS, book::quicksy::DOORS, carbons::DOORS, pep::DOORS, private::DOORS, profile::DOORS];
+const DOORS: &[&[Door]] = &[
+    blocking::DOORS,
+    book::quicksy::DOORS,
+    carbons::DOORS,
+    leaving::DOORS,
+    pep::DOORS,
+    private::DOORS,
+    profile::DOORS,
+];
 
 fn door(request: &Request<'_>) -> Option<&'static Door> {
     DOORS.iter().flat_map(|doors| doors.iter()).find(|door| request.child.ns() == door.ns)

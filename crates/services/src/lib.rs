@@ -18,6 +18,7 @@ pub mod directory;
 pub mod disco;
 pub mod errand;
 pub mod iq;
+mod leaving;
 mod mailbox;
 pub mod outbox;
 pub mod pep;

@@ -90,6 +90,8 @@ pub enum Post {
     Tiding(Box<Tiding>),
     /// Records of the account at hand are to be read or written.
     Errand(Errand),
+    /// A command for the account at hand, whose outcome is told by its own reply.
+    Own(Box<Command>),
     /// Something is to be done with its phone book.
     #[expect(private_interfaces, reason = "rooms of this crate only")]
     Book(Box<Wish>),

@@ -174,7 +174,10 @@ pub fn shows(account: &Account, what: What, contact: &Contact) -> bool {
     if is_own(account, contact) {
         return true;
     }
-    let is_contact = || account.roster.state(contact).from();
+    let is_contact = || {
+        let state = account.roster.state(contact);
+        state.from() || state.is_booked()
+    };
     match &account.settings {
         None => what.default_audience().admits(is_contact),
         Some(settings) => settings.shows(what, contact, domain(account), is_contact),

@@ -10,8 +10,8 @@ use std::collections::{HashMap, VecDeque};
 const ASKED_MAX: usize = 4;
 /// Single numbers that wait to be looked at by one account; beyond: it looks at its whole book instead.
 const LOOKS_MAX: usize = 64;
-/// Accounts at work at the same time, per shard.
-const RUNNING_MAX: usize = 32;
+/// Accounts at work at the same time, per shard: what they read takes turns with everybody's logins on the reader threads.
+const RUNNING_MAX: usize = 8;
 /// Syncs that wait, per shard, and the numbers in them; beyond: come back later.
 const WAITING_MAX: usize = 512;
 const WAITING_NUMBERS_MAX: usize = 500_000;

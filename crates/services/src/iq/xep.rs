@@ -51,6 +51,7 @@ pub const SPECS: &[&[Xep]] = &[
     crate::blocking::SPEC,
     crate::caps::SPEC,
     crate::commands::SPEC,
+    crate::leaving::SPEC,
     crate::disco::SPEC,
     crate::pep::SPEC,
     crate::private::SPEC,

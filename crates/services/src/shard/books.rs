@@ -295,7 +295,7 @@ impl Shard {
         mut changes: std::vec::IntoIter<(Contact, Option<bool>)>,
     ) {
         let Some(job) = self.books.jobs.get_mut(key) else { return };
-        let id = job.account;
+        let (id, mut unlisted) = (job.account, 0);
         let behind = job.patience > 0
             && changes.len() > 0
             && is_behind(&mut self.directory, id, &self.desk.realm.limits);
@@ -303,8 +303,11 @@ impl Shard {
             job.patience -= 1;
         } else {
             for (contact, mutual) in changes.by_ref().take(FOLLOWED_PER_SLICE) {
-                self.follow(ctx, id, &contact, mutual);
+                unlisted += usize::from(!self.follow(ctx, id, &contact, mutual));
             }
+        }
+        if unlisted > 0 {
+            tracing::warn!(account = ?id, unlisted, "a roster is full; not all of the phone book is listed");
         }
         if changes.len() == 0 {
             return self.finish_job(ctx, key);
@@ -314,15 +317,22 @@ impl Shard {
         self.books.following.push_back(key);
     }
 
-    fn follow(&mut self, ctx: &mut Context<'_>, id: AccountId, contact: &Contact, mutual: Option<bool>) {
+    /// False: its roster is full.
+    fn follow(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        contact: &Contact,
+        mutual: Option<bool>,
+    ) -> bool {
         let mut listed = true;
         self.in_room(ctx, id, |turn, account| {
             listed = following::follow(turn, account, contact, mutual).is_ok();
         });
         if !listed {
             self.books.metrics.unlisted_total.inc();
-            tracing::warn!(account = ?id, "a roster is full; an account of the phone book is not listed");
         }
+        listed
     }
 
     /// How an account stands with one number is known.
@@ -332,7 +342,9 @@ impl Shard {
             return self.books.again.push((id, number));
         }
         let mutual = (standing.holds && standing.registered).then_some(standing.held);
-        self.follow(ctx, id, &Contact::Phone(number), mutual);
+        if !self.follow(ctx, id, &Contact::Phone(number), mutual) {
+            tracing::warn!(account = ?id, "a roster is full; an account of the phone book is not listed");
+        }
     }
 
     fn refuse_job(&mut self, ctx: &mut Context<'_>, key: usize, why: Refused) {

@@ -63,6 +63,9 @@ impl Shard {
         match reply {
             None => {}
             Some(Reply::Call(call)) => call(outcome),
+            Some(Reply::Room { account, then }) => {
+                self.in_room(ctx, account, |turn, account| then(turn, account, outcome));
+            }
             Some(Reply::Session { shard, session, memo }) if shard == self.desk.index => {
                 self.outcome(ctx, session, &memo, outcome);
             }
@@ -118,6 +121,10 @@ impl Shard {
         match command.action {
             Action::SetAccount { mut record, expected: Expected::Any | Expected::Absent } => {
                 self.outdate_removed(command.account, &mut record);
+                // A crash may have kept a removed account's messages from being purged: they are not this one's.
+                if ctx.store.usage(command.account).messages > 0 {
+                    ctx.store.purge(command.account);
+                }
                 self.directory.hold_back(command.account);
                 self.save_account(ctx, command.account, Change::Set(record), None, command.reply);
             }
@@ -184,7 +191,9 @@ impl Shard {
         reply: Option<Reply>,
         refused: Option<Refused>,
     ) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.directory.present(id) else {
+            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
+        };
         if let Some(refused) = refused {
             account.record.disabled = false;
             account.saving.change(|writes| writes.record = false);
@@ -258,8 +267,9 @@ impl Shard {
                 Ok(Done::Done)
             }
             (Ok(_), Change::Remove) => {
-                self.forget_account(ctx, id);
-                Ok(Done::Done)
+                // Whoever asked in band hears it before the stream ends.
+                self.reply(ctx, reply, Ok(Done::Done));
+                return self.forget_account(ctx, id);
             }
             (Err(error), change) => {
                 if let (Change::Remove, Some(account)) = (change, self.directory.present(id)) {

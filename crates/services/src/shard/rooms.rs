@@ -75,6 +75,7 @@ impl Shard {
             Post::Tell(tell) => self.fan_out(ctx, tell),
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
             Post::Tiding(tiding) => self.desk.tidings.push_back(tiding),
+            Post::Own(command) => self.command_to_owner(ctx, *command),
             Post::Book(wish) => self.book(ctx, *wish),
             Post::Errand(errand) => {
                 if let Some(id) = id {

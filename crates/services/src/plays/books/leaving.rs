@@ -123,3 +123,25 @@ fn a_full_roster_lists_no_more_and_fails_nothing() {
     let romeo = arrive(&mut stage, ROMEO);
     assert_eq!(roster(&mut stage, romeo), "items +15551240002 none, +15551240003 none");
 }
+
+#[test]
+fn who_cancels_the_account_in_band_is_told_and_then_gone() {
+    let mut stage = Stage::new(2);
+    let (romeo, juliet) = (arrive(&mut stage, ROMEO), arrive(&mut stage, JULIET));
+    sync(&mut stage, juliet, &[ROMEO]);
+    stage.received(juliet);
+    let register = |kind: &str, inside: &str| {
+        format!("<iq type='{kind}' id='u'><query xmlns='jabber:iq:register'>{inside}</query></iq>")
+    };
+    stage.send(romeo, &register("get", ""));
+    assert!(stage.stanzas(romeo)[0].contains("<registered/>"));
+    stage.send(romeo, &register("set", "<remove/><username>x</username>"));
+    assert_eq!(seen(&mut stage, romeo), ["error bad-request"]);
+    stage.send(romeo, &register("set", "<username>x</username><password>y</password>"));
+    assert_eq!(seen(&mut stage, romeo), ["error not-allowed"]);
+    stage.send(romeo, &register("set", "<remove/>"));
+    assert!(stage.stanzas(romeo).pop().is_some_and(|answer| answer.contains("type='result'")));
+    assert_eq!(stage.closed_with(romeo).flatten().map(|end| end.condition), Some("not-authorized"));
+    assert_eq!(seen(&mut stage, juliet), [format!("items {ROMEO} remove")]);
+    assert!(stage.credentials(0, ROMEO).unwrap().is_none());
+}
