@@ -28,7 +28,7 @@ pub(crate) use fault::{BUSY, Fault, fault, not_kept};
 pub(crate) use last::interested;
 pub(crate) use owner::{Outcome, change, change_reading, in_line, publish, retract};
 pub(crate) use request::standalone;
-pub(crate) use retrieve::{Payload, Selection, payload};
+pub(crate) use retrieve::{ANSWER_BYTES_MAX, Payload, Selection, payload};
 pub(crate) use state::NewItem;
 pub use state::Nodes;
 pub(crate) use visible::{Viewer, is_busy, shows_photo, shows_text};

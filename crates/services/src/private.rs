@@ -28,6 +28,8 @@ pub const SPEC: &[Xep] = &[
 const NODE: &str = "\u{1}private";
 /// What the old kind of bookmarks has besides rooms.
 const REST: &str = "\u{1}bookmarks";
+/// Longest rest: with the rooms it still fits into a stanza.
+const REST_BYTES_MAX: usize = 16 * 1024;
 /// Most elements of an account.
 const ELEMENTS_MAX: u16 = 64;
 /// Most elements of one request.
@@ -109,6 +111,9 @@ fn asked_bookmarks(turn: &mut Turn<'_>, request: &Request<'_>, reply: Reply) {
                 });
                 return Ok(Outcome { payload, ..Outcome::default() });
             };
+            if wanted.rest.len() > REST_BYTES_MAX {
+                return Err(StanzaCondition::NotAcceptable.into());
+            }
             let mut outcome = wanted.put(nodes, &kept, now_unix_ms)?;
             if *wanted.rest != *rest {
                 let item = NewItem { id: "rest", payload: &wanted.rest, now_unix_ms };
@@ -146,6 +151,11 @@ fn keep(nodes: &mut Nodes, elements: &[Element], now_unix_ms: u64) -> Result<Out
 /// What there is; for the rest, what was asked for as it was asked (§2.2: an empty element).
 fn show(turn: &mut Turn<'_>, account: &Account, elements: &[Element], reply: Reply) {
     let node = account.nodes.as_deref().and_then(|nodes| nodes.get(NODE));
+    let found = elements.iter().filter_map(|element| node?.item(&element.id));
+    if found.map(|item| item.bytes as usize).sum::<usize>() > pep::ANSWER_BYTES_MAX {
+        let fewer = StanzaError::new(StanzaCondition::NotAcceptable).with_text("too much for one answer");
+        return reply.error(turn.outbox, fewer);
+    }
     let mut keys = Vec::new();
     let mut parts: Vec<(Box<str>, Option<usize>)> = Vec::new();
     for element in elements {

@@ -27,9 +27,6 @@ pub(super) fn asked(
         Ok(ask) => ask,
         Err(fault) => return reply.error(turn.outbox, masked(&asker, fault)),
     };
-    if is_busy(account) {
-        return reply.error(turn.outbox, BUSY);
-    }
     let result = match &ask {
         Ask::Items { node, ids, most } => return items(turn, account, &asker, (node, ids, *most), reply),
         Ask::Subscribe { node, jid } => return subscribe(turn, account, &asker, node, jid, true, reply),
@@ -59,13 +56,16 @@ fn bare_of(reply: &Reply) -> String {
     JidRef::split(reply.to()).to_bare().to_string()
 }
 
-/// Why the asker may not see the node, if it may not.
+/// Why the asker may not see the node, if it may not; or that too many wait, which is said only of what it may see.
 fn refusal(account: &Account, asker: &Asker, node: &str) -> Option<Fault> {
     let Some(found) = account.nodes.as_deref().and_then(|nodes| nodes.get(node)) else {
         return Some(masked(asker, StanzaCondition::ItemNotFound.into()));
     };
     let closed = fault(StanzaCondition::NotAllowed, "closed-node");
-    (!may_see(account, Viewer::asking(asker), node, &found.config)).then(|| masked(asker, closed))
+    if !may_see(account, Viewer::asking(asker), node, &found.config) {
+        return Some(masked(asker, closed));
+    }
+    is_busy(account).then_some(BUSY)
 }
 
 fn items(

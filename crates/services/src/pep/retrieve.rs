@@ -11,8 +11,8 @@ use crate::outbox::Turn;
 use chaski_store::{AccountId, Table, Versioned};
 use chaski_xmpp::StanzaCondition;
 
-/// Payloads of one answer. The newest that fit; a client that wants more asks by id.
-const ANSWER_BYTES_MAX: usize = 224 * 1024;
+/// Payloads of one answer, which has to fit into a stanza. The newest that fit; a client that wants more asks by id.
+pub(crate) const ANSWER_BYTES_MAX: usize = 224 * 1024;
 
 /// A payload, here or in the store.
 pub(crate) enum Payload {
@@ -50,7 +50,8 @@ impl Selection {
         let mut selection = Self { items: Vec::new(), keys: Vec::new() };
         let mut bytes = 0;
         for item in items {
-            bytes += item.bytes as usize + item.id.len();
+            // Each character of an id may be a reference of six.
+            bytes += item.bytes as usize + 6 * item.id.len() + 32;
             if bytes > ANSWER_BYTES_MAX && !selection.items.is_empty() {
                 break;
             }

@@ -478,3 +478,54 @@ fn who_have_each_other_in_their_phone_books_need_no_ceremony() {
     publish(&mut stage, romeo, "urn:x", "1", "<b xmlns='urn:x'/>");
     assert_eq!(events(&stage.stanzas(juliet)).len(), 1);
 }
+
+#[test]
+fn an_answer_fits_into_a_stanza_and_the_newest_come_first() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let nurse = stage.login(NURSE, "house");
+    let options = [("access_model", "open"), ("max_items", "max")];
+    for number in 0..20 {
+        let payload = format!("<a xmlns='urn:x'>{}</a>", "x".repeat(50_000));
+        let got = publish_with(&mut stage, romeo, "urn:x", &number.to_string(), &payload, &options);
+        assert!(got[0].contains("type='result'"), "{}", got[0]);
+    }
+    let got = fetch(&mut stage, nurse, ROMEO, "urn:x");
+    let ids: Vec<_> =
+        got.split("<item id='").skip(1).map(|item| item.split('\'').next().unwrap_or_default()).collect();
+    assert_eq!(ids, ["19", "18", "17", "16"]);
+    assert!(got.len() < 256 << 10);
+}
+
+#[test]
+fn a_flood_is_refused_by_name_and_what_was_accepted_is_there() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    publish_with(
+        &mut stage,
+        romeo,
+        "urn:x",
+        "first",
+        "<a xmlns='urn:x'/>",
+        &[("max_items", "max"), ("access_model", "open")],
+    );
+    let nurse = stage.login(NURSE, "house");
+    stage.hold_store(true);
+    for number in 0..200 {
+        let item = format!("<publish node='urn:x'><item id='{number}'><a xmlns='urn:x'/></item></publish>");
+        stage.send(
+            romeo,
+            &format!("<iq type='set' id='{number}'><pubsub xmlns='{PUBSUB}'>{item}</pubsub></iq>"),
+        );
+    }
+    let refused = stage.stanzas(romeo);
+    assert!(refused.iter().all(|stanza| condition(stanza) == "resource-constraint"), "{refused:?}");
+    // What a stranger asks for meanwhile does not take the owner's place.
+    assert_eq!(condition(&fetch(&mut stage, nurse, ROMEO, "urn:x")), "resource-constraint");
+    assert_eq!(condition(&fetch(&mut stage, nurse, ROMEO, "hidden")), "service-unavailable");
+    stage.hold_store(false);
+    let accepted = stage.stanzas(romeo);
+    assert_eq!(accepted.len() + refused.len(), 200);
+    let items = fetch(&mut stage, romeo, ROMEO, "urn:x");
+    assert_eq!(items.matches("<item ").count(), accepted.len() + 1);
+}

@@ -175,6 +175,8 @@ fn what_is_no_avatar_is_refused() {
     for bad in ["no base64!", &script, &huge] {
         assert_eq!(condition(&set_vcard(&mut stage, romeo, &photo(bad))), "bad-request");
     }
+    let endless = format!("<NOTE>{}</NOTE>", "n".repeat(60_000));
+    assert_eq!(condition(&set_vcard(&mut stage, romeo, &endless)), "not-acceptable");
     assert_eq!(stage.stanzas(juliet), [""; 0]);
 }
 

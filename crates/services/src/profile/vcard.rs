@@ -10,11 +10,13 @@ use crate::iq::{Asker, Reply, Request, xml};
 use crate::outbox::Turn;
 use crate::pep::{self, Access, Config, Fault, NewItem, Nodes, Outcome, Payload, Viewer};
 use crate::wire::SessionId;
-use chaski_xmpp::{ElementRef, StanzaCondition, ns};
+use chaski_xmpp::{ElementRef, StanzaCondition, StanzaError, ns};
 
 /// The node of the vCard's text. No client can name it: no XML has this character.
 const NODE: &str = "\u{1}vcard";
 const ITEM: &str = "vcard";
+/// Longest text: with the largest picture it still fits into a stanza.
+const TEXT_BYTES_MAX: usize = 48 * 1024;
 
 /// A vCard that is to be set.
 struct NewCard {
@@ -38,6 +40,9 @@ impl NewCard {
                 Some(_) => {}
                 None => child.write_standalone(&mut text),
             }
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(StanzaError::new(StanzaCondition::NotAcceptable).with_text("the vCard is too long"));
         }
         let text = String::from_utf8(text).expect("what was validated is UTF-8");
         Ok(Self { text, picture })
