@@ -19,7 +19,7 @@ from slixmpp.xmlstream.matcher import StanzaPath
 
 from server import BINARY, PATIENCE_S
 
-PLUGINS = ["xep_0030", "xep_0066", "xep_0080", "xep_0084", "xep_0184", "xep_0191", "xep_0198", "xep_0199", "xep_0203"]
+PLUGINS = ["xep_0012", "xep_0030", "xep_0066", "xep_0080", "xep_0084", "xep_0184", "xep_0198", "xep_0199", "xep_0203"]
 PLUGINS += ["xep_0333", "xep_0359"]
 
 
@@ -187,13 +187,17 @@ class Slixmpp:
 
         return self._run(go())
 
-    def block(self, jid):
-        """Blocks somebody (0191)."""
+    def last_seen(self, jid):
+        """Seconds since somebody was there (0012), or the condition with which that isn't told."""
 
         async def go():
-            await self.client["xep_0191"].block(jid)
+            try:
+                answer = await self.client["xep_0012"].get_last_activity(jid)
+            except slixmpp.exceptions.IqError as error:
+                return error.condition
+            return answer["last_activity"]["seconds"]
 
-        self._run(go())
+        return self._run(go())
 
     def leave(self):
         """Logs out properly."""

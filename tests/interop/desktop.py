@@ -18,7 +18,7 @@ from pathlib import Path
 
 from server import PATIENCE_S
 
-PROGRAMS = ["Xvfb", "openbox", "xterm", "xdotool", "dbus-daemon", "unshare", "openssl"]
+PROGRAMS = ["Xvfb", "openbox", "xterm", "xdotool", "dbus-daemon", "gdbus", "unshare", "openssl"]
 # Debian's packages, of which these versions' settings and databases are known here.
 KNOWN = {"dino-im": "0.4.", "gajim": "1.7.", "gajim-omemo": "2.9.", "profanity": "0.13."}
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -73,7 +73,6 @@ class Screen:
         self.environment = {**os.environ, "DISPLAY": self.display, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
         self.started.append(subprocess.Popen(["openbox"], env=self.environment, stdout=log, stderr=log))
         log.close()
-        self.xdotool("mousemove", *size.split("x"))  # Out of the way.
 
     def __enter__(self):
         return self
@@ -90,7 +89,9 @@ class Screen:
     def show(self, name, area):
         """A screenshot of a part of the screen, if somebody wants them: $SCREENSHOTS is the folder."""
         if folder := os.environ.get("SCREENSHOTS"):
-            time.sleep(1)  # What has arrived is still to be painted.
+            # Over what may think that it is under the pointer, and away; what has arrived is still to be painted.
+            self.xdotool("mousemove", 1400, 300, "sleep", 0.2, "mousemove", 1200, 200, "sleep", 0.2, "mousemove", 1500, 900)
+            time.sleep(1)
             path = Path(folder, f"{name}.png")
             command = ["import", "-window", "root", "-crop", area, "+repage", "+dither", "-colors", "128", f"PNG8:{path}"]
             subprocess.run(command, env=self.environment, check=True)
@@ -120,6 +121,10 @@ class Client:
             "NO_AT_BRIDGE": "1",
             "GTK_A11Y": "none",
         }
+        for toolkit in ("gtk-3.0", "gtk-4.0"):
+            settings = self.home / "config" / toolkit / "settings.ini"
+            settings.parent.mkdir(parents=True)
+            settings.write_text("[Settings]\ngtk-enable-animations=0\n")
         self.log = self.home / "log"
         self.process = None
         self.bus = self.begin(["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address=unix:path={run}/bus"], "bus")
@@ -152,6 +157,13 @@ class Client:
         self.screen.xdotool("type", "--delay", 25, text)
         if enter:
             self.screen.xdotool("key", "Return")
+
+    def press(self, title, *keys):
+        """Presses keys in the window with this title, once it is there."""
+        search = ("search", "--onlyvisible", "--name", f"^{title}$")
+        window = wait_until(lambda: self.screen.xdotool(*search), f"window {title!r}")[-1]
+        self.screen.xdotool("windowactivate", "--sync", window)
+        self.screen.xdotool("key", "--delay", 50, *keys)
 
     def seen(self, after=0):
         """What it logged, from this character on."""
@@ -323,6 +335,12 @@ class Gajim(Client):
         assert len(rows) == 1, rows
         assert json.loads(rows[0][0])["encrypted"]["name"] == "OMEMO", rows
 
+    def choose(self, action, target):
+        """What its person does in a menu."""
+        call = ["gdbus", "call", "--session", "--dest", "org.gajim.Gajim", "--object-path", "/org/gajim/Gajim"]
+        call += ["--method", "org.gtk.Actions.Activate", f"{self.home.name}-{action}", f"[<'{target}'>]", "{}"]
+        assert self.begin(call, "menu").wait(PATIENCE_S) == 0
+
     def avatars(self):
         """SHA-1 of the pictures that it has."""
         return [path.name for path in (self.profile / "avatars").iterdir()]
@@ -351,7 +369,7 @@ class Profanity(Client):
             ],
         }.items():
             path = self.home / path
-            path.parent.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(lines) + "\n")
         self.account = name
 

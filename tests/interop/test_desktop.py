@@ -1,11 +1,12 @@
 """Three clients of other projects, on one screen: Romeo has Dino, Juliet Gajim, Tybalt Profanity in a terminal.
 
 Romeo and Juliet write to each other with OMEMO, see each other's picture, that the other types, and when the other was
-there last. Tybalt, whom Romeo has blocked, sees nothing of it. Persons' second clients (slixmpp) stand in for what needs
-the mouse: the phone book, pictures, blocking. SCREENSHOTS=FOLDER keeps what could be seen.
+there last. Tybalt, whom Juliet has blocked, sees nothing of her. Persons' second clients (slixmpp) stand in for what these
+can't do without a mouse: the phone book, pictures. SCREENSHOTS=FOLDER keeps what could be seen.
 """
 
 import contextlib
+import re
 import struct
 import tempfile
 import zlib
@@ -186,22 +187,42 @@ def test_last_seen(screen, keys, romeo, juliet):
     romeo.expect_encrypted(BEGUN + REST)
 
 
-def test_who_is_blocked_sees_nothing(screen, second, romeo, juliet, tybalt):
-    tybalt.expect(rf"RECV: <presence [^>]*from=.\{address(ROMEO)}/dino")
-    before = tybalt.mark()
+def test_privacy_by_form(screen, second, juliet):
+    """Gajim shows the server's form; Juliet hides from everybody when she was there last."""
     with second(ROMEO) as client:
-        client.block(address(TYBALT))
-        tybalt.expect(rf"RECV: <presence [^>]*from=.\{address(ROMEO)}/dino[^>]*", before)
-        gone, heard = tybalt.mark(), romeo.mark()
-        # Juliet sees a new picture; Tybalt nothing.
+        assert client.last_seen(address(JULIET)) == 0, "she is there"
+        juliet.choose("execute-command", "localhost")
+        before = juliet.mark()
+        juliet.press("Command List", "Tab", "Down", "Return")
+        juliet.expect(r"<command [^>]*node='urn:chaski:privacy:0'.*type='form'", before)
+        # To the first field; its last choice; back, over the beginning, to the button "Complete".
+        juliet.press("Stage", "Tab", "Down")
+        screen.show("privacy", EVERYTHING)
+        juliet.press("Stage", "shift+Tab", "Return")
+        juliet.expect(r"<command [^>]*node='urn:chaski:privacy:0'[^>]*status='completed'", before)
+        assert client.last_seen(address(JULIET)) == "service-unavailable"
+    juliet.press("Completed", "Escape")
+
+
+def test_who_is_blocked_sees_nothing(server, screen, second, romeo, juliet, tybalt):
+    """Juliet reports Tybalt as a spammer, in Gajim, which blocks him."""
+    present = rf"RECV: <presence [^>]*from=.\{address(JULIET)}/gajim"
+    tybalt.expect(present)
+    before = tybalt.mark()
+    juliet.choose("block-contact", address(TYBALT))
+    juliet.press("Block Contact", "alt+r")
+    tybalt.expect(present, before)
+    gone, heard = tybalt.mark(), juliet.mark()
+    # Romeo sees her new picture.
+    with second(JULIET) as client:
         new = client.publish_avatar(picture(b"\x2e\xa0\x43"), SIDE)
-        desktop.wait_until(lambda: new in juliet.avatars(), "new picture of Romeo in Gajim")
-    tybalt.type(f"/lastactivity get {address(ROMEO)}")
+    desktop.wait_until(lambda: new in romeo.avatars(), "new picture of Juliet in Dino")
+    tybalt.type(f"/lastactivity get {address(JULIET)}")
     tybalt.expect(r"RECV: <iq [^>]*type=.error", gone)
-    tybalt.type(f"/msg {address(ROMEO)} Turn, villain")
+    tybalt.type(f"/msg {address(JULIET)} Turn, villain")
     tybalt.expect(r"RECV: <message [^>]*type=.error.*service-unavailable", gone)
     screen.show("blocked", EVERYTHING)
-    tybalt.expect("RECV")
-    stanzas = [line for line in tybalt.seen(gone).splitlines() if "RECV: <" in line and address(ROMEO) in line]
+    stanzas = [line for line in tybalt.seen(gone).splitlines() if "RECV: <" in line and address(JULIET) in line]
     assert stanzas and all("error" in line for line in stanzas), stanzas
-    assert address(TYBALT) not in romeo.seen(heard)
+    assert not re.search(rf"<(message|presence) [^>]*from='\{address(TYBALT)}", juliet.seen(heard))
+    server.wait_for_log("a user has reported somebody.*urn:xmpp:reporting:spam")

@@ -5,16 +5,18 @@
 //! ids of messages, never the messages: the server does not keep those. It goes with the reporter's account.
 
 use super::list::Entry;
-use crate::iq::Xep;
+use crate::iq::{Scope, Xep};
 use chaski_store::AccountId;
 use chaski_xmpp::{ElementRef, ns};
 use serde::{Deserialize, Serialize};
 
 /// What this file implements. The namespace is announced by [`super::SPEC`].
 pub(super) const NS: &str = "urn:xmpp:reporting:1";
+/// An earlier version's, which Gajim 1.7 still has: the reason is an element.
+const OLD_NS: &str = "urn:xmpp:reporting:0";
 /// As declared.
 pub(super) const XEP: Xep =
-    Xep::new(377, "0.4.1", "Blocking Command Reports", &[(crate::iq::Scope::Domain, NS)]);
+    Xep::new(377, "0.4.1", "Blocking Command Reports", &[(Scope::Domain, NS), (Scope::Domain, OLD_NS)]);
 
 /// Most reports of one reporter that are kept: the newest.
 const REPORTS_MAX: usize = 50;
@@ -65,13 +67,21 @@ pub struct Reports {
 impl Complaint {
     /// Reads `<item><report/></item>`; `None` if there is none.
     pub(super) fn read(item: &ElementRef<'_>) -> Option<Self> {
-        let report = item.child("report", NS)?;
-        let reason = report.attr("reason").filter(|reason| reason.chars().count() <= ID_CHARS_MAX)?;
-        let text = report.child("text", NS).map(|text| text.text().chars().take(TEXT_CHARS_MAX).collect());
+        let (report, space) =
+            [NS, OLD_NS].into_iter().find_map(|space| Some((item.child("report", space)?, space)))?;
+        let reason = if space == NS {
+            let reason = report.attr("reason").filter(|reason| reason.chars().count() <= ID_CHARS_MAX)?;
+            reason.into_owned()
+        } else {
+            let reason =
+                ["spam", "abuse"].into_iter().find(|reason| report.child(reason, space).is_some())?;
+            format!("urn:xmpp:reporting:{reason}")
+        };
+        let text = report.child("text", space).map(|text| text.text().chars().take(TEXT_CHARS_MAX).collect());
         let ids = report.children().filter(|child| child.is("stanza-id", ns::STANZA_ID));
         let ids = ids.filter_map(|id| id.attr("id").map(std::borrow::Cow::into_owned));
         let messages = ids.filter(|id| id.chars().count() <= ID_CHARS_MAX).take(IDS_MAX).collect();
-        Some(Self { reason: reason.into_owned(), text: text.unwrap_or_default(), messages })
+        Some(Self { reason, text: text.unwrap_or_default(), messages })
     }
 
     /// What is kept of it.
@@ -132,10 +142,13 @@ mod tests {
         assert_eq!((read.text.chars().count(), read.messages.len()), (TEXT_CHARS_MAX, IDS_MAX));
         assert_eq!(complaint(""), None);
         assert_eq!(complaint(&format!("<report xmlns='{NS}'/>")), None, "without a reason");
+        let old = complaint(&format!("<report xmlns='{OLD_NS}'><spam/></report>")).unwrap();
+        assert_eq!(old.reason, "urn:xmpp:reporting:spam");
+        assert_eq!(complaint(&format!("<report xmlns='{OLD_NS}'/>")), None);
         assert_eq!(
-            complaint("<report xmlns='urn:xmpp:reporting:0'><spam/></report>"),
+            complaint("<report xmlns='urn:xmpp:reporting:9'><spam/></report>"),
             None,
-            "an older namespace"
+            "another namespace"
         );
     }
 
