@@ -91,7 +91,7 @@ def half(size, most_per_s):
 
 def presence(size, server):
     """Everybody has 50 contacts, made by asking and agreeing before anything is measured. The peers are slow at that."""
-    acquaint = ("--acquaint-rate", str(2000 if server == "chaski" else 250))
+    acquaint = ("--acquaint-rate", str({"chaski": 2000, "ejabberd": 250}.get(server, 120)))
     arguments = ("presence", "--accounts", str(size.presence_accounts), "--rate", str(size.presence_per_s), *acquaint, "--seconds", str(size.presence_seconds))
     title = f"{size.presence_accounts:,} accounts, 50 contacts each, {size.presence_per_s:,} updates/s"
     return Load("presence", title, arguments, 400 + size.presence_seconds)
