@@ -23,8 +23,8 @@ use crate::outbox::Turn;
 use crate::privacy::{self, Draft, Refused};
 use crate::roster::Contact;
 use crate::wire::SessionId;
+use chaski_store::Table;
 use chaski_store::records::Put;
-use chaski_store::{AccountId, Table};
 use chaski_xmpp::stanza::PresenceType;
 use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns, write};
 use query::{Query, payload};
@@ -128,32 +128,37 @@ fn list(account: &Account) -> Vec<u8> {
 
 fn block(turn: &mut Turn<'_>, account: &Account, items: Vec<(Entry, Option<Complaint>)>, reply: Reply) {
     let push = payload("block", items.iter().map(|(entry, _)| entry.clone()), &turn.realm.domain);
-    let reporter = account.name().to_string();
-    let reports_key = (Table::Reports, account.id.record_key());
-    let is_report = items.iter().any(|(_, complaint)| complaint.is_some());
-    let reads = if is_report { vec![reports_key.clone()] } else { Vec::new() };
-    let (own, unix_ms) = (account.id, turn.unix_ms);
+    let (mut entries, mut reports) = (Vec::with_capacity(items.len()), Vec::new());
+    for (entry, complaint) in items {
+        if let Some(complaint) = complaint {
+            let reporter = account.name().to_string();
+            reports.push(complaint.into_report(turn.unix_ms, reporter, entry.to_document()));
+        }
+        entries.push(entry);
+    }
+    let key = (Table::Reports, account.id.record_key());
+    let reads = if reports.is_empty() { Vec::new() } else { vec![key.clone()] };
+    let kept = reports.clone();
     let edit = move |draft: &mut Draft| {
-        let mut reports = Vec::new();
-        for (entry, complaint) in items {
-            if let Some(complaint) = complaint {
-                reports.push(complaint.into_report(unix_ms, reporter.clone(), entry.to_document()));
-            }
+        for entry in entries {
             draft.settings.blocks.add(entry).map_err(|full| Refused::Full(full.to_string()))?;
         }
-        keep_reports(draft, own, reports_key, reports);
+        keep_reports(draft, key, kept);
         Ok(())
     };
     privacy::change(turn, reads, edit, move |turn, account, result| {
+        if result.is_ok() {
+            turn.metrics.reports_total.add(reports.len() as u64);
+            report::log(&reports, account.id);
+        }
         answer(turn, account, reply, result, &push);
     });
 }
 
-fn keep_reports(draft: &mut Draft, own: AccountId, key: (Table, String), new: Vec<Report>) {
+fn keep_reports(draft: &mut Draft, key: (Table, String), new: Vec<Report>) {
     if new.is_empty() {
         return;
     }
-    new.iter().for_each(|report| report.log(own));
     let known = draft.found.first().and_then(Option::as_ref).map(|found| &*found.value);
     let mut reports = Reports::from_document(known);
     reports.add(new);

@@ -42,6 +42,8 @@ chaski_telemetry::metrics! {
         messages_transient_total: Counter,
         /// Stanzas that an account was not given because it has blocked their sender.
         stanzas_blocked_total: Counter,
+        /// Reports to the operator (XEP-0377) that were kept.
+        reports_total: Counter,
         /// Stanzas refused with an error.
         stanzas_refused_total: Counter,
         /// Messages refused because the mailbox or the store was full.

@@ -8,6 +8,7 @@ use crate::book::Wish;
 use crate::caps::Caps;
 use crate::command::Command;
 use crate::context::Realm;
+use crate::desk::RoomMetrics;
 use crate::errand::Errand;
 use crate::pep::Tiding;
 use crate::presence::{Presences, Tell};
@@ -32,6 +33,8 @@ pub struct Turn<'a> {
     pub presences: &'a mut Presences,
     /// What the shard's clients can, by the hash that they announce.
     pub caps: &'a mut Caps,
+    /// What is counted.
+    pub(crate) metrics: &'a RoomMetrics,
     /// Where to put what is to be sent.
     pub outbox: &'a mut Outbox,
 }

@@ -90,11 +90,11 @@ impl Complaint {
     }
 }
 
-impl Report {
-    /// For the operator's log: neither the text nor whole numbers.
-    pub(super) fn log(&self, reporter: AccountId) {
-        let about = Entry::from_document(&self.about);
-        tracing::info!(?reporter, ?about, reason = %self.reason, "a user has reported somebody");
+/// For the operator's log: neither texts nor whole numbers, and one line however many there are.
+pub(super) fn log(reports: &[Report], reporter: AccountId) {
+    if let Some(first) = reports.first() {
+        let (about, count) = (Entry::from_document(&first.about), reports.len());
+        tracing::info!(?reporter, ?about, reason = %first.reason, count, "a user has reported somebody");
     }
 }
 

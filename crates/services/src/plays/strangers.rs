@@ -94,7 +94,7 @@ fn stanzas() -> Vec<(String, bool)> {
 }
 
 /// What the stranger hears after each stanza, of whatever happened before.
-fn experience(shards: u16, who: Who) -> Vec<(String, bool, Vec<String>)> {
+fn experience(shards: u16, who: Who, stanzas: &[(String, bool)]) -> Vec<(String, bool, Vec<String>)> {
     let mut stage = Stage::new(shards);
     if who != Who::Nobody {
         let (target, _) = stage.arrive(TARGET, "phone");
@@ -113,8 +113,8 @@ fn experience(shards: u16, who: Who) -> Vec<(String, bool, Vec<String>)> {
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     stage.received(romeo);
     let mut heard = Vec::new();
-    for (stanza, stored) in stanzas() {
-        stage.send(romeo, &stanza);
+    for (stanza, stored) in stanzas {
+        stage.send(romeo, stanza);
         stage.send(romeo, "<r xmlns='urn:xmpp:sm:3'/>");
         let mut answers = stage.received(romeo);
         // When the server asks for an acknowledgement follows from how much it has sent.
@@ -123,19 +123,19 @@ fn experience(shards: u16, who: Who) -> Vec<(String, bool, Vec<String>)> {
         if shards > 1 {
             answers.sort_unstable();
         }
-        heard.push((stanza, stored, answers));
+        heard.push((stanza.clone(), *stored, answers));
     }
     heard.push(("roster".into(), false, roster(&mut stage, romeo)));
     stage.lose(romeo, Closed::Clean);
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
-    heard.push(("back again".into(), false, stage.received(romeo)));
+    heard.push(("back again".into(), false, stage.stanzas(romeo)));
     heard.push(("roster again".into(), false, roster(&mut stage, romeo)));
     heard
 }
 
 fn roster(stage: &mut Stage, client: Client) -> Vec<String> {
     stage.send(client, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
-    stage.received(client)
+    stage.stanzas(client)
 }
 
 /// Without what the server made up at random.
@@ -146,35 +146,50 @@ fn normal(answer: &str) -> String {
     }
 }
 
-#[test]
-fn nobody_a_stranger_and_who_has_blocked_him_are_the_same() {
-    for shards in [1, 2] {
-        let expected = experience(shards, Who::Nobody);
-        for who in Who::ALL {
-            for ((stanza, stored, answers), (_, _, expected)) in
-                experience(shards, who).into_iter().zip(&expected)
-            {
-                let exists = matches!(who, Who::Stranger { .. });
-                if !(exists && stored) {
-                    assert_eq!(answers, *expected, "{who:?}: {stanza}");
-                } else {
-                    assert!(
-                        answers.iter().all(|answer| !answer.starts_with("<message")),
-                        "{who:?}: {answers:?}"
-                    );
-                }
+/// Fails if the stranger can tell one from the other.
+fn compare(shards: u16, stanzas: &[(String, bool)]) {
+    let expected = experience(shards, Who::Nobody, stanzas);
+    for who in Who::ALL {
+        for ((stanza, stored, answers), (_, _, expected)) in
+            experience(shards, who, stanzas).into_iter().zip(&expected)
+        {
+            let exists = matches!(who, Who::Stranger { .. });
+            if !(exists && stored) {
+                assert_eq!(answers, *expected, "{who:?}: {stanza}");
+            } else {
+                assert!(answers.iter().all(|answer| !answer.starts_with("<message")), "{who:?}: {answers:?}");
             }
         }
     }
 }
 
 #[test]
+fn nobody_a_stranger_and_who_has_blocked_him_are_the_same() {
+    compare(1, &stanzas());
+    compare(2, &stanzas());
+}
+
+#[test]
 fn whether_a_stranger_is_there_does_not_show() {
     for shards in [1, 2] {
-        let here = experience(shards, Who::Stranger { online: true });
-        let away = experience(shards, Who::Stranger { online: false });
+        let here = experience(shards, Who::Stranger { online: true }, &stanzas());
+        let away = experience(shards, Who::Stranger { online: false }, &stanzas());
         for ((stanza, _, here), (_, _, away)) in here.into_iter().zip(away) {
             assert_eq!(here, away, "{stanza}");
         }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn nor_does_any_order_of_them_tell(
+        chosen in proptest::collection::vec(proptest::prelude::any::<proptest::sample::Index>(), 1..16),
+        shards in 1_u16..3,
+    ) {
+        let all = stanzas();
+        let some: Vec<_> = chosen.iter().map(|index| index.get(&all).clone()).collect();
+        compare(shards, &some);
     }
 }

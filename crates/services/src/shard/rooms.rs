@@ -30,6 +30,7 @@ impl Shard {
             rng: ctx.rng,
             presences: &mut self.desk.presences,
             caps: &mut self.desk.caps,
+            metrics: &self.desk.metrics,
             outbox: &mut outbox,
         };
         room(&mut turn, account);
