@@ -31,6 +31,9 @@ use serde::{Deserialize, Serialize};
 /// Most exceptions of one kind ("always show to", "never show to") of one setting.
 pub const EXCEPTIONS_MAX: usize = 500;
 
+/// Most bytes of those that are no phone numbers of our own.
+const EXCEPTIONS_BYTES_MAX: usize = 32 * 1024;
+
 /// What may be shown or hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

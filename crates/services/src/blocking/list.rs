@@ -144,7 +144,7 @@ impl BlockList {
     }
 
     fn text_bytes(&self) -> usize {
-        let accounts = self.accounts.iter().map(contact_bytes).sum::<usize>();
+        let accounts = self.accounts.iter().map(Contact::text_bytes).sum::<usize>();
         accounts + self.others.iter().map(|jid| jid.len()).sum::<usize>()
     }
 }
@@ -162,15 +162,8 @@ impl std::fmt::Debug for Entry {
 
 fn text_bytes(entry: &Entry) -> usize {
     match entry {
-        Entry::Account(contact) => contact_bytes(contact),
+        Entry::Account(contact) => contact.text_bytes(),
         Entry::Other(jid) => jid.len(),
-    }
-}
-
-fn contact_bytes(contact: &Contact) -> usize {
-    match contact {
-        Contact::Phone(_) => 0,
-        Contact::Other(bare) => bare.len(),
     }
 }
 

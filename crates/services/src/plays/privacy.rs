@@ -90,6 +90,10 @@ fn last_seen_is_hidden_from_and_for_who_hides_it() {
         assert_eq!(condition(&asks_last(&mut stage, who, whom)), "service-unavailable", "{whom}");
     }
     assert!(asks_last(&mut stage, juliet, JULIET).contains("seconds='0'"), "her own");
+    stage.received(juliet);
+    stage.send(romeo, &format!("<iq type='get' id='l' to='{}/balcony'>{LAST}</iq>", jid(JULIET)));
+    assert_eq!(condition(&stage.stanzas(romeo)[0]), "service-unavailable");
+    assert_eq!(stage.stanzas(juliet), [""; 0], "nor is her client asked, which would tell");
     set(&mut stage, JULIET, r#"{"last_seen":{"always":["+15551230001"]}}"#);
     for (who, whom) in [(romeo, JULIET), (juliet, ROMEO)] {
         assert!(asks_last(&mut stage, who, whom).contains("seconds='0'"), "{whom}");

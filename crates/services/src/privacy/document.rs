@@ -6,7 +6,7 @@
 //! Rules that are as they always were are left out. Own-domain phone numbers stand without the domain, as in rosters.
 //! Promises that whatever is read holds the bounds of [`super`].
 
-use super::{Audience, EXCEPTIONS_MAX, Exceptions, Rule, Settings, What};
+use super::{Audience, EXCEPTIONS_BYTES_MAX, EXCEPTIONS_MAX, Exceptions, Rule, Settings, What};
 use crate::blocking::Entry;
 use crate::roster::Contact;
 use chaski_store::AccountId;
@@ -54,7 +54,7 @@ pub enum PatchError {
     #[error("not a phone number or a bare JID: {0}")]
     Contact(String),
     /// Too many exceptions.
-    #[error("more than {EXCEPTIONS_MAX} exceptions of one kind")]
+    #[error("more than {EXCEPTIONS_MAX} exceptions of one kind, or too long ones")]
     TooMany,
 }
 
@@ -150,7 +150,8 @@ impl Rule {
             list.sort_unstable();
             list.dedup();
             list.shrink_to_fit();
-            if list.len() > EXCEPTIONS_MAX {
+            let bytes: usize = list.iter().map(Contact::text_bytes).sum();
+            if list.len() > EXCEPTIONS_MAX || bytes > EXCEPTIONS_BYTES_MAX {
                 return Err(PatchError::TooMany);
             }
         }
@@ -267,6 +268,10 @@ mod tests {
         let change = RulePatch { always: Some(many), ..RulePatch::default() };
         let refused = settings.apply(&Patch::from([(What::Status, change)]), false, DOMAIN);
         assert_eq!(refused, Err(PatchError::TooMany));
+        let long = (0..100).map(|n| format!("{n:0>1000}@d.example")).collect();
+        let change = RulePatch { always: Some(long), ..RulePatch::default() };
+        let refused = settings.apply(&Patch::from([(What::Status, change)]), false, DOMAIN);
+        assert_eq!(refused, Err(PatchError::TooMany), "few, but long");
         assert!(settings.is_default());
         assert!(serde_json::from_str::<Patch>(r#"{"shoe_size":{"show":"nobody"}}"#).is_err());
         assert!(serde_json::from_str::<Patch>(r#"{"photo":{"shown":"nobody"}}"#).is_err());

@@ -125,6 +125,12 @@ fn marks_between<'s>(
     if may_pass(&contact) { Verdict::Pass } else { without_read_marks(&stanza) }
 }
 
+/// Whether a request that another account sends to one of the account's sessions asks for what the account does not show: a
+/// client would answer.
+pub(crate) fn asks_in_vain(account: &Account, asker: &str, request: &Stanza<'_>) -> bool {
+    asks_last_seen(request) && !shows(account, What::LastSeen, &Contact::new(asker, domain(account)))
+}
+
 fn asks_last_seen(stanza: &Stanza<'_>) -> bool {
     stanza.iq_type() == Some(IqType::Get) && stanza.has_child("query", ns::LAST)
 }

@@ -30,6 +30,14 @@ impl Contact {
         account.phone_number().map(Self::Phone)
     }
 
+    /// Bytes that it takes besides its own 16.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Phone(_) => 0,
+            Self::Other(bare) => bare.len(),
+        }
+    }
+
     /// The account behind the contact if it is one of `domain` (it may not exist).
     pub fn account(&self, domain: &str) -> Option<AccountId> {
         match self {

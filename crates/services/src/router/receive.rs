@@ -120,6 +120,11 @@ impl Shard {
                 || session.secret_resource
                 || presence::may_see(account, session.id, asker)
         });
+        let target = target.filter(|_| {
+            !is_request
+                || parcel.handling == Handling::Quiet
+                || !redact::asks_in_vain(account, asker, &stanza)
+        });
         match target.map(|session| session.id).and_then(|id| account.session_mut(id)) {
             Some(session) => session.send(&mut self.desk, ctx, std::sync::Arc::clone(&parcel.stanza)),
             None => self.refuse_as_for_nobody(ctx, parcel.clone()),
