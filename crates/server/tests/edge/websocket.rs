@@ -149,3 +149,31 @@ fn silence_is_probed_by_ping() {
     client.login(&local);
     assert_eq!(client.next().0, 9);
 }
+
+#[test]
+fn one_exchange_binds_here_too() {
+    let server = Server::start();
+    for local in server.two_accounts() {
+        let mut client = WebSocketClient::connect(&server, &[], true);
+        client.send(OPEN);
+        assert!(client.text().starts_with("<open "));
+        let features = client.text();
+        assert!(features.contains("urn:xmpp:sasl:2") && !features.contains("HT-SHA-256-EXPR"), "{features}");
+        let initial = chaski_xmpp::sasl::base64::encode(format!("\0{local}\0{KEY}").as_bytes());
+        client.send(&format!(
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>{initial}</initial-response>\
+             <bind xmlns='urn:xmpp:bind:0'><tag>Web</tag><enable xmlns='urn:xmpp:sm:3'/></bind></authenticate>"
+        ));
+        client.send(
+            "<iq xmlns='jabber:client' type='get' to='localhost' id='p'><ping xmlns='urn:xmpp:ping'/></iq>",
+        );
+        let success = client.text();
+        assert!(
+            success.starts_with("<success ") && success.contains(&format!("{local}@localhost/Web/")),
+            "{success}"
+        );
+        assert!(client.text().starts_with("<stream:features "), "on the same stream");
+        let pong = client.text();
+        assert!(pong.contains("id='p'") && pong.contains("result"), "{pong}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use chaski_xmpp::stream::TokenUse;
+use proptest::prelude::*;
 use rand::SeedableRng;
 
 const NOW: u64 = 1_700_000_000_000;
@@ -133,4 +134,59 @@ fn a_resource_is_stable_and_says_nothing() {
     assert_eq!(Mint { generation: 2, ..mint() }.resource(CLIENT), resource, "also with another key");
     assert_ne!(mint().resource(ClientId([8; 16])), resource);
     assert_ne!(Mint { account: AccountId::service("x"), ..mint() }.resource(CLIENT), resource);
+}
+
+/// What happens to an account's tokens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A client gets one.
+    Issue(u8),
+    /// The one that was issued so many before the last is claimed, and perhaps given up.
+    Claim { back: usize, invalidate: bool },
+    /// Time passes.
+    Pass(u64),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..20u8).prop_map(Step::Issue),
+        (0..24usize, any::<bool>()).prop_map(|(back, invalidate)| Step::Claim { back, invalidate }),
+        (0..LIFE_MS).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    /// Against the two slots of XEP-0484 §4.1, kept without any bound.
+    #[test]
+    fn never_good_again_once_void(steps in prop::collection::vec(any_step(), 0..80)) {
+        let (mut tokens, mut rng, mut now) = (Tokens::default(), rng(), NOW);
+        // Each token ever issued: its client, itself, and whether it may still be good.
+        let mut issued: Vec<(u8, IssuedToken, bool)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Pass(ms) => now += ms,
+                Step::Issue(client) => {
+                    let token = tokens.issue(mint(), ClientId([client; 16]), UNBOUND, now, &mut rng);
+                    issued.push((client, token, true));
+                }
+                Step::Claim { back, invalidate } => {
+                    let Some(place) = issued.len().checked_sub(1 + back) else { continue };
+                    let (client, token, may_be_good) = issued[place].clone();
+                    let token_use = TokenUse { count: None, invalidate };
+                    let claim = TokenProof { token_use, ..proof(ClientId([client; 16]), &token) };
+                    let is_good = tokens.prove(mint(), &claim, now).is_some();
+                    prop_assert!(!is_good || (may_be_good && token.expires_unix_ms > now));
+                    if !is_good {
+                        issued[place].2 = false;
+                        continue;
+                    }
+                    for (at, (other, _, may)) in issued.iter_mut().enumerate() {
+                        // Its use voids all that came before it, its end all that the client has.
+                        *may &= *other != client || (!invalidate && at >= place);
+                    }
+                }
+            }
+            prop_assert!(tokens.0.len() <= DEVICES_MAX);
+        }
+    }
 }
