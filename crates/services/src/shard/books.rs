@@ -119,7 +119,9 @@ impl Shard {
 
     fn begin_book(&mut self, ctx: &mut Context<'_>, wish: Wish) {
         let Wish { account, want, answer } = wish;
-        let gone = want.is_asked_for() && self.directory.present(account).is_none();
+        // One that is being removed counts as gone: its book has been dropped, and nobody would drop what is written now.
+        let is_there = self.directory.present(account).is_some_and(|account| !account.record.disabled);
+        let gone = want.is_asked_for() && !is_there;
         let stage = match want {
             Want::Spelled(texts) => {
                 let home = Home::of(account);

@@ -75,6 +75,21 @@ fn a_removal_waits_for_the_sync_before_it_and_the_one_after_it_is_refused() {
 }
 
 #[test]
+fn nothing_is_written_into_the_book_of_an_account_that_is_being_removed() {
+    let mut stage = Stage::new(2);
+    stage.set_account(ROMEO, 1).unwrap();
+    stage.hold_store(true);
+    let removal = stage.begin(ROMEO, Action::RemoveAccount);
+    let number = account(JULIET).to_bits();
+    let late = stage.begin(ROMEO, Action::Book(BookChange::Replace(vec![number])));
+    stage.hold_store(false);
+    assert!(removal.lock().unwrap().take().expect("answered").is_ok());
+    assert!(matches!(late.lock().unwrap().take(), Some(Err(Refusal::NoSuchAccount))));
+    stage.set_account(ROMEO, 1).unwrap();
+    assert_eq!(change(&mut stage, ROMEO, BookChange::Show).unwrap().numbers, 0);
+}
+
+#[test]
 fn a_removal_that_fails_leaves_an_account_that_works() {
     let mut stage = Stage::new(1);
     let romeo = arrive(&mut stage, ROMEO);
