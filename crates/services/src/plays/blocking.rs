@@ -290,3 +290,25 @@ fn reports_are_kept_for_the_operator() {
     let gone = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::Reports, &key).unwrap();
     assert!(gone.is_none(), "it goes with the account");
 }
+
+#[test]
+fn a_refusal_takes_as_long_as_for_nobody_within_a_bound() {
+    let (mut stage, romeo, juliet) = couple();
+    block(&mut stage, juliet, &[jid(ROMEO)]);
+    stage.received(romeo);
+    for who in [JULIET, "+15559999999"] {
+        stage.hold_store(true);
+        stage.send(romeo, &chat(who, "x"));
+        stage.send(romeo, "<r xmlns='urn:xmpp:sm:3'/>");
+        assert_eq!(stage.stanzas(romeo), [""; 0], "{who}: the store has not looked");
+        stage.hold_store(false);
+        let got = stage.stanzas(romeo);
+        assert_eq!((got.len(), condition(&got[0])), (1, "service-unavailable"), "{who}: {got:?}");
+    }
+    stage.hold_store(true);
+    (0..300).for_each(|_| stage.send(romeo, &chat(JULIET, "x")));
+    let at_once = stage.stanzas(romeo).len();
+    assert_eq!(at_once, 300 - 256, "no more wait");
+    stage.hold_store(false);
+    assert_eq!(at_once + stage.stanzas(romeo).len(), 300, "each is refused once");
+}
