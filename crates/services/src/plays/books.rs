@@ -227,6 +227,30 @@ fn a_store_that_fails_is_said_and_the_next_sync_works() {
 }
 
 #[test]
+fn a_client_that_is_slow_to_acknowledge_is_waited_for() {
+    let mut stage = Stage::with_limits(1, Limits { queue_stanzas: 180, ..Limits::default() });
+    let others: Vec<String> = (0..200).map(|last| format!("+1555124{last:04}")).collect();
+    for local in &others {
+        stage.set_account(local, 1).unwrap();
+    }
+    let (romeo, _) = stage.arrive(ROMEO, "phone");
+    stage.send(romeo, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
+    stage.acknowledge(romeo, 0);
+    stage.received(romeo);
+    let numbers: Vec<&str> = others.iter().map(String::as_str).collect();
+    replace(&mut stage, ROMEO, &numbers).unwrap();
+    let mut pushed = 0;
+    for _ in 0..10 {
+        pushed += seen(&mut stage, romeo).len();
+        stage.pass(5_000);
+        assert_eq!(stage.closed_with(romeo), None, "after {pushed} pushes");
+        assert!(pushed > 0 || stage.counted(romeo) < 180, "it has to acknowledge some first");
+        stage.acknowledge(romeo, 0);
+    }
+    assert_eq!(pushed, 200);
+}
+
+#[test]
 fn a_large_book_comes_in_slices_and_all_of_it() {
     let mut stage = Stage::new(2);
     let romeo = arrive(&mut stage, ROMEO);

@@ -137,3 +137,22 @@ fn a_change_of_the_roster_that_fails_takes_back_nothing_of_the_book() {
     stage.send(romeo, "<presence/>");
     assert_eq!(seen(&mut stage, juliet), [""; 0]);
 }
+
+#[test]
+fn who_has_blocked_the_asker_is_in_the_answer_like_anybody() {
+    let mut stage = Stage::new(2);
+    let (romeo, juliet) = acquainted(&mut stage);
+    let item = format!("<item jid='{}'/>", jid(ROMEO));
+    stage
+        .send(juliet, &format!("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'>{item}</block></iq>"));
+    assert!(seen(&mut stage, romeo).contains(&format!("unavailable from {JULIET}/phone")));
+    sync(&mut stage, romeo, &[JULIET]);
+    assert_eq!(seen(&mut stage, romeo), [format!("found {JULIET}={JULIET}")]);
+    assert_eq!(roster(&mut stage, romeo), format!("items {JULIET} both"), "offline is all it looks like");
+    // Coming into the book anew tells no more than being in it.
+    sync(&mut stage, romeo, &[]);
+    stage.received(romeo);
+    sync(&mut stage, romeo, &[JULIET]);
+    let told = seen(&mut stage, romeo);
+    assert!(!told.iter().any(|stanza| stanza.starts_with("available")), "{told:?}");
+}
