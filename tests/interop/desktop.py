@@ -55,6 +55,14 @@ def wait_until(holds, what):
     return answer
 
 
+def within(seconds, holds):
+    """The same, but it need not come true: None then."""
+    deadline = time.monotonic() + seconds
+    while not (answer := holds()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return answer or None
+
+
 class Screen:
     """A virtual display with a window manager; `with Screen(…) as screen:`."""
 
@@ -158,12 +166,22 @@ class Client:
         if enter:
             self.screen.xdotool("key", "Return")
 
+    def titled(self, title):
+        """Its windows with this title."""
+        return self.screen.xdotool("search", "--onlyvisible", "--name", f"^{title}$")
+
     def press(self, title, *keys):
-        """Presses keys in the window with this title, once it is there."""
-        search = ("search", "--onlyvisible", "--name", f"^{title}$")
-        window = wait_until(lambda: self.screen.xdotool(*search), f"window {title!r}")[-1]
+        """Presses keys, at a person's pace, in the window with this title, once it is there."""
+        window = wait_until(lambda: self.titled(title), f"window {title!r}")[-1]
         self.screen.xdotool("windowactivate", "--sync", window)
-        self.screen.xdotool("key", "--delay", 50, *keys)
+        for key in keys:
+            self.screen.xdotool("key", key)
+            time.sleep(0.5)
+
+    def answer(self, title, key):
+        """Answers a question: presses the key until the window is gone."""
+        self.press(title, key)
+        wait_until(lambda: not self.titled(title) or self.press(title, key), f"answer to {title!r}")
 
     def seen(self, after=0):
         """What it logged, from this character on."""

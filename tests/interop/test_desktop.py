@@ -9,6 +9,7 @@ import contextlib
 import re
 import struct
 import tempfile
+import time
 import zlib
 
 import pytest
@@ -191,17 +192,28 @@ def test_privacy_by_form(screen, second, juliet):
     """Gajim shows the server's form; Juliet hides from everybody when she was there last."""
     with second(ROMEO) as client:
         assert client.last_seen(address(JULIET)) == 0, "she is there"
-        juliet.choose("execute-command", "localhost")
-        before = juliet.mark()
-        juliet.press("Command List", "Tab", "Down", "Return")
-        juliet.expect(r"<command [^>]*node='urn:chaski:privacy:0'.*type='form'", before)
+        # A window takes keys only when it has settled, which can't be seen from outside: so she looks and tries again.
+        desktop.wait_until(lambda: hide_last_seen(screen, juliet), "form that was saved")
+        assert client.last_seen(address(JULIET)) == "service-unavailable"
+
+
+def hide_last_seen(screen, juliet):
+    """Finds the form, fills it in and sends it; whether it was saved so."""
+    before = juliet.mark()
+    juliet.choose("execute-command", "localhost")
+    juliet.press("Command List", "Tab", "Down", "Return")
+    if desktop.within(3, lambda: juliet.titled("Stage")):
+        time.sleep(1)
         # To the first field; its last choice; back, over the beginning, to the button "Complete".
         juliet.press("Stage", "Tab", "Down")
         screen.show("privacy", EVERYTHING)
         juliet.press("Stage", "shift+Tab", "Return")
-        juliet.expect(r"<command [^>]*node='urn:chaski:privacy:0'[^>]*status='completed'", before)
-        assert client.last_seen(address(JULIET)) == "service-unavailable"
-    juliet.press("Completed", "Escape")
+    desktop.within(3, lambda: juliet.titled("Completed"))
+    for title in ("Command List", "Stage", "Completed"):
+        if juliet.titled(title):
+            juliet.press(title, "Escape")
+    submitted = re.search(r"var=.last_seen.[^>]*><value>nobody<", juliet.seen(before))
+    return submitted and "status='completed'" in juliet.seen(before)
 
 
 def test_who_is_blocked_sees_nothing(server, screen, second, romeo, juliet, tybalt):
@@ -210,7 +222,7 @@ def test_who_is_blocked_sees_nothing(server, screen, second, romeo, juliet, tyba
     tybalt.expect(present)
     before = tybalt.mark()
     juliet.choose("block-contact", address(TYBALT))
-    juliet.press("Block Contact", "alt+r")
+    juliet.answer("Block Contact", "alt+r")
     tybalt.expect(present, before)
     gone, heard = tybalt.mark(), juliet.mark()
     # Romeo sees her new picture.
