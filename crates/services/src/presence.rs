@@ -24,7 +24,7 @@ pub(crate) use fanout::hear;
 pub(crate) use photo::renew as renew_photo;
 pub use state::{Presences, SessionPresence};
 pub(crate) use subscribe::{pay, tell};
-pub(crate) use visibility::{received_from_blocked, settings_change};
+pub(crate) use visibility::{look_again, received_from_blocked, settings_change};
 
 use crate::directory::Account;
 use crate::iq::Reply;

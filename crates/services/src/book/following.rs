@@ -26,5 +26,10 @@ pub(crate) fn follow(
     if followed.presence == PresenceDue::Current {
         presence::pay(turn, account, contact, followed.presence);
     }
+    if followed.sees {
+        // The contact's owner may have followed first. What it sent then came before the roster push, and clients pass over the
+        // presence of somebody who is not on the roster.
+        presence::look_again(turn, account, contact);
+    }
     Ok(())
 }

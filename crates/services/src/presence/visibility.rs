@@ -75,8 +75,8 @@ fn take_back_directed(turn: &mut Turn<'_>, account: &mut Account) {
     }
 }
 
-/// What came from a blocked contact was dropped: it is asked for.
-fn look_again(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
+/// What came from a contact before it was wanted was dropped, by us or by the clients: it is asked for.
+pub(crate) fn look_again(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
     for session in account.sessions.iter().filter(|session| session.presence.is_available()) {
         probe(turn, contact, &account.full_jid(session));
     }

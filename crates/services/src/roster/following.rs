@@ -13,6 +13,8 @@ use chaski_store::books::Match;
 pub(crate) struct Followed {
     /// Interested sessions get the item.
     pub(crate) push: bool,
+    /// The account sees the contact's presence from now on.
+    pub(crate) sees: bool,
     /// What the contact is to be sent.
     pub(crate) presence: PresenceDue,
     /// A name is in the document that should not be there any more: save it when there is a reason to.
@@ -37,7 +39,8 @@ impl Roster {
             (true, false) => PresenceDue::Unavailable,
             _ => PresenceDue::Nothing,
         };
-        Ok(Followed { push: next.looks_different(before), presence, stale_document: gone && named })
+        let (push, sees) = (next.looks_different(before), next.to() && !before.to());
+        Ok(Followed { push, sees, presence, stale_document: gone && named })
     }
 
     /// The whole view, on loading: `matches` in ascending order. How many had no room.
@@ -110,7 +113,7 @@ mod tests {
     }
 
     fn followed(push: bool, presence: PresenceDue) -> Followed {
-        Followed { push, presence, stale_document: false }
+        Followed { push, sees: presence == Current, presence, stale_document: false }
     }
 
     #[test]
