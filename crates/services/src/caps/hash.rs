@@ -5,12 +5,18 @@ use base64::engine::general_purpose::STANDARD;
 use chaski_xmpp::{ElementRef, ns};
 use sha1::{Digest, Sha1};
 
+/// How features end that are interests, the one thing that is remembered with a hash.
+const INTEREST: &str = "+notify<";
+
 /// The hash of a `disco#info` result, in base64. `None` if it is ill-formed, so that it must not be remembered.
 pub(super) fn of(query: &ElementRef<'_>) -> Option<String> {
-    let mut text = String::new();
-    for part in sorted(query, identity)?.into_iter().chain(sorted(query, feature)?).chain(forms(query)?) {
-        text.push_str(&part);
+    let (identities, features, forms) = (sorted(query, identity)?, sorted(query, feature)?, forms(query)?);
+    // Where identities, features and forms begin can't be seen in the text: the first features would be taken for
+    // identities and the last for forms, and who hides interests there would have them withheld from all of this hash.
+    if identities.iter().chain(&forms).any(|part| part.contains(INTEREST)) {
+        return None;
     }
+    let text: String = identities.into_iter().chain(features).chain(forms).collect();
     Some(STANDARD.encode(Sha1::digest(text.as_bytes())))
 }
 
@@ -100,6 +106,29 @@ mod tests {
              <field var='software_version'><value>0.11</value></field></x>"
         );
         assert_eq!(hash(&complex).as_deref(), Some("q07IKJEyjvHSyhy//CH0CxmKi8w="));
+    }
+
+    #[test]
+    fn interests_hidden_in_identities_or_forms_have_no_hash() {
+        let identity = "<identity category='client' type='pc' name='X'/>";
+        let form = |kind: &str, var: &str| {
+            format!(
+                "<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>{kind}</value>\
+                 </field><field var='{var}'/></x>"
+            )
+        };
+        assert!(hash(&format!("{identity}<feature var='urn:a'/>{}", form("b", "c"))).is_some());
+        // All of these would read like the honest `client/pc//X<http://j/p/nick+notify<urn:a+notify<`.
+        for poison in [
+            format!("{identity}<feature var='http://j/p/nick+notify'/>{}", form("urn:a+notify", "v")),
+            format!("{identity}<feature var='http://j/p/nick'/>{}", form("k", "urn:a+notify")),
+            format!(
+                "{identity}<identity category='http:' type='' name='p/nick+notify' xml:lang='j'/>\
+                 <feature var='urn:a+notify'/>"
+            ),
+        ] {
+            assert_eq!(hash(&poison), None, "{poison}");
+        }
     }
 
     #[test]
