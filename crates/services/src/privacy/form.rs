@@ -1,7 +1,8 @@
 //! The privacy settings as a data form (XEP-0004) of an ad-hoc command (XEP-0050), so that any client can show them.
 //!
 //! For each setting a choice and two lists of addresses. A list that comes back without values is empty, because clients
-//! leave out what has none; a choice that does not come back stays. Called by [`crate::commands`].
+//! leave out what has none; but a choice that does not come back stays, and so do lists without values beside it: a client
+//! that sends back only what was changed must not void whom the rest is hidden from. Called by [`crate::commands`].
 
 use super::{Audience, Patch, RulePatch, View, What};
 use crate::commands::Form;
@@ -100,9 +101,10 @@ pub(crate) fn read(form: &Form) -> Option<Patch> {
         let list = |var: &str| {
             // Some clients put all lines into one value.
             let lines = form.all(var).flat_map(str::lines).map(str::trim);
-            lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            let lines: Vec<_> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+            (show.is_some() || !lines.is_empty()).then_some(lines)
         };
-        Some((what, RulePatch { show, always: Some(list(&always)), never: Some(list(&never)) }))
+        Some((what, RulePatch { show, always: list(&always), never: list(&never) }))
     };
     What::ALL.into_iter().map(rule).collect()
 }
@@ -142,8 +144,8 @@ mod tests {
         };
         let patch = read(&form("<field var='online'><value>nobody</value></field>")).unwrap();
         assert_eq!(patch[&What::Online].show, Some(Audience::Nobody));
-        assert_eq!(patch[&What::Photo].show, None, "it stays");
-        assert_eq!(patch[&What::Photo].always.as_deref(), Some(&[][..]), "it is empty");
+        assert_eq!(patch[&What::Online].never.as_deref(), Some(&[][..]), "it is empty");
+        assert_eq!(patch[&What::Photo], RulePatch::default(), "it stays");
         assert_eq!(read(&form("<field var='online'><value>friends</value></field>")), None);
         assert_eq!(read(&form("<field var='FORM_TYPE'><value>other</value></field>")), None);
     }
