@@ -11,10 +11,10 @@ use crate::router::{InFlight, Origin, Outgoing, Parcel};
 use crate::session::{End, Sent};
 use crate::timers::Timers;
 use crate::wire::SessionId;
-use chaski_store::{Seq, ShardIndex};
+use chaski_store::{AccountId, Seq, ShardIndex};
 use chaski_xmpp::sm::Room;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Empty queues kept, and the largest that is: some 300 KiB.
@@ -128,8 +128,8 @@ pub(crate) struct Desk {
     pub(crate) parcels: VecDeque<Parcel>,
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
     pub(crate) in_flight: Slab<InFlight>,
-    /// Stanzas that are refused once the store has looked; the key is the ticket's. Bounded by `refuse::REFUSALS_MAX`.
-    pub(crate) refusals: Slab<Parcel>,
+    /// Stanzas that are refused once the store has looked, in order. Bounded like those that wait for an account's load.
+    pub(crate) refusals: HashMap<AccountId, Vec<Parcel>>,
     /// Records of accounts that are being saved without anybody waiting for it.
     pub(crate) records_saving: usize,
     /// On its way to other shards.
@@ -157,7 +157,7 @@ impl Desk {
             tidings: VecDeque::new(),
             parcels: VecDeque::new(),
             in_flight: Slab::new(),
-            refusals: Slab::new(),
+            refusals: HashMap::new(),
             records_saving: 0,
             outgoing,
         }

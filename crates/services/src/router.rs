@@ -71,6 +71,8 @@ pub(crate) struct Parcel {
     pub(crate) handling: Handling,
     /// The recipient's other sessions may get copies of it (XEP-0280).
     pub(crate) copied: bool,
+    /// It has come while the account was being loaded, and waited for that.
+    pub(crate) has_waited: bool,
     /// Its type, if it is presence: looked at on every hop, so read once.
     presence: Option<PresenceType>,
 }
@@ -96,7 +98,7 @@ impl Parcel {
     ) -> Self {
         let is_presence = stanza.starts_with(b"<presence");
         let presence = is_presence.then(|| Stanza::parse(&stanza).ok()?.presence_type()).flatten();
-        Self { to, resource, stanza, handling, copied: false, presence }
+        Self { to, resource, stanza, handling, copied: false, has_waited: false, presence }
     }
 
     /// Whose count waits for its acceptance.

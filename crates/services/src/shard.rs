@@ -216,7 +216,7 @@ impl Shard {
             Completion::Loaded { ticket, result, book } => match Purpose::of(ticket) {
                 Some(Purpose::Load(id)) => self.loaded(ctx, id, result, &book),
                 Some(Purpose::Errand(id)) => self.errand_read(ctx, id, result),
-                Some(Purpose::Refusal(key)) => self.refuse_after_all(key, result.is_ok()),
+                Some(Purpose::Refusal(id)) => self.refuse_after_all(id, result.is_ok()),
                 _ => {}
             },
             Completion::Book { ticket, result } => match Purpose::of(ticket) {

@@ -24,8 +24,8 @@ pub(crate) enum Purpose {
     Book(usize),
     /// Holders of a number are looked for.
     Holders,
-    /// A stanza is refused as slowly as one for nobody is; its key in `Desk::refusals`.
-    Refusal(usize),
+    /// Stanzas for an account are refused as slowly as those for nobody are: see `Desk::refusals`.
+    Refusal(AccountId),
 }
 
 impl Purpose {
@@ -41,7 +41,7 @@ impl Purpose {
             Self::Errand(account) => (7, account.to_bits()),
             Self::Book(key) => (8, key as u64),
             Self::Holders => (9, 0),
-            Self::Refusal(key) => (10, key as u64),
+            Self::Refusal(account) => (10, account.to_bits()),
         };
         Ticket(u128::from(number) << 8 | kind)
     }
@@ -59,7 +59,7 @@ impl Purpose {
             7 => Self::Errand(AccountId::from_bits(number)),
             8 => Self::Book(number as usize),
             9 => Self::Holders,
-            10 => Self::Refusal(number as usize),
+            10 => Self::Refusal(AccountId::from_bits(number)),
             _ => return None,
         })
     }
@@ -74,7 +74,7 @@ mod tests {
         let account = AccountId::service("bot");
         for purpose in [
             Purpose::Message(7),
-            Purpose::Refusal(7),
+            Purpose::Refusal(account),
             Purpose::Read(SessionId(u64::MAX)),
             Purpose::Load(account),
             Purpose::Roster(account),

@@ -305,10 +305,42 @@ fn a_refusal_takes_as_long_as_for_nobody_within_a_bound() {
         let got = stage.stanzas(romeo);
         assert_eq!((got.len(), condition(&got[0])), (1, "service-unavailable"), "{who}: {got:?}");
     }
-    stage.hold_store(true);
-    (0..300).for_each(|_| stage.send(romeo, &chat(JULIET, "x")));
-    let at_once = stage.stanzas(romeo).len();
-    assert_eq!(at_once, 300 - 256, "no more wait");
-    stage.hold_store(false);
-    assert_eq!(at_once + stage.stanzas(romeo).len(), 300, "each is refused once");
+    for who in [JULIET, "+15559999999"] {
+        stage.hold_store(true);
+        (0..300).for_each(|_| stage.send(romeo, &chat(who, "x")));
+        let at_once = stage.stanzas(romeo);
+        assert_eq!(at_once.len(), 300 - 256, "{who}: no more wait");
+        assert!(at_once.iter().all(|error| condition(error) == "resource-constraint"), "{who}: {at_once:?}");
+        stage.hold_store(false);
+        let got = stage.stanzas(romeo);
+        assert_eq!(got.len(), 256, "{who}: each is refused once");
+        assert!(got.iter().all(|error| condition(error) == "service-unavailable"), "{who}");
+    }
+}
+
+#[test]
+fn a_strangers_question_takes_as_long_as_for_nobody() {
+    for shards in [1, 2] {
+        let mut stage = Stage::new(shards);
+        let (romeo, _) = stage.arrive(ROMEO, "orchard");
+        let (_juliet, _) = stage.arrive(JULIET, "balcony");
+        let (nurse, _) = stage.arrive(NURSE, "hall");
+        stage.lose(nurse, crate::wire::Closed::Clean);
+        stage.received(romeo);
+        for who in [JULIET, NURSE, "+15559999999"] {
+            for payload in [
+                "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+                "<vCard xmlns='vcard-temp'/>",
+                "<query xmlns='jabber:iq:last'/>",
+                "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='x'/></pubsub>",
+            ] {
+                stage.hold_store(true);
+                stage.send(romeo, &format!("<iq type='get' id='q' to='{}'>{payload}</iq>", jid(who)));
+                assert_eq!(stage.stanzas(romeo), [""; 0], "{who}: the store has not looked: {payload}");
+                stage.hold_store(false);
+                let got = stage.stanzas(romeo);
+                assert_eq!((got.len(), condition(&got[0])), (1, "service-unavailable"), "{who}: {got:?}");
+            }
+        }
+    }
 }

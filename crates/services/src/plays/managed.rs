@@ -380,3 +380,21 @@ fn a_client_may_wish_for_less_time_than_others_have() {
         assert_eq!(resumed.is_ok(), is_resumed, "{wish} after {sleeps_ms}");
     }
 }
+
+#[test]
+fn nobody_ends_anothers_session_by_writing_to_it() {
+    let limits = crate::context::Limits { queue_stanzas: 20, ..Default::default() };
+    let mut stage = Stage::with_limits(1, limits);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(juliet);
+    for _ in 0..50 {
+        // Answers to nothing, which need no permission, and requests for her presence that are taken back.
+        stage.send(romeo, &format!("<iq type='result' id='x' to='{}/balcony'/>", jid(JULIET)));
+        stage.send(romeo, &format!("<presence type='subscribe' to='{}'/>", jid(JULIET)));
+        stage.send(romeo, &format!("<presence type='unsubscribe' to='{}'/>", jid(JULIET)));
+    }
+    stage.received(juliet);
+    stage.send(juliet, &chat(ROMEO, "still here"));
+    assert_eq!(heard(&mut stage, romeo), ["still here"]);
+}

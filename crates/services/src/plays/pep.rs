@@ -522,8 +522,12 @@ fn a_flood_is_refused_by_name_and_what_was_accepted_is_there() {
     assert!(refused.iter().all(|stanza| condition(stanza) == "resource-constraint"), "{refused:?}");
     // What a stranger asks for meanwhile does not take the owner's place.
     assert_eq!(condition(&fetch(&mut stage, nurse, ROMEO, "urn:x")), "resource-constraint");
-    assert_eq!(condition(&fetch(&mut stage, nurse, ROMEO, "hidden")), "service-unavailable");
+    // What is not shown to her is answered as for nobody: not before the store has looked.
+    let hidden = format!("<pubsub xmlns='{PUBSUB}'><items node='hidden'/></pubsub>");
+    stage.send(nurse, &format!("<iq type='get' id='h' to='{}'>{hidden}</iq>", jid(ROMEO)));
+    assert_eq!(stage.stanzas(nurse), [""; 0]);
     stage.hold_store(false);
+    assert_eq!(condition(&stage.stanzas(nurse)[0]), "service-unavailable");
     let accepted = stage.stanzas(romeo);
     assert_eq!(accepted.len() + refused.len(), 200);
     let items = fetch(&mut stage, romeo, ROMEO, "urn:x");

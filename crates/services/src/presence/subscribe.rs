@@ -85,6 +85,7 @@ pub(super) fn received(
     let contact = Contact::new(&from.to_bare().to_string(), &turn.realm.domain);
     let text = std::str::from_utf8(stanza.bytes()).unwrap_or_default();
     let undo = account.roster.undo_point(&contact);
+    let before = account.roster.state(&contact);
     // A full roster drops the newest request, a busy one too: it can be made again (`Limits::pending_subscriptions`).
     if account.roster_is_busy() {
         return;
@@ -92,7 +93,8 @@ pub(super) fn received(
     let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
     turn.outbox.undo = step.changed.then_some(undo);
     if step.pass_on && !blocks_contact(account, &contact) {
-        deliver(turn, account, stanza, kind);
+        let is_stranger = !(before.to() || before.from() || before.pending_out());
+        deliver(turn, account, stanza, kind, is_stranger);
     }
     if step.push {
         push(turn, account, &contact);
@@ -100,17 +102,27 @@ pub(super) fn received(
     if step.approve {
         tell(turn, account, &contact, Kind::Subscribed);
     }
-    pay(turn, account, &contact, step.presence);
+    if step.changed {
+        pay(turn, account, &contact, step.presence);
+    } else {
+        // Who asks for what he has gets presence again, but not all nodes' last items as often as he likes.
+        pay_presence(turn, account, &contact, step.presence);
+    }
 }
 
 /// A request is for available sessions; the other kinds, which tell of a change in the roster, also for those that
-/// only watch it (§3.1.3, §3.1.6, §3.2.3, §3.3.3).
-fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, kind: Kind) {
+/// only watch it (§3.1.3, §3.1.6, §3.2.3, §3.3.3). A stranger can ask and take it back for ever, which must not fill a
+/// session's queue: the roster keeps his request.
+fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, kind: Kind, is_stranger: bool) {
     let shared: Arc<[u8]> = stanza.bytes().into();
     for session in &account.sessions {
         let watches = kind != Kind::Subscribe && session.presence.is_interested();
-        if watches || session.presence.is_available() {
-            turn.outbox.to_session(session.id, Arc::clone(&shared));
+        if !(watches || session.presence.is_available()) {
+            continue;
+        }
+        match is_stranger {
+            true => turn.outbox.posts.push(Post::Droppable { session: session.id, stanza: shared.clone() }),
+            false => turn.outbox.to_session(session.id, Arc::clone(&shared)),
         }
     }
 }
@@ -138,6 +150,10 @@ pub(crate) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due
     {
         pep::grant(turn, account, target);
     }
+    pay_presence(turn, account, contact, due);
+}
+
+fn pay_presence(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
     if due == PresenceDue::Nothing || hides_online(account, contact) {
         return;
     }
@@ -145,7 +161,7 @@ pub(crate) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due
 }
 
 /// Whether the account hides from the contact that it is online, subscription or not.
-fn hides_online(account: &Account, contact: &Contact) -> bool {
+pub(crate) fn hides_online(account: &Account, contact: &Contact) -> bool {
     let Some(settings) = &account.settings else { return false };
     !settings.shows(What::Online, contact, privacy::domain(account), || true)
 }

@@ -5,14 +5,16 @@
 use super::{Handling, InFlight, Letter, Parcel, Refuse};
 use crate::context::Context;
 use crate::directory::Work;
+use crate::outbox::Post;
 use crate::privacy::redact::{self, Verdict};
-use crate::session::carbons;
+use crate::roster::Contact;
+use crate::session::{Session, carbons};
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::{blocking, iq, mailbox, presence};
-use chaski_store::StoreError;
+use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::stanza::{IqType, PresenceType};
-use chaski_xmpp::{Kind, Stanza};
+use chaski_xmpp::{Kind, Stanza, write};
 
 impl Shard {
     /// Sends a parcel to its recipient's owner, which may be this shard.
@@ -105,19 +107,24 @@ impl Shard {
         let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return };
         let is_request = matches!(stanza.iq_type(), Some(IqType::Get | IqType::Set));
         let Some(resource) = parcel.resource.as_deref() else {
-            if is_request {
-                self.in_room(ctx, parcel.to, |turn, account| iq::asked_by_other(turn, account, &stanza));
+            if is_request && self.is_answered_as_nobody(ctx, parcel.to, &stanza) {
+                self.refuse_as_for_nobody(ctx, parcel.clone());
             }
             return;
         };
         let Some(account) = self.directory.present(parcel.to) else { return };
         let from = stanza.from().unwrap_or_default();
         let asker = from.split_once('/').map_or(&*from, |(bare, _)| bare);
-        // Who is not shown the session must not learn of it; but who knows a resource that we made up was told it.
+        // Who is not shown the session must not learn of it; but who knows a resource that we made up was told it, which
+        // is no news from whom the account has hidden itself since.
+        let was_told = |session: &Session| {
+            let contact = Contact::new(asker, &self.desk.realm.domain);
+            session.secret_resource && !presence::hides_online(account, &contact)
+        };
         let target = account.resource(resource).filter(|session| {
             !is_request
                 || parcel.handling == Handling::Quiet
-                || session.secret_resource
+                || was_told(session)
                 || presence::may_see(account, session.id, asker)
         });
         let target = target.filter(|_| {
@@ -126,9 +133,36 @@ impl Shard {
                 || !redact::asks_in_vain(account, asker, &stanza)
         });
         match target.map(|session| session.id).and_then(|id| account.session_mut(id)) {
+            // What a client sends must not fill the queue, whose overflow ends the session: answers need no permission, and
+            // anybody who knows or guesses a resource could end it with them.
+            Some(session) if parcel.handling == Handling::Relay => {
+                let sent = session.send_droppable(&mut self.desk, ctx, &parcel.stanza);
+                if !sent && is_request {
+                    self.refuse(parcel.clone(), Refuse::Busy);
+                }
+            }
             Some(session) => session.send(&mut self.desk, ctx, std::sync::Arc::clone(&parcel.stanza)),
             None => self.refuse_as_for_nobody(ctx, parcel.clone()),
         }
+    }
+
+    /// Has another account's request to the bare JID answered. True: it is to be refused instead, because a stranger's
+    /// answer would be what he is told of nobody, only sooner.
+    fn is_answered_as_nobody(&mut self, ctx: &mut Context<'_>, id: AccountId, request: &Stanza<'_>) -> bool {
+        let (to, from) = (request.to(), request.from());
+        let error = Refuse::Nobody.error();
+        let refusal =
+            self.desk.compose(|out| write::error_reply(out, request, to.as_deref(), from.as_deref(), &error));
+        let mut is_refusal = false;
+        self.in_room(ctx, id, |turn, account| {
+            iq::asked_by_other(turn, account, request);
+            let answer = turn
+                .outbox
+                .posts
+                .pop_if(|post| matches!(post, Post::Account { stanza, .. } if *stanza == refusal));
+            is_refusal = answer.is_some();
+        });
+        is_refusal
     }
 
     /// A parcel for an account that does not exist. Presence leads to nothing.

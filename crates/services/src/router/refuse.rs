@@ -62,28 +62,30 @@ pub(super) fn is_answerable(stanza: &Stanza<'_>) -> bool {
     }
 }
 
-/// Stanzas refused as slowly as those for nobody, at the same time; beyond, they are refused at once.
-const REFUSALS_MAX: usize = 256;
-
 impl Shard {
-    /// Refuses a stanza for an account that is in memory as one for nobody is refused: after the store has looked. Else the
-    /// time that it takes would tell that there is somebody.
+    /// Refuses a stanza for an account that is in memory as one for nobody is refused: after the store has looked, once
+    /// for all that come meanwhile, and beyond the same bounds not at all. Else the time that it takes, or what becomes
+    /// of very many, would tell that there is somebody. What has waited for the account's own load has waited enough.
     pub(super) fn refuse_as_for_nobody(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
-        let is_answered = match parcel.kind() {
-            Kind::Message => parcel.handling != Handling::Relay,
-            _ => Stanza::parse(&parcel.stanza).is_ok_and(|stanza| is_answerable(&stanza)),
-        };
-        if !is_answered || self.desk.refusals.len() >= REFUSALS_MAX {
+        if parcel.has_waited {
             return self.refuse(parcel, Refuse::Nobody);
         }
-        let account = parcel.to;
-        let key = self.desk.refusals.insert(parcel);
-        ctx.store.load(account, TABLES, Purpose::Refusal(key).ticket());
+        let (account, limits) = (parcel.to, &self.desk.realm.limits);
+        let accounts = self.desk.refusals.len();
+        match self.desk.refusals.get_mut(&account) {
+            Some(waiting) if waiting.len() >= limits.parked_per_account => self.refuse(parcel, Refuse::Busy),
+            Some(waiting) => waiting.push(parcel),
+            None if accounts >= limits.loading_accounts => self.refuse(parcel, Refuse::Busy),
+            None => {
+                self.desk.refusals.insert(account, vec![parcel]);
+                ctx.store.load(account, TABLES, Purpose::Refusal(account).ticket());
+            }
+        }
     }
 
     /// The store has looked.
-    pub(crate) fn refuse_after_all(&mut self, key: usize, has_looked: bool) {
-        if let Some(parcel) = self.desk.refusals.try_remove(key) {
+    pub(crate) fn refuse_after_all(&mut self, account: AccountId, has_looked: bool) {
+        for parcel in self.desk.refusals.remove(&account).unwrap_or_default() {
             self.refuse(parcel, if has_looked { Refuse::Nobody } else { Refuse::StoreFailed });
         }
     }

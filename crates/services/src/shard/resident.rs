@@ -71,7 +71,10 @@ impl Shard {
         }
         match account {
             Ok(Some(account)) => {
-                for work in self.directory.loaded(id, Some(account)) {
+                for mut work in self.directory.loaded(id, Some(account)) {
+                    if let Work::Parcel(parcel) = &mut work {
+                        parcel.has_waited = true;
+                    }
                     // A command among them may have sent the account away again: then the rest is parked anew.
                     self.with_account(ctx, id, work);
                 }
