@@ -161,6 +161,23 @@ fn a_read_mark_that_is_not_passed_on_still_reaches_the_own_sessions() {
 }
 
 #[test]
+fn who_knew_a_resource_is_not_told_that_it_is_still_there() {
+    let (mut stage, romeo, _juliet) = couple();
+    let phone = stage.connect(JULIET);
+    let full = stage.bind(phone, JULIET, 1, None).unwrap().full_jid;
+    stage.send(phone, "<presence/>");
+    stage.received(romeo);
+    let ping = format!("<iq to='{full}' type='get' id='i'><ping xmlns='urn:xmpp:ping'/></iq>");
+    stage.send(romeo, &ping);
+    assert!(stage.stanzas(phone).iter().any(|stanza| stanza.contains("urn:xmpp:ping")));
+    set(&mut stage, JULIET, r#"{"online":{"show":"nobody"}}"#);
+    stage.received(romeo);
+    stage.send(romeo, &ping);
+    assert_eq!(condition(&stage.stanzas(romeo)[0]), "service-unavailable");
+    assert_eq!(stage.stanzas(phone), [""; 0]);
+}
+
+#[test]
 fn any_client_can_change_settings_by_a_form() {
     let (mut stage, romeo, juliet) = couple();
     let command = |more: &str| {
