@@ -1,8 +1,9 @@
 //! No byte of a message is found in any file once it is acknowledged and the (here shortened) intervals have passed.
 
-use crate::support::{hasty, holds, segments};
+use crate::support::{hasty, holds, lazy, segments};
 use chaski_store::conformance::Rig;
-use chaski_store::{AccountId, Engine, embedded};
+use chaski_store::embedded::Options;
+use chaski_store::{AccountId, Appended, Engine, Seq, embedded};
 
 const MARKER: &[u8] = b"wherefore art thou";
 
@@ -97,4 +98,45 @@ fn a_reader_in_the_way_only_delays_it() {
     assert!(wal() > 0);
     reader.execute_batch("COMMIT").unwrap();
     rig.until("done", |_| wal() == 0);
+}
+
+/// Sends the message again until the store takes it for a new one, because it has left memory; its new number.
+fn sent_again(rig: &mut Rig, id: u128) -> Seq {
+    let mut taken = None;
+    rig.until("moved to SQLite", |rig| {
+        // Others, so that the mailbox is too large for memory.
+        let filler = 1_000 + u128::from(rig.ticket().0 as u64);
+        rig.append_durably(romeo(), filler);
+        let (appended, ticket) = rig.append(romeo(), id).unwrap();
+        rig.committed(ticket);
+        taken = match appended {
+            Appended::Queued(seq) => Some(seq),
+            Appended::Duplicate => None,
+        };
+        taken.is_some()
+    });
+    taken.unwrap()
+}
+
+#[test]
+fn a_repetition_that_sqlite_knew_does_not_come_back_once_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    // Moved for want of room alone: the journal keeps its segments.
+    let options = Options { mailbox_cache_bytes: 300, slice_messages: 4, ..lazy() };
+    let engine = embedded::open(dir.path(), options.clone()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let first = rig.append_durably(romeo(), 1);
+    let second = sent_again(&mut rig, 1);
+    // Taken once more: the second one was passed over by SQLite, which has the first.
+    let third = sent_again(&mut rig, 1);
+    let mut seqs: Vec<Seq> = rig.read_all(romeo(), 10).iter().map(|entry| entry.seq).collect();
+    assert!(!seqs.contains(&second));
+    seqs.extend([first, second, third]);
+    rig.store.ack(romeo(), &seqs);
+    rig.until("deleted", |rig| rig.store.usage(romeo()).messages == 0);
+    drop(rig);
+    engine.close();
+    drop(engine);
+    let engine = embedded::open(dir.path(), options).unwrap();
+    assert_eq!(Rig::new(&engine).ids(romeo()), [0u128; 0]);
 }

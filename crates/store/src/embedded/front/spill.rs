@@ -5,6 +5,7 @@
 
 use super::Front;
 use super::tail::Slice;
+use crate::embedded::journal::format;
 use crate::embedded::link::Rows;
 use crate::embedded::sqlite_writer::ToSqlite;
 use crate::{AccountId, MessageId, Seq};
@@ -75,6 +76,11 @@ impl Front {
                 self.tail.remove(at);
             }
             let inserted = ignored.next_if_eq(&position).is_none();
+            if !inserted {
+                // SQLite has the message under an earlier number. The journal is told that this one is void: else the message would
+                // come back with it if the other is acknowledged and the process ends while the segment is still there.
+                format::encode_ack(&mut self.buffers.acks, account, &[seq]);
+            }
             if inserted && !self.purging.contains_key(&account) {
                 let mailbox = self.tail.mailbox_mut(account);
                 mailbox.spilled_messages += 1;
