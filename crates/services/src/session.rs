@@ -164,7 +164,7 @@ impl Session {
 
     /// Sends a stanza that is in no mailbox: presence, IQ, a transient message.
     pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
-        if !(self.is_inactive() && self.put_off(desk, &stanza, false)) {
+        if !(self.waits() && self.put_off(desk, &stanza, false)) {
             self.release_before(desk, ctx, &stanza);
             self.send_now(desk, ctx, stanza);
         }
@@ -178,7 +178,7 @@ impl Session {
         ctx: &mut Context<'_>,
         stanza: &Arc<[u8]>,
     ) -> bool {
-        if self.is_inactive() && self.put_off(desk, stanza, true) {
+        if self.waits() && self.put_off(desk, stanza, true) {
             return true;
         }
         self.release_before(desk, ctx, stanza);

@@ -167,6 +167,29 @@ fn a_flood_at_an_inactive_phone_is_bounded_and_harms_nobody() {
 }
 
 #[test]
+fn nobody_ends_the_session_of_who_has_lost_the_connection() {
+    let mut stage = Stage::new(2);
+    let (romeo, id, juliet) = pocket(&mut stage);
+    stage.send(romeo, ACTIVE);
+    let h = stage.counted(romeo);
+    stage.lose(romeo, Closed::Lost);
+    let many = crate::context::Limits::default().queue_stanzas + 10;
+    for turn in 0..many {
+        stage.send(juliet, &shown(ROMEO, &format!("status {turn}")));
+        stage.send(juliet, &state(ROMEO, "composing"));
+        if turn % 100 == 0 {
+            stage.send(juliet, &chat(ROMEO, &format!("message {turn}")));
+        }
+    }
+    let (romeo, resumed) = stage.resume(ROMEO, &id, h);
+    assert!(resumed.is_ok());
+    let told = told(&mut stage, romeo);
+    assert_eq!(told.iter().filter(|word| word.starts_with("message")).count(), many.div_ceil(100));
+    assert!(told.contains(&format!("status {}", many - 1)), "{told:?}");
+    assert_eq!(told.iter().filter(|word| word.starts_with("status")).count(), 1);
+}
+
+#[test]
 fn what_is_held_is_bounded_in_bytes_and_let_go_with_the_session() {
     let limits =
         crate::context::Limits { put_off_bytes: 2_000, put_off_bytes_shard: 3_000, ..Default::default() };

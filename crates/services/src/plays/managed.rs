@@ -133,14 +133,21 @@ fn an_overflowing_sleeper_ends() {
     let mut stage = Stage::with_limits(2, limits);
     let (juliet, _) = stage.arrive(JULIET, "balcony");
     let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.send(romeo, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
     stage.acknowledge(romeo, 0);
+    let h = stage.counted(romeo);
     stage.lose(romeo, Closed::Lost);
     stage.send(juliet, &chat(ROMEO, "kept"));
     let street = stage.login(ROMEO, "street");
-    for _ in 0..6 {
-        stage.send(street, "<presence/>");
+    // Presence waits folded; roster pushes can neither wait nor be lost.
+    for number in 0..6 {
+        let item = jid(&format!("+1555123100{number}"));
+        stage.send(
+            street,
+            &format!("<iq type='set' id='{number}'><query xmlns='jabber:iq:roster'><item jid='{item}'/></query></iq>"),
+        );
     }
-    assert!(stage.resume(ROMEO, &id, 1).1.is_err());
+    assert!(stage.resume(ROMEO, &id, h).1.is_err());
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     assert_eq!(heard(&mut stage, romeo), ["kept"]);
 }

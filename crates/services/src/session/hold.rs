@@ -5,7 +5,8 @@
 //! the client becomes active, and before anything else that is sent to it: then its radio is awake anyway.
 //! Called by [`super::Session::send`] and [`super::Session::deliver`]. Promises: what is sent is what came, less what
 //! something later of the same kind and sender has replaced, in the order in which it came; nothing else is ever
-//! held; what is held is bounded per session and per shard (full: it is sent). An active session, and an inactive one
+//! held; what is held is bounded per session and per shard (full: it is sent). A session that has lost its connection is as
+//! inactive, and what finds no room is dropped there: it is presence. An active session, and an inactive one
 //! that nothing waits for, pay one pointer.
 
 use super::{Session, Wishes};
@@ -149,7 +150,13 @@ impl Session {
         self.wishes.has(Wishes::INACTIVE)
     }
 
-    /// Holds a stanza back, if the client is inactive, and the stanza can wait and finds room.
+    /// Whether what can wait does: nobody looks, or nobody is there. A contact must not be able to fill the queue of somebody
+    /// who has lost the connection, and so end the session that is to be resumed.
+    pub(super) fn waits(&self) -> bool {
+        self.is_inactive() || self.conn.is_none()
+    }
+
+    /// Holds a stanza back that can wait and finds room. If there is none, it is sent to who is there, and lost for others.
     pub(super) fn put_off(&mut self, desk: &mut Desk, stanza: &Arc<[u8]>, droppable: bool) -> bool {
         let limits = &desk.realm.limits;
         let left = limits.put_off_bytes_shard.saturating_sub(desk.metrics.held_bytes.get() as usize);
@@ -157,7 +164,12 @@ impl Session {
         let held = self.held.get_or_insert_default();
         let (before, most_bytes) = (held.bytes, limits.put_off_bytes.min(held.bytes + left));
         let new = Waiting { what, stanza: Arc::clone(stanza), droppable };
-        let Some(Folded(folded)) = held.put(new, limits.put_off_stanzas, most_bytes) else { return false };
+        let Some(Folded(folded)) = held.put(new, limits.put_off_stanzas, most_bytes) else {
+            if self.conn.is_none() {
+                desk.metrics.presence_dropped_total.inc();
+            }
+            return self.conn.is_none();
+        };
         desk.metrics.held_bytes.add(held.bytes as i64 - before as i64);
         desk.metrics.stanzas_held_total.inc();
         desk.metrics.stanzas_folded_total.add(u64::from(folded));
@@ -175,7 +187,9 @@ impl Session {
             held.forget_chat_state(&from);
             desk.metrics.held_bytes.add(held.bytes as i64 - before as i64);
         }
-        self.release_held(desk, ctx);
+        if self.conn.is_some() {
+            self.release_held(desk, ctx);
+        }
     }
 
     /// Sends what was held back.
