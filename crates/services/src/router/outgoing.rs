@@ -50,7 +50,7 @@ impl Outgoing {
     ) -> bool {
         let envelope = Envelope(letter);
         // Behind what waits for the same shard already, so that the order stays.
-        let envelope = if self.waiting.iter().any(|(shard, _)| *shard == to) {
+        let envelope = if self.has_waiting(to) {
             envelope
         } else {
             match ctx.wire.forward(to, envelope) {
@@ -91,6 +91,11 @@ impl Outgoing {
                 self.waiting.push_back((shard, envelope));
             }
         }
+    }
+
+    /// Whether something waits for this shard: presence that comes later must not pass it by.
+    pub(crate) fn has_waiting(&self, to: ShardIndex) -> bool {
+        self.waiting.iter().any(|(shard, _)| *shard == to)
     }
 
     /// How many envelopes wait.

@@ -23,7 +23,8 @@ impl Shard {
         if owner == self.desk.index {
             return self.with_account(ctx, parcel.to, Work::Parcel(parcel));
         }
-        if must_arrive(&parcel) {
+        let is_late = parcel.kind() == Kind::Presence && self.desk.outgoing.has_waiting(owner);
+        if is_late || must_arrive(&parcel) {
             return self.reliably(ctx, owner, Letter::Parcel(Box::new(parcel)));
         }
         let Err(envelope) = ctx.wire.forward(owner, super::Envelope(Letter::Parcel(Box::new(parcel)))) else {

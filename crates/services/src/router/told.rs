@@ -20,7 +20,7 @@ impl Shard {
                 continue;
             }
             let letter = Letter::Tell(Box::new(Tell { to: part.to_vec(), ..tell.clone() }));
-            if tell.is_end {
+            if tell.is_end || self.desk.outgoing.has_waiting(owner) {
                 self.reliably(ctx, owner, letter);
             } else if ctx.wire.forward(owner, Envelope(letter)).is_err() {
                 self.desk.metrics.presence_dropped_total.add(part.len() as u64);

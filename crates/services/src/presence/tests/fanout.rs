@@ -93,6 +93,22 @@ fn a_shard_that_is_overloaded_misses_updates_and_no_end() {
 }
 
 #[test]
+fn who_comes_back_is_not_passed_by_her_own_end() {
+    let (mut stage, juliet, crowd) = crowd(6);
+    let deaf = (0..3).find(|shard| *shard != stage.owner(JULIET)).unwrap();
+    stage.deafen(deaf, true);
+    stage.lose(juliet, Closed::Clean);
+    let juliet = stage.login(JULIET, "balcony");
+    stage.deafen(deaf, false);
+    stage.send(juliet, "<presence/>");
+    stage.settle();
+    for (_, client) in &crowd {
+        let got = seen(&mut stage, *client);
+        assert_eq!(got.last().map(String::as_str), Some("available from +15551230002/balcony"), "{got:?}");
+    }
+}
+
+#[test]
 fn who_does_not_read_is_ended_by_his_contacts_and_not_by_strangers() {
     let limits = Limits { queue_stanzas: 10, ..Limits::default() };
     for is_mutual in [true, false] {
