@@ -102,7 +102,14 @@ impl Shard {
     /// A room has given an errand.
     pub(crate) fn errand(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) {
         let Some(account) = self.directory.present(id) else { return };
-        match account.saving.change(|writes| stand_in_line(&mut writes.errands, errand)) {
+        // One that is being removed is written to no more: what it leaves is already on its way out, and whoever gets the
+        // number next would inherit the rest.
+        let place = if account.record.disabled {
+            Place::None(errand)
+        } else {
+            account.saving.change(|writes| stand_in_line(&mut writes.errands, errand))
+        };
+        match place {
             Place::Waits => {}
             Place::First(errand) => self.begin(ctx, id, errand),
             Place::None(errand) => {

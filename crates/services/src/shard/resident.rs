@@ -98,6 +98,12 @@ impl Shard {
     ) {
         match found {
             Ok(Some(found)) => {
+                if let Some(account) = self.directory.present(id)
+                    && found.record_revision <= account.record_revision
+                {
+                    // Read before our own last write: an older key must not come back.
+                    return;
+                }
                 let record = Box::new(found.full_record());
                 self.replace_record(ctx, id, record, found.record_revision);
             }

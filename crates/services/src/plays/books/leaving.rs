@@ -160,3 +160,19 @@ fn who_cancels_the_account_in_band_is_told_and_then_gone() {
     assert_eq!(seen(&mut stage, juliet), [format!("items {ROMEO} remove")]);
     assert!(stage.credentials(0, ROMEO).unwrap().is_none());
 }
+
+#[test]
+fn nothing_is_kept_for_a_session_whose_account_is_being_removed() {
+    let mut stage = Stage::new(2);
+    let romeo = arrive(&mut stage, ROMEO);
+    stage.received(romeo);
+    stage.hold_store(true);
+    let removal = stage.begin(ROMEO, Action::RemoveAccount);
+    let item = format!("<item jid='{JULIET}@x.example'/>");
+    stage.send(romeo, &format!("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'>{item}</block></iq>"));
+    let answer = stage.received(romeo).concat();
+    assert!(answer.contains("type='error'") || answer.contains("type=\"error\""), "{answer}");
+    stage.hold_store(false);
+    stage.pass(1_000);
+    assert!(removal.lock().unwrap().take().expect("answered").is_ok());
+}
