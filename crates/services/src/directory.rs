@@ -59,6 +59,8 @@ pub(crate) struct Writes {
     pub(crate) roster: Option<RosterWrites>,
     /// The account's record is on its way.
     pub(crate) record: bool,
+    /// The account is being removed; whether an operator had switched it off before.
+    pub(crate) removing: Option<bool>,
     /// Something is done with its phone book, or waits for that.
     pub(crate) book: bool,
     /// What rooms have had read or written, one after the other.
@@ -90,6 +92,11 @@ impl Saving {
         self.writes().is_some_and(|writes| writes.record)
     }
 
+    /// Whether the account is being removed.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.writes().is_some_and(|writes| writes.removing.is_some())
+    }
+
     /// Whether something of the account is being written, so that it can't be removed or leave memory now.
     pub(crate) fn is_busy(&self) -> bool {
         self.writes().is_some_and(Writes::is_busy)
@@ -98,7 +105,12 @@ impl Saving {
 
 impl Writes {
     fn is_busy(&self) -> bool {
-        self.record || self.record_again || self.book || self.roster.is_some() || self.errands.is_some()
+        self.removing.is_some()
+            || self.record
+            || self.record_again
+            || self.book
+            || self.roster.is_some()
+            || self.errands.is_some()
     }
 }
 

@@ -104,7 +104,7 @@ impl Shard {
         let Some(account) = self.directory.present(id) else { return };
         // One that is being removed is written to no more: what it leaves is already on its way out, and whoever gets the
         // number next would inherit the rest.
-        let place = if account.record.disabled {
+        let place = if account.saving.is_leaving() {
             Place::None(errand)
         } else {
             account.saving.change(|writes| stand_in_line(&mut writes.errands, errand))

@@ -177,8 +177,11 @@ impl Shard {
             return self.defer(ctx, Command { account: id, action: Action::RemoveAccount, reply });
         }
         // From here on nobody logs in.
-        account.record.disabled = true;
-        account.saving.change(|writes| writes.record = true);
+        let was_disabled = std::mem::replace(&mut account.record.disabled, true);
+        account.saving.change(|writes| {
+            writes.record = true;
+            writes.removing = Some(was_disabled);
+        });
         // The phone book goes first: whatever happens in between, nobody who gets this number later inherits it.
         self.book(ctx, Wish { account: id, want: Want::Remove, answer: Answer::Removal(reply) });
     }
@@ -195,9 +198,11 @@ impl Shard {
             return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
         };
         if let Some(refused) = refused {
-            account.record.disabled = false;
+            stay(account);
             account.saving.change(|writes| writes.record = false);
-            return self.reply(ctx, reply, Err(refused.into()));
+            self.reply(ctx, reply, Err(refused.into()));
+            self.save_again(ctx, id);
+            return self.do_deferred(ctx, id);
         }
         let revision = account.record_revision;
         // So does the roster.
@@ -273,7 +278,7 @@ impl Shard {
             }
             (Err(error), change) => {
                 if let (Change::Remove, Some(account)) = (change, self.directory.present(id)) {
-                    account.record.disabled = false;
+                    stay(account);
                 }
                 self.desk.metrics.saves_failed_total.inc();
                 Err(refusal(&error))
@@ -381,6 +386,13 @@ impl Shard {
             self.end_session(ctx, id, *session, &End::over("policy-violation", "ended by an operator"));
         }
         kicked.len()
+    }
+}
+
+/// An account could not be removed: it is as it was, switched off if an operator had done that.
+fn stay(account: &mut Account) {
+    if let Some(was_disabled) = account.saving.change(|writes| writes.removing.take()) {
+        account.record.disabled = was_disabled;
     }
 }
 
