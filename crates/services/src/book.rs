@@ -71,6 +71,8 @@ pub(crate) enum Want {
     Look(u64),
     /// The same for all of the book.
     LookAtAll,
+    /// The account's owner changes their number: all of it is to be told.
+    Leave,
     /// The account is going to be removed, its book first.
     Remove,
 }
@@ -92,6 +94,8 @@ pub(crate) enum Answer {
     Roster(Box<ItemRemoval>),
     /// Whoever gave a command.
     Command(Option<command::Reply>),
+    /// Whoever moves the account to another number.
+    Leaving(Option<command::Reply>),
     /// Whoever wants the account removed.
     Removal(Option<command::Reply>),
 }
@@ -100,6 +104,8 @@ pub(crate) enum Answer {
 pub(crate) struct Synced {
     /// How many numbers the book has.
     pub(crate) numbers: usize,
+    /// The numbers themselves, for [`Want::Leave`] only.
+    pub(crate) book: Vec<u64>,
     /// Which of them are accounts, in ascending order.
     pub(crate) matches: Vec<Match>,
     /// How a number was spelled, where that was not E.164.

@@ -7,6 +7,7 @@ use crate::accounts::AccountRecord;
 use crate::directory::Account;
 use crate::outbox::Turn;
 use chaski_store::AccountId;
+use chaski_store::records::Put;
 
 /// Something to be done to an account by its owner.
 pub enum Action {
@@ -21,6 +22,20 @@ pub enum Action {
     },
     /// Removes the account, its roster and its mailbox, and ends its sessions.
     RemoveAccount,
+    /// What of an account that is [marked](AccountRecord::moving_to) goes with its owner to another number. Answered by
+    /// [`Done::Leaving`]; [`Refusal::Conflict`] if it is not marked.
+    Leave,
+    /// Makes the account of a number that its owner has changed to, and in the same transaction writes what goes with
+    /// them. Refused with [`Refusal::Conflict`] if there is an account.
+    Arrive {
+        /// Its record.
+        record: Box<AccountRecord>,
+        /// Records of its own.
+        puts: Vec<Put>,
+    },
+    /// As [`Self::RemoveAccount`], if it is still [marked](AccountRecord::moving_to); else there is
+    /// [nothing](Refusal::NoSuchAccount) to remove.
+    RemoveMoved,
     /// The account's record and whether it is online.
     ShowAccount,
     /// The account's sessions.
@@ -53,6 +68,8 @@ pub enum BookChange {
         /// To be in it no more.
         remove: Vec<u64>,
     },
+    /// Some are added that somebody has paid for already: a change of number. Costs nothing of the quota.
+    Adopt(Vec<u64>),
 }
 
 impl BookChange {
@@ -60,7 +77,7 @@ impl BookChange {
     pub fn numbers(&self) -> usize {
         match self {
             Self::Show => 0,
-            Self::Replace(numbers) => numbers.len(),
+            Self::Replace(numbers) | Self::Adopt(numbers) => numbers.len(),
             Self::Change { add, remove } => add.len() + remove.len(),
         }
     }
@@ -145,10 +162,25 @@ pub enum Done {
     Sessions(Vec<SessionSummary>),
     /// The answer to [`Action::Book`].
     Book(Box<BookView>),
+    /// The answer to [`Action::Leave`].
+    Leaving(Box<Leaving>),
     /// The answer to [`Action::Privacy`].
     Privacy(crate::privacy::View),
     /// The answer to [`Action::Kick`]: how many sessions were ended.
     Kicked(usize),
+}
+
+/// What goes with somebody who changes their number, besides what is only in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// The roster's document, as it is to be under the new number.
+    pub roster: Vec<u8>,
+    /// The phone book.
+    pub book: Vec<u64>,
+    /// Whose phone book has the account, of those in its own.
+    pub mutual: Vec<u64>,
+    /// Messages that wait. Nothing is added to them while the account is marked.
+    pub waiting_messages: u64,
 }
 
 /// A phone book, as far as others are in it who are there.

@@ -11,6 +11,7 @@ mod inactive;
 mod interests;
 mod managed;
 mod messages;
+mod moving;
 mod pep;
 mod pressure;
 mod privacy;

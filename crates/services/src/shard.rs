@@ -10,6 +10,7 @@ mod books;
 mod control;
 mod ending;
 mod login;
+mod moving;
 mod resident;
 mod rooms;
 pub(crate) mod rosters;

@@ -1,11 +1,12 @@
 //! What the owner of an account does over HTTPS: each request proves the account by basic authentication (RFC 7617) with its
 //! number and key, and becomes a command to the shard that owns it.
 //!
-//! Routes: [`contacts`] (`/v1/contacts`), [`privacy`] (`/v1/account/privacy`), and here `/v1/account`. Promises: nothing of a body is read before the account is
+//! Routes: [`contacts`] (`/v1/contacts`), [`privacy`] (`/v1/account/privacy`), [`number`] (`/v1/account/number`), and here `/v1/account`. Promises: nothing of a body is read before the account is
 //! proved, nobody is proved over a connection that others can read, at most [`WORKING_MAX`] requests with a body work at once, and errors are the problem documents of
 //! [`super::problem`].
 
 mod contacts;
+mod number;
 mod privacy;
 
 use super::Arrival;
@@ -66,15 +67,30 @@ impl FromRequestParts<Arc<AccountApi>> for Proved {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<AccountApi>) -> Result<Self, Problem> {
+        let Claimed { user, key } = Claimed::from_request_parts(parts, api).await?;
+        let proof =
+            api.registration.step(move |registrar, now, rng| registrar.prove(&user, &key, now, rng)).await;
+        Ok(Self(proof.map_err(registration::problem)?.name.account()))
+    }
+}
+
+/// What a request's `Authorization` claims: for handlers that let the registrar prove it.
+struct Claimed {
+    user: String,
+    key: String,
+}
+
+impl FromRequestParts<Arc<AccountApi>> for Claimed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<AccountApi>) -> Result<Self, Problem> {
         if !parts.extensions.get::<Arrival>().is_some_and(|arrival| arrival.protected) {
             let detail = "a key must not be sent where others can read it: use https, and get a new key";
             return Err(Problem::new(StatusCode::FORBIDDEN, "needs-tls", detail));
         }
         let (user, key) = registration::basic_credentials(&parts.headers)
             .ok_or_else(|| registration::problem(RegistrationError::NotAuthorized))?;
-        let proof =
-            api.registration.step(move |registrar, now, rng| registrar.prove(&user, &key, now, rng)).await;
-        Ok(Self(proof.map_err(registration::problem)?.name.account()))
+        Ok(Self { user, key })
     }
 }
 
@@ -101,6 +117,7 @@ pub fn routes(api: Arc<AccountApi>) -> Router {
         .route("/v1/account", delete(remove).fallback(registration::wrong_method))
         .merge(contacts::routes())
         .merge(privacy::routes())
+        .merge(number::routes())
         .with_state(api)
 }
 

@@ -24,7 +24,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{post, put};
 use body::BODY_BYTES;
 use chaski_services::accounts::registration::{
-    Begun, Confirmation, Registrar, RegistrationError, Request, Transport,
+    Begun, Confirmation, Registered, Registrar, RegistrationError, Request, Transport,
 };
 use chaski_services::accounts::verification::CODE_DIGITS;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,17 @@ impl RegistrationApi {
             tracing::error!(%error, "a step of registration panicked");
             Err(RegistrationError::Unavailable("internal error".to_owned()))
         })
+    }
+
+    /// The answer to who has got a key.
+    pub(super) fn registered(&self, registered: &Registered) -> Response {
+        let body = RegisteredBody {
+            jid: format!("{}@{}", registered.phone, self.domain),
+            key: &registered.key,
+            domain: &self.domain,
+            hosts: &self.hosts,
+        };
+        ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
     }
 
     /// Sends the code of a registration that was begun.
@@ -248,14 +259,7 @@ async fn confirm(
         };
         registrar.confirm(&id, confirmation, now, rng)
     });
-    let registered = registered.await.map_err(problem)?;
-    let body = RegisteredBody {
-        jid: format!("{}@{}", registered.phone, api.domain),
-        key: &registered.key,
-        domain: &api.domain,
-        hosts: &api.hosts,
-    };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(api.registered(&registered.await.map_err(problem)?))
 }
 
 #[derive(Deserialize)]

@@ -11,6 +11,11 @@ use serde_json::{Map, Value};
 /// The version written into new records. A reader refuses greater ones: fields may have changed their meaning.
 pub const RECORD_VERSION: u32 = 1;
 
+/// Of an account whose owner is changing their number: the new one. See [`AccountRecord::moving_to`].
+pub(super) const MOVING_TO: &str = "moving_to";
+/// Of an account whose owner had another number before: that one.
+const MOVED_FROM: &str = "moved_from";
+
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccountRecord {
@@ -112,6 +117,45 @@ impl AccountRecord {
     /// The generation of the present key.
     pub fn generation(&self) -> u32 {
         self.credentials.generation
+    }
+
+    /// The number that the account's owner is changing to. Until that is finished or given up nobody logs in and nothing is
+    /// delivered here; whoever registers either number, or asks for the change again, finishes it or gives it up.
+    pub fn moving_to(&self) -> Option<AccountName> {
+        self.extra
+            .get(MOVING_TO)
+            .filter(|_| self.disabled)?
+            .as_str()
+            .and_then(|to| AccountName::parse(to).ok())
+    }
+
+    /// The account as it is while its owner changes to the number `to`.
+    pub fn moving(mut self, to: &AccountName) -> Self {
+        self.extra.insert(MOVING_TO.to_owned(), Value::String(to.to_string()));
+        self.disabled = true;
+        self
+    }
+
+    /// The account as it was before [`Self::moving`].
+    pub fn staying(mut self) -> Self {
+        if self.extra.remove(MOVING_TO).is_some() {
+            self.disabled = false;
+        }
+        self
+    }
+
+    /// The account under its owner's new number: the lock, the device, and unknown fields go with them.
+    pub fn moved(self, to: AccountName, credentials: Credentials, unix_ms: u64) -> Self {
+        let from = Value::String(self.name.to_string());
+        let mut record = self.staying().with_key(credentials, unix_ms);
+        record.name = to;
+        record.extra.insert(MOVED_FROM.to_owned(), from);
+        record
+    }
+
+    /// Whether this is the account that the owner of `other` has changed to.
+    pub fn has_moved_from(&self, other: &AccountName) -> bool {
+        self.extra.get(MOVED_FROM).and_then(Value::as_str) == Some(&*other.to_string())
     }
 
     /// The account as it is with a new key: the lock and unknown fields stay, no device has a token. The caller has derived `credentials`

@@ -12,6 +12,7 @@
 mod confirm;
 mod error;
 mod lock;
+mod moving;
 mod policy;
 mod proof;
 mod session;
@@ -24,8 +25,8 @@ use super::limits::{LimitError, Limiter, Limits, network_subject, purge};
 use super::phone::Phone;
 use super::verification::{Code, make_id};
 use crate::accounts::AccountRecord;
-use crate::command::{Expected, Refusal};
-use chaski_store::{Records, Revision, StoreError, Table};
+use crate::command::{Action, Expected, Outcome, Refusal};
+use chaski_store::{AccountId, Records, Revision, StoreError, Table};
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use session::Session;
@@ -117,8 +118,14 @@ pub struct Registered {
 
 /// Where account records are written: by the shard that owns the account, which also ends the sessions of older keys.
 pub trait AccountOwner: Send + Sync {
-    /// Writes the record and returns once it is durable. Blocks; never called on a shard's thread.
-    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal>;
+    /// Has the owner do something, and returns once it is durable. Blocks; never called on a shard's thread.
+    fn ask(&self, account: AccountId, action: Action) -> Outcome;
+
+    /// Writes the record.
+    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal> {
+        let account = record.name.account();
+        self.ask(account, Action::SetAccount { record: Box::new(record), expected }).map(drop)
+    }
 }
 
 chaski_telemetry::metrics! {
@@ -134,6 +141,8 @@ chaski_telemetry::metrics! {
         wrong_guesses_total: Counter,
         /// Keys given out.
         registered_total: Counter,
+        /// Numbers changed to another one.
+        numbers_changed_total: Counter,
     }
 }
 

@@ -3,7 +3,7 @@
 //! A million of them are in memory. What most accounts don't have stands behind one pointer; the name is not kept,
 //! because the account's key or its bare JID tells it.
 
-use super::record::{AccountRecord, RECORD_VERSION, RegistrationLock};
+use super::record::{AccountRecord, MOVING_TO, RECORD_VERSION, RegistrationLock};
 use super::tokens::Tokens;
 use super::{AccountName, Credentials};
 use serde_json::{Map, Value};
@@ -71,6 +71,11 @@ impl ResidentRecord {
     /// The generation of the present key.
     pub fn generation(&self) -> u32 {
         self.credentials.generation
+    }
+
+    /// See [`AccountRecord::moving_to`].
+    pub(crate) fn is_moving(&self) -> bool {
+        self.disabled && self.rare.as_ref().is_some_and(|rare| rare.extra.contains_key(MOVING_TO))
     }
 
     /// By which its devices come back.

@@ -11,13 +11,14 @@ use chaski_store::records::Put;
 use chaski_store::{AccountId, Table};
 
 /// Begins the keys.
-const NAME: &str = "contacts";
+pub(crate) const NAME: &str = "contacts";
 
 /// An account's quota while one sync is under way.
 pub(crate) struct Quota {
     key: String,
     bucket: Bucket,
     allowance: Allowance,
+    waived: bool,
 }
 
 impl Quota {
@@ -32,17 +33,25 @@ impl Quota {
         let burst = u32::try_from(limits.book_numbers).unwrap_or(u32::MAX);
         let allowance = Allowance { burst, interval_ms: limits.book_refill_ms };
         let bucket = record.and_then(Bucket::from_json).unwrap_or_default();
-        Self { key: Self::key(realm, account), bucket, allowance }
+        Self { key: Self::key(realm, account), bucket, allowance, waived: false }
+    }
+
+    /// The numbers are paid for already.
+    pub(crate) fn waive(&mut self) {
+        self.waived = true;
     }
 
     /// Whether so many could be taken; if not, for how long.
     pub(crate) fn check(&self, numbers: usize, now_unix_ms: u64) -> Result<(), u64> {
+        if self.waived {
+            return Ok(());
+        }
         self.bucket.take_many(numbers as u64, self.allowance, now_unix_ms).map(drop)
     }
 
     /// Takes so many, and the record that says so.
     pub(crate) fn take(&mut self, numbers: usize, now_unix_ms: u64) -> Option<Put> {
-        if numbers == 0 {
+        if numbers == 0 || self.waived {
             return None;
         }
         // Checked for all of the sync before; a clock that was set back in between must not lose the rest.

@@ -89,6 +89,23 @@ impl Roster {
             .expect("a document of strings, flags and numbers is always JSON")
     }
 
+    /// The document for the number that the roster's owner changes to: the same people, names and groups. Subscriptions are
+    /// between two numbers and can't move without the other side; who had one to the old number is approved in advance
+    /// (RFC 6121 §3.4). Who had only asked is told that the old number is gone.
+    pub(crate) fn to_moved_document(&self) -> Vec<u8> {
+        let moved = |item: &Item| {
+            let mut item = ItemDocument::from(item);
+            item.approved |= !item.unlisted && matches!(item.subscription, Between::From | Between::Both);
+            item.approved &= !item.book;
+            (item.subscription, item.ask, item.pending_in) = (Between::None, false, false);
+            item.request = Box::default();
+            item
+        };
+        let items = self.items.iter().map(moved).filter(|item| !item.unlisted).collect();
+        serde_json::to_vec(&Document { format: FORMAT, items })
+            .expect("a document of strings, flags and numbers is always JSON")
+    }
+
     /// The roster of a saved document.
     pub fn from_document(json: &[u8]) -> Result<Self, DocumentError> {
         let document: Document = serde_json::from_slice(json)?;

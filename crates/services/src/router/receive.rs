@@ -43,6 +43,10 @@ impl Shard {
         if blocking::refuses(account, &parcel.stanza) {
             return self.receive_from_blocked(ctx, parcel);
         }
+        if account.record.is_moving() && matches!(parcel.handling, Handling::Mail { .. }) {
+            // Its mailbox has been looked at for the last time: the sender is told, instead of the message being lost.
+            return self.refuse(parcel, Refuse::Nobody);
+        }
         match parcel.kind() {
             Kind::Message => self.receive_message(ctx, parcel),
             Kind::Presence => {

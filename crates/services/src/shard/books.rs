@@ -130,9 +130,10 @@ impl Shard {
             Want::Change(change) => Stage::Reading(change),
             Want::Look(number) => Stage::Looking(number),
             Want::LookAtAll => Stage::Matching { after: 0 },
+            Want::Leave => Stage::Reading(BookChange::Show),
             Want::Remove => Stage::Dropping,
         };
-        let synced = Synced { numbers: 0, matches: Vec::new(), spelled: HashMap::new() };
+        let synced = Synced { numbers: 0, book: Vec::new(), matches: Vec::new(), spelled: HashMap::new() };
         let job = Job { account, stage: None, answer, synced, patience: PATIENCE };
         let key = self.books.jobs.insert(job);
         if gone {
@@ -189,7 +190,13 @@ impl Shard {
         match (stage, result) {
             (Some(Stage::Reading(change)), Ok(books::Answer::Book { numbers, quota })) => {
                 let record = quota.as_ref().map(|record| record.value.as_slice());
-                let quota = Quota::read(&self.desk.realm, id, record);
+                let mut quota = Quota::read(&self.desk.realm, id, record);
+                if matches!(change, BookChange::Adopt(_)) {
+                    quota.waive();
+                }
+                if matches!(job.answer, Answer::Leaving(_)) {
+                    job.synced.book.clone_from(&numbers);
+                }
                 self.plan(ctx, key, &numbers, change, quota);
             }
             (Some(Stage::Writing { quota, rest }), Ok(books::Answer::Changed { accounts })) => {
@@ -365,7 +372,8 @@ impl Shard {
         let answer = std::mem::replace(&mut job.answer, Answer::None);
         let matches = std::mem::take(&mut job.synced.matches);
         let spelled = std::mem::take(&mut job.synced.spelled);
-        let synced = Synced { numbers: job.synced.numbers, matches, spelled };
+        let book = std::mem::take(&mut job.synced.book);
+        let synced = Synced { numbers: job.synced.numbers, book, matches, spelled };
         self.answer_wish(ctx, id, answer, result.map(|()| &synced));
         if let Some(job) = self.books.jobs.get_mut(key) {
             job.synced.matches = synced.matches;
@@ -436,6 +444,9 @@ fn differences(book: &[u64], change: BookChange, owner: AccountId) -> (Vec<u64>,
             let wanted = tidy(wanted);
             let remove = book.iter().copied().filter(|number| lacks(&wanted, number)).collect();
             (wanted.into_iter().filter(|number| lacks(book, number)).collect(), remove)
+        }
+        BookChange::Adopt(add) => {
+            (tidy(add).into_iter().filter(|number| lacks(book, number)).collect(), Vec::new())
         }
         BookChange::Change { add, remove } => {
             let (add, mut remove) = (tidy(add), tidy(remove));

@@ -98,6 +98,10 @@ impl Shard {
                 return self.set_account(ctx, id, record, expected, reply);
             }
             Action::RemoveAccount => return self.remove_account(ctx, id, reply),
+            Action::Leave => return self.leave(ctx, id, reply),
+            Action::RemoveMoved if self.is_moving(id) => return self.remove_account(ctx, id, reply),
+            Action::RemoveMoved => Err(Refusal::NoSuchAccount),
+            Action::Arrive { .. } => Err(Refusal::Conflict),
             Action::Book(change) => {
                 let (want, answer) = (Want::Change(change), Answer::Command(reply));
                 return self.book(ctx, Wish { account: id, want, answer });
@@ -120,17 +124,43 @@ impl Shard {
     pub(crate) fn command_for_nobody(&mut self, ctx: &mut Context<'_>, command: Command) {
         match command.action {
             Action::SetAccount { mut record, expected: Expected::Any | Expected::Absent } => {
-                self.outdate_removed(command.account, &mut record);
-                // A crash may have kept a removed account's messages from being purged: they are not this one's.
-                if ctx.store.usage(command.account).messages > 0 {
-                    ctx.store.purge(command.account);
-                }
-                self.directory.hold_back(command.account);
+                self.clear_the_way(ctx, command.account, &mut record);
                 self.save_account(ctx, command.account, Change::Set(record), None, command.reply);
+            }
+            Action::Arrive { mut record, puts } => {
+                self.clear_the_way(ctx, command.account, &mut record);
+                self.save_arrival(ctx, command.account, record, puts, command.reply);
             }
             Action::Reload => self.reply(ctx, command.reply, Ok(Done::Done)),
             _ => self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount)),
         }
+    }
+
+    /// An account is going to be made where none is.
+    fn clear_the_way(&mut self, ctx: &mut Context<'_>, id: AccountId, record: &mut AccountRecord) {
+        self.outdate_removed(id, record);
+        // A crash may have kept a removed account's messages from being purged: they are not this one's.
+        if ctx.store.usage(id).messages > 0 {
+            ctx.store.purge(id);
+        }
+        self.directory.hold_back(id);
+    }
+
+    /// Its record and what comes with it are one transaction.
+    fn save_arrival(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        record: Box<AccountRecord>,
+        mut puts: Vec<Put>,
+        reply: Option<Reply>,
+    ) {
+        puts.push(Put { table: Table::Accounts, key: id.record_key(), value: Some(record.to_json()) });
+        let key = self.commands.insert(Pending { account: id, change: Change::Set(record), reply });
+        if self.commands.len() > PENDING_MAX {
+            return self.command_saved(ctx, key, Err(StoreError::Overloaded));
+        }
+        ctx.store.put(id, puts, Purpose::Command(key).ticket());
     }
 
     /// An account is made in the place of one that was just removed: who has proved the old one's key and not bound
@@ -214,7 +244,7 @@ impl Shard {
     }
 
     /// Has a command wait until the write under way has ended.
-    fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
+    pub(super) fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
         let most = self.desk.realm.limits.parked_per_account;
         match self.directory.present(command.account) {
             Some(account) if account.saving.writes().is_some_and(|writes| writes.deferred.len() < most) => {

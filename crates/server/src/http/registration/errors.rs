@@ -39,6 +39,8 @@ pub(crate) fn problem(error: RegistrationError) -> Problem {
         E::NotAuthorized => plain(StatusCode::UNAUTHORIZED, "not-authorized")
             .challenge("Basic realm=\"account\", charset=\"UTF-8\""),
         E::AccountDisabled => plain(StatusCode::FORBIDDEN, "account-disabled"),
+        E::NumberTaken => plain(StatusCode::CONFLICT, "number-taken"),
+        E::MessagesWait => plain(StatusCode::CONFLICT, "messages-wait"),
         E::BadPassword => plain(StatusCode::BAD_REQUEST, "bad-password"),
         E::Unavailable(why) => {
             tracing::warn!(why, "a step of registration failed");

@@ -1,8 +1,8 @@
 //! Writing accounts through the shards that own them.
 
-use chaski_services::accounts::AccountRecord;
 use chaski_services::accounts::registration::AccountOwner;
-use chaski_services::command::{Action, Command, Expected, Refusal, Reply};
+use chaski_services::command::{Action, Command, Outcome, Refusal, Reply};
+use chaski_store::AccountId;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -23,17 +23,15 @@ impl CommandOwner {
 }
 
 impl AccountOwner for CommandOwner {
-    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal> {
+    fn ask(&self, account: AccountId, action: Action) -> Outcome {
         let (sender, outcome) = mpsc::sync_channel(1);
         let reply = Reply::Call(Box::new(move |outcome| {
             // Fails only if the answer came too late for anybody to wait for it.
             let _ = sender.try_send(outcome);
         }));
-        let account = record.name.account();
-        let action = Action::SetAccount { record: Box::new(record), expected };
         (self.submit)(Command { account, action, reply: Some(reply) });
         match outcome.recv_timeout(ANSWER_TIME) {
-            Ok(outcome) => outcome.map(drop),
+            Ok(outcome) => outcome,
             Err(_) => Err(Refusal::Unavailable("the account's shard did not answer".to_owned())),
         }
     }

@@ -18,7 +18,7 @@ const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 12..=512;
 const RECORD_TRIES_MAX: usize = 3;
 
 /// How a right code meets the account's registration lock.
-enum Gate {
+pub(super) enum Gate {
     /// There is none, or it was opened.
     Open,
     /// It has given way to silence, and is gone.
@@ -66,7 +66,7 @@ impl Registrar {
 
     /// Checks the code and spends either a guess or the registration; which, is durable before anybody learns it, and
     /// of calls that race each other each is counted.
-    fn redeem(
+    pub(super) fn redeem(
         &self,
         id: &str,
         confirmation: &Confirmation<'_>,
@@ -104,7 +104,7 @@ impl Registrar {
 
     fn gate(&self, phone: Phone, pin: Option<&str>, now_unix_ms: u64) -> Result<Gate, RegistrationError> {
         let Some(record) = self.account(&AccountName::Phone(phone.number()))? else { return Ok(Gate::Open) };
-        if record.disabled {
+        if record.disabled && record.moving_to().is_none() {
             return Err(RegistrationError::AccountDisabled);
         }
         let Some(lock) = &record.lock else { return Ok(Gate::Open) };
@@ -136,7 +136,7 @@ impl Registrar {
     ) -> Result<bool, RegistrationError> {
         let name = AccountName::Phone(phone.number());
         for _ in 0..RECORD_TRIES_MAX {
-            let present = self.account(&name)?;
+            let present = self.account(&name)?.map(|record| self.settled(record)).transpose()?.flatten();
             let created = present.is_none();
             let generation = present.as_ref().map_or(1, |record| record.generation().wrapping_add(1).max(1));
             let credentials = Credentials::derive(secret, generation, derivation, rng);
@@ -165,7 +165,7 @@ impl Registrar {
     }
 
     /// No key was made after all: the code may be given again. If even that can't be written, the client begins anew.
-    fn restore(&self, id: &str) {
+    pub(super) fn restore(&self, id: &str) {
         let outcome = self.find(id).and_then(|found| {
             let Some((mut session, revision)) = found else { return Ok(()) };
             Session::set_used(&mut session, false);

@@ -86,6 +86,12 @@ pub enum RegistrationError {
     /// Switched off by the operator.
     #[error("this account has been switched off by the server's operator")]
     AccountDisabled,
+    /// The number to change to is somebody's already, or one's own.
+    #[error("the number has an account already: it has to be removed first")]
+    NumberTaken,
+    /// The number can't be changed while messages wait for the old one.
+    #[error("messages wait for the old number: fetch them first")]
+    MessagesWait,
     /// A password that the client chose is too short or too long.
     #[error("a password is 12 to 512 bytes of UTF-8")]
     BadPassword,

@@ -17,6 +17,21 @@ impl Registrar {
         now_unix_ms: u64,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<AccountRecord, RegistrationError> {
+        let record = self.prove_even_if_disabled(user, key, now_unix_ms, rng)?;
+        if record.disabled {
+            return Err(RegistrationError::AccountDisabled);
+        }
+        Ok(record)
+    }
+
+    /// The same, but the caller looks at whether the account may be used.
+    pub(super) fn prove_even_if_disabled(
+        &self,
+        user: &str,
+        key: &str,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<AccountRecord, RegistrationError> {
         let name = AccountName::parse(user).map_err(|_| RegistrationError::NotAuthorized)?;
         let record = self.account(&name)?;
         let quick = record.as_ref().map(|record| record.credentials.check_plain(key));
@@ -31,11 +46,7 @@ impl Registrar {
             }
             self.limits().give_back(self.policy.per_key(), &name.to_string())?;
         }
-        let record = record.ok_or(RegistrationError::NotAuthorized)?;
-        if record.disabled {
-            return Err(RegistrationError::AccountDisabled);
-        }
-        Ok(record)
+        record.ok_or(RegistrationError::NotAuthorized)
     }
 }
 

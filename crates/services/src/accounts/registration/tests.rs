@@ -5,6 +5,7 @@ mod storage;
 use super::*;
 use crate::accounts::phone::PhoneError;
 use crate::accounts::{AccountName, PlainCheck, RegistrationLock};
+use crate::command::Done;
 use chaski_store::Engine;
 use chaski_store::memory::MemoryEngine;
 use rand::SeedableRng;
@@ -27,7 +28,8 @@ struct Owner {
 }
 
 impl AccountOwner for Owner {
-    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal> {
+    fn ask(&self, _: AccountId, action: Action) -> Outcome {
+        let Action::SetAccount { record, expected } = action else { panic!("records are written, no more") };
         if let Some(refusal) = self.refuse.lock().unwrap().take() {
             return Err(refusal);
         }
@@ -43,7 +45,7 @@ impl AccountOwner for Owner {
             return Err(Refusal::Conflict);
         }
         self.records.put_if(Table::Accounts, &key, &record.to_json(), found.map(|f| f.revision)).unwrap();
-        Ok(())
+        Ok(Done::Done)
     }
 }
 

@@ -130,6 +130,7 @@ impl Shard {
                 };
                 self.reply(ctx, reply, outcome);
             }
+            Answer::Leaving(reply) => self.leaves(ctx, id, reply, result),
             Answer::Removal(reply) => self.book_dropped(ctx, id, reply, result.err()),
         }
     }
