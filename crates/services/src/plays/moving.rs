@@ -76,16 +76,14 @@ impl Play {
         put_book(stage, ROMEO, &[JULIET, NURSE, "+15551230099"]);
         put_book(stage, JULIET, &[ROMEO]);
         let name = format!("<item jid='{}' name='Love'><group>Verona</group></item>", jid(JULIET));
-        stage.send(
-            romeo,
-            &format!("<iq type='set' id='n'><query xmlns='jabber:iq:roster'>{name}</query></iq>"),
-        );
+        let query = format!("<query xmlns='jabber:iq:roster'>{name}</query>");
+        stage.send(romeo, &format!("<iq type='set' id='n'>{query}</iq>"));
         block(stage, romeo, &[jid("+15551230098")]);
-        stage.send(
-            romeo,
-            "<iq type='set' id='p'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:example:mood'>\
-             <item id='1'><mood xmlns='urn:example:mood'>in love</mood></item></publish></pubsub></iq>",
-        );
+        // Too large to stand in the index of nodes.
+        let mood = format!("<mood xmlns='urn:example:mood'>{}</mood>", "in love ".repeat(1_000));
+        let publish = format!("<publish node='urn:example:mood'><item id='1'>{mood}</item></publish>");
+        let pubsub = format!("<pubsub xmlns='http://jabber.org/protocol/pubsub'>{publish}</pubsub>");
+        stage.send(romeo, &format!("<iq type='set' id='p'>{pubsub}</iq>"));
         assert!(stage.stanzas(romeo).iter().any(|s| s.contains("id='p'") && s.contains("type='result'")));
         stage.send(romeo, "<presence type='unavailable'/>");
         stage.command(ROMEO, Action::Kick { resource: None }).unwrap();

@@ -96,12 +96,14 @@ impl Roster {
         let moved = |item: &Item| {
             let mut item = ItemDocument::from(item);
             item.approved |= !item.unlisted && matches!(item.subscription, Between::From | Between::Both);
-            item.approved &= !item.book;
+            // The phone book comes after the roster: what it alone has made an item would lose its name until then.
+            item.book = false;
             (item.subscription, item.ask, item.pending_in) = (Between::None, false, false);
             item.request = Box::default();
             item
         };
-        let items = self.items.iter().map(moved).filter(|item| !item.unlisted).collect();
+        let kept = |item: &&Item| !item.state.is_only_booked() || item.details.is_some();
+        let items = self.items.iter().filter(kept).map(moved).filter(|item| !item.unlisted).collect();
         serde_json::to_vec(&Document { format: FORMAT, items })
             .expect("a document of strings, flags and numbers is always JSON")
     }

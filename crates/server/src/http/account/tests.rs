@@ -96,6 +96,24 @@ async fn nothing_is_asked_for_who_proves_nothing_or_in_clear() {
 }
 
 #[tokio::test]
+async fn a_number_is_changed_by_who_proves_it() {
+    let path = "/v1/account/number";
+    let (router, asked) = served(Err(Refusal::Overloaded));
+    for (protected, status) in [(false, 403), (true, 401)] {
+        let arrival = Arrival { tls: protected, protected };
+        let request =
+            Request::builder().method("POST").uri(path).extension(arrival).body(Body::empty()).unwrap();
+        assert_eq!(ask(&router, request).await.status, status);
+    }
+    assert_eq!(send(&router, "GET", path, "").await.0, 405);
+    assert_eq!(send(&router, "POST", path, "{}").await.0, 400);
+    assert_eq!(send(&router, "POST", path, &"x".repeat(1 << 20)).await.0, 413);
+    let (status, answer) = send(&router, "POST", path, r#"{"registration":"x","code":"123456"}"#).await;
+    assert_eq!((status, &answer["type"]), (404, &"urn:chaski:problem:no-such-registration".into()));
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn privacy_is_shown_and_changed() {
     let path = "/v1/account/privacy";
     let (router, asked) = served(Ok(Done::Privacy(Settings::default().view())));
