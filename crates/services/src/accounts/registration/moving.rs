@@ -90,7 +90,7 @@ impl Registrar {
         let record = Box::new(old.clone().moved(to.clone(), credentials, now_unix_ms));
         let made = self
             .luggage(id, to.account())
-            .and_then(|puts| Ok(self.owner.ask(to.account(), Action::Arrive { record, puts })));
+            .map(|puts| self.owner.ask(to.account(), Action::Arrive { record, puts }));
         let error = match made {
             Ok(Ok(_)) => return Ok(()),
             // It may have been made nevertheless: the next one who comes looks.
