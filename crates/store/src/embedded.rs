@@ -16,6 +16,7 @@
 mod books;
 mod database;
 mod directory;
+mod disk;
 mod front;
 mod journal;
 mod link;
@@ -29,6 +30,7 @@ mod schema;
 mod seal;
 mod sqlite_writer;
 
+pub use disk::{Disk, DiskFile, Open, SystemDisk};
 pub use open_error::OpenError;
 pub use options::{Clock, Options, SystemClock};
 
@@ -88,14 +90,15 @@ pub struct SalvageReport {
 
 /// Opens a data directory, makes it if it isn't there, and recovers what a crash left behind.
 pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
-    let lock = directory::prepare(dir)?;
+    let disk = options.disk.clone();
+    let lock = directory::prepare(&*disk, dir)?;
     let database = database::path(dir);
     let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
-    let connection = database::open_writer(&database)?;
+    let connection = database::open_writer(&*disk, &database)?;
     let meta = database::begin_epoch(&connection).map_err(sqlite)?;
     // The files just made must still have their names after a power cut.
     let unwritable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
-    journal::sync_directory(dir).map_err(unwritable)?;
+    disk.sync_directory(dir).map_err(unwritable)?;
     let mut slots = Slots::load(&connection).map_err(sqlite)?;
     let mut target = recovery::Target {
         connection: &connection,
@@ -133,7 +136,7 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     );
     let sqlite_writer =
         SqliteWriter::new(shared.clone(), connection, slots, meta.secret, for_sqlite, sqlite_metrics.clone());
-    let readers = start_readers(&database, meta.secret, shared.options.readers, jobs)?;
+    let readers = start_readers(&*disk, &database, meta.secret, shared.options.readers, jobs)?;
     let threads = Threads {
         journal: start("chaski-journal", move || writer.run())?,
         sqlite: start("chaski-sqlite", move || sqlite_writer.run())?,
@@ -153,6 +156,7 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
 }
 
 fn start_readers(
+    disk: &dyn Disk,
     database: &Path,
     secret: [u8; 16],
     count: usize,
@@ -160,7 +164,7 @@ fn start_readers(
 ) -> Result<Vec<JoinHandle<()>>, OpenError> {
     let jobs = Arc::new(Mutex::new(jobs));
     let start_one = |_| {
-        let (connection, jobs) = (database::open_reader(database)?, jobs.clone());
+        let (connection, jobs) = (database::open_reader(disk, database)?, jobs.clone());
         start("chaski-reader", move || readers::run(connection, secret, jobs))
     };
     (0..count.max(1)).map(start_one).collect()
@@ -179,16 +183,16 @@ fn start<T: Send + 'static>(
 /// Recovers every intact frame of a damaged journal into the database and moves damaged segments to
 /// `journal-damaged/`. They may hold messages: the operator deletes them. Refused while a server has the directory.
 pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
+    let options = Options::default();
+    let disk = &*options.disk;
     let database = database::path(dir);
     // A mistyped path must not make a new data directory.
-    std::fs::metadata(&database)
-        .map_err(|source| OpenError::NotReadable { path: database.clone(), source })?;
-    let _lock = directory::prepare(dir)?;
+    disk.length(&database).map_err(|source| OpenError::NotReadable { path: database.clone(), source })?;
+    let _lock = directory::prepare(disk, dir)?;
     let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
-    let connection = database::open_writer(&database)?;
+    let connection = database::open_writer(disk, &database)?;
     let secret = database::secret(&connection).map_err(sqlite)?;
     let mut slots = Slots::load(&connection).map_err(sqlite)?;
-    let options = Options::default();
     let database = database.clone();
     let mut target = recovery::Target {
         connection: &connection,

@@ -2,6 +2,7 @@
 //!
 //! The statements on records are in [`super::records`]. Everything here runs on a thread that may block.
 
+use super::disk::{Disk, Open};
 use super::link::Rows;
 use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
@@ -9,8 +10,7 @@ use super::{OpenError, Options};
 use crate::{AccountId, Entry, MessageId, ReadLimit, Seq};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use std::collections::HashMap;
-use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ pub(super) struct Meta {
 }
 
 /// Opens the writer's connection and brings the schema up to date.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_writer(disk: &dyn Disk, path: &Path) -> Result<Connection, OpenError> {
     let sqlite = |source| OpenError::Sqlite { file: path.to_owned(), source };
-    make_private(path)?;
-    let mut connection = Connection::open(path).map_err(sqlite)?;
+    make_private(disk, path)?;
+    let mut connection = connect(disk, path, OpenFlags::default()).map_err(sqlite)?;
     configure(&connection).map_err(sqlite)?;
     schema::migrate(&mut connection).map_err(|error| match error {
         SchemaError::Newer(found) => {
@@ -42,20 +42,26 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
 
 /// Makes the file readable for its owner only, also in a directory that others may enter: it holds keys and rosters.
 /// The files that SQLite makes beside it get the same permissions; those of an earlier run are seen to here.
-fn make_private(path: &Path) -> Result<(), OpenError> {
-    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
-    options.open(path).map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
+fn make_private(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    disk.open(path, Open::Any).map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
-        let Ok(metadata) = std::fs::metadata(&file) else { continue };
-        if metadata.permissions().mode() & 0o077 != 0
-            && let Err(error) = std::fs::set_permissions(&file, Permissions::from_mode(0o600))
-        {
-            tracing::warn!(file = %file.display(), %error, "others can read this file; chmod 600 it");
+        match disk.make_private(Path::new(&file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(file = %file.display(), %error, "others can read this file; chmod 600 it");
+            }
+            _ => {}
         }
     }
     Ok(())
+}
+
+fn connect(disk: &dyn Disk, path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    match disk.vfs() {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+        None => Connection::open_with_flags(path, flags),
+    }
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -72,10 +78,10 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Opens a connection that only reads.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_reader(disk: &dyn Disk, path: &Path) -> Result<Connection, OpenError> {
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = connect(disk, path, flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;")?;
         Ok(connection)

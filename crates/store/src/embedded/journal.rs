@@ -14,8 +14,7 @@ pub(super) mod segment;
 pub(super) mod writer;
 
 use super::OpenError;
-use std::fs::{self, File};
-use std::io;
+use super::disk::Disk;
 use std::path::{Path, PathBuf};
 
 /// Where the segments of a data directory are.
@@ -29,22 +28,15 @@ pub(super) fn segment_path(journal: &Path, number: u64) -> PathBuf {
 }
 
 /// The segments there are, in order of their numbers. Other files are left alone.
-pub(super) fn list(journal: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
+pub(super) fn list(disk: &dyn Disk, journal: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
     let unreadable = |source| OpenError::NotReadable { path: journal.to_owned(), source };
     let mut segments = Vec::new();
-    for entry in fs::read_dir(journal).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let number =
-            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".journal"));
+    for name in disk.list(journal).map_err(unreadable)? {
+        let number = name.to_str().and_then(|name| name.strip_suffix(".journal"));
         if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
-            segments.push((number, path));
+            segments.push((number, journal.join(name)));
         }
     }
     segments.sort_unstable();
     Ok(segments)
-}
-
-/// Makes the creation or removal of files in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

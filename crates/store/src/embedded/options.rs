@@ -1,5 +1,6 @@
 //! Every bound and interval of the embedded engine in one place, and the clock it runs by.
 
+use super::disk::{Disk, SystemDisk};
 use std::sync::Arc;
 
 /// The engine's time. Its own threads read it; a test advances it by hand.
@@ -46,6 +47,8 @@ impl Clock for SystemClock {
 pub struct Options {
     /// The engine's time.
     pub clock: Arc<dyn Clock>,
+    /// The disk that the data directory is on.
+    pub disk: Arc<dyn Disk>,
     /// Most messages that wait in one mailbox; more are refused with `MailboxFull`.
     pub max_messages: u32,
     /// Most bytes that wait in one mailbox.
@@ -102,6 +105,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
+            disk: Arc::new(SystemDisk),
             max_messages: 10_000,
             max_bytes: 64 << 20,
             cache_bytes: 512 << 20,

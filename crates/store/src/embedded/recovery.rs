@@ -5,6 +5,7 @@
 //! and by identity. Segments are unlinked only when all of it is durable.
 
 use super::database::{self, Messages, NewMessage};
+use super::disk::Disk;
 use super::journal::format::{self, Record, Seed};
 use super::journal::scan::{Damage, Scanned};
 use super::link::Shared;
@@ -13,7 +14,6 @@ use super::{OpenError, Options, SalvageReport, directory, journal};
 use crate::{AccountId, MessageId, Seq};
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The database that a journal is absorbed into.
@@ -70,17 +70,17 @@ pub(super) fn absorb(
     give_up: &dyn Fn() -> bool,
 ) -> Result<u64, OpenError> {
     let directory = journal::directory(data);
-    let segments = journal::list(&directory)?;
+    let segments = journal::list(&*target.options.disk, &directory)?;
     let next = segments.last().map_or(1, |(number, _)| number + 1);
     if segments.is_empty() {
         return Ok(next);
     }
     let seed = Seed::of(&target.secret);
     let mut gone = Gone::default();
-    check(&segments, seed, &mut gone)?;
+    check(&*target.options.disk, &segments, seed, &mut gone)?;
     let mut recovered = 0;
     for (position, (_, path)) in segments.iter().enumerate() {
-        let scanned = Scanned::read(path, seed)?;
+        let scanned = Scanned::read(&*target.options.disk, path, seed)?;
         let Some(messages) = insert(&scanned, target, &gone, give_up)? else { return Ok(next) };
         recovered += messages;
         if recovered > RECOVERED_MAX {
@@ -89,9 +89,10 @@ pub(super) fn absorb(
         tracing::info!(segment = position + 1, of = segments.len(), messages = recovered, "journal read");
     }
     forget(target, &gone)?;
+    let disk = &*target.options.disk;
     for (_, path) in &segments {
-        remove(path)?;
-        journal::sync_directory(&directory).map_err(|source| not_writable(&directory, source))?;
+        remove(disk, path)?;
+        disk.sync_directory(&directory).map_err(|source| not_writable(&directory, source))?;
     }
     Ok(next)
 }
@@ -107,10 +108,10 @@ struct Before<'a> {
 }
 
 /// The first pass: every frame must be there, but for a torn last write.
-fn check(segments: &[(u64, PathBuf)], seed: Seed, gone: &mut Gone) -> Result<(), OpenError> {
+fn check(disk: &dyn Disk, segments: &[(u64, PathBuf)], seed: Seed, gone: &mut Gone) -> Result<(), OpenError> {
     let mut before: Option<Before<'_>> = None;
     for (_, path) in segments {
-        let scanned = Scanned::read(path, seed)?;
+        let scanned = Scanned::read(disk, path, seed)?;
         let written = scanned.first_frame().is_some() || scanned.frames() > 0;
         if !written && scanned.damage.is_none_or(|damage| damage.bytes == 0) {
             // Made just before a crash; its header never reached the disk.
@@ -236,17 +237,17 @@ impl Target<'_> {
 /// Recovers every intact frame, moves damaged segments to `journal-damaged/` and unlinks the others.
 pub(super) fn salvage(data: &Path, target: &mut Target<'_>) -> Result<SalvageReport, OpenError> {
     let directory = journal::directory(data);
-    let segments = journal::list(&directory)?;
+    let segments = journal::list(&*target.options.disk, &directory)?;
     let seed = Seed::of(&target.secret);
     let mut report = SalvageReport { segments: segments.len() as u64, ..SalvageReport::default() };
     let mut gone = Gone::default();
     for (_, path) in &segments {
         // A record that can't be understood is skipped here: the rest of its frame may not be.
-        let _ = gone.collect(&Scanned::read(path, seed)?);
+        let _ = gone.collect(&Scanned::read(&*target.options.disk, path, seed)?);
     }
     let mut damaged = HashSet::new();
     for (number, path) in &segments {
-        let scanned = Scanned::read(path, seed)?;
+        let scanned = Scanned::read(&*target.options.disk, path, seed)?;
         report.frames += scanned.frames();
         report.messages += insert(&scanned, target, &gone, &|| false)?.unwrap_or(0);
         if let Some(damage) = scanned.damage {
@@ -255,27 +256,28 @@ pub(super) fn salvage(data: &Path, target: &mut Target<'_>) -> Result<SalvageRep
         }
     }
     forget(target, &gone)?;
+    let disk = &*target.options.disk;
     for (number, path) in &segments {
         match damaged.contains(number) {
-            true => move_aside(data, path)?,
-            false => remove(path)?,
+            true => move_aside(disk, data, path)?,
+            false => remove(disk, path)?,
         }
-        journal::sync_directory(&directory).map_err(|source| not_writable(&directory, source))?;
+        disk.sync_directory(&directory).map_err(|source| not_writable(&directory, source))?;
     }
     report.damaged_segments = damaged.len() as u64;
     Ok(report)
 }
 
-fn move_aside(data: &Path, path: &Path) -> Result<(), OpenError> {
+fn move_aside(disk: &dyn Disk, data: &Path, path: &Path) -> Result<(), OpenError> {
     let aside = data.join("journal-damaged");
-    directory::make(&aside)?;
+    directory::make(disk, &aside)?;
     let Some(name) = path.file_name() else { return Ok(()) };
     let to = aside.join(name);
-    fs::rename(path, &to).map_err(|source| not_writable(&to, source))
+    disk.rename(path, &to).map_err(|source| not_writable(&to, source))
 }
 
-fn remove(path: &Path) -> Result<(), OpenError> {
-    fs::remove_file(path).map_err(|source| not_writable(path, source))
+fn remove(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    disk.unlink(path).map_err(|source| not_writable(path, source))
 }
 
 fn not_writable(path: &Path, source: std::io::Error) -> OpenError {

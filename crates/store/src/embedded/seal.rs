@@ -102,6 +102,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::embedded::SystemDisk;
     use crate::embedded::database::{self, Messages, NewMessage};
     use crate::{AccountId, MessageId, ReadLimit, Seq};
     use std::collections::BTreeMap;
@@ -137,7 +138,7 @@ mod tests {
     fn no_key_of_a_deleted_message_is_left_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("chaski.sqlite3");
-        let connection = database::open_writer(&path).unwrap();
+        let connection = database::open_writer(&SystemDisk, &path).unwrap();
         let mut slots = Slots::load(&connection).unwrap();
         let mut dice = Dice(1);
         let mut live: BTreeMap<(u64, u64), Key> = BTreeMap::new();
@@ -185,7 +186,7 @@ mod tests {
         assert!(live.values().all(|key| found.contains(&key[..])), "the test would find a key");
         let left = dead.iter().filter(|key| found.contains(&key[..])).count();
         assert_eq!(left, 0, "of {} deleted messages", dead.len());
-        let reader = database::open_reader(&path).unwrap();
+        let reader = database::open_reader(&SystemDisk, &path).unwrap();
         let (&(account, _), _) = live.iter().next().unwrap();
         let wide = ReadLimit { messages: 999, bytes: usize::MAX };
         let (entries, _) =

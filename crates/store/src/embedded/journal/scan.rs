@@ -5,6 +5,7 @@
 
 use super::format::{self, FRAME_MAGIC, HeaderError, SEGMENT_HEADER, Seed, SegmentHeader};
 use crate::embedded::OpenError;
+use crate::embedded::disk::Disk;
 use std::ops::Range;
 use std::path::Path;
 
@@ -37,9 +38,9 @@ pub(crate) struct Damage {
 
 impl Scanned {
     /// Reads a whole segment.
-    pub(crate) fn read(path: &Path, seed: Seed) -> Result<Self, OpenError> {
+    pub(crate) fn read(disk: &dyn Disk, path: &Path, seed: Seed) -> Result<Self, OpenError> {
         let bytes =
-            std::fs::read(path).map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
+            disk.read(path).map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
         let header = match SegmentHeader::decode(&bytes, seed) {
             Ok(header) => Some(header),
             Err(HeaderError::Damaged) => None,

@@ -4,16 +4,15 @@
 //! to lose: room is made (and synced) before a frame is written into it.
 
 use super::format::{SEGMENT_HEADER, Seed, SegmentHeader};
-use std::fs::{File, OpenOptions};
+use crate::embedded::disk::{Disk, DiskFile, Open};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// An open segment.
 pub(crate) struct Segment {
-    file: File,
+    file: Box<dyn DiskFile>,
     path: PathBuf,
     pub(crate) number: u64,
     /// Where the next frame goes.
@@ -36,8 +35,14 @@ pub(crate) struct Faults {
 
 impl Segment {
     /// Makes a segment with room for a first frame, durably. On failure no file is left behind.
-    pub(crate) fn create(path: PathBuf, header: SegmentHeader, seed: Seed, room: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        path: PathBuf,
+        header: SegmentHeader,
+        seed: Seed,
+        room: u64,
+    ) -> io::Result<Self> {
+        let file = disk.open(&path, Open::New)?;
         let mut segment = Self {
             file,
             path,
@@ -52,10 +57,10 @@ impl Segment {
             .make_room(SEGMENT_HEADER as u64 + room)
             .and_then(|()| segment.file.write_all_at(&header.encode(seed), 0))
             .and_then(|()| segment.file.sync_all())
-            .and_then(|()| sync_parent(&segment.path));
+            .and_then(|()| segment.path.parent().map_or(Ok(()), |parent| disk.sync_directory(parent)));
         if let Err(error) = made {
             // The disk may be full: what the half-made file took is given back.
-            let _ = std::fs::remove_file(&segment.path);
+            let _ = disk.unlink(&segment.path);
             return Err(error);
         }
         Ok(segment)
@@ -95,7 +100,7 @@ impl Segment {
         while at < end {
             let piece = (end - at).min(ZEROS.len() as u64) as usize;
             if let Err(error) = self.file.write_all_at(&ZEROS[..piece], at) {
-                let _ = self.file.set_len(self.allocated);
+                let _ = self.file.set_length(self.allocated);
                 return Err(error);
             }
             at += piece as u64;
@@ -122,7 +127,7 @@ impl Segment {
 
     /// Removes a frame that was written in part, and the room behind it.
     pub(crate) fn cut(&mut self) -> io::Result<()> {
-        self.file.set_len(self.used)?;
+        self.file.set_length(self.used)?;
         self.allocated = self.used;
         self.file.sync_all()
     }
@@ -134,22 +139,4 @@ impl Segment {
             code => Err(io::Error::from_raw_os_error(code)),
         }
     }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), super::sync_directory)
-}
-
-/// Bytes that the disk behind `directory` has left for us; `None` if it doesn't say.
-pub(crate) fn room_left(directory: &Path) -> Option<u64> {
-    let path = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(directory.as_os_str())).ok()?;
-    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `path` is a NUL-terminated string and `stat` is room for one `statvfs`, both alive during the call.
-    let code = unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) };
-    if code != 0 {
-        return None;
-    }
-    // SAFETY: statvfs returned success, so it has filled the struct.
-    let stat = unsafe { stat.assume_init() };
-    Some(stat.f_bavail * stat.f_frsize)
 }

@@ -9,7 +9,9 @@
 //! or sync stops the engine: after a failed `fdatasync` nobody knows what the page cache has dropped.
 
 use super::format::{self, FRAME_HEADER, Seed, SegmentHeader};
-use super::segment::{self, Segment};
+#[cfg(test)]
+use super::segment;
+use super::segment::Segment;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
 use crate::{Seq, StoreError};
@@ -195,8 +197,13 @@ impl Writer {
     fn allocate_ahead(&mut self) {
         let options = &self.shared.options;
         let step = options.preallocate_bytes;
-        let has_disk =
-            || segment::room_left(&self.journal).is_none_or(|left| left >= options.reserve_bytes + 2 * step);
+        let has_disk = || {
+            self.shared
+                .options
+                .disk
+                .room_left(&self.journal)
+                .is_none_or(|left| left >= options.reserve_bytes + 2 * step)
+        };
         if let Some(segment) = &mut self.active
             && segment.is_short(step)
             && segment.used() + 2 * step <= options.segment_bytes
@@ -304,7 +311,11 @@ impl Writer {
             return Ok(());
         }
         if appends
-            && segment::room_left(&self.journal)
+            && self
+                .shared
+                .options
+                .disk
+                .room_left(&self.journal)
                 .is_some_and(|left| left < options.reserve_bytes + step.max(length))
         {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
@@ -324,7 +335,7 @@ impl Writer {
         };
         let path = super::segment_path(&self.journal, number);
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests put their faults in"))]
-        let mut segment = Segment::create(path, header, self.seed, room)?;
+        let mut segment = Segment::create(&*self.shared.options.disk, path, header, self.seed, room)?;
         #[cfg(test)]
         {
             segment.faults = self.faults.clone();

@@ -81,7 +81,7 @@ impl Bench {
     /// Appends and acknowledgements in the only segment.
     fn records(&self) -> (usize, usize) {
         let path = super::super::segment_path(self.dir.path(), 1);
-        let scanned = Scanned::read(&path, Seed::of(&SECRET)).unwrap();
+        let scanned = Scanned::read(&crate::embedded::disk::SystemDisk, &path, Seed::of(&SECRET)).unwrap();
         assert_eq!(scanned.damage, None);
         let (mut appends, mut acks) = (0, 0);
         for payload in scanned.payloads() {

@@ -2,7 +2,6 @@
 
 use super::Writer;
 use crate::Seq;
-use crate::embedded::journal;
 use crate::embedded::link::Link;
 use std::io;
 use std::path::PathBuf;
@@ -65,11 +64,11 @@ impl Writer {
         while let Some(oldest) = self.closed.front()
             && !oldest.is_needed()
         {
-            match std::fs::remove_file(&oldest.path) {
+            match self.shared.options.disk.unlink(&oldest.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => self.closed.pop_front(),
             };
-            journal::sync_directory(&self.journal)?;
+            self.shared.options.disk.sync_directory(&self.journal)?;
             self.metrics.unlinked_total.inc();
         }
         self.metrics.segments.set(self.closed.len() as i64 + i64::from(self.active.is_some()));
