@@ -57,6 +57,38 @@ fn requests_die_with_their_connection() {
 }
 
 #[test]
+fn what_is_sent_again_waits_for_itself_and_not_for_its_first_copy() {
+    let mut inbound = Inbound::new();
+    inbound.received();
+    let first = inbound.received();
+    inbound.hold(first);
+    assert_eq!(inbound.resume(), 1, "it was not handled");
+    assert_eq!((inbound.h(), inbound.held()), (1, 0));
+    let again = inbound.received();
+    inbound.hold(again);
+    assert_ne!(first, again);
+    assert_eq!(inbound.request(), None);
+    assert_eq!(inbound.release(first), None, "the copy on the new connection is not durable yet");
+    assert_eq!((inbound.h(), inbound.held()), (1, 1));
+    assert_eq!(inbound.release(again), Some(2));
+    assert_eq!(inbound.release(first), None);
+    assert_eq!(inbound.h(), 2);
+}
+
+#[test]
+fn a_resumption_forgets_what_is_held_and_asked() {
+    let mut inbound = Inbound::new();
+    let lost = [inbound.received(), inbound.received()];
+    inbound.hold(lost[1]);
+    assert_eq!(inbound.request(), None);
+    assert_eq!(inbound.resume(), 1);
+    inbound.received();
+    assert_eq!((inbound.h(), inbound.held()), (2, 0), "what is sent again counts, and is not held by its first copy");
+    assert_eq!(inbound.release(lost[1]), None, "nobody on this connection has asked");
+    assert_eq!(inbound.request(), Some(2));
+}
+
+#[test]
 fn only_the_newest_can_be_held() {
     let mut inbound = Inbound::new();
     let first = inbound.received();
@@ -91,25 +123,31 @@ fn too_high_is_refused_and_nothing_is_lost() {
 enum Deed {
     Receive { hold: bool },
     Release(prop::sample::Index),
+    /// Of something that was held before a resumption.
+    ReleaseLost(prop::sample::Index),
     Request,
+    Resume,
 }
 
 fn any_deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
-        3 => any::<bool>().prop_map(|hold| Deed::Receive { hold }),
-        2 => any::<prop::sample::Index>().prop_map(Deed::Release),
-        1 => Just(Deed::Request),
+        6 => any::<bool>().prop_map(|hold| Deed::Receive { hold }),
+        4 => any::<prop::sample::Index>().prop_map(Deed::Release),
+        2 => any::<prop::sample::Index>().prop_map(Deed::ReleaseLost),
+        2 => Just(Deed::Request),
+        1 => Just(Deed::Resume),
     ]
 }
 
 proptest! {
-    /// The model counts in 64 bits and keeps everything.
+    /// The model counts in 64 bits, as the peer does, and keeps everything.
     #[test]
     fn inbound_behaves_like_its_model(near_wrap in any::<bool>(), deeds in prop::collection::vec(any_deed(), 0..120)) {
         let start: u64 = if near_wrap { (1 << 32) - 20 } else { 0 };
         let mut inbound = Inbound::at(start as u32);
         let mut received = start;
         let mut held: Vec<(u64, StanzaIndex)> = Vec::new();
+        let mut lost: Vec<StanzaIndex> = Vec::new();
         let mut asked: Vec<u64> = Vec::new();
         for deed in deeds {
             let said = match deed {
@@ -126,10 +164,22 @@ proptest! {
                     let (_, index) = held.remove(which.index(held.len()));
                     inbound.release(index)
                 }
-                Deed::Release(_) => None,
+                Deed::ReleaseLost(which) if !lost.is_empty() => {
+                    let said = inbound.release(lost.swap_remove(which.index(lost.len())));
+                    prop_assert_eq!(said, None, "it is nobody's now");
+                    said
+                }
+                Deed::Release(_) | Deed::ReleaseLost(_) => None,
                 Deed::Request => {
                     asked.push(received);
                     inbound.request()
+                }
+                Deed::Resume => {
+                    received = held.first().map_or(received, |(first, _)| first - 1);
+                    lost.extend(held.drain(..).map(|(_, index)| index));
+                    asked.clear();
+                    prop_assert_eq!(inbound.resume(), received as u32);
+                    None
                 }
             };
             let h = held.first().map_or(received, |(first, _)| first - 1);
