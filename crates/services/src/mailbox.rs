@@ -5,8 +5,11 @@
 //! mailbox in windows that wait for its acknowledgements. The first session to acknowledge deletes the entry.
 //! What makes rewinding always right: an entry that is in the mailbox, and not in a session's queue, has never been
 //! sent to that session, or was sent on a session that is lost.
+//! What is lost (it grew too old) has left a gap in the mailbox, which is read, sent and acknowledged like a message ([`gap`]).
 //! Called by `router` (messages) and `shard` (acknowledgements, completions). Calls the store.
 //! Specification: RFC 6121 §8.5 (which sessions), XEP-0160, XEP-0198, XEP-0203, wire.md "What is a message's fate".
+
+mod gap;
 
 use crate::context::{Context, Pressure};
 use crate::desk::Desk;
@@ -47,7 +50,7 @@ pub(crate) fn append(
         }
     };
     desk.metrics.messages_stored_total.inc();
-    offer(desk, ctx, account, resource, &Entry { seq, id, accepted_unix_ms, stanza });
+    offer(desk, ctx, account, resource, &Entry { seq, id, accepted_unix_ms, stanza, gap: None });
     Ok(IsNew(true))
 }
 
@@ -176,9 +179,10 @@ fn deliver_backlog(
 ) -> Seq {
     for entry in entries {
         let wanted = is_for(account, id, &entry.stanza);
+        let told = entry.gap.map(|gap| gap::told(desk, &account.bare, entry.seq, gap));
         let Some(session) = account.session_mut(id) else { break };
         if wanted && !session.has_unacknowledged(entry.seq) {
-            session.deliver(desk, ctx, entry, true);
+            session.deliver(desk, ctx, told.as_ref().unwrap_or(entry), true);
         }
     }
     entries.last().map_or(after, |entry| entry.seq)
@@ -281,7 +285,8 @@ pub(crate) fn attend(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Accou
     }
 }
 
-/// A session has ended: what was for it alone is for the others now.
+/// A session has ended: what was for it alone is for the others now. Or messages are lost, and what tells of them has its
+/// place before what was sent already.
 pub(crate) fn inherit(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account) {
     let heirs: Vec<SessionId> =
         account.sessions.iter().filter(|session| session.presence.takes_messages()).map(|s| s.id).collect();

@@ -7,6 +7,7 @@ mod carbons;
 mod chaos;
 mod commands;
 mod directory;
+mod gaps;
 mod inactive;
 mod interests;
 mod managed;

@@ -207,6 +207,11 @@ impl Shard {
                     self.not_committed(key, &error);
                 }
             }
+            Completion::Gap(account) => {
+                if let Some(account) = self.directory.present(account) {
+                    mailbox::inherit(&mut self.desk, ctx, account);
+                }
+            }
             Completion::Read { ticket, result } => {
                 if let Some(Purpose::Read(id)) = Purpose::of(ticket)
                     && let Some((desk, account)) = self.account_of(id)

@@ -19,7 +19,7 @@ pub mod records;
 
 pub use account::AccountId;
 pub use mailbox::{
-    Append, Appended, Completion, Entry, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage,
+    Append, Appended, Completion, Entry, Gap, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage,
 };
 pub use records::{Records, Revision, Table, Versioned};
 

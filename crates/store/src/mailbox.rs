@@ -10,6 +10,10 @@
 //!   (at-least-once). Within a minute no byte of it is on disk.
 //! - Append is idempotent by [`MessageId`] against what is still unacknowledged.
 //! - An entry that is acknowledged before it was durable completes its ticket at once.
+//! - What leaves a mailbox otherwise than by acknowledgement or with its account (it grew too old, the disk damaged it)
+//!   leaves a [`Gap`] in its place in the same transaction: an entry that is read and acknowledged like a message, and
+//!   survives like one. A mailbox has at most one; what is lost later joins it under a number of its own, so that
+//!   acknowledging what was told does not clear what was not. It counts as one message of no bytes.
 
 use crate::records::{Put, Versioned};
 use crate::{AccountId, StoreError, Table, books};
@@ -38,6 +42,46 @@ pub struct Entry {
     pub accepted_unix_ms: u64,
     /// The whole `<message …>…</message>`, start tag already rewritten, stanza-id already inside.
     pub stanza: Arc<[u8]>,
+    /// This is no message, but what stands for some that are lost: `stanza` is empty, `id` says nothing.
+    pub gap: Option<Gap>,
+}
+
+/// Messages that left a mailbox although nobody had acknowledged them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// How many.
+    pub messages: u32,
+    /// When the first of them was accepted, Unix time in milliseconds.
+    pub since_unix_ms: u64,
+    /// When the last of them was.
+    pub until_unix_ms: u64,
+}
+
+impl Gap {
+    /// One message.
+    pub fn of(accepted_unix_ms: u64) -> Self {
+        Self { messages: 1, since_unix_ms: accepted_unix_ms, until_unix_ms: accepted_unix_ms }
+    }
+
+    /// Both.
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_add(other.messages),
+            since_unix_ms: self.since_unix_ms.min(other.since_unix_ms),
+            until_unix_ms: self.until_unix_ms.max(other.until_unix_ms),
+        }
+    }
+
+    /// As it stands in a mailbox.
+    pub fn entry(self, seq: Seq) -> Entry {
+        Entry {
+            seq,
+            id: MessageId(0),
+            accepted_unix_ms: self.until_unix_ms,
+            stanza: Arc::default(),
+            gap: Some(self),
+        }
+    }
 }
 
 /// One message to be put into a mailbox.
@@ -77,7 +121,7 @@ pub struct ReadLimit {
 /// What a mailbox holds now, in memory and on disk together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Unacknowledged messages.
+    /// Unacknowledged messages. A gap counts as one.
     pub messages: u64,
     /// Their stanzas' bytes.
     pub bytes: u64,
@@ -104,6 +148,8 @@ pub enum Completion {
     Committed(Ticket),
     /// The message with this ticket was not kept.
     Refused(Ticket, StoreError),
+    /// A gap has come into this mailbox, or has grown: whoever reads it reads again from the start.
+    Gap(AccountId),
     /// The answer to a pending read.
     Read {
         /// The reader's ticket.

@@ -4,10 +4,11 @@
 //! outlives the [`ShardStore`]s: dropping them all and attaching again is what a restart looks like to the rooms.
 //! Completions of what a turn submitted are available at the next [`ShardStore::poll`] after
 //! [`ShardStore::flush`]. [`MemoryEngine::fail_next`] makes the next durable operations fail, and
-//! [`MemoryEngine::delay_reads`] makes reads answer late as a disk would.
+//! [`MemoryEngine::delay_reads`] makes reads answer late as a disk would. Messages grow old when
+//! [`MemoryEngine::expire`] says so.
 
 use crate::mailbox::{
-    Append, Appended, Completion, Entry, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
+    Append, Appended, Completion, Entry, Gap, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
 };
 use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
 use crate::{AccountId, Engine, ShardIndex, StoreError, Waker, books};
@@ -33,6 +34,8 @@ struct State {
     last_revision: u64,
     failures: VecDeque<StoreError>,
     delay_reads: bool,
+    /// Mailboxes with a gap that their shard has not been told of.
+    untold_gaps: Vec<AccountId>,
     secret: [u8; 16],
     max_messages: u64,
     max_bytes: u64,
@@ -61,6 +64,13 @@ impl MemoryEngine {
         lock(&self.state).failures.push_back(error);
     }
 
+    /// Messages accepted before this are lost: each mailbox has a gap in their place. Shards hear of it when they poll.
+    pub fn expire(&self, before_unix_ms: u64) {
+        let mut state = lock(&self.state);
+        let accounts: Vec<AccountId> = state.mailboxes.keys().copied().collect();
+        accounts.into_iter().for_each(|account| state.expire(account, before_unix_ms));
+    }
+
     /// Whether reads answer [`ReadStart::Pending`] and complete after the next flush.
     pub fn delay_reads(&self, delay: bool) {
         lock(&self.state).delay_reads = delay;
@@ -72,8 +82,9 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Engine for MemoryEngine {
-    fn attach(&self, _shard: ShardIndex, _shards: u16, waker: Waker) -> Box<dyn ShardStore> {
-        Box::new(MemoryShard { state: self.state.clone(), waker, staged: Vec::new(), ready: Vec::new() })
+    fn attach(&self, shard: ShardIndex, shards: u16, waker: Waker) -> Box<dyn ShardStore> {
+        let (staged, ready) = Default::default();
+        Box::new(MemoryShard { state: self.state.clone(), shard, shards, waker, staged, ready })
     }
 
     fn records(&self) -> Arc<dyn Records> {
@@ -107,6 +118,20 @@ impl State {
             self.mailboxes.remove(&account);
         }
         removed
+    }
+
+    fn expire(&mut self, account: AccountId, before_unix_ms: u64) {
+        let Some(mailbox) = self.mailboxes.get_mut(&account) else { return };
+        let is_old = |entry: &Entry| entry.gap.is_none() && entry.accepted_unix_ms < before_unix_ms;
+        let lost: Vec<Entry> =
+            mailbox.extract_if(.., |_, entry| is_old(entry)).map(|(_, entry)| entry).collect();
+        let Some(seq) = lost.last().map(|entry| entry.seq) else { return };
+        let known: Vec<Entry> =
+            mailbox.extract_if(.., |_, entry| entry.gap.is_some()).map(|(_, gap)| gap).collect();
+        let gaps = lost.iter().map(|entry| Gap::of(entry.accepted_unix_ms));
+        let all = gaps.chain(known.iter().filter_map(|entry| entry.gap)).reduce(Gap::join);
+        mailbox.extend(all.map(|gap| (seq, gap.entry(seq))));
+        self.untold_gaps.push(account);
     }
 
     fn read(&self, account: AccountId, after: Seq, limit: ReadLimit) -> (Vec<Entry>, bool) {
@@ -211,6 +236,8 @@ enum Staged {
 
 struct MemoryShard {
     state: Arc<Mutex<State>>,
+    shard: ShardIndex,
+    shards: u16,
     waker: Waker,
     staged: Vec<Staged>,
     ready: Vec<Completion>,
@@ -243,8 +270,10 @@ impl ShardStore for MemoryShard {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
         let Append { account, id, accepted_unix_ms, stanza, ticket } = append;
         let mut state = lock(&self.state);
-        if let Some((of, _)) =
-            state.mailboxes.get(&account).and_then(|mailbox| mailbox.iter().find(|(_, entry)| entry.id == id))
+        if let Some((of, _)) = state
+            .mailboxes
+            .get(&account)
+            .and_then(|mailbox| mailbox.iter().find(|(_, entry)| entry.gap.is_none() && entry.id == id))
         {
             self.staged.push(Staged::Repeat { account, of: *of, ticket });
             return Ok(Appended::Duplicate);
@@ -255,7 +284,11 @@ impl ShardStore for MemoryShard {
         }
         state.last_seq += 1;
         let seq = Seq(state.last_seq);
-        state.mailboxes.entry(account).or_default().insert(seq, Entry { seq, id, accepted_unix_ms, stanza });
+        state
+            .mailboxes
+            .entry(account)
+            .or_default()
+            .insert(seq, Entry { seq, id, accepted_unix_ms, stanza, gap: None });
         self.staged.push(Staged::Append { account, seq, ticket, acked: false });
         Ok(Appended::Queued(seq))
     }
@@ -400,6 +433,8 @@ impl ShardStore for MemoryShard {
 
     fn poll(&mut self, completions: &mut Vec<Completion>) {
         completions.append(&mut self.ready);
+        let is_own = |account: &mut AccountId| account.shard(self.shards) == self.shard;
+        completions.extend(lock(&self.state).untold_gaps.extract_if(.., is_own).map(Completion::Gap));
     }
 }
 

@@ -24,6 +24,8 @@ pub const ROSTER: &str = "jabber:iq:roster";
 pub const ROSTER_VERSIONING: &str = "urn:xmpp:features:rosterver";
 /// RFC 6121 §3.4: subscription pre-approval as a stream feature.
 pub const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";
+/// Ours: what a mailbox tells of itself (docs/protocol.md "A gap").
+pub const MAILBOX: &str = "urn:chaski:mailbox:0";
 /// XEP-0004.
 pub const DATA_FORMS: &str = "jabber:x:data";
 /// XEP-0012.

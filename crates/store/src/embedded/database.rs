@@ -3,12 +3,12 @@
 //! The statements on records are in [`super::records`]. Everything here runs on a thread that may block.
 
 use super::disk::{Disk, Open};
-use super::link::Rows;
+use super::link::{Loss, Rows};
 use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
 use super::{OpenError, Options};
-use crate::{AccountId, Entry, MessageId, ReadLimit, Seq};
-use rusqlite::{Connection, OpenFlags, Row, params};
+use crate::{AccountId, Entry, Gap, MessageId, ReadLimit, Seq};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ pub(super) struct Waiting {
     pub(super) last: u64,
 }
 
-/// What waits for every account. Reads the index by age only.
+/// What waits for every account. Reads the index by age and the gaps only.
 pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<AccountId, Waiting>> {
     let mut waiting: HashMap<AccountId, Waiting> = HashMap::new();
     let mut statement =
@@ -119,6 +119,13 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<Accou
         let mailbox = waiting.entry(account(row, 0)?).or_default();
         mailbox.messages += 1;
         mailbox.bytes = mailbox.bytes.saturating_add(row.get(2)?);
+        mailbox.last = mailbox.last.max(row.get::<_, i64>(1)? as u64);
+    }
+    let mut statement = connection.prepare("SELECT account, seq FROM gaps")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mailbox = waiting.entry(account(row, 0)?).or_default();
+        mailbox.messages += 1;
         mailbox.last = mailbox.last.max(row.get::<_, i64>(1)? as u64);
     }
     Ok(waiting)
@@ -166,36 +173,78 @@ impl Messages<'_> {
         Ok(inserted > 0)
     }
 
-    /// Deletes one message; its size if it was there.
+    /// Deletes one message, or the gap of this number; its size if it was there.
     pub(super) fn delete(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
+        if let Some(bytes) = self.delete_message(account, seq)? {
+            return Ok(Some(bytes));
+        }
+        let delete = "DELETE FROM gaps WHERE account = ?1 AND seq = ?2";
+        let parameters = params![account.to_bits() as i64, seq.0 as i64];
+        Ok((self.connection.prepare_cached(delete)?.execute(parameters)? > 0).then_some(0))
+    }
+
+    fn delete_message(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
         let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal, size";
         let rows = self.delete_rows(delete, params![account.to_bits() as i64, seq.0 as i64])?;
         Ok(rows.first().copied())
     }
 
-    /// Deletes a mailbox up to `upto`; how many messages there were.
-    pub(super) fn purge(&mut self, account: AccountId, upto: Seq) -> rusqlite::Result<usize> {
-        let delete = "DELETE FROM messages WHERE account = ?1 AND seq <= ?2 RETURNING seal, size";
-        Ok(self.delete_rows(delete, params![account.to_bits() as i64, upto.0 as i64])?.len())
+    /// Leaves a gap in the place of messages that this transaction takes away, or lets the mailbox's gap grow. Whether
+    /// it is the mailbox's first. The number is the new loss' own: the acknowledgement of what was told before is not
+    /// one of this.
+    pub(super) fn leave_gap(&mut self, loss: &Loss) -> rusqlite::Result<bool> {
+        let account = loss.rows.account.to_bits() as i64;
+        let select = "SELECT messages, since_unix_ms, until_unix_ms FROM gaps WHERE account = ?1";
+        let mut statement = self.connection.prepare_cached(select)?;
+        let known = statement.query_row([account], |row| gap(row, 0)).optional()?;
+        let gap = known.map_or(loss.gap, |known| known.join(loss.gap));
+        let put = "INSERT OR REPLACE INTO gaps VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.connection.prepare_cached(put)?.execute(params![
+            account,
+            loss.seq.0 as i64,
+            gap.messages,
+            gap.since_unix_ms as i64,
+            gap.until_unix_ms as i64,
+        ])?;
+        Ok(known.is_none())
     }
 
-    /// Deletes up to `limit` messages accepted before `before_unix_ms`.
-    pub(super) fn expire(&mut self, before_unix_ms: u64, limit: usize) -> rusqlite::Result<Vec<Rows>> {
-        let select = "SELECT account, seq FROM messages INDEXED BY messages_by_age
+    /// Deletes a mailbox up to `upto`; how many messages there were.
+    pub(super) fn purge(&mut self, account: AccountId, upto: Seq) -> rusqlite::Result<usize> {
+        let parameters = params![account.to_bits() as i64, upto.0 as i64];
+        let delete = "DELETE FROM gaps WHERE account = ?1 AND seq <= ?2";
+        self.connection.prepare_cached(delete)?.execute(parameters)?;
+        let delete = "DELETE FROM messages WHERE account = ?1 AND seq <= ?2 RETURNING seal, size";
+        Ok(self.delete_rows(delete, parameters)?.len())
+    }
+
+    /// Deletes up to `limit` messages accepted before `before_unix_ms` and leaves gaps in their place. For each account
+    /// what it lost, and whether the gap is its first.
+    pub(super) fn expire(
+        &mut self,
+        before_unix_ms: u64,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<(Loss, bool)>> {
+        let select = "SELECT account, seq, accepted_unix_ms FROM messages INDEXED BY messages_by_age
                       WHERE accepted_unix_ms < ?1 LIMIT ?2";
         let mut statement = self.connection.prepare_cached(select)?;
         let old = statement
             .query_map(params![before_unix_ms as i64, limit as i64], |row| {
-                Ok((account(row, 0)?, Seq(row.get::<_, i64>(1)? as u64)))
+                Ok((account(row, 0)?, Seq(row.get::<_, i64>(1)? as u64), row.get::<_, i64>(2)? as u64))
             })?
             .collect::<Result<Vec<_>, _>>()?;
-        let mut rows = Vec::new();
-        for (account, seq) in old {
-            if let Some(bytes) = self.delete(account, seq)? {
-                rows.push(Rows { account, messages: 1, bytes });
-            }
+        let mut losses: HashMap<AccountId, Loss> = HashMap::new();
+        for (account, seq, accepted_unix_ms) in old {
+            let Some(bytes) = self.delete_message(account, seq)? else { continue };
+            let gap = Gap::of(accepted_unix_ms);
+            let rows = Rows { account, messages: 1, bytes };
+            losses.entry(account).and_modify(|loss| loss.add(bytes, seq, gap)).or_insert(Loss {
+                rows,
+                seq,
+                gap,
+            });
         }
-        Ok(rows)
+        losses.into_values().map(|loss| Ok((loss, self.leave_gap(&loss)?))).collect()
     }
 
     fn delete_rows(&mut self, delete: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<Vec<u32>> {
@@ -222,14 +271,47 @@ pub(super) fn read(
     let mut statement = connection.prepare_cached(select)?;
     let mut rows = statement.query(params![mailbox.to_bits() as i64, after.0 as i64])?;
     let (mut entries, mut bytes) = (Vec::new(), 0usize);
+    let is_full = |entries: &[Entry], bytes| {
+        !entries.is_empty() && (entries.len() >= limit.messages || bytes > limit.bytes)
+    };
+    // Read first: what is lost between the two reads is told when the mailbox is read again.
+    let mut gap = read_gap(connection, mailbox, after)?;
     while let Some(row) = rows.next()? {
+        if let Some(gap) = gap.take_if(|gap| row.get(0).is_ok_and(|seq: i64| gap.seq.0 < seq as u64)) {
+            if is_full(&entries, bytes) {
+                return Ok((entries, true));
+            }
+            entries.push(gap);
+        }
         bytes += row.get::<_, u32>(3)? as usize;
-        if !entries.is_empty() && (entries.len() >= limit.messages || bytes > limit.bytes) {
+        if is_full(&entries, bytes) {
             return Ok((entries, true));
         }
         entries.push(entry(row, secret)?);
     }
+    if gap.is_some() && is_full(&entries, bytes) {
+        return Ok((entries, true));
+    }
+    entries.extend(gap);
     Ok((entries, false))
+}
+
+/// The mailbox's gap, if it has one after `after`.
+fn read_gap(connection: &Connection, mailbox: AccountId, after: Seq) -> rusqlite::Result<Option<Entry>> {
+    let select =
+        "SELECT messages, since_unix_ms, until_unix_ms, seq FROM gaps WHERE account = ?1 AND seq > ?2";
+    let mut statement = connection.prepare_cached(select)?;
+    let parameters = params![mailbox.to_bits() as i64, after.0 as i64];
+    let read = |row: &Row<'_>| Ok(gap(row, 0)?.entry(Seq(row.get::<_, i64>(3)? as u64)));
+    statement.query_row(parameters, read).optional()
+}
+
+fn gap(row: &Row<'_>, column: usize) -> rusqlite::Result<Gap> {
+    Ok(Gap {
+        messages: row.get(column)?,
+        since_unix_ms: row.get::<_, i64>(column + 1)? as u64,
+        until_unix_ms: row.get::<_, i64>(column + 2)? as u64,
+    })
 }
 
 fn entry(row: &Row<'_>, secret: &[u8; 16]) -> rusqlite::Result<Entry> {
@@ -241,6 +323,7 @@ fn entry(row: &Row<'_>, secret: &[u8; 16]) -> rusqlite::Result<Entry> {
         id: MessageId(u128::from_be_bytes(row.get(1)?)),
         accepted_unix_ms: row.get::<_, i64>(2)? as u64,
         stanza: stanza.into(),
+        gap: None,
     })
 }
 

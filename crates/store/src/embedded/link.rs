@@ -7,7 +7,7 @@ use super::journal::writer::ToJournal;
 use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::sqlite_writer::ToSqlite;
-use crate::{AccountId, Completion, Entry, Seq, ShardIndex, StoreError, Waker};
+use crate::{AccountId, Completion, Entry, Gap, Seq, ShardIndex, StoreError, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -20,8 +20,8 @@ pub(crate) enum Event {
     Spilled { ignored: Vec<usize> },
     /// The deletions in flight are done: what was asked for, and per account what was there.
     Deleted { seqs: Vec<(AccountId, Seq)>, rows: Vec<Rows> },
-    /// Messages grew too old and were deleted.
-    Expired { rows: Vec<Rows> },
+    /// Messages are lost; the mailbox has a gap in their place. `first`: it had none.
+    Lost { loss: Loss, first: bool },
     /// The oldest purge in flight of this account is done.
     Purged { account: AccountId },
     /// A mailbox read: entries in order and whether there are more in SQLite.
@@ -40,6 +40,25 @@ pub(crate) struct Rows {
     pub(crate) account: AccountId,
     pub(crate) messages: u32,
     pub(crate) bytes: u32,
+}
+
+/// Messages of one account that left SQLite although nobody had acknowledged them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Loss {
+    pub(crate) rows: Rows,
+    /// The number of one of them, which their gap gets.
+    pub(crate) seq: Seq,
+    pub(crate) gap: Gap,
+}
+
+impl Loss {
+    /// One more message.
+    pub(crate) fn add(&mut self, bytes: u32, seq: Seq, gap: Gap) {
+        self.rows.messages += 1;
+        self.rows.bytes = self.rows.bytes.saturating_add(bytes);
+        self.seq = self.seq.max(seq);
+        self.gap = self.gap.join(gap);
+    }
 }
 
 /// The encoded records of a batch. Appends and the rest apart, because a full disk refuses the one and keeps the other.

@@ -12,7 +12,7 @@
 //! - `account`, `seq`: the primary key and the order of reading. The account is [`AccountId`]'s 64 bits as a signed
 //!   integer; the sequence number is [`Seq`].
 //! - `id`: the message's identity, 16 bytes, big-endian. Unique in its mailbox.
-//! - `accepted_unix_ms`: when it was accepted; messages older than 30 days are deleted unread.
+//! - `accepted_unix_ms`: when it was accepted; messages older than 30 days are deleted unread, and leave a gap.
 //! - `size`: length of the stanza. In the index by age, so that mailboxes can be counted without reading messages.
 //! - `seal`: the row of `seals` that holds its key.
 //! - `stanza`: the stanza under its key; see `seals`.
@@ -23,6 +23,10 @@
 //! doesn't find them (about one message in a thousand, measured). Rows of `seals` are of equal length, appended at the
 //! end and only ever overwritten in place, so that they are never moved; zeroing a key makes every forgotten copy of
 //! its stanza unreadable. See `seal.rs`.
+//!
+//! `gaps` (account, seq, messages, since_unix_ms, until_unix_ms): what left a mailbox although nobody had acknowledged
+//! it, at most one row an account, until its recipient has been told. The number is that of a message that is lost, in whose
+//! place it is read; `since` and `until` are when the first and the last of the lost were accepted.
 //!
 //! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports` (key, revision, value): the records of [`Table`]. The value is
 //! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
@@ -72,6 +76,14 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TABLE items (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
     // 4: reports to the operator.
     "CREATE TABLE reports (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
+    // 5: what was lost.
+    "CREATE TABLE gaps (
+        account INTEGER PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        messages INTEGER NOT NULL,
+        since_unix_ms INTEGER NOT NULL,
+        until_unix_ms INTEGER NOT NULL
+    );",
 ];
 
 /// Why a database can't be brought to this program's schema.

@@ -247,7 +247,8 @@ impl SqliteWriter {
         if self.checkpoint_at_ms.is_some_and(|at| now_ms >= at) {
             self.checkpoint(now_ms);
         }
-        if now_ms >= self.expire_at_ms {
+        // Not before what is acknowledged is deleted: it is not lost.
+        if now_ms >= self.expire_at_ms && self.queue.is_empty() {
             match self.expire() {
                 Ok(deleted) => {
                     let more = deleted == EXPIRE_SLICE;
@@ -296,7 +297,7 @@ impl SqliteWriter {
         self.checkpoint_at_ms = Some(now_ms + self.shared.options.tick_ms);
     }
 
-    /// Deletes one slice of old messages, if there are any, and tells their fronts.
+    /// Deletes one slice of old messages, if there are any, leaves gaps in their place, and tells their fronts.
     fn expire(&mut self) -> rusqlite::Result<usize> {
         let options = &self.shared.options;
         let before = options.clock.unix_ms().saturating_sub(options.expire_after_ms);
@@ -308,18 +309,22 @@ impl SqliteWriter {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut messages =
             Messages { connection: &self.connection, slots: &mut self.slots, secret: &self.secret };
-        let rows = messages.expire(before, EXPIRE_SLICE)?;
+        let losses = messages.expire(before, EXPIRE_SLICE)?;
         self.connection.execute_batch("COMMIT")?;
         self.slots.committed();
-        self.metrics.expired_total.add(rows.len() as u64);
-        tracing::info!(messages = rows.len(), "messages that nobody fetched in time were deleted");
-        let deleted = rows.len();
-        for row in rows {
-            if let Some(link) = self.shared.owner(row.account) {
-                link.push(Event::Expired { rows: vec![row] });
+        let deleted: u32 = losses.iter().map(|(loss, _)| loss.rows.messages).sum();
+        self.metrics.expired_total.add(deleted.into());
+        tracing::info!(
+            messages = deleted,
+            mailboxes = losses.len(),
+            "messages that nobody fetched in time were deleted; their recipients will be told"
+        );
+        for (loss, first) in losses {
+            if let Some(link) = self.shared.owner(loss.rows.account) {
+                link.push(Event::Lost { loss, first });
             }
         }
-        Ok(deleted)
+        Ok(deleted as usize)
     }
 }
 

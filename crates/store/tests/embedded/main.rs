@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod forgetting;
 mod full_disk;
+mod gaps;
 mod memory_bounds;
 mod model;
 mod opening;

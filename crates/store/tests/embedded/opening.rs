@@ -1,11 +1,9 @@
-//! Opening a data directory: locks, permissions, versions, expiry, metrics.
+//! Opening a data directory: locks, permissions, versions, metrics.
 
 use crate::support::{hasty, lazy};
 use chaski_store::conformance::Rig;
-use chaski_store::embedded::{self, Clock, OpenError, Options};
+use chaski_store::embedded::{self, OpenError, Options};
 use chaski_store::{AccountId, Engine, Seq, StoreError};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 fn romeo() -> AccountId {
     AccountId::phone(15_550_001).unwrap()
@@ -78,41 +76,6 @@ fn a_closed_engine_refuses_and_does_not_hang() {
     assert!(records.put_if(chaski_store::Table::Accounts, "+1", b"{}", None).is_err());
     rig.store.ack(romeo(), &[Seq(1)]);
     rig.turn();
-}
-
-/// A clock whose wall time is set by hand.
-struct WallClock {
-    real: embedded::SystemClock,
-    unix_ms: AtomicU64,
-}
-
-impl Clock for WallClock {
-    fn now_ms(&self) -> u64 {
-        self.real.now_ms()
-    }
-
-    fn unix_ms(&self) -> u64 {
-        self.unix_ms.load(Ordering::SeqCst)
-    }
-}
-
-#[test]
-fn messages_that_nobody_fetched_in_time_are_deleted() {
-    let dir = tempfile::tempdir().unwrap();
-    let accepted = 1_700_000_000_000;
-    let clock = Arc::new(WallClock { real: Default::default(), unix_ms: AtomicU64::new(accepted + 5_000) });
-    let options = Options { clock: clock.clone(), expire_after_ms: 10_000, expire_interval_ms: 5, ..hasty() };
-    let engine = embedded::open(dir.path(), options).unwrap();
-    let mut rig = Rig::new(&engine);
-    // Accepted at `accepted` and a number of milliseconds that is the identity.
-    for id in [0, 1, 2, 8_000] {
-        rig.append_durably(romeo(), id);
-    }
-    rig.until("in SQLite", |_| crate::support::segments(dir.path()).is_empty());
-    assert_eq!(rig.ids(romeo()), [0, 1, 2, 8_000]);
-    clock.unix_ms.store(accepted + 15_000, Ordering::SeqCst);
-    rig.until("expiry", |rig| rig.store.usage(romeo()).messages == 1);
-    assert_eq!(rig.ids(romeo()), [8_000]);
 }
 
 #[test]

@@ -1,8 +1,36 @@
 //! What the embedded engine's tests share.
 
-use chaski_store::embedded::Options;
+use chaski_store::embedded::{Clock, Options, SystemClock};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A clock whose wall time is set by hand.
+pub(crate) struct WallClock {
+    real: SystemClock,
+    unix_ms: AtomicU64,
+}
+
+impl WallClock {
+    pub(crate) fn at(unix_ms: u64) -> Arc<Self> {
+        Arc::new(Self { real: SystemClock::default(), unix_ms: AtomicU64::new(unix_ms) })
+    }
+
+    pub(crate) fn set(&self, unix_ms: u64) {
+        self.unix_ms.store(unix_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for WallClock {
+    fn now_ms(&self) -> u64 {
+        self.real.now_ms()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.unix_ms.load(Ordering::SeqCst)
+    }
+}
 
 /// Everything due within milliseconds instead of half a minute.
 pub(crate) fn hasty() -> Options {

@@ -1,7 +1,7 @@
 //! What comes back from the engine's threads, and what it changes in the front.
 
 use super::{Front, InFlight, Repeat};
-use crate::embedded::link::{Buffers, Event, Rows};
+use crate::embedded::link::{Buffers, Event, Loss, Rows};
 use crate::mailbox::{Completion, Seq};
 use crate::{AccountId, StoreError};
 use std::sync::atomic::Ordering;
@@ -16,10 +16,7 @@ impl Front {
             Event::Journal { outcome, buffers } => self.batch_done(outcome, buffers),
             Event::Spilled { ignored } => self.slice_done(&ignored),
             Event::Deleted { seqs, rows } => self.deletes_done(&seqs, &rows),
-            Event::Expired { rows } => rows.iter().for_each(|row| {
-                self.forget_recovered(row.account, None);
-                self.rows_gone(row);
-            }),
+            Event::Lost { loss, first } => self.lost(&loss, first),
             Event::Purged { account } => self.purge_done(account),
             Event::Read { number, result } => self.read_done(number, result),
             Event::Loaded(completion) => {
@@ -126,6 +123,21 @@ impl Front {
         mailbox.spilled_messages = mailbox.spilled_messages.saturating_sub(rows.messages);
         mailbox.spilled_bytes = mailbox.spilled_bytes.saturating_sub(rows.bytes);
         self.tail.tidy(rows.account);
+    }
+
+    /// Messages are lost, and a gap is in their place.
+    fn lost(&mut self, loss: &Loss, first: bool) {
+        let account = loss.rows.account;
+        self.forget_recovered(account, None);
+        // A purge on its way takes the gap along.
+        if self.purging.contains_key(&account) {
+            return;
+        }
+        let mailbox = self.tail.mailbox_mut(account);
+        mailbox.spilled_messages += u32::from(first);
+        mailbox.spilled_last = mailbox.spilled_last.max(loss.seq);
+        self.rows_gone(&loss.rows);
+        self.ready.push(Completion::Gap(account));
     }
 
     fn save_done(&mut self, account: AccountId) {

@@ -41,7 +41,7 @@ impl Slot {
     /// The entry as a reader sees it.
     fn entry(&self) -> Option<Entry> {
         let stanza = self.stanza.clone()?;
-        Some(Entry { seq: self.seq, id: self.id, accepted_unix_ms: self.accepted_unix_ms, stanza })
+        Some(Entry { seq: self.seq, id: self.id, accepted_unix_ms: self.accepted_unix_ms, stanza, gap: None })
     }
 }
 
