@@ -1,0 +1,192 @@
+//! What clients send, and what they are told of it (M1, M5, M6, M8).
+
+use super::Checker;
+use super::accounts::State;
+use super::messages::{Fate, Index, Message, Void};
+use super::streams::Sent;
+use crate::event::{Account, Content, Letter, Session};
+use crate::verdict::Rule;
+
+impl Checker {
+    pub(super) fn sent(&mut self, session: Session, letter: Option<&Letter>) {
+        let Some(stream) = self.streams.get(&session) else { return };
+        let (account, is_managed) = (stream.account, stream.is_managed);
+        let void = self.void(stream).map(|(void, _)| void);
+        let message = letter.map(|letter| self.sent_message(account, session, letter, void));
+        if is_managed && let Some(stream) = self.streams.get_mut(&session) {
+            stream.sent.push_back(Sent { message, is_refused: false });
+        }
+    }
+
+    fn sent_message(
+        &mut self,
+        from: Account,
+        session: Session,
+        letter: &Letter,
+        void: Option<Void>,
+    ) -> Index {
+        let life = self.life_of(letter.to);
+        let (is_blocked, for_nobody) = {
+            let recipient = self.life(life);
+            (recipient.blocks.contains(&from), recipient.state == State::Nobody && !recipient.is_leaving)
+        };
+        let known = letter.content.identity.and_then(|_| self.sent_before(from, letter, life));
+        if let Some(index) = known {
+            self.sent_again(index, session, void);
+            return index;
+        }
+        let index = self.add_message(from, session, letter, life);
+        if let Some(message) = self.message_mut(index) {
+            (message.is_blocked, message.for_nobody, message.void) = (is_blocked, for_nobody, void);
+        }
+        index
+    }
+
+    fn sent_before(&self, from: Account, letter: &Letter, life: u32) -> Option<Index> {
+        let alike = self.alike(from, letter.content);
+        let of_life = |index: &&Index| self.message(**index).is_some_and(|message| message.life == life);
+        alike.iter().rfind(of_life).copied()
+    }
+
+    /// A message is sent again, under its own identity and with equal bytes.
+    fn sent_again(&mut self, index: Index, session: Session, void: Option<Void>) {
+        let at = self.position;
+        let Some(message) = self.message_mut(index) else { return };
+        message.again_at = at;
+        // What is gone may be dropped, or kept as a new one.
+        if message.gone.is_some() {
+            (message.fate, message.covered_at) = (Fate::Open, 0);
+            message.is_renewed = true;
+        }
+        if message.fate != Fate::Accepted {
+            message.last = (session, at);
+        }
+        if matches!(message.fate, Fate::Refused { .. }) {
+            message.fate = Fate::Open;
+        }
+        // It was good before: it may be shown for that.
+        if void.is_none() {
+            message.void = None;
+        }
+    }
+
+    pub(super) fn covered(&mut self, session: Session, h: u32) {
+        let Some(stream) = self.streams.get_mut(&session) else { return };
+        if !stream.is_managed || stream.is_over {
+            return;
+        }
+        let count = h.wrapping_sub(stream.covered) as usize;
+        if count > stream.sent.len() {
+            let (before, began_at, open) = (stream.covered, stream.began_at, stream.sent.len());
+            return self.broken(Rule::WrongCount, &[began_at], || {
+                format!("h='{h}' after h='{before}', when {open} stanzas were not covered")
+            });
+        }
+        stream.covered = h;
+        let covered: Vec<Sent> = stream.sent.drain(..count).collect();
+        for Sent { message, is_refused } in covered {
+            if let (Some(index), false) = (message, is_refused) {
+                self.accepted(index);
+            }
+        }
+    }
+
+    fn accepted(&mut self, index: Index) {
+        let (now_ms, at, epoch) = (self.now_ms, self.position, self.epoch);
+        let Some(message) = self.message_mut(index) else { return };
+        let sent_at = message.last.1;
+        if let Some(void) = message.void.take() {
+            let rule = if void == Void::Removed { Rule::RemovedSends } else { Rule::OldKeySends };
+            return self.broken(rule, &[sent_at], || "what a void session has sent was accepted".into());
+        }
+        if matches!(message.fate, Fate::Open) {
+            message.fate = Fate::Accepted;
+            (message.covered_at, message.covered_ms, message.covered_epoch) = (at, now_ms, epoch);
+        }
+        let (life, is_awaited) = (message.life, message.is_awaited());
+        if message.for_nobody && message.is_kept && message.fate == Fate::Accepted {
+            return self.broken(Rule::AcceptedForNobody, &[sent_at], || {
+                "a message for a number that is nobody's was accepted, and no error came".into()
+            });
+        }
+        let life = self.life_mut(life);
+        life.accepted_at = at;
+        if is_awaited && matches!(life.state, State::Alive | State::Unknown) {
+            life.waits.insert(index);
+        }
+    }
+
+    pub(super) fn refused(&mut self, session: Session, to: Account, content: Option<Content>) {
+        let Some(stream) = self.streams.get(&session) else { return };
+        let from = stream.account;
+        let is_meant = |message: &Message| {
+            message.to == to
+                && content.is_none_or(|content| message.from == from && message.content == content)
+        };
+        let sent = stream.sent.iter().filter(|sent| !sent.is_refused).filter_map(|sent| sent.message);
+        let mut under_way: Vec<Index> =
+            sent.filter(|&index| self.message(index).is_some_and(is_meant)).collect();
+        under_way.dedup();
+        match (&under_way[..], content) {
+            ([index], _) => self.refuse(session, *index),
+            // One of them was refused, and nobody can say which.
+            ([_, _, ..], _) => self.unclear(&under_way),
+            ([], Some(content)) => {
+                let mut alike = self.alike(from, content);
+                alike.retain(|&index| self.message(index).is_some_and(|message| message.to == to));
+                match alike[..] {
+                    [index] => self.refuse(session, index),
+                    _ => self.unclear(&alike),
+                }
+            }
+            ([], None) => {}
+        }
+    }
+
+    fn unclear(&mut self, all: &[Index]) {
+        for &index in all {
+            if let Some(message) = self.message_mut(index)
+                && message.fate == Fate::Open
+            {
+                message.fate = Fate::Unclear;
+            }
+        }
+    }
+
+    fn refuse(&mut self, session: Session, index: Index) {
+        let (now_ms, at) = (self.now_ms, self.position);
+        if let Some(stream) = self.streams.get_mut(&session)
+            && let Some(sent) =
+                stream.sent.iter_mut().find(|sent| sent.message == Some(index) && !sent.is_refused)
+        {
+            sent.is_refused = true;
+        }
+        let Some(message) = self.message_mut(index) else { return };
+        let (sent_at, covered_at) = (message.last.1, message.covered_at);
+        if message.is_blocked {
+            self.broken(Rule::BlockedTold, &[sent_at], || "a blocked sender was told by an error".into());
+        }
+        let Some(message) = self.message_mut(index) else { return };
+        match message.fate {
+            // The first was accepted, and that is good for both.
+            Fate::Accepted if message.again_at != 0 => {}
+            Fate::Accepted => self.broken(Rule::RefusedAfterAccepted, &[sent_at, covered_at], || {
+                "an error came for a message that was accepted".into()
+            }),
+            _ => {
+                message.fate = Fate::Refused { at_ms: now_ms, at };
+                self.may_leave(index);
+            }
+        }
+    }
+
+    pub(super) fn quiet(&mut self, session: Session) {
+        let Some(stream) = self.streams.get(&session) else { return };
+        let (count, began_at) = (stream.sent.len(), stream.began_at);
+        if stream.is_managed && !stream.is_over && stream.epoch == self.epoch && count > 0 {
+            self.broken(Rule::NotCounted, &[began_at], || {
+                format!("{count} stanzas were sent and never counted in h")
+            });
+        }
+    }
+}
