@@ -2,7 +2,7 @@
 //!
 //! A *history* is what an observer saw, in the order in which it saw it ([`event`]). The [`checker`] reads a history, event by
 //! event, and says which promise was broken by which of them ([`verdict`]). The [`model`] is the smallest server that keeps
-//! the promises, and makes valid histories.
+//! the promises, and makes valid histories; [`mutants`] spoil them, and the checker must notice.
 //! Called by the plays and chaos of `services`, the power cuts of `store`, the crash test and the loads of `bench`: one judge
 //! for all of them is why this is a crate of its own. Pure: no clock, no randomness, no I/O, no dependency.
 
@@ -10,6 +10,7 @@ pub mod checker;
 pub mod event;
 pub mod fates;
 pub mod model;
+pub mod mutants;
 pub mod store;
 pub mod verdict;
 
