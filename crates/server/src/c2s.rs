@@ -40,6 +40,8 @@ pub(crate) enum Answer {
     Resumed(Result<Resumed, ResumeRefused>),
     TokenProved(Result<Option<TokenProved>, Unavailable>),
     Admitted(Result<Admitted, Refused>),
+    /// No answer: the connection is no longer paused.
+    GoOn,
     /// Not the rooms' answer: the shard to which the connection is to move now that its input is put aside.
     Owner(ShardIndex),
 }
@@ -49,7 +51,7 @@ pub(crate) enum Answer {
 pub(crate) enum Flushed {
     /// Nothing to be done about it.
     Fine,
-    /// A connection that was clogged is free again.
+    /// A connection that was clogged, or is paused, has nothing unsent.
     Drained,
     /// The socket is broken.
     Broken,
@@ -294,7 +296,7 @@ impl Clients {
             return Flushed::Fine;
         }
         self.metrics.unsent_bytes.add(-(outbound.counted as i64));
-        let drained = outbound.counted > 0;
+        let drained = outbound.counted > 0 || connection.flags.paused;
         outbound.counted = 0;
         self.pool.give(outbound);
         connection.finish();

@@ -417,7 +417,7 @@ impl EventLoop {
                 if connection.flags.confirming && deadlines::is_confirmed(connection) {
                     self.rooms.call(&mut self.clients, |shard, ctx| shard.confirmed(ctx, session));
                 }
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, why));
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, why));
             }
             // An answer that is still to come finds nobody and is dealt with there.
             Stage::Login(_) | Stage::Handshake | Stage::Ending => {}

@@ -103,12 +103,24 @@ pub struct Limits {
     pub live_messages: usize,
     /// The same in bytes.
     pub live_bytes: usize,
-    /// Unacknowledged stanzas other than stored messages, per session; beyond: the session is ended.
+    /// Unacknowledged stanzas other than stored messages, per session; beyond: they are late, and what the client sends is
+    /// parked.
     pub queue_stanzas: usize,
     /// The same in bytes. With `live_bytes` it must stay below what the edge lets one connection have unsent: all of
     /// it is sent again at once after a resumption.
     pub queue_bytes: usize,
-    /// Bytes that a client has not taken: messages wait in the mailbox from here on.
+    /// Stanzas that are late, per session; beyond: presence is dropped, and for anything else the connection is cut.
+    pub late_stanzas: usize,
+    /// The same in bytes. They are unsent, so a resumption does not send them at once.
+    pub late_bytes: usize,
+    /// Stanzas of a client that are parked; beyond: its connection is cut, and it sends them again if it resumes.
+    pub parked_stanzas: usize,
+    /// The same in bytes.
+    pub parked_bytes: usize,
+    /// Bytes of both for all sessions of a shard; beyond: as beyond those.
+    pub late_bytes_shard: usize,
+    /// Bytes that a client has not taken: messages wait in the mailbox from here on, and without stream management the
+    /// rest is late.
     pub unsent_bytes: usize,
     /// Bytes that a client has not taken: the connection is cut.
     pub unsent_bytes_cut: usize,
@@ -165,6 +177,11 @@ impl Default for Limits {
             live_bytes: 384 << 10,
             queue_stanzas: 1_000,
             queue_bytes: 512 << 10,
+            late_stanzas: 8_192,
+            late_bytes: 2 << 20,
+            parked_stanzas: 2_048,
+            parked_bytes: 512 << 10,
+            late_bytes_shard: 256 << 20,
             unsent_bytes: 256 << 10,
             unsent_bytes_cut: 1 << 20,
             ask_after_stanzas: 16,

@@ -66,7 +66,7 @@ chaski_telemetry::metrics! {
         parked: Gauge,
         /// Messages that are not stored, dropped because their session had too much unacknowledged.
         messages_dropped_total: Counter,
-        /// Presence dropped because another shard was overloaded, or a stranger's because its session was.
+        /// Presence dropped because another shard was overloaded, or because its session was.
         presence_dropped_total: Counter,
         /// Presence, chat states and events held back because their client is inactive.
         stanzas_held_total: Counter,
@@ -74,6 +74,14 @@ chaski_telemetry::metrics! {
         stanzas_folded_total: Counter,
         /// Bytes held back now.
         held_bytes: Gauge,
+        /// Stanzas that had to wait until their client acknowledged, or took, what it was sent before.
+        stanzas_late_total: Counter,
+        /// Stanzas of clients that had to wait behind those.
+        stanzas_parked_total: Counter,
+        /// Bytes that wait for either now.
+        late_bytes: Gauge,
+        /// Answers and pushes lost because far too many waited for a session that was cut for it already.
+        stanzas_lost_total: Counter,
         /// Copies of messages sent to an account's other sessions.
         carbons_total: Counter,
         /// News of nodes, and questions for last items, dropped because a shard was overloaded.
@@ -112,6 +120,10 @@ pub(crate) struct Desk {
     pub(crate) seqs: Vec<Seq>,
     /// Sessions that have something to say at the end of the turn: an `<a/>`, an `<r/>`. Some twice.
     pub(crate) turned: Vec<SessionId>,
+    /// Sessions in which there may be room for what waits. Some twice. Empty between calls.
+    pub(crate) eased: Vec<SessionId>,
+    /// How many IQs were sent to clients: whether a request has been answered at once.
+    pub(crate) iqs_sent: u64,
     /// Memory of queues that have become empty, for those that get something.
     pub(crate) rooms: Vec<Room<Sent>>,
     /// Presences that sessions share.
@@ -149,6 +161,8 @@ impl Desk {
             text: String::new(),
             seqs: Vec::new(),
             turned: Vec::new(),
+            eased: Vec::new(),
+            iqs_sent: 0,
             rooms: Vec::new(),
             presences: Presences::default(),
             outbox: Outbox::default(),

@@ -3,6 +3,7 @@
 mod admission;
 mod blocking;
 mod books;
+mod bursts;
 mod carbons;
 mod chaos;
 mod commands;

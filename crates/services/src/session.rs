@@ -1,13 +1,16 @@
 //! A session: one bound resource of an account, from bind until its end, over one connection or several in turn.
 //!
 //! Owns what the protocol keeps per client: the connection, stream management (XEP-0198, in [`managed`]), what was sent
-//! and not yet acknowledged, what waits for an inactive client ([`hold`]), and how far it has come in the mailbox. Called by `shard`, `router`, `mailbox`; `presence`
-//! and `roster` see [`Session::id`], [`Session::resource`] and [`Session::presence`].
+//! and not yet acknowledged, what waits for an inactive client ([`hold`]) or for room ([`late`]), and how far it has come in
+//! the mailbox. Called by `shard`, `router`, `mailbox`; `presence` and `roster` see [`Session::id`], [`Session::resource`]
+//! and [`Session::presence`].
 //! Promises: a message is acknowledged to the store only when the client has it (its `h`, or its TCP); what waits in
-//! the queue is bounded, and beyond the bounds messages stay in the mailbox while the rest ends the session.
+//! the queue is bounded, and beyond the bounds messages stay in the mailbox while the rest waits, and what the client sends
+//! waits behind it.
 
 pub(crate) mod carbons;
 pub(crate) mod hold;
+mod late;
 mod managed;
 
 pub(crate) use hold::Held;
@@ -164,20 +167,27 @@ impl Session {
 
     /// Sends a stanza that is in no mailbox: presence, IQ, a transient message.
     pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
-        if !(self.waits() && self.put_off(desk, &stanza, false)) {
+        desk.iqs_sent += u64::from(stanza.starts_with(b"<iq"));
+        self.note_answer(desk, &stanza);
+        if self.is_late() {
+            self.delay(desk, ctx, stanza);
+        } else if !(self.waits() && self.put_off(desk, &stanza, false)) {
             self.release_before(desk, ctx, &stanza);
             self.send_now(desk, ctx, stanza);
         }
     }
 
-    /// The same for what may be lost, and must not fill a queue whose overflow ends the session: a stranger's presence,
-    /// messages that are not stored, copies. False: there was no room.
+    /// The same for what may be lost, and must not fill a queue behind which the client's own stanzas wait: a stranger's
+    /// presence, messages that are not stored, copies. False: there was no room.
     pub(crate) fn send_droppable(
         &mut self,
         desk: &mut Desk,
         ctx: &mut Context<'_>,
         stanza: &Arc<[u8]>,
     ) -> bool {
+        if self.is_late() {
+            return self.delay_droppable(desk, ctx, stanza);
+        }
         if self.waits() && self.put_off(desk, stanza, true) {
             return true;
         }
@@ -190,15 +200,15 @@ impl Session {
     }
 
     fn send_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+        if self.is_late() || !self.has_room(desk, ctx, stanza.len()) {
+            self.delay(desk, ctx, stanza);
+        } else {
+            self.write_out(desk, ctx, stanza);
+        }
+    }
+
+    fn write_out(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
         if self.managed.is_some() {
-            let others = self.queue.len() - self.mail_waiting as usize;
-            let bytes = self.other_bytes as usize + stanza.len();
-            // One stanza always finds room, however long it is.
-            if others >= desk.realm.limits.queue_stanzas
-                || (others > 0 && bytes > desk.realm.limits.queue_bytes)
-            {
-                return desk.doom(self.id, End::over("policy-violation", "too many unacknowledged stanzas"));
-            }
             self.enqueue(desk, Sent { stanza: Arc::clone(&stanza), mail: None });
         }
         let Some(conn) = self.conn else { return };
@@ -220,6 +230,7 @@ impl Session {
         let fits = others < limits.queue_stanzas.div_ceil(2)
             && (others == 0 || self.other_bytes as usize + bytes <= limits.queue_bytes / 2);
         (self.managed.is_none() || fits)
+            && !self.is_late()
             && self.conn.is_none_or(|conn| ctx.wire.unsent_bytes(conn) <= limits.unsent_bytes)
     }
 
@@ -286,6 +297,7 @@ impl Session {
         if let Some(room) = self.queue.take_room() {
             desk.keep_room(room);
         }
+        self.ease(desk);
         Ok(())
     }
 
@@ -340,7 +352,7 @@ impl Session {
         } else {
             self.other_bytes += sent.stanza.len() as u32;
         }
-        // Bounded by the callers: messages by the window, the rest by `queue_stanzas`.
+        // Bounded by the callers: messages by the window, the rest by [`Session::has_room`].
         let queued = self.queue.sent(sent, usize::MAX);
         debug_assert!(queued.is_ok(), "no queue is that long");
     }

@@ -2,13 +2,14 @@
 //!
 //! Every method is one turn: it never blocks, and what needs the disk or another shard goes on in
 //! [`Shard::completion`] or [`Shard::envelope`]. The edge calls [`Shard::end_turn`] once after each batch of events.
-//! Here is only the door to each room: logins in [`login`], [`admission`] and [`tokens`], ends in [`ending`], commands in [`control`], records in
+//! Here is only the door to each room: logins in [`login`], [`admission`] and [`tokens`], ends in [`ending`], what waits for room in [`gate`], commands in [`control`], records in
 //! [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
 
 mod admission;
 mod books;
 mod control;
 mod ending;
+mod gate;
 mod login;
 mod moving;
 mod resident;
@@ -105,9 +106,10 @@ impl Shard {
         self.settle(ctx);
     }
 
-    /// `<resumed/>` is written: sends again what the client has not acknowledged, then goes on.
-    pub fn resumed(&mut self, ctx: &mut Context<'_>, session: SessionId) {
-        self.resumed_now(ctx, session);
+    /// `<resumed/>` is written on this connection: sends again what the client has not acknowledged, then goes on. Does
+    /// nothing if the session has been resumed on yet another one meanwhile.
+    pub fn resumed(&mut self, ctx: &mut Context<'_>, session: SessionId, conn: ConnId) {
+        self.resumed_now(ctx, session, conn);
         self.settle(ctx);
     }
 
@@ -116,7 +118,7 @@ impl Shard {
     pub fn element(&mut self, ctx: &mut Context<'_>, session: SessionId, element: &Stanza<'_>) {
         match element.kind() {
             Kind::Nonza => self.nonza(ctx, session, element),
-            Kind::Message | Kind::Presence | Kind::Iq => self.client_stanza(ctx, session, element),
+            Kind::Message | Kind::Presence | Kind::Iq => self.at_the_gate(ctx, session, element),
         }
         self.settle(ctx);
     }
@@ -145,22 +147,24 @@ impl Shard {
         }
     }
 
-    /// The session's connection, which had unsent bytes, has none now.
+    /// The session's connection, which had unsent bytes or is [paused](crate::wire::Wire::pause), has none unsent now.
     pub fn writable(&mut self, ctx: &mut Context<'_>, session: SessionId) {
+        self.with_session(session, |session, desk| session.ease(desk));
         if let Some((desk, account)) = self.account_of(session) {
             mailbox::read_on(desk, ctx, account, session);
             self.settle(ctx);
         }
     }
 
-    /// The session's connection is over. Not called for a connection that the rooms closed, nor for one from which the
-    /// session has been resumed away.
-    pub fn closed(&mut self, ctx: &mut Context<'_>, session: SessionId, why: Closed) {
+    /// The session's connection is over. Not called for a connection that the rooms closed. Does nothing if the session
+    /// has another by now: it was resumed away from this one.
+    pub fn closed(&mut self, ctx: &mut Context<'_>, session: SessionId, conn: ConnId, why: Closed) {
+        self.handle_parked(ctx, session, conn, why);
         if why == Closed::Clean {
             // Its last `<r/>` is answered although its turn is over with it.
             self.with_session(session, |session, desk| session.answer_now(desk, ctx));
         }
-        self.connection_over(ctx, session, why);
+        self.connection_over(ctx, session, conn, why);
         self.settle(ctx);
     }
 
@@ -292,6 +296,8 @@ impl Shard {
                 self.send_tiding(ctx, tiding);
             } else if !self.desk.doomed.is_empty() {
                 self.end_doomed(ctx);
+            } else if let Some(session) = self.desk.eased.pop() {
+                self.let_through(ctx, session);
             } else {
                 break;
             }

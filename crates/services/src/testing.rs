@@ -22,7 +22,7 @@ use crate::wire::{
     StreamEnd, TokenProved, Unavailable, Wire,
 };
 use chaski_store::memory::MemoryEngine;
-use chaski_store::{AccountId, Engine, ShardIndex, ShardStore};
+use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
 use chaski_xmpp::Stanza;
 use chaski_xmpp::stream::Refused;
 use rand::rngs::StdRng;
@@ -50,6 +50,12 @@ struct Line {
     closed: Option<Option<StreamEnd>>,
     unsent_bytes: usize,
     wants_confirmation: bool,
+    /// It is not read: what its client sends waits.
+    paused: bool,
+    /// The rooms know that it has nothing unsent.
+    is_told: bool,
+    /// Sent meanwhile.
+    unread: VecDeque<String>,
     bound: Option<Result<Bound, BindRefused>>,
     resumed: Option<Result<Resumed, ResumeRefused>>,
     credentials: Option<Result<Option<Credentials>, Unavailable>>,
@@ -91,11 +97,21 @@ impl Wire for StageWire<'_> {
                 line.counted += 1;
             }
             line.received.push(text);
+            line.is_told = false;
         }
     }
 
     fn unsent_bytes(&self, conn: ConnId) -> usize {
         self.outside.lines.get(&conn).map_or(0, |line| line.unsent_bytes)
+    }
+
+    fn pause(&mut self, conn: ConnId) {
+        let line = self.line(conn);
+        (line.paused, line.is_told) = (true, false);
+    }
+
+    fn go_on(&mut self, conn: ConnId) {
+        self.line(conn).paused = false;
     }
 
     fn confirm(&mut self, conn: ConnId) {
@@ -158,6 +174,8 @@ pub struct Stage {
     rng: StdRng,
     next_conn: u64,
     store_held: bool,
+    /// Completions that the store had ready when the stage was told to set them apart.
+    apart: Vec<(u16, Completion)>,
 }
 
 impl Stage {
@@ -198,6 +216,7 @@ impl Stage {
             rng: StdRng::seed_from_u64(7),
             next_conn: 0,
             store_held: false,
+            apart: Vec::new(),
         };
         stage.crash();
         stage
@@ -248,11 +267,31 @@ impl Stage {
                     self.call(shard, |room, ctx| room.completion(ctx, completion));
                 }
             }
-            moved |= self.deliver_envelope();
+            moved |= self.deliver_envelope() || self.read_on();
             if !moved {
                 return;
             }
         }
+    }
+
+    /// A connection that was paused, and is read again or has nothing unsent, goes on.
+    fn read_on(&mut self) -> bool {
+        let goes_on = |line: &Line| match line.paused {
+            true => line.unsent_bytes == 0 && line.session.is_some() && !line.is_told,
+            false => !line.unread.is_empty(),
+        };
+        let Some(line) = self.outside.lines.values_mut().find(|line| goes_on(line)) else { return false };
+        let (shard, session) = (line.shard, line.session);
+        if line.paused {
+            line.is_told = true;
+            if let Some(session) = session {
+                self.call(shard, |room, ctx| room.writable(ctx, session));
+            }
+        } else if let (Some(element), Some(session)) = (line.unread.pop_front(), session) {
+            let stanza = Stanza::parse(element.as_bytes()).expect("it was parsed before");
+            self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
+        }
+        true
     }
 
     fn deliver_envelope(&mut self) -> bool {
@@ -272,6 +311,33 @@ impl Stage {
     pub fn hold_store(&mut self, hold: bool) {
         self.store_held = hold;
         self.settle();
+    }
+
+    /// Sets apart what the store has finished by now, while it is held back.
+    pub fn complete_held_later(&mut self) {
+        let mut completions = Vec::new();
+        for shard in 0..self.realm.shards {
+            self.stores[usize::from(shard)].poll(&mut completions);
+            self.apart.extend(completions.drain(..).map(|completion| (shard, completion)));
+        }
+    }
+
+    /// Lets that come, and nothing that the store has finished since.
+    pub fn complete_held(&mut self) {
+        for (shard, completion) in std::mem::take(&mut self.apart) {
+            self.call(shard, |room, ctx| room.completion(ctx, completion));
+        }
+        self.settle();
+    }
+
+    /// The session of a client that has one.
+    pub fn session(&mut self, client: Client) -> Option<SessionId> {
+        self.line(client).session
+    }
+
+    /// How many bytes wait for room in a shard.
+    pub fn late_bytes(&self, shard: u16) -> i64 {
+        self.shards[usize::from(shard)].desk.metrics.late_bytes.get()
     }
 
     /// Whether this shard refuses envelopes.
@@ -417,7 +483,7 @@ impl Stage {
     pub fn finish_resume(&mut self, client: Client) {
         let line = self.line(client);
         if let (shard, Some(session)) = (line.shard, line.session) {
-            self.call(shard, |room, ctx| room.resumed(ctx, session));
+            self.call(shard, |room, ctx| room.resumed(ctx, session, client.0));
             self.settle();
         }
     }
@@ -428,6 +494,10 @@ impl Stage {
             Stanza::parse(element.as_bytes()).expect("a client of a play sends well-formed elements");
         let line = self.line(client);
         let (shard, session) = (line.shard, line.session.expect("the client is bound"));
+        if line.paused || !line.unread.is_empty() {
+            line.unread.push_back(element.to_owned());
+            return self.settle();
+        }
         self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
         self.settle();
     }
@@ -478,7 +548,7 @@ impl Stage {
         let (shard, session) = (line.shard, line.session.take());
         line.closed.get_or_insert(None);
         if let Some(session) = session {
-            self.call(shard, |room, ctx| room.closed(ctx, session, why));
+            self.call(shard, |room, ctx| room.closed(ctx, session, client.0, why));
         }
         self.settle();
     }

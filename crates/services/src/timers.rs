@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     Remind,
     /// A client's `<r/>` may wait for an answer because a message is not durable yet.
     Answer,
+    /// What a client sends may wait for an answer that was lost.
+    Answers,
     /// A session waits to read its mailbox, and no acknowledgement will move it.
     ReadOn,
 }

@@ -24,6 +24,13 @@ pub trait Wire {
     /// Bytes written to the connection that the kernel has not taken yet (slow client).
     fn unsent_bytes(&self, conn: ConnId) -> usize;
 
+    /// Reads nothing more from the connection, and calls [`crate::shard::Shard::writable`] whenever everything written
+    /// to it has been handed to the kernel, until [`Self::go_on`]. For clients without stream management.
+    fn pause(&mut self, conn: ConnId);
+
+    /// Reads the connection again, if it was paused.
+    fn go_on(&mut self, conn: ConnId);
+
     /// Asks for one call of [`crate::shard::Shard::confirmed`] as soon as everything written has been acknowledged by
     /// the peer's TCP (`SIOCOUTQ` is 0 and no bytes are unsent). Used for clients without 0198.
     fn confirm(&mut self, conn: ConnId);
@@ -45,7 +52,7 @@ pub trait Wire {
 
     /// The answer to [`crate::shard::Shard::resume`]. On success the rooms have already queued nothing yet: the
     /// edge writes `<resumed/>` from the value and then calls [`crate::shard::Shard::resumed`], which retransmits. If
-    /// the connection is over by now, the edge calls [`crate::shard::Shard::closed`] for the session instead.
+    /// the connection is over by now, the edge calls [`crate::shard::Shard::closed`] for both instead.
     fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>);
 
     /// The answer to [`crate::shard::Shard::prove_token`]. `None`: no such account, or no such token.

@@ -51,6 +51,8 @@ pub(crate) struct Flags {
     pub(crate) clogged: bool,
     /// The rooms wait for [`chaski_services::shard::Shard::confirmed`].
     pub(crate) confirming: bool,
+    /// The rooms want nothing more from its client for now.
+    pub(crate) paused: bool,
     /// A probe was sent and nothing has been heard since.
     pub(crate) probed: bool,
     /// It speaks WebSocket (also while the decoder is taken out).
@@ -158,11 +160,12 @@ impl Connection {
         matches!(self.stage, Stage::Live(_))
     }
 
-    /// Whether input must wait for an answer.
+    /// Whether input must wait: for an answer to a login, or until what was sent to a session has been taken.
     pub(crate) fn owes_answer(&self) -> bool {
         match &self.stage {
             Stage::Login(login) => !matches!(login.asked, Asked::Nothing | Asked::Tls),
-            _ => false,
+            Stage::Live(_) => self.flags.paused,
+            Stage::Handshake | Stage::Ending => false,
         }
     }
 

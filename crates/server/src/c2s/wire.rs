@@ -36,6 +36,20 @@ impl Wire for Clients {
         self.table.get(conn).map_or(0, |connection| connection.unsent_bytes())
     }
 
+    fn pause(&mut self, conn: ConnId) {
+        if let Some(connection) = self.table.get_mut(conn) {
+            connection.flags.paused = true;
+        }
+    }
+
+    fn go_on(&mut self, conn: ConnId) {
+        let Some(connection) = self.table.get_mut(conn) else { return };
+        if std::mem::take(&mut connection.flags.paused) {
+            // What it had kept is read when the present call is over.
+            self.answers.push_back((conn, Answer::GoOn));
+        }
+    }
+
     fn confirm(&mut self, conn: ConnId) {
         let Some(connection) = self.table.get_mut(conn) else { return };
         if !connection.flags.confirming {

@@ -71,7 +71,8 @@ impl EventLoop {
         if !self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Admission)) {
             if let Ok(Admitted { session: Some(session), .. }) = result {
                 // Nobody is there any more for whom it was done.
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, Closed::Lost));
+                self.rooms
+                    .call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, Closed::Lost));
             }
             return;
         }
@@ -80,7 +81,7 @@ impl EventLoop {
         let Ok(Admitted { session: Some(session), admission }) = result else { return };
         self.live(conn, Stage::Live(session));
         if matches!(admission.access, Access::Resumed { .. }) {
-            self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session));
+            self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session, conn));
         }
     }
 }

@@ -144,6 +144,7 @@ impl EventLoop {
                 Answer::Resumed(result) => self.resumed(conn, result),
                 Answer::TokenProved(result) => self.token_proved(conn, result),
                 Answer::Admitted(result) => self.admitted(conn, result),
+                Answer::GoOn => {}
                 Answer::Owner(shard) => self.move_to(conn, shard),
             }
             self.go_on(conn);
@@ -324,7 +325,8 @@ impl EventLoop {
         if !self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Bind)) {
             if let Ok(Bound { session, .. }) = result {
                 // Nobody is there any more for whom it was made.
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, Closed::Lost));
+                self.rooms
+                    .call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, Closed::Lost));
             }
             return;
         }
@@ -348,7 +350,8 @@ impl EventLoop {
     fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
         if !self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Resume)) {
             if let Ok(Resumed { session, .. }) = result {
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, Closed::Lost));
+                self.rooms
+                    .call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, Closed::Lost));
             }
             return;
         }
@@ -356,7 +359,7 @@ impl EventLoop {
             Ok(Resumed { session, h, .. }) => {
                 self.negotiate(conn, |negotiation, out| negotiation.resumed(Ok(h), out));
                 self.live(conn, Stage::Live(session));
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session));
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session, conn));
             }
             Err(ResumeRefused { h }) => {
                 self.negotiate(conn, |negotiation, out| negotiation.resumed(Err(h), out));

@@ -128,7 +128,7 @@ fn a_client_that_acknowledges_and_does_not_read_sets_one_timer() {
 }
 
 #[test]
-fn an_overflowing_sleeper_ends() {
+fn an_overflowing_sleeper_can_be_resumed() {
     let limits = crate::context::Limits { queue_stanzas: 5, ..Default::default() };
     let mut stage = Stage::with_limits(2, limits);
     let (juliet, _) = stage.arrive(JULIET, "balcony");
@@ -140,16 +140,24 @@ fn an_overflowing_sleeper_ends() {
     stage.send(juliet, &chat(ROMEO, "kept"));
     let street = stage.login(ROMEO, "street");
     // Presence waits folded; roster pushes can neither wait nor be lost.
-    for number in 0..6 {
-        let item = jid(&format!("+1555123100{number}"));
+    for number in 0..12 {
+        let item = jid(&format!("+155512310{number:02}"));
         stage.send(
             street,
             &format!("<iq type='set' id='{number}'><query xmlns='jabber:iq:roster'><item jid='{item}'/></query></iq>"),
         );
     }
-    assert!(stage.resume(ROMEO, &id, h).1.is_err());
-    let (romeo, _) = stage.arrive(ROMEO, "orchard");
-    assert_eq!(heard(&mut stage, romeo), ["kept"]);
+    let (romeo, resumed) = stage.resume(ROMEO, &id, h);
+    assert!(resumed.is_ok());
+    let mut got = Vec::new();
+    for _ in 0..4 {
+        got.extend(stage.stanzas(romeo));
+        stage.acknowledge(romeo, 0);
+    }
+    assert_eq!(bodies(&got), ["kept"]);
+    let pushed: Vec<&String> = got.iter().filter(|stanza| stanza.contains("type='set'")).collect();
+    assert_eq!(pushed.len(), 12);
+    assert!((0..12).all(|n| pushed[n].contains(&format!("+155512310{n:02}"))), "in order: {pushed:?}");
 }
 
 #[test]
@@ -404,4 +412,106 @@ fn nobody_ends_anothers_session_by_writing_to_it() {
     stage.received(juliet);
     stage.send(juliet, &chat(ROMEO, "still here"));
     assert_eq!(heard(&mut stage, romeo), ["still here"]);
+}
+
+#[test]
+fn what_is_sent_again_is_accepted_when_it_is_durable_and_not_when_its_first_copy_is() {
+    for again in ["first", "second"] {
+        let mut stage = Stage::new(2);
+        let (juliet, id) = stage.arrive(JULIET, "balcony");
+        let message = |body: &str| {
+            format!("<message to='{}' id='long-enough-{body}'><body>{body}</body></message>", jid(ROMEO))
+        };
+        stage.login(ROMEO, "orchard");
+        stage.hold_store(true);
+        stage.send(juliet, &message("first"));
+        let h = stage.counted(juliet);
+        stage.lose(juliet, Closed::Lost);
+        let (juliet, resumed) = stage.resume(JULIET, &id, h);
+        assert_eq!(resumed.unwrap().h, 1, "the presence");
+        stage.received(juliet);
+        // The disk has finished with what it had before the connection was lost, and with nothing that came since.
+        stage.complete_held_later();
+        stage.send(juliet, &message(again));
+        stage.send(juliet, "<r xmlns='urn:xmpp:sm:3'/>");
+        stage.complete_held();
+        assert_eq!(stage.received(juliet), [""; 0], "{again} is not durable");
+        stage.pass(3_000);
+        assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='1'/>"], "{again} is not durable");
+        stage.hold_store(false);
+        assert_eq!(stage.received(juliet), ["<a xmlns='urn:xmpp:sm:3' h='2'/>"]);
+        let copies = if again == "first" { 1 } else { 2 };
+        assert_eq!(stage.waiting(ROMEO), copies);
+    }
+}
+
+#[test]
+fn its_tcp_says_nothing_of_what_stream_management_counts() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.send(romeo, "<presence/>");
+    stage.send(juliet, &chat(ROMEO, "early"));
+    stage.send(romeo, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    stage.send(juliet, &chat(ROMEO, "late"));
+    assert_eq!(heard(&mut stage, romeo), ["early", "late"]);
+    assert_eq!(stage.waiting(ROMEO), 2);
+    assert!(stage.confirm(romeo), "it was asked for before");
+    assert_eq!(stage.waiting(ROMEO), 1, "the first came before stream management, the second waits for <a/>");
+    stage.acknowledge(romeo, 0);
+    assert_eq!(stage.waiting(ROMEO), 0);
+}
+
+#[test]
+fn a_session_that_leaves_a_living_connection_gets_what_tcp_has_not_confirmed() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.send(romeo, "<presence/>");
+    stage.send(juliet, &chat(ROMEO, "early"));
+    stage.received(romeo);
+    stage.send(romeo, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = stage.received(romeo).pop().unwrap();
+    let id = Stanza::parse(enabled.as_bytes()).unwrap().attr("id").unwrap().into_owned();
+    // He comes back before the server has noticed that he was gone.
+    let (romeo, resumed) = stage.resume(ROMEO, &id, 0);
+    assert!(resumed.is_ok());
+    assert_eq!(heard(&mut stage, romeo), ["early"]);
+    stage.acknowledge(romeo, 0);
+    assert_eq!(stage.waiting(ROMEO), 0);
+}
+
+#[test]
+fn a_void_key_resumes_nothing() {
+    let mut stage = Stage::new(1);
+    stage.login(ROMEO, "orchard");
+    stage.set_account(ROMEO, 2).unwrap();
+    let romeo = stage.connect(ROMEO);
+    stage.bind(romeo, ROMEO, 2, Some("orchard")).unwrap();
+    stage.send(romeo, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = stage.received(romeo).pop().unwrap();
+    let id = Stanza::parse(enabled.as_bytes()).unwrap().attr("id").unwrap().into_owned();
+    // A stage's client resumes with the first key. Whoever had that and has seen the id is still not him.
+    let (_, resumed) = stage.resume(ROMEO, &id, 0);
+    assert!(resumed.is_err());
+    assert_eq!(stage.closed_with(romeo), None, "nor does he disturb him");
+}
+
+#[test]
+fn two_connections_that_resume_at_once_leave_one_alive() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Lost);
+    let first = stage.begin_resume(ROMEO, &id, 0);
+    let session = stage.session(first).unwrap();
+    let second = stage.begin_resume(ROMEO, &id, 0);
+    // The edge finds out only now that nobody is there any more on the first, and that the second is.
+    stage.call(0, |room, ctx| room.resumed(ctx, session, first.0));
+    stage.call(0, |room, ctx| room.closed(ctx, session, first.0, Closed::Lost));
+    stage.finish_resume(second);
+    stage.send(juliet, &chat(ROMEO, "to whom it concerns"));
+    assert_eq!(heard(&mut stage, second), ["to whom it concerns"]);
+    assert_eq!(stage.received(first), [""; 0]);
+    assert_eq!(stage.closed_with(second), None);
 }

@@ -90,6 +90,24 @@ fn sessions_are_bounded_and_sleepers_make_room() {
 }
 
 #[test]
+fn who_sleeps_longest_makes_room_and_who_is_awake_never_does() {
+    let limits = crate::context::Limits { sessions_per_account: 3, ..Default::default() };
+    let mut stage = Stage::with_limits(1, limits);
+    let (one, first) = stage.arrive(ROMEO, "one");
+    let (two, second) = stage.arrive(ROMEO, "two");
+    let (three, _) = stage.arrive(ROMEO, "three");
+    stage.lose(two, Closed::Lost);
+    stage.pass(2_000);
+    stage.lose(one, Closed::Lost);
+    let four = stage.login(ROMEO, "four");
+    assert!(stage.resume(ROMEO, &second, 0).1.is_err());
+    assert!(stage.resume(ROMEO, &first, 0).1.is_ok());
+    let five = stage.connect(ROMEO);
+    assert_eq!(stage.bind(five, ROMEO, 1, Some("five")).unwrap_err(), BindRefused::TooMany);
+    assert_eq!((stage.closed_with(three), stage.closed_with(four)), (None, None));
+}
+
+#[test]
 fn resources_are_checked_and_made_up() {
     let mut stage = Stage::new(1);
     stage.login(ROMEO, "orchard");

@@ -196,18 +196,26 @@ impl Shard {
             }
             Place::Account(account) => {
                 let parcel = self.parcel(sender, stanza, account, &to, Handling::Relay);
+                if parcel.resource.is_none() {
+                    self.is_under_way(sender, kind);
+                }
                 self.desk.parcels.push_back(parcel);
             }
             Place::Domain if to.resource.is_none() && is_request => {
+                let before = self.desk.iqs_sent;
                 self.in_room(ctx, sender.account, |turn, account| {
                     iq::asked_of_domain(turn, account, sender.session, stanza);
                 });
+                if self.desk.iqs_sent == before {
+                    self.is_under_way(sender, kind);
+                }
             }
             place => self.answer(ctx, sender, stanza, nowhere(place)),
         }
     }
 
     fn ask_own(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>, is_request: bool) {
+        let before = self.desk.iqs_sent;
         self.in_room(ctx, sender.account, |turn, account| {
             if is_request {
                 iq::asked_by_owner(turn, account, sender.session, stanza);
@@ -216,6 +224,20 @@ impl Shard {
                 caps::answered(turn, account, sender.session, stanza);
             }
         });
+        if self.desk.iqs_sent == before {
+            self.is_under_way(sender, stanza.iq_type());
+        }
+    }
+
+    /// What the server answers has not been answered at once. Only what is asked for can be long.
+    fn is_under_way(&mut self, sender: Sender<'_>, kind: Option<IqType>) {
+        if kind != Some(IqType::Get) {
+            return;
+        }
+        let session = self.directory.present(sender.account).and_then(|a| a.session_mut(sender.session));
+        if let Some(session) = session {
+            session.asks();
+        }
     }
 
     /// A stanza as it goes on its way.

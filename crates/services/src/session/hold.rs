@@ -9,6 +9,7 @@
 //! inactive, and what finds no room is dropped there: it is presence. An active session, and an inactive one
 //! that nothing waits for, pay one pointer.
 
+use super::late::Late;
 use super::{Session, Wishes};
 use crate::context::Context;
 use crate::desk::Desk;
@@ -30,11 +31,13 @@ pub(crate) const SPEC: &[Xep] = &[
 pub(crate) struct Held {
     waiting: Vec<Waiting>,
     bytes: usize,
+    /// What has found no room at all, and what waits for that.
+    pub(super) late: Option<Box<Late>>,
 }
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     what: What,
     stanza: Arc<[u8]>,
     /// A stranger's, or otherwise not worth the end of the session if its queue is full.
@@ -43,7 +46,7 @@ pub(super) struct Waiting {
 
 /// What can wait. The later of two that are equal replaces the earlier.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum What {
+pub(crate) enum What {
     /// The presence of a full JID.
     Presence(Box<str>),
     /// What a full JID is doing in the chat.
@@ -124,6 +127,11 @@ impl Held {
         Some(Folded(old.is_some()))
     }
 
+    /// Whether it can be given up.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.late.is_none()
+    }
+
     /// Something was said in the chat by this full JID: what it was doing before is of no interest.
     fn forget_chat_state(&mut self, from: &str) {
         let state = |waiting: &Waiting| matches!(&waiting.what, What::ChatState(by) if **by == *from);
@@ -194,9 +202,7 @@ impl Session {
 
     /// Sends what was held back.
     pub(super) fn release_held(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
-        let Some(held) = self.held.take() else { return };
-        desk.metrics.held_bytes.add(-(held.bytes as i64));
-        for Waiting { stanza, droppable, .. } in held.waiting {
+        for Waiting { stanza, droppable, .. } in self.take_held(desk) {
             if droppable && !self.has_transient_room(desk, ctx, stanza.len()) {
                 desk.metrics.messages_dropped_total.inc();
             } else {
@@ -205,11 +211,13 @@ impl Session {
         }
     }
 
-    /// The session ends: nobody will want it.
-    pub(crate) fn forget_held(&mut self, desk: &Desk) {
-        if let Some(held) = self.held.take() {
-            desk.metrics.held_bytes.add(-(held.bytes as i64));
-        }
+    /// Takes what is held back: nobody will want it, or its time has come.
+    pub(crate) fn take_held(&mut self, desk: &Desk) -> Vec<Waiting> {
+        let Some(held) = &mut self.held else { return Vec::new() };
+        desk.metrics.held_bytes.add(-(std::mem::take(&mut held.bytes) as i64));
+        let waiting = std::mem::take(&mut held.waiting);
+        self.held.take_if(|held| held.is_empty());
+        waiting
     }
 }
 

@@ -112,6 +112,7 @@ impl Session {
         let InlineEnabled { id, max_s } = self.manage(desk, ctx.rng, resume, max_s);
         sm::write_enabled(&mut desk.scratch, id.as_deref().map(|id| (id, max_s)));
         ctx.wire.write(conn, &[&desk.scratch]);
+        self.ease(desk);
     }
 
     /// Begins stream management, which was not on. What the client is to be told: the id if it can resume, and for how
@@ -147,6 +148,10 @@ impl Session {
 
     /// `<r/>`: answered now, or when what came before it is durable, but not later than `answer_ms`.
     pub(crate) fn requested(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
+        // What stands before it waits for acknowledgements: the client is told how far we are, and again at the end.
+        if self.is_requested_late() {
+            return self.answer(desk);
+        }
         let Some(managed) = &mut self.managed else { return self.unexpected(desk) };
         match managed.inbound.request() {
             Some(_) => self.answer(desk),
@@ -324,6 +329,8 @@ impl Session {
         };
         managed.inbound.forget_requests();
         managed.forget_requests();
+        self.forget_parked(desk);
+        let Some(managed) = &mut self.managed else { return false };
         // What TCP has not confirmed by now it never will: it stays in the mailbox, to be read from there.
         let unconfirmed = !managed.take_before().is_empty();
         let rare = managed.rare();
@@ -340,14 +347,36 @@ impl Session {
     }
 
     /// Goes on over this connection, as soon as `<resumed/>` is written there. Returns the one that it leaves.
-    pub(crate) fn resume_on(&mut self, conn: ConnId) -> Option<ConnId> {
+    pub(crate) fn resume_on(&mut self, desk: &Desk, conn: ConnId) -> Option<ConnId> {
+        self.forget_parked(desk);
         let managed = self.managed.as_mut()?;
         let old = self.conn.take().or(managed.resuming());
         managed.forget_requests();
+        // As when it hibernates: nobody will ask the old connection's TCP any more.
+        let unconfirmed = !managed.take_before().is_empty();
         let rare = managed.rare();
         rare.resuming = Some(conn);
         rare.hibernates_until_ms = None;
+        if unconfirmed {
+            self.confirming = false;
+            self.rewind();
+        }
         old
+    }
+
+    /// Whether it outlives its connection.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.managed.as_ref().is_some_and(|managed| managed.resume_id.is_some())
+    }
+
+    /// Until when it can be resumed, while it hibernates.
+    pub(crate) fn hibernates_until_ms(&self) -> Option<u64> {
+        self.managed.as_ref()?.rare.as_ref()?.hibernates_until_ms
+    }
+
+    /// Whether it is this connection that waits for its `<resumed/>`.
+    pub(crate) fn is_resuming_on(&self, conn: ConnId) -> bool {
+        self.managed.as_ref().and_then(Managed::resuming) == Some(conn)
     }
 
     /// The connection it has, or is about to have.
@@ -363,8 +392,7 @@ impl Session {
 
     /// Whether it hibernates and its time is over.
     pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
-        let until_ms = || self.managed.as_ref()?.rare.as_ref()?.hibernates_until_ms;
-        until_ms().is_some_and(|until_ms| until_ms <= now_ms)
+        self.hibernates_until_ms().is_some_and(|until_ms| until_ms <= now_ms)
     }
 
     /// Whether this is the id of its resumption.

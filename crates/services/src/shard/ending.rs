@@ -8,18 +8,24 @@ use crate::router::Refuse;
 use crate::session::{End, Sent};
 use crate::shard::Shard;
 use crate::timers::Timer;
-use crate::wire::{Closed, SessionId, StreamEnd};
+use crate::wire::{Closed, ConnId, SessionId, StreamEnd};
 use crate::{mailbox, presence};
 use chaski_store::AccountId;
 
 impl Shard {
     /// The edge says that a session's connection is over.
-    pub(crate) fn connection_over(&mut self, ctx: &mut Context<'_>, id: SessionId, why: Closed) {
+    pub(crate) fn connection_over(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: SessionId,
+        conn: ConnId,
+        why: Closed,
+    ) {
         let Some(account_id) = self.directory.account_of(id) else { return };
         let Some(session) = self.directory.present(account_id).and_then(|a| a.session_mut(id)) else {
             return;
         };
-        if session.connection().is_none() {
+        if session.connection() != Some(conn) {
             return;
         }
         let sleeps = why == Closed::Lost && session.hibernate(&mut self.desk, ctx);
@@ -42,8 +48,8 @@ impl Shard {
         match end {
             End::Over(error) => self.end(ctx, account, id, error.clone(), conn.is_none()),
             End::Cut(error) => {
-                self.desk.metrics.sessions_cut_total.inc();
                 let Some(conn) = conn else { return };
+                self.desk.metrics.sessions_cut_total.inc();
                 if session.hibernate(&mut self.desk, ctx) {
                     ctx.wire.close(conn, Some(error.clone()));
                 } else {
@@ -83,7 +89,8 @@ impl Shard {
         self.in_room(ctx, account_id, |turn, account| presence::leaving(turn, account, id));
         let Some(account) = self.directory.present(account_id) else { return };
         let Some(mut session) = account.remove_session(id) else { return };
-        session.forget_held(&self.desk);
+        drop(session.take_held(&self.desk));
+        let late = session.take_late(&self.desk);
         mailbox::inherit(&mut self.desk, ctx, account);
         self.directory.forget_session(id);
         self.desk.metrics.sessions.add(-1);
@@ -95,6 +102,9 @@ impl Shard {
             if mail.is_none() && stanza.starts_with(b"<iq") {
                 self.bounce(&stanza, &Refuse::Nobody.error());
             }
+        }
+        for stanza in late.filter(|stanza| stanza.starts_with(b"<iq")) {
+            self.bounce(&stanza, &Refuse::Nobody.error());
         }
         self.note_activity(ctx, account_id);
         self.note_left(ctx, account_id);
@@ -121,6 +131,7 @@ impl Shard {
             }
             Timer::Hibernation => {}
             Timer::Unanswered => session.unanswered(&mut self.desk, ctx),
+            Timer::Answers => session.answers_lost(&mut self.desk),
             Timer::Ask => session.ask_late(&mut self.desk),
             Timer::Remind => session.remind_now(&mut self.desk),
             Timer::Answer => session.answer_late(&mut self.desk, ctx),

@@ -67,15 +67,16 @@ impl Shard {
         Ok(Bound { session: id, full_jid })
     }
 
-    /// Ends the oldest hibernating session if the account has as many as it may.
+    /// Ends the session that has hibernated longest, if the account has as many as it may: else a client that can't resume
+    /// would be kept out by what it has left behind. One that has a connection is never ended for another.
     fn make_room(&mut self, ctx: &mut Context<'_>, who: Authenticated) -> Result<(), BindRefused> {
         let most = self.desk.realm.limits.sessions_per_account;
         let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
         if account.sessions.len() < most {
             return Ok(());
         }
-        let sleeper =
-            account.sessions.iter().find(|session| session.connection().is_none()).map(|session| session.id);
+        let sleepers = account.sessions.iter().filter(|session| session.connection().is_none());
+        let sleeper = sleepers.min_by_key(|session| session.hibernates_until_ms()).map(|session| session.id);
         let sleeper = sleeper.ok_or(BindRefused::TooMany)?;
         self.end_session(ctx, who.account, sleeper, &End::Over(None));
         Ok(())
@@ -123,7 +124,7 @@ impl Shard {
         // An impossible `h` leaves everything as it is: whoever says it is not the client we know.
         session.acknowledge(&mut self.desk, h).map_err(|_| refused)?;
         let h = session.managed.as_mut().ok_or(refused)?.inbound.resume();
-        match session.resume_on(conn) {
+        match session.resume_on(&self.desk, conn) {
             Some(old) => {
                 let text = Some("resumed on another connection".into());
                 ctx.wire.close(old, Some(StreamEnd { condition: "conflict", text }));
@@ -136,15 +137,16 @@ impl Shard {
     }
 
     /// `<resumed/>` is written: sends again what is unacknowledged, and reads on.
-    pub(crate) fn resumed_now(&mut self, ctx: &mut Context<'_>, id: SessionId) {
+    pub(crate) fn resumed_now(&mut self, ctx: &mut Context<'_>, id: SessionId, conn: ConnId) {
         let Some(account) = self.directory.account_of(id).and_then(|a| self.directory.present(a)) else {
             return;
         };
-        if let Some(session) = account.session_mut(id) {
+        if let Some(session) = account.session_mut(id).filter(|session| session.is_resuming_on(conn)) {
             session.conn = session.managed.as_mut().and_then(Managed::take_resuming);
             session.resend(&mut self.desk, ctx);
             // XEP-0352 §5.2: who comes back is active until it says otherwise.
             session.set_inactive(&mut self.desk, ctx, false);
+            session.ease(&mut self.desk);
         }
         crate::mailbox::read_on(&mut self.desk, ctx, account, id);
     }

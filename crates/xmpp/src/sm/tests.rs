@@ -83,7 +83,11 @@ fn a_resumption_forgets_what_is_held_and_asked() {
     assert_eq!(inbound.request(), None);
     assert_eq!(inbound.resume(), 1);
     inbound.received();
-    assert_eq!((inbound.h(), inbound.held()), (2, 0), "what is sent again counts, and is not held by its first copy");
+    assert_eq!(
+        (inbound.h(), inbound.held()),
+        (2, 0),
+        "what is sent again counts, and is not held by its first copy"
+    );
     assert_eq!(inbound.release(lost[1]), None, "nobody on this connection has asked");
     assert_eq!(inbound.request(), Some(2));
 }
@@ -121,7 +125,9 @@ fn too_high_is_refused_and_nothing_is_lost() {
 /// What is done to an inbound counter.
 #[derive(Debug, Clone)]
 enum Deed {
-    Receive { hold: bool },
+    Receive {
+        hold: bool,
+    },
     Release(prop::sample::Index),
     /// Of something that was held before a resumption.
     ReleaseLost(prop::sample::Index),

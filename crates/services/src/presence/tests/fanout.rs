@@ -109,7 +109,7 @@ fn who_comes_back_is_not_passed_by_her_own_end() {
 }
 
 #[test]
-fn who_does_not_read_is_ended_by_his_contacts_and_not_by_strangers() {
+fn who_does_not_read_is_ended_by_nobody_and_gets_the_last_of_his_contacts() {
     let limits = Limits { queue_stanzas: 10, ..Limits::default() };
     for is_mutual in [true, false] {
         let mut stage = Stage::with_limits(2, limits.clone());
@@ -122,10 +122,17 @@ fn who_does_not_read_is_ended_by_his_contacts_and_not_by_strangers() {
             stage.send(juliet, &format!("<presence to='{}' type='subscribed'/>", jid(ROMEO)));
         }
         stage.acknowledge(romeo, 0);
-        for _ in 0..30 {
-            stage.send(juliet, "<presence/>");
+        stage.received(romeo);
+        for number in 0..30 {
+            stage.send(juliet, &format!("<presence><status>{number}</status></presence>"));
         }
-        assert_eq!(stage.closed_with(romeo).is_some(), is_mutual);
+        assert_eq!(stage.closed_with(romeo), None);
+        let told = stage.stanzas(romeo).len();
+        assert!(told <= 10, "{told}");
+        stage.acknowledge(romeo, 0);
+        let last: Vec<String> = stage.stanzas(romeo);
+        assert_eq!(last.len(), usize::from(is_mutual), "all that was late is folded: {last:?}");
+        assert!(!is_mutual || last[0].contains("<status>29</status>"), "{last:?}");
     }
 }
 
