@@ -234,6 +234,8 @@ impl Shard {
                 Some(Purpose::Holders) => self.holders_found(ctx, result),
                 _ => {}
             },
+            // Nobody waits for them yet.
+            Completion::Purged { .. } | Completion::Leftovers { .. } => {}
             Completion::Saved { ticket, result } => match Purpose::of(ticket) {
                 Some(Purpose::Roster(id)) => self.roster_saved(ctx, id, result),
                 Some(Purpose::Record(id)) => self.record_saved(ctx, id, result),

@@ -70,6 +70,16 @@ impl AccountId {
             None => format!("~{:016x}", self.0),
         }
     }
+
+    /// The account under whose key, or under a key that begins with it and `/`, something is kept.
+    pub fn of_record_key(key: &str) -> Option<Self> {
+        let own = key.split_once('/').map_or(key, |(own, _)| own);
+        let account = match own.strip_prefix('~') {
+            Some(digits) => Self(u64::from_str_radix(digits, 16).ok()?),
+            None => Self(own.strip_prefix('+')?.parse().ok()?),
+        };
+        (account.record_key() == own).then_some(account)
+    }
 }
 
 /// For logs: never a whole phone number (`+15…67`).

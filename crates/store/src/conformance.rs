@@ -7,6 +7,7 @@
 mod books;
 mod mailboxes;
 mod records;
+mod removal;
 mod rig;
 
 pub use rig::Rig;
@@ -40,6 +41,10 @@ pub const CASES: &[Case] = &[
     ("tickets of an account complete in order whatever is acknowledged first", mailboxes::ticket_order),
     ("a full mailbox refuses and others don't", mailboxes::bounds),
     ("a purged mailbox is empty and usable", mailboxes::purge),
+    ("a purge takes all of an account and says when it is durable", removal::purge),
+    ("a purge of what is not there is one too", removal::purge_of_nothing),
+    ("leftovers are found, and nobody else's", removal::leftovers),
+    ("a program that has the directory to itself clears accounts", removal::clear),
     ("a long mailbox is read through in order while it changes", mailboxes::long_mailbox),
     ("what was committed survives a restart and what was acknowledged doesn't", mailboxes::restart),
     ("a purge survives a restart", mailboxes::purge_and_restart),

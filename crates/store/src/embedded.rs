@@ -19,6 +19,7 @@ mod directory;
 mod disk;
 mod front;
 mod journal;
+mod leftovers;
 mod link;
 mod metrics;
 mod open_error;

@@ -13,6 +13,7 @@ pub mod account;
 pub mod books;
 pub mod conformance;
 pub mod embedded;
+pub mod leftovers;
 pub mod mailbox;
 pub mod memory;
 pub mod records;

@@ -14,9 +14,10 @@
 //!   leaves a [`Gap`] in its place in the same transaction: an entry that is read and acknowledged like a message, and
 //!   survives like one. A mailbox has at most one; what is lost later joins it under a number of its own, so that
 //!   acknowledging what was told does not clear what was not. It counts as one message of no bytes.
+//! - After [`Completion::Purged`] nothing that was kept under the account comes back, whatever happens to the process.
 
 use crate::records::{Put, Versioned};
-use crate::{AccountId, StoreError, Table, books};
+use crate::{AccountId, StoreError, Table, books, leftovers};
 use std::sync::Arc;
 
 /// Position in a mailbox. Grows; unique within an account.
@@ -181,6 +182,21 @@ pub enum Completion {
         /// What was found, or is durable now.
         result: Result<books::Answer, StoreError>,
     },
+    /// The answer to [`ShardStore::purge`], once it is durable in all parts of the store. After an error some of it may come back
+    /// with a crash: purge again.
+    Purged {
+        /// The asker's ticket.
+        ticket: Ticket,
+        /// Why it may come back.
+        result: Result<(), StoreError>,
+    },
+    /// The answer to [`ShardStore::find_leftovers`].
+    Leftovers {
+        /// The asker's ticket.
+        ticket: Ticket,
+        /// What was found.
+        result: Result<leftovers::Page, StoreError>,
+    },
 }
 
 /// The store as one shard sees it: not shared, never blocks. Only the owner of an account may call it for that
@@ -198,8 +214,13 @@ pub trait ShardStore: Send {
     /// How much waits for this account. Never touches the disk.
     fn usage(&self, account: AccountId) -> Usage;
 
-    /// Drops the whole mailbox: the account is gone.
-    fn purge(&mut self, account: AccountId);
+    /// The account is gone: drops its whole mailbox, and with it what is kept under its key in the tables of
+    /// [`Table::OWN`]. Its record in [`Table::Accounts`] and its phone book are the caller's to delete before
+    /// ([`books::Edit::Drop`] does it in slices). May be repeated, and asked for an account that nothing is kept of.
+    fn purge(&mut self, account: AccountId, ticket: Ticket);
+
+    /// Looks for accounts of which something is kept and no record, a page at a time. Of all shards' accounts.
+    fn find_leftovers(&mut self, from: leftovers::Place, ticket: Ticket);
 
     /// Asks for an account's records in these tables, by [`AccountId::record_key`].
     fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket);

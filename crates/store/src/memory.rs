@@ -7,6 +7,7 @@
 //! [`MemoryEngine::delay_reads`] makes reads answer late as a disk would. Messages grow old when
 //! [`MemoryEngine::expire`] says so.
 
+use crate::leftovers::{Page, Place};
 use crate::mailbox::{
     Append, Appended, Completion, Entry, Gap, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
 };
@@ -151,6 +152,30 @@ impl State {
         (entries, false)
     }
 
+    fn purge_records(&mut self, account: AccountId) {
+        let key = account.record_key();
+        let is_under =
+            |of: &str| of.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.records.retain(|(table, of), _| !(Table::OWN.contains(table) && is_under(of)));
+    }
+
+    fn put_back(&mut self, account: AccountId, mailbox: BTreeMap<Seq, Entry>) {
+        if !mailbox.is_empty() {
+            self.mailboxes.entry(account).or_default().extend(mailbox);
+        }
+    }
+
+    fn leftovers(&self) -> Vec<AccountId> {
+        let own = self.records.keys().filter(|(table, _)| Table::OWN.contains(table));
+        let mut accounts: Vec<_> = own.filter_map(|(_, key)| AccountId::of_record_key(key)).collect();
+        accounts.extend(self.mailboxes.keys());
+        accounts.extend(self.books.owners());
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts.retain(|account| self.get(Table::Accounts, &account.record_key()).is_none());
+        accounts
+    }
+
     fn get(&self, table: Table, key: &str) -> Option<Versioned> {
         self.records.get(&(table, key.to_owned())).cloned()
     }
@@ -223,6 +248,15 @@ enum Staged {
     },
     EditBook {
         edit: books::Edit,
+        ticket: Ticket,
+    },
+    /// What the mailbox held is here until the purge is durable.
+    Purge {
+        account: AccountId,
+        mailbox: BTreeMap<Seq, Entry>,
+        ticket: Ticket,
+    },
+    Leftovers {
         ticket: Ticket,
     },
     Save {
@@ -327,14 +361,19 @@ impl ShardStore for MemoryShard {
         lock(&self.state).usage(account)
     }
 
-    fn purge(&mut self, account: AccountId) {
-        lock(&self.state).mailboxes.remove(&account);
+    fn purge(&mut self, account: AccountId, ticket: Ticket) {
+        let mailbox = lock(&self.state).mailboxes.remove(&account).unwrap_or_default();
+        self.staged.push(Staged::Purge { account, mailbox, ticket });
         for staged in &mut self.staged {
             if let Staged::Append { account: owner, acked, .. } = staged {
                 *acked |= *owner == account;
             }
         }
         self.complete_acked(account);
+    }
+
+    fn find_leftovers(&mut self, _from: Place, ticket: Ticket) {
+        self.staged.push(Staged::Leftovers { ticket });
     }
 
     fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
@@ -408,6 +447,21 @@ impl ShardStore for MemoryShard {
                     };
                     Completion::Book { ticket, result }
                 }
+                Staged::Purge { account, mailbox, ticket } => {
+                    let result = match state.failures.pop_front() {
+                        Some(error) => Err(error),
+                        None => Ok(()),
+                    };
+                    match &result {
+                        Ok(()) => state.purge_records(account),
+                        Err(_) => state.put_back(account, mailbox),
+                    }
+                    Completion::Purged { ticket, result }
+                }
+                Staged::Leftovers { ticket } => {
+                    let page = Page { accounts: state.leftovers(), next: None };
+                    Completion::Leftovers { ticket, result: Ok(page) }
+                }
                 Staged::Put { puts, ticket } => {
                     let result = match state.failures.pop_front() {
                         Some(error) => Err(error),
@@ -442,10 +496,16 @@ impl Drop for MemoryShard {
     /// What was never flushed was never durable: it does not survive into the next attach.
     fn drop(&mut self) {
         let mut state = lock(&self.state);
-        for staged in &self.staged {
-            if let Staged::Append { account, seq, .. } = staged {
-                state.remove(*account, *seq);
+        let mut appended = Vec::new();
+        for staged in self.staged.drain(..) {
+            match staged {
+                Staged::Append { account, seq, .. } => appended.push((account, seq)),
+                Staged::Purge { account, mailbox, .. } => state.put_back(account, mailbox),
+                _ => {}
             }
+        }
+        for (account, seq) in appended {
+            state.remove(account, seq);
         }
     }
 }
@@ -475,6 +535,16 @@ impl Records for MemoryRecords {
 
     fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError> {
         lock(&self.state).set_all(batch);
+        Ok(())
+    }
+
+    fn clear(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
+        let mut state = lock(&self.state);
+        for &account in accounts {
+            state.mailboxes.remove(&account);
+            state.books.clear(account);
+            state.purge_records(account);
+        }
         Ok(())
     }
 

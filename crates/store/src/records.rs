@@ -21,11 +21,13 @@ pub enum Table {
     Items,
     /// What accounts have reported to the operator, one document by the reporter's key.
     Reports,
+    /// Accounts that are being removed, by their key: the record is gone, and the rest is on its way out.
+    Removals,
 }
 
 impl Table {
     /// Every table, for engines and migrations.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Accounts,
         Self::Rosters,
         Self::Registrations,
@@ -34,7 +36,13 @@ impl Table {
         Self::Nodes,
         Self::Items,
         Self::Reports,
+        Self::Removals,
     ];
+
+    /// The tables in which an account leaves something besides its record, by its key or by keys under it. The mark of its
+    /// removal is among them: it goes with the rest.
+    pub const OWN: [Self; 6] =
+        [Self::Rosters, Self::Settings, Self::Nodes, Self::Items, Self::Reports, Self::Removals];
 
     /// The table's name in SQLite and in documents.
     pub fn name(self) -> &'static str {
@@ -47,6 +55,7 @@ impl Table {
             Self::Nodes => "nodes",
             Self::Items => "items",
             Self::Reports => "reports",
+            Self::Removals => "removals",
         }
     }
 }
@@ -124,4 +133,9 @@ pub trait Records: Send + Sync {
 
     /// Up to `limit` records in key order, beginning after `after` (`""` for the start).
     fn scan(&self, table: Table, after: &str, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError>;
+
+    /// Drops everything that is kept under these accounts but their records in [`Table::Accounts`]: mailbox, records, phone
+    /// book, in one transaction. For programs that have the directory to themselves; refused while a shard is attached, whose
+    /// [`crate::ShardStore::purge`] does it then.
+    fn clear(&self, accounts: &[crate::AccountId]) -> Result<(), StoreError>;
 }

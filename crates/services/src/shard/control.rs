@@ -141,7 +141,7 @@ impl Shard {
         self.outdate_removed(id, record);
         // A crash may have kept a removed account's messages from being purged: they are not this one's.
         if ctx.store.usage(id).messages > 0 {
-            ctx.store.purge(id);
+            ctx.store.purge(id, Ticket(0));
         }
         self.directory.hold_back(id);
     }
@@ -356,7 +356,7 @@ impl Shard {
             // Changed while the removal was being written. Nobody waits for it.
             ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
         }
-        ctx.store.purge(id);
+        ctx.store.purge(id, Ticket(0));
         if self.removed.len() >= REMOVED_MAX {
             self.removed.pop_front();
         }

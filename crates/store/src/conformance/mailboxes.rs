@@ -205,7 +205,9 @@ pub(super) fn purge(fixture: &dyn Fixture) {
     append_all(&mut rig, romeo, 0..40);
     rig.append_durably(phone(2), 1);
     let (_, waiting) = rig.append(romeo, 100).expect("accepted");
-    rig.store.purge(romeo);
+    let purged = rig.ticket();
+    rig.store.purge(romeo, purged);
+    assert_eq!(rig.ids(romeo), [0; 0], "at once");
     rig.committed(waiting);
     assert_eq!(rig.ids(romeo), [0; 0]);
     assert_eq!(rig.store.usage(romeo), Usage::default());
@@ -284,7 +286,8 @@ pub(super) fn purge_and_restart(fixture: &dyn Fixture) {
     let engine = fixture.open();
     let mut rig = Rig::new(&*engine);
     append_all(&mut rig, romeo, 10..20);
-    rig.store.purge(romeo);
+    let ticket = rig.ticket();
+    rig.store.purge(romeo, ticket);
     rig.append_durably(romeo, 20);
     close(engine, rig);
     let engine = fixture.open();

@@ -2,7 +2,7 @@
 
 use crate::{
     AccountId, Append, Appended, Completion, Engine, Entry, MessageId, ReadLimit, Seq, ShardIndex,
-    ShardStore, StoreError, Ticket, mailbox::ReadStart,
+    ShardStore, StoreError, Ticket, leftovers, mailbox::ReadStart,
 };
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -133,6 +133,38 @@ impl Rig {
     /// Waits until an append is durable.
     pub fn committed(&mut self, ticket: Ticket) {
         self.outcome(ticket).expect("committed");
+    }
+
+    /// Purges an account and waits until that is durable.
+    pub fn purge(&mut self, account: AccountId) {
+        let ticket = self.ticket();
+        self.store.purge(account, ticket);
+        self.wait("a purge", |completion| match completion {
+            Completion::Purged { ticket: of, result } if *of == ticket => {
+                Some(result.clone().expect("purged"))
+            }
+            _ => None,
+        });
+    }
+
+    /// Accounts without record of which something is kept, in order.
+    pub fn leftovers(&mut self) -> Vec<AccountId> {
+        let (mut found, mut place) = (Vec::new(), Some(leftovers::Place::default()));
+        while let Some(from) = place {
+            let ticket = self.ticket();
+            self.store.find_leftovers(from, ticket);
+            let page = self.wait("leftovers", |completion| match completion {
+                Completion::Leftovers { ticket: of, result } if *of == ticket => {
+                    Some(result.clone().expect("found"))
+                }
+                _ => None,
+            });
+            found.extend(page.accounts);
+            place = page.next;
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// Reads, and waits for the disk if it is asked.

@@ -121,6 +121,11 @@ fn drop_some(connection: &Connection, owner: AccountId, limit: usize) -> rusqlit
     Ok(Answer::Dropped { accounts, more: numbers.len() >= limit })
 }
 
+/// Deletes a whole book. Only where nobody else waits for the writer.
+pub(super) fn clear(connection: &Connection, owner: AccountId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM books WHERE owner = ?1")?.execute([bits(owner)]).map(drop)
+}
+
 fn has(connection: &Connection, owner: i64, number: i64) -> rusqlite::Result<bool> {
     let select = "SELECT EXISTS (SELECT 1 FROM books WHERE owner = ?1 AND number = ?2)";
     connection.prepare_cached(select)?.query_row([owner, number], |row| row.get(0))

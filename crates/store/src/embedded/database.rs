@@ -209,13 +209,16 @@ impl Messages<'_> {
         Ok(known.is_none())
     }
 
-    /// Deletes a mailbox up to `upto`; how many messages there were.
-    pub(super) fn purge(&mut self, account: AccountId, upto: Seq) -> rusqlite::Result<usize> {
-        let parameters = params![account.to_bits() as i64, upto.0 as i64];
+    /// Deletes a mailbox up to `upto`, and no more than `limit` messages of it; how many they were.
+    pub(super) fn purge(&mut self, account: AccountId, upto: Seq, limit: usize) -> rusqlite::Result<usize> {
+        let (account, upto) = (account.to_bits() as i64, upto.0 as i64);
         let delete = "DELETE FROM gaps WHERE account = ?1 AND seq <= ?2";
-        self.connection.prepare_cached(delete)?.execute(parameters)?;
-        let delete = "DELETE FROM messages WHERE account = ?1 AND seq <= ?2 RETURNING seal, size";
-        Ok(self.delete_rows(delete, parameters)?.len())
+        self.connection.prepare_cached(delete)?.execute([account, upto])?;
+        let delete = "DELETE FROM messages WHERE account = ?1 AND seq IN
+                      (SELECT seq FROM messages WHERE account = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)
+                      RETURNING seal, size";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(self.delete_rows(delete, params![account, upto, limit])?.len())
     }
 
     /// Deletes up to `limit` messages accepted before `before_unix_ms` and leaves gaps in their place. For each account

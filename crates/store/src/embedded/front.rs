@@ -6,6 +6,7 @@
 //! parts again. Batches complete in the order in which they were handed over, so "committed" is a single number.
 
 mod events;
+mod purges;
 mod reads;
 mod spill;
 mod tail;
@@ -17,9 +18,11 @@ use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::recovery::Recovered;
 use super::sqlite_writer::{ToSqlite, Write};
+use crate::leftovers::Place;
 use crate::mailbox::{Append, Appended, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage};
 use crate::records::{Put, Revision, Table, Wanted};
 use crate::{AccountId, StoreError, books};
+use purges::PendingPurge;
 use reads::PendingRead;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -44,6 +47,8 @@ struct InFlight {
     /// Its last message's number, or the one before it if it has none.
     last: Seq,
     repeats: Vec<Repeat>,
+    /// The purges whose records it holds.
+    purges: Vec<u64>,
 }
 
 /// See the file's head.
@@ -59,6 +64,7 @@ pub(super) struct Front {
     buffers: Buffers,
     batch_messages: u32,
     repeats: Vec<Repeat>,
+    batch_purges: Vec<u64>,
     in_flight: VecDeque<InFlight>,
     spare: Vec<Buffers>,
     /// Everything up to here is durable (or was refused).
@@ -79,6 +85,9 @@ pub(super) struct Front {
     delete_in_flight: bool,
     /// Purges on their way: what SQLite's writer says of these accounts is from before.
     purging: HashMap<AccountId, u32, MixBuild>,
+    /// Purges of which somebody wants to hear.
+    purges: HashMap<u64, PendingPurge>,
+    last_purge: u64,
 
     reads: HashMap<u64, PendingRead>,
     last_read: u64,
@@ -120,6 +129,7 @@ impl Front {
             buffers: Buffers::default(),
             batch_messages: 0,
             repeats: Vec::new(),
+            batch_purges: Vec::new(),
             in_flight: VecDeque::new(),
             spare: Vec::new(),
             committed: Seq(first.0 - 1),
@@ -132,6 +142,8 @@ impl Front {
             to_delete: Vec::new(),
             delete_in_flight: false,
             purging: HashMap::default(),
+            purges: HashMap::new(),
+            last_purge: 0,
             reads: HashMap::new(),
             last_read: 0,
             loads: 0,
@@ -236,9 +248,11 @@ impl Front {
         let buffers = std::mem::replace(&mut self.buffers, self.spare.pop().unwrap_or_default());
         let messages = std::mem::take(&mut self.batch_messages);
         let last = Seq(self.tail.next_seq().0 - 1);
-        self.in_flight.push_back(InFlight { last, repeats: std::mem::take(&mut self.repeats) });
+        let (repeats, purges) = (std::mem::take(&mut self.repeats), std::mem::take(&mut self.batch_purges));
+        let is_awaited = !purges.is_empty();
+        self.in_flight.push_back(InFlight { last, repeats, purges });
         self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
-        let batch = Batch { link: self.link.clone(), buffers, messages, last };
+        let batch = Batch { link: self.link.clone(), buffers, messages, last, is_awaited };
         if let Err(unsent) = self.shared.to_journal.send(ToJournal::Batch(batch))
             && let ToJournal::Batch(batch) = unsent.0
         {
@@ -347,19 +361,15 @@ impl ShardStore for Front {
         self.tail.mailbox(account).map_or_else(Usage::default, tail::Mailbox::usage)
     }
 
-    fn purge(&mut self, account: AccountId) {
-        let upto = Seq(self.tail.next_seq().0 - 1);
-        for seq in self.tail.seqs(account) {
-            // An entry that is acknowledged already, or was just released by the one before, is left alone.
-            if let Some(at) = self.tail.find(seq)
-                && !self.tail.slot(at).is_held()
-            {
-                self.ack_in_memory(at);
-            }
+    fn purge(&mut self, account: AccountId, ticket: Ticket) {
+        self.start_purge(account, ticket);
+    }
+
+    fn find_leftovers(&mut self, from: Place, ticket: Ticket) {
+        let job = Job::Leftovers { link: self.link.clone(), from, ticket };
+        if self.shared.to_readers.send(job).is_err() {
+            self.ready.push(Completion::Leftovers { ticket, result: Err(closed_error()) });
         }
-        self.purge_spilled(account, upto);
-        format::encode_purge(&mut self.buffers.acks, account, upto);
-        self.tail.tidy(account);
     }
 
     fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {

@@ -22,8 +22,10 @@ pub(crate) enum Event {
     Deleted { seqs: Vec<(AccountId, Seq)>, rows: Vec<Rows> },
     /// Messages are lost; the mailbox has a gap in their place. `first`: it had none.
     Lost { loss: Loss, first: bool },
-    /// The oldest purge in flight of this account is done.
-    Purged { account: AccountId },
+    /// The purge with this number is done in SQLite.
+    Purged { account: AccountId, number: u64 },
+    /// A search for leftovers is done.
+    Leftovers(Completion),
     /// A mailbox read: entries in order and whether there are more in SQLite.
     Read { number: u64, result: Result<(Vec<Entry>, bool), StoreError> },
     /// A load is done.

@@ -5,6 +5,7 @@
 
 use super::link::{Event, Link};
 use super::{database, records};
+use crate::leftovers::Place;
 use crate::records::Wanted;
 use crate::{AccountId, Completion, ReadLimit, Seq, Ticket, books};
 use rusqlite::Connection;
@@ -19,6 +20,8 @@ pub(crate) enum Job {
     Book { link: Arc<Link>, query: books::Query, ticket: Ticket },
     /// An account's records, for a front.
     Load { link: Arc<Link>, account: AccountId, wanted: Wanted, ticket: Ticket },
+    /// Leftovers, for a front.
+    Leftovers { link: Arc<Link>, from: Place, ticket: Ticket },
     /// Anything, for a caller that waits.
     Query(Box<dyn FnOnce(&Connection) + Send>),
     /// End one thread.
@@ -43,6 +46,11 @@ pub(super) fn run(connection: Connection, secret: [u8; 16], jobs: Arc<Mutex<Rece
                 let result = super::books::read(&connection, &query)
                     .map_err(|error| super::sqlite_writer::store_error(&error));
                 link.push(Event::Book(Completion::Book { ticket, result }));
+            }
+            Ok(Job::Leftovers { link, from, ticket }) => {
+                let result = super::leftovers::find(&connection, &from)
+                    .map_err(|error| super::sqlite_writer::store_error(&error));
+                link.push(Event::Leftovers(Completion::Leftovers { ticket, result }));
             }
             Ok(Job::Query(query)) => query(&connection),
             Ok(Job::Stop) | Err(_) => return,

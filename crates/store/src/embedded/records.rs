@@ -5,8 +5,8 @@
 use super::link::{Shared, closed_error};
 use super::readers::Job;
 use super::sqlite_writer::{RecordsReply, ToSqlite, Write};
-use crate::StoreError;
 use crate::records::{Put, Records, Revision, Table, Versioned};
+use crate::{AccountId, StoreError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ pub(super) fn get(connection: &Connection, table: Table, key: &str) -> rusqlite:
         Table::Nodes => "SELECT value, revision FROM nodes WHERE key = ?1",
         Table::Items => "SELECT value, revision FROM items WHERE key = ?1",
         Table::Reports => "SELECT value, revision FROM reports WHERE key = ?1",
+        Table::Removals => "SELECT value, revision FROM removals WHERE key = ?1",
     };
     connection.prepare_cached(select)?.query_row([key], |row| versioned(row, 0)).optional()
 }
@@ -86,6 +87,24 @@ pub(super) fn put(
     Ok(())
 }
 
+/// Deletes what stands under an account's key in [`Table::OWN`].
+pub(super) fn purge(connection: &Connection, account: AccountId) -> rusqlite::Result<()> {
+    let key = account.record_key();
+    for name in Table::OWN.map(Table::name) {
+        connection.prepare_cached(&format!("DELETE FROM {name} WHERE key = ?1"))?.execute([&key])?;
+        // '0' follows on '/': all keys that go on behind the account's own.
+        let under = format!("DELETE FROM {name} WHERE key > ?1 || '/' AND key < ?1 || '0'");
+        connection.prepare_cached(&under)?.execute([&key])?;
+    }
+    Ok(())
+}
+
+/// Whether the account has a record.
+pub(super) fn is_account(connection: &Connection, account: AccountId) -> rusqlite::Result<bool> {
+    let select = "SELECT EXISTS (SELECT 1 FROM accounts WHERE key = ?1)";
+    connection.prepare_cached(select)?.query_row([account.record_key()], |row| row.get(0))
+}
+
 /// Blocking access from any thread but a shard's.
 pub(super) struct EmbeddedRecords {
     pub(super) shared: Arc<Shared>,
@@ -132,6 +151,13 @@ impl Records for EmbeddedRecords {
 
     fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError> {
         self.write(Write::All(batch)).map(drop)
+    }
+
+    fn clear(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
+        if !self.shared.links().is_empty() {
+            return Err(StoreError::Failed("a shard is attached; the account's owner has to do it".into()));
+        }
+        self.write(Write::Clear(accounts.to_vec())).map(drop)
     }
 
     fn scan(&self, table: Table, after: &str, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError> {

@@ -186,7 +186,7 @@ fn forget(target: &mut Target<'_>, gone: &Gone) -> Result<(), OpenError> {
             messages.delete(account, seq)?;
         }
         for (&account, &upto) in gone.purged.iter().filter(|(account, _)| waiting.contains_key(*account)) {
-            messages.purge(account, upto)?;
+            messages.purge(account, upto, usize::MAX)?;
         }
         Ok(())
     })

@@ -28,7 +28,7 @@
 //! it, at most one row an account, until its recipient has been told. The number is that of a message that is lost, in whose
 //! place it is read; `since` and `until` are when the first and the last of the lost were accepted.
 //!
-//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports` (key, revision, value): the records of [`Table`]. The value is
+//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports`, `removals` (key, revision, value): the records of [`Table`]. The value is
 //! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
 //! made again can't be mistaken for the old one.
 //!
@@ -84,6 +84,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         since_unix_ms INTEGER NOT NULL,
         until_unix_ms INTEGER NOT NULL
     );",
+    // 6: accounts that are being removed.
+    "CREATE TABLE removals (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 /// Why a database can't be brought to this program's schema.

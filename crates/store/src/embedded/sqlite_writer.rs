@@ -30,6 +30,8 @@ pub(crate) enum Write {
     If { table: Table, key: String, value: Option<Vec<u8>>, expected: Option<Revision> },
     /// Without.
     All(Vec<Put>),
+    /// Nothing is to be left of these accounts but their records.
+    Clear(Vec<AccountId>),
 }
 
 /// What the writer is told.
@@ -38,8 +40,8 @@ pub(crate) enum ToSqlite {
     Spill { link: Arc<Link>, slice: Vec<(AccountId, Entry)> },
     /// Messages were acknowledged.
     Delete { link: Arc<Link>, seqs: Vec<(AccountId, Seq)> },
-    /// A mailbox is dropped.
-    Purge { link: Arc<Link>, account: AccountId, upto: Seq },
+    /// An account is dropped, its mailbox up to here.
+    Purge { link: Arc<Link>, account: AccountId, upto: Seq, number: u64 },
     /// A front's record.
     Save { link: Arc<Link>, account: AccountId, write: Write, ticket: Ticket },
     /// A phone book.
@@ -54,6 +56,8 @@ pub(crate) enum ToSqlite {
 const OPERATIONS_MAX: usize = 256;
 /// Old messages deleted in one transaction.
 const EXPIRE_SLICE: usize = 500;
+/// Messages of one purge deleted in one transaction; the rest goes in the next, with what has come meanwhile.
+const PURGE_SLICE: usize = 1_000;
 /// A reader that holds up the checkpoint this long is worth a warning.
 const BUSY_WARN_MS: u64 = 20_000;
 /// How long a failed transaction rests.
@@ -64,6 +68,20 @@ enum Answer {
     Front(Arc<Link>, Event),
     Caller(RecordsReply, Result<Revision, StoreError>),
     Save { link: Arc<Link>, account: AccountId, ticket: Ticket, result: Result<Revision, StoreError> },
+}
+
+/// What became of an operation in the open transaction.
+enum Carried {
+    Out(Answer),
+    /// It is to be carried out again in the next.
+    InPart,
+}
+
+/// A transaction that is durable.
+struct Transacted {
+    answers: Vec<Answer>,
+    /// Positions in the queue of what was carried out in part.
+    unfinished: Vec<usize>,
 }
 
 /// The thread's state.
@@ -189,12 +207,13 @@ impl SqliteWriter {
     fn transact(&mut self, now_ms: u64) {
         self.delete_since_ms = None;
         match self.try_transact() {
-            Ok(answers) => {
+            Ok(Transacted { answers, unfinished }) => {
                 self.slots.committed();
                 self.retry_at_ms = None;
                 self.metrics.transactions_total.inc();
                 self.metrics.operations_total.add(answers.len() as u64);
-                self.queue.clear();
+                let mut position = 0..;
+                self.queue.retain(|_| position.next().is_some_and(|at| unfinished.contains(&at)));
                 answers.into_iter().for_each(give);
                 self.checkpoint_at_ms.get_or_insert(now_ms + self.shared.options.checkpoint_after_ms);
             }
@@ -211,17 +230,21 @@ impl SqliteWriter {
         }
     }
 
-    fn try_transact(&mut self) -> rusqlite::Result<Vec<Answer>> {
+    fn try_transact(&mut self) -> rusqlite::Result<Transacted> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut answers = Vec::with_capacity(self.queue.len());
+        let mut unfinished = Vec::new();
         let Self { connection, slots, secret, queue, metrics, last_revision, .. } = self;
         let mut transaction =
             Transaction { messages: Messages { connection, slots, secret }, metrics, last_revision };
-        for operation in queue.iter() {
-            answers.extend(transaction.carry_out(operation)?);
+        for (position, operation) in queue.iter().enumerate() {
+            match transaction.carry_out(operation)? {
+                Carried::Out(answer) => answers.push(answer),
+                Carried::InPart => unfinished.push(position),
+            }
         }
         connection.execute_batch("COMMIT")?;
-        Ok(answers)
+        Ok(Transacted { answers, unfinished })
     }
 
     /// While the database can't be written, saves don't wait for it: their callers hear so at once.

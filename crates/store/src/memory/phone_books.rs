@@ -21,6 +21,16 @@ impl Books {
         rows.take_while(move |(of, _)| *of == owner).map(|(_, number)| *number)
     }
 
+    pub(super) fn owners(&self) -> impl Iterator<Item = AccountId> {
+        self.by_owner.iter().map(|(owner, _)| AccountId::from_bits(*owner as u64))
+    }
+
+    pub(super) fn clear(&mut self, owner: AccountId) {
+        for number in self.of(owner, 0).collect::<Vec<_>>() {
+            self.remove(owner, number);
+        }
+    }
+
     fn has(&self, owner: AccountId, number: u64) -> bool {
         self.by_owner.contains(&(owner.to_bits() as i64, number))
     }

@@ -225,7 +225,7 @@ fn what_is_sent_again_after_a_crash_is_known() {
     rig.store.ack(romeo(), &seqs[1..2]);
     rig.append_durably(romeo(), 2);
     assert_eq!(rig.ids(romeo()), [1, 3, 2], "acknowledged, it is a new message");
-    rig.store.purge(romeo());
+    rig.purge(romeo());
     rig.append_durably(romeo(), 3);
     assert_eq!(rig.ids(romeo()), [3]);
 }

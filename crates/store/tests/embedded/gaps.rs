@@ -103,7 +103,8 @@ fn a_gap_goes_with_its_mailbox() {
     let (engine, mut rig, _) = engine_with(dir.path(), &clock, &[1]);
     clock.set(ACCEPTED + 15_000);
     told(&mut rig);
-    rig.store.purge(romeo());
+    let ticket = rig.ticket();
+    rig.store.purge(romeo(), ticket);
     rig.turn();
     assert_eq!((rig.ids(romeo()), rig.store.usage(romeo()).messages), (vec![], 0));
     let (_engine, mut rig) = reopen(engine, rig, dir.path(), &clock);

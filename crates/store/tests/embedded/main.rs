@@ -10,4 +10,5 @@ mod gaps;
 mod memory_bounds;
 mod model;
 mod opening;
+mod removal;
 mod support;

@@ -159,7 +159,8 @@ impl World {
             }
             Step::Purge { account: of } => {
                 self.model[*of].clear();
-                self.rig().store.purge(account(*of));
+                let ticket = self.rig().ticket();
+                self.rig().store.purge(account(*of), ticket);
             }
             Step::Turn => self.rig().turn(),
             Step::Settle => self.settle(),

@@ -17,7 +17,8 @@ impl Front {
             Event::Spilled { ignored } => self.slice_done(&ignored),
             Event::Deleted { seqs, rows } => self.deletes_done(&seqs, &rows),
             Event::Lost { loss, first } => self.lost(&loss, first),
-            Event::Purged { account } => self.purge_done(account),
+            Event::Purged { account, number } => self.purge_deleted(account, number),
+            Event::Leftovers(completion) => self.ready.push(completion),
             Event::Read { number, result } => self.read_done(number, result),
             Event::Loaded(completion) => {
                 self.loads = self.loads.saturating_sub(1);
@@ -37,7 +38,7 @@ impl Front {
 
     /// The oldest batch in flight is durable, or not kept.
     fn batch_done(&mut self, outcome: Result<u64, StoreError>, buffers: Buffers) {
-        let Some(InFlight { last, repeats }) = self.in_flight.pop_front() else { return };
+        let Some(InFlight { last, repeats, purges }) = self.in_flight.pop_front() else { return };
         self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
         let mut repeats = repeats.into_iter().peekable();
         for number in self.committed.0 + 1..=last.0 {
@@ -46,12 +47,12 @@ impl Front {
             }
             self.complete(Seq(number), outcome.as_ref().err());
         }
-        if let Ok(segment) = outcome
+        if let Ok(segment) = &outcome
             && last > self.committed
         {
             match self.segments.back_mut() {
-                Some((newest, upto)) if *newest == segment => *upto = last,
-                _ => self.segments.push_back((segment, last)),
+                Some((newest, upto)) if newest == segment => *upto = last,
+                _ => self.segments.push_back((*segment, last)),
             }
         }
         self.committed = last;
@@ -59,6 +60,7 @@ impl Front {
         if self.repeats_in_flight == 0 {
             self.refused.clear();
         }
+        self.purges_written(&purges, &outcome.map(drop));
         self.reuse(buffers);
     }
 

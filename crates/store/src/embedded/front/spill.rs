@@ -113,8 +113,8 @@ impl Front {
         rows.iter().for_each(|row| self.rows_gone(row));
     }
 
-    /// Drops what SQLite holds, or is about to hold, of an account.
-    pub(super) fn purge_spilled(&mut self, account: AccountId, upto: Seq) {
+    /// Counts what SQLite holds, or is about to hold, of an account no more.
+    pub(super) fn forget_spilled(&mut self, account: AccountId, upto: Seq) {
         self.forget_recovered(account, None);
         let reads = self.reads.values_mut().filter(|read| read.account == account);
         reads.for_each(|read| read.purged = read.purged.max(Some(upto)));
@@ -122,10 +122,6 @@ impl Front {
         mailbox.spilled_messages = 0;
         mailbox.spilled_bytes = 0;
         mailbox.spilled_last = Seq(0);
-        let purge = ToSqlite::Purge { link: self.link.clone(), account, upto };
-        if self.shared.to_sqlite.send(purge).is_ok() {
-            *self.purging.entry(account).or_default() += 1;
-        }
     }
 
     /// The number of a message from before a crash that waits in SQLite.
@@ -142,16 +138,6 @@ impl Front {
         known.retain(|&(_, seq)| gone.is_some_and(|gone| gone != seq));
         if known.is_empty() {
             self.recovered.remove(&account);
-        }
-    }
-
-    /// The oldest purge in flight of an account is durable.
-    pub(super) fn purge_done(&mut self, account: AccountId) {
-        if let Some(count) = self.purging.get_mut(&account) {
-            *count -= 1;
-            if *count == 0 {
-                self.purging.remove(&account);
-            }
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Batch {
     pub(crate) messages: u32,
     /// The last one's number.
     pub(crate) last: Seq,
+    /// Somebody waits for `buffers.acks` to be durable: an account was purged.
+    pub(crate) is_awaited: bool,
 }
 
 /// Acknowledgements kept over a full disk; beyond it the oldest are dropped, which can only repeat messages.
@@ -122,8 +124,8 @@ impl Writer {
             let linger_ms = self.shared.options.ack_linger_ms;
             let acks_due =
                 self.acks_since_ms.is_some_and(|since| now_ms >= since + linger_ms || self.stopping);
-            let appends = self.batches.iter().any(|batch| batch.messages > 0);
-            let outcome = match appends || acks_due {
+            let awaited = self.batches.iter().any(|batch| batch.messages > 0 || batch.is_awaited);
+            let outcome = match awaited || acks_due {
                 true => self.commit(now_ms),
                 false => Ok(0),
             };
@@ -374,6 +376,7 @@ impl Writer {
     fn publish(&mut self, outcome: Result<u64, StoreError>) {
         for mut batch in self.batches.drain(..) {
             let outcome = match (&outcome, batch.messages) {
+                (Err(error), 0) if batch.is_awaited => Err(error.clone()),
                 (_, 0) => Ok(0),
                 (Ok(segment), _) => {
                     note_last(&mut self.active_last_seqs, &batch.link, batch.last);

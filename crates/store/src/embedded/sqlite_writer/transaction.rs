@@ -1,6 +1,6 @@
 //! Operations inside the writer's open transaction, and what they answer once it is durable.
 
-use super::{Answer, ToSqlite, Write, book_event};
+use super::{Answer, Carried, PURGE_SLICE, ToSqlite, Write, book_event};
 use crate::embedded::database::{Messages, NewMessage};
 use crate::embedded::link::{Event, Rows};
 use crate::embedded::metrics::SqliteMetrics;
@@ -16,14 +16,19 @@ pub(super) struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    pub(super) fn carry_out(&mut self, operation: &ToSqlite) -> rusqlite::Result<Option<Answer>> {
-        Ok(Some(match operation {
+    pub(super) fn carry_out(&mut self, operation: &ToSqlite) -> rusqlite::Result<Carried> {
+        Ok(Carried::Out(match operation {
             ToSqlite::Spill { link, slice } => Answer::Front(link.clone(), self.spill(slice)?),
             ToSqlite::Delete { link, seqs } => Answer::Front(link.clone(), self.delete(seqs)?),
-            ToSqlite::Purge { link, account, upto } => {
-                let deleted = self.messages.purge(*account, *upto)?;
+            ToSqlite::Purge { link, account, upto, number } => {
+                let deleted = self.messages.purge(*account, *upto, PURGE_SLICE)?;
                 self.metrics.deleted_total.add(deleted as u64);
-                Answer::Front(link.clone(), Event::Purged { account: *account })
+                if deleted == PURGE_SLICE {
+                    return Ok(Carried::InPart);
+                }
+                // The mark of the removal is among them: last, when nothing else is left.
+                records::purge(self.messages.connection, *account)?;
+                Answer::Front(link.clone(), Event::Purged { account: *account, number: *number })
             }
             ToSqlite::Save { link, account, write, ticket } => {
                 let result = self.write(write)?;
@@ -37,7 +42,8 @@ impl Transaction<'_> {
                 Answer::Front(link.clone(), book_event(*ticket, Ok(answer)))
             }
             ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
-            ToSqlite::Stop => return Ok(None),
+            // Never in the queue.
+            ToSqlite::Stop => return Ok(Carried::InPart),
         }))
     }
 
@@ -89,6 +95,14 @@ impl Transaction<'_> {
             }
             Write::All(puts) => {
                 self.put_all(puts)?;
+                Ok(Ok(Revision(*self.last_revision)))
+            }
+            Write::Clear(accounts) => {
+                for account in accounts {
+                    self.messages.purge(*account, Seq(i64::MAX as u64), usize::MAX)?;
+                    books::clear(self.messages.connection, *account)?;
+                    records::purge(self.messages.connection, *account)?;
+                }
                 Ok(Ok(Revision(*self.last_revision)))
             }
         }

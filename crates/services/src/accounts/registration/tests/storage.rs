@@ -55,6 +55,11 @@ impl Records for Breakable {
         self.records.put_all(batch)
     }
 
+    fn clear(&self, accounts: &[chaski_store::AccountId]) -> Result<(), StoreError> {
+        self.check()?;
+        self.records.clear(accounts)
+    }
+
     fn scan(
         &self,
         table: Table,
