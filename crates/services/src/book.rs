@@ -47,7 +47,7 @@ chaski_telemetry::metrics! {
         looks_total: Counter,
         /// Numbers whose holders were told that it came or went.
         tellings_total: Counter,
-        /// Numbers whose holders were not told because too many waited: they see it when they log in next.
+        /// Numbers whose holders were not told because too many waited.
         tellings_lost_total: Counter,
         /// Accounts whose books have something to do.
         lines: Gauge,
@@ -73,8 +73,6 @@ pub(crate) enum Want {
     LookAtAll,
     /// The account's owner changes their number: all of it is to be told.
     Leave,
-    /// The account is going to be removed, its book first.
-    Remove,
 }
 
 impl Want {
@@ -96,8 +94,6 @@ pub(crate) enum Answer {
     Command(Option<command::Reply>),
     /// Whoever moves the account to another number.
     Leaving(Option<command::Reply>),
-    /// Whoever wants the account removed.
-    Removal(Option<command::Reply>),
 }
 
 /// What a sync found.

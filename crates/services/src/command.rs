@@ -20,7 +20,9 @@ pub enum Action {
         /// What must be there now.
         expected: Expected,
     },
-    /// Removes the account, its roster and its mailbox, and ends its sessions.
+    /// Removes the account with everything that is kept of it, and ends its sessions. Answered once nothing can come back,
+    /// whatever crashes. Commands that come for it meanwhile wait for that: a [`Self::SetAccount`] with
+    /// [`Expected::Absent`] that is given behind it makes the number's account anew.
     RemoveAccount,
     /// What of an account that is [marked](AccountRecord::moving_to) goes with its owner to another number. Answered by
     /// [`Done::Leaving`]; [`Refusal::Conflict`] if it is not marked.
@@ -50,8 +52,8 @@ pub enum Action {
     /// The account's privacy settings are shown, after this change if there is one. Answered by [`Done::Privacy`]; asked by
     /// [`Reply::Call`] only.
     Privacy(Option<PrivacyChange>),
-    /// The record was written by someone else (an import): drop what is remembered and end sessions of older keys.
-    Reload,
+    /// Something was found of an account that has no record: delete it if there is still no such account.
+    ClearLeftovers,
 }
 
 /// What is to become of a phone book. Numbers are E.164 digits.

@@ -98,6 +98,14 @@ chaski_telemetry::metrics! {
         tokens_proved_total: Counter,
         /// Claims to have a token that were not good.
         tokens_refused_total: Counter,
+        /// Accounts removed: nothing is left of them.
+        accounts_removed_total: Counter,
+        /// Accounts that are being removed, or whose number is being cleared.
+        removals_under_way: Gauge,
+        /// Steps of removals tried again because the store had failed.
+        removals_retried_total: Counter,
+        /// Accounts that did not exist and of which something was found and deleted.
+        leftovers_cleared_total: Counter,
         /// Records that could not be saved.
         saves_failed_total: Counter,
     }

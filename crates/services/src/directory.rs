@@ -59,8 +59,8 @@ pub(crate) struct Writes {
     pub(crate) roster: Option<RosterWrites>,
     /// The account's record is on its way.
     pub(crate) record: bool,
-    /// The account is being removed; whether an operator had switched it off before.
-    pub(crate) removing: Option<bool>,
+    /// The account is being removed.
+    pub(crate) removing: Option<Removing>,
     /// Something is done with its phone book, or waits for that.
     pub(crate) book: bool,
     /// What rooms have had read or written, one after the other.
@@ -69,6 +69,14 @@ pub(crate) struct Writes {
     pub(crate) record_again: bool,
     /// Commands that wait for that.
     pub(crate) deferred: Vec<Command>,
+}
+
+/// How far the removal of an account has got.
+pub(crate) struct Removing {
+    /// An operator had switched it off before.
+    pub(crate) was_disabled: bool,
+    /// There is no way back: it counts as nobody's.
+    pub(crate) is_marked: bool,
 }
 
 impl Saving {

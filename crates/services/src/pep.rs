@@ -75,18 +75,6 @@ pub const SPEC: &[Xep] = &[
     Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
 ];
 
-impl Nodes {
-    /// The keys of everything that the account's nodes have in [`chaski_store::Table::Items`].
-    pub(crate) fn item_keys(&self, record_key: &str) -> Vec<String> {
-        let mut keys = Vec::new();
-        for node in self.all() {
-            let stored = node.items.iter().filter(|item| item.stored);
-            keys.extend(stored.map(|item| document::item_key(record_key, &node.name, &item.id)));
-        }
-        keys
-    }
-}
-
 /// What one account's nodes have to say to another account. Opaque but to this room.
 #[derive(Debug)]
 pub struct Tiding(What);

@@ -12,6 +12,7 @@ mod ending;
 mod gate;
 mod login;
 mod moving;
+mod removal;
 mod resident;
 mod rooms;
 pub(crate) mod rosters;
@@ -32,6 +33,7 @@ use chaski_store::{AccountId, Completion, ShardIndex};
 use chaski_xmpp::sm::Nonza;
 use chaski_xmpp::{Kind, Stanza, ns};
 use control::Pending;
+use removal::Removals;
 pub(crate) use resident::TABLES;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -47,6 +49,7 @@ pub struct Shard {
     pub(crate) books: Books,
     /// Commands that wait for the store.
     commands: Slab<Pending>,
+    removals: Removals,
     /// Accounts removed lately, with the generation of their last key.
     removed: VecDeque<(AccountId, u32)>,
     /// Where the sender's full JID is written. Empty between uses.
@@ -71,6 +74,7 @@ impl Shard {
             desk: Desk::new(index, realm, metrics),
             books,
             commands: Slab::new(),
+            removals: Removals::default(),
             removed: VecDeque::new(),
             from: String::new(),
         }
@@ -234,13 +238,18 @@ impl Shard {
                 Some(Purpose::Holders) => self.holders_found(ctx, result),
                 _ => {}
             },
-            // Nobody waits for them yet.
-            Completion::Purged { .. } | Completion::Leftovers { .. } => {}
+            Completion::Purged { ticket, result } => {
+                if let Some(Purpose::Purge(id)) = Purpose::of(ticket) {
+                    self.purged(ctx, id, result);
+                }
+            }
+            Completion::Leftovers { result, .. } => self.leftovers_found(ctx, result),
             Completion::Saved { ticket, result } => match Purpose::of(ticket) {
                 Some(Purpose::Roster(id)) => self.roster_saved(ctx, id, result),
                 Some(Purpose::Record(id)) => self.record_saved(ctx, id, result),
                 Some(Purpose::Command(key)) => self.command_saved(ctx, key, result),
                 Some(Purpose::Errand(id)) => self.errand_written(ctx, id, result.map(drop)),
+                Some(Purpose::Mark(id)) => self.marked(ctx, id, result),
                 _ => {}
             },
         }
@@ -255,6 +264,7 @@ impl Shard {
             let Some((session, timer)) = self.desk.timers.next_due(ctx.now_ms) else { break };
             self.timer(ctx, session, timer);
         }
+        self.removals_tick(ctx);
         let more = self.books_tick(ctx);
         self.settle(ctx);
         more || self.desk.timers.is_due(ctx.now_ms)

@@ -330,6 +330,12 @@ impl Stage {
         self.settle();
     }
 
+    /// With the store held back: lets what it has done until now come, and nothing that follows from that.
+    pub fn step_store(&mut self) {
+        self.complete_held_later();
+        self.complete_held();
+    }
+
     /// The session of a client that has one.
     pub fn session(&mut self, client: Client) -> Option<SessionId> {
         self.line(client).session

@@ -26,6 +26,12 @@ pub(crate) enum Purpose {
     Holders,
     /// Stanzas for an account are refused as slowly as those for nobody are: see `Desk::refusals`.
     Refusal(AccountId),
+    /// An account is marked: it is being removed.
+    Mark(AccountId),
+    /// What is left of an account is purged.
+    Purge(AccountId),
+    /// Leftovers are looked for.
+    Leftovers,
 }
 
 impl Purpose {
@@ -42,6 +48,9 @@ impl Purpose {
             Self::Book(key) => (8, key as u64),
             Self::Holders => (9, 0),
             Self::Refusal(account) => (10, account.to_bits()),
+            Self::Mark(account) => (11, account.to_bits()),
+            Self::Purge(account) => (12, account.to_bits()),
+            Self::Leftovers => (13, 0),
         };
         Ticket(u128::from(number) << 8 | kind)
     }
@@ -60,6 +69,9 @@ impl Purpose {
             8 => Self::Book(number as usize),
             9 => Self::Holders,
             10 => Self::Refusal(AccountId::from_bits(number)),
+            11 => Self::Mark(AccountId::from_bits(number)),
+            12 => Self::Purge(AccountId::from_bits(number)),
+            13 => Self::Leftovers,
             _ => return None,
         })
     }
@@ -81,6 +93,8 @@ mod tests {
             Purpose::Record(account),
             Purpose::Command(0),
             Purpose::Errand(account),
+            Purpose::Mark(account),
+            Purpose::Purge(account),
         ] {
             assert_eq!(Purpose::of(purpose.ticket()), Some(purpose));
         }

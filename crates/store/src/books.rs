@@ -65,13 +65,6 @@ pub enum Edit {
         /// Records written in the same transaction, without a look at their revisions.
         puts: Vec<Put>,
     },
-    /// Removes up to `limit` numbers of a book, whichever.
-    Drop {
-        /// Whose book.
-        owner: AccountId,
-        /// Most numbers.
-        limit: usize,
-    },
 }
 
 /// Numbers in one [`Edit::Change`], so that one huge book does not hold up everybody's writes.
@@ -106,13 +99,6 @@ pub enum Answer {
         /// In order.
         owners: Vec<AccountId>,
         /// Whether there may be more.
-        more: bool,
-    },
-    /// To [`Edit::Drop`].
-    Dropped {
-        /// Which of the numbers dropped are accounts.
-        accounts: Vec<u64>,
-        /// Whether some are left.
         more: bool,
     },
 }

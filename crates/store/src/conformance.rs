@@ -59,7 +59,7 @@ pub const CASES: &[Case] = &[
     ("a phone book is changed and read", books::change_and_read),
     ("matches are numbers that are accounts, page by page", books::matches),
     ("holders of a number are found page by page", books::holders),
-    ("a book is dropped in slices", books::drop_in_slices),
+    ("a purge takes the phone book, and nobody else's", books::purge),
     ("a change and its records are one transaction and survive a restart", books::change_with_records),
     ("who is second to commit sees the first", books::who_is_second_sees_the_first),
 ];

@@ -214,9 +214,9 @@ pub trait ShardStore: Send {
     /// How much waits for this account. Never touches the disk.
     fn usage(&self, account: AccountId) -> Usage;
 
-    /// The account is gone: drops its whole mailbox, and with it what is kept under its key in the tables of
-    /// [`Table::OWN`]. Its record in [`Table::Accounts`] and its phone book are the caller's to delete before
-    /// ([`books::Edit::Drop`] does it in slices). May be repeated, and asked for an account that nothing is kept of.
+    /// The account is gone: drops its whole mailbox, its phone book, and what is kept under its key in the tables of
+    /// [`Table::OWN`], in slices. Its record in [`Table::Accounts`] is the caller's to delete before. May be repeated, and asked
+    /// for an account that nothing is kept of.
     fn purge(&mut self, account: AccountId, ticket: Ticket);
 
     /// Looks for accounts of which something is kept and no record, a page at a time. Of all shards' accounts.

@@ -453,7 +453,10 @@ impl ShardStore for MemoryShard {
                         None => Ok(()),
                     };
                     match &result {
-                        Ok(()) => state.purge_records(account),
+                        Ok(()) => {
+                            state.books.clear(account);
+                            state.purge_records(account);
+                        }
                         Err(_) => state.put_back(account, mailbox),
                     }
                     Completion::Purged { ticket, result }

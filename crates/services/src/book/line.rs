@@ -38,13 +38,13 @@ impl Wish {
         match &self.want {
             Want::Spelled(texts) => texts.len(),
             Want::Change(change) => change.numbers(),
-            Want::Look(_) | Want::LookAtAll | Want::Leave | Want::Remove => 0,
+            Want::Look(_) | Want::LookAtAll | Want::Leave => 0,
         }
     }
 }
 
 impl Lines {
-    /// Puts a wish into its account's line. Gives it back if too much waits; looks and removals are always taken.
+    /// Puts a wish into its account's line. Gives it back if too much waits; looks are always taken.
     pub(crate) fn join(&mut self, wish: Wish) -> Result<(), Wish> {
         let id = wish.account;
         if wish.want.is_asked_for() {

@@ -114,11 +114,6 @@ impl Nodes {
         self.list.iter().filter(|node| !node.name.starts_with(HIDDEN))
     }
 
-    /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Node> {
-        self.list.iter()
-    }
-
     /// Nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()

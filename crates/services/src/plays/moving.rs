@@ -23,11 +23,19 @@ struct Owner {
     stage: Mutex<Stage>,
     /// How many commands are still answered, and whether the one after them is carried out.
     faults: Mutex<Option<(usize, bool)>>,
+    /// Whoever writes to Romeo in the moment before his account is marked.
+    writer: Mutex<Option<Client>>,
 }
 
 impl AccountOwner for Owner {
     fn ask(&self, id: AccountId, action: Action) -> Outcome {
         let local = format!("+{}", id.phone_number().unwrap());
+        if let Action::SetAccount { record, .. } = &action
+            && record.moving_to().is_some()
+            && let Some(writer) = self.writer.lock().unwrap().take()
+        {
+            self.stage.lock().unwrap().send(writer, &chat(ROMEO, MAIL));
+        }
         let mut faults = self.faults.lock().unwrap();
         match &mut *faults {
             Some((0, is_done)) => {
@@ -54,7 +62,8 @@ impl Play {
     fn new() -> Self {
         let stage = Stage::new(2);
         let (records, secret) = (stage.engine.records(), stage.engine.secret());
-        let owner = Arc::new(Owner { stage: Mutex::new(stage), faults: Mutex::default() });
+        let owner =
+            Arc::new(Owner { stage: Mutex::new(stage), faults: Mutex::default(), writer: Mutex::default() });
         let registrar = Registrar::new(records, secret, owner.clone(), Policy::default());
         let mut play = Self { owner, registrar, now: 1_800_000_000_000, rng: StdRng::seed_from_u64(5) };
         play.furnish();
@@ -206,6 +215,19 @@ fn messages_that_wait_come_first() {
     play.stage().send(romeo, "<presence/>");
     assert_eq!(heard(&mut play.stage(), romeo), [MAIL]);
     play.stage().send(romeo, "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+}
+
+#[test]
+fn a_message_that_comes_after_the_first_look_stops_the_change() {
+    let mut play = Play::new();
+    let juliet = play.stage().login(JULIET, "phone");
+    *play.owner.writer.lock().unwrap() = Some(juliet);
+    let (id, code) = play.begin(NEW);
+    assert_eq!(play.change("key", &id, &code).err(), Some(RegistrationError::MessagesWait));
+    assert!(!play.record(ROMEO).unwrap().disabled && play.record(NEW).is_none());
+    let romeo = play.stage().login(ROMEO, "phone");
+    play.stage().send(romeo, "<presence/>");
+    assert_eq!(heard(&mut play.stage(), romeo), [MAIL]);
 }
 
 #[test]

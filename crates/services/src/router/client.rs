@@ -60,7 +60,11 @@ impl Shard {
         } else if let Some(session) = account.session_mut(id) {
             let index = session.managed.as_mut().map(|managed| managed.inbound.received());
             let sender = Sender { account: account_id, session: id, index, from: &from };
-            let refused = self.directory.present(account_id).and_then(|own| redact::refuses(own, stanza));
+            let refused = self.directory.present(account_id).and_then(|own| match own.is_gone() {
+                // It only waits to be told that it is over.
+                true => Some(StanzaCondition::NotAuthorized.into()),
+                false => redact::refuses(own, stanza),
+            });
             match stanza.kind() {
                 _ if let Some(error) = refused => self.answer(ctx, sender, stanza, error),
                 Kind::Message => self.client_message(ctx, sender, stanza),

@@ -40,6 +40,9 @@ impl Shard {
     /// A parcel for an account that is in memory.
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         let Some(account) = self.directory.present(parcel.to) else { return };
+        if account.is_gone() {
+            return self.refuse_as_for_nobody(ctx, parcel);
+        }
         if blocking::refuses(account, &parcel.stanza) {
             return self.receive_from_blocked(ctx, parcel);
         }

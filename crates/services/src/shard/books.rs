@@ -64,7 +64,6 @@ enum Stage {
     Matching { after: u64 },
     Following(std::vec::IntoIter<(Contact, Option<bool>)>),
     Looking(u64),
-    Dropping,
 }
 
 /// What one transaction changes.
@@ -131,7 +130,6 @@ impl Shard {
             Want::Look(number) => Stage::Looking(number),
             Want::LookAtAll => Stage::Matching { after: 0 },
             Want::Leave => Stage::Reading(BookChange::Show),
-            Want::Remove => Stage::Dropping,
         };
         let synced = Synced { numbers: 0, book: Vec::new(), matches: Vec::new(), spelled: HashMap::new() };
         let job = Job { account, stage: None, answer, synced, patience: PATIENCE };
@@ -169,10 +167,6 @@ impl Shard {
             Stage::Looking(number) => {
                 ctx.store.ask_book(Query::Look { owner, number }, ticket);
                 Stage::Looking(number)
-            }
-            Stage::Dropping => {
-                ctx.store.edit_book(Edit::Drop { owner, limit: CHANGE_MAX }, ticket);
-                Stage::Dropping
             }
         };
         job.stage = Some(stage);
@@ -218,15 +212,6 @@ impl Shard {
             (Some(Stage::Looking(number)), Ok(books::Answer::Look(standing))) => {
                 self.looked(ctx, id, number, standing);
                 self.finish_job(ctx, key);
-            }
-            (Some(Stage::Dropping), Ok(books::Answer::Dropped { accounts, more })) => {
-                self.hint_others(ctx, id, accounts);
-                if more {
-                    self.go_on_with(ctx, key, Stage::Dropping);
-                } else {
-                    self.tell_of_job(ctx, key, Ok(()));
-                    self.finish_job(ctx, key);
-                }
             }
             (stage, result) => self.failed(ctx, key, stage, result.err()),
         }

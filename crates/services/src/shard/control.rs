@@ -1,18 +1,19 @@
 //! Commands, carried out by the owner of the account they name, and their outcomes on the way back.
 
 use crate::accounts::{AccountRecord, ResidentRecord};
-use crate::book::{Answer, Refused, Want, Wish};
+use crate::book::{Answer, Want, Wish};
 use crate::command::{Action, Command, Done, Expected, Outcome, PrivacyChange, Refusal, Reply};
 use crate::context::Context;
 use crate::directory::{Account, Work};
 use crate::router::{Envelope, Letter};
 use crate::session::End;
 use crate::shard::Shard;
+use crate::shard::removal::Making;
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
-use crate::{commands, presence, privacy};
+use crate::{commands, privacy};
 use chaski_store::records::Put;
-use chaski_store::{AccountId, Revision, StoreError, Table, Ticket};
+use chaski_store::{AccountId, Revision, StoreError, Table};
 
 /// Commands that wait for the store at the same time, per shard.
 const PENDING_MAX: usize = 4_096;
@@ -23,13 +24,8 @@ const REMOVED_MAX: usize = 1_024;
 /// A command that waits for the store.
 pub(crate) struct Pending {
     account: AccountId,
-    change: Change,
+    record: Box<AccountRecord>,
     reply: Option<Reply>,
-}
-
-enum Change {
-    Set(Box<AccountRecord>),
-    Remove,
 }
 
 impl Shard {
@@ -92,14 +88,19 @@ impl Shard {
 
     /// Carries a command out, its account being in memory.
     pub(crate) fn command_now(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let is_leaving = self.directory.present(command.account).is_some_and(|a| a.saving.is_leaving());
+        if is_leaving {
+            // Who asks for the number next waits until nothing is left, or until it stays after all.
+            return self.defer(ctx, command);
+        }
         let Command { account: id, action, reply } = command;
         let outcome = match action {
             Action::SetAccount { record, expected } => {
                 return self.set_account(ctx, id, record, expected, reply);
             }
-            Action::RemoveAccount => return self.remove_account(ctx, id, reply),
+            Action::RemoveAccount => return self.remove_account(ctx, id, action, reply),
             Action::Leave => return self.leave(ctx, id, reply),
-            Action::RemoveMoved if self.is_moving(id) => return self.remove_account(ctx, id, reply),
+            Action::RemoveMoved if self.is_moving(id) => return self.remove_account(ctx, id, action, reply),
             Action::RemoveMoved => Err(Refusal::NoSuchAccount),
             Action::Arrive { .. } => Err(Refusal::Conflict),
             Action::Book(change) => {
@@ -110,12 +111,8 @@ impl Shard {
             Action::ShowAccount => self.show(ctx, id),
             Action::ListSessions => self.list(id),
             Action::Kick { resource } => Ok(Done::Kicked(self.kick(ctx, id, resource.as_deref()))),
-            Action::Reload => {
-                ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
-                // An import may have made it.
-                self.tell_holders(ctx, id);
-                Ok(Done::Done)
-            }
+            // It has been made meanwhile, and that has cleared them.
+            Action::ClearLeftovers => Ok(Done::Done),
         };
         self.reply(ctx, reply, outcome);
     }
@@ -123,40 +120,32 @@ impl Shard {
     /// A command for an account that does not exist.
     pub(crate) fn command_for_nobody(&mut self, ctx: &mut Context<'_>, command: Command) {
         match command.action {
-            Action::SetAccount { mut record, expected: Expected::Any | Expected::Absent } => {
-                self.clear_the_way(ctx, command.account, &mut record);
-                self.save_account(ctx, command.account, Change::Set(record), None, command.reply);
+            Action::SetAccount { record, expected: Expected::Any | Expected::Absent } => {
+                let making = Making { record, puts: None };
+                self.clear_the_way(ctx, command.account, making, command.reply);
             }
-            Action::Arrive { mut record, puts } => {
-                self.clear_the_way(ctx, command.account, &mut record);
-                self.save_arrival(ctx, command.account, record, puts, command.reply);
+            Action::Arrive { record, puts } => {
+                let making = Making { record, puts: Some(puts) };
+                self.clear_the_way(ctx, command.account, making, command.reply);
             }
-            Action::Reload => self.reply(ctx, command.reply, Ok(Done::Done)),
+            Action::ClearLeftovers => self.clear_leftovers(ctx, command.account, command.reply),
             _ => self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount)),
         }
     }
 
-    /// An account is going to be made where none is.
-    fn clear_the_way(&mut self, ctx: &mut Context<'_>, id: AccountId, record: &mut AccountRecord) {
-        self.outdate_removed(id, record);
-        // A crash may have kept a removed account's messages from being purged: they are not this one's.
-        if ctx.store.usage(id).messages > 0 {
-            ctx.store.purge(id, Ticket(0));
-        }
-        self.directory.hold_back(id);
-    }
-
-    /// Its record and what comes with it are one transaction.
-    fn save_arrival(
+    /// The way is clear for an account: its record and what comes with it are one transaction.
+    pub(super) fn make_account(
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        record: Box<AccountRecord>,
-        mut puts: Vec<Put>,
+        making: Making,
         reply: Option<Reply>,
     ) {
+        let Making { mut record, puts } = making;
+        self.outdate_removed(id, &mut record);
+        let Some(mut puts) = puts else { return self.save_account(ctx, id, record, None, reply) };
         puts.push(Put { table: Table::Accounts, key: id.record_key(), value: Some(record.to_json()) });
-        let key = self.commands.insert(Pending { account: id, change: Change::Set(record), reply });
+        let key = self.commands.insert(Pending { account: id, record, reply });
         if self.commands.len() > PENDING_MAX {
             return self.command_saved(ctx, key, Err(StoreError::Overloaded));
         }
@@ -198,49 +187,7 @@ impl Shard {
         account.saving.change(|writes| writes.record = true);
         keep_tokens(account, &mut record);
         let revision = account.record_revision;
-        self.save_account(ctx, id, Change::Set(record), Some(revision), reply);
-    }
-
-    fn remove_account(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Option<Reply>) {
-        let Some(account) = self.directory.present(id) else { return };
-        if account.saving.is_busy() {
-            return self.defer(ctx, Command { account: id, action: Action::RemoveAccount, reply });
-        }
-        // From here on nobody logs in.
-        let was_disabled = std::mem::replace(&mut account.record.disabled, true);
-        account.saving.change(|writes| {
-            writes.record = true;
-            writes.removing = Some(was_disabled);
-        });
-        // The phone book goes first: whatever happens in between, nobody who gets this number later inherits it.
-        self.book(ctx, Wish { account: id, want: Want::Remove, answer: Answer::Removal(reply) });
-    }
-
-    /// The phone book of an account to be removed is gone, or not.
-    pub(crate) fn book_dropped(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: AccountId,
-        reply: Option<Reply>,
-        refused: Option<Refused>,
-    ) {
-        let Some(account) = self.directory.present(id) else {
-            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
-        };
-        if let Some(refused) = refused {
-            stay(account);
-            account.saving.change(|writes| writes.record = false);
-            self.reply(ctx, reply, Err(refused.into()));
-            self.save_again(ctx, id);
-            return self.do_deferred(ctx, id);
-        }
-        let revision = account.record_revision;
-        // So does the roster.
-        if let Some(revision) = account.roster_revision.take() {
-            ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
-        }
-        ctx.store.put(id, leftovers(account), Ticket(0));
-        self.save_account(ctx, id, Change::Remove, Some(revision), reply);
+        self.save_account(ctx, id, record, Some(revision), reply);
     }
 
     /// Has a command wait until the write under way has ended.
@@ -258,15 +205,12 @@ impl Shard {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        change: Change,
+        record: Box<AccountRecord>,
         expected: Option<Revision>,
         reply: Option<Reply>,
     ) {
-        let value = match &change {
-            Change::Set(record) => Some(record.to_json()),
-            Change::Remove => None,
-        };
-        let key = self.commands.insert(Pending { account: id, change, reply });
+        let value = Some(record.to_json());
+        let key = self.commands.insert(Pending { account: id, record, reply });
         let ticket = Purpose::Command(key).ticket();
         if self.commands.len() > PENDING_MAX {
             return self.command_saved(ctx, key, Err(StoreError::Overloaded));
@@ -281,7 +225,7 @@ impl Shard {
         key: usize,
         result: Result<Revision, StoreError>,
     ) {
-        let Some(Pending { account: id, change, reply }) = self.commands.try_remove(key) else { return };
+        let Some(Pending { account: id, mut record, reply }) = self.commands.try_remove(key) else { return };
         let is_new = self.directory.is_loading(id);
         if is_new {
             // The account is being made: what waited for it goes on once its records are read back.
@@ -290,8 +234,8 @@ impl Shard {
         if let Some(account) = self.directory.present(id) {
             account.saving.change(|writes| writes.record = false);
         }
-        let outcome = match (result, change) {
-            (Ok(revision), Change::Set(mut record)) => {
+        let outcome = match result {
+            Ok(revision) => {
                 if let Some(account) = self.directory.present(id) {
                     keep_tokens(account, &mut record);
                 }
@@ -301,15 +245,7 @@ impl Shard {
                 }
                 Ok(Done::Done)
             }
-            (Ok(_), Change::Remove) => {
-                // Whoever asked in band hears it before the stream ends.
-                self.reply(ctx, reply, Ok(Done::Done));
-                return self.forget_account(ctx, id);
-            }
-            (Err(error), change) => {
-                if let (Change::Remove, Some(account)) = (change, self.directory.present(id)) {
-                    stay(account);
-                }
+            Err(error) => {
                 self.desk.metrics.saves_failed_total.inc();
                 Err(refusal(&error))
             }
@@ -347,16 +283,10 @@ impl Shard {
         }
     }
 
-    /// The account's record is gone: so are its sessions, roster and mailbox.
-    pub(crate) fn forget_account(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+    /// Nothing of the account is left: it leaves memory, and whoever waited for its number goes on.
+    pub(super) fn forget_account(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         self.end_all(ctx, id, "the account was removed");
-        self.in_room(ctx, id, presence::removing);
         let Some(account) = self.directory.present(id) else { return };
-        if let Some(revision) = account.roster_revision {
-            // Changed while the removal was being written. Nobody waits for it.
-            ctx.store.save(id, Table::Rosters, None, Some(revision), Ticket(0));
-        }
-        ctx.store.purge(id, Ticket(0));
         if self.removed.len() >= REMOVED_MAX {
             self.removed.pop_front();
         }
@@ -365,7 +295,7 @@ impl Shard {
         self.directory.loaded(id, None);
         self.tell_holders(ctx, id);
         for command in deferred {
-            self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount));
+            self.with_account(ctx, id, Work::Command(Box::new(command)));
         }
     }
 
@@ -419,29 +349,13 @@ impl Shard {
     }
 }
 
-/// An account could not be removed: it is as it was, switched off if an operator had done that.
-fn stay(account: &mut Account) {
-    if let Some(was_disabled) = account.saving.change(|writes| writes.removing.take()) {
-        account.record.disabled = was_disabled;
-    }
-}
-
-/// What an account leaves besides its record, roster and mailbox.
-fn leftovers(account: &Account) -> Vec<Put> {
-    let key = account.id.record_key();
-    let own = [Table::Settings, Table::Nodes, Table::Reports].map(|table| (table, key.clone()));
-    let items = account.nodes.as_ref().map(|nodes| nodes.item_keys(&key)).unwrap_or_default();
-    let items = items.into_iter().map(|key| (Table::Items, key));
-    own.into_iter().chain(items).map(|(table, key)| Put { table, key, value: None }).collect()
-}
-
 /// Whoever replaces a record does not know of the tokens given or used since it was read. With another key none is good.
 fn keep_tokens(account: &Account, record: &mut AccountRecord) {
     let is_same_key = record.generation() == account.record.generation();
     record.tokens = account.record.tokens().filter(|_| is_same_key).cloned().unwrap_or_default();
 }
 
-fn refusal(error: &StoreError) -> Refusal {
+pub(super) fn refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::Conflict => Refusal::Conflict,
         StoreError::Overloaded => Refusal::Overloaded,

@@ -67,7 +67,7 @@ impl Shard {
             .map_err(|error| error.to_string())
             .and_then(|records| self.read_account(id, records, book));
         if !self.directory.is_loading(id) {
-            return self.reloaded(ctx, id, account);
+            return;
         }
         match account {
             Ok(Some(account)) => {
@@ -86,29 +86,6 @@ impl Shard {
                     self.turn_away(ctx, work, Refuse::StoreFailed);
                 }
             }
-        }
-    }
-
-    /// Somebody else wrote the record of an account in memory ([`crate::command::Action::Reload`]).
-    fn reloaded(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: AccountId,
-        found: Result<Option<Box<Account>>, String>,
-    ) {
-        match found {
-            Ok(Some(found)) => {
-                if let Some(account) = self.directory.present(id)
-                    && found.record_revision <= account.record_revision
-                {
-                    // Read before our own last write: an older key must not come back.
-                    return;
-                }
-                let record = Box::new(found.full_record());
-                self.replace_record(ctx, id, record, found.record_revision);
-            }
-            Ok(None) => self.forget_account(ctx, id),
-            Err(error) => tracing::error!(account = ?id, %error, "an account could not be loaded again"),
         }
     }
 

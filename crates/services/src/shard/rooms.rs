@@ -111,6 +111,10 @@ impl Shard {
     /// Saves an account's record as it is, or once more behind the write under way. Nobody waits for it.
     pub(super) fn save_record(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
+        if account.saving.is_leaving() {
+            // Its record must not come back.
+            return;
+        }
         let is_under_way = account.saving.change(|writes| {
             writes.record_again |= writes.record;
             std::mem::replace(&mut writes.record, true)

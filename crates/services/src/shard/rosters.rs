@@ -40,7 +40,8 @@ pub(crate) struct Step {
 impl Account {
     /// Too many changes of the roster wait for the disk: no more for now.
     pub(crate) fn roster_is_busy(&self) -> bool {
-        self.roster_writes().is_some_and(|writes| writes.next.len() >= CHANGES_MAX)
+        self.saving.is_leaving()
+            || self.roster_writes().is_some_and(|writes| writes.next.len() >= CHANGES_MAX)
     }
 
     /// Whether what a room says for this account has to wait in line.
@@ -57,6 +58,15 @@ impl Shard {
     /// A room has changed the account's roster, or speaks while that is being saved.
     pub(crate) fn stand_in_line(&mut self, ctx: &mut Context<'_>, id: AccountId, step: Step) {
         let Some(account) = self.directory.present(id) else { return };
+        if account.saving.is_leaving() {
+            // Nothing of it is written any more: whoever gets the number next would inherit it.
+            let mut refused = [step];
+            take_back(account, &mut refused);
+            for post in refused.into_iter().flat_map(|step| step.posts) {
+                self.carry_out_one(ctx, Some(id), post);
+            }
+            return;
+        }
         let first = account.saving.change(|writes| match &mut writes.roster {
             // Nothing new for the disk: it is due with the write before it.
             Some(roster) if roster.next.is_empty() && step.undo.is_none() => {

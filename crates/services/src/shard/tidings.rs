@@ -34,6 +34,9 @@ impl Shard {
 
     /// A tiding is there.
     pub(super) fn tell(&mut self, ctx: &mut Context<'_>, tiding: &Tiding) {
+        if self.directory.present(tiding.to()).is_some_and(|account| account.is_gone()) {
+            return;
+        }
         self.in_room(ctx, tiding.to(), |turn, account| pep::told(turn, account, tiding));
     }
 }

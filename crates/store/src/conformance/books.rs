@@ -136,25 +136,20 @@ pub(super) fn holders(fixture: &dyn Fixture) {
     assert_eq!(rig.holders(number(7), None, 5), (vec![], false));
 }
 
-pub(super) fn drop_in_slices(fixture: &dyn Fixture) {
+pub(super) fn purge(fixture: &dyn Fixture) {
     let engine = fixture.open();
     let mut rig = Rig::new(&*engine);
-    register(&*engine, [phone(101)]);
-    let numbers: Vec<u64> = (100..105).map(number).collect();
-    rig.change(phone(1), &numbers, &[]);
-    rig.change(phone(2), &numbers, &[]);
-    let mut found = Vec::new();
-    for more in [true, true, false] {
-        let Answer::Dropped { accounts, more: left } = rig.edit(Edit::Drop { owner: phone(1), limit: 2 })
-        else {
-            panic!("another answer")
-        };
-        assert_eq!(left, more);
-        found.extend(accounts);
+    // More than one slice.
+    let numbers: Vec<u64> = (100..100 + 2 * CHANGE_MAX as u64 + 5).map(number).collect();
+    for some in numbers.chunks(CHANGE_MAX) {
+        rig.change(phone(1), some, &[]);
     }
-    assert_eq!(found, [number(101)]);
-    assert_eq!((rig.numbers(phone(1)), rig.numbers(phone(2))), (vec![], numbers));
+    rig.change(phone(2), &numbers[..3], &[]);
+    rig.change(phone(3), &[number(1)], &[]);
+    rig.purge(phone(1));
+    assert_eq!((rig.numbers(phone(1)), rig.numbers(phone(2)).len()), (vec![], 3));
     assert_eq!(rig.holders(number(100), None, 9), (vec![phone(2)], false));
+    assert_eq!(rig.holders(number(1), None, 9), (vec![phone(3)], false), "what is others' stays theirs");
 }
 
 pub(super) fn change_with_records(fixture: &dyn Fixture) {

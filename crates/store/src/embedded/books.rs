@@ -44,7 +44,6 @@ pub(super) fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<An
             }
             Ok(Answer::Changed { accounts })
         }
-        Edit::Drop { owner, limit } => drop_some(connection, *owner, *limit),
     }
 }
 
@@ -105,25 +104,11 @@ fn holders(
     Ok(Answer::Holders { owners, more })
 }
 
-fn drop_some(connection: &Connection, owner: AccountId, limit: usize) -> rusqlite::Result<Answer> {
-    let numbers: Vec<u64> = connection
-        .prepare_cached("SELECT number FROM books WHERE owner = ?1 LIMIT ?2")?
-        .query_map(params![bits(owner), limited(limit)], |row| number(row, 0))?
-        .collect::<Result<_, _>>()?;
-    let mut delete = connection.prepare_cached("DELETE FROM books WHERE owner = ?1 AND number = ?2")?;
-    let mut accounts = Vec::new();
-    for &number in &numbers {
-        delete.execute(params![bits(owner), number as i64])?;
-        if is_account(connection, number)? {
-            accounts.push(number);
-        }
-    }
-    Ok(Answer::Dropped { accounts, more: numbers.len() >= limit })
-}
-
-/// Deletes a whole book. Only where nobody else waits for the writer.
-pub(super) fn clear(connection: &Connection, owner: AccountId) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM books WHERE owner = ?1")?.execute([bits(owner)]).map(drop)
+/// Deletes up to `limit` numbers of a book; how many they were.
+pub(super) fn purge(connection: &Connection, owner: AccountId, limit: usize) -> rusqlite::Result<usize> {
+    let delete = "DELETE FROM books WHERE owner = ?1 AND number IN
+                  (SELECT number FROM books WHERE owner = ?1 ORDER BY number LIMIT ?2)";
+    connection.prepare_cached(delete)?.execute(params![bits(owner), limited(limit)])
 }
 
 fn has(connection: &Connection, owner: i64, number: i64) -> rusqlite::Result<bool> {

@@ -98,14 +98,6 @@ impl State {
                 }
                 Answer::Changed { accounts: changed }
             }
-            Edit::Drop { owner, limit } => {
-                let numbers: Vec<u64> = self.books.of(owner, 0).take(limit).collect();
-                let more = numbers.len() >= limit;
-                let dropped = numbers.into_iter().filter(|number| self.books.remove(owner, *number));
-                let dropped: Vec<u64> = dropped.collect();
-                let accounts = dropped.into_iter().filter(|number| self.is_account(*number)).collect();
-                Answer::Dropped { accounts, more }
-            }
         }
     }
 }

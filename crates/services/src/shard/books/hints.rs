@@ -131,7 +131,6 @@ impl Shard {
                 self.reply(ctx, reply, outcome);
             }
             Answer::Leaving(reply) => self.leaves(ctx, id, reply, result),
-            Answer::Removal(reply) => self.book_dropped(ctx, id, reply, result.err()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Operations inside the writer's open transaction, and what they answer once it is durable.
 
 use super::{Answer, Carried, PURGE_SLICE, ToSqlite, Write, book_event};
+use crate::books::CHANGE_MAX;
 use crate::embedded::database::{Messages, NewMessage};
 use crate::embedded::link::{Event, Rows};
 use crate::embedded::metrics::SqliteMetrics;
@@ -23,11 +24,12 @@ impl Transaction<'_> {
             ToSqlite::Purge { link, account, upto, number } => {
                 let deleted = self.messages.purge(*account, *upto, PURGE_SLICE)?;
                 self.metrics.deleted_total.add(deleted as u64);
-                if deleted == PURGE_SLICE {
+                let connection = self.messages.connection;
+                if deleted == PURGE_SLICE || books::purge(connection, *account, CHANGE_MAX)? == CHANGE_MAX {
                     return Ok(Carried::InPart);
                 }
                 // The mark of the removal is among them: last, when nothing else is left.
-                records::purge(self.messages.connection, *account)?;
+                records::purge(connection, *account)?;
                 Answer::Front(link.clone(), Event::Purged { account: *account, number: *number })
             }
             ToSqlite::Save { link, account, write, ticket } => {
@@ -36,9 +38,8 @@ impl Transaction<'_> {
             }
             ToSqlite::Book { link, edit, ticket } => {
                 let answer = books::write(self.messages.connection, edit)?;
-                if let crate::books::Edit::Change { puts, .. } = edit {
-                    self.put_all(puts)?;
-                }
+                let crate::books::Edit::Change { puts, .. } = edit;
+                self.put_all(puts)?;
                 Answer::Front(link.clone(), book_event(*ticket, Ok(answer)))
             }
             ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
@@ -100,7 +101,7 @@ impl Transaction<'_> {
             Write::Clear(accounts) => {
                 for account in accounts {
                     self.messages.purge(*account, Seq(i64::MAX as u64), usize::MAX)?;
-                    books::clear(self.messages.connection, *account)?;
+                    books::purge(self.messages.connection, *account, usize::MAX)?;
                     records::purge(self.messages.connection, *account)?;
                 }
                 Ok(Ok(Revision(*self.last_revision)))
