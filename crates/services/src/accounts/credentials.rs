@@ -39,7 +39,8 @@ impl Derivation {
 /// What SASL needs to know of an account. 180 bytes and no heap: it stays in the owner shard's cache.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Grows with each new key; sessions and resumptions of an older generation are void.
+    /// Grows with each new key; sessions and resumptions of an older generation are void. Begins at random
+    /// ([`Self::of_new_account`]).
     pub generation: u32,
     /// SCRAM iterations.
     pub iterations: u32,
@@ -99,6 +100,15 @@ impl Credentials {
             sha256: ScramKeys::derive(Hash::Sha256, &prepared, &salt, iterations),
             plain,
         }
+    }
+
+    /// The same for the first key of an account that is being made. Its generation is a random one: of an account that had the
+    /// name before and was removed nothing is kept, so counting on from its last generation is not possible, and one that came
+    /// again would let in whoever still holds something that was proved with the old key. By chance that is one in 2³¹.
+    pub fn of_new_account(mut self) -> Self {
+        let random = u32::from_le_bytes([self.salt[0], self.salt[1], self.salt[2], self.salt[3]]);
+        self.generation = (random >> 1).max(1);
+        self
     }
 
     /// Checks a PLAIN password if that is quick.

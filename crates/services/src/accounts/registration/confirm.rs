@@ -141,7 +141,10 @@ impl Registrar {
             let generation = present.as_ref().map_or(1, |record| record.generation().wrapping_add(1).max(1));
             let credentials = Credentials::derive(secret, generation, derivation, rng);
             let (mut record, expected) = match present {
-                None => (AccountRecord::new(name.clone(), credentials, now_unix_ms), Expected::Absent),
+                None => {
+                    let credentials = credentials.of_new_account();
+                    (AccountRecord::new(name.clone(), credentials, now_unix_ms), Expected::Absent)
+                }
                 Some(record) => {
                     let expected = Expected::Generation(record.generation());
                     (record.with_key(credentials, now_unix_ms), expected)
