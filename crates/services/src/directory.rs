@@ -15,6 +15,7 @@ use crate::roster::Roster;
 use crate::router::Parcel;
 use crate::session::Session;
 use crate::shard::rosters::RosterWrites;
+use crate::shard::tokens::GivenBack;
 use crate::wire::{Authenticated, ConnId, SessionId};
 use chaski_store::{AccountId, Revision, ShardIndex};
 use chaski_xmpp::stream::{TokenProof, Wishes};
@@ -67,6 +68,8 @@ pub(crate) struct Writes {
     pub(crate) errands: Option<Errands>,
     /// It has changed since it went: it is to go again.
     pub(crate) record_again: bool,
+    /// Clients that have given tokens back. Each has its own connection, so they are few.
+    pub(crate) given_back: Vec<GivenBack>,
     /// Commands that wait for that.
     pub(crate) deferred: Vec<Command>,
 }
@@ -116,6 +119,7 @@ impl Writes {
         self.removing.is_some()
             || self.record
             || self.record_again
+            || !self.given_back.is_empty()
             || self.book
             || self.roster.is_some()
             || self.errands.is_some()

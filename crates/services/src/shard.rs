@@ -17,7 +17,7 @@ mod resident;
 mod rooms;
 pub(crate) mod rosters;
 mod tidings;
-mod tokens;
+pub(crate) mod tokens;
 
 use crate::command::Command;
 use crate::context::{Context, Realm};

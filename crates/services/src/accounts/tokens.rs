@@ -42,8 +42,9 @@ pub struct Mint<'a> {
 #[serde(transparent)]
 pub struct Tokens(Vec<Device>);
 
+/// The tokens of one client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Device {
+pub struct Device {
     #[serde(with = "base64_bytes")]
     client: [u8; 16],
     /// The one it uses.
@@ -78,12 +79,15 @@ enum Mechanism {
 }
 
 /// A client has proved that it has a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Proved {
     /// What proves us to the client.
     pub responder: [u8; PROOF_BYTES],
     /// Whether the record is to be saved.
     pub is_changed: bool,
+    /// What is void from now on, if the client has given its tokens back. That may be said once it is saved; if it can't be,
+    /// [`Tokens::put_back`].
+    pub given_back: Option<Device>,
 }
 
 impl Tokens {
@@ -114,13 +118,22 @@ impl Tokens {
             is_changed = true;
         }
         let device = self.0.remove(place);
+        let mut given_back = None;
         if proof.token_use.invalidate {
             // Whoever logs out means the one that is still on its way as well.
             is_changed = true;
+            given_back = Some(device);
         } else {
             self.0.push(device);
         }
-        Some(Proved { responder, is_changed })
+        Some(Proved { responder, is_changed, given_back })
+    }
+
+    /// What a client gave back could not be saved: it is as good as before, so that the client can do it again.
+    pub(crate) fn put_back(&mut self, device: Device) {
+        if self.0.len() < DEVICES_MAX && self.0.iter().all(|known| known.client != device.client) {
+            self.0.push(device);
+        }
     }
 
     /// Whether the token that a client has come by is nearly over.

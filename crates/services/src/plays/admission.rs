@@ -224,3 +224,65 @@ fn who_is_switched_off_has_no_token() {
     assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
     assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Refused::NotAuthorized);
 }
+
+/// A claim by which a client gives its tokens back.
+fn giving_back(client: ClientId, token: &str) -> TokenProof {
+    TokenProof { token_use: TokenUse { count: None, invalidate: true }, ..proof(client, token) }
+}
+
+#[test]
+fn tokens_given_back_are_void_for_good_once_that_is_answered() {
+    // Also while another write of the same record is under way.
+    for is_writing in [false, true] {
+        let mut stage = Stage::new(2);
+        let (_, admission) = arrive(&mut stage, ROMEO, PHONE);
+        let token = token_of(&admission);
+        let (_, admission) = arrive(&mut stage, ROMEO, TABLET);
+        let other = token_of(&admission);
+        stage.hold_store(true);
+        if is_writing {
+            stage.admit(ROMEO, 1, &wishes(ClientId([3; 16]))).1.unwrap();
+        }
+        let client = stage.begin_prove_token(1, ROMEO, &giving_back(PHONE, &token));
+        assert!(stage.proved(client).is_none(), "not before it is durable");
+        let again = stage.begin_prove_token(0, ROMEO, &proof(PHONE, &token));
+        assert_eq!(stage.proved(again), Some(Ok(None)), "and not twice");
+        if is_writing {
+            stage.step_store();
+            assert!(stage.proved(client).is_none(), "what was written is from before");
+        }
+        stage.hold_store(false);
+        assert!(matches!(stage.proved(client), Some(Ok(Some(_)))));
+        stage.crash();
+        assert_eq!(stage.prove_token(0, ROMEO, &proof(PHONE, &token)), Ok(None));
+        assert!(stage.prove_token(0, ROMEO, &proof(TABLET, &other)).unwrap().is_some());
+    }
+}
+
+#[test]
+fn tokens_that_could_not_be_given_back_can_be_given_back_again() {
+    let mut stage = Stage::new(2);
+    let (_, admission) = arrive(&mut stage, ROMEO, PHONE);
+    let token = token_of(&admission);
+    stage.engine.fail_next(chaski_store::StoreError::Full);
+    let refused = stage.prove_token(0, ROMEO, &giving_back(PHONE, &token));
+    assert_eq!(refused, Err(crate::wire::Unavailable));
+    assert!(stage.prove_token(0, ROMEO, &giving_back(PHONE, &token)).unwrap().is_some());
+    assert_eq!(stage.prove_token(0, ROMEO, &proof(PHONE, &token)), Ok(None));
+}
+
+#[test]
+fn with_a_new_key_the_record_keeps_no_token() {
+    let mut stage = Stage::new(1);
+    let (_, admission) = arrive(&mut stage, ROMEO, PHONE);
+    let claim = proof(PHONE, &token_of(&admission));
+    let kept = |stage: &Stage| {
+        let found = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::Accounts, ROMEO);
+        !crate::accounts::AccountRecord::from_json(&found.unwrap().unwrap().value).unwrap().tokens.is_empty()
+    };
+    assert!(kept(&stage));
+    stage.set_account(ROMEO, 2).unwrap();
+    assert!(!kept(&stage));
+    // A second defence: a token is made from the generation too.
+    assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
+}

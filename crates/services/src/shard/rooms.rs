@@ -117,6 +117,9 @@ impl Shard {
         }
         let is_under_way = account.saving.change(|writes| {
             writes.record_again |= writes.record;
+            if !writes.record {
+                writes.given_back.iter_mut().for_each(|given| given.is_next = false);
+            }
             std::mem::replace(&mut writes.record, true)
         });
         if is_under_way {
@@ -144,7 +147,11 @@ impl Shard {
     ) {
         self.desk.records_saving = self.desk.records_saving.saturating_sub(1);
         let Some(account) = self.directory.present(id) else { return };
-        account.saving.change(|writes| writes.record = false);
+        let told: Vec<_> = account.saving.change(|writes| {
+            writes.record = false;
+            writes.given_back.extract_if(.., |given| !given.is_next).collect()
+        });
+        let is_saved = result.is_ok();
         match result {
             Ok(revision) => account.record_revision = revision,
             Err(error) => {
@@ -152,6 +159,7 @@ impl Shard {
                 self.desk.metrics.saves_failed_total.inc();
             }
         }
+        self.tell_given_back(ctx, id, told, is_saved);
         self.save_again(ctx, id);
         self.do_deferred(ctx, id);
     }

@@ -2,9 +2,10 @@
 //! so that no token leaves its owner and none is used twice at once. (What is good: [`crate::accounts::tokens`].)
 //!
 //! A change is written behind: a token is told before it is durable. If the server dies in between, the client comes
-//! with a token that nobody knows and falls back to its key, as XEP-0484 §4.1 has it.
+//! with a token that nobody knows and falls back to its key, as XEP-0484 §4.1 has it. Not so when a client gives its tokens
+//! back: that is answered once it is durable, for whoever has logged out counts on it.
 
-use crate::accounts::tokens::Mint;
+use crate::accounts::tokens::{Device, Mint, Proved};
 use crate::context::Context;
 use crate::directory::{Account, Work};
 use crate::router::{Envelope, Letter};
@@ -12,6 +13,16 @@ use crate::shard::Shard;
 use crate::wire::{ConnId, TokenProved, Unavailable};
 use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::stream::{IssuedToken, TokenProof, Wishes};
+
+/// A client has given its tokens back and waits until that is durable.
+pub(crate) struct GivenBack {
+    asker: ShardIndex,
+    conn: ConnId,
+    told: TokenProved,
+    device: Device,
+    /// Not in the write under way, but in the one after it.
+    pub(super) is_next: bool,
+}
 
 impl Shard {
     /// Asks whether a client has a token, whichever shard owns the account. Answered by
@@ -55,14 +66,44 @@ impl Shard {
             Some(_) => metrics.tokens_proved_total.inc(),
             None => metrics.tokens_refused_total.inc(),
         }
-        if proved.is_some_and(|proved| proved.is_changed) {
+        let Some(Proved { responder, is_changed, given_back }) = proved else {
+            return self.answer_proof(ctx, asker, conn, Ok(None));
+        };
+        let told = TokenProved { key_generation, responder };
+        if let Some(device) = given_back {
+            return self.give_back(ctx, id, GivenBack { asker, conn, told, device, is_next: false });
+        }
+        if is_changed {
             self.save_record(ctx, id);
         }
-        let told = |proved: crate::accounts::tokens::Proved| TokenProved {
-            key_generation,
-            responder: proved.responder,
-        };
-        self.answer_proof(ctx, asker, conn, Ok(proved.map(told)));
+        self.answer_proof(ctx, asker, conn, Ok(Some(told)));
+    }
+
+    /// Saves that a client has no tokens any more; it is told then.
+    fn give_back(&mut self, ctx: &mut Context<'_>, id: AccountId, mut given: GivenBack) {
+        let Some(account) = self.directory.present(id) else { return };
+        // What is being written already may be from before.
+        given.is_next = account.saving.has_record();
+        self.save_record(ctx, id);
+        if let Some(account) = self.directory.present(id) {
+            account.saving.change(|writes| writes.given_back.push(given));
+        }
+    }
+
+    /// The record was written, or not: those who gave tokens back before that are told.
+    pub(super) fn tell_given_back(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        told: Vec<GivenBack>,
+        is_saved: bool,
+    ) {
+        for GivenBack { asker, conn, told, device, .. } in told {
+            if !is_saved && let Some(account) = self.directory.present(id) {
+                account.record.tokens_mut().put_back(device);
+            }
+            self.answer_proof(ctx, asker, conn, if is_saved { Ok(Some(told)) } else { Err(Unavailable) });
+        }
     }
 
     pub(super) fn answer_proof(

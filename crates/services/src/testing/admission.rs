@@ -12,11 +12,22 @@ impl Stage {
         local: &str,
         proof: &TokenProof,
     ) -> Result<Option<TokenProved>, Unavailable> {
+        let client = self.begin_prove_token(asker, local, proof);
+        self.proved(client).expect("a claim is answered")
+    }
+
+    /// The same, without waiting for the answer.
+    pub fn begin_prove_token(&mut self, asker: u16, local: &str, proof: &TokenProof) -> Client {
         let client = self.connect(local);
         let proof = Box::new(proof.clone());
         self.call(asker, |room, ctx| room.prove_token(ctx, client.0, account(local), proof));
         self.settle();
-        self.line(client).proved.take().expect("a claim is answered")
+        client
+    }
+
+    /// The answer to a claim, once.
+    pub fn proved(&mut self, client: Client) -> Option<Result<Option<TokenProved>, Unavailable>> {
+        self.line(client).proved.take()
     }
 
     /// A connection that has proved the key of this generation gets what it wishes.
