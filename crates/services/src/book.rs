@@ -7,8 +7,9 @@
 //! **The book is the truth and everything else is told to look again.** A change is committed first; then whoever may be
 //! concerned gets a *hint* ([`Letter::Look`](crate::router::Letter)): this account, look how you stand with this number. Who gets
 //! it asks the store and follows. So nothing depends on hints being in order, and a lost one costs no more than a
-//! delay: an account that is loaded later asks for all of its book. Who registers, and who adds a number, commits before
-//! asking: whoever is second sees the first, so they can't miss each other.
+//! delay of a minute: then whoever may have been concerned looks at all of its book, as an account does that is loaded later.
+//! Who registers, and who adds a number, commits before asking: whoever is second sees the first, so they can't miss each
+//! other.
 //!
 //! Promises: what is asked of one account's book is done one after the other ([`line`]); nobody learns of more numbers than
 //! the [`quota`] allows, across restarts; a huge book holds up neither the shard (slices) nor the store's writer (chunks).
@@ -49,6 +50,8 @@ chaski_telemetry::metrics! {
         tellings_total: Counter,
         /// Numbers whose holders were not told because too many waited.
         tellings_lost_total: Counter,
+        /// How often accounts of a shard were not told; within a minute all of them look at all of their books.
+        hints_lost_total: Counter,
         /// Accounts whose books have something to do.
         lines: Gauge,
     }

@@ -311,6 +311,11 @@ impl Directory {
         parked
     }
 
+    /// The accounts in memory.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = AccountId> {
+        self.present.keys().copied()
+    }
+
     /// Whether nothing is known of the account, so that it has no session and nobody waits for it.
     pub(crate) fn is_absent(&self, account: AccountId) -> bool {
         !self.present.contains_key(&account) && !self.is_loading(account)

@@ -54,6 +54,8 @@ pub(crate) enum Letter {
     Command(Box<Command>),
     /// Accounts of the receiving shard are to look how they stand with these numbers.
     Look(Vec<(AccountId, u64)>),
+    /// Hints were lost: accounts of the receiving shard are to look at all of their books.
+    LookAtAll,
     /// The outcome of a command that an ad-hoc command of the receiving shard's session gave.
     Outcome { session: SessionId, memo: Box<str>, outcome: Outcome },
 }

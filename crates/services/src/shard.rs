@@ -190,6 +190,7 @@ impl Shard {
             }
             Letter::TokenProved { conn, result } => ctx.wire.token_proved(conn, result),
             Letter::Look(hints) => self.look_all(ctx, hints),
+            Letter::LookAtAll => self.look_at_all(),
             Letter::Command(command) => self.command_to_owner(ctx, *command),
             Letter::Outcome { session, memo, outcome } => self.outcome(ctx, session, &memo, outcome),
         }

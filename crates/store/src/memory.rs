@@ -37,6 +37,8 @@ struct State {
     delay_reads: bool,
     /// Mailboxes with a gap that their shard has not been told of.
     untold_gaps: Vec<AccountId>,
+    /// How many queries of phone books are still answered before one is not.
+    failing_query: Option<usize>,
     secret: [u8; 16],
     max_messages: u64,
     max_bytes: u64,
@@ -70,6 +72,11 @@ impl MemoryEngine {
         let mut state = lock(&self.state);
         let accounts: Vec<AccountId> = state.mailboxes.keys().copied().collect();
         accounts.into_iter().for_each(|account| state.expire(account, before_unix_ms));
+    }
+
+    /// Makes one query of phone books fail, after so many others.
+    pub fn fail_query(&self, after: usize) {
+        lock(&self.state).failing_query = Some(after);
     }
 
     /// Whether reads answer [`ReadStart::Pending`] and complete after the next flush.
@@ -438,7 +445,12 @@ impl ShardStore for MemoryShard {
                     Completion::Loaded { ticket, result: Ok(values), book }
                 }
                 Staged::AskBook { query, ticket } => {
-                    Completion::Book { ticket, result: Ok(state.answer(&query)) }
+                    let result = match state.failing_query {
+                        Some(0) => Err(StoreError::Failed("a query that was to fail".into())),
+                        _ => Ok(state.answer(&query)),
+                    };
+                    state.failing_query = state.failing_query.and_then(|left| left.checked_sub(1));
+                    Completion::Book { ticket, result }
                 }
                 Staged::EditBook { edit, ticket } => {
                     let result = match state.failures.pop_front() {

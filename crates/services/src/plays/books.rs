@@ -1,6 +1,7 @@
 //! Phone books: who is found, how rosters follow, and that nobody is missed whatever happens at the same time.
 
 mod leaving;
+mod lost;
 mod model;
 mod together;
 

@@ -4,6 +4,7 @@
 //! shard, each in slices: [`SPELLED_PER_SLICE`] numbers read, [`CHANGE_MAX`] written, [`MATCHES_PER_PAGE`] looked up,
 //! [`FOLLOWED_PER_SLICE`] roster items pushed. An account with a job stays in memory and can't be removed meanwhile.
 
+mod again;
 mod hints;
 
 use super::Shard;
@@ -15,6 +16,7 @@ use crate::command::BookChange;
 use crate::context::{Context, Limits};
 use crate::roster::Contact;
 use crate::ticket::Purpose;
+use again::Again;
 use chaski_store::books::{self, CHANGE_MAX, Edit, Query, Standing};
 use chaski_store::{AccountId, StoreError};
 use hints::Tellings;
@@ -45,6 +47,7 @@ pub(crate) struct Books {
     /// Looks that came while their account was being loaded.
     again: Vec<(AccountId, u64)>,
     tellings: Tellings,
+    lost: Again,
     pub(crate) metrics: Arc<BookMetrics>,
 }
 
@@ -83,6 +86,7 @@ impl Books {
             follow_at_ms: 0,
             again: Vec::new(),
             tellings: Tellings::default(),
+            lost: Again::default(),
             metrics: Arc::default(),
         }
     }
@@ -226,6 +230,10 @@ impl Shard {
         if matches!(stage, Some(Stage::Writing { .. })) {
             // Some of it may have been written: the roster is to follow that at least.
             self.join_line(ctx, Wish { account: id, want: Want::LookAtAll, answer: Answer::None });
+        }
+        if matches!(stage, Some(Stage::Looking(_) | Stage::Matching { .. })) && !self.directory.is_absent(id)
+        {
+            self.books.lost.failed(id);
         }
         self.refuse_job(ctx, key, Refused::Failed);
     }
@@ -390,6 +398,7 @@ impl Shard {
                 self.slice(ctx, key);
             }
             self.go_on_telling(ctx);
+            self.look_again(ctx);
         }
         if let Some(key) = self.books.spelling.pop_front() {
             self.slice(ctx, key);

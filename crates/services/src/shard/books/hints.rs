@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 /// Holders in one page.
 const HOLDERS_PER_PAGE: usize = 512;
-/// Numbers whose holders wait to be told, per shard; beyond: they see it when they log in next.
+/// Numbers whose holders wait to be told, per shard; beyond: everybody looks at all of their book.
 const TELLINGS_MAX: usize = 4_096;
 /// Envelopes that wait for other shards: with more, the next page waits too.
 const ENVELOPES_MAX: usize = 1_024;
@@ -64,7 +64,10 @@ impl Shard {
             if shard == self.desk.index {
                 self.look_all(ctx, hints);
             } else {
-                self.reliably(ctx, shard, Letter::Look(hints));
+                let limit = self.desk.realm.limits.undelivered_envelopes;
+                if !self.desk.outgoing.reliably(ctx, shard, Letter::Look(hints), limit) {
+                    self.hints_lost(shard);
+                }
             }
         }
     }
@@ -74,7 +77,7 @@ impl Shard {
         let Some(number) = account.phone_number() else { return };
         if self.books.tellings.waiting.len() >= TELLINGS_MAX {
             self.books.metrics.tellings_lost_total.inc();
-            return;
+            return (0..self.desk.realm.shards).for_each(|shard| self.hints_lost(ShardIndex(shard)));
         }
         self.books.metrics.tellings_total.inc();
         self.books.tellings.waiting.push_back((number, None));
