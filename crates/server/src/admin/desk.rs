@@ -1,8 +1,8 @@
 //! What an operator may do with accounts, with a running server or on a data directory that no server uses.
 //!
-//! With a server, everything goes through the account's owner (one owner); an import writes the records in one
-//! transaction and then has the owners forget what they remember. Everything here blocks: never call it on a shard's
-//! thread or in an async task.
+//! With a server, everything goes through the account's owner (one owner), an import too: it makes no account over what another
+//! one left. Without one the records are written here, after whatever was left under the names was cleared. Everything here
+//! blocks: never call it on a shard's thread or in an async task.
 
 use super::protocol::{AccountView, Answer, NewKey, Reply, Request, SessionView};
 use chaski_services::accounts::{AccountName, AccountRecord, RecordError};
@@ -128,6 +128,9 @@ impl Desk {
         let present = self.records.get(Table::Accounts, &key)?;
         let record = self.with_new_key(present.as_ref().map(read).transpose()?, new)?;
         let revision = present.as_ref().map(|present| present.revision);
+        if present.is_none() {
+            self.records.clear(&[new.name.account()])?;
+        }
         self.records.put_if(Table::Accounts, &key, &record.to_json(), revision)?;
         Ok(present.is_some())
     }
@@ -137,42 +140,80 @@ impl Desk {
         let now = (self.unix_ms)();
         match present {
             None => {
-                credentials.generation = 1;
+                let credentials = credentials.of_new_account();
                 Ok(AccountRecord::new(new.name.clone(), credentials, now))
             }
             Some(record) => {
                 record.belongs_to(&new.name)?;
-                credentials.generation = record.generation().wrapping_add(1);
+                credentials.generation = record.generation().wrapping_add(1).max(1);
                 Ok(record.with_key(credentials, now))
             }
         }
     }
 
     fn import(&self, accounts: Vec<NewKey>) -> Result<Reply, DeskError> {
-        let (mut batch, mut owners, mut replaced) = (Vec::with_capacity(accounts.len()), Vec::new(), 0);
-        for new in &accounts {
-            let account = new.name.account();
-            let key = account.record_key();
-            let present = self.records.get(Table::Accounts, &key)?.as_ref().map(read).transpose()?;
-            replaced += usize::from(present.is_some());
-            owners.push((account, Action::Reload));
-            let record = self.with_new_key(present, new)?;
-            batch.push(Put { table: Table::Accounts, key, value: Some(record.to_json()) });
-        }
-        self.records.put_all(batch)?;
-        if self.owners.is_some() {
-            for outcome in self.call_all(owners) {
-                match outcome {
-                    Ok(_) | Err(Refusal::NoSuchAccount) => {}
-                    Err(refusal) => return Err(refusal.into()),
-                }
-            }
-        }
+        let replaced = match self.owners {
+            Some(_) => self.import_by_owners(&accounts)?,
+            None => self.import_directly(&accounts)?,
+        };
         Ok(Reply::Imported { created: accounts.len() - replaced, replaced })
     }
 
+    /// All at once, each by its owner; how many were there.
+    fn import_by_owners(&self, accounts: &[NewKey]) -> Result<usize, DeskError> {
+        let (mut actions, mut are_there) = (Vec::with_capacity(accounts.len()), Vec::new());
+        for new in accounts {
+            let account = new.name.account();
+            let present = self.records.get(Table::Accounts, &account.record_key())?;
+            let present = present.as_ref().map(read).transpose()?;
+            let expected = match &present {
+                Some(record) => Expected::Generation(record.generation()),
+                None => Expected::Absent,
+            };
+            are_there.push(present.is_some());
+            let record = Box::new(self.with_new_key(present, new)?);
+            actions.push((account, Action::SetAccount { record, expected }));
+        }
+        let mut replaced = 0;
+        for ((outcome, new), is_there) in self.call_all(actions).into_iter().zip(accounts).zip(are_there) {
+            match outcome {
+                Ok(_) => replaced += usize::from(is_there),
+                // It has come or gone or changed since we looked, or stands in the list twice.
+                Err(Refusal::Conflict | Refusal::NoSuchAccount) => {
+                    let put = self.put(new)?;
+                    replaced += usize::from(matches!(put, Reply::Put { replaced: true }));
+                }
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// In one transaction, nobody else having the directory; how many were there.
+    fn import_directly(&self, accounts: &[NewKey]) -> Result<usize, DeskError> {
+        let (mut batch, mut made) = (Vec::with_capacity(accounts.len()), Vec::new());
+        for new in accounts {
+            let account = new.name.account();
+            let key = account.record_key();
+            let present = self.records.get(Table::Accounts, &key)?.as_ref().map(read).transpose()?;
+            if present.is_none() {
+                made.push(account);
+            }
+            let record = self.with_new_key(present, new)?;
+            batch.push(Put { table: Table::Accounts, key, value: Some(record.to_json()) });
+        }
+        let replaced = accounts.len() - made.len();
+        self.records.clear(&made)?;
+        self.records.put_all(batch)?;
+        Ok(replaced)
+    }
+
     fn remove(&self, name: &AccountName) -> Result<Reply, DeskError> {
-        self.stored(name)?;
+        match self.stored(name) {
+            // It may be on its way out: its owner answers when that is over.
+            Ok(_) | Err(DeskError::Refused(Refusal::NoSuchAccount)) => {}
+            Err(error) => return Err(error),
+        }
         if self.owners.is_none() {
             return Err(DeskError::NoServer);
         }

@@ -67,7 +67,6 @@ fn owners(records: Arc<dyn Records>) -> Submit {
             }),
             (Action::ListSessions, Some(record)) => Ok(Done::Sessions(vec![session(&record)])),
             (Action::Kick { .. }, Some(_)) => Ok(Done::Kicked(1)),
-            (Action::Reload, Some(_)) => Ok(Done::Done),
             (_, Some(_)) => Err(Refusal::Overloaded),
         };
         if let Some(ReplyTo::Call(call)) = command.reply {
@@ -99,9 +98,10 @@ fn accounts_are_made_shown_changed_and_removed() {
         assert!(matches!(client.call(&put), Ok(Reply::Put { replaced: true })));
         let show = Request::AccountShow { name: name("+15551230001") };
         let Ok(Reply::Account(account)) = client.call(&show) else { panic!("no account") };
+        let first = credentials("one").of_new_account().generation;
         assert_eq!(
             (account.key_generation, account.waiting_messages, account.sessions.len()),
-            (2, Some(3), 1)
+            (first + 1, Some(3), 1)
         );
         let kick = Request::SessionKick { name: name("+15551230001"), resource: None };
         assert!(matches!(client.call(&kick), Ok(Reply::Kicked { sessions: 1 })));
@@ -203,9 +203,29 @@ fn without_a_server_keys_are_written_directly() {
     let Answer::Ok(Reply::Account(account)) = desk.answer(Request::AccountShow { name: name("bot") }) else {
         panic!("no account")
     };
-    assert_eq!((account.key_generation, account.waiting_messages), (2, None));
+    let first = credentials("a").of_new_account().generation;
+    assert_eq!((account.key_generation, account.waiting_messages), (first + 1, None));
     let list = desk.answer(Request::SessionList { name: Some(name("bot")), after: None });
     assert!(matches!(list, Answer::Error { code, .. } if code == "unavailable"));
+}
+
+#[test]
+fn without_a_server_no_account_is_made_over_leftovers() {
+    let records = records();
+    let left = |name: &str| Put {
+        table: Table::Settings,
+        key: AccountName::parse(name).unwrap().account().record_key(),
+        value: Some(b"{}".to_vec()),
+    };
+    records.put_all(vec![left("+15551230001"), left("+15551230002"), left("+15551230003")]).unwrap();
+    let desk = Desk::new(records.clone(), None, "localhost", || 1_000);
+    let put = desk.answer(Request::AccountPut(new_key("+15551230001", "k")));
+    assert!(matches!(put, Answer::Ok(Reply::Put { replaced: false })));
+    let accounts = vec![new_key("+15551230001", "k"), new_key("+15551230002", "k")];
+    let import = desk.answer(Request::AccountImport { accounts });
+    assert!(matches!(import, Answer::Ok(Reply::Imported { created: 1, replaced: 1 })), "{import:?}");
+    let kept = records.scan(Table::Settings, "", 9).unwrap();
+    assert_eq!(kept.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["+15551230003"]);
 }
 
 #[test]
