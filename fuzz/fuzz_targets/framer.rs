@@ -1,4 +1,5 @@
-//! A stream's bytes: chunking changes nothing, and every element cut out passes the checks of `stanza`.
+//! A stream's bytes: chunking changes nothing, before a session and in one of small bounds, where what is too large is
+//! skipped; and every element cut out passes the checks of `stanza`, among them that the framer ends it where it ends.
 //! The first byte chooses the chunks' size.
 #![no_main]
 

@@ -175,7 +175,7 @@ impl Link {
             let Some(frame) = frame else { return Ok(None) };
             let bytes = &buf[..frame.len];
             let result = match frame.kind {
-                FrameKind::Whitespace => None,
+                FrameKind::Whitespace | FrameKind::Excess(_) => None,
                 FrameKind::StreamClose => return Err(ClientError::Closed),
                 FrameKind::StreamOpen => {
                     StreamHeader::parse(bytes)

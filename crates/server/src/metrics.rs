@@ -29,6 +29,10 @@ chaski_telemetry::metrics! {
         written_bytes_total: Counter,
         /// Elements given to the rooms.
         elements_total: Counter,
+        /// Stanzas over a bound or not well-formed, counted and answered with an error.
+        stanzas_refused_total: Counter,
+        /// Bytes of stanzas too large to be kept, read to their end.
+        skipped_bytes_total: Counter,
         /// Streams ended by us with an error.
         stream_errors_total: Counter,
         /// Connections cut because too many bytes waited for them.

@@ -9,6 +9,8 @@
 mod bad_input;
 #[path = "edge/login.rs"]
 mod login;
+#[path = "edge/over_bounds.rs"]
+mod over_bounds;
 #[path = "edge/rig.rs"]
 mod rig;
 #[path = "edge/round_trips.rs"]

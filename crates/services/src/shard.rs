@@ -31,7 +31,7 @@ use crate::wire::{Authenticated, Closed, ConnId, SessionId, Unavailable};
 use books::Books;
 use chaski_store::{AccountId, Completion, ShardIndex};
 use chaski_xmpp::sm::Nonza;
-use chaski_xmpp::{Kind, Stanza, ns};
+use chaski_xmpp::{Husk, Kind, ParseError, Stanza, ns};
 use control::Pending;
 use removal::Removals;
 pub(crate) use resident::TABLES;
@@ -124,6 +124,12 @@ impl Shard {
             Kind::Nonza => self.nonza(ctx, session, element),
             Kind::Message | Kind::Presence | Kind::Iq => self.at_the_gate(ctx, session, element),
         }
+        self.settle(ctx);
+    }
+
+    /// A stanza of a session that is not accepted, and why; what is left of it. Counted and answered in its turn.
+    pub fn refused(&mut self, ctx: &mut Context<'_>, session: SessionId, husk: &Husk, why: ParseError) {
+        self.husk_at_the_gate(ctx, session, husk, why);
         self.settle(ctx);
     }
 

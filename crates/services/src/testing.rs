@@ -23,8 +23,8 @@ use crate::wire::{
 };
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
-use chaski_xmpp::Stanza;
 use chaski_xmpp::stream::Refused;
+use chaski_xmpp::{Husk, Stanza};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
@@ -254,18 +254,11 @@ impl Stage {
 
     /// Runs until nothing moves: turns end, stores complete (unless held), envelopes arrive.
     pub fn settle(&mut self) {
-        let mut completions = Vec::new();
         loop {
             let mut moved = false;
             for shard in 0..self.realm.shards {
                 self.call(shard, |room, ctx| room.end_turn(ctx));
-                if !self.store_held {
-                    self.stores[usize::from(shard)].poll(&mut completions);
-                }
-                moved |= !completions.is_empty();
-                for completion in completions.drain(..) {
-                    self.call(shard, |room, ctx| room.completion(ctx, completion));
-                }
+                moved |= !self.store_held && self.complete(shard);
             }
             moved |= self.deliver_envelope() || self.read_on();
             if !moved {
@@ -294,6 +287,17 @@ impl Stage {
         true
     }
 
+    /// Lets in what a shard's store has completed, held or not, and ends no turn. Whether there was anything.
+    pub fn complete(&mut self, shard: u16) -> bool {
+        let mut completions = Vec::new();
+        self.stores[usize::from(shard)].poll(&mut completions);
+        let any = !completions.is_empty();
+        for completion in completions {
+            self.call(shard, |room, ctx| room.completion(ctx, completion));
+        }
+        any
+    }
+
     fn deliver_envelope(&mut self) -> bool {
         self.outside.envelopes.retain(|_, queue| !queue.is_empty());
         let count = self.outside.envelopes.len() as u64;
@@ -311,6 +315,17 @@ impl Stage {
     pub fn hold_store(&mut self, hold: bool) {
         self.store_held = hold;
         self.settle();
+    }
+
+    /// A client sends what the edge does not accept.
+    pub fn send_bad(&mut self, client: Client, stanza: &str) {
+        let why = Stanza::parse(stanza.as_bytes()).expect_err("it is accepted");
+        let husk = Husk::of_whole(stanza.as_bytes()).expect("a stanza whose end can be found");
+        let line = self.outside.lines.get(&client.0).map(|line| (line.shard, line.session));
+        if let Some((shard, Some(session))) = line {
+            self.call(shard, |room, ctx| room.refused(ctx, session, &husk, why));
+            self.settle();
+        }
     }
 
     /// Sets apart what the store has finished by now, while it is held back.

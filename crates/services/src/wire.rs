@@ -148,9 +148,9 @@ pub struct StreamEnd {
 /// Why the edge says a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closed {
-    /// The client ended its stream properly: the session ends.
+    /// The client ended its stream properly, or sent what can't be read, and would send it again: the session ends.
     Clean,
-    /// The connection broke, timed out or violated the protocol: the session may be resumed.
+    /// The connection broke or timed out, or its stream was ended for no fault of the client: the session may be resumed.
     Lost,
 }
 

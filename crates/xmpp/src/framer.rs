@@ -6,6 +6,10 @@
 //! Promises: a frame's limits depend on the bytes alone, never on how they were chunked; whatever is well-formed and
 //! within the bounds is cut right. It does *not* promise that a frame is well-formed: that is [`crate::Stanza::parse`]'s
 //! job. RFC 6120 §11.1 forbids comments, processing instructions and DTDs; they are refused here already.
+//!
+//! In a session ([`Framer::set_max_skipped`]) an element over a bound does not end the stream: too deep or with too many
+//! attributes, it is cut out whole, for [`crate::Stanza::parse`] to refuse; too large, it is given out in pieces that
+//! nobody has to keep, until its end is found. Of these the framer keeps the last two bytes.
 
 use crate::error::StreamCondition;
 use memchr::{memchr, memchr3};
@@ -14,6 +18,8 @@ use memchr::{memchr, memchr3};
 pub const MAX_BYTES_BEFORE_AUTH: u32 = 8 * 1024;
 /// Most bytes of one element after authentication.
 pub const MAX_BYTES: u32 = 256 * 1024;
+/// Most bytes of an element in a session that is only read to find its end.
+pub const MAX_BYTES_SKIPPED: u32 = 4 << 20;
 /// Deepest nesting inside one element, itself included.
 pub const MAX_DEPTH: usize = 32;
 /// Most attributes (namespace declarations included) of one element.
@@ -30,6 +36,19 @@ pub enum FrameKind {
     StreamClose,
     /// White space between elements (keep-alive). Nothing to do.
     Whitespace,
+    /// A piece of an element that is larger than the bound (never without [`Framer::set_max_skipped`]).
+    Excess(Piece),
+}
+
+/// Which piece of an element that is too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// Its beginning, as many bytes as the bound allows: for [`crate::Husk::of_beginning`].
+    First,
+    /// To be thrown away.
+    Middle,
+    /// The same, and the element is over.
+    Last,
 }
 
 /// A piece of the stream, complete.
@@ -103,14 +122,20 @@ const CDATA_OPEN: &[u8] = b"[CDATA[";
 #[derive(Debug, Clone)]
 pub struct Framer {
     max_bytes: u32,
-    /// Bytes of the current frame that have been looked at.
+    /// Most bytes of an element that is given out in pieces; 0: what is over a bound ends the stream.
+    max_skipped: u32,
+    /// Bytes of the current frame that have been looked at, and those of the pieces that were given out.
     scanned: u32,
-    state: State,
     /// Open elements of the current frame.
-    depth: u8,
+    depth: u32,
+    state: State,
     /// Attributes of the current start tag.
     attributes: u8,
     wants_header: bool,
+    /// The current element is given out in pieces.
+    skipping: bool,
+    /// The last bytes of the last piece.
+    behind: [u8; 2],
 }
 
 impl Default for Framer {
@@ -130,17 +155,26 @@ impl Framer {
     pub fn new() -> Self {
         Self {
             max_bytes: MAX_BYTES_BEFORE_AUTH,
+            max_skipped: 0,
             scanned: 0,
-            state: State::Between,
             depth: 0,
+            state: State::Between,
             attributes: 0,
             wants_header: true,
+            skipping: false,
+            behind: [0; 2],
         }
     }
 
     /// Sets the bound on an element's bytes. Takes effect at once.
     pub fn set_max_bytes(&mut self, max_bytes: u32) {
         self.max_bytes = max_bytes;
+    }
+
+    /// From now on nothing that is over a bound ends the stream, but an element of more than so many bytes: there is a
+    /// session, which has to go on. Only [`Self::restart`] takes it back.
+    pub fn set_max_skipped(&mut self, max_skipped: u32) {
+        self.max_skipped = max_skipped;
     }
 
     /// Expects a new stream header (after STARTTLS and after SASL). Call it between frames only.
@@ -156,6 +190,9 @@ impl Framer {
     /// Looks for the next frame. `buf` must begin where the last frame ended, and hold at least what it held in the
     /// last call that returned `None`. `None`: more bytes are needed.
     pub fn next(&mut self, buf: &[u8]) -> Result<Option<Frame>, FrameError> {
+        if self.skipping {
+            return self.skip(buf);
+        }
         // Nothing beyond the bound is looked at, so that the outcome does not depend on chunking.
         let bound = self.max_bytes as usize;
         let window = buf.get(..bound).unwrap_or(buf);
@@ -163,18 +200,63 @@ impl Framer {
         while let Some(&byte) = window.get(pos) {
             match self.step(window, pos, byte)? {
                 Step::On(next) => pos = next,
-                Step::End(kind, len) => {
-                    self.scanned = 0;
-                    self.state = State::Between;
-                    return Ok(Some(Frame { kind, len }));
-                }
+                Step::End(kind, len) => return Ok(Some(self.end(kind, len))),
             }
         }
         if buf.len() > bound {
-            return Err(FrameError::TooLarge);
+            return self.exceed(window);
         }
         self.scanned = buf.len() as u32;
         Ok(None)
+    }
+
+    fn end(&mut self, kind: FrameKind, len: usize) -> Frame {
+        (self.scanned, self.state, self.skipping) = (0, State::Between, false);
+        Frame { kind, len }
+    }
+
+    /// The frame is over the bound: if it is an element, and that is no reason to end, its beginning is given out.
+    fn exceed(&mut self, window: &[u8]) -> Result<Option<Frame>, FrameError> {
+        let in_element = self.depth > 0 || matches!(self.state, State::Tag | State::Quoted(_));
+        if self.max_skipped <= self.max_bytes || self.wants_header || !in_element {
+            return Err(FrameError::TooLarge);
+        }
+        self.skipping = true;
+        self.scanned = 0;
+        Ok(Some(self.piece(Piece::First, window)))
+    }
+
+    /// The next piece of an element that is too large.
+    fn skip(&mut self, buf: &[u8]) -> Result<Option<Frame>, FrameError> {
+        let left = self.max_skipped.saturating_sub(self.scanned) as usize;
+        let window = buf.get(..left).unwrap_or(buf);
+        let mut pos = 0;
+        while let Some(&byte) = window.get(pos) {
+            match self.step(window, pos, byte)? {
+                Step::On(next) => pos = next,
+                Step::End(_, len) => return Ok(Some(self.end(FrameKind::Excess(Piece::Last), len))),
+            }
+        }
+        match (buf, window) {
+            ([], _) => Ok(None),
+            (_, []) => Err(FrameError::TooLarge),
+            _ => Ok(Some(self.piece(Piece::Middle, window))),
+        }
+    }
+
+    fn piece(&mut self, piece: Piece, bytes: &[u8]) -> Frame {
+        self.scanned += bytes.len() as u32;
+        self.behind = match *bytes {
+            [.., a, b] => [a, b],
+            [b] => [self.behind[1], b],
+            [] => self.behind,
+        };
+        Frame { kind: FrameKind::Excess(piece), len: bytes.len() }
+    }
+
+    /// The byte 1 or 2 before `at`, which may have gone with a piece.
+    fn before(&self, window: &[u8], at: usize, count: usize) -> u8 {
+        at.checked_sub(count).map_or_else(|| self.behind[2 + at - count], |place| window[place])
     }
 
     fn step(&mut self, window: &[u8], pos: usize, byte: u8) -> Result<Step, FrameError> {
@@ -200,7 +282,9 @@ impl Framer {
             },
             State::Bang(seen) => self.bang(seen, pos, byte),
             State::Cdata => match memchr(b'>', rest) {
-                Some(at) if window[..pos + at].ends_with(b"]]") => Ok(self.go(State::Text, pos + at + 1)),
+                Some(at) if [1, 2].map(|count| self.before(window, pos + at, count)) == *b"]]" => {
+                    Ok(self.go(State::Text, pos + at + 1))
+                }
                 Some(at) => Ok(Step::On(pos + at + 1)),
                 None => Ok(Step::On(end)),
             },
@@ -245,7 +329,7 @@ impl Framer {
             b'?' if self.wants_header && pos == 1 => Ok(self.go(State::Declaration, pos + 1)),
             b'?' => Err(FrameError::Restricted),
             b'>' | b'<' | b'"' | b'\'' | b' ' | b'\t' | b'\r' | b'\n' => Err(FrameError::NotWellFormed),
-            _ if usize::from(self.depth) == MAX_DEPTH => Err(FrameError::TooDeep),
+            _ if self.depth as usize >= MAX_DEPTH && self.max_skipped == 0 => Err(FrameError::TooDeep),
             _ => {
                 self.attributes = 0;
                 Ok(self.go(State::Tag, pos + 1))
@@ -257,17 +341,17 @@ impl Framer {
     fn tag(&mut self, window: &[u8], at: usize) -> Result<Step, FrameError> {
         let byte = window[at];
         if byte != b'>' {
-            if usize::from(self.attributes) == MAX_ATTRIBUTES {
+            if usize::from(self.attributes) >= MAX_ATTRIBUTES && self.max_skipped == 0 {
                 return Err(FrameError::TooManyAttributes);
             }
-            self.attributes += 1;
+            self.attributes = self.attributes.saturating_add(1);
             return Ok(self.go(State::Quoted(byte), at + 1));
         }
         if self.wants_header {
             self.wants_header = false;
             return Ok(Step::End(FrameKind::StreamOpen, at + 1));
         }
-        let is_empty = window[..at].ends_with(b"/");
+        let is_empty = self.before(window, at, 1) == b'/';
         match (is_empty, self.depth) {
             (true, 0) => Ok(Step::End(FrameKind::Element, at + 1)),
             (true, _) => Ok(self.go(State::Text, at + 1)),

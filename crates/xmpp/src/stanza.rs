@@ -4,17 +4,20 @@
 //! [`crate::validate`]'s; here is what one asks of the result. Nothing is copied; text is only built where it holds references.
 
 use crate::element::{Bindings, ElementRef, ElementSpan, Ns};
-use crate::error::StreamCondition;
+use crate::error::{StanzaCondition, StreamCondition};
 use crate::escape::{self, value_is};
 use crate::ns;
 use crate::scan::Span;
 use crate::validate::Validator;
+use crate::write::StanzaError;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
 mod header;
+mod husk;
 
 pub use header::StreamHeader;
+pub use husk::Husk;
 
 /// What a top-level element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,7 +90,8 @@ pub enum IqType {
     Error,
 }
 
-/// Why an element is not accepted. Each ends the stream.
+/// Why an element is not accepted. Before there is a session each ends the stream; in one it does so only if the element
+/// has no [`Husk`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not well-formed XML, or not UTF-8.
@@ -106,6 +110,21 @@ pub enum ParseError {
 }
 
 impl ParseError {
+    /// The error that answers a stanza which is refused for this (RFC 6120 §8.3.3).
+    pub fn stanza_error(self) -> StanzaError<'static> {
+        let (condition, text) = match self {
+            Self::NotWellFormed => (StanzaCondition::BadRequest, "not well-formed"),
+            Self::BadNamespacePrefix => {
+                (StanzaCondition::BadRequest, "a namespace prefix is not declared in the stanza")
+            }
+            Self::Restricted => (StanzaCondition::BadRequest, "an entity or character that is not allowed"),
+            Self::TooLarge => {
+                (StanzaCondition::PolicyViolation, "too large, too deep, or too many or too long parts")
+            }
+        };
+        StanzaError::new(condition).with_text(text)
+    }
+
     /// The stream error to answer with.
     pub fn condition(self) -> StreamCondition {
         match self {

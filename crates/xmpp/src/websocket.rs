@@ -1,7 +1,8 @@
 //! WebSocket for XMPP: the frame codec of RFC 6455 (server side) and the framing of RFC 7395.
 //!
 //! Called by the edge for connections to `/ws`. Pure: the caller keeps the bytes and does what the events say. Bounds: a
-//! message, whole or in fragments, has at most as many bytes as the decoder was told; control frames have 125.
+//! message, whole or in fragments, has at most as many bytes as the decoder was told; control frames have 125. In a session
+//! ([`Decoder::set_max_skipped`]) a larger message is read to its end, and no more of it is kept than its beginning.
 
 use crate::ns;
 use crate::stanza::{ParseError, Stanza};
@@ -36,6 +37,13 @@ pub enum CloseCode {
 pub enum Event<'b> {
     /// A whole text message, checked to be UTF-8.
     Text(&'b str),
+    /// A text message that was larger than the bound (never without [`Decoder::set_max_skipped`]).
+    Excess {
+        /// Its beginning, not checked in any way: for [`crate::Husk::of_beginning`].
+        beginning: &'b [u8],
+        /// How long it was.
+        bytes: usize,
+    },
     /// Answer with [`encode_pong`] and the same payload.
     Ping(&'b [u8]),
     /// The answer to a ping.
@@ -57,10 +65,28 @@ impl Violation {
 #[derive(Debug)]
 pub struct Decoder {
     max_bytes: usize,
-    /// What has come of a fragmented message.
+    /// Most bytes of a message that is read to its end and not kept; 0: none is.
+    max_skipped: usize,
+    /// What has come of a fragmented message, or the beginning of one that is too large.
     fragments: Vec<u8>,
+    /// How long a message that is too large has become.
+    skipped: usize,
+    /// What is still to come of the frame at hand of such a message.
+    rest: Rest,
     state: Fragmented,
 }
+
+/// A frame whose payload is not kept.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    bytes: usize,
+    /// As it applies to the next byte.
+    mask: [u8; 4],
+    fin: bool,
+}
+
+/// Most bytes of the beginning of a message that is too large.
+const BEGINNING_BYTES: usize = 8 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fragmented {
@@ -95,7 +121,19 @@ struct FrameHead {
 impl Decoder {
     /// With a bound on a message's bytes.
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, fragments: Vec::new(), state: Fragmented::No }
+        Self {
+            max_bytes,
+            max_skipped: 0,
+            fragments: Vec::new(),
+            skipped: 0,
+            rest: Rest::default(),
+            state: Fragmented::No,
+        }
+    }
+
+    /// From now on a message over the bound ends nothing, unless it has more than so many bytes.
+    pub fn set_max_skipped(&mut self, max_skipped: usize) {
+        self.max_skipped = max_skipped;
     }
 
     /// Changes the bound.
@@ -109,8 +147,15 @@ impl Decoder {
         if self.state == Fragmented::Done {
             self.state = Fragmented::No;
             self.fragments = Vec::new();
+            self.skipped = 0;
+        }
+        if self.rest.bytes > 0 {
+            return Ok(self.skip(buf));
         }
         let Some(head) = self.head(buf)? else { return Ok((0, None)) };
+        if head.opcode < CLOSE && (self.skipped > 0 || head.end - head.start > self.room()) {
+            return Ok(self.skip_frame(&head, buf));
+        }
         let Some(payload) = buf.get_mut(head.start..head.end) else { return Ok((0, None)) };
         unmask(payload, head.mask);
         let payload: &'b [u8] = payload;
@@ -126,6 +171,41 @@ impl Decoder {
             }
         };
         Ok((head.end, event))
+    }
+
+    /// How many more bytes the message at hand may have.
+    fn room(&self) -> usize {
+        self.max_bytes.saturating_sub(self.fragments.len())
+    }
+
+    /// A frame with which, or before which, its message has become too large.
+    fn skip_frame<'b>(&'b mut self, head: &FrameHead, buf: &mut [u8]) -> (usize, Option<Event<'b>>) {
+        let length = head.end - head.start;
+        if self.skipped == 0 {
+            self.skipped = self.fragments.len();
+            self.fragments.truncate(BEGINNING_BYTES);
+            self.fragments.shrink_to_fit();
+        }
+        self.skipped += length;
+        self.rest = Rest { bytes: length, mask: head.mask, fin: head.fin };
+        let (taken, event) = self.skip(buf.get_mut(head.start..).unwrap_or_default());
+        (head.start + taken, event)
+    }
+
+    /// Takes what there is of such a frame's payload.
+    fn skip<'b>(&'b mut self, buf: &mut [u8]) -> (usize, Option<Event<'b>>) {
+        let taken = self.rest.bytes.min(buf.len());
+        let kept = taken.min(BEGINNING_BYTES.saturating_sub(self.fragments.len()));
+        unmask(&mut buf[..kept], self.rest.mask);
+        self.fragments.extend_from_slice(&buf[..kept]);
+        self.rest.mask.rotate_left(taken % 4);
+        self.rest.bytes -= taken;
+        let is_over = self.rest.bytes == 0;
+        if is_over {
+            self.state = if self.rest.fin { Fragmented::Done } else { Fragmented::Open };
+        }
+        let event = Event::Excess { beginning: &self.fragments, bytes: self.skipped };
+        (taken, (is_over && self.rest.fin).then_some(event))
     }
 
     /// Reads and checks a frame's header (RFC 6455 §5.2). `None`: more bytes are needed.
@@ -145,7 +225,10 @@ impl Decoder {
         if len < least || len >> 63 != 0 {
             return Err(Violation::PROTOCOL);
         }
-        let room = self.max_bytes.saturating_sub(self.fragments.len());
+        let room = match self.skipped {
+            0 => self.room().max(self.max_skipped.saturating_sub(self.fragments.len())),
+            skipped => self.max_skipped.saturating_sub(skipped),
+        };
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         if opcode < CLOSE && len > room {
             return Err(Violation(CloseCode::TooLarge));

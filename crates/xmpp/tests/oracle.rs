@@ -144,6 +144,19 @@ proptest! {
 }
 
 #[test]
+fn what_is_over_a_bound_ends_where_the_oracle_says() {
+    let wide: String = (0..80).map(|n| format!(" a{n}='/>'")).collect();
+    for content in [
+        "<a>".repeat(300) + &"</a>".repeat(300),
+        format!("<b{wide}/><![CDATA[]]]]><![CDATA[></message>]]>"),
+        format!("<{0}></{0}>", "n".repeat(2000)),
+        "<b xmlns='jabber:client' c='</message>' />]]&gt;".repeat(500),
+    ] {
+        check_stanza(format!("<message id='1'>{content}</message>").as_bytes());
+    }
+}
+
+#[test]
 fn generated_stanzas_are_often_accepted() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();

@@ -10,6 +10,7 @@ use crate::timers::Deadline;
 use chaski_services::accounts::Credentials;
 use chaski_services::wire::{Authenticated, SessionId};
 use chaski_store::AccountId;
+use chaski_xmpp::Husk;
 use chaski_xmpp::framer::Framer;
 use chaski_xmpp::sasl::{Hash, Password};
 use chaski_xmpp::stream::{Framing, Negotiation, Wishes};
@@ -25,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) framer: Framer,
     /// Bytes (decrypted) of an element that is not complete, or that wait for the answer that the login needs.
     pub(crate) partial: Vec<u8>,
+    /// Of a stanza that is too large and being read to its end: what its answer needs.
+    pub(crate) skipped: Option<Box<Husk>>,
     /// What is written and not yet taken by the kernel. `None` in an idle connection.
     pub(crate) outbound: Option<Box<Outbound>>,
     pub(crate) stage: Stage,
@@ -136,6 +139,7 @@ impl Connection {
             websocket: None,
             framer: Framer::new(),
             partial: Vec::new(),
+            skipped: None,
             outbound: None,
             stage,
             deadline: Deadline::default(),

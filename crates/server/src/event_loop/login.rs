@@ -12,6 +12,7 @@ use chaski_services::wire::{
 };
 use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::StreamCondition;
+use chaski_xmpp::framer::MAX_BYTES_SKIPPED;
 use chaski_xmpp::sasl::{Failure, Hash, Password, ScramSecret};
 use chaski_xmpp::stream::{Action, BindRefusal, Input, Negotiation};
 use std::io;
@@ -373,6 +374,7 @@ impl EventLoop {
         let before = std::mem::replace(&mut connection.stage, stage);
         connection.flags.probed = false;
         connection.partial.shrink_to_fit();
+        connection.framer.set_max_skipped(MAX_BYTES_SKIPPED);
         self.metrics.sessions.add(1);
         if let Stage::Login(login) = before
             && !login.early.is_empty()

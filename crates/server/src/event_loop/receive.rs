@@ -6,10 +6,10 @@
 use super::{EventLoop, now};
 use crate::c2s::connection::{Connection, Stage};
 use chaski_services::wire::{Closed, ConnId};
-use chaski_xmpp::framer::FrameKind;
+use chaski_xmpp::framer::{FrameKind, MAX_BYTES_SKIPPED, Piece};
 use chaski_xmpp::stream::Input;
 use chaski_xmpp::websocket::{self, CloseCode, Event, Message};
-use chaski_xmpp::{Stanza, StreamCondition, StreamHeader};
+use chaski_xmpp::{Husk, ParseError, Stanza, StreamCondition, StreamHeader};
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -203,10 +203,44 @@ impl EventLoop {
             },
             FrameKind::Element => match Stanza::parse(bytes) {
                 Ok(element) => self.element(conn, &element),
-                Err(error) => self.fail(conn, error.condition(), None),
+                Err(error) => self.not_accepted(conn, Husk::of_whole(bytes), error),
             },
             FrameKind::StreamClose => self.stream_closed(conn),
+            FrameKind::Excess(piece) => self.excess(conn, piece, bytes),
         }
+    }
+
+    /// A piece of an element that is too large. It is not kept but for its husk: a connection holds no more than it may.
+    fn excess(&mut self, conn: ConnId, piece: Piece, bytes: &[u8]) -> Flow {
+        self.metrics.skipped_bytes_total.add(bytes.len() as u64);
+        let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
+        match piece {
+            Piece::First => match Husk::of_beginning(bytes) {
+                Some(husk) => {
+                    connection.skipped = Some(Box::new(husk));
+                    Flow::On
+                }
+                None => self.not_accepted(conn, None, ParseError::TooLarge),
+            },
+            Piece::Middle => Flow::On,
+            Piece::Last => {
+                let husk = connection.skipped.take().map(|husk| *husk);
+                self.not_accepted(conn, husk, ParseError::TooLarge)
+            }
+        }
+    }
+
+    /// An element that is not accepted. In a session it is counted and answered like any stanza, if it is one and ends where
+    /// its sender meant it to: sent again after a resumption, it would else end the next stream, and so for ever.
+    fn not_accepted(&mut self, conn: ConnId, husk: Option<Husk>, why: ParseError) -> Flow {
+        let stage = self.clients.table.get(conn).map(|connection| &connection.stage);
+        let (Some(Stage::Live(session)), Some(husk)) = (stage, husk) else {
+            return self.fail(conn, why.condition(), None);
+        };
+        let session = *session;
+        self.metrics.stanzas_refused_total.inc();
+        self.rooms.call(&mut self.clients, |shard, ctx| shard.refused(ctx, session, &husk, why));
+        Flow::On
     }
 
     fn element(&mut self, conn: ConnId, element: &Stanza<'_>) -> Flow {
@@ -249,8 +283,10 @@ impl EventLoop {
             if connection.owes_answer() {
                 break;
             }
+            let is_live = connection.is_live();
             let max_bytes = self.element_bytes(conn);
             decoder.set_max_bytes(max_bytes);
+            decoder.set_max_skipped(if is_live { MAX_BYTES_SKIPPED as usize } else { 0 });
             match decoder.next(&mut kept[used..]) {
                 Ok((0, None)) => break,
                 Ok((taken, event)) => {
@@ -276,8 +312,12 @@ impl EventLoop {
                 Ok(Message::Open(open)) => self.login_input(conn, Input::Open(&open)),
                 Ok(Message::Close) => self.stream_closed(conn),
                 Ok(Message::Element(element)) => self.element(conn, &element),
-                Err(error) => self.fail(conn, error.condition(), None),
+                Err(error) => self.not_accepted(conn, Husk::of_whole(text.as_bytes()), error),
             },
+            Event::Excess { beginning, bytes } => {
+                self.metrics.skipped_bytes_total.add(*bytes as u64);
+                self.not_accepted(conn, Husk::of_beginning(beginning), ParseError::TooLarge)
+            }
             Event::Ping(payload) => {
                 let mut pong = Vec::new();
                 websocket::encode_pong(&mut pong, payload);
@@ -295,7 +335,8 @@ impl EventLoop {
     }
 
     fn websocket_violation(&mut self, conn: ConnId, code: CloseCode) {
-        self.leave(conn, Closed::Lost);
+        // For good: who resumes sends the same bytes again.
+        self.leave(conn, Closed::Clean);
         let mut close = Vec::new();
         websocket::encode_close(&mut close, Some(code as u16));
         self.clients.put(conn, &close);
@@ -315,11 +356,11 @@ impl EventLoop {
         }
     }
 
-    /// The stream ends with an error.
+    /// The stream ends with an error, and the session with it: what can't be read would come again after a resumption.
     pub(super) fn fail(&mut self, conn: ConnId, condition: StreamCondition, text: Option<&str>) -> Flow {
         match self.clients.table.get(conn).map(|connection| &connection.stage) {
             Some(Stage::Live(_)) => {
-                self.leave(conn, Closed::Lost);
+                self.leave(conn, Closed::Clean);
                 self.clients.end_stream(conn, Some((condition, text)));
                 Flow::Gone
             }

@@ -1,4 +1,5 @@
-//! What must end a stream, and with which error; and that it harms nobody else.
+//! What must end a stream, and with which error; and that it harms nobody else. What is answered instead:
+//! [`crate::over_bounds`].
 
 use crate::rig::{Client, HEADER, KEY, Server};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
@@ -33,10 +34,11 @@ const BEFORE_LOGIN: &[(&str, &str)] = &[
 /// What a session sends, and the condition.
 const IN_SESSION: &[(&[u8], &str)] = &[
     (b"<message><body>a</message></body>", "not-well-formed"),
-    (b"<message><body>&nbsp;</body></message>", "restricted-xml"),
-    (b"<message><body>\xff\xfe</body></message>", "not-well-formed"),
-    (b"<message><body>\x00</body></message>", "not-well-formed"),
-    (b"<message a='1' a='2'/>", "not-well-formed"),
+    (b"<x><body>&nbsp;</body></x>", "restricted-xml"),
+    (b"<x><body>\xff\xfe</body></x>", "not-well-formed"),
+    (b"<x><body>\x00</body></x>", "not-well-formed"),
+    (b"<x a='1' a='2'/>", "not-well-formed"),
+    (b"<x><y:z/></x>", "bad-namespace-prefix"),
     (b"<!-- hello --><message/>", "restricted-xml"),
     (b"<?php ?><message/>", "restricted-xml"),
     (b"<!DOCTYPE a><message/>", "restricted-xml"),
@@ -94,17 +96,22 @@ fn too_large_and_too_deep() {
         "y".repeat(200_000)
     ));
     client.until("</iq>");
-    let _ = client.try_send(format!("<message><body>{}", "y".repeat(300_000)).as_bytes());
+    let _ = client.try_send(format!("<x><body>{}", "y".repeat(300_000)).as_bytes());
     assert_eq!(condition(&client.until_closed()), Some("policy-violation"));
 
     let mut client = server.session(&local, "deep");
-    client.send(&"<a>".repeat(40));
+    client.send(&format!("{}{}", "<a>".repeat(40), "</a>".repeat(40)));
     assert_eq!(condition(&client.until_closed()), Some("policy-violation"));
 
     let mut client = server.session(&local, "wide");
     let attributes: String = (0..80).map(|n| format!(" a{n}=''")).collect();
-    client.send(&format!("<message{attributes}/>"));
+    client.send(&format!("<x{attributes}/>"));
     assert_eq!(condition(&client.until_closed()), Some("policy-violation"));
+
+    let mut client = server.connect(Terminated);
+    client.plain(&local, KEY);
+    client.send(&"<a>".repeat(40));
+    assert_eq!(condition(&client.until_closed()), Some("policy-violation"), "before there is a session");
 }
 
 #[test]

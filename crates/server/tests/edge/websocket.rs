@@ -1,5 +1,6 @@
 //! WebSocket sessions as HTTP hands them over (RFC 7395).
 
+use crate::over_bounds::answered;
 use crate::rig::{KEY, Server, auth_plain};
 use chaski_server::UpgradedWebSocket;
 use std::io::{Read, Write};
@@ -17,9 +18,13 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match payload.len() {
         short @ ..126 => frame.push(0x80 | short as u8),
-        long => {
+        long @ ..0x10000 => {
             frame.push(0x80 | 126);
             frame.extend_from_slice(&(long as u16).to_be_bytes());
+        }
+        huge => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(huge as u64).to_be_bytes());
         }
     }
     frame.extend_from_slice(&mask);
@@ -111,7 +116,7 @@ fn errors_are_whole_documents() {
     let [local, _] = server.two_accounts();
     let mut client = WebSocketClient::connect(&server, &frame(1, OPEN.as_bytes()), true);
     client.login(&local);
-    client.send("<message><body>&nbsp;</body></message>");
+    client.send("<x><body>&nbsp;</body></x>");
     let error = client.text();
     assert!(error.contains("xmlns:stream='http://etherx.jabber.org/streams'"), "{error}");
     assert!(error.contains("restricted-xml"), "{error}");
@@ -175,5 +180,80 @@ fn one_exchange_binds_here_too() {
         assert!(client.text().starts_with("<stream:features "), "on the same stream");
         let pong = client.text();
         assert!(pong.contains("id='p'") && pong.contains("result"), "{pong}");
+    }
+}
+
+/// One message in fragments of this size, a ping between each two.
+fn fragments(payload: &[u8], size: usize) -> Vec<u8> {
+    let pieces: Vec<&[u8]> = payload.chunks(size).collect();
+    let mut bytes = Vec::new();
+    for (at, piece) in pieces.iter().enumerate() {
+        let mut piece = frame(if at == 0 { 1 } else { 0 }, piece);
+        if at + 1 < pieces.len() {
+            piece[0] &= 0x7f;
+            piece.extend(frame(9, b"p"));
+        }
+        bytes.extend(piece);
+    }
+    bytes
+}
+
+#[test]
+fn what_is_over_a_bound_is_counted_and_answered() {
+    let server = Server::start();
+    for (local, size) in server.two_accounts().iter().zip([usize::MAX, 50_000]) {
+        let mut client = WebSocketClient::connect(&server, &frame(1, OPEN.as_bytes()), true);
+        client.login(local);
+        client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        assert!(client.text().starts_with("<enabled "));
+        let cases = answered("id-of-a-message");
+        // Other than in a TCP stream a text frame that is not UTF-8 is a violation (RFC 6455 §8.1).
+        let cases = cases.into_iter().filter(|case| std::str::from_utf8(&case.1).is_ok());
+        for (h, (name, bytes, condition)) in cases.enumerate() {
+            client.socket.write_all(&fragments(&bytes, size.min(bytes.len()))).unwrap();
+            client.send("<r xmlns='urn:xmpp:sm:3'/>");
+            let pongs = bytes.len().div_ceil(size) - 1;
+            for _ in 0..pongs {
+                assert_eq!(client.next().0, 10, "{name}");
+            }
+            let heard = client.text();
+            assert!(heard.contains(&format!("<{condition} ")), "{name}: {heard}");
+            assert!(
+                heard.contains("id='id-of-a-message' type='error'><error type='modify'>"),
+                "{name}: {heard}"
+            );
+            assert_eq!(client.text(), format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", h + 1), "{name}");
+        }
+    }
+    assert_eq!(server.metric("chaski_edge_stanzas_refused_total"), 20);
+}
+
+#[test]
+fn what_cannot_be_framed_ends_the_session_for_good() {
+    let server = Server::start();
+    let [local, _] = server.two_accounts();
+    let text = |text: &str| frame(1, text.as_bytes());
+    for bytes in [
+        text("<message/><message/>"),
+        text("<message><body>a</message></body>"),
+        text(&format!("<message><body>{}</body></message>", "y".repeat(5 << 20))),
+        frame(1, b"<message><body>\xff</body></message>"),
+        frame(2, b"<message/>"),
+        // Not masked.
+        vec![0x81, 1, b'x'],
+    ] {
+        let mut client = WebSocketClient::connect(&server, &frame(1, OPEN.as_bytes()), true);
+        client.login(&local);
+        client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        let enabled = client.text();
+        let previd = enabled.split("id='").nth(1).unwrap().split('\'').next().unwrap();
+        // What is behind the end is not read.
+        let _ = client.socket.write_all(&bytes);
+        while client.next().0 != 8 {}
+        let mut again = server.connect(chaski_server::ListenerTls::Terminated);
+        again.plain(&local, KEY);
+        again.send(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{previd}' h='0'/>"));
+        let said = again.until(">");
+        assert!(said.contains("<failed"), "{said}");
     }
 }

@@ -264,3 +264,27 @@ fn an_answer_that_is_lost_holds_nobody_up_for_long() {
     assert_eq!(stage.closed_with(romeo), None);
     assert_eq!(stage.late_bytes(0), 0);
 }
+
+#[test]
+fn what_is_not_accepted_waits_in_its_place_and_is_answered() {
+    let limits = Limits { queue_stanzas: 3, ..Limits::default() };
+    let mut stage = Stage::with_limits(1, limits);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.acknowledge(romeo, 0);
+    stage.received(romeo);
+    (0..3).for_each(|number| stage.send(romeo, &ping(number)));
+    stage.send_bad(romeo, "<iq id='p3' type='get'><a xmlns='urn:a'>&nbsp;</a></iq>");
+    stage.send(romeo, &ping(4));
+    stage.send_bad(romeo, "<message id='m' type='error'><a:b/></message>");
+    assert_eq!(ids(&stage.received(romeo)), pings(0..3));
+    stage.acknowledge(romeo, 0);
+    let got = stage.received(romeo);
+    assert_eq!(ids(&got), pings(3..5));
+    assert!(got[0].contains("type='error'") && condition(&got[0]) == "bad-request", "{got:?}");
+    stage.send(romeo, REQUEST);
+    assert_eq!(stage.received(romeo), ["<a xmlns='urn:xmpp:sm:3' h='7'/>"], "the presence and all of these");
+    // One by one, too.
+    stage.acknowledge(romeo, 0);
+    stage.send_bad(romeo, "<message id='m'><a:b/></message>");
+    assert_eq!(condition(&stage.stanzas(romeo)[0]), "bad-request");
+}

@@ -79,6 +79,25 @@ impl Shard {
         }
     }
 
+    /// A stanza of a session that was not accepted: it counts like any other (XEP-0198 §4), since its client would send it
+    /// again else, and is answered.
+    pub(crate) fn client_refused(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: SessionId,
+        husk: &Stanza<'_>,
+        error: &StanzaError<'_>,
+    ) {
+        let Some(account_id) = self.directory.account_of(id) else { return };
+        let Some(account) = self.directory.present(account_id) else { return };
+        self.desk.metrics.stanzas_received_total.inc();
+        let Some(session) = account.session(id) else { return };
+        let from = format!("{}/{}", account.bare, session.resource);
+        let managed = account.session_mut(id).and_then(|session| session.managed.as_mut());
+        let index = managed.map(|managed| managed.inbound.received());
+        self.answer(ctx, Sender { account: account_id, session: id, index, from: &from }, husk, *error);
+    }
+
     fn client_message(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {
         let text = message.to();
         let mut scratch = String::new();

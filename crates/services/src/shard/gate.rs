@@ -6,7 +6,7 @@
 use super::Shard;
 use crate::context::Context;
 use crate::wire::{Closed, ConnId, SessionId};
-use chaski_xmpp::Stanza;
+use chaski_xmpp::{Husk, ParseError, Stanza};
 
 impl Shard {
     /// A stanza of a client: handled, or parked behind what waits.
@@ -17,6 +17,23 @@ impl Shard {
             return session.park(desk, ctx, stanza.bytes());
         }
         self.client_stanza(ctx, id, stanza);
+    }
+
+    /// The same for a stanza that is not accepted: it is counted and answered where it stands among the others.
+    pub(super) fn husk_at_the_gate(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: SessionId,
+        husk: &Husk,
+        why: ParseError,
+    ) {
+        let Some((desk, account)) = self.account_of(id) else { return };
+        let Some(session) = account.session_mut(id) else { return };
+        let marked: Vec<u8> = mark_of(why).into_iter().chain(husk.bytes().iter().copied()).collect();
+        if session.is_gated(&desk.realm.limits) {
+            return session.park(desk, ctx, &marked);
+        }
+        self.handle(ctx, id, &marked);
     }
 
     /// There may be room: sends what is late, then handles the next stanza that is parked. The rest follows when what comes
@@ -32,9 +49,7 @@ impl Shard {
             None => session.gate_opens(desk, ctx),
             Some(stanza) => {
                 desk.eased.push(id);
-                if let Ok(stanza) = Stanza::parse(&stanza) {
-                    self.client_stanza(ctx, id, &stanza);
-                }
+                self.handle(ctx, id, &stanza);
             }
         }
     }
@@ -48,10 +63,37 @@ impl Shard {
                 return;
             }
             let Some(stanza) = session.take_parked(desk, true) else { return };
-            if let Ok(stanza) = Stanza::parse(&stanza) {
-                self.client_stanza(ctx, id, &stanza);
-                self.settle(ctx);
-            }
+            self.handle(ctx, id, &stanza);
+            self.settle(ctx);
         }
     }
+
+    /// What was parked has its turn.
+    fn handle(&mut self, ctx: &mut Context<'_>, id: SessionId, parked: &[u8]) {
+        let (why, stanza) = match parked {
+            [mark, husk @ ..] if *mark != b'<' => (why_of(*mark), husk),
+            _ => (None, parked),
+        };
+        match (Stanza::parse(stanza), why) {
+            (Ok(husk), Some(why)) => self.client_refused(ctx, id, &husk, &why.stanza_error()),
+            (Ok(stanza), None) => self.client_stanza(ctx, id, &stanza),
+            (Err(_), _) => {}
+        }
+    }
+}
+
+/// What stands before a husk that is parked, so that it is known from a stanza.
+const MARKS: [(u8, ParseError); 4] = [
+    (b'w', ParseError::NotWellFormed),
+    (b'p', ParseError::BadNamespacePrefix),
+    (b'r', ParseError::Restricted),
+    (b'l', ParseError::TooLarge),
+];
+
+fn why_of(mark: u8) -> Option<ParseError> {
+    MARKS.iter().find(|(known, _)| *known == mark).map(|(_, why)| *why)
+}
+
+fn mark_of(why: ParseError) -> Option<u8> {
+    MARKS.iter().find(|(_, known)| *known == why).map(|(mark, _)| *mark)
 }

@@ -21,7 +21,13 @@ fn fin(opcode: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Feeds `input` in chunks and tells what came of it, in words.
 fn events(input: &[u8], chunk: usize) -> Vec<String> {
-    let mut decoder = Decoder::new(100_000);
+    events_within(input, chunk, (100_000, 0))
+}
+
+/// The same with these bounds.
+fn events_within(input: &[u8], chunk: usize, (max_bytes, max_skipped): (usize, usize)) -> Vec<String> {
+    let mut decoder = Decoder::new(max_bytes);
+    decoder.set_max_skipped(max_skipped);
     let mut buf = Vec::new();
     let mut found = Vec::new();
     for piece in input.chunks(chunk) {
@@ -100,6 +106,38 @@ fn violations_have_their_codes() {
 }
 
 #[test]
+fn in_a_session_a_message_too_large_is_read_to_its_end() {
+    let long = "y".repeat(BEGINNING_BYTES + 10_000);
+    let kept = &long.as_bytes()[..BEGINNING_BYTES];
+    let excess = |beginning: &[u8], bytes| format!("{:?}", Event::Excess { beginning, bytes });
+    for (input, expected) in [
+        (fin(TEXT, b"123456789"), vec![excess(b"123456789", 9)]),
+        // It becomes too large with its second fragment, and an empty one ends it.
+        (
+            [frame(TEXT, b"12345"), frame(CONTINUATION, b"6789"), fin(PING, b""), fin(CONTINUATION, b"")]
+                .concat(),
+            vec!["Ping([])".to_owned(), excess(b"123456789", 9)],
+        ),
+        (
+            [frame(TEXT, long.as_bytes()), fin(CONTINUATION, b"z"), fin(TEXT, b"<a/>")].concat(),
+            vec![excess(kept, long.len() + 1), "Text(\"<a/>\")".to_owned()],
+        ),
+        // Not UTF-8, which nobody looks at.
+        (fin(TEXT, &[0xFF; 9]), vec![excess(&[0xFF; 9], 9)]),
+        (
+            [frame(TEXT, &[b'x'; 60]), fin(CONTINUATION, &[b'x'; 60_000])].concat(),
+            vec!["TooLarge".to_owned()],
+        ),
+        ([frame(TEXT, b""), fin(CONTINUATION, &[b'x'; 50_001])].concat(), vec!["TooLarge".to_owned()]),
+        ([frame(TEXT, b"123456789"), fin(TEXT, b"x")].concat(), vec!["Protocol".to_owned()]),
+    ] {
+        for chunk in [1, 7, input.len()] {
+            assert_eq!(events_within(&input, chunk, (8, 50_000)), expected);
+        }
+    }
+}
+
+#[test]
 fn writes_frames_of_each_length_form() {
     let mut out = Vec::new();
     encode_text(&mut out, &[b"a", b"bc"]);
@@ -138,6 +176,10 @@ proptest! {
     #[test]
     fn chunking_changes_nothing(input in prop::collection::vec(any::<u8>(), 0..80), chunk in 1usize..10) {
         prop_assert_eq!(events(&input, chunk), events(&input, 80));
+        let frames = [frame(TEXT, &input), frame(CONTINUATION, &input), fin(CONTINUATION, &input)].concat();
+        for bounds in [(30, 100), (100, 1000), (500, 0)] {
+            prop_assert_eq!(events_within(&frames, chunk, bounds), events_within(&frames, 1000, bounds));
+        }
     }
 
     #[test]

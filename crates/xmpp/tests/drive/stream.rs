@@ -72,7 +72,7 @@ impl Connection {
             let (piece, rest) = bytes.split_at(frame.len);
             bytes = rest;
             let action = match frame.kind {
-                FrameKind::Whitespace => continue,
+                FrameKind::Whitespace | FrameKind::Excess(_) => continue,
                 FrameKind::StreamClose => self.negotiation.receive(Input::Close, &mut self.said),
                 FrameKind::StreamOpen => match StreamHeader::parse(piece) {
                     Ok(header) => self.negotiation.receive(Input::Header(&header), &mut self.said),

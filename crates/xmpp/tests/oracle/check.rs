@@ -3,9 +3,9 @@
 //! What [`Stanza::parse`] accepts, an independent parser must accept inside a stream, and see the same elements, attributes
 //! and text; the same holds for its rewritten form; and the framer must cut it out whole, however it is chunked.
 
-use chaski_xmpp::framer::FrameKind;
+use chaski_xmpp::framer::{FrameKind, Piece};
 use chaski_xmpp::rewrite::{Attr, Rewrite, delay_split, rewrite};
-use chaski_xmpp::{ElementRef, FrameError, Framer, ParseError, Stanza};
+use chaski_xmpp::{ElementRef, FrameError, Framer, Husk, Kind, ParseError, Stanza};
 use rxml::{Event, Parse, Parser, WithOptions};
 
 /// What every stanza stands in.
@@ -91,6 +91,8 @@ fn in_stream(element: &[u8]) -> Vec<u8> {
 
 /// The one for [`Stanza`]: everything above for these bytes.
 pub(crate) fn check_stanza(bytes: &[u8]) {
+    let husk = Husk::of_whole(bytes);
+    let left = husk.as_ref().map(|husk| husk.stanza().expect("a husk is a stanza"));
     let stanza = match Stanza::parse(bytes) {
         Ok(stanza) => stanza,
         Err(error) => return check_refusal(bytes, error),
@@ -102,6 +104,12 @@ pub(crate) fn check_stanza(bytes: &[u8]) {
     let children: Vec<Node> = stanza.children().map(|child| node(&child)).collect();
     assert_eq!(children, ours.children);
     check_frames(bytes);
+    check_skipped(bytes);
+    assert_eq!(left.as_ref().map_or(Kind::Nonza, Stanza::kind), stanza.kind());
+    if let Some(left) = left {
+        assert_eq!((left.id(), left.type_attr()), (stanza.id(), stanza.type_attr()));
+        assert!(left.to().is_none_or(|to| stanza.to().as_deref() == Some(&*to)));
+    }
     check_rewrite(&stanza, &ours);
     check_standalone(&stanza);
 }
@@ -111,6 +119,7 @@ fn check_refusal(bytes: &[u8], error: ParseError) {
     // The oracle lets the same namespace declaration stand twice in a tag, which XML 1.0 §3.1 does not.
     let repeats = bytes.windows(5).filter(|window| window == b"xmlns").count() > 1;
     // Names are checked more strictly than it does, and only those that hold something beyond ASCII.
+    check_end(bytes);
     if !bytes.is_ascii()
         || error != ParseError::NotWellFormed
         || !bytes.starts_with(b"<")
@@ -123,6 +132,29 @@ fn check_refusal(bytes: &[u8], error: ParseError) {
         // Text beside the element is fine inside a stream for the oracle, not for us.
         let is_one = stream.children.len() == 1 && stream.text.trim_ascii().is_empty();
         assert!(!is_one, "the oracle accepts what we refuse");
+    }
+}
+
+/// What we refuse and the oracle accepts as one element (it has other bounds) ends for the framer where it ends for it.
+fn check_end(bytes: &[u8]) {
+    let is_one = |stream: Node| stream.children.len() == 1 && stream.text.trim_ascii().is_empty();
+    if bytes.starts_with(b"<") && by_oracle_whole(&in_stream(bytes)).is_ok_and(is_one) {
+        check_skipped(bytes);
+    }
+}
+
+/// Of an element that is too large to be kept the framer finds the end where it is, however it is chunked, and goes on behind.
+fn check_skipped(bytes: &[u8]) {
+    let element = bytes.trim_ascii_end();
+    let input = [HEADER.as_bytes(), element, b" ", element].concat();
+    for (max_bytes, chunk) in [(2, 1), (9, 7), (40, input.len())] {
+        if element.len() <= max_bytes {
+            continue;
+        }
+        let (found, error) = frames_within(&input, chunk, (max_bytes as u32, 1 << 20));
+        assert_eq!(error, None);
+        let excess = (FrameKind::Excess(Piece::Last), element.to_vec());
+        assert_eq!(found[1..], [excess.clone(), excess], "of {max_bytes} bytes in pieces of {chunk}");
     }
 }
 
@@ -139,9 +171,18 @@ fn check_frames(bytes: &[u8]) {
 
 /// Everything the framer cuts out of `input` in chunks of this size, white space left out.
 pub(crate) fn frames(input: &[u8], chunk: usize) -> (Vec<(FrameKind, Vec<u8>)>, Option<FrameError>) {
+    frames_within(input, chunk, (1 << 20, 0))
+}
+
+/// The same with bounds that apply behind the stream header. The pieces of an element that is too large are joined.
+fn frames_within(
+    input: &[u8],
+    chunk: usize,
+    (max_bytes, max_skipped): (u32, u32),
+) -> (Vec<(FrameKind, Vec<u8>)>, Option<FrameError>) {
     let mut framer = Framer::new();
     framer.set_max_bytes(1 << 20);
-    let mut found = Vec::new();
+    let mut found: Vec<(FrameKind, Vec<u8>)> = Vec::new();
     let (mut start, mut end) = (0, 0);
     while end < input.len() {
         end = (end + chunk.max(1)).min(input.len());
@@ -151,10 +192,20 @@ pub(crate) fn frames(input: &[u8], chunk: usize) -> (Vec<(FrameKind, Vec<u8>)>, 
                 Ok(None) => break,
                 Ok(Some(frame)) => {
                     assert!(frame.len > 0);
-                    if frame.kind != FrameKind::Whitespace {
-                        found.push((frame.kind, input[start..start + frame.len].to_vec()));
-                    }
+                    let bytes = &input[start..start + frame.len];
                     start += frame.len;
+                    match (frame.kind, found.last_mut()) {
+                        (FrameKind::Whitespace, _) => {}
+                        (FrameKind::Excess(Piece::Middle | Piece::Last), Some((kind, begun))) => {
+                            *kind = frame.kind;
+                            begun.extend_from_slice(bytes);
+                        }
+                        (kind, _) => found.push((kind, bytes.to_vec())),
+                    }
+                    if frame.kind == FrameKind::StreamOpen {
+                        framer.set_max_bytes(max_bytes);
+                        framer.set_max_skipped(max_skipped);
+                    }
                 }
             }
         }
@@ -198,11 +249,24 @@ fn check_standalone(stanza: &Stanza<'_>) {
     }
 }
 
+/// Without an element whose end has not come: which pieces of it have, the chunks decide.
+fn without_pieces(
+    mut found: (Vec<(FrameKind, Vec<u8>)>, Option<FrameError>),
+) -> (Vec<(FrameKind, Vec<u8>)>, Option<FrameError>) {
+    found.0.pop_if(|(kind, _)| matches!(kind, FrameKind::Excess(Piece::First | Piece::Middle)));
+    found
+}
+
 /// The one for [`Framer`]: chunking changes nothing, and nothing is lost.
 pub(crate) fn check_framer(input: &[u8], chunk: usize) {
     let whole = frames(input, input.len());
     assert_eq!(frames(input, chunk), whole);
     assert_eq!(frames(input, 1), whole);
+    // In a session of small bounds, too: what ends it does so at the same byte.
+    for bounds in [(20, 60), (64, 1 << 20)] {
+        let whole = frames_within(input, input.len(), bounds);
+        assert_eq!(without_pieces(frames_within(input, chunk, bounds)), without_pieces(whole));
+    }
     for (kind, bytes) in whole.0 {
         if kind == FrameKind::Element {
             check_stanza(&bytes);

@@ -128,7 +128,7 @@ impl Generator {
                     match frame.kind {
                         FrameKind::Element => self.element(index, &bytes[pos..end]),
                         FrameKind::StreamClose => self.lose(index, "the server ends the stream"),
-                        FrameKind::StreamOpen | FrameKind::Whitespace => {}
+                        FrameKind::StreamOpen | FrameKind::Whitespace | FrameKind::Excess(_) => {}
                     }
                     pos = end;
                 }
