@@ -24,7 +24,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Seq(pub u64);
 
-/// The identity of a message in its mailbox: what clients see as XEP-0359 `stanza-id`, as 128 bits.
+/// What tells one message of a mailbox from another: equal for what is the same to the last byte, sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub u128);
 

@@ -149,6 +149,76 @@ fn a_message_sent_again_has_the_same_stanza_id() {
     assert_eq!(stage.stanzas(romeo), first);
 }
 
+/// The ids that the server gave these stanzas.
+fn stanza_ids(stanzas: &[String]) -> Vec<&str> {
+    let after = stanzas.iter().filter_map(|stanza| stanza.split_once("<stanza-id ")?.1.split_once(" id='"));
+    after.filter_map(|(_, id)| Some(id.split_once('\'')?.0)).collect()
+}
+
+#[test]
+fn what_is_sent_again_in_other_bytes_is_kept_beside_the_first_with_its_stanza_id() {
+    let origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>";
+    let delay = "<delay xmlns='urn:xmpp:delay' stamp='2023-01-01T00:00:00Z'/>";
+    let by_id = |content: &str| format!("<message to='{}' id='long-enough'>{content}</message>", jid(ROMEO));
+    for again in [
+        [by_id("<body>x</body>"), by_id(&format!("<body>x</body>{delay}"))],
+        [by_id("<a xmlns='urn:a'/><b xmlns='urn:b'/>"), by_id("<b xmlns='urn:b'/><a xmlns='urn:a'/>")],
+        [by_id("<body>one ciphertext</body>"), by_id("<body>and another</body>")],
+        // The origin-id counts, however short, and the id not.
+        ["first", "other"].map(|id| format!("<message to='{}' id='{id}-id'>{origin}</message>", jid(ROMEO))),
+        // Of one account, whichever resource it is for and from.
+        ["", "/orchard"].map(|resource| format!("<message to='{}{resource}' id='long-enough'/>", jid(ROMEO))),
+    ] {
+        let mut stage = Stage::new(1);
+        let (romeo, _) = stage.arrive(ROMEO, "orchard");
+        stage.received(romeo);
+        for (message, resource) in again.iter().zip(["balcony", "garden"]) {
+            let (juliet, _) = stage.arrive(JULIET, resource);
+            stage.send(juliet, message);
+        }
+        let got: Vec<_> =
+            stage.stanzas(romeo).into_iter().filter(|got| got.starts_with("<message")).collect();
+        assert_eq!(got.len(), 2, "both are delivered: {got:?}");
+        let ids = stanza_ids(&got);
+        assert_eq!(ids[0], ids[1], "{again:?}");
+        assert_eq!(stage.waiting(ROMEO), 2);
+        // What is waiting with all its bytes is dropped, whichever of them it is; also after a crash.
+        let (juliet, _) = stage.arrive(JULIET, "balcony");
+        again.iter().for_each(|message| stage.send(juliet, message));
+        assert_eq!(stage.waiting(ROMEO), 2);
+        stage.crash();
+        let (juliet, _) = stage.arrive(JULIET, "balcony");
+        again.iter().for_each(|message| stage.send(juliet, message));
+        assert_eq!(stage.waiting(ROMEO), 2);
+    }
+}
+
+#[test]
+fn what_has_another_identity_has_another_stanza_id() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (nurse, _) = stage.arrive(NURSE, "street");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(romeo);
+    stage.received(nurse);
+    let to = |to: &str, id: &str| format!("<message to='{}' id='{id}'><body>x</body></message>", jid(to));
+    stage.send(juliet, &to(ROMEO, "long-enough"));
+    stage.send(nurse, &to(ROMEO, "long-enough"));
+    stage.send(juliet, &to(ROMEO, "long-enough-2"));
+    stage.send(juliet, &to(NURSE, "long-enough"));
+    // Too short to be one: each is a message of its own. Characters count, not bytes.
+    stage.send(juliet, &to(ROMEO, "ñññññññ"));
+    stage.send(juliet, &to(ROMEO, "ñññññññ"));
+    let mut got = stage.stanzas(romeo);
+    got.extend(stage.stanzas(nurse));
+    got.retain(|got| got.starts_with("<message"));
+    assert_eq!(got.len(), 6, "nobody can suppress another's message: {got:?}");
+    let mut ids = stanza_ids(&got);
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
+}
+
 #[test]
 fn chat_states_and_headlines_do_not_wait() {
     let mut stage = Stage::new(1);

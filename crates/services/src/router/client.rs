@@ -115,6 +115,7 @@ impl Shard {
             return self.answer(ctx, sender, message, Refuse::Nobody.error());
         }
         self.note_receipt(ctx, sender, message);
+        let mut stanza_id = None;
         let handling = match compose::fate(message) {
             Fate::Transient => Handling::Relay,
             Fate::Stored if ctx.pressure >= Pressure::Messages => {
@@ -124,15 +125,16 @@ impl Shard {
                 Err(why) => return self.answer(ctx, sender, message, why.error()),
                 Ok(origin) => {
                     let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
-                    let id = compose::message_id(&self.desk.realm, ctx.rng, message, &to, bare);
-                    Handling::Mail { id, origin }
+                    let identity = compose::identity(&self.desk.realm, ctx.rng, message, &to, bare);
+                    stanza_id = Some(identity.stanza_id);
+                    Handling::Mail { id: identity.id, origin }
                 }
             },
         };
         if handling == Handling::Relay {
             self.desk.metrics.messages_transient_total.inc();
         }
-        let mut parcel = self.parcel(sender, message, account, &to, handling);
+        let mut parcel = self.parcel(sender, message, (account, &to), stanza_id, handling);
         parcel.copied = carbons::is_copied(message);
         // Who writes to the own account has it copied there, where it arrives.
         if parcel.copied
@@ -218,7 +220,7 @@ impl Shard {
                 self.ask_own(ctx, sender, stanza, is_request);
             }
             Place::Account(account) => {
-                let parcel = self.parcel(sender, stanza, account, &to, Handling::Relay);
+                let parcel = self.parcel(sender, stanza, (account, &to), None, Handling::Relay);
                 if parcel.resource.is_none() {
                     self.is_under_way(sender, kind);
                 }
@@ -268,15 +270,11 @@ impl Shard {
         &mut self,
         sender: Sender<'_>,
         stanza: &Stanza<'_>,
-        account: AccountId,
-        to: &JidRef<'_>,
+        (account, to): (AccountId, &JidRef<'_>),
+        stanza_id: Option<u128>,
         handling: Handling,
     ) -> Parcel {
-        let id = match handling {
-            Handling::Mail { id, .. } => Some(id),
-            Handling::Relay | Handling::Quiet => None,
-        };
-        let stored = compose::stored_form(&mut self.desk, stanza, sender.from, to, id);
+        let stored = compose::stored_form(&mut self.desk, stanza, sender.from, to, stanza_id);
         let resource = to.resource.map(Box::from);
         Parcel::new(account, resource, stored, handling)
     }

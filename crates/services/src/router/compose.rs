@@ -15,7 +15,7 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 /// Shorter ids are counters that a client starts anew: equal ones may be different messages.
-const ID_BYTES_MIN: usize = 8;
+const ID_CHARS_MIN: usize = 8;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,37 +48,50 @@ pub(crate) fn is_bare_chat_state(message: &Stanza<'_>) -> bool {
         })
 }
 
-/// The identity of a message: equal for one that a client sends again under its own id, else random.
-pub(super) fn message_id(
+/// By what a message is known when its client sends it again. Nobody outside can compute either number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// For its recipient: equal if sender, recipient and origin-id (XEP-0359) are, or without one the id.
+    pub(super) stanza_id: u128,
+    /// For the mailbox: equal if all that the client sent is equal, too. Only then nothing is lost by dropping one: a
+    /// client that adds a delay, or encrypts anew, sends other bytes under the same identity.
+    pub(super) id: MessageId,
+}
+
+/// The identity of a message from this account (a bare JID).
+pub(super) fn identity(
     realm: &Realm,
     rng: &mut dyn rand::CryptoRng,
     message: &Stanza<'_>,
     recipient: &JidRef<'_>,
     sender: &str,
-) -> MessageId {
-    let id = message.id().filter(|id| id.len() >= ID_BYTES_MIN);
+) -> Identity {
+    let origin = message.child("origin-id", ns::STANZA_ID).and_then(|origin| origin.attr("id"));
+    let is_long = |id: &str| id.chars().nth(ID_CHARS_MIN - 1).is_some();
+    let id = origin.filter(|id| !id.is_empty()).or_else(|| message.id().filter(|id| is_long(id)));
     let Some(id) = id else {
         let mut random = [0; 16];
         rng.fill_bytes(&mut random);
-        return MessageId(u128::from_le_bytes(random));
+        let stanza_id = u128::from_le_bytes(random);
+        return Identity { stanza_id, id: MessageId(stanza_id) };
     };
     let mut hasher = SipHasher13::new_with_key(&realm.secret);
-    let parts: [&[u8]; 4] =
-        [recipient.local.unwrap_or_default().as_bytes(), sender.as_bytes(), id.as_bytes(), message.payload()];
-    for part in parts {
+    for part in [recipient.local.unwrap_or_default(), sender, &id] {
         hasher.write_usize(part.len());
-        hasher.write(part);
+        hasher.write(part.as_bytes());
     }
-    MessageId(hasher.finish128().as_u128())
+    let stanza_id = hasher.finish128().as_u128();
+    hasher.write(message.bytes());
+    Identity { stanza_id, id: MessageId(hasher.finish128().as_u128()) }
 }
 
-/// Makes the stored form: `from` stamped, `to` in normal form, forged stanza-ids out, our own in if it is stored.
+/// Makes the stored form: `from` stamped, `to` in normal form, forged stanza-ids out, our own in if there is one.
 pub(super) fn stored_form(
     desk: &mut Desk,
     stanza: &Stanza<'_>,
     from: &str,
     to: &JidRef<'_>,
-    id: Option<MessageId>,
+    id: Option<u128>,
 ) -> Arc<[u8]> {
     let skip = match stanza.kind() {
         Kind::Message => left_out(stanza, &desk.realm.domain),
@@ -86,7 +99,7 @@ pub(super) fn stored_form(
     };
     let mut stanza_id = std::mem::take(&mut desk.element);
     stanza_id.clear();
-    if let Some(MessageId(id)) = id {
+    if let Some(id) = id {
         desk.text.clear();
         // Writing into a String can't fail.
         _ = write!(desk.text, "{}", to.to_bare());
