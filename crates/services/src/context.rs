@@ -154,7 +154,8 @@ pub struct Limits {
     pub idle_accounts: usize,
     /// Records being loaded at the same time, per shard; beyond: refused as temporarily unavailable.
     pub loading_accounts: usize,
-    /// Envelopes that another shard did not take and that must not be lost (acceptances, replies), per shard.
+    /// Envelopes that other shards did not take and that wait for them, per shard; beyond: lost. As many again may be
+    /// answers for which somebody waits; beyond: an error is lost together with what settles its message.
     pub undelivered_envelopes: usize,
     /// Roster items of one account; beyond: `resource-constraint` (RFC 6121 §2.3.3 not-acceptable).
     pub roster_items: usize,

@@ -88,7 +88,7 @@ chaski_telemetry::metrics! {
         tidings_dropped_total: Counter,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,
-        /// Acceptances or replies lost because too many waited.
+        /// Answers, farewells and hints lost because too many waited. No acceptance, and no error without what settles its message.
         envelopes_lost_total: Counter,
         /// Errands of a room that were refused because too many of the same account waited.
         errands_refused_total: Counter,

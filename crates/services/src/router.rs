@@ -75,6 +75,8 @@ pub(crate) struct Parcel {
     pub(crate) copied: bool,
     /// It has come while the account was being loaded, and waited for that.
     pub(crate) has_waited: bool,
+    /// It is the error that answers this message, which is settled where and when it arrives, and not without it.
+    pub(crate) settles: Option<Origin>,
     /// Its type, if it is presence: looked at on every hop, so read once.
     presence: Option<PresenceType>,
 }
@@ -100,7 +102,7 @@ impl Parcel {
     ) -> Self {
         let is_presence = stanza.starts_with(b"<presence");
         let presence = is_presence.then(|| Stanza::parse(&stanza).ok()?.presence_type()).flatten();
-        Self { to, resource, stanza, handling, copied: false, has_waited: false, presence }
+        Self { to, resource, stanza, handling, copied: false, has_waited: false, settles: None, presence }
     }
 
     /// Whose count waits for its acceptance.

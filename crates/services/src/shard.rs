@@ -181,7 +181,7 @@ impl Shard {
     /// Another shard has sent this.
     pub fn envelope(&mut self, ctx: &mut Context<'_>, envelope: Envelope) {
         match envelope.0 {
-            Letter::Parcel(parcel) => self.with_account(ctx, parcel.to, Work::Parcel(*parcel)),
+            Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
             Letter::Tell(tell) => tell.to.iter().for_each(|account| self.hear(ctx, *account, &tell)),
             Letter::Settled(origins) => self.release(&origins),
             Letter::CredentialsWanted { asker, conn, account } => {
@@ -286,10 +286,9 @@ impl Shard {
         }
         self.desk.turned = turned;
         let limit = self.desk.realm.limits.undelivered_envelopes;
-        let lost = self.desk.outgoing.flush(ctx, limit);
+        self.desk.outgoing.flush(ctx, limit);
         ctx.store.flush();
         let metrics = &self.desk.metrics;
-        metrics.envelopes_lost_total.add(lost as u64);
         metrics.envelopes_waiting.set(self.desk.outgoing.waiting() as i64);
         metrics.messages_in_flight.set(self.desk.in_flight.len() as i64);
         let (resident, loading, parked) = self.directory.levels();

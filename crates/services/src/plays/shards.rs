@@ -5,7 +5,10 @@ use crate::testing::Stage;
 
 /// Two people on different shards.
 fn two_shards() -> (Stage, Client, Client) {
-    let mut stage = Stage::new(2);
+    two_shards_on(Stage::new(2))
+}
+
+fn two_shards_on(mut stage: Stage) -> (Stage, Client, Client) {
     assert_ne!(stage.owner(ROMEO), stage.owner(FAR), "the play needs people apart");
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     let (far, _) = stage.arrive(FAR, "mantua");
@@ -46,6 +49,77 @@ fn a_full_queue_refuses_messages_and_keeps_acceptances() {
     stage.deafen(shard_of_far, false);
     stage.settle();
     assert_eq!(stage.received(far), ["<a xmlns='urn:xmpp:sm:3' h='2'/>"]);
+}
+
+/// The same with room for so many envelopes that wait for a shard.
+fn two_shards_with_room_for(envelopes: usize) -> (Stage, Client, Client) {
+    let limits = crate::context::Limits { undelivered_envelopes: envelopes, ..Default::default() };
+    two_shards_on(Stage::with_limits(2, limits))
+}
+
+/// A message to nobody, whom Romeo's shard would own.
+fn to_nobody(stage: &Stage, id: &str) -> String {
+    let nobody =
+        (100..).map(|n| format!("+15551230{n}")).find(|local| stage.owner(local) == stage.owner(ROMEO));
+    format!("<message to='{}' id='{id}'><body>x</body></message>", jid(&nobody.unwrap()))
+}
+
+#[test]
+fn a_refusal_is_not_lost_while_the_acceptance_arrives() {
+    let (mut stage, romeo, far) = two_shards_with_room_for(1);
+    let (ours, theirs) = (stage.owner(ROMEO), stage.owner(FAR));
+    stage.hold_store(true);
+    let message = to_nobody(&stage, "refused");
+    stage.send(far, &message);
+    stage.deafen(theirs, true);
+    // What takes the room.
+    stage.send(romeo, &format!("<presence to='{}/mantua' type='unavailable'/>", jid(FAR)));
+    // The error is made, and only then the way is free.
+    assert!(stage.complete(ours));
+    stage.deafen(theirs, false);
+    stage.hold_store(false);
+    stage.send(far, "<r xmlns='urn:xmpp:sm:3'/>");
+    let got = stage.received(far);
+    let [presence, error, acceptance] = &got[..] else { panic!("{got:?}") };
+    assert!(presence.contains("unavailable"), "in order: {got:?}");
+    assert!(error.contains("id='refused'") && condition(error) == "service-unavailable", "{got:?}");
+    assert_eq!(acceptance, "<a xmlns='urn:xmpp:sm:3' h='2'/>");
+}
+
+#[test]
+fn a_refusal_without_room_is_no_acceptance() {
+    let (mut stage, _, far) = two_shards_with_room_for(1);
+    let theirs = stage.owner(FAR);
+    stage.hold_store(true);
+    for id in ["one", "two", "three"] {
+        let message = to_nobody(&stage, id);
+        stage.send(far, &message);
+    }
+    stage.deafen(theirs, true);
+    stage.hold_store(false);
+    stage.deafen(theirs, false);
+    stage.settle();
+    stage.send(far, "<r xmlns='urn:xmpp:sm:3'/>");
+    let got = stage.received(far);
+    assert_eq!(got.iter().filter(|got| condition(got) == "service-unavailable").count(), 2, "{got:?}");
+    assert!(!got.iter().any(|got| got.starts_with("<a ")), "there is neither for the third: {got:?}");
+    stage.pass(2_000);
+    assert_eq!(stage.received(far), ["<a xmlns='urn:xmpp:sm:3' h='3'/>"]);
+}
+
+#[test]
+fn acceptances_always_find_room() {
+    let (mut stage, romeo, far) = two_shards_with_room_for(0);
+    let theirs = stage.owner(FAR);
+    stage.deafen(theirs, true);
+    for body in ["one", "two", "three"] {
+        stage.send(far, &chat(ROMEO, body));
+    }
+    assert_eq!(heard(&mut stage, romeo), ["one", "two", "three"]);
+    stage.deafen(theirs, false);
+    stage.settle();
+    stage.send(far, "<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(stage.received(far), ["<a xmlns='urn:xmpp:sm:3' h='4'/>"]);
 }
 
 #[test]

@@ -3,6 +3,11 @@
 //! Acceptances are collected per shard and leave once a turn. A shard whose queue is full gives an envelope back: what
 //! can be refused is refused by the caller; acceptances, answers and errors wait here in order, bounded, and are tried
 //! again at the end of each turn.
+//!
+//! What is lost when too much waits: first what nobody counts on (a farewell, a hint, the answer of another client), and
+//! only when as much again waits, answers of ours. An error takes with it what settles its message, so that its sender has
+//! neither and sends it again. Acceptances are never lost: they join those that wait already, and there are no more of
+//! them than the senders' sessions may have unsettled.
 
 use super::{Envelope, Letter, Origin};
 use crate::context::Context;
@@ -12,12 +17,19 @@ use std::collections::VecDeque;
 /// See the module.
 pub(crate) struct Outgoing {
     settled: Vec<Vec<Origin>>,
-    waiting: VecDeque<(ShardIndex, Envelope)>,
+    /// By shard, in order.
+    waiting: Vec<VecDeque<Envelope>>,
+    /// How many these are together.
+    count: usize,
 }
 
 impl Outgoing {
     pub(crate) fn new(shards: u16) -> Self {
-        Self { settled: (0..shards).map(|_| Vec::new()).collect(), waiting: VecDeque::new() }
+        Self {
+            settled: (0..shards).map(|_| Vec::new()).collect(),
+            waiting: (0..shards).map(|_| VecDeque::new()).collect(),
+            count: 0,
+        }
     }
 
     /// A message of this origin is settled. Those of the own shard are taken by [`Self::take_own`].
@@ -48,58 +60,83 @@ impl Outgoing {
         letter: Letter,
         limit: usize,
     ) -> bool {
-        let envelope = Envelope(letter);
+        let Some(waiting) = self.waiting.get_mut(usize::from(to.0)) else { return false };
         // Behind what waits for the same shard already, so that the order stays.
-        let envelope = if self.has_waiting(to) {
-            envelope
-        } else {
-            match ctx.wire.forward(to, envelope) {
+        let letter = if waiting.is_empty() {
+            match ctx.wire.forward(to, Envelope(letter)) {
                 Ok(()) => return true,
-                Err(envelope) => envelope,
+                Err(Envelope(letter)) => letter,
             }
+        } else {
+            letter
         };
-        let room = self.waiting.len() < limit;
+        let room = match (&letter, waiting.back_mut()) {
+            (Letter::Settled(more), Some(Envelope(Letter::Settled(batch)))) => {
+                batch.extend_from_slice(more);
+                return true;
+            }
+            (Letter::Settled(_), _) => true,
+            (letter, _) if is_awaited(letter) => self.count < 2 * limit,
+            _ => self.count < limit,
+        };
         if room {
-            self.waiting.push_back((to, envelope));
+            waiting.push_back(Envelope(letter));
+            self.count += 1;
         }
         room
     }
 
     /// Sends the collected acceptances and what has waited.
-    pub(crate) fn flush(&mut self, ctx: &mut Context<'_>, limit: usize) -> usize {
+    pub(crate) fn flush(&mut self, ctx: &mut Context<'_>, limit: usize) {
         self.retry(ctx);
-        let mut lost = 0;
         for shard in 0..self.settled.len() {
             let batch = std::mem::take(&mut self.settled[shard]);
-            let count = batch.len();
-            let to = ShardIndex(shard as u16);
-            if count > 0 && !self.reliably(ctx, to, Letter::Settled(batch), limit) {
-                lost += count;
+            if !batch.is_empty() {
+                self.reliably(ctx, ShardIndex(shard as u16), Letter::Settled(batch), limit);
             }
         }
-        lost
     }
 
     fn retry(&mut self, ctx: &mut Context<'_>) {
-        let mut full: Vec<ShardIndex> = Vec::new();
-        for _ in 0..self.waiting.len() {
-            let Some((shard, envelope)) = self.waiting.pop_front() else { return };
-            if full.contains(&shard) {
-                self.waiting.push_back((shard, envelope));
-            } else if let Err(envelope) = ctx.wire.forward(shard, envelope) {
-                full.push(shard);
-                self.waiting.push_back((shard, envelope));
+        for (shard, waiting) in self.waiting.iter_mut().enumerate() {
+            while let Some(envelope) = waiting.pop_front() {
+                if let Err(envelope) = ctx.wire.forward(ShardIndex(shard as u16), envelope) {
+                    waiting.push_front(envelope);
+                    break;
+                }
+                self.count -= 1;
+                if waiting.is_empty() {
+                    // A storm's capacity must not stay for ever.
+                    *waiting = VecDeque::new();
+                }
             }
         }
     }
 
     /// Whether something waits for this shard: presence that comes later must not pass it by.
     pub(crate) fn has_waiting(&self, to: ShardIndex) -> bool {
-        self.waiting.iter().any(|(shard, _)| *shard == to)
+        self.waiting.get(usize::from(to.0)).is_some_and(|waiting| !waiting.is_empty())
     }
 
     /// How many envelopes wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.count
+    }
+}
+
+/// Whether somebody waits for just this: the sender of a message, a login, a command.
+fn is_awaited(letter: &Letter) -> bool {
+    match letter {
+        Letter::Parcel(parcel) => parcel.settles.is_some(),
+        Letter::Settled(_)
+        | Letter::Credentials { .. }
+        | Letter::TokenProved { .. }
+        | Letter::Outcome { .. } => true,
+        Letter::Tell(_)
+        | Letter::CredentialsWanted { .. }
+        | Letter::Tiding(_)
+        | Letter::TokenClaimed { .. }
+        | Letter::Command(_)
+        | Letter::Look(_) => false,
     }
 }

@@ -21,7 +21,7 @@ impl Shard {
     pub(crate) fn forward(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         let owner = parcel.to.shard(self.desk.realm.shards);
         if owner == self.desk.index {
-            return self.with_account(ctx, parcel.to, Work::Parcel(parcel));
+            return self.arrive(ctx, parcel);
         }
         let is_late = parcel.kind() == Kind::Presence && self.desk.outgoing.has_waiting(owner);
         if is_late || must_arrive(&parcel) {
@@ -35,6 +35,13 @@ impl Shard {
             self.desk.metrics.presence_dropped_total.inc();
         }
         self.refuse(*parcel, Refuse::Busy);
+    }
+
+    /// A parcel at its recipient's owner.
+    pub(crate) fn arrive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        let settles = parcel.settles;
+        self.with_account(ctx, parcel.to, Work::Parcel(parcel));
+        self.desk.settle(settles);
     }
 
     /// A parcel for an account that is in memory.
@@ -190,8 +197,7 @@ impl Shard {
         let Some(in_flight) = self.desk.in_flight.try_remove(key) else { return };
         tracing::warn!(%error, "a message could not be stored");
         self.desk.metrics.messages_refused_full_total.inc();
-        self.bounce(&in_flight.stanza, &Refuse::from(error).error());
-        self.desk.settle(in_flight.origin);
+        self.bounce_and_settle(&in_flight.stanza, &Refuse::from(error).error(), in_flight.origin);
     }
 }
 

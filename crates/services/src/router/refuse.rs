@@ -3,7 +3,7 @@
 //! What the sender learns is the same whether an account does not exist, has blocked him, or its resource is not there.
 //! Specification: RFC 6120 §8.3, RFC 6121 §8.5.
 
-use super::{Handling, Parcel};
+use super::{Handling, Origin, Parcel};
 use crate::context::Context;
 use crate::shard::{Shard, TABLES};
 use crate::ticket::Purpose;
@@ -98,29 +98,42 @@ impl Shard {
             (Kind::Message, handling) => handling != Handling::Relay,
             (Kind::Iq, _) => true,
         };
-        if answerable {
-            self.bounce(&parcel.stanza, &why.error());
+        if matches!(parcel.handling, Handling::Mail { .. }) && why != Refuse::Nobody {
+            self.desk.metrics.messages_refused_full_total.inc();
         }
-        if let Handling::Mail { origin, .. } = parcel.handling {
-            if why != Refuse::Nobody {
-                self.desk.metrics.messages_refused_full_total.inc();
-            }
-            self.desk.settle(origin);
+        if answerable {
+            self.bounce_and_settle(&parcel.stanza, &why.error(), parcel.origin());
+        } else {
+            self.desk.settle(parcel.origin());
         }
     }
 
     /// Sends the error that answers a stanza in stored form to its sender.
     pub(crate) fn bounce(&mut self, stanza: &[u8], error: &StanzaError<'_>) {
-        let Ok(stanza) = Stanza::parse(stanza) else { return };
-        if !is_answerable(&stanza) {
-            return;
+        self.bounce_and_settle(stanza, error, None);
+    }
+
+    /// The same for a message whose sender waits. The error and what settles the message go together or not at all: an
+    /// acceptance whose error was lost on the way would say that the message is kept.
+    pub(super) fn bounce_and_settle(
+        &mut self,
+        stanza: &[u8],
+        error: &StanzaError<'_>,
+        origin: Option<Origin>,
+    ) {
+        match self.answer_to(stanza, error) {
+            Some(parcel) => self.desk.parcels.push_back(Parcel { settles: origin, ..parcel }),
+            None => self.desk.settle(origin),
         }
-        let (Some(to), Some(from)) = (stanza.to(), stanza.from()) else { return };
+    }
+
+    fn answer_to(&mut self, stanza: &[u8], error: &StanzaError<'_>) -> Option<Parcel> {
+        let stanza = Stanza::parse(stanza).ok().filter(is_answerable)?;
+        let (to, from) = (stanza.to()?, stanza.from()?);
         let sender = JidRef::split(&from);
-        let Some(account) = sender.local.and_then(AccountId::from_local) else { return };
+        let account = sender.local.and_then(AccountId::from_local)?;
         self.desk.metrics.stanzas_refused_total.inc();
         let reply = self.desk.compose(|out| write::error_reply(out, &stanza, Some(&to), Some(&from), error));
-        let resource = sender.resource.map(Box::from);
-        self.desk.parcels.push_back(Parcel::new(account, resource, reply, Handling::Quiet));
+        Some(Parcel::new(account, sender.resource.map(Box::from), reply, Handling::Quiet))
     }
 }
