@@ -155,6 +155,8 @@ pub struct Registration {
     pub enabled: bool,
     /// Country calling codes served; empty: all.
     pub countries: Vec<String>,
+    /// Days of silence after which a number is taken for somebody else's; 0: never.
+    pub recycled_after_days: u64,
 }
 
 /// Bounds on everything that input can grow.
@@ -267,7 +269,7 @@ impl Default for Sms {
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { enabled: true, countries: Vec::new() }
+        Self { enabled: true, countries: Vec::new(), recycled_after_days: 30 }
     }
 }
 

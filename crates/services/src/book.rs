@@ -79,6 +79,11 @@ pub(crate) enum Want {
 }
 
 impl Want {
+    /// Whoever asked has proved the account's key. (Who has changed their number has not: they are one of its contacts.)
+    pub(crate) fn is_by_key(&self) -> bool {
+        self.is_asked_for() && !matches!(self, Self::Change(BookChange::Adopt(_)))
+    }
+
     /// Somebody waits for it and may be told to come back.
     pub(crate) fn is_asked_for(&self) -> bool {
         matches!(self, Self::Spelled(_) | Self::Change(_))

@@ -52,6 +52,27 @@ pub enum Action {
     /// The account's privacy settings are shown, after this change if there is one. Answered by [`Done::Privacy`]; asked by
     /// [`Reply::Call`] only.
     Privacy(Option<PrivacyChange>),
+    /// As [`Self::RemoveAccount`], if the account still has this key and nobody has been there since this time; else
+    /// [`Refusal::Conflict`].
+    RemoveSilent {
+        /// The key's generation.
+        generation: u32,
+        /// What its record says.
+        seen_unix_ms: u64,
+    },
+    /// Who the account's contacts are, as far as it is one of theirs: answered by [`Done::Contacts`].
+    Contacts,
+    /// The account is told of a contact's new key, if that is one of its contacts and not blocked. Answered once its
+    /// mailbox has that durably.
+    TellOfKey(NewKey),
+    /// This, if the account still has the key of this generation, which whoever asks has proved; else there is
+    /// [no such account](Refusal::NoSuchAccount).
+    IfKey {
+        /// The key's generation.
+        generation: u32,
+        /// What is to be done.
+        action: Box<Action>,
+    },
     /// Something was found of an account that has no record: delete it if there is still no such account.
     ClearLeftovers,
 }
@@ -92,6 +113,17 @@ pub struct PrivacyChange {
     pub patch: crate::privacy::Patch,
     /// What it does not name becomes as it was at first, instead of staying.
     pub whole: bool,
+}
+
+/// A number has a new key: what its contacts are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewKey {
+    /// The number, as E.164 digits.
+    pub number: u64,
+    /// When.
+    pub unix_ms: u64,
+    /// The account is a new one as well: it may be somebody else's.
+    pub is_new: bool,
 }
 
 /// What [`Action::SetAccount`] expects to find.
@@ -166,6 +198,8 @@ pub enum Done {
     Book(Box<BookView>),
     /// The answer to [`Action::Leave`].
     Leaving(Box<Leaving>),
+    /// The answer to [`Action::Contacts`].
+    Contacts(Vec<AccountId>),
     /// The answer to [`Action::Privacy`].
     Privacy(crate::privacy::View),
     /// The answer to [`Action::Kick`]: how many sessions were ended.

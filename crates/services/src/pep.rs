@@ -40,6 +40,7 @@ use chaski_store::AccountId;
 use chaski_xmpp::ns;
 use last::Wanted;
 use notify::Event;
+use state::Node;
 use visible::may_see;
 
 /// Requests that this room answers.
@@ -74,6 +75,24 @@ pub const SPEC: &[Xep] = &[
     Xep::new(222, "1.0.1", "Persistent Storage of Public Data via PubSub", &[]),
     Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
 ];
+
+impl Nodes {
+    /// What of it is shown to others at all: a profile without what its owner keeps for themselves, bookmarks say.
+    pub(crate) fn shown(&self) -> Self {
+        let shown = self.list.iter().filter(|node| visible::is_shown(node));
+        Self { list: shown.map(|node| Node { subscribers: Vec::new(), ..node.clone() }).collect() }
+    }
+
+    /// The keys of everything that the account's nodes have in [`chaski_store::Table::Items`].
+    pub(crate) fn item_keys(&self, record_key: &str) -> Vec<String> {
+        let mut keys = Vec::new();
+        for node in &self.list {
+            let stored = node.items.iter().filter(|item| item.stored);
+            keys.extend(stored.map(|item| document::item_key(record_key, &node.name, &item.id)));
+        }
+        keys
+    }
+}
 
 /// What one account's nodes have to say to another account. Opaque but to this room.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ mod pressure;
 mod privacy;
 mod private;
 mod profiles;
+mod registered;
 mod removal;
 mod requests;
 mod sessions;

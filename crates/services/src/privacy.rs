@@ -143,6 +143,12 @@ impl Settings {
         rule.audience.admits(is_contact)
     }
 
+    /// Who is shown what, as far as it names nobody: no exceptions, and nobody blocked.
+    pub(crate) fn without_people(&self) -> Self {
+        let rules = What::ALL.map(|what| Rule { audience: self.rule(what).audience, exceptions: None });
+        Self { rules, ..Self::default() }
+    }
+
     fn rule(&self, what: What) -> &Rule {
         &self.rules[what as usize]
     }

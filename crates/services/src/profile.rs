@@ -11,6 +11,7 @@ mod image;
 mod vcard;
 
 pub(crate) use avatar::{Photo, check};
+pub(crate) use vcard::NODE as VCARD_NODE;
 
 use crate::directory::Account;
 use crate::iq::{Door, Scope, Xep, xml};

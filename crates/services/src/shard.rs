@@ -2,8 +2,8 @@
 //!
 //! Every method is one turn: it never blocks, and what needs the disk or another shard goes on in
 //! [`Shard::completion`] or [`Shard::envelope`]. The edge calls [`Shard::end_turn`] once after each batch of events.
-//! Here is only the door to each room: logins in [`login`], [`admission`] and [`tokens`], ends in [`ending`], what waits for room in [`gate`], commands in [`control`], records in
-//! [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
+//! Here is only the door to each room: logins in [`login`], [`admission`] and [`tokens`], ends in [`ending`], what waits for room in [`gate`], commands in
+//! [`control`] and [`new_key`], records in [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
 
 mod admission;
 mod books;
@@ -12,6 +12,7 @@ mod ending;
 mod gate;
 mod login;
 mod moving;
+mod new_key;
 mod removal;
 mod resident;
 mod rooms;
@@ -19,7 +20,7 @@ pub(crate) mod rosters;
 mod tidings;
 pub(crate) mod tokens;
 
-use crate::command::Command;
+use crate::command::{Command, Reply};
 use crate::context::{Context, Realm};
 use crate::desk::{Desk, RoomMetrics};
 use crate::directory::{Account, Bounds, Directory, Work};
@@ -50,6 +51,8 @@ pub struct Shard {
     /// Commands that wait for the store.
     commands: Slab<Pending>,
     removals: Removals,
+    /// Who waits until notices of new keys are durable.
+    notices: Slab<Option<Reply>>,
     /// Accounts removed lately, with the generation of their last key.
     removed: VecDeque<(AccountId, u32)>,
     /// Where the sender's full JID is written. Empty between uses.
@@ -75,6 +78,7 @@ impl Shard {
             books,
             commands: Slab::new(),
             removals: Removals::default(),
+            notices: Slab::new(),
             removed: VecDeque::new(),
             from: String::new(),
         }
@@ -135,6 +139,8 @@ impl Shard {
 
     fn nonza(&mut self, ctx: &mut Context<'_>, id: SessionId, element: &Stanza<'_>) {
         let Some((desk, account)) = self.account_of(id) else { return };
+        // Who reads for weeks and writes nothing must not be taken for gone: the number would count as silent.
+        let (owner, is_news) = (account.id, account.record.is_seen_due(ctx.unix_ms));
         let Some(session) = account.session_mut(id) else { return };
         match Nonza::parse(&element.root()) {
             Some(Ok(Nonza::Request)) => session.requested(desk, ctx),
@@ -145,6 +151,9 @@ impl Shard {
             None if element.is("active", ns::CSI) => session.set_inactive(desk, ctx, false),
             None if element.is("inactive", ns::CSI) => session.set_inactive(desk, ctx, true),
             None => session.foreign(desk),
+        }
+        if is_news {
+            self.note_activity(ctx, owner);
         }
     }
 
@@ -212,16 +221,16 @@ impl Shard {
     /// The store has finished something: one item of [`chaski_store::ShardStore::poll`].
     pub fn completion(&mut self, ctx: &mut Context<'_>, completion: Completion) {
         match completion {
-            Completion::Committed(ticket) => {
-                if let Some(Purpose::Message(key)) = Purpose::of(ticket) {
-                    self.committed(key);
-                }
-            }
-            Completion::Refused(ticket, error) => {
-                if let Some(Purpose::Message(key)) = Purpose::of(ticket) {
-                    self.not_committed(key, &error);
-                }
-            }
+            Completion::Committed(ticket) => match Purpose::of(ticket) {
+                Some(Purpose::Message(key)) => self.committed(key),
+                Some(Purpose::Notice(key)) => self.noticed(ctx, key, Ok(())),
+                _ => {}
+            },
+            Completion::Refused(ticket, error) => match Purpose::of(ticket) {
+                Some(Purpose::Message(key)) => self.not_committed(key, &error),
+                Some(Purpose::Notice(key)) => self.noticed(ctx, key, Err(error)),
+                _ => {}
+            },
             Completion::Gap(account) => {
                 if let Some(account) = self.directory.present(account) {
                     mailbox::inherit(&mut self.desk, ctx, account);

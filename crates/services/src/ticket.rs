@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Purge(AccountId),
     /// Leftovers are looked for.
     Leftovers,
+    /// A notice of a new key was appended; its key in `Shard::notices`.
+    Notice(usize),
 }
 
 impl Purpose {
@@ -51,6 +53,7 @@ impl Purpose {
             Self::Mark(account) => (11, account.to_bits()),
             Self::Purge(account) => (12, account.to_bits()),
             Self::Leftovers => (13, 0),
+            Self::Notice(key) => (14, key as u64),
         };
         Ticket(u128::from(number) << 8 | kind)
     }
@@ -72,6 +75,7 @@ impl Purpose {
             11 => Self::Mark(AccountId::from_bits(number)),
             12 => Self::Purge(AccountId::from_bits(number)),
             13 => Self::Leftovers,
+            14 => Self::Notice(number as usize),
             _ => return None,
         })
     }
@@ -86,6 +90,7 @@ mod tests {
         let account = AccountId::service("bot");
         for purpose in [
             Purpose::Message(7),
+            Purpose::Notice(7),
             Purpose::Refusal(account),
             Purpose::Read(SessionId(u64::MAX)),
             Purpose::Load(account),

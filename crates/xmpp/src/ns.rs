@@ -120,6 +120,8 @@ pub const SASL2: &str = "urn:xmpp:sasl:2";
 pub const AVATAR_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
 /// XEP-0402.
 pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
+/// What Chaski says of accounts: a contact's new key (docs/protocol.md).
+pub const REGISTRATION: &str = "urn:chaski:registration:0";
 /// XEP-0440.
 pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0484.

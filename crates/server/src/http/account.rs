@@ -47,8 +47,10 @@ impl AccountApi {
         Arc::new(Self { registration, submit, domain, working: Semaphore::new(WORKING_MAX) })
     }
 
-    /// Has the account's owner do something.
-    async fn command(&self, account: AccountId, action: Action) -> Result<Done, Problem> {
+    /// Has the account's owner do something, if the key that was proved is still the account's: a body may take its time.
+    async fn command(&self, proved: Proved, action: Action) -> Result<Done, Problem> {
+        let Proved { account, generation } = proved;
+        let action = Action::IfKey { generation, action: Box::new(action) };
         let (sender, outcome) = oneshot::channel::<Outcome>();
         // Fails only if nobody waits any more.
         let reply = Reply::Call(Box::new(move |outcome| drop(sender.send(outcome))));
@@ -61,7 +63,12 @@ impl AccountApi {
 }
 
 /// The account that a request's `Authorization` has proved. Taken by handlers before they look at anything else.
-struct Proved(AccountId);
+#[derive(Clone, Copy)]
+struct Proved {
+    account: AccountId,
+    /// Of the key that has proved it.
+    generation: u32,
+}
 
 impl FromRequestParts<Arc<AccountApi>> for Proved {
     type Rejection = Problem;
@@ -70,7 +77,8 @@ impl FromRequestParts<Arc<AccountApi>> for Proved {
         let Claimed { user, key } = Claimed::from_request_parts(parts, api).await?;
         let proof =
             api.registration.step(move |registrar, now, rng| registrar.prove(&user, &key, now, rng)).await;
-        Ok(Self(proof.map_err(registration::problem)?.name.account()))
+        let record = proof.map_err(registration::problem)?;
+        Ok(Self { account: record.name.account(), generation: record.generation() })
     }
 }
 
@@ -122,8 +130,8 @@ pub fn routes(api: Arc<AccountApi>) -> Router {
 }
 
 /// The account is to be no more: its key, roster, phone book, profile, messages.
-async fn remove(Proved(account): Proved, State(api): State<Arc<AccountApi>>) -> Result<StatusCode, Problem> {
-    api.command(account, Action::RemoveAccount).await?;
+async fn remove(proved: Proved, State(api): State<Arc<AccountApi>>) -> Result<StatusCode, Problem> {
+    api.command(proved, Action::RemoveAccount).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -57,7 +57,7 @@ async fn password(
     let step =
         api.step(move |registrar, now, rng| registrar.confirm_password(&number, &code, &password, now, rng));
     let registered = step.await.map_err(quicksy_problem)?;
-    Ok(if registered.created { StatusCode::CREATED } else { StatusCode::OK })
+    Ok(if registered.is_new() { StatusCode::CREATED } else { StatusCode::OK })
 }
 
 /// The header holds no scheme word.

@@ -24,7 +24,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{post, put};
 use body::BODY_BYTES;
 use chaski_services::accounts::registration::{
-    Begun, Confirmation, Registered, Registrar, RegistrationError, Request, Transport,
+    Begun, Confirmation, Kept, Registered, Registrar, RegistrationError, Request, Transport,
 };
 use chaski_services::accounts::verification::CODE_DIGITS;
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,7 @@ impl RegistrationApi {
             key: &registered.key,
             domain: &self.domain,
             hosts: &self.hosts,
+            kept: registered.kept,
         };
         ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
     }
@@ -236,6 +237,10 @@ struct ConfirmBody {
     device_name: Option<String>,
     #[serde(default)]
     lock_pin: Option<String>,
+    #[serde(default)]
+    previous_key: Option<String>,
+    #[serde(default)]
+    device_token: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -244,6 +249,7 @@ struct RegisteredBody<'a> {
     key: &'a str,
     domain: &'a str,
     hosts: &'a [Host],
+    kept: Kept,
 }
 
 async fn confirm(
@@ -256,6 +262,8 @@ async fn confirm(
             code: &body.code,
             device_name: body.device_name.as_deref(),
             lock_pin: body.lock_pin.as_deref(),
+            previous_key: body.previous_key.as_deref(),
+            device_token: body.device_token.as_deref(),
         };
         registrar.confirm(&id, confirmation, now, rng)
     });

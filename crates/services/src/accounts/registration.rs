@@ -7,10 +7,13 @@
 //! Promises, all of them across restarts and for calls that race each other:
 //! - a code is right for ten minutes; all codes of a registration together can be guessed five times;
 //! - a registration gives out at most one key, and with it ends every session of the number's older keys;
+//! - who does not prove to be the person that had the number before inherits nothing of an account that was silent for long;
 //! - no SMS is sent beyond the budgets of [`Policy`]; numbers reserved for fiction never get a real one.
 
 mod confirm;
+mod continuity;
 mod error;
+mod former;
 mod lock;
 mod moving;
 mod policy;
@@ -103,6 +106,10 @@ pub struct Confirmation<'a> {
     pub device_name: Option<&'a str>,
     /// The registration lock's PIN.
     pub lock_pin: Option<&'a str>,
+    /// The key that the number's account had until now: proves that it is the same person.
+    pub previous_key: Option<&'a str>,
+    /// A device's token (XEP-0484) of that key: proves the same.
+    pub device_token: Option<&'a str>,
 }
 
 /// A number has a new key.
@@ -112,14 +119,40 @@ pub struct Registered {
     pub phone: Phone,
     /// The key, for the client only. Empty if the client chose a password.
     pub key: String,
-    /// Whether there was no account before.
-    pub created: bool,
+    /// What the account has of the one before it.
+    pub kept: Kept,
+}
+
+impl Registered {
+    /// Whether the account is a new one.
+    pub fn is_new(&self) -> bool {
+        self.kept == Kept::Nothing
+    }
+}
+
+/// What an account with a new key has of the one that the number had before. docs/registration.md says when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Kept {
+    /// All but the devices and their tokens.
+    #[serde(rename = "everything")]
+    All,
+    /// What others were shown, and who is shown what. No mail, contacts, block list, bookmarks.
+    #[serde(rename = "profile")]
+    Profile,
+    /// Nothing, or there was none.
+    #[serde(rename = "nothing")]
+    Nothing,
 }
 
 /// Where account records are written: by the shard that owns the account, which also ends the sessions of older keys.
 pub trait AccountOwner: Send + Sync {
     /// Has the owner do something, and returns once it is durable. Blocks; never called on a shard's thread.
     fn ask(&self, account: AccountId, action: Action) -> Outcome;
+
+    /// Has owners do several things, and returns once all is durable; the outcomes are in order.
+    fn ask_all(&self, asked: Vec<(AccountId, Action)>) -> Vec<Outcome> {
+        asked.into_iter().map(|(account, action)| self.ask(account, action)).collect()
+    }
 
     /// Writes the record.
     fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal> {
@@ -141,6 +174,12 @@ chaski_telemetry::metrics! {
         wrong_guesses_total: Counter,
         /// Keys given out.
         registered_total: Counter,
+        /// Of those, the ones before which the account that the number had was taken away.
+        taken_away_total: Counter,
+        /// Contacts told that a key is new.
+        contacts_told_total: Counter,
+        /// Contacts not told of it, because their mailbox is full, say.
+        contacts_not_told_total: Counter,
         /// Numbers changed to another one.
         numbers_changed_total: Counter,
     }

@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 /// Clients of an account with tokens.
 pub const DEVICES_MAX: usize = 16;
@@ -134,6 +135,17 @@ impl Tokens {
         if self.0.len() < DEVICES_MAX && self.0.iter().all(|known| known.client != device.client) {
             self.0.push(device);
         }
+    }
+
+    /// Whether this is a token of a device, spelled out. For who can't prove it by SASL.
+    pub(crate) fn holds(&self, mint: Mint<'_>, token: &str, unix_ms: u64) -> bool {
+        let is_same = |device: &Device, kept: &Option<Token>| {
+            kept.as_ref().is_some_and(|kept| {
+                let is_equal = kept.text(mint, ClientId(device.client)).as_bytes().ct_eq(token.as_bytes());
+                bool::from(is_equal) && kept.expires_unix_ms > unix_ms
+            })
+        };
+        self.0.iter().any(|device| is_same(device, &device.current) || is_same(device, &device.fresh))
     }
 
     /// Whether the token that a client has come by is nearly over.

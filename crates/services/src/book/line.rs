@@ -79,10 +79,9 @@ impl Lines {
         while self.running < RUNNING_MAX {
             let id = self.ready.pop_front()?;
             let Some(line) = self.lines.get_mut(&id) else { continue };
-            let Some(wish) = line.waiting.pop_front() else {
-                self.lines.remove(&id);
-                continue;
-            };
+            // What waited was withdrawn: there is a look instead, so that the account hears that nothing is under way.
+            let wish = line.waiting.pop_front();
+            let wish = wish.unwrap_or(Wish { account: id, want: Want::LookAtAll, answer: Answer::None });
             line.running = true;
             self.running += 1;
             if wish.want.is_asked_for() {
@@ -92,6 +91,17 @@ impl Lines {
             return Some(wish);
         }
         None
+    }
+
+    /// Takes out what was asked for by the account's key and waits still.
+    pub(crate) fn withdraw(&mut self, id: AccountId) -> Vec<Wish> {
+        let Some(line) = self.lines.get_mut(&id) else { return Vec::new() };
+        let waiting = std::mem::take(&mut line.waiting);
+        let (asked, rest): (Vec<_>, _) = waiting.into_iter().partition(|wish| wish.want.is_by_key());
+        line.waiting = rest.into();
+        self.asked -= asked.len();
+        self.numbers -= asked.iter().map(Wish::numbers).sum::<usize>();
+        asked
     }
 
     /// What was under way for this account has ended. `true`: its line is empty and gone.
@@ -177,6 +187,21 @@ mod tests {
         assert!(lines.join(look(100_000, 1)).is_ok(), "looks are always taken");
         let started = std::iter::from_fn(|| lines.next()).count();
         assert_eq!(started, RUNNING_MAX);
+    }
+
+    #[test]
+    fn what_is_withdrawn_counts_no_more_and_the_rest_goes_on() {
+        let mut lines = Lines::default();
+        for wish in [sync(1, 5), look(1, 7), sync(1, 6), sync(2, 3)] {
+            assert!(lines.join(wish).is_ok());
+        }
+        assert_eq!(lines.withdraw(account(1)).len(), 2);
+        assert_eq!((lines.asked, lines.numbers), (1, 3));
+        assert_eq!(lines.withdraw(account(2)).len(), 1);
+        assert!(matches!(lines.next().unwrap().want, Want::Look(7)));
+        assert!(matches!(lines.next().unwrap().want, Want::LookAtAll), "somebody has to end the line");
+        assert!(lines.done(account(1)) && lines.done(account(2)));
+        assert_eq!((lines.len(), lines.running, lines.asked, lines.numbers), (0, 0, 0, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The one place where another account's view of a node is decided, for retrieval, discovery and notification alike.
 
 use super::config::{Access, Config, SendLast};
-use super::state::ITEMS_MAX;
+use super::state::{ITEMS_MAX, Node};
 use crate::blocking::blocks_contact;
 use crate::directory::Account;
 use crate::iq::Asker;
@@ -24,6 +24,12 @@ pub(crate) fn default_config(node: &str) -> Config {
         }
         _ => Config { access, ..Config::default() },
     }
+}
+
+/// Whether others are shown anything of a node. A vCard is, by its own requests, though its node has a name that nobody knows.
+pub(super) fn is_shown(node: &Node) -> bool {
+    let is_private = node.config.access == Access::Whitelist || PRIVATE.contains(&&*node.name);
+    !is_private || *node.name == *crate::profile::VCARD_NODE
 }
 
 /// Errands of an account beyond which strangers' reads are refused, so that the owner's own find room.

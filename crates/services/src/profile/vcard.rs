@@ -13,7 +13,7 @@ use crate::wire::SessionId;
 use chaski_xmpp::{ElementRef, StanzaCondition, StanzaError, ns};
 
 /// The node of the vCard's text. No client can name it: no XML has this character.
-const NODE: &str = "\u{1}vcard";
+pub(crate) const NODE: &str = "\u{1}vcard";
 const ITEM: &str = "vcard";
 /// Longest text: with the largest picture it still fits into a stanza.
 const TEXT_BYTES_MAX: usize = 48 * 1024;

@@ -8,7 +8,7 @@ use crate::desk::Desk;
 use chaski_store::MessageId;
 use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite, stanza_ids};
 use chaski_xmpp::stanza::MessageType;
-use chaski_xmpp::{JidRef, Kind, Stanza, ns};
+use chaski_xmpp::{ElementRef, JidRef, Kind, Stanza, ns};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt::Write as _;
 use std::hash::Hasher;
@@ -114,12 +114,14 @@ pub(super) fn stored_form(
     stored
 }
 
-/// Stanza-ids forged in our name, and the wish not to be copied: it is for the servers (XEP-0280 §9).
+/// Stanza-ids forged in our name, notices that only we give, and the wish not to be copied: it is for the servers (XEP-0280
+/// §9).
 fn left_out(message: &Stanza<'_>, domain: &str) -> Ranges {
     let mut ranges = stanza_ids(message, |by| is_ours(by, domain));
-    if message.has_child("private", ns::CARBONS) {
-        let private = message.children().filter(|child| child.is("private", ns::CARBONS));
-        ranges.extend(private.map(|child| child.range()));
+    if message.has_child("private", ns::CARBONS) || message.has_child_in(ns::REGISTRATION) {
+        let is_left_out =
+            |child: &ElementRef<'_>| child.is("private", ns::CARBONS) || child.ns() == ns::REGISTRATION;
+        ranges.extend(message.children().filter(is_left_out).map(|child| child.range()));
         ranges.sort_unstable_by_key(|range| range.start);
     }
     ranges

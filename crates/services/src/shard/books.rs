@@ -58,6 +58,10 @@ struct Job {
     answer: Answer,
     synced: Synced,
     patience: u16,
+    /// It was asked for by the account's key.
+    is_by_key: bool,
+    /// That key is void: what the job has not written it does not write.
+    is_void: bool,
 }
 
 enum Stage {
@@ -125,6 +129,7 @@ impl Shard {
         // One that is being removed counts as gone: its book has been dropped, and nobody would drop what is written now.
         let is_there = self.directory.present(account).is_some_and(|account| !account.record.disabled);
         let gone = want.is_asked_for() && !is_there;
+        let is_by_key = want.is_by_key();
         let stage = match want {
             Want::Spelled(texts) => {
                 let home = Home::of(account);
@@ -136,7 +141,8 @@ impl Shard {
             Want::Leave => Stage::Reading(BookChange::Show),
         };
         let synced = Synced { numbers: 0, book: Vec::new(), matches: Vec::new(), spelled: HashMap::new() };
-        let job = Job { account, stage: None, answer, synced, patience: PATIENCE };
+        let (patience, is_void) = (PATIENCE, false);
+        let job = Job { account, stage: None, answer, synced, patience, is_by_key, is_void };
         let key = self.books.jobs.insert(job);
         if gone {
             return self.refuse_job(ctx, key, Refused::Gone);
@@ -149,6 +155,10 @@ impl Shard {
         let Some(job) = self.books.jobs.get_mut(key) else { return };
         let (owner, ticket) = (job.account, Purpose::Book(key).ticket());
         let stage = match stage {
+            Stage::Spelling { .. } | Stage::Reading(_) | Stage::Writing { .. } if job.is_void => {
+                // Its roster is to follow what was written already.
+                return self.go_on_with(ctx, key, Stage::Matching { after: 0 });
+            }
             Stage::Spelling { home, texts, numbers } => return self.spell(ctx, key, home, texts, numbers),
             Stage::Following(changes) => return self.follow_some(ctx, key, changes),
             Stage::Reading(change) => {
@@ -370,6 +380,18 @@ impl Shard {
         self.answer_wish(ctx, id, answer, result.map(|()| &synced));
         if let Some(job) = self.books.jobs.get_mut(key) {
             job.synced.matches = synced.matches;
+        }
+    }
+
+    /// The key by which something was asked for is void: nobody is told any more of the book, and nobody changes it.
+    pub(super) fn end_asked(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        for wish in self.books.lines.withdraw(id) {
+            self.answer_wish(ctx, id, wish.answer, Err(Refused::Gone));
+        }
+        let running = self.books.jobs.iter().find(|(_, job)| job.account == id && job.is_by_key);
+        if let Some((key, _)) = running {
+            self.books.jobs[key].is_void = true;
+            self.tell_of_job(ctx, key, Err(Refused::Gone));
         }
     }
 

@@ -100,6 +100,12 @@ impl Shard {
             }
             Action::RemoveAccount => return self.remove_account(ctx, id, action, reply),
             Action::Leave => return self.leave(ctx, id, reply),
+            Action::RemoveSilent { generation, seen_unix_ms } => {
+                return self.remove_silent(ctx, id, (generation, seen_unix_ms), reply);
+            }
+            Action::Contacts => self.contacts(id),
+            Action::TellOfKey(key) => return self.tell_of_key(ctx, id, key, reply),
+            Action::IfKey { generation, action } => return self.if_key(ctx, id, generation, action, reply),
             Action::RemoveMoved if self.is_moving(id) => return self.remove_account(ctx, id, action, reply),
             Action::RemoveMoved => Err(Refusal::NoSuchAccount),
             Action::Arrive { .. } => Err(Refusal::Conflict),
@@ -280,6 +286,7 @@ impl Shard {
         account.record_revision = revision;
         if void {
             self.end_all(ctx, id, "the key was replaced");
+            self.end_asked(ctx, id);
         }
     }
 

@@ -71,7 +71,13 @@ impl Shard {
         }
         match account {
             Ok(Some(account)) => {
-                for mut work in self.directory.loaded(id, Some(account)) {
+                let is_unseen = account.record.seen_unix_ms() == 0;
+                let parked = self.directory.loaded(id, Some(account));
+                if is_unseen {
+                    // A record from elsewhere: its silence is counted from now on.
+                    self.note_activity(ctx, id);
+                }
+                for mut work in parked {
                     if let Work::Parcel(parcel) = &mut work {
                         parcel.has_waited = true;
                     }

@@ -93,11 +93,11 @@ impl Spelled {
 }
 
 async fn show(
-    Proved(account): Proved,
+    proved: Proved,
     State(api): State<Arc<AccountApi>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = ask(&api, account, BookChange::Show).await?;
+    let view = ask(&api, proved, BookChange::Show).await?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let etag = format!("\"{}\"", view.version);
     if known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)) {
@@ -107,7 +107,7 @@ async fn show(
 }
 
 async fn replace(
-    Proved(account): Proved,
+    proved: Proved,
     State(api): State<Arc<AccountApi>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -115,30 +115,31 @@ async fn replace(
     let JsonBody(body) = JsonBody::<ReplaceBody>::from_request(request, &()).await?;
     let ver = body.ver;
     let (spelled, change) =
-        spell(account, move |home, spelled| BookChange::Replace(spelled.read(home, body.numbers))).await?;
-    let view = ask(&api, account, change).await?;
+        spell(proved.account, move |home, spelled| BookChange::Replace(spelled.read(home, body.numbers)))
+            .await?;
+    let view = ask(&api, proved, change).await?;
     Ok(answer(&api, &view, spelled, ver))
 }
 
 async fn change(
-    Proved(account): Proved,
+    proved: Proved,
     State(api): State<Arc<AccountApi>>,
     request: Request,
 ) -> Result<Response, Problem> {
     let _place = api.working.acquire().await;
     let JsonBody(body) = JsonBody::<ChangeBody>::from_request(request, &()).await?;
     let ver = body.ver;
-    let (spelled, change) = spell(account, move |home, spelled| BookChange::Change {
+    let (spelled, change) = spell(proved.account, move |home, spelled| BookChange::Change {
         add: spelled.read(home, body.add),
         remove: spelled.read(home, body.remove),
     })
     .await?;
-    let view = ask(&api, account, change).await?;
+    let view = ask(&api, proved, change).await?;
     Ok(answer(&api, &view, spelled, ver))
 }
 
-async fn clear(Proved(account): Proved, State(api): State<Arc<AccountApi>>) -> Result<StatusCode, Problem> {
-    ask(&api, account, BookChange::Replace(Vec::new())).await?;
+async fn clear(proved: Proved, State(api): State<Arc<AccountApi>>) -> Result<StatusCode, Problem> {
+    ask(&api, proved, BookChange::Replace(Vec::new())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -158,8 +159,8 @@ async fn spell(
     })
 }
 
-async fn ask(api: &AccountApi, account: AccountId, change: BookChange) -> Result<BookView, Problem> {
-    match api.command(account, Action::Book(change)).await? {
+async fn ask(api: &AccountApi, proved: Proved, change: BookChange) -> Result<BookView, Problem> {
+    match api.command(proved, Action::Book(change)).await? {
         Done::Book(view) => Ok(*view),
         _ => Err(Problem::unavailable("the account's shard answered something else")),
     }

@@ -40,7 +40,7 @@ async fn change(
 ) -> Result<Response, Problem> {
     let changed = api.registration.step(move |registrar, now, rng| {
         let lock_pin = body.lock_pin.as_deref();
-        let confirmation = Confirmation { code: &body.code, device_name: None, lock_pin };
+        let confirmation = Confirmation { code: &body.code, lock_pin, ..Confirmation::default() };
         registrar.change_number((&user, &key), &body.registration, confirmation, now, rng)
     });
     let registered = changed.await.map_err(registration::problem)?;

@@ -17,7 +17,6 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use chaski_services::command::{Action, Done, PrivacyChange};
 use chaski_services::privacy::Patch;
-use chaski_store::AccountId;
 use std::sync::Arc;
 
 /// Bytes of a body: all exceptions that there may be, with long names.
@@ -28,43 +27,34 @@ pub(super) fn routes() -> Router<Arc<AccountApi>> {
     Router::new().route("/v1/account/privacy", methods).layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
-async fn show(Proved(account): Proved, State(api): State<Arc<AccountApi>>) -> Result<Response, Problem> {
-    ask(&api, account, None).await
+async fn show(proved: Proved, State(api): State<Arc<AccountApi>>) -> Result<Response, Problem> {
+    ask(&api, proved, None).await
 }
 
 async fn replace(
-    Proved(account): Proved,
+    proved: Proved,
     State(api): State<Arc<AccountApi>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    set(&api, account, request, true).await
+    set(&api, proved, request, true).await
 }
 
 async fn change(
-    Proved(account): Proved,
+    proved: Proved,
     State(api): State<Arc<AccountApi>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    set(&api, account, request, false).await
+    set(&api, proved, request, false).await
 }
 
-async fn set(
-    api: &AccountApi,
-    account: AccountId,
-    request: Request,
-    whole: bool,
-) -> Result<Response, Problem> {
+async fn set(api: &AccountApi, proved: Proved, request: Request, whole: bool) -> Result<Response, Problem> {
     let _place = api.working.acquire().await;
     let JsonBody(patch) = JsonBody::<Patch>::from_request(request, &()).await?;
-    ask(api, account, Some(PrivacyChange { patch, whole })).await
+    ask(api, proved, Some(PrivacyChange { patch, whole })).await
 }
 
-async fn ask(
-    api: &AccountApi,
-    account: AccountId,
-    change: Option<PrivacyChange>,
-) -> Result<Response, Problem> {
-    match api.command(account, Action::Privacy(change)).await? {
+async fn ask(api: &AccountApi, proved: Proved, change: Option<PrivacyChange>) -> Result<Response, Problem> {
+    match api.command(proved, Action::Privacy(change)).await? {
         Done::Privacy(view) => {
             Ok(([(header::CACHE_CONTROL, "private, no-store")], Json(view)).into_response())
         }

@@ -20,7 +20,10 @@ fn served(outcome: Outcome) -> (Router, Arc<Mutex<Vec<Action>>>) {
     crate::http::registration::tests::put_account(&*records, USER, KEY);
     let note = asked.clone();
     let submit = move |command: Command| {
-        note.lock().unwrap().push(command.action);
+        let Action::IfKey { generation: 1, action } = command.action else {
+            panic!("by the key that was proved")
+        };
+        note.lock().unwrap().push(*action);
         let Some(Reply::Call(reply)) = command.reply else { panic!("somebody waits") };
         reply(outcome.clone());
     };

@@ -1,7 +1,7 @@
 //! The statuses that Quicksy's app knows.
 
 use super::*;
-use crate::http::registration::tests::{Answer, Phone, ask, served_with};
+use crate::http::registration::tests::{Answer, Phone, ask, served_with, served_with_silent};
 use axum::body::Body;
 use chaski_services::accounts::registration::Policy;
 
@@ -44,6 +44,15 @@ async fn the_app_registers() {
     assert_eq!(give(&router, NUMBER, &code, "a password of the app").await.status, 404, "used");
     assert_eq!(authenticate(&router, NUMBER).await.status, 200);
     assert_eq!(give(&router, NUMBER, &phone.last_code(), "another password of it").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_number_that_was_silent_for_long_is_a_new_account() {
+    for (days, status) in [(30, 200), (31, 201)] {
+        let (router, phone) = served_with_silent(NUMBER, "key of before", days);
+        assert_eq!(authenticate(&router, NUMBER).await.status, 200);
+        assert_eq!(give(&router, NUMBER, &phone.last_code(), "a password of the app").await.status, status);
+    }
 }
 
 #[tokio::test]

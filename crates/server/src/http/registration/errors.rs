@@ -35,6 +35,9 @@ pub(crate) fn problem(error: RegistrationError) -> Problem {
         E::WrongLockPin { guesses_left } => {
             plain(StatusCode::FORBIDDEN, "wrong-lock-pin").with("guesses_left", guesses_left)
         }
+        E::WrongProof { guesses_left } => {
+            plain(StatusCode::FORBIDDEN, "wrong-proof").with("guesses_left", guesses_left)
+        }
         E::BadLockPin => plain(StatusCode::BAD_REQUEST, "bad-lock-pin"),
         E::NotAuthorized => plain(StatusCode::UNAUTHORIZED, "not-authorized")
             .challenge("Basic realm=\"account\", charset=\"UTF-8\""),

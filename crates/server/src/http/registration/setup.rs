@@ -5,6 +5,8 @@ use chaski_services::accounts::phone::Countries;
 use chaski_services::accounts::registration::Policy;
 use serde::Serialize;
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// A place where a registered client can connect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Host {
@@ -51,7 +53,12 @@ impl Host {
 pub fn policy(config: &Config, voice: bool) -> Result<Policy, String> {
     let countries = Countries::from_codes(&config.registration.countries)
         .map_err(|mistake| format!("registration.countries: {mistake}"))?;
-    Ok(Policy { enabled: config.registration.enabled, countries, voice, ..Policy::default() })
+    let recycled_after_ms = match config.registration.recycled_after_days {
+        0 => u64::MAX,
+        days => days.saturating_mul(DAY_MS),
+    };
+    let enabled = config.registration.enabled;
+    Ok(Policy { enabled, countries, voice, recycled_after_ms, ..Policy::default() })
 }
 
 #[cfg(test)]
@@ -67,6 +74,11 @@ mod tests {
             {"host": "localhost", "port": 5222, "tls": "starttls"},
         ]);
         assert_eq!(hosts, expected);
-        assert!(policy(&config, true).unwrap().voice);
+        let by_default = policy(&config, true).unwrap();
+        assert!(by_default.voice);
+        assert_eq!(by_default.recycled_after_ms, 30 * DAY_MS);
+        let mut never = Config::default();
+        never.registration.recycled_after_days = 0;
+        assert_eq!(policy(&never, false).unwrap().recycled_after_ms, u64::MAX);
     }
 }

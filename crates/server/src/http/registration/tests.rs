@@ -45,18 +45,32 @@ impl Gateway for Phone {
     }
 }
 
-/// Stands for the shards: writes what it is told.
+/// Stands for the shards: writes what it is told. Nobody has contacts.
 fn shards(records: Arc<dyn Records>) -> Arc<dyn Fn(Command) + Send + Sync> {
     Arc::new(move |command| {
-        let Command { action: Action::SetAccount { record, .. }, reply: Some(Reply::Call(reply)), .. } =
-            command
-        else {
-            panic!("only accounts are set");
+        let Command { account, action, reply: Some(Reply::Call(reply)) } = command else {
+            panic!("somebody waits")
         };
-        let key = record.name.account().record_key();
-        let revision = records.get(Table::Accounts, &key).unwrap().map(|found| found.revision);
-        let saved = records.put_if(Table::Accounts, &key, &record.to_json(), revision);
-        reply(saved.map(|_| Done::Done).map_err(|error| Refusal::Unavailable(error.to_string())));
+        let key = account.record_key();
+        let found = records.get(Table::Accounts, &key).unwrap();
+        let record = found.as_ref().map(|found| Box::new(AccountRecord::from_json(&found.value).unwrap()));
+        let revision = found.map(|found| found.revision);
+        let saved = match (action, record) {
+            (Action::ShowAccount, Some(record)) => {
+                let (sessions, waiting_messages, waiting_bytes) = (Vec::new(), 0, 0);
+                return reply(Ok(Done::Account { record, sessions, waiting_messages, waiting_bytes }));
+            }
+            (Action::Contacts, Some(_)) => return reply(Ok(Done::Contacts(Vec::new()))),
+            (Action::SetAccount { record, .. }, _) | (Action::Arrive { record, .. }, None) => {
+                records.put_if(Table::Accounts, &key, &record.to_json(), revision).map(drop)
+            }
+            (Action::RemoveSilent { .. }, Some(_)) => {
+                records.delete_if(Table::Accounts, &key, revision.expect("it is there"))
+            }
+            (_, None) => return reply(Err(Refusal::NoSuchAccount)),
+            _ => panic!("registration asks for nothing else"),
+        };
+        reply(saved.map(|()| Done::Done).map_err(|error| Refusal::Unavailable(error.to_string())));
     })
 }
 
@@ -73,16 +87,31 @@ pub(crate) fn served_with_api(policy: Policy) -> (Arc<RegistrationApi>, Arc<dyn 
 
 /// An account with this key.
 pub(crate) fn put_account(records: &dyn Records, user: &str, key: &str) {
+    put_account_seen(records, user, key, 1_800_000_000_000);
+}
+
+/// The same, and when it was seen last.
+fn put_account_seen(records: &dyn Records, user: &str, key: &str, seen_unix_ms: u64) {
     let name = AccountName::parse(user).unwrap();
     let derivation = Derivation { iterations: 1, quick_plain: true };
     let credentials = Credentials::derive(key, 1, derivation, &mut rand::rng());
-    let record = AccountRecord::new(name, credentials, 1_800_000_000_000);
+    let record = AccountRecord::new(name, credentials, seen_unix_ms);
     let key = record.name.account().record_key();
     records.put_if(Table::Accounts, &key, &record.to_json(), None).unwrap();
 }
 
 pub(crate) fn served_with(policy: Policy) -> (Router, Arc<Phone>) {
+    served_over(&MemoryEngine::new(), policy)
+}
+
+/// One account that has been silent for so many days.
+pub(crate) fn served_with_silent(user: &str, key: &str, days: u64) -> (Router, Arc<Phone>) {
     let engine = MemoryEngine::new();
+    put_account_seen(&*engine.records(), user, key, 1_800_000_000_000 - days * 24 * 3_600_000);
+    served_over(&engine, Policy::default())
+}
+
+fn served_over(engine: &MemoryEngine, policy: Policy) -> (Router, Arc<Phone>) {
     let owner = Arc::new(CommandOwner::new(shards(engine.records())));
     let registrar = Registrar::new(engine.records(), engine.secret(), owner, policy);
     let phone = Arc::new(Phone::default());
@@ -284,6 +313,41 @@ async fn the_lock_is_set_with_the_key_and_asked_for() {
     assert_eq!(locked.headers["retry-after"], (7 * 24 * 3600).to_string().as_str());
     register(Some("0000")).await.assert_problem(403, "wrong-lock-pin");
     assert_eq!(register(Some("4711")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_same_number_again_says_what_was_kept() {
+    for (days, proof, kept) in [
+        (30, json!({}), "everything"),
+        (31, json!({}), "nothing"),
+        (31, json!({"previous_key": "old key"}), "everything"),
+        (31, json!({"previous_key": null, "device_token": null, "lock_pin": "4711"}), "nothing"),
+    ] {
+        let (router, phone) = served_with_silent(REAL, "old key", days);
+        let begun = send(&router, "POST", "/v1/registrations", json!({"phone": REAL})).await;
+        let path = format!("/v1/registrations/{}", begun.body["id"].as_str().unwrap());
+        let mut body = proof;
+        body["code"] = phone.last_code().into();
+        let done = send(&router, "PUT", &path, body).await;
+        assert_eq!((done.status, &done.body["kept"]), (200, &kept.into()), "{days} days: {}", done.body);
+    }
+}
+
+#[tokio::test]
+async fn wrong_proofs_are_guesses() {
+    for silent in [None, Some(REAL)] {
+        // The same for a number without account.
+        let (router, phone) = served_with_silent(silent.unwrap_or("+15550100001"), "old key", 31);
+        let begun = send(&router, "POST", "/v1/registrations", json!({"phone": REAL})).await;
+        let path = format!("/v1/registrations/{}", begun.body["id"].as_str().unwrap());
+        for (left, name) in [(4, "previous_key"), (3, "device_token"), (2, "previous_key")] {
+            let answer = send(&router, "PUT", &path, json!({"code": phone.last_code(), name: "wrong"})).await;
+            answer.assert_problem(403, "wrong-proof");
+            assert_eq!(answer.body["guesses_left"], left);
+        }
+        let done = send(&router, "PUT", &path, json!({"code": phone.last_code()})).await;
+        assert_eq!((done.status, &done.body["kept"]), (200, &"nothing".into()));
+    }
 }
 
 #[tokio::test]

@@ -1,29 +1,40 @@
 //! The second half of a registration: the code comes back, and the number gets a key.
 
+use super::continuity::Verdict;
+use super::former::{Present, Proved, Wrong};
 use super::session::{Guess, Session};
 use super::{
-    Confirmation, Registered, Registrar, RegistrationError, TRIES_MAX, Table, check_id, cut, number_id,
+    Confirmation, Kept, Registered, Registrar, RegistrationError, TRIES_MAX, Table, check_id, cut, number_id,
 };
 use crate::accounts::phone::Phone;
 use crate::accounts::verification::{hash_code, normalise_code};
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, make_key};
-use crate::command::{Expected, Refusal};
+use crate::command::{Action, Expected, Refusal};
+use chaski_store::records::Put;
 use rand::CryptoRng;
 
-/// Without its PIN a registration lock gives way after this time of silence.
-const SILENCE_MS: u64 = 7 * 24 * 3_600_000;
 /// Bytes of a password that a client chose.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 12..=512;
 /// A race for an account's record is with the operator or another registration: rare.
 const RECORD_TRIES_MAX: usize = 3;
 
-/// How a right code meets the account's registration lock.
-pub(super) enum Gate {
-    /// There is none, or it was opened.
-    Open,
-    /// It has given way to silence, and is gone.
-    Fallen,
-    WrongPin,
+/// A key to be given to a number.
+struct NewSecret<'a> {
+    name: AccountName,
+    secret: &'a str,
+    derivation: Derivation,
+    device_name: Option<String>,
+    now_unix_ms: u64,
+}
+
+/// What has been done for a registration in earlier tries: not to be done twice, nor to be lost.
+#[derive(Default)]
+struct Progress {
+    contacts_told: bool,
+    /// What stays of an account that has been taken away, and is to be in the record of the next.
+    rest: Option<(AccountRecord, Vec<Put>)>,
+    /// The generation of the account that was taken away.
+    taken_away: Option<u32>,
 }
 
 impl Registrar {
@@ -36,12 +47,12 @@ impl Registrar {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Registered, RegistrationError> {
         check_id(id)?;
-        let (phone, gate) = self.redeem(id, &confirmation, now_unix_ms)?;
-        let key = make_key(rng);
-        let device = confirmation.device_name.map(cut);
-        let outcome = self.install(phone, &key, Derivation::KEY, device, gate, now_unix_ms, rng);
-        let created = outcome.inspect_err(|_| self.restore(id))?;
-        Ok(Registered { phone, key, created })
+        let (phone, proved) = self.redeem(id, &confirmation, now_unix_ms, rng)?;
+        let (key, name) = (make_key(rng), AccountName::Phone(phone.number()));
+        let device_name = confirmation.device_name.map(cut);
+        let new = NewSecret { name, secret: &key, derivation: Derivation::KEY, device_name, now_unix_ms };
+        let kept = self.install(&new, proved, rng).inspect_err(|_| self.restore(id))?;
+        Ok(Registered { phone, key, kept })
     }
 
     /// The code has come from a client that chooses its own password (Quicksy).
@@ -58,10 +69,11 @@ impl Registrar {
             return Err(RegistrationError::BadPassword);
         }
         let confirmation = Confirmation { code, ..Confirmation::default() };
-        let (phone, gate) = self.redeem(&id, &confirmation, now_unix_ms)?;
-        let outcome = self.install(phone, password, Derivation::PASSWORD, None, gate, now_unix_ms, rng);
-        let created = outcome.inspect_err(|_| self.restore(&id))?;
-        Ok(Registered { phone, key: String::new(), created })
+        let (phone, proved) = self.redeem(&id, &confirmation, now_unix_ms, rng)?;
+        let (name, derivation) = (AccountName::Phone(phone.number()), Derivation::PASSWORD);
+        let new = NewSecret { name, secret: password, derivation, device_name: None, now_unix_ms };
+        let kept = self.install(&new, proved, rng).inspect_err(|_| self.restore(&id))?;
+        Ok(Registered { phone, key: String::new(), kept })
     }
 
     /// Checks the code and spends either a guess or the registration; which, is durable before anybody learns it, and
@@ -71,7 +83,8 @@ impl Registrar {
         id: &str,
         confirmation: &Confirmation<'_>,
         now_unix_ms: u64,
-    ) -> Result<(Phone, Gate), RegistrationError> {
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(Phone, Proved), RegistrationError> {
         let code = normalise_code(confirmation.code).ok_or(RegistrationError::NotACode)?;
         let hash = hash_code(&self.secret, id, &code);
         for _ in 0..TRIES_MAX {
@@ -79,11 +92,11 @@ impl Registrar {
             let guess = session.guess(&hash, now_unix_ms)?;
             let phone = Phone::parse(&format!("+{}", session.phone))?;
             let verdict = match guess {
-                Guess::Right => match self.gate(phone, confirmation.lock_pin, now_unix_ms)? {
-                    Gate::WrongPin => Err(wrong_lock_pin(session.spend_guess())),
-                    gate => {
+                Guess::Right => match self.gate(phone, confirmation, now_unix_ms, rng)? {
+                    Err(wrong) => Err(wrong_proof(wrong, session.spend_guess())),
+                    Ok(proved) => {
                         session.set_used(true);
-                        Ok((phone, gate))
+                        Ok((phone, proved))
                     }
                 },
                 Guess::Wrong => Err(wrong_code(session.spend_guess())),
@@ -102,69 +115,114 @@ impl Registrar {
         Err(RegistrationError::Unavailable("too many tries at once for one registration".to_owned()))
     }
 
-    fn gate(&self, phone: Phone, pin: Option<&str>, now_unix_ms: u64) -> Result<Gate, RegistrationError> {
-        let Some(record) = self.account(&AccountName::Phone(phone.number()))? else { return Ok(Gate::Open) };
-        if record.disabled && record.moving_to().is_none() {
-            return Err(RegistrationError::AccountDisabled);
-        }
-        let Some(lock) = &record.lock else { return Ok(Gate::Open) };
-        match pin {
-            Some(pin) if lock.opens(&self.secret, pin) => Ok(Gate::Open),
-            Some(_) => Ok(Gate::WrongPin),
-            None => {
-                let active = record.seen_unix_ms.max(record.registered_unix_ms);
-                let retry_after_ms = (active + SILENCE_MS).saturating_sub(now_unix_ms);
-                if retry_after_ms == 0 {
-                    return Ok(Gate::Fallen);
-                }
-                Err(RegistrationError::Locked { retry_after_ms })
-            }
-        }
-    }
-
-    /// Gives the number's account the secret, making the account if there is none. True if it was made.
-    #[expect(clippy::too_many_arguments, reason = "one caller's flow, cut in two for length")]
-    fn install(
+    /// What else than the number is proved, if that is enough for the account to be given a new key.
+    fn gate(
         &self,
         phone: Phone,
-        secret: &str,
-        derivation: Derivation,
-        device_name: Option<String>,
-        gate: Gate,
+        confirmation: &Confirmation<'_>,
         now_unix_ms: u64,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<bool, RegistrationError> {
+    ) -> Result<Result<Proved, Wrong>, RegistrationError> {
         let name = AccountName::Phone(phone.number());
+        let present = self.present(&name)?;
+        if let Some(Present { record, .. }) = &present
+            && record.disabled
+            && record.moving_to().is_none()
+        {
+            return Err(RegistrationError::AccountDisabled);
+        }
+        let weighed = self.weigh(&name, present.as_ref(), confirmation, now_unix_ms, rng)?;
+        if let (Some(present), Ok(proved)) = (&present, weighed) {
+            check_unlocked(present.verdict(proved, self.terms(), now_unix_ms))?;
+        }
+        Ok(weighed)
+    }
+
+    /// Gives the number's account the secret, making the account if there is none, or if the one that is there is taken for
+    /// somebody else's. Says what of it was kept.
+    fn install(
+        &self,
+        new: &NewSecret<'_>,
+        proved: Proved,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Kept, RegistrationError> {
+        let mut progress = Progress::default();
         for _ in 0..RECORD_TRIES_MAX {
-            let present = self.account(&name)?.map(|record| self.settled(record)).transpose()?.flatten();
-            let created = present.is_none();
-            let generation = present.as_ref().map_or(1, |record| record.generation().wrapping_add(1).max(1));
-            let credentials = Credentials::derive(secret, generation, derivation, rng);
-            let (mut record, expected) = match present {
-                None => {
-                    let credentials = credentials.of_new_account();
-                    (AccountRecord::new(name.clone(), credentials, now_unix_ms), Expected::Absent)
-                }
-                Some(record) => {
-                    let expected = Expected::Generation(record.generation());
-                    (record.with_key(credentials, now_unix_ms), expected)
-                }
-            };
-            record.device_name = device_name.clone();
-            if matches!(gate, Gate::Fallen) {
-                record.lock = None;
-            }
-            match self.owner.set_account(record, expected) {
-                Ok(()) => {
+            match self.try_to_install(new, proved, &mut progress, rng) {
+                Ok(Ok(kept)) => {
                     self.metrics.registered_total.inc();
-                    tracing::info!(account = ?phone, created, generation, "a number was registered");
-                    return Ok(created);
+                    tracing::info!(account = ?new.name, ?kept, "a number was registered");
+                    return Ok(kept);
                 }
-                Err(Refusal::Conflict | Refusal::NoSuchAccount) => {}
-                Err(refusal) => return Err(RegistrationError::Unavailable(refusal.to_string())),
+                Ok(Err(Refusal::Conflict | Refusal::NoSuchAccount)) => {}
+                Ok(Err(refusal)) => return Err(refusal.into()),
+                Err(error) => return Err(error),
             }
         }
         Err(RegistrationError::Unavailable("the account is being changed by somebody else".to_owned()))
+    }
+
+    /// Once. What was decided about the account is decided anew: somebody may have come meanwhile.
+    fn try_to_install(
+        &self,
+        new: &NewSecret<'_>,
+        proved: Proved,
+        progress: &mut Progress,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Result<Kept, Refusal>, RegistrationError> {
+        let Some(present) = self.present(&new.name)? else { return Ok(self.make(new, progress, rng)) };
+        let verdict = present.verdict(proved, self.terms(), new.now_unix_ms);
+        check_unlocked(verdict)?;
+        let Some(record) = self.settled(present.record.clone())? else {
+            return Ok(self.make(new, progress, rng));
+        };
+        if verdict == Verdict::KeepAll {
+            let expected = Expected::Generation(record.generation());
+            let record = new.in_place_of(record, rng);
+            if let Err(refusal) = self.owner.set_account(record, expected) {
+                return Ok(Err(refusal));
+            }
+            // If this fails nobody gets the key, and whoever registers next tells them.
+            self.tell_contacts(&new.name, false, new.now_unix_ms)?;
+            return Ok(Ok(Kept::All));
+        }
+        if verdict == Verdict::KeepProfile {
+            let rest = AccountRecord { lock: None, ..record.clone() };
+            progress.rest = Some((rest, self.profile(&new.name)?));
+        }
+        if !std::mem::replace(&mut progress.contacts_told, true) {
+            // Before: the account's contacts are known only while it is there.
+            self.tell_contacts(&new.name, true, new.now_unix_ms)?;
+        }
+        if let Err(refusal) = self.take_away(&present) {
+            progress.rest = None;
+            return Ok(Err(refusal));
+        }
+        self.metrics.taken_away_total.inc();
+        progress.taken_away = Some(record.generation());
+        Ok(self.make(new, progress, rng))
+    }
+
+    /// Makes the account where none is.
+    fn make(
+        &self,
+        new: &NewSecret<'_>,
+        progress: &mut Progress,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Kept, Refusal> {
+        if let Some((rest, puts)) = &progress.rest {
+            let record = Box::new(new.in_place_of(rest.clone(), rng));
+            let action = Action::Arrive { record, puts: puts.clone() };
+            return self.owner.ask(new.name.account(), action).map(|_| Kept::Profile);
+        }
+        // Whoever has proved the key of the one that was there must not get in.
+        let credentials = match progress.taken_away {
+            Some(generation) => new.credentials(generation, rng),
+            None => new.credentials(0, rng).of_new_account(),
+        };
+        let mut record = AccountRecord::new(new.name.clone(), credentials, new.now_unix_ms);
+        record.device_name.clone_from(&new.device_name);
+        self.owner.set_account(record, Expected::Absent).map(|()| Kept::Nothing)
     }
 
     /// No key was made after all: the code may be given again. If even that can't be written, the client begins anew.
@@ -201,9 +259,32 @@ fn wrong_code(guesses_left: u32) -> RegistrationError {
     }
 }
 
-fn wrong_lock_pin(guesses_left: u32) -> RegistrationError {
-    match guesses_left {
-        0 => RegistrationError::Dead,
-        guesses_left => RegistrationError::WrongLockPin { guesses_left },
+fn wrong_proof(wrong: Wrong, guesses_left: u32) -> RegistrationError {
+    match (wrong, guesses_left) {
+        (_, 0) => RegistrationError::Dead,
+        (Wrong::LockPin, guesses_left) => RegistrationError::WrongLockPin { guesses_left },
+        (Wrong::Proof, guesses_left) => RegistrationError::WrongProof { guesses_left },
+    }
+}
+
+fn check_unlocked(verdict: Verdict) -> Result<(), RegistrationError> {
+    match verdict {
+        Verdict::Locked { retry_after_ms } => Err(RegistrationError::Locked { retry_after_ms }),
+        Verdict::KeepAll | Verdict::KeepProfile | Verdict::KeepNothing => Ok(()),
+    }
+}
+
+impl NewSecret<'_> {
+    fn credentials(&self, former: u32, rng: &mut (impl CryptoRng + ?Sized)) -> Credentials {
+        Credentials::derive(self.secret, former.wrapping_add(1).max(1), self.derivation, rng)
+    }
+
+    /// The record of the account that had the number, with this key.
+    fn in_place_of(&self, record: AccountRecord, rng: &mut (impl CryptoRng + ?Sized)) -> AccountRecord {
+        let credentials = self.credentials(record.generation(), rng);
+        AccountRecord {
+            device_name: self.device_name.clone(),
+            ..record.with_key(credentials, self.now_unix_ms)
+        }
     }
 }

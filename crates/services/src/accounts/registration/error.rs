@@ -77,6 +77,14 @@ pub enum RegistrationError {
         /// Of five.
         guesses_left: u32,
     },
+    /// What was to prove that it is the same person does not. Counted as a guess.
+    #[error(
+        "this is neither the key that the number had nor a token of one of its devices; leave it out, or give the right one; {guesses_left} tries left"
+    )]
+    WrongProof {
+        /// Of five.
+        guesses_left: u32,
+    },
     /// No PIN for a lock.
     #[error("the PIN of a registration lock is 4 to 20 digits")]
     BadLockPin,

@@ -10,7 +10,7 @@
 //! again, or a registration of the old number. Each step may be done twice. No message is lost: those that come meanwhile are
 //! returned to their senders.
 
-use super::{Confirmation, Registered, Registrar, RegistrationError, Table};
+use super::{Confirmation, Kept, Registered, Registrar, RegistrationError, Table};
 use crate::accounts::limits::record_key;
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, make_key};
 use crate::book::quota;
@@ -44,13 +44,13 @@ impl Registrar {
         if !old.disabled && self.waiting(old.name.account())? > 0 {
             return Err(RegistrationError::MessagesWait);
         }
-        let (phone, _) = self.redeem(id, &confirmation, now_unix_ms)?;
+        let (phone, _) = self.redeem(id, &confirmation, now_unix_ms, rng)?;
         let (from, to, key) = (old.name.clone(), AccountName::Phone(phone.number()), make_key(rng));
         let changed = self.change_to(old, &to, &key, now_unix_ms, rng);
         changed.and_then(|()| self.finish_move(&from, &to)).inspect_err(|_| self.restore(id))?;
         self.metrics.numbers_changed_total.inc();
         tracing::info!(old = ?from, new = ?to, "a number was changed");
-        Ok(Registered { phone, key, created: true })
+        Ok(Registered { phone, key, kept: Kept::All })
     }
 
     /// Steps 1 to 3, or another key if that was done before.

@@ -5,6 +5,8 @@ use crate::accounts::phone::Countries;
 use crate::accounts::verification::Code;
 
 const HOUR_MS: u64 = 3_600_000;
+/// Numbers are given to others after some months; a person comes back to their account sooner.
+const RECYCLED_AFTER_MS: u64 = 30 * 24 * HOUR_MS;
 
 /// Who may register and how often.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Policy {
     pub all_messages: Allowance,
     /// Tries of an account's key over HTTP.
     pub key_tries: Allowance,
+    /// A number that was silent for longer is taken for somebody else's by now. `u64::MAX`: never.
+    pub recycled_after_ms: u64,
 }
 
 /// What happens with numbers reserved for fiction. They never cost an SMS.
@@ -59,6 +63,7 @@ impl Default for Policy {
             country_messages: Allowance::per_hour(1_000, 1_000),
             all_messages: Allowance::per_hour(2_000, 2_000),
             key_tries: Allowance::per_hour(10, 20),
+            recycled_after_ms: RECYCLED_AFTER_MS,
         }
     }
 }

@@ -34,19 +34,34 @@ impl Registrar {
     ) -> Result<AccountRecord, RegistrationError> {
         let name = AccountName::parse(user).map_err(|_| RegistrationError::NotAuthorized)?;
         let record = self.account(&name)?;
-        let quick = record.as_ref().map(|record| record.credentials.check_plain(key));
-        if quick != Some(PlainCheck::Right) {
-            self.limits().take(self.policy.per_key(), &name.to_string(), now_unix_ms)?;
-            let right = match &record {
-                Some(record) if quick == Some(PlainCheck::Slow) => record.credentials.check_plain_slowly(key),
-                _ => check_in_vain(key, rng),
-            };
-            if !right {
-                return Err(RegistrationError::NotAuthorized);
-            }
-            self.limits().give_back(self.policy.per_key(), &name.to_string())?;
+        if !self.is_key_of(&name, record.as_ref(), key, now_unix_ms, rng)? {
+            return Err(RegistrationError::NotAuthorized);
         }
         record.ok_or(RegistrationError::NotAuthorized)
+    }
+
+    /// Whether this is the account's key. Counts against the account's tries if not, also if there is no such account.
+    pub(super) fn is_key_of(
+        &self,
+        name: &AccountName,
+        record: Option<&AccountRecord>,
+        key: &str,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<bool, RegistrationError> {
+        let quick = record.map(|record| record.credentials.check_plain(key));
+        if quick == Some(PlainCheck::Right) {
+            return Ok(true);
+        }
+        self.limits().take(self.policy.per_key(), &name.to_string(), now_unix_ms)?;
+        let is_right = match record {
+            Some(record) if quick == Some(PlainCheck::Slow) => record.credentials.check_plain_slowly(key),
+            _ => check_in_vain(key, rng),
+        };
+        if is_right {
+            self.limits().give_back(self.policy.per_key(), &name.to_string())?;
+        }
+        Ok(is_right)
     }
 }
 

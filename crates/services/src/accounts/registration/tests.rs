@@ -1,13 +1,16 @@
 //! Every rule of registration, with a clock that stands still until told.
 
+mod former;
+mod owner;
 mod storage;
 
 use super::*;
 use crate::accounts::phone::PhoneError;
 use crate::accounts::{AccountName, PlainCheck, RegistrationLock};
-use crate::command::Done;
+use crate::command::NewKey;
 use chaski_store::Engine;
 use chaski_store::memory::MemoryEngine;
+use owner::Owner;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Mutex;
@@ -20,34 +23,6 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const NUMBER: &str = "+15551230001";
 const REAL: &str = "+4915123456789";
 const SECRET: [u8; 16] = [9; 16];
-
-/// Stands for the owner shard: writes the record if the generation is the expected one.
-struct Owner {
-    records: Arc<dyn Records>,
-    refuse: Mutex<Option<Refusal>>,
-}
-
-impl AccountOwner for Owner {
-    fn ask(&self, _: AccountId, action: Action) -> Outcome {
-        let Action::SetAccount { record, expected } = action else { panic!("records are written, no more") };
-        if let Some(refusal) = self.refuse.lock().unwrap().take() {
-            return Err(refusal);
-        }
-        let key = record.name.account().record_key();
-        let found = self.records.get(Table::Accounts, &key).unwrap();
-        let generation = found.as_ref().map(|f| AccountRecord::from_json(&f.value).unwrap().generation());
-        let as_expected = match expected {
-            Expected::Any => true,
-            Expected::Absent => generation.is_none(),
-            Expected::Generation(expected) => generation == Some(expected),
-        };
-        if !as_expected {
-            return Err(Refusal::Conflict);
-        }
-        self.records.put_if(Table::Accounts, &key, &record.to_json(), found.map(|f| f.revision)).unwrap();
-        Ok(Done::Done)
-    }
-}
 
 struct Desk {
     engine: MemoryEngine,
@@ -63,7 +38,7 @@ fn desk() -> Desk {
 
 fn desk_with(policy: Policy) -> Desk {
     let engine = MemoryEngine::new();
-    let owner = Arc::new(Owner { records: engine.records(), refuse: Mutex::new(None) });
+    let owner = Arc::new(Owner::new(engine.records()));
     let registrar = Registrar::new(engine.records(), SECRET, owner.clone(), policy);
     Desk { engine, owner, registrar, now: START_MS, rng: StdRng::seed_from_u64(3) }
 }
@@ -92,7 +67,11 @@ impl Desk {
         code: &str,
         pin: Option<&str>,
     ) -> Result<Registered, RegistrationError> {
-        let confirmation = Confirmation { code, device_name: Some("Phone"), lock_pin: pin };
+        self.prove(id, Confirmation { code, lock_pin: pin, ..Confirmation::default() })
+    }
+
+    fn prove(&mut self, id: &str, confirmation: Confirmation<'_>) -> Result<Registered, RegistrationError> {
+        let confirmation = Confirmation { device_name: Some("Phone"), ..confirmation };
         self.registrar.confirm(id, confirmation, self.now, &mut self.rng)
     }
 
@@ -128,7 +107,7 @@ fn a_number_becomes_an_account() {
     assert_eq!(begun.delivery.locale.as_deref(), Some("de"));
     assert!(!begun.delivery.is_real());
     let registered = desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
-    assert!(registered.created);
+    assert!(registered.is_new());
     let record = desk.record(NUMBER);
     assert_eq!(record.credentials.check_plain(&registered.key), PlainCheck::Right);
     assert_eq!(record.device_name.as_deref(), Some("Phone"));
@@ -153,7 +132,7 @@ fn registering_again_replaces_the_key() {
     let before = desk.record(NUMBER).generation();
     desk.now += DAY_MS;
     let second = desk.register(NUMBER);
-    assert!(!second.created);
+    assert!(!second.is_new());
     let record = desk.record(NUMBER);
     assert_eq!(record.generation(), before + 1);
     assert_eq!(record.credentials.check_plain(&first.key), PlainCheck::Wrong);
@@ -570,7 +549,7 @@ fn by_number_as_quicksy_does() {
     assert_eq!(confirm("+15551230002", code, password).err(), Some(RegistrationError::Unknown));
     let bad = wrong(&again.delivery.code);
     assert_eq!(confirm(NUMBER, &bad, password).err(), Some(RegistrationError::WrongCode { guesses_left: 4 }));
-    assert!(confirm(NUMBER, code, password).unwrap().created);
+    assert!(confirm(NUMBER, code, password).unwrap().is_new());
     let credentials = desk.record(NUMBER).credentials;
     assert_eq!(credentials.check_plain(password), PlainCheck::Slow);
     assert!(credentials.check_plain_slowly(password));
@@ -581,7 +560,7 @@ fn by_number_as_quicksy_does() {
             .registrar
             .confirm_password(NUMBER, anew.delivery.code.digits(), password, desk.now, &mut desk.rng)
             .unwrap()
-            .created
+            .is_new()
     );
     assert_eq!(desk.record(NUMBER).generation(), credentials.generation + 1);
 }

@@ -1,0 +1,154 @@
+//! Whether whoever registers a number is the one who had it before, and what becomes of the account if that is not sure.
+//!
+//! Numbers are given to others after some months of silence. A code proves the number and not the person, so what it opens
+//! depends on how long the number has been silent; what only the person can have (the lock's PIN, the old key, a device's
+//! token) proves the person at any time. Pure; called by [`super::confirm`]. docs/registration.md has the table.
+
+/// The best that came with a right code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing: the number is proved, the person is not.
+    Code,
+    /// The registration lock's PIN.
+    LockPin,
+    /// The key that was good until now.
+    PreviousKey,
+    /// A device's token (XEP-0484) of that key.
+    DeviceToken,
+}
+
+/// An account, as far as the decision goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Former {
+    /// When somebody was last there, within some hours. 0: it was never noted.
+    pub(super) seen_unix_ms: u64,
+    /// Somebody is there now, or can come back to a session.
+    pub(super) is_online: bool,
+    /// A registration lock is set.
+    pub(super) has_lock: bool,
+}
+
+/// How much silence means what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// A lock whose PIN is not given holds for so long.
+    pub(super) lock_ms: u64,
+    /// A number that was silent for longer may be somebody else's.
+    pub(super) recycled_after_ms: u64,
+}
+
+/// What becomes of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is the same person: everything stays.
+    KeepAll,
+    /// It may be: what was shown to others stays (profile, settings); mail, contacts, block list and bookmarks go.
+    KeepProfile,
+    /// It is taken for somebody else: everything goes.
+    KeepNothing,
+    /// Nothing happens before the lock falls.
+    Locked {
+        /// When that would be, if the number stays silent.
+        retry_after_ms: u64,
+    },
+}
+
+/// Decides. `now_unix_ms` is plausible time: a clock that jumps must not make everybody's number silent.
+///
+/// An account of which nothing was ever noted counts as seen just now: it is not known to have been silent.
+pub(super) fn decide(former: Former, proof: Proof, terms: Terms, now_unix_ms: u64) -> Verdict {
+    if proof != Proof::Code {
+        return Verdict::KeepAll;
+    }
+    let is_unknown = former.seen_unix_ms == 0;
+    // A time to come is a clock's mistake, and no silence.
+    let silent_ms = match former.is_online || is_unknown {
+        true => 0,
+        false => now_unix_ms.saturating_sub(former.seen_unix_ms),
+    };
+    if former.has_lock && silent_ms < terms.lock_ms {
+        return Verdict::Locked { retry_after_ms: terms.lock_ms - silent_ms };
+    }
+    if silent_ms > terms.recycled_after_ms {
+        return Verdict::KeepNothing;
+    }
+    if former.has_lock { Verdict::KeepProfile } else { Verdict::KeepAll }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict::{KeepAll, KeepNothing, KeepProfile};
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY_MS: u64 = 24 * 3_600_000;
+    const NOW: u64 = 20_000 * DAY_MS;
+    const TERMS: Terms = Terms { lock_ms: 7 * DAY_MS, recycled_after_ms: 30 * DAY_MS };
+
+    fn silent(ms: u64, has_lock: bool) -> Former {
+        Former { seen_unix_ms: NOW - ms, is_online: false, has_lock }
+    }
+
+    #[test]
+    fn the_table() {
+        let locked = |retry_after_ms| Verdict::Locked { retry_after_ms };
+        for (former, expected) in [
+            (silent(0, false), KeepAll),
+            (silent(30 * DAY_MS, false), KeepAll),
+            (silent(30 * DAY_MS + 1, false), KeepNothing),
+            (silent(0, true), locked(7 * DAY_MS)),
+            (silent(7 * DAY_MS - 1, true), locked(1)),
+            (silent(7 * DAY_MS, true), KeepProfile),
+            (silent(30 * DAY_MS, true), KeepProfile),
+            (silent(30 * DAY_MS + 1, true), KeepNothing),
+            (Former { is_online: true, ..silent(300 * DAY_MS, false) }, KeepAll),
+            (Former { is_online: true, ..silent(300 * DAY_MS, true) }, locked(7 * DAY_MS)),
+            (Former { seen_unix_ms: 0, ..silent(0, false) }, KeepAll),
+            (Former { seen_unix_ms: 0, ..silent(0, true) }, locked(7 * DAY_MS)),
+            (Former { seen_unix_ms: NOW + DAY_MS, ..silent(0, false) }, KeepAll),
+        ] {
+            assert_eq!(decide(former, Proof::Code, TERMS, NOW), expected, "{former:?}");
+            for proof in [Proof::LockPin, Proof::PreviousKey, Proof::DeviceToken] {
+                assert_eq!(decide(former, proof, TERMS, NOW), KeepAll, "{former:?} {proof:?}");
+            }
+        }
+    }
+
+    /// How much of the account is kept. A lock keeps it from everybody.
+    fn kept(verdict: Verdict) -> u8 {
+        match verdict {
+            KeepNothing => 0,
+            KeepProfile => 1,
+            KeepAll => 2,
+            Verdict::Locked { .. } => 3,
+        }
+    }
+
+    proptest! {
+        /// Longer silence never opens more, whatever the terms; and a lock never gives more to who has only the code.
+        #[test]
+        fn silence_takes_away(
+            seen in 1u64..NOW, earlier in 1u64..NOW, lock_ms in 0..60 * DAY_MS,
+            recycled_after_ms in 0..60 * DAY_MS, has_lock: bool,
+        ) {
+            let terms = Terms { lock_ms, recycled_after_ms };
+            let at = |seen_unix_ms, has_lock| {
+                decide(Former { seen_unix_ms, is_online: false, has_lock }, Proof::Code, terms, NOW)
+            };
+            let (early, late) = (seen.min(earlier), seen.max(earlier));
+            prop_assert!(kept(at(early, has_lock)) <= kept(at(late, has_lock)));
+            match at(seen, true) {
+                Verdict::Locked { retry_after_ms } => {
+                    prop_assert!(retry_after_ms > 0 && retry_after_ms <= lock_ms);
+                }
+                verdict => prop_assert!(kept(verdict) <= kept(at(seen, false)) && verdict != KeepAll),
+            }
+            // Whoever waits as long as told is not told to wait again.
+            if let Verdict::Locked { retry_after_ms } = at(seen, true) {
+                let former = Former { seen_unix_ms: seen, is_online: false, has_lock: true };
+                let later = decide(former, Proof::Code, terms, NOW + retry_after_ms);
+                prop_assert!(kept(later) < 3);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The account that a number had before: what its owner shard says of it, what proves that it is the same person's, and how
+//! it is taken away if it is not.
+//!
+//! Called by [`super::confirm`]; what is decided stands in [`super::continuity`]. Promises: nobody is answered with a key
+//! before what was to go is gone and every contact who was to be told has the notice in their mailbox. Wherever it is
+//! interrupted, nobody has the new key, and the next one who registers finishes it: contacts may be told once too often,
+//! never once too little.
+
+use super::continuity::{Former, Proof, Terms, Verdict, decide};
+use super::{Confirmation, Registrar, RegistrationError, Table};
+use crate::accounts::tokens::Mint;
+use crate::accounts::{AccountName, AccountRecord};
+use crate::command::{Action, Done, NewKey, Refusal};
+use crate::pep::Nodes;
+use crate::privacy::Settings;
+use chaski_store::records::Put;
+use rand::CryptoRng;
+
+/// Without its PIN a registration lock gives way after this time of silence.
+const LOCK_MS: u64 = 7 * 24 * 3_600_000;
+
+/// An account as its owner shard knows it now.
+pub(super) struct Present {
+    pub(super) record: AccountRecord,
+    is_online: bool,
+}
+
+/// What came with a right code, and was right as well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proved {
+    proof: Proof,
+    /// Of the key that it was right for.
+    generation: Option<u32>,
+}
+
+/// Why a proof is none. Which of the proofs it was is known to who gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrong {
+    LockPin,
+    Proof,
+}
+
+impl Present {
+    pub(super) fn verdict(&self, proved: Proved, terms: Terms, now_unix_ms: u64) -> Verdict {
+        // Somebody else has registered since it was looked at: it proves nothing of the key that they have.
+        let is_current = proved.generation == Some(self.record.generation());
+        let proof = if is_current { proved.proof } else { Proof::Code };
+        let former = Former {
+            seen_unix_ms: self.record.seen_unix_ms.max(self.record.registered_unix_ms),
+            is_online: self.is_online,
+            has_lock: self.record.lock.is_some(),
+        };
+        decide(former, proof, terms, now_unix_ms)
+    }
+}
+
+impl Registrar {
+    pub(super) fn terms(&self) -> Terms {
+        Terms { lock_ms: LOCK_MS, recycled_after_ms: self.policy.recycled_after_ms }
+    }
+
+    /// The number's account. Its owner is asked and not the store: only it knows who is online, and the tokens given lately.
+    pub(super) fn present(&self, name: &AccountName) -> Result<Option<Present>, RegistrationError> {
+        match self.owner.ask(name.account(), Action::ShowAccount) {
+            Ok(Done::Account { record, sessions, .. }) => {
+                record.belongs_to(name).map_err(|error| RegistrationError::Unavailable(error.to_string()))?;
+                Ok(Some(Present { record: *record, is_online: !sessions.is_empty() }))
+            }
+            Ok(_) => {
+                Err(RegistrationError::Unavailable("the account's owner answered something else".to_owned()))
+            }
+            Err(Refusal::NoSuchAccount) => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// What a right code's confirmation proves besides the number. A proof for an account that is not there is as wrong as
+    /// one for an account that is, and takes as long.
+    pub(super) fn weigh(
+        &self,
+        name: &AccountName,
+        present: Option<&Present>,
+        confirmation: &Confirmation<'_>,
+        now_unix_ms: u64,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Result<Proved, Wrong>, RegistrationError> {
+        let record = present.map(|present| &present.record);
+        let mut proof = Proof::Code;
+        if let Some(key) = confirmation.previous_key {
+            if !self.is_key_of(name, record, key, now_unix_ms, rng)? {
+                return Ok(Err(Wrong::Proof));
+            }
+            proof = Proof::PreviousKey;
+        }
+        if let Some(token) = confirmation.device_token {
+            let is_right = |record: &AccountRecord| {
+                let (account, generation) = (name.account(), record.generation());
+                let mint = Mint { secret: &self.secret, account, generation };
+                record.tokens.holds(mint, token, now_unix_ms)
+            };
+            if !record.is_some_and(is_right) {
+                return Ok(Err(Wrong::Proof));
+            }
+            proof = Proof::DeviceToken;
+        }
+        if let (Some(pin), Some(lock)) =
+            (confirmation.lock_pin, record.and_then(|record| record.lock.as_ref()))
+        {
+            if !lock.opens(&self.secret, pin) {
+                return Ok(Err(Wrong::LockPin));
+            }
+            proof = Proof::LockPin;
+        }
+        Ok(Ok(Proved { proof, generation: record.map(AccountRecord::generation) }))
+    }
+
+    /// The contacts of a number's account are told that its key is new, and have that durably. `is_new`: the account is as well.
+    pub(super) fn tell_contacts(
+        &self,
+        name: &AccountName,
+        is_new: bool,
+        now_unix_ms: u64,
+    ) -> Result<(), RegistrationError> {
+        let AccountName::Phone(number) = *name else { return Ok(()) };
+        let contacts = match self.owner.ask(name.account(), Action::Contacts) {
+            Ok(Done::Contacts(contacts)) => contacts,
+            Ok(_) | Err(Refusal::NoSuchAccount) => return Ok(()),
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let told = NewKey { number, unix_ms: now_unix_ms, is_new };
+        let asked = contacts.into_iter().map(|contact| (contact, Action::TellOfKey(told))).collect();
+        let outcomes = self.owner.ask_all(asked);
+        let untold = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        self.metrics.contacts_told_total.add((outcomes.len() - untold) as u64);
+        if untold > 0 {
+            // Gone meanwhile, or their mailboxes are full. It must not be in their power to keep a number from its owner.
+            self.metrics.contacts_not_told_total.add(untold as u64);
+            tracing::warn!(account = ?name, untold, "contacts were not told of a new key");
+        }
+        Ok(())
+    }
+
+    /// Everything of the account goes, unless somebody has come since it was looked at ([`Refusal::Conflict`]).
+    pub(super) fn take_away(&self, present: &Present) -> Result<(), Refusal> {
+        let (generation, seen_unix_ms) = (present.record.generation(), present.record.seen_unix_ms);
+        let action = Action::RemoveSilent { generation, seen_unix_ms };
+        match self.owner.ask(present.record.name.account(), action) {
+            Ok(_) | Err(Refusal::NoSuchAccount) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// What others were shown of an account, as records of the account that takes its place.
+    pub(super) fn profile(&self, name: &AccountName) -> Result<Vec<Put>, RegistrationError> {
+        let key = name.account().record_key();
+        let damaged = |error: &dyn std::fmt::Display| {
+            tracing::error!(account = ?name, %error, "what an account has published or set can't be read; it goes");
+        };
+        let mut puts = Vec::new();
+        if let Some(found) = self.records.get(Table::Settings, &key)? {
+            match Settings::from_document(&found.value) {
+                Ok(settings) => {
+                    puts.push((Table::Settings, key.clone(), settings.without_people().to_document()))
+                }
+                Err(error) => damaged(&error),
+            }
+        }
+        let Some(found) = self.records.get(Table::Nodes, &key)? else { return Ok(as_puts(puts)) };
+        match Nodes::from_document(&found.value) {
+            Ok(nodes) => {
+                let shown = nodes.shown();
+                for item in shown.item_keys(&key) {
+                    if let Some(found) = self.records.get(Table::Items, &item)? {
+                        puts.push((Table::Items, item, found.value));
+                    }
+                }
+                puts.extend(shown.to_document().map(|document| (Table::Nodes, key, document)));
+            }
+            Err(error) => damaged(&error),
+        }
+        Ok(as_puts(puts))
+    }
+}
+
+fn as_puts(puts: Vec<(Table, String, Vec<u8>)>) -> Vec<Put> {
+    puts.into_iter().map(|(table, key, value)| Put { table, key, value: Some(value) }).collect()
+}

@@ -1,0 +1,140 @@
+//! The shards' part when a number is registered again: whom that concerns is told, and nothing goes on that the old key began.
+//!
+//! Asked for by [`crate::accounts::registration`], which decides what becomes of the account. Promises: an account is taken
+//! away only if nobody was there since that was decided; who is told of a new key is a contact of the number that has the
+//! number as a contact, and neither has blocked the other.
+
+use super::Shard;
+use crate::blocking;
+use crate::command::{Action, Command, Done, NewKey, Outcome, Refusal, Reply};
+use crate::context::Context;
+use crate::desk::Desk;
+use crate::directory::Account;
+use crate::mailbox;
+use crate::roster::Contact;
+use crate::ticket::Purpose;
+use chaski_store::{AccountId, MessageId, StoreError};
+use chaski_xmpp::write::Header;
+use chaski_xmpp::{Kind, datetime, ns, write};
+use std::sync::Arc;
+
+/// Notices that wait for the store at the same time, per shard.
+const NOTICES_MAX: usize = 4_096;
+
+impl Shard {
+    /// Removes an account that is as it was when that was decided, by its key's generation and when it was seen.
+    pub(super) fn remove_silent(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        (generation, seen_unix_ms): (u32, u64),
+        reply: Option<Reply>,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        if account.saving.is_busy() {
+            let action = Action::RemoveSilent { generation, seen_unix_ms };
+            return self.defer(ctx, Command { account: id, action, reply });
+        }
+        let is_as_it_was = account.sessions.is_empty()
+            && account.record.generation() == generation
+            && account.record.seen_unix_ms() == seen_unix_ms;
+        if !is_as_it_was {
+            return self.reply(ctx, reply, Err(Refusal::Conflict));
+        }
+        let action = Action::RemoveSilent { generation, seen_unix_ms };
+        self.remove_account(ctx, id, action, reply);
+    }
+
+    /// Who has the account as a contact and is one of its own, and is not blocked.
+    pub(super) fn contacts(&mut self, id: AccountId) -> Outcome {
+        let domain = self.desk.realm.domain.clone();
+        let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
+        let contacts = account.roster.items().iter().filter(|item| {
+            item.state().to() && item.state().from() && !blocking::blocks_contact(account, item.contact())
+        });
+        Ok(Done::Contacts(contacts.filter_map(|item| item.contact().account(&domain)).collect()))
+    }
+
+    /// Puts the notice of a contact's new key into the account's mailbox.
+    pub(super) fn tell_of_key(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        key: NewKey,
+        reply: Option<Reply>,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        let contact = Contact::Phone(key.number);
+        if !account.roster.state(&contact).to() || blocking::blocks_contact(account, &contact) {
+            return self.reply(ctx, reply, Ok(Done::Done));
+        }
+        if self.notices.len() >= NOTICES_MAX {
+            return self.reply(ctx, reply, Err(Refusal::Overloaded));
+        }
+        let mut random = [0; 16];
+        ctx.rng.fill_bytes(&mut random);
+        let message = MessageId(u128::from_le_bytes(random));
+        let stanza = notice(&mut self.desk, account, &contact, key, message);
+        let waiting = self.notices.insert(reply);
+        let ticket = Purpose::Notice(waiting).ticket();
+        if let Err(error) = mailbox::append(&mut self.desk, ctx, account, None, (message, stanza), ticket) {
+            self.noticed(ctx, waiting, Err(error));
+        }
+    }
+
+    /// A notice is durable, or not.
+    pub(super) fn noticed(&mut self, ctx: &mut Context<'_>, key: usize, result: Result<(), StoreError>) {
+        let Some(reply) = self.notices.try_remove(key) else { return };
+        let outcome = result.map(|()| Done::Done).map_err(|error| Refusal::Unavailable(error.to_string()));
+        self.reply(ctx, reply, outcome);
+    }
+
+    /// Carries a command out if the account still has the key by which it was asked for.
+    pub(super) fn if_key(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        generation: u32,
+        action: Box<Action>,
+        reply: Option<Reply>,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        // Another key may be on its way to the disk. A removal would wait after it was looked at, behind another key perhaps.
+        let waits = match *action {
+            Action::RemoveAccount => account.saving.is_busy(),
+            _ => account.saving.has_record(),
+        };
+        if waits {
+            let action = Action::IfKey { generation, action };
+            return self.defer(ctx, Command { account: id, action, reply });
+        }
+        if account.record.generation() != generation {
+            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
+        }
+        self.command_now(ctx, Command { account: id, action: *action, reply });
+    }
+}
+
+/// `<message><key-changed/></message>` from the contact's bare JID: nothing that a client sends has such a sender.
+fn notice(
+    desk: &mut Desk,
+    account: &Account,
+    contact: &Contact,
+    key: NewKey,
+    message: MessageId,
+) -> Arc<[u8]> {
+    let from = contact.jid(&desk.realm.domain);
+    // Seconds are enough.
+    let stamp = datetime::format(key.unix_ms / 1_000 * 1_000);
+    let payload = crate::iq::xml(|writer| {
+        writer.open_ns("key-changed", ns::REGISTRATION).attr("stamp", &stamp);
+        writer.attr_opt("account", key.is_new.then_some("new"));
+    });
+    let id = format!("key-{:016x}", message.0 as u64);
+    let header = Header { from: Some(&from), to: Some(&account.bare), id: Some(&id), type_attr: None };
+    desk.compose(|out| {
+        let mut payload = payload;
+        write::stanza_id(&mut payload, &account.bare, message.0);
+        write::stanza(out, Kind::Message, &header, &payload);
+    })
+}
