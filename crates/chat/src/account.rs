@@ -120,6 +120,8 @@ pub async fn find(options: &Options, input: &mut Input, out: &mut Output) -> Res
     {
         return of_saved(options, file, saved);
     }
+    // Of a damaged file there is nothing to prove anything with.
+    let former = read(&file).ok().flatten();
     let (host, _) = server(options)?.unwrap_or(("localhost".into(), None));
     let ca = ca_of(options, &host);
     let trust = trust(options, ca.as_deref())?;
@@ -127,7 +129,9 @@ pub async fn find(options: &Options, input: &mut Input, out: &mut Output) -> Res
         true => "https://localhost:8080".into(),
         false => format!("https://{host}"),
     });
-    let registered = register::register(&number, &url, &trust, input, out).await?;
+    let previous_key = former.as_ref().map(|saved| saved.key.as_str());
+    let registered = register::register(&number, &url, &trust, previous_key, input, out).await?;
+    let registered_anew = registered.kept == "nothing";
     let known = registered.hosts.into_iter().next().unwrap_or(Host {
         host: registered.domain.clone(),
         port: 5222,
@@ -147,6 +151,12 @@ pub async fn find(options: &Options, input: &mut Input, out: &mut Output) -> Res
     };
     write(&file, &saved)?;
     say(out, &format!("Registered. The key is in {}.", file.display()))?;
+    if former.is_some() && registered_anew {
+        say(
+            out,
+            "The number was silent for long: its account is a new one, and nothing of the old one is there.",
+        )?;
+    }
     of_saved(options, file, saved)
 }
 

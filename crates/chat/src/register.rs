@@ -4,7 +4,7 @@ use crate::failure::ChatError;
 use crate::input::Input;
 use crate::{Output, say};
 use chaski_client::Trust;
-use chaski_client::registration::{Registered, Registration, RegistrationError};
+use chaski_client::registration::{Proofs, Registered, Registration, RegistrationError};
 
 /// What this device is called in the account's list.
 const DEVICE: &str = "chaski chat";
@@ -13,11 +13,15 @@ const WRONG_CODE: [&str; 2] = ["wrong-code", "not-a-code"];
 /// Refusals that ask for the second PIN.
 const LOCKED: [&str; 3] = ["locked", "wrong-lock-pin", "bad-lock-pin"];
 
-/// Registers `number` at `url`.
+/// A key that is no proof any more: somebody has registered the number since.
+const WRONG_PROOF: &str = "wrong-proof";
+
+/// Registers `number` at `url`. `previous_key`: the one that it had, if that is known.
 pub async fn register(
     number: &str,
     url: &str,
     trust: &Trust,
+    mut previous_key: Option<&str>,
     input: &mut Input,
     out: &mut Output,
 ) -> Result<Registered, ChatError> {
@@ -36,8 +40,13 @@ pub async fn register(
             code = ask(input, out, "Code:").await?;
             continue;
         }
-        match registration.confirm(&begun.id, &code, DEVICE, lock_pin.as_deref()).await {
+        let proofs = Proofs { lock_pin: lock_pin.as_deref(), previous_key };
+        match registration.confirm(&begun.id, &code, DEVICE, proofs).await {
             Ok(registered) => return Ok(registered),
+            Err(RegistrationError::Refused { kind, .. }) if kind == WRONG_PROOF && previous_key.is_some() => {
+                say(out, "The number has had another key since. Trying without the one that is known here.")?;
+                previous_key = None;
+            }
             Err(RegistrationError::Refused { kind, detail, .. }) if WRONG_CODE.contains(&kind.as_str()) => {
                 say(out, &detail)?;
                 code = ask(input, out, "Code:").await?;

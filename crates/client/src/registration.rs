@@ -47,6 +47,15 @@ pub enum HostTls {
     Direct,
 }
 
+/// What proves that whoever has the code is the one who had the number before.
+#[derive(Clone, Copy, Default)]
+pub struct Proofs<'a> {
+    /// The second PIN, where the account has one.
+    pub lock_pin: Option<&'a str>,
+    /// The key that the account had until now.
+    pub previous_key: Option<&'a str>,
+}
+
 /// A place to connect.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Host {
@@ -70,6 +79,9 @@ pub struct Registered {
     /// Where, best first.
     #[serde(default)]
     pub hosts: Vec<Host>,
+    /// What is there of the account that the number had: "everything", "profile" or "nothing".
+    #[serde(default)]
+    pub kept: String,
 }
 
 /// Does not show the key.
@@ -103,17 +115,19 @@ impl Registration {
         self.read(answer)
     }
 
-    /// Proves the code. `lock_pin`: the second PIN, where the account has one.
+    /// Proves the code, and with it what else there is.
     pub async fn confirm(
         &self,
         id: &str,
         code: &str,
         device_name: &str,
-        lock_pin: Option<&str>,
+        proofs: Proofs<'_>,
     ) -> Result<Registered, RegistrationError> {
         let mut body = json!({ "code": code, "device_name": device_name });
-        if let Some(pin) = lock_pin {
-            body["lock_pin"] = pin.into();
+        for (name, proof) in [("lock_pin", proofs.lock_pin), ("previous_key", proofs.previous_key)] {
+            if let Some(proof) = proof {
+                body[name] = proof.into();
+            }
         }
         let answer = self.0.call(Method::PUT, &format!("/v1/registrations/{id}"), &body).await?;
         self.read(answer)
