@@ -16,6 +16,8 @@ mod client;
 mod ctl;
 #[path = "e2e/doctor.rs"]
 mod doctor;
+#[path = "e2e/registered.rs"]
+mod registered;
 #[path = "e2e/removal.rs"]
 mod removal;
 #[path = "e2e/serve.rs"]

@@ -26,7 +26,7 @@ fn log_in(server: &Server, number: &str) -> Client<TcpStream> {
 }
 
 /// A request over HTTPS in an account's name.
-fn ask(server: &Server, number: &str, key: &str, method: &str, path: &str, body: &str) -> String {
+pub(crate) fn ask(server: &Server, number: &str, key: &str, method: &str, path: &str, body: &str) -> String {
     let proof = base64::engine::general_purpose::STANDARD.encode(format!("{number}:{key}"));
     let head = format!(
         "{method} {path} HTTP/1.1\r\nAuthorization: Basic {proof}\r\nContent-Type: application/json\r\nContent-Length: {}",
@@ -35,7 +35,7 @@ fn ask(server: &Server, number: &str, key: &str, method: &str, path: &str, body:
     http_with_body(tls(tcp(server.web()), &server.ca_file(), &[b"http/1.1"]), &head, body)
 }
 
-fn document(answer: &str) -> serde_json::Value {
+pub(crate) fn document(answer: &str) -> serde_json::Value {
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
