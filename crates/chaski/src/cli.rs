@@ -96,6 +96,11 @@ pub(crate) enum CtlCommand {
     /// Show what users have reported of others
     #[command(subcommand)]
     Report(Report),
+    /// Show what the machine's clock says and what is believed, or accept a jump of it. Works without a running server too
+    Clock {
+        #[command(subcommand)]
+        command: Option<Clock>,
+    },
     /// Recover every intact message of a damaged journal; the server must not run
     Salvage,
 }
@@ -166,6 +171,14 @@ pub(crate) enum Report {
         /// Only those about this `+number` or JID
         about: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Clock {
+    /// Show it
+    Show,
+    /// The machine's clock is right: believe its jump now. After a long stop, what has waited for too long is deleted then
+    Accept,
 }
 
 #[derive(Debug, Args)]

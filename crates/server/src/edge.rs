@@ -271,6 +271,7 @@ impl Common {
             settings: self.settings.clone(),
             metrics,
             memory: self.memory.clone(),
+            time: self.engine.time(),
         }
     }
 }

@@ -31,7 +31,7 @@ use chaski_services::context::{Context, Pressure, Realm};
 use chaski_services::router::Envelope;
 use chaski_services::shard::Shard;
 use chaski_services::wire::{Closed, ConnId};
-use chaski_store::{Completion, ShardStore};
+use chaski_store::{Completion, Now, ShardStore, Time};
 use chaski_xmpp::stream::Settings;
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -41,7 +41,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// The token of the inbox' waker. Listeners have the tokens from 0; connections those from 2^32.
 pub(crate) const WAKER: Token = Token(u32::MAX as usize);
@@ -96,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: Arc<EdgeMetrics>,
     pub(crate) memory: Arc<MemoryWatch>,
+    pub(crate) time: Arc<Time>,
 }
 
 /// See the module.
@@ -147,7 +148,8 @@ struct Rooms {
     store: Box<dyn ShardStore>,
     rng: rand::rngs::StdRng,
     now_ms: u64,
-    unix_ms: u64,
+    time: Arc<Time>,
+    now: Now,
     pressure: Pressure,
 }
 
@@ -156,7 +158,8 @@ impl Rooms {
     fn call<R>(&mut self, clients: &mut Clients, f: impl FnOnce(&mut Shard, &mut Context<'_>) -> R) -> R {
         let mut context = Context {
             now_ms: self.now_ms,
-            unix_ms: self.unix_ms,
+            unix_ms: self.now.unix_ms,
+            shown_by_ms: self.now.shown_by_ms,
             pressure: self.pressure,
             rng: &mut self.rng,
             store: &mut *self.store,
@@ -196,7 +199,8 @@ impl EventLoop {
                 store: parts.store,
                 rng: rand::make_rng(),
                 now_ms: 0,
-                unix_ms: 0,
+                now: parts.time.now(),
+                time: parts.time,
                 pressure: Pressure::None,
             },
             inbox: parts.inbox,
@@ -255,7 +259,7 @@ impl EventLoop {
     fn read_clock(&mut self) -> Instant {
         let begun = now();
         self.rooms.now_ms = begun.duration_since(self.origin).as_millis() as u64;
-        self.rooms.unix_ms = unix_ms();
+        self.rooms.now = self.rooms.time.now();
         self.rooms.pressure = self.memory.pressure();
         begun
     }
@@ -454,9 +458,4 @@ impl Drop for AbortOnPanic {
 #[expect(clippy::disallowed_methods, reason = "the event loop owns the clock and lends it to the rooms")]
 fn now() -> Instant {
     Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the event loop owns the clock and lends it to the rooms")]
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

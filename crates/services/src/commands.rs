@@ -173,7 +173,7 @@ fn first_stage(
     if command.what == What::Privacy {
         reply.status(turn, &id, "executing", &privacy::form::write(&privacy::view(account)));
     } else if command.fields.is_empty() {
-        let pong = format!("Pong. It is {} here.", datetime::format(turn.unix_ms));
+        let pong = format!("Pong. It is {} here.", datetime::format(turn.shown(turn.unix_ms)));
         reply.completed(turn, &id, &pong);
     } else {
         let form = form::write(command.name, command.fields);

@@ -10,8 +10,10 @@ use std::sync::Arc;
 pub struct Context<'a> {
     /// Monotonic time in milliseconds, from any origin. Timers count in it.
     pub now_ms: u64,
-    /// Wall clock, Unix time in milliseconds. Stamps are made of it.
+    /// Age time, Unix time in milliseconds ([`chaski_store::Time`]). Stamps are made of it and compared with it.
     pub unix_ms: u64,
+    /// What is added to a stamp when somebody is shown it.
+    pub shown_by_ms: i64,
     /// What is to be given up for want of memory.
     pub pressure: Pressure,
     /// Randomness fit for secrets.
@@ -20,6 +22,13 @@ pub struct Context<'a> {
     pub store: &'a mut dyn ShardStore,
     /// The shard's connections, and the way to other shards.
     pub wire: &'a mut dyn Wire,
+}
+
+impl Context<'_> {
+    /// A stamp as it is shown.
+    pub fn shown(&self, unix_ms: u64) -> u64 {
+        unix_ms.saturating_add_signed(self.shown_by_ms)
+    }
 }
 
 /// How short of memory the process is. Each step gives up what those before it give up, too; none gives up a message

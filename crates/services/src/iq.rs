@@ -142,7 +142,7 @@ fn for_domain(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Resu
         return Ok(entity::version(turn.realm));
     }
     if request.gets("time", ns::TIME) {
-        return Ok(entity::time(turn.unix_ms));
+        return Ok(entity::time(turn.shown(turn.unix_ms)));
     }
     if request.gets("query", ns::LAST) {
         return Ok(entity::uptime(turn));

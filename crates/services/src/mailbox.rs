@@ -179,7 +179,7 @@ fn deliver_backlog(
 ) -> Seq {
     for entry in entries {
         let wanted = is_for(account, id, &entry.stanza);
-        let told = entry.gap.map(|gap| gap::told(desk, &account.bare, entry.seq, gap));
+        let told = entry.gap.map(|gap| gap::told(desk, ctx, &account.bare, entry.seq, gap));
         let Some(session) = account.session_mut(id) else { break };
         if wanted && !session.has_unacknowledged(entry.seq) {
             session.deliver(desk, ctx, told.as_ref().unwrap_or(entry), true);

@@ -25,8 +25,10 @@ pub struct Turn<'a> {
     pub sheds_presence: bool,
     /// Monotonic time in milliseconds.
     pub now_ms: u64,
-    /// Unix time in milliseconds.
+    /// Age time, Unix time in milliseconds. Stamps are made of it and compared with it.
     pub unix_ms: u64,
+    /// What is added to a stamp when somebody is shown it.
+    pub shown_by_ms: i64,
     /// Randomness.
     pub rng: &'a mut dyn rand::CryptoRng,
     /// The presences that the shard's sessions share.
@@ -37,6 +39,13 @@ pub struct Turn<'a> {
     pub(crate) metrics: &'a RoomMetrics,
     /// Where to put what is to be sent.
     pub outbox: &'a mut Outbox,
+}
+
+impl Turn<'_> {
+    /// A stamp as it is shown.
+    pub fn shown(&self, unix_ms: u64) -> u64 {
+        unix_ms.saturating_add_signed(self.shown_by_ms)
+    }
 }
 
 /// What the room wants done, in order.

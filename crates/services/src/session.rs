@@ -362,7 +362,7 @@ impl Session {
 fn write_late(desk: &mut Desk, ctx: &mut Context<'_>, conn: ConnId, stanza: &[u8], accepted_unix_ms: u64) {
     let (head, end_tag) = stanza.split_at(delay_split(stanza));
     desk.scratch.clear();
-    write::delay(&mut desk.scratch, &desk.realm.domain, accepted_unix_ms);
+    write::delay(&mut desk.scratch, &desk.realm.domain, ctx.shown(accepted_unix_ms));
     ctx.wire.write(conn, &[head, &desk.scratch, end_tag]);
 }
 

@@ -165,6 +165,8 @@ pub struct Stage {
     pub engine: MemoryEngine,
     /// Monotonic time.
     pub now_ms: u64,
+    /// What the machine's clock, which was set meanwhile, shows beyond what has passed.
+    pub shown_by_ms: i64,
     /// How short of memory it is.
     pub pressure: crate::context::Pressure,
     realm: Arc<Realm>,
@@ -208,6 +210,7 @@ impl Stage {
         let mut stage = Self {
             engine,
             now_ms: 1_000_000,
+            shown_by_ms: 0,
             pressure: crate::context::Pressure::None,
             realm,
             shards: Vec::new(),
@@ -244,6 +247,7 @@ impl Stage {
         let mut ctx = Context {
             now_ms: self.now_ms,
             unix_ms: 1_700_000_000_000 + self.now_ms,
+            shown_by_ms: self.shown_by_ms,
             pressure: self.pressure,
             rng: &mut self.rng,
             store: &mut *self.stores[index],

@@ -10,7 +10,7 @@ mod records;
 mod removal;
 mod rig;
 
-pub use rig::Rig;
+pub use rig::{ACCEPTED_UNIX_MS, Rig};
 
 use crate::Engine;
 

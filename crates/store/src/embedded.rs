@@ -35,6 +35,8 @@ pub use disk::{Disk, DiskFile, Open, SystemDisk};
 pub use open_error::OpenError;
 pub use options::{Clock, Options, SystemClock};
 
+use crate::time::plausible::{Doubt, PlausibleTime, Reading};
+use crate::time::{self, Time};
 use crate::{AccountId, Engine, Records, ShardIndex, ShardStore, Waker};
 use directory::Lock;
 use journal::format::Seed;
@@ -48,9 +50,13 @@ use sqlite_writer::{SqliteWriter, ToSqlite};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the acceptance of a jump waits for the disk.
+const KEEP_TIME_WITHIN: Duration = Duration::from_secs(10);
 
 /// An open data directory. Dropping it closes it.
 pub struct EmbeddedEngine {
@@ -100,6 +106,9 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     // The files just made must still have their names after a power cut.
     let unwritable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
     disk.sync_directory(dir).map_err(unwritable)?;
+    let kept = database::kept_time(&connection).map_err(sqlite)?;
+    let time = Time::begin(options.clock.clone(), kept.as_deref());
+    database::keep_time(&connection, &time.to_text()).map_err(sqlite)?;
     let mut slots = Slots::load(&connection).map_err(sqlite)?;
     let mut target = recovery::Target {
         connection: &connection,
@@ -116,8 +125,10 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     let (to_journal, from_fronts) = channel();
     let (to_sqlite, for_sqlite) = channel();
     let (to_readers, jobs) = channel();
+    time.kept_by(keeper(to_sqlite.clone()));
     let shared = Arc::new(Shared {
         options,
+        time,
         epoch: meta.epoch,
         spill_upto: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
@@ -154,6 +165,29 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         sqlite_metrics,
         threads: Mutex::new(Some(threads)),
     })
+}
+
+/// Has SQLite's writer keep the time.
+fn keeper(to_sqlite: Sender<ToSqlite>) -> time::Keeper {
+    Box::new(move |durably| {
+        let (reply, kept) = sync_channel(1);
+        if to_sqlite.send(ToSqlite::KeepTime { reply }).is_ok() && durably {
+            // A disk that refuses is logged by the writer, which tries again.
+            let _ = kept.recv_timeout(KEEP_TIME_WITHIN);
+        }
+    })
+}
+
+/// Whether a server that started on this data directory now would believe a wall clock that says this, and if not, how
+/// far it seems off. Reads only; also while a server has the directory.
+pub fn doubt(dir: &Path, wall_unix_ms: u64) -> Result<Option<Doubt>, OpenError> {
+    let database = database::path(dir);
+    let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
+    let kept =
+        database::kept_time(&database::open_reader(&*Options::default().disk, &database)?).map_err(sqlite)?;
+    let reading = Reading { now_ms: 0, wall_unix_ms };
+    let time = kept.and_then(|kept| PlausibleTime::again(&kept, reading));
+    Ok(time.unwrap_or_else(|| PlausibleTime::first(reading)).doubt())
 }
 
 fn start_readers(
@@ -247,9 +281,13 @@ impl Engine for EmbeddedEngine {
         self.secret
     }
 
+    fn time(&self) -> Arc<Time> {
+        self.shared.time.clone()
+    }
+
     fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>> {
         let mut sources: Vec<Arc<dyn chaski_telemetry::Source>> =
-            vec![self.journal_metrics.clone(), self.sqlite_metrics.clone()];
+            vec![self.journal_metrics.clone(), self.sqlite_metrics.clone(), self.shared.time.metrics()];
         sources.extend(self.shared.links().iter().map(|link| link.metrics.clone() as Arc<_>));
         sources
     }
@@ -269,8 +307,14 @@ impl Engine for EmbeddedEngine {
         }
         threads.readers.into_iter().for_each(|reader| drop(reader.join()));
         match (journal, sqlite) {
-            (Ok(()), Ok((connection, mut slots))) if !failed => self.absorb_journal(&connection, &mut slots),
-            (Ok(()), Ok(_)) => {}
+            (Ok(()), Ok((connection, mut slots))) => {
+                if let Err(error) = database::keep_time(&connection, &self.shared.time.to_text()) {
+                    tracing::warn!(%error, "the time cannot be kept: the next start goes on with an older one");
+                }
+                if !failed {
+                    self.absorb_journal(&connection, &mut slots);
+                }
+            }
             _ => tracing::error!("a storage thread had panicked; the journal stays for the next start"),
         }
     }

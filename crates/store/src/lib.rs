@@ -17,12 +17,14 @@ pub mod leftovers;
 pub mod mailbox;
 pub mod memory;
 pub mod records;
+pub mod time;
 
 pub use account::AccountId;
 pub use mailbox::{
     Append, Appended, Completion, Entry, Gap, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage,
 };
 pub use records::{Records, Revision, Table, Versioned};
+pub use time::{Now, Time};
 
 use std::sync::Arc;
 
@@ -45,6 +47,9 @@ pub trait Engine: Send + Sync {
     /// A 128-bit secret made when the data directory was made; the same for its whole life.
     /// Message ids are keyed with it so that nobody can guess or forge them.
     fn secret(&self) -> [u8; 16];
+
+    /// The time of everything that is kept here; it goes on where it was when the data was open last.
+    fn time(&self) -> Arc<Time>;
 
     /// What the engine counts, for the process' metrics registry.
     fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>>;

@@ -7,12 +7,13 @@
 //! [`MemoryEngine::delay_reads`] makes reads answer late as a disk would. Messages grow old when
 //! [`MemoryEngine::expire`] says so.
 
+use crate::embedded::SystemClock;
 use crate::leftovers::{Page, Place};
 use crate::mailbox::{
     Append, Appended, Completion, Entry, Gap, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
 };
 use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
-use crate::{AccountId, Engine, ShardIndex, StoreError, Waker, books};
+use crate::{AccountId, Engine, ShardIndex, StoreError, Time, Waker, books};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,6 +25,7 @@ use phone_books::Books;
 #[derive(Clone)]
 pub struct MemoryEngine {
     state: Arc<Mutex<State>>,
+    time: Arc<Time>,
 }
 
 #[derive(Default)]
@@ -59,7 +61,8 @@ impl MemoryEngine {
     /// An empty engine whose mailboxes hold at most this much.
     pub fn with_mailbox_bounds(max_messages: u64, max_bytes: u64) -> Self {
         let state = State { max_messages, max_bytes, secret: *b"memory-engine-16", ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        let time = Time::begin(Arc::new(SystemClock::default()), None);
+        Self { state: Arc::new(Mutex::new(state)), time }
     }
 
     /// Makes the next append or save that is flushed fail with `error`. Calls queue up.
@@ -101,6 +104,10 @@ impl Engine for MemoryEngine {
 
     fn secret(&self) -> [u8; 16] {
         lock(&self.state).secret
+    }
+
+    fn time(&self) -> Arc<Time> {
+        self.time.clone()
     }
 
     fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>> {

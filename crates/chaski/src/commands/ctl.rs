@@ -2,6 +2,7 @@
 
 mod account;
 mod backend;
+mod clock;
 mod import;
 mod report;
 mod salvage;
@@ -31,6 +32,7 @@ pub(super) fn run(args: &Ctl) -> Result<ExitCode, Failure> {
         CtlCommand::Account(Account::Remove { name }) => account::remove(&desk, name),
         CtlCommand::Session(args) => session::run(&desk, args),
         CtlCommand::Report(args) => report::run(&desk, args),
+        CtlCommand::Clock { command } => clock::run(&desk, command.as_ref()),
         CtlCommand::Salvage => salvage::run(&desk),
     }
 }

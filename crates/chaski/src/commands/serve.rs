@@ -97,7 +97,7 @@ impl Server {
 
         let mut registry = Registry::default();
         registry.register(http_metrics.clone());
-        let realm = parts::realm(&config, engine.secret(), unix_ms());
+        let realm = parts::realm(&config, engine.secret(), engine.time().unix_ms());
         let edge_config = parts::edge_config(&config, &certificate.identity);
         let edge = Edge::start(edge_config, realm, engine.clone(), &mut registry);
         let edge = Arc::new(edge.map_err(|error| network::edge_failure(&config, error))?);
@@ -107,10 +107,11 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let to_owners = edge.clone();
         let submit: chaski_server::admin::desk::Submit = Arc::new(move |command| to_owners.command(command));
-        let desk = Desk::new(engine.records(), Some(submit), &config.domain, unix_ms);
+        let desk = Desk::new(engine.records(), Some(submit), &config.domain, engine.time());
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));
         let api = parts::api(&config, &edge, &*engine, &mut registry)?;
-        let network = bound.serve(&config, api, &edge, http_metrics, Arc::new(registry), &stopping);
+        let network =
+            bound.serve(&config, api, &edge, http_metrics, Arc::new(registry), engine.time(), &stopping);
         drop(inside);
         Ok(Self { config, runtime, engine, edge, network, certificate, stop, signals })
     }

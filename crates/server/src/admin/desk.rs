@@ -4,12 +4,14 @@
 //! one left. Without one the records are written here, after whatever was left under the names was cleared. Everything here
 //! blocks: never call it on a shard's thread or in an async task.
 
-use super::protocol::{AccountView, Answer, NewKey, Reply, Request, SessionView};
+use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
 use chaski_services::accounts::{AccountName, AccountRecord, RecordError};
-use chaski_services::blocking::Reports;
+use chaski_services::blocking::{Report, Reports};
 use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
 use chaski_store::records::{Put, Versioned};
-use chaski_store::{AccountId, Records, StoreError, Table};
+use chaski_store::time::Standing;
+use chaski_store::time::plausible::NotAccepted;
+use chaski_store::{AccountId, Now, Records, StoreError, Table, Time};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -31,7 +33,7 @@ pub struct Desk {
     records: Arc<dyn Records>,
     owners: Option<Submit>,
     domain: String,
-    unix_ms: fn() -> u64,
+    time: Arc<Time>,
 }
 
 /// Why something was not done.
@@ -46,6 +48,9 @@ pub enum DeskError {
     /// The record can't be read or is another name's.
     #[error("{0}")]
     Record(#[from] RecordError),
+    /// The machine's clock has nothing to be accepted.
+    #[error("{0}")]
+    Clock(#[from] NotAccepted),
     /// It needs a running server.
     #[error("no server is running")]
     NoServer,
@@ -55,7 +60,9 @@ impl DeskError {
     fn code(&self) -> &'static str {
         match self {
             Self::Refused(Refusal::NoSuchAccount) => "no-such-account",
-            Self::Refused(Refusal::Conflict) | Self::Store(StoreError::Conflict) => "conflict",
+            Self::Refused(Refusal::Conflict) | Self::Store(StoreError::Conflict) | Self::Clock(_) => {
+                "conflict"
+            }
             Self::Record(_) => "damaged",
             _ => "unavailable",
         }
@@ -64,13 +71,8 @@ impl DeskError {
 
 impl Desk {
     /// A desk. `owners`: the shards of the running server, or `None` when none runs and the directory is ours.
-    pub fn new(
-        records: Arc<dyn Records>,
-        owners: Option<Submit>,
-        domain: &str,
-        unix_ms: fn() -> u64,
-    ) -> Self {
-        Self { records, owners, domain: domain.into(), unix_ms }
+    pub fn new(records: Arc<dyn Records>, owners: Option<Submit>, domain: &str, time: Arc<Time>) -> Self {
+        Self { records, owners, domain: domain.into(), time }
     }
 
     /// Does what a client asks for.
@@ -94,6 +96,8 @@ impl Desk {
             Request::SessionList { name: None, after } => self.sessions(after),
             Request::SessionKick { name, resource } => self.kick(&name, resource),
             Request::ReportList { after } => self.reports(&after.unwrap_or_default()),
+            Request::ClockShow => Ok(Reply::Clock(self.time.standing().into())),
+            Request::ClockAccept => Ok(Reply::Accepted { by_ms: self.time.accept()? }),
         }
     }
 
@@ -137,7 +141,7 @@ impl Desk {
 
     fn with_new_key(&self, present: Option<AccountRecord>, new: &NewKey) -> Result<AccountRecord, DeskError> {
         let mut credentials = new.credentials.clone();
-        let now = (self.unix_ms)();
+        let now = self.time.unix_ms();
         match present {
             None => {
                 let credentials = credentials.of_new_account();
@@ -224,11 +228,12 @@ impl Desk {
     fn show(&self, name: &AccountName) -> Result<Reply, DeskError> {
         let stored = self.stored(name)?;
         if self.owners.is_none() {
-            return Ok(Reply::Account(Box::new(view(&stored, Vec::new(), None))));
+            return Ok(Reply::Account(Box::new(view(&stored, Vec::new(), None, self.time.now()))));
         }
         match self.call(name.account(), Action::ShowAccount) {
             Ok(Done::Account { record, sessions, waiting_messages, waiting_bytes }) => {
-                Ok(Reply::Account(Box::new(view(&record, sessions, Some((waiting_messages, waiting_bytes))))))
+                let waiting = Some((waiting_messages, waiting_bytes));
+                Ok(Reply::Account(Box::new(view(&record, sessions, waiting, self.time.now()))))
             }
             other => Err(unexpected(other)),
         }
@@ -280,8 +285,9 @@ impl Desk {
     fn reports(&self, after: &str) -> Result<Reply, DeskError> {
         let page = self.records.scan(Table::Reports, after, REPORTERS_PAGE)?;
         let next = (page.len() == REPORTERS_PAGE).then(|| page.last().map(|(key, _)| key.clone())).flatten();
-        let reports =
-            page.iter().flat_map(|(_, found)| Reports::from_document(Some(&found.value)).reports).collect();
+        let now = self.time.now();
+        let reports = page.iter().flat_map(|(_, found)| Reports::from_document(Some(&found.value)).reports);
+        let reports = reports.map(|report| Report { unix_ms: now.shown(report.unix_ms), ..report }).collect();
         Ok(Reply::Reports { reports, next })
     }
 
@@ -327,12 +333,17 @@ fn unexpected(outcome: Outcome) -> DeskError {
     }
 }
 
-fn view(record: &AccountRecord, sessions: Vec<SessionSummary>, waiting: Option<(u64, u64)>) -> AccountView {
+fn view(
+    record: &AccountRecord,
+    sessions: Vec<SessionSummary>,
+    waiting: Option<(u64, u64)>,
+    now: Now,
+) -> AccountView {
     AccountView {
         name: record.name.clone(),
-        created_unix_ms: record.created_unix_ms,
-        registered_unix_ms: record.registered_unix_ms,
-        seen_unix_ms: record.seen_unix_ms,
+        created_unix_ms: now.shown(record.created_unix_ms),
+        registered_unix_ms: now.shown(record.registered_unix_ms),
+        seen_unix_ms: now.shown(record.seen_unix_ms),
         key_generation: record.generation(),
         iterations: record.credentials.iterations,
         disabled: record.disabled,
@@ -340,6 +351,19 @@ fn view(record: &AccountRecord, sessions: Vec<SessionSummary>, waiting: Option<(
         waiting_messages: waiting.map(|(messages, _)| messages),
         waiting_bytes: waiting.map(|(_, bytes)| bytes),
         sessions: sessions.into_iter().map(SessionView::from).collect(),
+    }
+}
+
+impl From<Standing> for ClockView {
+    fn from(standing: Standing) -> Self {
+        let Standing { wall_unix_ms, shown_unix_ms, age_unix_ms, doubt } = standing;
+        let jump = doubt.map(|doubt| JumpView {
+            by_ms: doubt.by_ms,
+            ran_ms: doubt.ran_ms,
+            believed_in_ms: standing.believed_in_ms().unwrap_or_default(),
+            ages: doubt.stopped && doubt.by_ms > 0,
+        });
+        Self { wall_unix_ms, shown_unix_ms, age_unix_ms, jump }
     }
 }
 

@@ -66,6 +66,12 @@ pub enum Request {
         #[serde(default)]
         after: Option<String>,
     },
+    /// What the machine's clock says and what is believed.
+    #[serde(rename = "clock.show")]
+    ClockShow,
+    /// The machine's clock is right: its jump is believed.
+    #[serde(rename = "clock.accept")]
+    ClockAccept,
 }
 
 /// An account's name and what is to prove it from now on. The client derives the credentials, so that keys never
@@ -145,6 +151,39 @@ pub enum Reply {
         /// Where the next page begins; absent: this was the last.
         next: Option<String>,
     },
+    /// See [`Request::ClockShow`].
+    Clock(ClockView),
+    /// See [`Request::ClockAccept`].
+    Accepted {
+        /// How far the machine's clock was ahead of what had been believed; negative: behind.
+        by_ms: i64,
+    },
+}
+
+/// What the clocks say. All are Unix time in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockView {
+    /// The machine's clock.
+    pub wall_unix_ms: u64,
+    /// What is believed and shown.
+    pub shown_unix_ms: u64,
+    /// What ages are measured by. It differs from what is shown after the clock was set while the server ran.
+    pub age_unix_ms: u64,
+    /// The jump that is not believed; absent: none.
+    pub jump: Option<JumpView>,
+}
+
+/// A jump of the machine's clock that is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JumpView {
+    /// How far ahead it was when it was noticed; negative: behind.
+    pub by_ms: i64,
+    /// How long the server has run since.
+    pub ran_ms: u64,
+    /// After how much more running it is believed.
+    pub believed_in_ms: u64,
+    /// It came while no server ran: once it is believed, what waits is older by it.
+    pub ages: bool,
 }
 
 /// An account, without its secrets.

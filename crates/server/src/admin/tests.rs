@@ -1,12 +1,13 @@
 //! Operators' requests over a real socket, with owners played by the test.
 
 use super::client::{AdminClient, ClientError};
-use super::protocol::{NewKey, Reply};
+use super::protocol::{JumpView, NewKey, Reply};
 use super::*;
 use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
 use chaski_services::command::{Action, Command, Done, Expected, Refusal, Reply as ReplyTo, SessionSummary};
 use chaski_store::records::{Put, Records};
-use chaski_store::{Engine, Table, memory};
+use chaski_store::time::HandClock;
+use chaski_store::{Engine, Table, Time, memory};
 use desk::Submit;
 use rand::SeedableRng;
 
@@ -75,11 +76,16 @@ fn owners(records: Arc<dyn Records>) -> Submit {
     })
 }
 
+/// A time that stands still.
+fn still() -> Arc<Time> {
+    Time::begin(Arc::new(HandClock::at(1_800_000_000_000)), None)
+}
+
 /// Runs `client` against a socket in `dir`.
 fn with_server(dir: &Path, client: impl FnOnce(&mut AdminClient) + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let records = records();
-    let desk = Desk::new(records.clone(), Some(owners(records)), "localhost", || 1_000);
+    let desk = Desk::new(records.clone(), Some(owners(records)), "localhost", still());
     let (_stop, stopping) = watch::channel(false);
     let socket = {
         let _inside = runtime.enter();
@@ -126,7 +132,7 @@ fn reports_come_in_pages_and_damage_hides_only_itself() {
         let put = Put { table: Table::Reports, key: format!("{reporter:02}"), value: Some(value.into()) };
         records.put_all(vec![put]).unwrap();
     }
-    let desk = Desk::new(records, None, "localhost", || 1_000);
+    let desk = Desk::new(records, None, "localhost", still());
     let (mut after, mut times) = (None, Vec::new());
     loop {
         let answer = desk.answer(Request::ReportList { after });
@@ -196,7 +202,7 @@ fn a_long_directory_still_has_a_socket_of_mode_0600() {
 
 #[test]
 fn without_a_server_keys_are_written_directly() {
-    let desk = Desk::new(records(), None, "localhost", || 1_000);
+    let desk = Desk::new(records(), None, "localhost", still());
     let put = |key: &str| desk.answer(Request::AccountPut(new_key("bot", key)));
     assert!(matches!(put("a"), Answer::Ok(Reply::Put { replaced: false })));
     assert!(matches!(put("b"), Answer::Ok(Reply::Put { replaced: true })));
@@ -233,4 +239,29 @@ fn nobody_at_the_socket_is_said_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let error = AdminClient::connect(dir.path()).unwrap_err().to_string();
     assert!(error.contains("chaski serve") && error.lines().count() == 1, "{error}");
+}
+
+#[test]
+fn a_jump_of_the_clock_is_shown_and_accepted() {
+    let clock = Arc::new(HandClock::at(1_800_000_000_000));
+    let desk = Desk::new(records(), None, "localhost", Time::begin(clock.clone(), None));
+    let accept = || desk.answer(Request::ClockAccept);
+    assert!(matches!(accept(), Answer::Error { code, .. } if code == "conflict"));
+    assert!(matches!(
+        desk.answer(Request::AccountPut(new_key("bot", "a"))),
+        Answer::Ok(Reply::Put { replaced: false })
+    ));
+    clock.set(1_900_000_000_000);
+    let Answer::Ok(Reply::Clock(view)) = desk.answer(Request::ClockShow) else { panic!("no clock") };
+    assert_eq!((view.wall_unix_ms, view.shown_unix_ms), (1_900_000_000_000, 1_800_000_000_000));
+    let jump = JumpView { by_ms: 100_000_000_000, ran_ms: 0, believed_in_ms: 86_400_000, ages: false };
+    assert_eq!(view.jump, Some(jump));
+    assert!(matches!(accept(), Answer::Ok(Reply::Accepted { by_ms: 100_000_000_000 })));
+    let Answer::Ok(Reply::Clock(view)) = desk.answer(Request::ClockShow) else { panic!("no clock") };
+    assert_eq!((view.shown_unix_ms, view.age_unix_ms), (1_900_000_000_000, 1_800_000_000_000));
+    // What was made before is shown by the clock that was set right.
+    let Answer::Ok(Reply::Account(account)) = desk.answer(Request::AccountShow { name: name("bot") }) else {
+        panic!("no account")
+    };
+    assert_eq!(account.created_unix_ms, 1_900_000_000_000);
 }

@@ -27,6 +27,7 @@ use chaski_services::accounts::registration::{
     Begun, Confirmation, Kept, Registered, Registrar, RegistrationError, Request, Transport,
 };
 use chaski_services::accounts::verification::CODE_DIGITS;
+use chaski_store::Time;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,14 +45,20 @@ pub struct RegistrationApi {
     sms: SmsDesk,
     domain: String,
     hosts: Vec<Host>,
-    now_unix_ms: fn() -> u64,
+    now_unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
     working: Arc<Semaphore>,
 }
 
 impl RegistrationApi {
     /// `domain` and `hosts` are told to clients that have registered.
-    pub fn new(registrar: Registrar, sms: SmsDesk, domain: &str, hosts: Vec<Host>) -> Arc<Self> {
-        Self::with_clock(registrar, sms, domain, hosts, unix_ms)
+    pub fn new(
+        registrar: Registrar,
+        sms: SmsDesk,
+        domain: &str,
+        hosts: Vec<Host>,
+        time: Arc<Time>,
+    ) -> Arc<Self> {
+        Self::with_clock(registrar, sms, domain, hosts, move || time.unix_ms())
     }
 
     /// The same with another clock, for tests.
@@ -60,7 +67,7 @@ impl RegistrationApi {
         sms: SmsDesk,
         domain: &str,
         hosts: Vec<Host>,
-        now_unix_ms: fn() -> u64,
+        now_unix_ms: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Arc<Self> {
         let domain = domain.to_owned();
         Arc::new(Self {
@@ -68,7 +75,7 @@ impl RegistrationApi {
             sms,
             domain,
             hosts,
-            now_unix_ms,
+            now_unix_ms: Box::new(now_unix_ms),
             working: Arc::new(Semaphore::new(WORKING_MAX)),
         })
     }
@@ -131,15 +138,6 @@ impl RegistrationApi {
         let detail = format!("the code could not be sent: {error}; try again in a minute");
         Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "sms-failed", detail).retry_after_ms(60_000))
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the edge: registrations are stamped with the real time"
-)]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// The routes, those of Quicksy's included.

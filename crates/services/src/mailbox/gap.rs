@@ -4,7 +4,7 @@
 //! programs and a text for everybody else; it is sent like a message, also with `<delay/>`, until the first client has acknowledged it.
 //! Specification: docs/protocol.md "A gap".
 
-use crate::context::Realm;
+use crate::context::{Context, Realm};
 use crate::desk::Desk;
 use chaski_store::{Entry, Gap, MessageId, Seq};
 use chaski_xmpp::write::{Header, Writer, stanza_id};
@@ -14,10 +14,12 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 /// The entry as it is sent.
-pub(super) fn told(desk: &mut Desk, bare: &str, seq: Seq, gap: Gap) -> Entry {
+pub(super) fn told(desk: &mut Desk, ctx: &Context<'_>, bare: &str, seq: Seq, gap: Gap) -> Entry {
     let realm = Arc::clone(&desk.realm);
     let id = identity(&realm, bare, seq);
-    let stanza = desk.compose(|out| write(out, &realm.domain, bare, id, gap));
+    let (since, until) = (ctx.shown(gap.since_unix_ms), ctx.shown(gap.until_unix_ms));
+    let shown = Gap { since_unix_ms: since, until_unix_ms: until, ..gap };
+    let stanza = desk.compose(|out| write(out, &realm.domain, bare, id, shown));
     Entry { seq, id, accepted_unix_ms: gap.until_unix_ms, stanza, gap: Some(gap) }
 }
 

@@ -148,7 +148,7 @@ fn send(
     items: Vec<(Box<str>, String)>,
 ) {
     let Some((id, payload)) = items.into_iter().next() else { return };
-    let published = node.item(&id).map(|item| item.published_unix_ms);
+    let published = node.item(&id).map(|item| turn.shown(item.published_unix_ms));
     let news = News::Published { item: id, payload: Some(payload.into()) };
     let event = Event {
         to: target.account,

@@ -27,6 +27,7 @@ impl Shard {
             realm: &self.desk.realm,
             now_ms: ctx.now_ms,
             unix_ms: ctx.unix_ms,
+            shown_by_ms: ctx.shown_by_ms,
             rng: ctx.rng,
             presences: &mut self.desk.presences,
             caps: &mut self.desk.caps,

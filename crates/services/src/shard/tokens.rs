@@ -134,7 +134,8 @@ impl Shard {
         };
         let mechanism = wishes.token.or_else(|| wishes.came_by.filter(|_| is_due(account)))?;
         let mint = mint(&self.desk.realm.secret, account);
-        let token = account.record.tokens_mut().issue(mint, client, mechanism, ctx.unix_ms, ctx.rng);
+        let mut token = account.record.tokens_mut().issue(mint, client, mechanism, ctx.unix_ms, ctx.rng);
+        token.expires_unix_ms = ctx.shown(token.expires_unix_ms);
         self.desk.metrics.tokens_issued_total.inc();
         self.save_record(ctx, id);
         Some(token)

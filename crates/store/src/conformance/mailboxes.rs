@@ -1,7 +1,7 @@
 //! Cases on mailboxes: order, limits, idempotence, acknowledgement, restart.
 
 use super::Fixture;
-use super::rig::{Rig, phone, stanza};
+use super::rig::{ACCEPTED_UNIX_MS, Rig, phone, stanza};
 use crate::{AccountId, Appended, Completion, Engine, ReadLimit, Seq, ShardIndex, StoreError, Ticket, Usage};
 
 const WIDE: ReadLimit = ReadLimit { messages: usize::MAX, bytes: usize::MAX };
@@ -40,7 +40,7 @@ pub(super) fn append_and_read(fixture: &dyn Fixture) {
     );
     for (id, entry) in (1..).zip(&entries) {
         assert_eq!((entry.id.0, &entry.stanza[..]), (id, &stanza(id)[..]));
-        assert_eq!(entry.accepted_unix_ms, 1_700_000_000_000 + id as u64);
+        assert_eq!(entry.accepted_unix_ms, ACCEPTED_UNIX_MS + id as u64);
     }
     let bytes: usize = entries.iter().map(|entry| entry.stanza.len()).sum();
     assert_eq!(rig.store.usage(romeo), Usage { messages: 5, bytes: bytes as u64 });

@@ -7,6 +7,10 @@ use crate::{
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+/// When the message with the identity 0 was accepted; the others as many milliseconds later. Late in the program's life,
+/// so that nothing is old.
+pub const ACCEPTED_UNIX_MS: u64 = 1_900_000_000_000;
+
 /// So long may a completion take before the case fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -61,7 +65,7 @@ impl Rig {
         stanza: &[u8],
     ) -> Result<(Appended, Ticket), StoreError> {
         let ticket = self.ticket();
-        let accepted_unix_ms = 1_700_000_000_000 + id as u64;
+        let accepted_unix_ms = ACCEPTED_UNIX_MS + id as u64;
         let append = Append { account, id: MessageId(id), accepted_unix_ms, stanza: stanza.into(), ticket };
         Ok((self.store.append(append)?, ticket))
     }

@@ -96,6 +96,17 @@ pub(super) fn begin_epoch(connection: &Connection) -> rusqlite::Result<Meta> {
     Ok(Meta { secret: secret(connection)?, epoch: epoch as u64 })
 }
 
+/// The time of the last run, if it was kept.
+pub(super) fn kept_time(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE name = 'time'", [], |row| row.get(0)).optional()
+}
+
+/// Keeps it.
+pub(super) fn keep_time(connection: &Connection, time: &str) -> rusqlite::Result<()> {
+    let keep = "INSERT INTO meta VALUES ('time', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+    connection.execute(keep, [time]).map(drop)
+}
+
 /// The data directory's secret.
 pub(super) fn secret(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
     connection.query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))

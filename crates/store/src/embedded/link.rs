@@ -7,7 +7,7 @@ use super::journal::writer::ToJournal;
 use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::sqlite_writer::ToSqlite;
-use crate::{AccountId, Completion, Entry, Gap, Seq, ShardIndex, StoreError, Waker};
+use crate::{AccountId, Completion, Entry, Gap, Seq, ShardIndex, StoreError, Time, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -121,6 +121,7 @@ impl Link {
 /// What every front and thread of an open engine shares.
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    pub(crate) time: Arc<Time>,
     /// This opening's number; the upper bits of its sequence numbers and revisions.
     pub(crate) epoch: u64,
     /// What is unacknowledged in segments up to this one is to move to SQLite.

@@ -89,10 +89,12 @@ pub struct Options {
     pub delete_linger_ms: u64,
     /// SQLite's write-ahead log is written back and cut to nothing this long after a transaction.
     pub checkpoint_after_ms: u64,
-    /// Messages older than this are deleted unread.
+    /// Messages older than this are deleted unread, and leave a gap.
     pub expire_after_ms: u64,
     /// How often old messages are looked for.
     pub expire_interval_ms: u64,
+    /// How often the time is kept with the data: a start that finds less than a day missing takes the wall clock's word.
+    pub keep_time_ms: u64,
     /// How often threads look at the clock while something is due later. Nothing runs when nothing is due.
     pub tick_ms: u64,
     /// Threads that read from SQLite.
@@ -126,6 +128,7 @@ impl Default for Options {
             checkpoint_after_ms: 10_000,
             expire_after_ms: 30 * 24 * 3_600_000,
             expire_interval_ms: 3_600_000,
+            keep_time_ms: 3_600_000,
             tick_ms: 250,
             readers: 2,
             close_within_ms: 5_000,

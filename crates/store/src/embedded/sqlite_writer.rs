@@ -48,6 +48,8 @@ pub(crate) enum ToSqlite {
     Book { link: Arc<Link>, edit: books::Edit, ticket: Ticket },
     /// A program's records.
     Write { write: Write, reply: RecordsReply },
+    /// The time has changed: keep it, and look for what is old.
+    KeepTime { reply: SyncSender<()> },
     /// Carry out what waits and end.
     Stop,
 }
@@ -101,6 +103,9 @@ pub(super) struct SqliteWriter {
     /// Since when a reader holds the checkpoint up.
     busy_since_ms: Option<u64>,
     expire_at_ms: u64,
+    /// When the time is kept next, and who waits for that.
+    keep_time_at_ms: u64,
+    keepers: Vec<SyncSender<()>>,
     stopping: bool,
 }
 
@@ -116,6 +121,7 @@ impl SqliteWriter {
         let now_ms = shared.options.clock.now_ms();
         // Soon after the start, so that a server that restarts often looks too.
         let expire_at_ms = now_ms + shared.options.expire_interval_ms.min(60_000);
+        let keep_time_at_ms = now_ms + shared.options.keep_time_ms;
         // What recovery wrote is forgotten from the write-ahead log like the rest.
         let checkpoint_at_ms = Some(now_ms + shared.options.checkpoint_after_ms);
         Self {
@@ -133,6 +139,8 @@ impl SqliteWriter {
             checkpoint_at_ms,
             busy_since_ms: None,
             expire_at_ms,
+            keep_time_at_ms,
+            keepers: Vec::new(),
             stopping: false,
         }
     }
@@ -168,6 +176,10 @@ impl SqliteWriter {
         while let Some(operation) = next {
             match operation {
                 ToSqlite::Stop => self.stopping = true,
+                ToSqlite::KeepTime { reply } => {
+                    self.keepers.push(reply);
+                    (self.keep_time_at_ms, self.expire_at_ms) = (0, 0);
+                }
                 operation => self.queue.push_back(operation),
             }
             next = (self.queue.len() < OPERATIONS_MAX).then(|| self.receiver.try_recv().ok()).flatten();
@@ -181,7 +193,8 @@ impl SqliteWriter {
             (true, _) => options.delete_linger_ms.min(options.tick_ms),
             (false, true) => options.tick_ms,
             (false, false) => {
-                self.expire_at_ms.saturating_sub(options.clock.now_ms()).min(options.expire_interval_ms)
+                let due_ms = self.expire_at_ms.min(self.keep_time_at_ms);
+                due_ms.saturating_sub(options.clock.now_ms()).min(options.expire_interval_ms)
             }
         };
         Duration::from_millis(wait_ms.max(1))
@@ -267,6 +280,9 @@ impl SqliteWriter {
     }
 
     fn upkeep(&mut self, now_ms: u64) {
+        if now_ms >= self.keep_time_at_ms {
+            self.keep_time(now_ms);
+        }
         if self.checkpoint_at_ms.is_some_and(|at| now_ms >= at) {
             self.checkpoint(now_ms);
         }
@@ -287,6 +303,23 @@ impl SqliteWriter {
                     tracing::warn!(%error, "old messages cannot be deleted; trying again later");
                     self.expire_at_ms = now_ms + self.shared.options.expire_interval_ms;
                 }
+            }
+        }
+    }
+
+    fn keep_time(&mut self, now_ms: u64) {
+        let options = &self.shared.options;
+        match database::keep_time(&self.connection, &self.shared.time.to_text()) {
+            Ok(()) => {
+                self.keep_time_at_ms = now_ms + options.keep_time_ms;
+                self.checkpoint_at_ms.get_or_insert(now_ms + options.checkpoint_after_ms);
+                // Whoever asked may have stopped waiting.
+                self.keepers.drain(..).for_each(|keeper| _ = keeper.send(()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the time cannot be kept; trying again");
+                self.keep_time_at_ms = now_ms + RETRY_MS;
+                self.keepers.clear();
             }
         }
     }
@@ -323,7 +356,7 @@ impl SqliteWriter {
     /// Deletes one slice of old messages, if there are any, leaves gaps in their place, and tells their fronts.
     fn expire(&mut self) -> rusqlite::Result<usize> {
         let options = &self.shared.options;
-        let before = options.clock.unix_ms().saturating_sub(options.expire_after_ms);
+        let before = self.shared.time.unix_ms().saturating_sub(options.expire_after_ms);
         let any =
             "SELECT EXISTS (SELECT 1 FROM messages INDEXED BY messages_by_age WHERE accepted_unix_ms < ?1)";
         if !self.connection.query_row(any, [before as i64], |row| row.get::<_, bool>(0))? {

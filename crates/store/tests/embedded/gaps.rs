@@ -1,22 +1,25 @@
 //! Messages that grow too old: they go, a gap stands in their place, and their recipient is told once.
 
 use crate::support::{WallClock, copy_as_crashed, hasty, segments};
-use chaski_store::conformance::Rig;
+use chaski_store::conformance::{self, Rig};
 use chaski_store::embedded::{self, EmbeddedEngine, Options};
 use chaski_store::{AccountId, Completion, Engine, Entry, Gap, Seq};
 use std::path::Path;
 use std::sync::Arc;
 
 /// The rig's messages are accepted then, and as many milliseconds later as their identity says.
-const ACCEPTED: u64 = 1_700_000_000_000;
+const ACCEPTED: u64 = conformance::ACCEPTED_UNIX_MS;
+const HOUR_MS: u64 = 3_600_000;
+/// The identity of a message that is accepted two hours later than the first.
+const LATER: u128 = 2 * HOUR_MS as u128;
 
 fn romeo() -> AccountId {
     AccountId::phone(15_550_001).unwrap()
 }
 
-/// Messages are old after ten seconds of the wall clock.
+/// Messages are old after three hours.
 fn options(clock: &Arc<WallClock>) -> Options {
-    Options { clock: clock.clone(), expire_after_ms: 10_000, expire_interval_ms: 5, ..hasty() }
+    Options { clock: clock.clone(), expire_after_ms: 3 * HOUR_MS, expire_interval_ms: 5, ..hasty() }
 }
 
 /// An engine with these messages in SQLite.
@@ -53,16 +56,16 @@ fn reopen(engine: EmbeddedEngine, rig: Rig, dir: &Path, clock: &Arc<WallClock>) 
 #[test]
 fn messages_that_nobody_fetched_in_time_are_deleted_and_their_recipient_is_told_once() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = WallClock::at(ACCEPTED + 5_000);
-    let (engine, mut rig, seqs) = engine_with(dir.path(), &clock, &[0, 1, 2, 8_000]);
-    assert_eq!(rig.ids(romeo()), [0, 1, 2, 8_000]);
-    clock.set(ACCEPTED + 15_000);
+    let clock = WallClock::at(ACCEPTED + 2 * HOUR_MS);
+    let (engine, mut rig, seqs) = engine_with(dir.path(), &clock, &[0, 1, 2, LATER]);
+    assert_eq!(rig.ids(romeo()), [0, 1, 2, LATER]);
+    clock.pass(2 * HOUR_MS);
     told(&mut rig);
     let expected = Gap { messages: 3, since_unix_ms: ACCEPTED, until_unix_ms: ACCEPTED + 2 };
     let (engine, mut rig) = {
         let entries = rig.read_all(romeo(), 7);
         assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [seqs[2], seqs[3]]);
-        assert_eq!((gap_of(&entries[0]), entries[1].id.0), (expected, 8_000));
+        assert_eq!((gap_of(&entries[0]), entries[1].id.0), (expected, LATER));
         assert_eq!(rig.store.usage(romeo()).messages, 2);
         reopen(engine, rig, dir.path(), &clock)
     };
@@ -70,27 +73,27 @@ fn messages_that_nobody_fetched_in_time_are_deleted_and_their_recipient_is_told_
     let entries = rig.read_all(romeo(), 1);
     assert_eq!((entries.len(), gap_of(&entries[0]), rig.store.usage(romeo()).messages), (2, expected, 2));
     rig.store.ack(romeo(), &[entries[0].seq]);
-    assert_eq!(rig.ids(romeo()), [8_000]);
+    assert_eq!(rig.ids(romeo()), [LATER]);
     rig.until("the gap is gone", |rig| rig.store.usage(romeo()).messages == 1);
     let (_engine, mut rig) = reopen(engine, rig, dir.path(), &clock);
-    assert_eq!(rig.ids(romeo()), [8_000]);
+    assert_eq!(rig.ids(romeo()), [LATER]);
     assert_eq!(rig.store.usage(romeo()).messages, 1);
 }
 
 #[test]
 fn what_is_lost_after_the_gap_was_read_is_not_cleared_by_its_acknowledgement() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = WallClock::at(ACCEPTED + 5_000);
-    let (_engine, mut rig, _) = engine_with(dir.path(), &clock, &[1, 2, 8_000]);
-    clock.set(ACCEPTED + 15_000);
+    let clock = WallClock::at(ACCEPTED + 2 * HOUR_MS);
+    let (_engine, mut rig, _) = engine_with(dir.path(), &clock, &[1, 2, LATER]);
+    clock.pass(2 * HOUR_MS);
     told(&mut rig);
     let first = rig.read_all(romeo(), 7)[0].seq;
-    clock.set(ACCEPTED + 30_000);
+    clock.pass(2 * HOUR_MS);
     told(&mut rig);
     rig.store.ack(romeo(), &[first]);
     rig.turn();
     let entries = rig.read_all(romeo(), 7);
-    let expected = Gap { messages: 3, since_unix_ms: ACCEPTED + 1, until_unix_ms: ACCEPTED + 8_000 };
+    let expected = Gap { messages: 3, since_unix_ms: ACCEPTED + 1, until_unix_ms: ACCEPTED + LATER as u64 };
     assert_eq!((entries.len(), gap_of(&entries[0])), (1, expected));
     rig.store.ack(romeo(), &[entries[0].seq]);
     rig.until("nothing waits", |rig| rig.store.usage(romeo()).messages == 0);
@@ -99,9 +102,9 @@ fn what_is_lost_after_the_gap_was_read_is_not_cleared_by_its_acknowledgement() {
 #[test]
 fn a_gap_goes_with_its_mailbox() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = WallClock::at(ACCEPTED + 5_000);
+    let clock = WallClock::at(ACCEPTED + 2 * HOUR_MS);
     let (engine, mut rig, _) = engine_with(dir.path(), &clock, &[1]);
-    clock.set(ACCEPTED + 15_000);
+    clock.pass(2 * HOUR_MS);
     told(&mut rig);
     let ticket = rig.ticket();
     rig.store.purge(romeo(), ticket);
@@ -114,9 +117,9 @@ fn a_gap_goes_with_its_mailbox() {
 #[test]
 fn a_crash_after_a_gaps_acknowledgement_does_not_tell_it_again() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = WallClock::at(ACCEPTED + 5_000);
+    let clock = WallClock::at(ACCEPTED + 2 * HOUR_MS);
     let (engine, mut rig, _) = engine_with(dir.path(), &clock, &[1]);
-    clock.set(ACCEPTED + 15_000);
+    clock.pass(2 * HOUR_MS);
     told(&mut rig);
     let (engine, mut rig) = {
         drop(rig);

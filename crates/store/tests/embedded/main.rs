@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
 
+mod clock;
 mod crash;
 mod damage;
 mod forgetting;

@@ -6,29 +6,38 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A clock whose wall time is set by hand.
+/// A machine whose wall clock stands still until it is set, and whose time can be made to pass.
 pub(crate) struct WallClock {
     real: SystemClock,
-    unix_ms: AtomicU64,
+    passed_ms: AtomicU64,
+    wall_unix_ms: AtomicU64,
 }
 
 impl WallClock {
-    pub(crate) fn at(unix_ms: u64) -> Arc<Self> {
-        Arc::new(Self { real: SystemClock::default(), unix_ms: AtomicU64::new(unix_ms) })
+    pub(crate) fn at(wall_unix_ms: u64) -> Arc<Self> {
+        let (real, passed_ms) = Default::default();
+        Arc::new(Self { real, passed_ms, wall_unix_ms: AtomicU64::new(wall_unix_ms) })
     }
 
-    pub(crate) fn set(&self, unix_ms: u64) {
-        self.unix_ms.store(unix_ms, Ordering::SeqCst);
+    /// Time passes: both clocks go on.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.wall_unix_ms.fetch_add(ms, Ordering::SeqCst);
+        self.passed_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock.
+    pub(crate) fn set(&self, wall_unix_ms: u64) {
+        self.wall_unix_ms.store(wall_unix_ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for WallClock {
     fn now_ms(&self) -> u64 {
-        self.real.now_ms()
+        self.real.now_ms() + self.passed_ms.load(Ordering::SeqCst)
     }
 
     fn unix_ms(&self) -> u64 {
-        self.unix_ms.load(Ordering::SeqCst)
+        self.wall_unix_ms.load(Ordering::SeqCst)
     }
 }
 

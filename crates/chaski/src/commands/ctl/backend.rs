@@ -39,7 +39,7 @@ impl Backend {
             return Err(ClientError::NotRunning(socket).into());
         }
         let engine = embedded::open(&config.data, embedded::Options::default())?;
-        let desk = Desk::new(engine.records(), None, &config.domain, unix_ms);
+        let desk = Desk::new(engine.records(), None, &config.domain, engine.time());
         let data = config.data.display();
         let _ = writeln!(std::io::stderr(), "chaski: no server is running; working on {data} directly");
         Ok(Self::Directory(Box::new(Directory { engine, desk })))
@@ -73,10 +73,4 @@ impl Drop for Directory {
 /// What came instead of the answer that the request has.
 pub(super) fn unexpected(reply: &Reply) -> Failure {
     Failure::new(format_args!("the server gave an answer that this program does not understand: {reply:?}"))
-}
-
-#[expect(clippy::disallowed_methods, reason = "an operator's command is stamped with the real time")]
-pub(super) fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }

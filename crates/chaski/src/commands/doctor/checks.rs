@@ -3,6 +3,7 @@
 use super::Finding;
 use super::machine::Machine;
 use chaski_server::config::Config;
+use chaski_store::embedded;
 
 /// Descriptors besides the clients': listeners, SQLite, journal, HTTP.
 const OTHER_FILES: u64 = 1_000;
@@ -15,7 +16,7 @@ const BACKLOG: u64 = 8_192;
 /// The journal, SQLite's logs and a day of waiting messages want at least this.
 const DISK_BYTES: u64 = 1 << 30;
 
-pub(super) fn all(machine: &Machine, config: &Config, sessions: u64) -> Vec<Finding> {
+pub(super) fn all(machine: &Machine, config: &Config, sessions: u64, unix_ms: u64) -> Vec<Finding> {
     let mut findings = vec![open_files(machine, config, sessions)];
     findings.extend(file_max(machine, sessions));
     findings.extend(nr_open(machine, config, sessions));
@@ -28,6 +29,7 @@ pub(super) fn all(machine: &Machine, config: &Config, sessions: u64) -> Vec<Find
     findings.extend(huge_pages(machine));
     findings.extend(data_directory(config));
     findings.extend(clock());
+    findings.extend(believed(config, unix_ms));
     findings
 }
 
@@ -230,10 +232,28 @@ fn clock() -> Option<Finding> {
     Some(Finding { what: "clock", ok: true, found: found.into(), mend: (!synchronised).then_some(mend) })
 }
 
+/// Whether a server would believe the machine's clock, by what it kept of its last run.
+fn believed(config: &Config, unix_ms: u64) -> Option<Finding> {
+    // No data yet, or not ours to read: the look at the data directory has said so.
+    let doubt = embedded::doubt(&config.data, unix_ms).ok()?;
+    let found = match doubt {
+        None => "where the server's last run would expect it".to_owned(),
+        Some(doubt) => {
+            format!("{} days from where the server's last run would expect it", doubt.by_ms / 86_400_000)
+        }
+    };
+    let mend = "set it (timedatectl set-ntp true), or if it is right: chaski ctl clock accept";
+    Some(Finding::new("clock and data", doubt.is_none(), found, mend))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chaski_store::time::HandClock;
     use std::fs;
+    use std::sync::Arc;
+
+    const NOW: u64 = 1_800_000_000_000;
 
     fn machine(files: &[(&str, &str)], open_files: (u64, u64)) -> (tempfile::TempDir, Machine) {
         machine_with_tables(files, open_files, false)
@@ -274,7 +294,7 @@ mod tests {
             ],
             (1_024, 20_000),
         );
-        let findings = all(&machine, &Config::default(), 1_000_000);
+        let findings = all(&machine, &Config::default(), 1_000_000, NOW);
         assert!(mend_of(&findings, "open files").unwrap().contains("ulimit -Hn 1001000"));
         assert_eq!(mend_of(&findings, "files of the system"), None);
         assert_eq!(mend_of(&findings, "files of a process"), None);
@@ -288,7 +308,7 @@ mod tests {
     #[test]
     fn a_large_machine_is_well() {
         let (_root, machine) = machine(&[("proc/sys/net/core/somaxconn", "65535")], (1_024, 2_000_000));
-        let findings = all(&machine, &Config::default(), 1_000_000);
+        let findings = all(&machine, &Config::default(), 1_000_000, NOW);
         assert_eq!((mend_of(&findings, "open files"), mend_of(&findings, "accept queue")), (None, None));
     }
 
@@ -296,8 +316,8 @@ mod tests {
     fn the_limit_of_open_files_counts_per_shard() {
         let (_root, machine) = machine_with_tables(&[], (1_024, 20_000), true);
         let with = |shards| Config { shards, ..Config::default() };
-        assert_eq!(mend_of(&all(&machine, &with(60), 1_000_000), "open files"), None);
-        let mend = mend_of(&all(&machine, &with(2), 1_000_000), "open files").unwrap();
+        assert_eq!(mend_of(&all(&machine, &with(60), 1_000_000, NOW), "open files"), None);
+        let mend = mend_of(&all(&machine, &with(2), 1_000_000, NOW), "open files").unwrap();
         assert!(mend.contains("LimitNOFILE=550068") && mend.contains("\"shards = 56\""), "{mend}");
     }
 
@@ -305,5 +325,19 @@ mod tests {
     fn memory_is_no_disk() {
         assert!(!file_system_name(0x0102_1994).1 && file_system_name(0xEF53).1);
         assert!(is_reserved("5222-5223,8080", 5223) && !is_reserved("", 0));
+    }
+
+    #[test]
+    fn a_clock_far_from_the_last_run_is_to_be_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data: dir.path().into(), ..Config::default() };
+        assert!(believed(&config, NOW).is_none(), "nothing there");
+        let clock = Arc::new(HandClock::at(NOW));
+        let options = embedded::Options { clock, ..embedded::Options::default() };
+        drop(embedded::open(dir.path(), options).unwrap());
+        assert!(believed(&config, NOW + 3_600_000).unwrap().ok);
+        let finding = believed(&config, NOW + 31 * 86_400_000).unwrap();
+        assert!(!finding.ok && finding.found.starts_with("31 days"), "{}", finding.found);
+        assert!(finding.mend.unwrap().contains("chaski ctl clock accept"));
     }
 }

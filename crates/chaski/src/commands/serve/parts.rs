@@ -103,7 +103,7 @@ pub(super) fn api(
     let mut bound = config.clone();
     bound.c2s.iter_mut().zip(edge.local_addrs()).for_each(|(c2s, addr)| c2s.listen = *addr);
     registry.register(registrar.metrics());
-    let api = RegistrationApi::new(registrar, sms, &config.domain, Host::all(&bound));
+    let api = RegistrationApi::new(registrar, sms, &config.domain, Host::all(&bound), engine.time());
     tokio::spawn(api.clone().keep_clean());
     let to_owners = edge.clone();
     let submit = Arc::new(move |command| to_owners.command(command));

@@ -1,5 +1,6 @@
 //! Every rule of registration, with a clock that stands still until told.
 
+mod clock;
 mod former;
 mod owner;
 mod storage;

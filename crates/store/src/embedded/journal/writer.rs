@@ -333,7 +333,7 @@ impl Writer {
         let header = SegmentHeader {
             number,
             first_frame: self.next_frame,
-            created_unix_ms: self.shared.options.clock.unix_ms(),
+            created_unix_ms: self.shared.time.unix_ms(),
         };
         let path = super::segment_path(&self.journal, number);
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests put their faults in"))]

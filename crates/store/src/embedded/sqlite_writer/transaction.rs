@@ -44,7 +44,7 @@ impl Transaction<'_> {
             }
             ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
             // Never in the queue.
-            ToSqlite::Stop => return Ok(Carried::InPart),
+            ToSqlite::KeepTime { .. } | ToSqlite::Stop => return Ok(Carried::InPart),
         }))
     }
 

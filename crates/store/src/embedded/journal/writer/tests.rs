@@ -27,6 +27,7 @@ impl Bench {
         let (to_journal, receiver) = channel();
         let options = Options { preallocate_bytes: 4096, ack_linger_ms: 1, tick_ms: 1, ..Options::default() };
         let shared = Arc::new(Shared {
+            time: crate::Time::begin(options.clock.clone(), None),
             options,
             epoch: 1,
             spill_upto: Default::default(),
