@@ -3,6 +3,7 @@
 //! A directory with
 //! - `journal/`: what was accepted or acknowledged in the last half minute (`journal/format.rs` describes every byte),
 //! - `chaski.sqlite3`: what waits longer, and the records (`schema.rs` describes every table),
+//! - `journal.roll`: which segments there must be in it (`journal/roll.rs`),
 //! - `lock`: held while the engine is open,
 //! - `journal-damaged/`: only after [`salvage`], for the operator to look at and delete.
 //!
@@ -10,14 +11,18 @@
 //! [`ShardStore`], which keeps the newest messages in memory; queues join them (`link.rs`).
 //!
 //! Promises, besides those of [`crate::mailbox`]: what was committed survives the process and the machine's power;
-//! a torn last write is cut and said so, other damage is refused with an error and never skipped silently; no byte of
+//! a torn last write is cut and said so, other damage and missing files are refused with an error and never skipped
+//! silently; a disk that fails is said so by [`Engine::troubles`], nothing is confirmed meanwhile that is not durable, and
+//! the engine goes on when the disk does (`journal/writer/failure.rs`); no byte of
 //! a message is readable from any file a minute after its acknowledgement.
 
+mod arrears;
 mod books;
 mod database;
 mod directory;
 mod disk;
 mod front;
+mod health;
 mod journal;
 mod leftovers;
 mod link;
@@ -40,7 +45,7 @@ use crate::time::{self, Time};
 use crate::{AccountId, Engine, Records, ShardIndex, ShardStore, Waker};
 use directory::Lock;
 use journal::format::Seed;
-use journal::writer::{ToJournal, Writer};
+use journal::writer::{Place, ToJournal, Writer};
 use link::{Link, Shared};
 use metrics::{FrontMetrics, JournalMetrics, SqliteMetrics};
 use readers::Job;
@@ -85,6 +90,8 @@ struct Threads {
 pub struct SalvageReport {
     /// Segments read.
     pub segments: u64,
+    /// Segments that should have been there and were not.
+    pub missing_segments: u64,
     /// Segments that were damaged and have been moved to `journal-damaged/`, which the operator deletes.
     pub damaged_segments: u64,
     /// Intact frames read.
@@ -116,11 +123,21 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         secret: meta.secret,
         options: &options,
         database: database.clone(),
+        had_roll: meta.had_roll,
         recovered: HashMap::new(),
     };
-    let next_segment = recovery::absorb(dir, &mut target, &|| false)?;
+    let absorbed = recovery::absorb(dir, &mut target, &|| false)?;
     let recovered = target.recovered;
-    let waiting = database::waiting(&connection).map_err(sqlite)?;
+    let mut waiting = database::waiting(&connection).map_err(sqlite)?;
+    let arrears = Arc::new(absorbed.arrears);
+    arrears.count(&mut waiting);
+    match meta.is_noted {
+        true if !meta.had_roll && !arrears.is_pending() => {
+            database::note_roll(&connection).map_err(sqlite)?
+        }
+        true => {}
+        false => arrears.wait_for_opening(),
+    }
 
     let (to_journal, from_fronts) = channel();
     let (to_sqlite, for_sqlite) = channel();
@@ -132,23 +149,26 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         epoch: meta.epoch,
         spill_upto: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
+        health: Arc::default(),
+        arrears,
         links: RwLock::default(),
         to_journal,
         to_sqlite,
         to_readers,
     });
     let (journal_metrics, sqlite_metrics) = <(Arc<JournalMetrics>, Arc<SqliteMetrics>)>::default();
-    let writer = Writer::new(
-        shared.clone(),
-        from_fronts,
-        journal::directory(dir),
-        Seed::of(&meta.secret),
-        next_segment,
-        journal_metrics.clone(),
-    );
+    let place = Place {
+        journal: journal::directory(dir),
+        seed: Seed::of(&meta.secret),
+        next_segment: absorbed.next_segment,
+        next_frame: absorbed.next_frame.unwrap_or(shared.first_number() + 1),
+        roll: absorbed.roll,
+        kept: absorbed.kept,
+    };
+    let writer = Writer::new(shared.clone(), from_fronts, place, journal_metrics.clone());
     let sqlite_writer =
         SqliteWriter::new(shared.clone(), connection, slots, meta.secret, for_sqlite, sqlite_metrics.clone());
-    let readers = start_readers(&*disk, &database, meta.secret, shared.options.readers, jobs)?;
+    let readers = start_readers(&shared, &database, meta.secret, jobs)?;
     let threads = Threads {
         journal: start("chaski-journal", move || writer.run())?,
         sqlite: start("chaski-sqlite", move || sqlite_writer.run())?,
@@ -191,18 +211,18 @@ pub fn doubt(dir: &Path, wall_unix_ms: u64) -> Result<Option<Doubt>, OpenError> 
 }
 
 fn start_readers(
-    disk: &dyn Disk,
+    shared: &Shared,
     database: &Path,
     secret: [u8; 16],
-    count: usize,
     jobs: Receiver<Job>,
 ) -> Result<Vec<JoinHandle<()>>, OpenError> {
     let jobs = Arc::new(Mutex::new(jobs));
     let start_one = |_| {
-        let (connection, jobs) = (database::open_reader(disk, database)?, jobs.clone());
-        start("chaski-reader", move || readers::run(connection, secret, jobs))
+        let connection = database::open_reader(&*shared.options.disk, database)?;
+        let (jobs, arrears) = (jobs.clone(), shared.arrears.clone());
+        start("chaski-reader", move || readers::run(connection, secret, arrears, jobs))
     };
-    (0..count.max(1)).map(start_one).collect()
+    (0..shared.options.readers.max(1)).map(start_one).collect()
 }
 
 fn start<T: Send + 'static>(
@@ -235,6 +255,7 @@ pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
         secret,
         options: &options,
         database,
+        had_roll: false,
         recovered: HashMap::new(),
     };
     let report = recovery::salvage(dir, &mut target)?;
@@ -251,10 +272,15 @@ impl EmbeddedEngine {
             secret: self.secret,
             options: &self.shared.options,
             database: database::path(&self.dir),
+            had_roll: true,
             recovered: HashMap::new(),
         };
-        if let Err(error) = recovery::absorb(&self.dir, &mut target, &recovery::deadline(&self.shared)) {
-            tracing::warn!(%error, "the journal stays as it is for the next start");
+        match recovery::absorb(&self.dir, &mut target, &recovery::deadline(&self.shared)) {
+            Ok(absorbed) if absorbed.kept.is_empty() => {}
+            Ok(_) => tracing::warn!(
+                "the journal stays for the next start: there was no room or no time to move it"
+            ),
+            Err(error) => tracing::warn!(%error, "the journal stays as it is for the next start"),
         }
         if let Err(error) = database::checkpoint(connection) {
             tracing::warn!(%error, "the database's write-ahead log stays for the next start");
@@ -270,7 +296,8 @@ impl Engine for EmbeddedEngine {
         let own = waiting.extract_if(|account, _| account.shard(shards) == shard);
         let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
         let recovered = recovered.extract_if(|account, _| account.shard(shards) == shard).collect();
-        Box::new(front::Front::new(self.shared.clone(), link, own, recovered))
+        let acked = self.shared.arrears.take_acked(|account| account.shard(shards) == shard);
+        Box::new(front::Front::new(self.shared.clone(), link, own, recovered, acked))
     }
 
     fn records(&self) -> Arc<dyn Records> {
@@ -292,11 +319,15 @@ impl Engine for EmbeddedEngine {
         sources
     }
 
+    fn troubles(&self) -> Vec<String> {
+        self.shared.health.all()
+    }
+
     /// Fronts that are to hand over their last turn must be flushed and dropped before.
     fn close(&self) {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(threads) = threads else { return };
-        let failed = self.shared.stopped.swap(true, Ordering::AcqRel);
+        self.shared.stopped.store(true, Ordering::Release);
         // A thread that has ended already has nothing to be told.
         let _ = self.shared.to_journal.send(ToJournal::Stop);
         let journal = threads.journal.join();
@@ -311,9 +342,7 @@ impl Engine for EmbeddedEngine {
                 if let Err(error) = database::keep_time(&connection, &self.shared.time.to_text()) {
                     tracing::warn!(%error, "the time cannot be kept: the next start goes on with an older one");
                 }
-                if !failed {
-                    self.absorb_journal(&connection, &mut slots);
-                }
+                self.absorb_journal(&connection, &mut slots);
             }
             _ => tracing::error!("a storage thread had panicked; the journal stays for the next start"),
         }

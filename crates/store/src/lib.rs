@@ -54,6 +54,11 @@ pub trait Engine: Send + Sync {
     /// What the engine counts, for the process' metrics registry.
     fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>>;
 
+    /// What is wrong with the engine now, a line each: it refuses something until that is over. Empty if all is well.
+    fn troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes everything that was submitted durable and stops the engine's threads. Idempotent.
     fn close(&self);
 }

@@ -8,7 +8,7 @@ use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
 use super::{OpenError, Options};
 use crate::{AccountId, Entry, Gap, MessageId, ReadLimit, Seq};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,10 @@ pub(super) fn path(data: &Path) -> PathBuf {
 pub(super) struct Meta {
     pub(super) secret: [u8; 16],
     pub(super) epoch: u64,
+    /// The epoch is durable.
+    pub(super) is_noted: bool,
+    /// There is a roll of the journal's segments, or there was one.
+    pub(super) had_roll: bool,
 }
 
 /// Opens the writer's connection and brings the schema up to date.
@@ -89,11 +93,30 @@ pub(super) fn open_reader(disk: &dyn Disk, path: &Path) -> Result<Connection, Op
     open().map_err(|source| OpenError::Sqlite { file: path.to_owned(), source })
 }
 
-/// Reads the secret and begins the next epoch.
+/// Reads the secret and begins the next epoch. On a full disk it begins without being noted, see `arrears.rs`.
 pub(super) fn begin_epoch(connection: &Connection) -> rusqlite::Result<Meta> {
-    let next = "UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value";
-    let epoch: i64 = connection.query_row(next, [], |row| row.get(0))?;
-    Ok(Meta { secret: secret(connection)?, epoch: epoch as u64 })
+    let before: i64 =
+        connection.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))?;
+    let epoch = before as u64 + 1;
+    let is_noted = match note_epoch(connection, epoch) {
+        Ok(()) => true,
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => false,
+        Err(error) => return Err(error),
+    };
+    let roll = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'journal_roll')";
+    let had_roll = connection.query_row(roll, [], |row| row.get(0))?;
+    Ok(Meta { secret: secret(connection)?, epoch, is_noted, had_roll })
+}
+
+/// Notes this opening.
+pub(super) fn note_epoch(connection: &Connection, epoch: u64) -> rusqlite::Result<()> {
+    let note = "UPDATE meta SET value = ?1 WHERE name = 'epoch'";
+    connection.prepare_cached(note)?.execute([epoch as i64]).map(drop)
+}
+
+/// Notes that the journal has a roll from now on.
+pub(super) fn note_roll(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('journal_roll', 1)", []).map(drop)
 }
 
 /// The time of the last run, if it was kept.

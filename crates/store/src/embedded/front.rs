@@ -105,12 +105,13 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// A front with what SQLite holds for its accounts.
+    /// A front with what SQLite holds for its accounts. `acked`: of that, what is to be deleted.
     pub(super) fn new(
         shared: Arc<Shared>,
         link: Arc<Link>,
         waiting: impl Iterator<Item = (AccountId, super::database::Waiting)>,
         recovered: Recovered,
+        acked: Vec<(AccountId, Seq)>,
     ) -> Self {
         let first = Seq(shared.first_number() + 1);
         let mut tail = Tail::new(first);
@@ -138,8 +139,8 @@ impl Front {
             segments: VecDeque::new(),
             spill: spill::Spill::default(),
             recovered,
-            deleting: HashSet::new(),
-            to_delete: Vec::new(),
+            deleting: acked.iter().copied().collect(),
+            to_delete: acked,
             delete_in_flight: false,
             purging: HashMap::default(),
             purges: HashMap::new(),
@@ -161,6 +162,10 @@ impl Front {
     fn admit(&mut self, account: AccountId, size: usize) -> Result<(), StoreError> {
         if self.shared.is_stopped() {
             return Err(closed_error());
+        }
+        if let Some(error) = self.shared.health.refusal() {
+            self.metrics.refused_failing_total.inc();
+            return Err(error);
         }
         let options = &self.shared.options;
         let usage = self.usage(account);
@@ -450,3 +455,6 @@ impl Drop for Front {
 fn loaded_nothing(ticket: Ticket, error: StoreError) -> Completion {
     Completion::Loaded { ticket, result: Err(error), book: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,15 @@
 //! Owns `journal/` in the data directory: segments of frames ([`mod@format`] describes every byte). One [`writer`]
 //! thread per data directory turns the shards' batches into one frame per commit: write, `fdatasync`, publish,
 //! repeat; so commits grow with the load and a sync never blocks a shard. [`segment`] is the file being written,
-//! [`scan`] reads segments back and tells a torn last write from damage in the middle.
+//! [`scan`] reads segments back and tells a torn last write from damage in the middle, and [`roll`] says beside the
+//! journal which segments there must be.
 //!
 //! Promises: a frame is written only after the one before it is synced; a segment is unlinked only after every
-//! older one, and when no shard has anything in it that is not acknowledged or in SQLite.
+//! older one, and when no shard has anything in it that is not acknowledged or in SQLite; after a failed write or sync a
+//! segment is never written again (`writer/failure.rs`).
 
 pub(super) mod format;
+pub(super) mod roll;
 pub(super) mod scan;
 pub(super) mod segment;
 pub(super) mod writer;

@@ -3,6 +3,8 @@
 //! One lock per hand-over, never per message. Every queue here is bounded by what a front lets be in flight.
 
 use super::Options;
+use super::arrears::Arrears;
+use super::health::Health;
 use super::journal::writer::ToJournal;
 use super::metrics::FrontMetrics;
 use super::readers::Job;
@@ -126,8 +128,12 @@ pub(crate) struct Shared {
     pub(crate) epoch: u64,
     /// What is unacknowledged in segments up to this one is to move to SQLite.
     pub(crate) spill_upto: AtomicU64,
-    /// The journal can't be trusted any more, or the engine is closed: nothing is accepted.
+    /// The engine is closed: nothing is accepted.
     pub(crate) stopped: AtomicBool,
+    /// What is wrong now.
+    pub(crate) health: Arc<Health>,
+    /// What recovery could not put into SQLite yet.
+    pub(crate) arrears: Arc<Arrears>,
     pub(crate) links: RwLock<Vec<Arc<Link>>>,
     pub(crate) to_journal: Sender<ToJournal>,
     pub(crate) to_sqlite: Sender<ToSqlite>,

@@ -23,6 +23,14 @@ chaski_telemetry::metrics! {
         refused_full_total: Counter,
         /// Messages refused because the disk failed.
         refused_failed_total: Counter,
+        /// Writes and syncs that failed. What was not durable was or will be written anew in another segment.
+        failures_total: Counter,
+        /// 1 while the journal can't be written and messages are refused.
+        failing: Gauge,
+        /// Marks behind a last frame.
+        marks_total: Counter,
+        /// Attempts to remove segments that failed.
+        removal_failures_total: Counter,
         /// Acknowledgements' bytes that wait for a frame.
         waiting_ack_bytes: Gauge,
     }
@@ -39,6 +47,8 @@ chaski_telemetry::metrics! {
         refused_mailbox_total: Counter,
         /// Messages refused because the disk was behind.
         refused_overload_total: Counter,
+        /// Messages refused because the journal can't be written.
+        refused_failing_total: Counter,
         /// Messages acknowledged from memory, which never touched SQLite.
         acked_in_memory_total: Counter,
         /// Messages acknowledged that had moved to SQLite.
@@ -77,6 +87,8 @@ chaski_telemetry::metrics! {
         expired_total: Counter,
         /// Write-ahead logs written back and cut to nothing.
         checkpoints_total: Counter,
+        /// Checkpoints that failed.
+        checkpoints_failed_total: Counter,
         /// Checkpoints that a reader held up.
         checkpoints_busy_total: Counter,
         /// Operations that wait for the writer.

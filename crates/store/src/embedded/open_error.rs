@@ -37,6 +37,22 @@ pub enum OpenError {
         /// What is wrong there.
         damage: &'static str,
     },
+    /// Segments that the roll names are not there.
+    #[error("the journal in {} is not whole: {missing} is missing, and with it messages that were accepted shortly before the last stop; nothing was changed; put the file back if you have it, or run `chaski ctl salvage` to go on without it, then start again", journal.display())]
+    MissingSegments {
+        /// The journal's directory.
+        journal: PathBuf,
+        /// The files' names.
+        missing: String,
+    },
+    /// Nobody knows which segments there must be.
+    #[error("the roll of the journal's segments {} is {state}, so that nobody can tell whether messages are missing; nothing was changed; put the file back if you have it, or run `chaski ctl salvage` to go on with the segments that are there, then start again", file.display())]
+    NoRoll {
+        /// The roll.
+        file: PathBuf,
+        /// Missing or damaged.
+        state: &'static str,
+    },
     /// The journal was written by a newer version.
     #[error("the journal {} has format {found}, newer than this program's {known}; start with the newer chaski", file.display())]
     NewerJournal {

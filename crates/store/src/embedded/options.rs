@@ -73,6 +73,12 @@ pub struct Options {
     /// Commits with messages begin at least this long apart, so that batches grow with the load; after a pause the first
     /// message is committed at once. A sync costs the processor as much as several messages.
     pub commit_interval_us: u64,
+    /// When nothing follows a frame for this long, a mark does, so that a later look can tell that it was confirmed.
+    pub mark_after_ms: u64,
+    /// How long the journal rests after a failed write or sync that followed another: at first,
+    pub retry_ms: u64,
+    /// and at most; each rest is twice the one before.
+    pub retry_ms_max: u64,
     /// Acknowledgements alone wait this long for company before they cost a sync.
     pub ack_linger_ms: u64,
     /// Most bytes of one journal frame, that is of one commit. A single larger batch is a frame of its own.
@@ -118,6 +124,9 @@ impl Default for Options {
             preallocate_bytes: 1 << 20,
             reserve_bytes: 32 << 20,
             commit_interval_us: 2_000,
+            mark_after_ms: 1_000,
+            retry_ms: 100,
+            retry_ms_max: 10_000,
             ack_linger_ms: 100,
             frame_bytes: 4 << 20,
             queue_bytes: 16 << 20,

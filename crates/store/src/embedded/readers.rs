@@ -3,6 +3,7 @@
 //! A few threads with a connection each take jobs from one queue, so that a slow read blocks neither a shard nor the
 //! writer. Each job is one or a few short statements: a long read would hold up the checkpoint that forgets messages.
 
+use super::arrears::Arrears;
 use super::link::{Event, Link};
 use super::{database, records};
 use crate::leftovers::Place;
@@ -29,13 +30,19 @@ pub(crate) enum Job {
 }
 
 /// One thread: takes jobs until one says stop.
-pub(super) fn run(connection: Connection, secret: [u8; 16], jobs: Arc<Mutex<Receiver<Job>>>) {
+pub(super) fn run(
+    connection: Connection,
+    secret: [u8; 16],
+    arrears: Arc<Arrears>,
+    jobs: Arc<Mutex<Receiver<Job>>>,
+) {
     loop {
         // Whoever waits holds the lock; the others wait for it.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {
             Ok(Job::Mailbox { link, number, account, after, limit }) => {
-                let result = database::read(&connection, &secret, account, after, limit)
+                let result = arrears
+                    .read(&connection, &secret, account, after, limit)
                     .map_err(|error| super::sqlite_writer::store_error(&error));
                 link.push(Event::Read { number, result });
             }

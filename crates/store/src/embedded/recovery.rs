@@ -4,17 +4,22 @@
 //! acknowledged, the second puts what is left into SQLite. Both can be repeated: a message is inserted once, by number
 //! and by identity. Segments are unlinked only when all of it is durable.
 
+use super::arrears::Arrears;
 use super::database::{self, Messages, NewMessage};
 use super::disk::Disk;
 use super::journal::format::{self, Record, Seed};
-use super::journal::scan::{Damage, Scanned};
+use super::journal::roll::{Roll, RollFile};
+use super::journal::scan::Scanned;
 use super::link::Shared;
 use super::seal::Slots;
 use super::{OpenError, Options, SalvageReport, directory, journal};
 use crate::{AccountId, MessageId, Seq};
-use rusqlite::Connection;
+use check::Found;
+use rusqlite::{Connection, ErrorCode};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+
+mod check;
 
 /// The database that a journal is absorbed into.
 pub(super) struct Target<'a> {
@@ -24,6 +29,8 @@ pub(super) struct Target<'a> {
     pub(super) options: &'a Options,
     /// For errors.
     pub(super) database: PathBuf,
+    /// The data directory has a roll of the journal's segments, or had one.
+    pub(super) had_roll: bool,
     /// What the journal held unacknowledged: senders that saw no answer before a crash send these again.
     pub(super) recovered: Recovered,
 }
@@ -36,13 +43,36 @@ const RECOVERED_MAX: u64 = 1_000_000;
 
 /// What a journal says is no more.
 #[derive(Default)]
-struct Gone {
+pub(super) struct Gone {
     acked: HashSet<(AccountId, Seq)>,
     purged: HashMap<AccountId, Seq>,
 }
 
+/// The segments of a journal that was checked.
+pub(super) struct Segments<'a> {
+    disk: &'a dyn Disk,
+    seed: Seed,
+    found: &'a [Found],
+}
+
+impl Segments<'_> {
+    /// Calls `each` with the payload of each frame that counts.
+    pub(super) fn each(&self, mut each: impl FnMut(&[u8])) -> Result<(), OpenError> {
+        for segment in self.found {
+            segment.read(self.disk, self.seed)?.payloads().for_each(&mut each);
+        }
+        Ok(())
+    }
+}
+
 impl Gone {
-    fn contains(&self, account: AccountId, seq: Seq) -> bool {
+    /// As ranges of numbers.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (AccountId, Seq, Seq)> {
+        let acked = self.acked.iter().map(|&(account, seq)| (account, seq, seq));
+        acked.chain(self.purged.iter().map(|(&account, &upto)| (account, Seq(0), upto)))
+    }
+
+    pub(super) fn contains(&self, account: AccountId, seq: Seq) -> bool {
         self.purged.get(&account).is_some_and(|&upto| seq <= upto) || self.acked.contains(&(account, seq))
     }
 
@@ -61,88 +91,100 @@ impl Gone {
     }
 }
 
-/// Puts what an intact journal holds unacknowledged into SQLite and unlinks its segments. Returns the number for the
-/// next segment. A torn last write is cut; anything else unreadable is an error and nothing is changed.
-/// `give_up` is asked now and then; when it says yes, everything stays for the next time.
+/// Where the journal goes on.
+pub(super) struct Absorbed {
+    pub(super) roll: RollFile,
+    pub(super) next_segment: u64,
+    /// The number behind the last frame, if segments are kept.
+    pub(super) next_frame: Option<u64>,
+    /// Segments whose messages are not in SQLite yet.
+    pub(super) kept: Vec<(u64, PathBuf)>,
+    /// What to do once SQLite can be written.
+    pub(super) arrears: Arrears,
+}
+
+/// Puts what an intact journal holds unacknowledged into SQLite and unlinks its segments. A torn last write is cut;
+/// anything else unreadable or missing is an error and nothing is changed. `give_up` is asked now and then; when it says
+/// yes, everything stays for the next time, and so it does if the disk is full: then what is in the journal is in arrears.
 pub(super) fn absorb(
     data: &Path,
     target: &mut Target<'_>,
     give_up: &dyn Fn() -> bool,
-) -> Result<u64, OpenError> {
-    let directory = journal::directory(data);
-    let segments = journal::list(&*target.options.disk, &directory)?;
-    let next = segments.last().map_or(1, |(number, _)| number + 1);
-    if segments.is_empty() {
-        return Ok(next);
-    }
+) -> Result<Absorbed, OpenError> {
+    let (journal, disk) = (journal::directory(data), target.options.disk.clone());
     let seed = Seed::of(&target.secret);
+    let inventory = check::inventory(&*disk, &journal, seed)?;
+    inventory.is_whole(&journal, target.had_roll)?;
     let mut gone = Gone::default();
-    check(&*target.options.disk, &segments, seed, &mut gone)?;
+    let next_frame = check::frames(&*disk, &inventory.segments, seed, &mut gone)?;
+    let next = inventory.next;
+    let mut roll = match inventory.roll {
+        Some((file, _)) => file,
+        None => make_roll(target, &journal, &inventory.segments, next)?,
+    };
+    let (done, arrears) = match absorb_segments(target, &inventory.segments, &gone, give_up) {
+        Ok(done) => (done, Arrears::default()),
+        Err(error) if is_full(&error) => {
+            tracing::warn!(
+                "the disk is full: messages stay in the journal until there is room, and none are accepted"
+            );
+            let segments = Segments { disk: &*disk, seed, found: &inventory.segments };
+            (false, Arrears::collect(target, &segments, &gone)?)
+        }
+        Err(error) => return Err(error),
+    };
+    if !done {
+        let kept = inventory.segments.into_iter().map(|segment| (segment.number, segment.path)).collect();
+        return Ok(Absorbed { roll, next_segment: next, next_frame, kept, arrears });
+    }
+    let rest = inventory.segments.iter().map(|segment| &segment.path).chain(&inventory.leftovers);
+    let rest: Vec<&PathBuf> = rest.collect();
+    if !rest.is_empty() {
+        let roll_path = journal::roll::path(&journal);
+        roll.write(&Roll { segments: Vec::new(), next })
+            .map_err(|source| not_writable(&roll_path, source))?;
+        for path in rest {
+            remove(&*disk, path)?;
+        }
+        disk.sync_directory(&journal).map_err(|source| not_writable(&journal, source))?;
+    }
+    Ok(Absorbed { roll, next_segment: next, next_frame: None, kept: Vec::new(), arrears })
+}
+
+/// The roll of a data directory that has none yet.
+fn make_roll(
+    target: &Target<'_>,
+    journal: &Path,
+    segments: &[Found],
+    next: u64,
+) -> Result<RollFile, OpenError> {
+    let roll = Roll { segments: segments.iter().map(|segment| segment.number).collect(), next };
+    RollFile::create(&*target.options.disk, journal, Seed::of(&target.secret), &roll)
+        .map_err(|source| not_writable(&journal::roll::path(journal), source))
+}
+
+/// The second pass. `false` if it was given up.
+fn absorb_segments(
+    target: &mut Target<'_>,
+    segments: &[Found],
+    gone: &Gone,
+    give_up: &dyn Fn() -> bool,
+) -> Result<bool, OpenError> {
+    if segments.is_empty() {
+        return Ok(true);
+    }
     let mut recovered = 0;
-    for (position, (_, path)) in segments.iter().enumerate() {
-        let scanned = Scanned::read(&*target.options.disk, path, seed)?;
-        let Some(messages) = insert(&scanned, target, &gone, give_up)? else { return Ok(next) };
+    for (position, segment) in segments.iter().enumerate() {
+        let scanned = segment.read(&*target.options.disk, Seed::of(&target.secret))?;
+        let Some(messages) = insert(&scanned, target, gone, give_up)? else { return Ok(false) };
         recovered += messages;
         if recovered > RECOVERED_MAX {
             target.recovered.clear();
         }
         tracing::info!(segment = position + 1, of = segments.len(), messages = recovered, "journal read");
     }
-    forget(target, &gone)?;
-    let disk = &*target.options.disk;
-    for (_, path) in &segments {
-        remove(disk, path)?;
-        disk.sync_directory(&directory).map_err(|source| not_writable(&directory, source))?;
-    }
-    Ok(next)
-}
-
-/// A segment that was checked, for the check of the next.
-struct Before<'a> {
-    path: &'a Path,
-    /// Where its readable part ends.
-    end: u64,
-    damage: Option<Damage>,
-    /// The number that the frame behind it has.
-    next_frame: u64,
-}
-
-/// The first pass: every frame must be there, but for a torn last write.
-fn check(disk: &dyn Disk, segments: &[(u64, PathBuf)], seed: Seed, gone: &mut Gone) -> Result<(), OpenError> {
-    let mut before: Option<Before<'_>> = None;
-    for (_, path) in segments {
-        let scanned = Scanned::read(disk, path, seed)?;
-        let written = scanned.first_frame().is_some() || scanned.frames() > 0;
-        if !written && scanned.damage.is_none_or(|damage| damage.bytes == 0) {
-            // Made just before a crash; its header never reached the disk.
-            continue;
-        }
-        if let Some(before) = &before
-            && written
-            && (before.damage.is_some()
-                || scanned.first_frame().is_some_and(|first| first != before.next_frame))
-        {
-            let what = before.damage.map_or("frames are missing behind it", |damage| damage.what);
-            return Err(corrupt(before.path, before.end, what));
-        }
-        if let Some(damage) = scanned.damage
-            && damage.followed
-        {
-            return Err(corrupt(path, damage.offset, damage.what));
-        }
-        if !gone.collect(&scanned) {
-            return Err(corrupt(path, 0, "an intact frame holds an unknown record"));
-        }
-        let next_frame = scanned.next_frame().or(before.map(|before| before.next_frame)).unwrap_or(0);
-        before = Some(Before { path, end: scanned.readable_end(), damage: scanned.damage, next_frame });
-    }
-    if let Some(Before { path, end, damage: Some(damage), .. }) = before {
-        tracing::warn!(
-            file = %path.display(), offset = end, bytes = damage.bytes,
-            "the journal's last write was torn by a crash and is cut; it had not been confirmed to anybody"
-        );
-    }
-    Ok(())
+    forget(target, gone)?;
+    Ok(true)
 }
 
 /// The second pass over one segment, in bounded transactions. `None` if it was given up.
@@ -221,7 +263,7 @@ impl Target<'_> {
             if done.is_ok() {
                 target.slots.committed();
             } else {
-                // The first error is the one to report.
+                // The first error is the one to report; where SQLite has rolled back by itself this is another.
                 let _ = target.connection.execute_batch("ROLLBACK");
                 target.slots.rolled_back();
             }
@@ -229,41 +271,53 @@ impl Target<'_> {
         })
     }
 
-    fn sqlite<T>(&mut self, work: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> Result<T, OpenError> {
+    pub(super) fn sqlite<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+    ) -> Result<T, OpenError> {
         work(self).map_err(|source| OpenError::Sqlite { file: self.database.clone(), source })
     }
 }
 
-/// Recovers every intact frame, moves damaged segments to `journal-damaged/` and unlinks the others.
+/// Recovers every intact frame, moves damaged segments to `journal-damaged/` and unlinks the others. Segments and a roll
+/// that are missing are gone without.
 pub(super) fn salvage(data: &Path, target: &mut Target<'_>) -> Result<SalvageReport, OpenError> {
-    let directory = journal::directory(data);
-    let segments = journal::list(&*target.options.disk, &directory)?;
+    let (journal, disk) = (journal::directory(data), target.options.disk.clone());
     let seed = Seed::of(&target.secret);
-    let mut report = SalvageReport { segments: segments.len() as u64, ..SalvageReport::default() };
+    let check::Inventory { segments, leftovers, missing, next, .. } =
+        check::inventory(&*disk, &journal, seed)?;
+    let mut report = SalvageReport {
+        segments: segments.len() as u64,
+        missing_segments: missing.len() as u64,
+        ..SalvageReport::default()
+    };
     let mut gone = Gone::default();
-    for (_, path) in &segments {
+    for segment in &segments {
         // A record that can't be understood is skipped here: the rest of its frame may not be.
-        let _ = gone.collect(&Scanned::read(&*target.options.disk, path, seed)?);
+        let _ = gone.collect(&segment.read(&*disk, seed)?);
     }
     let mut damaged = HashSet::new();
-    for (number, path) in &segments {
-        let scanned = Scanned::read(&*target.options.disk, path, seed)?;
+    for segment in &segments {
+        let scanned = segment.read(&*disk, seed)?;
         report.frames += scanned.frames();
         report.messages += insert(&scanned, target, &gone, &|| false)?.unwrap_or(0);
         if let Some(damage) = scanned.damage {
             report.damaged_bytes += damage.bytes;
-            damaged.insert(*number);
+            damaged.insert(segment.number);
         }
     }
     forget(target, &gone)?;
-    let disk = &*target.options.disk;
-    for (number, path) in &segments {
-        match damaged.contains(number) {
-            true => move_aside(disk, data, path)?,
-            false => remove(disk, path)?,
-        }
-        disk.sync_directory(&directory).map_err(|source| not_writable(&directory, source))?;
+    for segment in segments.iter().filter(|segment| damaged.contains(&segment.number)) {
+        move_aside(&*disk, data, &segment.path)?;
     }
+    // From here on no segment is missed.
+    RollFile::create(&*disk, &journal, seed, &Roll { segments: Vec::new(), next })
+        .map_err(|source| not_writable(&journal::roll::path(&journal), source))?;
+    let intact = segments.iter().filter(|segment| !damaged.contains(&segment.number));
+    for path in intact.map(|segment| &segment.path).chain(&leftovers) {
+        remove(&*disk, path)?;
+    }
+    disk.sync_directory(&journal).map_err(|source| not_writable(&journal, source))?;
     report.damaged_segments = damaged.len() as u64;
     Ok(report)
 }
@@ -273,11 +327,19 @@ fn move_aside(disk: &dyn Disk, data: &Path, path: &Path) -> Result<(), OpenError
     directory::make(disk, &aside)?;
     let Some(name) = path.file_name() else { return Ok(()) };
     let to = aside.join(name);
-    disk.rename(path, &to).map_err(|source| not_writable(&to, source))
+    disk.rename(path, &to)
+        .and_then(|()| disk.sync_directory(&aside))
+        .and_then(|()| disk.sync_directory(data))
+        .map_err(|source| not_writable(&to, source))
 }
 
 fn remove(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
     disk.unlink(path).map_err(|source| not_writable(path, source))
+}
+
+/// Whether a failure is for want of room, which may come.
+fn is_full(error: &OpenError) -> bool {
+    matches!(error, OpenError::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull))
 }
 
 fn not_writable(path: &Path, source: std::io::Error) -> OpenError {

@@ -8,6 +8,7 @@
 //! - `epoch`: how often the directory was opened. Upper bits of the sequence numbers and revisions, so that both only
 //!   grow across restarts without a write for each.
 //! - `time`: the time of the last run ([`crate::time::plausible`]), kept hourly, at every change of belief, and at the end.
+//! - `journal_roll`: there if the journal has a roll (`journal/roll.rs`), so that it is missed when it is gone.
 //!
 //! `messages`: what waits for its recipient and has left the journal.
 //! - `account`, `seq`: the primary key and the order of reading. The account is [`AccountId`]'s 64 bits as a signed

@@ -7,7 +7,7 @@
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 
 /// A message's key. All zeros: the slot is free.
 pub(super) type Key = [u8; 16];
@@ -40,7 +40,11 @@ impl Slots {
         let any: bool =
             connection.query_row("SELECT EXISTS (SELECT 1 FROM messages)", [], |row| row.get(0))?;
         if !any {
-            connection.execute("DELETE FROM seals", [])?;
+            match connection.execute("DELETE FROM seals", []) {
+                // Free slots take no harm from being kept.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {}
+                done => drop(done?),
+            }
         }
         let next: i64 =
             connection.query_row("SELECT ifnull(max(slot), 0) + 1 FROM seals", [], |row| row.get(0))?;

@@ -5,8 +5,15 @@
 //! alone wait a moment for company. A while after a transaction the write-ahead log is written back and cut to
 //! nothing, so that no deleted byte stays in it; and now and then messages that are too old are deleted. With nothing
 //! to do it sleeps until the next look for old messages, which reads and doesn't write.
+//!
+//! To try again is safe here although it is not for the journal's frames: a transaction whose sync failed is rolled back,
+//! and the next one writes its pages into the write-ahead log anew, behind the last that was synced, before it syncs again;
+//! a checkpoint that failed leaves the log as it is and copies all of it anew. Nothing is believed that was not written
+//! again since the failure. A transaction that failed may still be found done after a crash: moves and deletions can be
+//! repeated, and who was told that a save failed may find it kept.
 
 use super::database::{self, Messages};
+use super::health::Part;
 use super::link::{Event, Link, Shared, closed_error};
 use super::metrics::SqliteMetrics;
 use super::seal::Slots;
@@ -151,7 +158,7 @@ impl SqliteWriter {
             self.receive();
             let now_ms = self.shared.options.clock.now_ms();
             self.metrics.waiting.set(self.queue.len() as i64);
-            if self.is_due(now_ms) {
+            if self.is_due(now_ms) && self.settle_arrears(now_ms) {
                 self.transact(now_ms);
             }
             if self.stopping && (self.queue.is_empty() || self.retry_at_ms.is_some()) {
@@ -188,7 +195,8 @@ impl SqliteWriter {
 
     fn wait(&self) -> Duration {
         let options = &self.shared.options;
-        let soon = self.retry_at_ms.is_some() || self.checkpoint_at_ms.is_some();
+        let soon =
+            self.retry_at_ms.is_some() || self.checkpoint_at_ms.is_some() || self.shared.arrears.is_pending();
         let wait_ms = match (self.delete_since_ms.is_some(), soon) {
             (true, _) => options.delete_linger_ms.min(options.tick_ms),
             (false, true) => options.tick_ms,
@@ -202,7 +210,8 @@ impl SqliteWriter {
 
     /// Whether what waits should be carried out now.
     fn is_due(&mut self, now_ms: u64) -> bool {
-        if self.queue.is_empty() {
+        let in_arrears = self.shared.arrears.is_pending();
+        if self.queue.is_empty() && !in_arrears {
             return false;
         }
         let urgent = |operation: &ToSqlite| !matches!(operation, ToSqlite::Delete { .. });
@@ -210,7 +219,7 @@ impl SqliteWriter {
             self.fail_saves();
             return false;
         }
-        if self.stopping || self.retry_at_ms.is_some() || self.queue.iter().any(urgent) {
+        if self.stopping || self.retry_at_ms.is_some() || in_arrears || self.queue.iter().any(urgent) {
             return true;
         }
         let since = *self.delete_since_ms.get_or_insert(now_ms);
@@ -219,28 +228,81 @@ impl SqliteWriter {
 
     fn transact(&mut self, now_ms: u64) {
         self.delete_since_ms = None;
+        if self.queue.is_empty() {
+            return;
+        }
         match self.try_transact() {
             Ok(Transacted { answers, unfinished }) => {
-                self.slots.committed();
-                self.retry_at_ms = None;
-                self.metrics.transactions_total.inc();
+                self.committed(now_ms);
                 self.metrics.operations_total.add(answers.len() as u64);
                 let mut position = 0..;
                 self.queue.retain(|_| position.next().is_some_and(|at| unfinished.contains(&at)));
                 answers.into_iter().for_each(give);
-                self.checkpoint_at_ms.get_or_insert(now_ms + self.shared.options.checkpoint_after_ms);
             }
-            Err(error) => {
-                // Where SQLite has rolled back by itself this changes nothing.
-                let _ = self.connection.execute_batch("ROLLBACK");
-                self.slots.rolled_back();
-                self.metrics.failed_total.inc();
-                tracing::warn!(%error, waiting = self.queue.len(), "the database cannot be written; trying again");
-                self.retry_at_ms = Some(now_ms + RETRY_MS);
-                self.last_error = store_error(&error);
-                self.fail_saves();
+            Err(error) => self.not_committed(now_ms, &error),
+        }
+    }
+
+    fn committed(&mut self, now_ms: u64) {
+        self.slots.committed();
+        self.retry_at_ms = None;
+        if self.shared.health.mend(Part::Database) {
+            tracing::info!("the database can be written again");
+        }
+        self.metrics.transactions_total.inc();
+        self.checkpoint_at_ms.get_or_insert(now_ms + self.shared.options.checkpoint_after_ms);
+    }
+
+    fn not_committed(&mut self, now_ms: u64, error: &rusqlite::Error) {
+        // Where SQLite has rolled back by itself this fails and changes nothing.
+        let _ = self.connection.execute_batch("ROLLBACK");
+        self.slots.rolled_back();
+        self.metrics.failed_total.inc();
+        let trouble = format!("the database cannot be written ({error}): changes of accounts are refused");
+        if self.shared.health.ail(Part::Database, trouble) {
+            tracing::error!(
+                %error, waiting = self.queue.len(),
+                "the database cannot be written: changes of accounts are refused, messages stay in memory and in the journal, \
+                 and it is tried again by itself; look at the disk (df, dmesg)"
+            );
+        }
+        self.retry_at_ms = Some(now_ms + RETRY_MS);
+        self.last_error = store_error(error);
+        self.fail_saves();
+    }
+
+    /// Moves what recovery could not, before anything else is written. Whether that is done.
+    fn settle_arrears(&mut self, now_ms: u64) -> bool {
+        let arrears = self.shared.arrears.clone();
+        while arrears.is_pending() {
+            let slice = arrears.slice(&self.shared.options);
+            match self.move_arrears(&slice) {
+                Ok(()) => {
+                    self.committed(now_ms);
+                    arrears.moved(&slice);
+                }
+                Err(error) => {
+                    self.not_committed(now_ms, &error);
+                    return false;
+                }
+            }
+            if slice.is_empty() {
+                arrears.settle();
+                tracing::info!("the disk has room again: what was in the journal is in the database");
             }
         }
+        true
+    }
+
+    fn move_arrears(&mut self, slice: &[(AccountId, Entry)]) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        database::note_epoch(&self.connection, self.shared.epoch)?;
+        let mut messages =
+            Messages { connection: &self.connection, slots: &mut self.slots, secret: &self.secret };
+        for message in slice {
+            messages.insert(&super::arrears::new_message(message))?;
+        }
+        self.connection.execute_batch("COMMIT")
     }
 
     fn try_transact(&mut self) -> rusqlite::Result<Transacted> {
@@ -328,6 +390,7 @@ impl SqliteWriter {
         match database::checkpoint(&self.connection) {
             Ok(true) => {
                 self.metrics.checkpoints_total.inc();
+                self.shared.health.mend(Part::Checkpoint);
                 self.checkpoint_at_ms = None;
                 self.busy_since_ms = None;
                 return;
@@ -343,10 +406,11 @@ impl SqliteWriter {
                 }
             }
             Err(error) => {
-                let told_ms = self.busy_since_ms;
-                if told_ms.is_none_or(|told_ms| now_ms >= told_ms + BUSY_WARN_MS) {
+                self.metrics.checkpoints_failed_total.inc();
+                let trouble =
+                    format!("the database's write-ahead log cannot be written back ({error}): it grows");
+                if self.shared.health.ail(Part::Checkpoint, trouble) {
                     tracing::warn!(%error, "the database's checkpoint failed; trying again until it succeeds");
-                    self.busy_since_ms = Some(now_ms);
                 }
             }
         }

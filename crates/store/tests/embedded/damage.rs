@@ -149,11 +149,173 @@ fn damage_at_the_end_of_a_segment_with_another_behind_it_is_refused() {
     // The whole segment is gone.
     let missing = copy(dir.path());
     fs::remove_file(missing.path().join("journal").join(paths[1].file_name().unwrap())).unwrap();
-    assert!(matches!(ids(missing.path()), Err(OpenError::CorruptJournal { .. })));
+    assert!(matches!(ids(missing.path()), Err(OpenError::MissingSegments { .. })));
     let report = embedded::salvage(missing.path()).unwrap();
     assert_eq!(report.damaged_segments, 0);
     let left = ids(missing.path()).unwrap();
     assert!(left.contains(&1) && left.contains(&6) && left.len() < 6, "{left:?}");
+}
+
+/// As [`refused`], for what is wrong with files and not in them.
+fn refused_for(dir: &Path, what: &str) {
+    let files = || {
+        let all = fs::read_dir(dir).unwrap().chain(fs::read_dir(dir.join("journal")).unwrap());
+        let mut names: Vec<_> = all.map(|entry| entry.unwrap().path()).collect();
+        names.retain(|path| !path.to_str().unwrap().contains("sqlite3") && !path.ends_with("lock"));
+        names.sort();
+        names
+    };
+    let before = files();
+    let text = ids(dir).expect_err("refused").to_string();
+    assert!(text.contains(what) && text.contains("salvage") && !text.contains('\n'), "{text}");
+    assert_eq!(files(), before, "a refused journal is left as it was");
+}
+
+#[test]
+fn a_missing_segment_is_missed_wherever_it_was() {
+    let (dir, ends) = crashed(6, tiny_segments());
+    let names: Vec<_> =
+        segments(dir.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    for (place, name) in names.iter().enumerate() {
+        let missing = copy(dir.path());
+        fs::remove_file(missing.path().join("journal").join(name)).unwrap();
+        refused_for(missing.path(), name.to_str().unwrap());
+        let report = embedded::salvage(missing.path()).unwrap();
+        assert_eq!((report.missing_segments, report.damaged_segments), (1, 0), "{place}");
+        let held = ends.iter().filter(|(path, _)| path.file_name().unwrap() != name).count();
+        assert_eq!(ids(missing.path()).unwrap().len(), held, "{place}");
+    }
+    // All of them, with their directory.
+    let missing = copy(dir.path());
+    fs::remove_dir_all(missing.path().join("journal")).unwrap();
+    fs::create_dir(missing.path().join("journal")).unwrap();
+    refused_for(missing.path(), names[0].to_str().unwrap());
+    embedded::salvage(missing.path()).unwrap();
+    assert!(ids(missing.path()).unwrap().is_empty());
+}
+
+#[test]
+fn a_roll_that_is_missing_or_damaged_is_refused_and_salvage_goes_on_without() {
+    let (dir, _) = crashed(3, lazy());
+    let roll = |dir: &Path| dir.join("journal.roll");
+    let missing = copy(dir.path());
+    fs::remove_file(roll(missing.path())).unwrap();
+    refused_for(missing.path(), "journal.roll is missing");
+    let damaged = copy(dir.path());
+    for slot in [0, 4096] {
+        flip(&roll(damaged.path()), slot + 3);
+    }
+    refused_for(damaged.path(), "journal.roll is damaged");
+    for dir in [missing, damaged] {
+        assert_eq!(embedded::salvage(dir.path()).unwrap().messages, 3);
+        assert_eq!(ids(dir.path()).unwrap(), [1, 2, 3]);
+    }
+    // Also when there is nothing in the journal.
+    let engine = embedded::open(dir.path(), lazy()).unwrap();
+    drop(engine);
+    fs::remove_file(roll(dir.path())).unwrap();
+    refused_for(dir.path(), "journal.roll is missing");
+}
+
+#[test]
+fn files_that_are_not_on_the_roll_are_not_missed_and_go() {
+    let (dir, _) = crashed(6, tiny_segments());
+    let left = copy(dir.path());
+    assert_eq!(ids(left.path()).unwrap(), [1, 2, 3, 4, 5, 6]);
+    // A segment that was unlinked, which a power cut has undone; damaged for good measure.
+    let old = segments(dir.path())[1].clone();
+    let back = left.path().join("journal").join(old.file_name().unwrap());
+    fs::copy(&old, &back).unwrap();
+    flip(&back, 100);
+    assert_eq!(ids(left.path()).unwrap(), [1, 2, 3, 4, 5, 6]);
+    assert!(segments(left.path()).is_empty());
+}
+
+#[test]
+fn a_frame_that_was_confirmed_is_never_taken_for_torn() {
+    // A mark at once behind each frame that nothing follows.
+    let options = Options { mark_after_ms: 0, tick_ms: 1, ..lazy() };
+    let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = embedded::open(live.path(), options).unwrap();
+    let mut rig = Rig::new(&engine);
+    for id in 1..=3 {
+        rig.append_durably(romeo(), id);
+    }
+    // A frame of no length: the last one, since nothing else ends with so many zeros behind its beginning.
+    let is_marked = |bytes: &[u8]| {
+        let last = bytes.windows(4).rposition(|window| window == b"CFRM").unwrap();
+        bytes[last + 4..last + 8] == [0; 4]
+    };
+    rig.until("a mark", |_| is_marked(&fs::read(&segments(live.path())[0]).unwrap()));
+    copy_as_crashed(live.path(), dead.path());
+    assert_eq!(ids(copy(dead.path()).path()).unwrap(), [1, 2, 3]);
+    let segment = segments(dead.path())[0].clone();
+    let stanza = fs::read(&segment).unwrap();
+    let at = stanza.windows(16).rposition(|window| window == b"message number 3").unwrap();
+    flip(&segment, at);
+    match ids(dead.path()) {
+        Err(OpenError::CorruptJournal { .. }) => {}
+        other => panic!("a confirmed message is cut: {other:?}"),
+    }
+    assert_eq!(embedded::salvage(dead.path()).unwrap().messages, 2);
+}
+
+/// Makes a data directory look like one of the version before the roll.
+fn make_old(dir: &Path) {
+    let database = rusqlite::Connection::open(dir.join("chaski.sqlite3")).unwrap();
+    let secret: [u8; 16] =
+        database.query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0)).unwrap();
+    database.execute("DELETE FROM meta WHERE name = 'journal_roll'", []).unwrap();
+    fs::remove_file(dir.join("journal.roll")).unwrap();
+    for path in segments(dir) {
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8] = 1;
+        let mut checksum = crc32fast::Hasher::new_with_initial(crc32fast::hash(&secret));
+        checksum.update(&bytes[..40]);
+        bytes[40..44].copy_from_slice(&checksum.finalize().to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_data_directory_of_the_version_before_opens() {
+    let (dir, ends) = crashed(6, tiny_segments());
+    make_old(dir.path());
+    // Nobody knew of a missing newest segment then.
+    let torn = copy(dir.path());
+    fs::OpenOptions::new()
+        .write(true)
+        .open(torn.path().join("journal").join(ends[5].0.file_name().unwrap()))
+        .unwrap()
+        .set_len(ends[5].1 as u64 - 3)
+        .unwrap();
+    assert_eq!(ids(torn.path()).unwrap(), [1, 2, 3, 4, 5]);
+    assert_eq!(ids(dir.path()).unwrap(), [1, 2, 3, 4, 5, 6]);
+    // From then on it has a roll.
+    assert!(dir.path().join("journal.roll").exists());
+    fs::remove_file(dir.path().join("journal.roll")).unwrap();
+    assert!(matches!(ids(dir.path()), Err(OpenError::NoRoll { .. })));
+}
+
+#[test]
+fn a_frame_out_of_sequence_within_a_segment_is_refused() {
+    let (dir, ends) = crashed(4, lazy());
+    let segment = ends[0].0.clone();
+    let bytes = fs::read(&segment).unwrap();
+    let frame = |number: usize| bytes[ends[number - 1].1..ends[number].1].to_vec();
+    assert_eq!(frame(1).len(), frame(2).len());
+    // Each frame is intact; the second and the third have changed places.
+    let mut swapped = bytes.clone();
+    swapped[ends[0].1..ends[1].1].copy_from_slice(&frame(2));
+    swapped[ends[1].1..ends[2].1].copy_from_slice(&frame(1));
+    fs::write(&segment, swapped).unwrap();
+    refused(dir.path(), &segment, ends[0].1);
+    // One is there twice.
+    let mut twice = bytes.clone();
+    twice[ends[1].1..ends[2].1].copy_from_slice(&frame(1));
+    fs::write(&segment, twice).unwrap();
+    refused(dir.path(), &segment, ends[1].1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::support::hasty;
 use chaski_store::conformance::Rig;
 use chaski_store::embedded::{self, Options};
-use chaski_store::{AccountId, Engine, StoreError};
+use chaski_store::{AccountId, Engine, Seq, StoreError};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,4 +117,91 @@ fn while_messages_are_due_in_sqlite() {
 #[test]
 fn the_reserve_is_left_for_acknowledgements() {
     run(Options { preallocate_bytes: 8192, reserve_bytes: 256 << 10, ..hasty() });
+}
+
+/// Copies a data directory as the end of a process leaves it: with SQLite's shared memory, which takes room too.
+fn copy_as_killed(from: &Path, to: &Path) {
+    crate::support::copy_as_crashed(from, to);
+    fs::copy(from.join("chaski.sqlite3-shm"), to.join("chaski.sqlite3-shm")).unwrap();
+}
+
+#[test]
+fn a_start_on_a_full_disk_serves_what_is_in_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Tmpfs::mount(dir.path(), "8m") else {
+        eprintln!("skipped: this process may not mount a tmpfs");
+        return;
+    };
+    let small = Options {
+        segment_bytes: 20_000,
+        preallocate_bytes: 4096,
+        reserve_bytes: 0,
+        slice_messages: 7,
+        tick_ms: 2,
+        ..crate::support::lazy()
+    };
+    let (live, data) = (dir.path().join("live"), dir.path().join("data"));
+    let (romeo, juliet) = (account(1), account(2));
+    // Some of it in SQLite, some in the journal only, some acknowledged in the journal and in SQLite still.
+    let engine = embedded::open(&live, Options { mailbox_cache_bytes: 2000, ..small.clone() }).unwrap();
+    let mut rig = Rig::new(&engine);
+    let seqs: Vec<_> = (0..60).map(|id| rig.append_durably(romeo, id)).collect();
+    (100..130).for_each(|id| assert!(rig.append_durably(juliet, id) > Seq(0)));
+    rig.until("some are in SQLite", |rig| {
+        rig.store.usage(romeo).messages == 60 && reading(&engine, "chaski_store_spilled_total") > 20
+    });
+    rig.until("no move is under way", |_| {
+        reading(&engine, "chaski_sqlite_waiting") == 0
+            && reading(&engine, "chaski_sqlite_transactions_total") > 0
+    });
+    copy_as_killed(&live, &data);
+    drop(rig);
+    engine.close();
+    drop(engine);
+    fs::remove_dir_all(&live).unwrap();
+    let filler = dir.path().join("filler");
+    fill(&filler);
+
+    let engine = embedded::open(&data, small.clone()).expect("a full disk does not prevent a start");
+    let mut rig = Rig::new(&engine);
+    assert_eq!(rig.store.usage(romeo).messages, 60);
+    let expected: Vec<u128> = (0..60).collect();
+    assert_eq!(rig.ids(romeo), expected);
+    assert_eq!(rig.ids(juliet), (100..130).collect::<Vec<_>>());
+    let (_, ticket) = rig.append(juliet, 500).unwrap();
+    assert!(matches!(rig.outcome(ticket), Err(StoreError::Full)));
+    assert!(!engine.troubles().is_empty());
+    // Sent again by who saw no answer, it is known.
+    assert_eq!(rig.append(juliet, 110).unwrap().0, chaski_store::Appended::Duplicate);
+    // Acknowledged, it is not shown again, although nothing of it can be written.
+    rig.store.ack(romeo, &seqs[..30]);
+    assert_eq!(rig.ids(romeo), expected[30..]);
+
+    fs::remove_file(&filler).unwrap();
+    rig.until("service resumes", |_| engine.troubles().is_empty());
+    assert_eq!(rig.ids(romeo), expected[30..]);
+    rig.append_durably(juliet, 600);
+    rig.until("deleted", |rig| rig.store.usage(romeo).messages == 30);
+    let rest: Vec<u128> = (100..130).chain([600]).collect();
+    assert_eq!(rig.ids(juliet), rest);
+    for closed in [false, true] {
+        let crashed = dir.path().join(format!("crashed-{closed}"));
+        if closed {
+            rig.turn();
+            engine.close();
+        }
+        crate::support::copy_as_crashed(&data, &crashed);
+        let engine = embedded::open(&crashed, small.clone()).unwrap();
+        let mut rig = Rig::new(&engine);
+        assert_eq!(
+            (rig.ids(romeo), rig.ids(juliet)),
+            (expected[30..].to_vec(), rest.clone()),
+            "closed: {closed}"
+        );
+    }
+}
+
+fn reading(engine: &dyn Engine, name: &str) -> i64 {
+    let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
+    readings.filter(|metric| metric.name == name).map(|metric| metric.value).sum()
 }

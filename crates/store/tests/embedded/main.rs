@@ -5,6 +5,7 @@
 mod clock;
 mod crash;
 mod damage;
+mod failing_disk;
 mod forgetting;
 mod full_disk;
 mod gaps;

@@ -61,6 +61,7 @@ pub(crate) fn lazy() -> Options {
     Options {
         segment_age_ms: u64::MAX / 4,
         spill_after_ms: u64::MAX / 4,
+        mark_after_ms: u64::MAX / 4,
         preallocate_bytes: 16 << 10,
         ..Options::default()
     }
@@ -69,7 +70,7 @@ pub(crate) fn lazy() -> Options {
 /// Copies a data directory as a power cut leaves it: no lock, no shared memory of SQLite's.
 pub(crate) fn copy_as_crashed(from: &Path, to: &Path) {
     fs::create_dir_all(to.join("journal")).unwrap();
-    for name in ["chaski.sqlite3", "chaski.sqlite3-wal"] {
+    for name in ["journal.roll", "chaski.sqlite3", "chaski.sqlite3-wal"] {
         if from.join(name).exists() {
             fs::copy(from.join(name), to.join(name)).unwrap();
         }

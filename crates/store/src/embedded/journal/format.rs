@@ -1,4 +1,4 @@
-//! The journal's format, version 1. All integers are little-endian.
+//! The journal's format, version 2. All integers are little-endian.
 //!
 //! ```text
 //! segment   header (64 bytes), frames without gaps, zeros to the end of the file (preallocated room)
@@ -26,13 +26,24 @@
 //! The checksum is CRC-32 (ISO-HDLC) that starts from a value derived from the data directory's secret, so that
 //! nothing a client sends can look like a frame. Varints are LEB128; differences wrap around 2^64.
 //!
-//! A frame is written when the one before it has been synced. So an unreadable frame with a readable one behind it
-//! is damage; an unreadable end with nothing readable behind it is a write that a crash tore.
+//! A frame is written when the one before it has been synced. So what follows a frame says that it was confirmed, and an
+//! unreadable frame with something behind it is damage; an unreadable end with nothing behind it is a write that a crash
+//! tore. What follows is
+//! - another frame. When nothing has come for a second it is a *mark*: a frame without records, synced like any other;
+//! - a segment with a later number. The number of its first frame says how far the segments before it count: frames there
+//!   with this number or a higher one, readable or not, were never confirmed and are void. That is how the writer goes on
+//!   after a failed write or sync (`writer/failure.rs`): the frame is written anew under the same number elsewhere.
+//!
+//! Which segments there must be stands in a file beside the journal, see `roll.rs`.
+//!
+//! Version 1 had neither marks nor void frames nor the roll. It is still read.
 
 use crate::{AccountId, Append, MessageId, Seq};
 
 /// The version that this program writes, and the newest that it reads.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// The oldest version that this program reads.
+const VERSION_OLDEST: u32 = 1;
 /// Bytes of a segment's header.
 pub(crate) const SEGMENT_HEADER: usize = 64;
 /// Bytes of a frame's header.
@@ -55,7 +66,7 @@ impl Seed {
         Self(crc32fast::hash(secret))
     }
 
-    fn checksum(self, parts: &[&[u8]]) -> u32 {
+    pub(crate) fn checksum(self, parts: &[&[u8]]) -> u32 {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
         parts.iter().for_each(|part| hasher.update(part));
         hasher.finalize()
@@ -105,7 +116,7 @@ impl SegmentHeader {
         };
         match decode() {
             Some((true, version, header, found)) if found == checksum => match version {
-                VERSION => Ok(header),
+                VERSION_OLDEST..=VERSION => Ok(header),
                 _ => Err(HeaderError::Newer(version)),
             },
             _ => Err(HeaderError::Damaged),
@@ -276,11 +287,21 @@ mod tests {
     #[test]
     fn a_newer_segment_is_told_from_a_damaged_one() {
         let mut bytes = SegmentHeader { number: 3, first_frame: 9, created_unix_ms: 5 }.encode(seed());
-        bytes[8] = 2;
+        bytes[8] = 3;
         assert_eq!(SegmentHeader::decode(&bytes, seed()), Err(HeaderError::Damaged));
         let checksum = seed().checksum(&[&bytes[..40]]);
         bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes, seed()), Err(HeaderError::Newer(2)));
+        assert_eq!(SegmentHeader::decode(&bytes, seed()), Err(HeaderError::Newer(3)));
+    }
+
+    #[test]
+    fn a_segment_of_version_1_is_still_read() {
+        let header = SegmentHeader { number: 3, first_frame: 9, created_unix_ms: 5 };
+        let mut bytes = header.encode(seed());
+        bytes[8] = 1;
+        let checksum = seed().checksum(&[&bytes[..40]]);
+        bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&bytes, seed()), Ok(header));
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 
 use super::format::{self, FRAME_MAGIC, HeaderError, SEGMENT_HEADER, Seed, SegmentHeader};
 use crate::embedded::OpenError;
-use crate::embedded::disk::Disk;
+use crate::embedded::disk::{Disk, Open};
 use std::ops::Range;
 use std::path::Path;
 
@@ -37,8 +37,8 @@ pub(crate) struct Damage {
 }
 
 impl Scanned {
-    /// Reads a whole segment.
-    pub(crate) fn read(disk: &dyn Disk, path: &Path, seed: Seed) -> Result<Self, OpenError> {
+    /// Reads a whole segment. `upto`: frames from this number on are void, because a later segment begins with it.
+    pub(crate) fn read(disk: &dyn Disk, path: &Path, seed: Seed, upto: u64) -> Result<Self, OpenError> {
         let bytes =
             disk.read(path).map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
         let header = match SegmentHeader::decode(&bytes, seed) {
@@ -50,7 +50,15 @@ impl Scanned {
         };
         let mut scanned = Self { bytes, header, frames: Vec::new(), damage: None };
         scanned.find_frames(seed);
+        scanned.void_from(upto);
         Ok(scanned)
+    }
+
+    /// The number of a segment's first frame, from its header alone; `None` if that can't be read.
+    pub(crate) fn first_frame_of(disk: &dyn Disk, path: &Path, seed: Seed) -> Option<u64> {
+        let mut bytes = [0; SEGMENT_HEADER];
+        let read = disk.open(path, Open::Existing).and_then(|file| file.read_at(&mut bytes, 0)).ok()?;
+        SegmentHeader::decode(&bytes[..read], seed).ok().map(|header| header.first_frame)
     }
 
     /// The payloads of the intact frames, in order.
@@ -112,6 +120,18 @@ impl Scanned {
             }
         }
         self.count_damaged_bytes(used);
+    }
+
+    /// Leaves out what was never confirmed: frames from number `upto` on. If all before that is there, so is whatever
+    /// can't be read behind it.
+    fn void_from(&mut self, upto: u64) {
+        let Some(first) = self.first_frame() else { return };
+        let damaged_from = self.damage.map_or(usize::MAX, |damage| damage.offset as usize);
+        let intact = self.frames.partition_point(|frame| frame.payload.start < damaged_from);
+        if first + intact as u64 >= upto {
+            self.frames.truncate(upto.saturating_sub(first) as usize);
+            self.damage = None;
+        }
     }
 
     fn note(&mut self, at: usize, what: &'static str) {

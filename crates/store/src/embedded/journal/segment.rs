@@ -2,6 +2,9 @@
 //!
 //! Preallocation means that a sync need not change the file's size, and that a full disk shows while there is nothing
 //! to lose: room is made (and synced) before a frame is written into it.
+//!
+//! Promise: every call that fails says whether the segment is as it was ([`SegmentError::Full`]) or must never be written
+//! again ([`SegmentError::Failed`]). A sync that fails is the latter whatever its reason, a full disk included.
 
 use super::format::{SEGMENT_HEADER, Seed, SegmentHeader};
 use crate::embedded::disk::{Disk, DiskFile, Open};
@@ -21,28 +24,49 @@ pub(crate) struct Segment {
     allocated: u64,
     /// When its first frame was written, if one was.
     pub(crate) first_frame_ms: Option<u64>,
-    #[cfg(test)]
-    pub(crate) faults: std::sync::Arc<Faults>,
 }
 
-/// Failures that tests inject.
-#[cfg(test)]
-#[derive(Default)]
-pub(crate) struct Faults {
-    pub(crate) sync: std::sync::atomic::AtomicI32,
-    pub(crate) write: std::sync::atomic::AtomicI32,
+/// Why something is not in a segment.
+#[derive(Debug)]
+pub(crate) enum SegmentError {
+    /// No room on the disk. Nothing of it is there, durably.
+    Full,
+    /// Nobody knows what is on the disk now.
+    Failed {
+        /// What was tried.
+        what: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl SegmentError {
+    /// What a failure before anything was written or synced means.
+    pub(crate) fn before(what: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Failed { what, source },
+        }
+    }
+}
+
+/// What a failed call means from which on the disk is in doubt.
+pub(crate) fn failed(what: &'static str) -> impl Fn(io::Error) -> SegmentError {
+    move |source| SegmentError::Failed { what, source }
 }
 
 impl Segment {
-    /// Makes a segment with room for a first frame, durably. On failure no file is left behind.
+    /// Makes a segment with room for a first frame, durably. On failure no file is left behind, if the disk can help it.
     pub(crate) fn create(
         disk: &dyn Disk,
         path: PathBuf,
         header: SegmentHeader,
         seed: Seed,
         room: u64,
-    ) -> io::Result<Self> {
-        let file = disk.open(&path, Open::New)?;
+    ) -> Result<Self, SegmentError> {
+        let file = disk
+            .open(&path, Open::New)
+            .map_err(|error| SegmentError::before("making a segment of the journal", error))?;
         let mut segment = Self {
             file,
             path,
@@ -50,20 +74,32 @@ impl Segment {
             used: SEGMENT_HEADER as u64,
             allocated: 0,
             first_frame_ms: None,
-            #[cfg(test)]
-            faults: Default::default(),
         };
-        let made = segment
-            .make_room(SEGMENT_HEADER as u64 + room)
-            .and_then(|()| segment.file.write_all_at(&header.encode(seed), 0))
-            .and_then(|()| segment.file.sync_all())
-            .and_then(|()| segment.path.parent().map_or(Ok(()), |parent| disk.sync_directory(parent)));
-        if let Err(error) = made {
-            // The disk may be full: what the half-made file took is given back.
-            let _ = disk.unlink(&segment.path);
+        if let Err(error) = segment.begin(disk, header, seed, room) {
+            // The disk may be full: what the half-made file took is given back. If it stays nevertheless, nothing is lost
+            // but that room: it is not on the roll, and its number is not used again.
+            if let Err(error) = disk.unlink(&segment.path) {
+                tracing::warn!(file = %segment.path.display(), %error, "a half-made segment is left behind");
+            }
             return Err(error);
         }
         Ok(segment)
+    }
+
+    fn begin(
+        &mut self,
+        disk: &dyn Disk,
+        header: SegmentHeader,
+        seed: Seed,
+        room: u64,
+    ) -> Result<(), SegmentError> {
+        self.make_room(SEGMENT_HEADER as u64 + room)?;
+        self.file
+            .write_all_at(&header.encode(seed), 0)
+            .map_err(|error| SegmentError::before("writing a segment's header", error))?;
+        self.file.sync_all().map_err(failed("fsync of a new segment"))?;
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        disk.sync_directory(parent).map_err(failed("fsync of the journal's directory"))
     }
 
     /// Bytes in use.
@@ -82,10 +118,10 @@ impl Segment {
     }
 
     /// Allocates room for a frame of this length, at least `step` bytes, durably.
-    pub(crate) fn extend(&mut self, length: u64, step: u64) -> io::Result<()> {
-        let needed = self.used + length - self.allocated;
+    pub(crate) fn extend(&mut self, length: u64, step: u64) -> Result<(), SegmentError> {
+        let needed = (self.used + length).saturating_sub(self.allocated);
         self.make_room(needed.max(step))?;
-        self.file.sync_all()
+        self.file.sync_all().map_err(failed("fsync of a segment's new room"))
     }
 
     /// Whether less than `step` of the allocated room is left.
@@ -94,14 +130,15 @@ impl Segment {
     }
 
     /// Fills the file's end with `more` zeros, or leaves it as it was.
-    fn make_room(&mut self, more: u64) -> io::Result<()> {
+    fn make_room(&mut self, more: u64) -> Result<(), SegmentError> {
         let end = self.allocated + more;
         let mut at = self.allocated;
         while at < end {
             let piece = (end - at).min(ZEROS.len() as u64) as usize;
             if let Err(error) = self.file.write_all_at(&ZEROS[..piece], at) {
-                let _ = self.file.set_length(self.allocated);
-                return Err(error);
+                // Zeros behind the end are not missed, so that this needs no sync.
+                self.file.set_length(self.allocated).map_err(failed("giving room back"))?;
+                return Err(SegmentError::before("making room in a segment", error));
             }
             at += piece as u64;
         }
@@ -109,34 +146,28 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes a frame into room that is allocated. On failure the frame may be there in part: see [`Self::cut`].
-    pub(crate) fn write(&mut self, frame: &[u8]) -> io::Result<()> {
-        #[cfg(test)]
-        self.inject(&self.faults.write)?;
-        self.file.write_all_at(frame, self.used)
+    /// Writes a frame into room that is allocated.
+    pub(crate) fn write(&mut self, frame: &[u8]) -> Result<(), SegmentError> {
+        let Err(error) = self.file.write_all_at(frame, self.used) else { return Ok(()) };
+        let error = SegmentError::before("writing a frame", error);
+        if matches!(error, SegmentError::Full) {
+            // On a file system that copies on write even allocated room can run out.
+            self.cut()?;
+        }
+        Err(error)
     }
 
     /// Makes what was written durable and goes on behind it.
-    pub(crate) fn sync(&mut self, frame_length: u64) -> io::Result<()> {
-        #[cfg(test)]
-        self.inject(&self.faults.sync)?;
-        self.file.sync_data()?;
+    pub(crate) fn sync(&mut self, frame_length: u64) -> Result<(), SegmentError> {
+        self.file.sync_data().map_err(failed("fdatasync of a frame"))?;
         self.used += frame_length;
         Ok(())
     }
 
     /// Removes a frame that was written in part, and the room behind it.
-    pub(crate) fn cut(&mut self) -> io::Result<()> {
-        self.file.set_length(self.used)?;
+    fn cut(&mut self) -> Result<(), SegmentError> {
+        self.file.set_length(self.used).map_err(failed("cutting a frame off"))?;
         self.allocated = self.used;
-        self.file.sync_all()
-    }
-
-    #[cfg(test)]
-    fn inject(&self, fault: &std::sync::atomic::AtomicI32) -> io::Result<()> {
-        match fault.swap(0, std::sync::atomic::Ordering::SeqCst) {
-            0 => Ok(()),
-            code => Err(io::Error::from_raw_os_error(code)),
-        }
+        self.file.sync_all().map_err(failed("fsync of a segment that was cut"))
     }
 }

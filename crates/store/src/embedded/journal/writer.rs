@@ -5,25 +5,26 @@
 //! unacknowledged in them to SQLite, and unlinks those that nobody needs. With nothing to do it sleeps without a
 //! timeout and the disk is not touched.
 //!
-//! A full disk refuses the appends of a frame and keeps its acknowledgements for the next. Any other failure to write
-//! or sync stops the engine: after a failed `fdatasync` nobody knows what the page cache has dropped.
+//! A full disk refuses the appends of a frame and keeps its acknowledgements for the next. What any other failure means,
+//! and a sync that fails for whatever reason, is the policy in `writer/failure.rs`.
 
 use super::format::{self, FRAME_HEADER, Seed, SegmentHeader};
-#[cfg(test)]
-use super::segment;
-use super::segment::Segment;
+use super::roll::{Roll, RollFile};
+use super::segment::{self, Segment, SegmentError};
+use crate::embedded::health::Part;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
 use crate::{Seq, StoreError};
+use failure::Failing;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use upkeep::{Closed, LastSeqs};
 
+mod failure;
 mod upkeep;
 
 /// What the writer is told.
@@ -51,6 +52,28 @@ const WAITING_ACK_BYTES_MAX: usize = 16 << 20;
 /// A frame buffer that one large commit has grown is given back above this.
 const FRAME_BUFFER_KEPT: usize = 8 << 20;
 
+/// What became of a frame.
+enum Outcome {
+    /// It is durable in this segment.
+    Durable(u64),
+    /// Nothing of it is on the disk, nor will be.
+    Refused(StoreError),
+    /// It may be on the disk or not: its batches wait until it is written anew.
+    InDoubt,
+}
+
+/// Where a journal goes on.
+pub(crate) struct Place {
+    pub(crate) journal: PathBuf,
+    pub(crate) seed: Seed,
+    /// The number of the next segment, and of the next frame.
+    pub(crate) next_segment: u64,
+    pub(crate) next_frame: u64,
+    pub(crate) roll: RollFile,
+    /// Segments from before, whose messages are in arrears.
+    pub(crate) kept: Vec<(u64, PathBuf)>,
+}
+
 /// The thread's state.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -61,6 +84,7 @@ pub(crate) struct Writer {
     active: Option<Segment>,
     active_last_seqs: LastSeqs,
     closed: VecDeque<Closed>,
+    roll: RollFile,
     next_segment: u64,
     next_frame: u64,
     frame: Vec<u8>,
@@ -72,34 +96,46 @@ pub(crate) struct Writer {
     /// When the last commit with messages began.
     last_commit: Option<Instant>,
     stopping: bool,
-    failed: bool,
+    failing: Failing,
+    /// Messages in `batches` have been in a frame that failed.
+    in_doubt: bool,
+    /// Since when nothing follows the last frame.
+    unmarked_since_ms: Option<u64>,
     /// The disk was full at the last frame.
     full: bool,
-    #[cfg(test)]
-    pub(crate) faults: Arc<segment::Faults>,
+    /// Taken off the roll, to be unlinked, and whether the directory is to be synced for some that were.
+    off_roll: VecDeque<PathBuf>,
+    unlinked_unsynced: bool,
 }
 
 impl Writer {
-    /// A writer that goes on behind what `journal` holds.
+    /// A writer that goes on at `place`.
     pub(crate) fn new(
         shared: Arc<Shared>,
         receiver: Receiver<ToJournal>,
-        journal: PathBuf,
-        seed: Seed,
-        next_segment: u64,
+        place: Place,
         metrics: Arc<JournalMetrics>,
     ) -> Self {
+        let kept = place.kept.into_iter().map(|(number, path)| Closed {
+            number,
+            path,
+            spill_at_ms: 0,
+            last_seqs: Vec::new(),
+            is_void: false,
+            arrears: Some(shared.arrears.clone()),
+        });
         Self {
-            next_frame: shared.first_number() + 1,
+            closed: kept.collect(),
+            next_frame: place.next_frame,
             shared,
             receiver,
-            journal,
-            seed,
+            journal: place.journal,
+            seed: place.seed,
             metrics,
             active: None,
             active_last_seqs: Vec::new(),
-            closed: VecDeque::new(),
-            next_segment,
+            roll: place.roll,
+            next_segment: place.next_segment,
             frame: Vec::new(),
             batches: Vec::new(),
             acks: Vec::new(),
@@ -107,10 +143,12 @@ impl Writer {
             next_upkeep_ms: 0,
             last_commit: None,
             stopping: false,
-            failed: false,
+            failing: Failing::default(),
+            in_doubt: false,
+            unmarked_since_ms: None,
             full: false,
-            #[cfg(test)]
-            faults: Default::default(),
+            off_roll: VecDeque::new(),
+            unlinked_unsynced: false,
         }
     }
 
@@ -121,19 +159,29 @@ impl Writer {
             self.pace();
             let now_ms = self.shared.options.clock.now_ms();
             self.collect_acks(now_ms);
-            let linger_ms = self.shared.options.ack_linger_ms;
-            let acks_due =
-                self.acks_since_ms.is_some_and(|since| now_ms >= since + linger_ms || self.stopping);
-            let awaited = self.batches.iter().any(|batch| batch.messages > 0 || batch.is_awaited);
-            let outcome = match awaited || acks_due {
-                true => self.commit(now_ms),
-                false => Ok(0),
-            };
+            let outcome = self.step(now_ms);
             self.publish(outcome);
+            self.mark(now_ms);
             if now_ms >= self.next_upkeep_ms {
                 self.next_upkeep_ms = now_ms + self.shared.options.tick_ms;
                 self.upkeep(now_ms);
             }
+        }
+    }
+
+    /// Writes a frame if one is due.
+    fn step(&mut self, now_ms: u64) -> Outcome {
+        if self.failing.is_resting(now_ms) && !self.stopping {
+            return self.undecided("the journal cannot be written for now");
+        }
+        let linger_ms = self.shared.options.ack_linger_ms;
+        let acks_due = self.acks_since_ms.is_some_and(|since| now_ms >= since + linger_ms || self.stopping);
+        let appends = self.batches.iter().any(|batch| batch.messages > 0);
+        let awaited = appends || self.batches.iter().any(|batch| batch.is_awaited);
+        // With nothing else to write, an empty frame tells whether the journal is well again.
+        match awaited || acks_due || self.failing.is_failing() {
+            true => self.commit(now_ms, appends),
+            false => Outcome::Durable(0),
         }
     }
 
@@ -195,34 +243,37 @@ impl Writer {
         (!rest.is_zero()).then_some(rest)
     }
 
-    /// Makes room in the segment before a commit has to. A failure shows again when the room is needed.
+    /// Makes room in the segment before a commit has to. Want of room shows again when it is needed.
     fn allocate_ahead(&mut self) {
-        let options = &self.shared.options;
+        let shared = self.shared.clone();
+        let options = &shared.options;
         let step = options.preallocate_bytes;
         let has_disk = || {
-            self.shared
-                .options
-                .disk
-                .room_left(&self.journal)
-                .is_none_or(|left| left >= options.reserve_bytes + 2 * step)
+            options.disk.room_left(&self.journal).is_none_or(|left| left >= options.reserve_bytes + 2 * step)
         };
         if let Some(segment) = &mut self.active
             && segment.is_short(step)
             && segment.used() + 2 * step <= options.segment_bytes
             && has_disk()
+            && let Err(error) = segment.extend(step, step)
         {
-            let _ = segment.extend(step, step);
+            self.give_up_segment(options.clock.now_ms(), &error);
         }
     }
 
     /// How long nothing needs to be done: `None` for ever.
     fn wait(&self) -> Option<Duration> {
         let options = &self.shared.options;
-        let segments = !self.closed.is_empty() || self.active.is_some();
-        let wait_ms = match (self.acks_since_ms, segments) {
-            (Some(_), _) => options.ack_linger_ms.min(options.tick_ms),
-            (None, true) => options.tick_ms,
-            (None, false) => return None,
+        let pending = !self.closed.is_empty()
+            || self.active.is_some()
+            || self.failing.is_failing()
+            || self.full
+            || !self.off_roll.is_empty()
+            || self.unlinked_unsynced;
+        let wait_ms = match (self.acks_since_ms, pending) {
+            (Some(_), _) if !self.failing.is_failing() => options.ack_linger_ms.min(options.tick_ms),
+            (_, true) => options.tick_ms,
+            (_, false) => return None,
         };
         Some(Duration::from_millis(wait_ms.max(1)))
     }
@@ -236,37 +287,59 @@ impl Writer {
         }
     }
 
-    /// Makes one frame of everything at hand durable. Returns its segment.
-    fn commit(&mut self, now_ms: u64) -> Result<u64, StoreError> {
-        if self.failed {
-            return Err(failed("the journal failed earlier"));
-        }
-        let appends = self.batches.iter().any(|batch| batch.messages > 0);
+    /// Makes one frame of everything at hand durable, in another segment if the one at hand fails.
+    fn commit(&mut self, now_ms: u64, appends: bool) -> Outcome {
         self.build_frame(appends);
-        match self.write_frame(now_ms, appends) {
+        let mut written = match self.shared.arrears.is_pending() {
+            true => Err(SegmentError::Full),
+            false => self.write_frame(now_ms, appends),
+        };
+        while let Err(error) = &written
+            && self.give_up_segment(now_ms, error)
+        {
+            written = self.write_frame(now_ms, appends);
+        }
+        match written {
             Ok(segment) => {
+                self.in_doubt = false;
+                self.is_well();
                 self.count_frame();
                 self.acks.clear();
                 self.acks_since_ms = None;
-                if std::mem::take(&mut self.full) {
-                    tracing::info!("the disk has room again: messages are accepted");
-                }
+                self.has_room();
                 self.metrics.waiting_ack_bytes.set(0);
-                Ok(segment)
+                Outcome::Durable(segment)
             }
-            Err(error) if is_full(&error) => {
+            Err(SegmentError::Full) if self.in_doubt => {
+                self.keep_acks(now_ms);
+                self.rest_in_doubt(now_ms);
+                Outcome::InDoubt
+            }
+            Err(SegmentError::Full) => {
                 if !std::mem::replace(&mut self.full, true) {
+                    self.shared.health.ail(Part::Room, "the disk is full: messages are refused".into());
                     tracing::warn!("the disk is full: messages are refused until there is room");
                 }
                 self.keep_acks(now_ms);
-                Err(StoreError::Full)
+                Outcome::Refused(StoreError::Full)
             }
-            Err(error) => {
-                self.failed = true;
-                self.shared.stopped.store(true, Ordering::Release);
-                tracing::error!(%error, "the journal cannot be written: nothing is accepted until a restart");
-                Err(failed(&error.to_string()))
+            Err(SegmentError::Failed { what, source }) => {
+                self.keep_acks(now_ms);
+                self.undecided(&format!("{what}: {source}"))
             }
+        }
+    }
+
+    /// What becomes of the batches at hand while the journal can't be written: refused, unless they may be on the disk.
+    fn undecided(&self, why: &str) -> Outcome {
+        if self.in_doubt { Outcome::InDoubt } else { Outcome::Refused(StoreError::Failed(why.into())) }
+    }
+
+    /// Messages need not be refused for want of room any more.
+    fn has_room(&mut self) {
+        if std::mem::take(&mut self.full) {
+            self.shared.health.mend(Part::Room);
+            tracing::info!("the disk has room again: messages are accepted");
         }
     }
 
@@ -280,26 +353,28 @@ impl Writer {
         format::finish_frame(&mut self.frame, self.next_frame, self.seed);
     }
 
-    fn write_frame(&mut self, now_ms: u64, appends: bool) -> io::Result<u64> {
+    fn write_frame(&mut self, now_ms: u64, appends: bool) -> Result<u64, SegmentError> {
         self.prepare_segment(now_ms, appends)?;
         let Self { active: Some(segment), frame, metrics, .. } = self else {
-            return Err(io::Error::other("no segment after it was prepared"));
+            return Err(segment::failed("no segment after it was prepared")(io::ErrorKind::NotFound.into()));
         };
         if let Err(error) = segment.write(frame) {
-            // On a file system that copies on write even allocated room can run out.
-            segment.cut().map_err(|_| io::Error::other(error.to_string()))?;
+            // A frame that was cut off is not on the disk; one before it that failed still may be.
+            self.in_doubt |= appends && !matches!(error, SegmentError::Full);
             return Err(error);
         }
+        self.in_doubt |= appends;
         let start = now();
-        segment.sync(frame.len() as u64).map_err(|error| io::Error::other(format!("fdatasync: {error}")))?;
+        segment.sync(frame.len() as u64)?;
         metrics.sync_time_total_us.add(start.elapsed().as_micros() as u64);
         segment.first_frame_ms.get_or_insert(now_ms);
         self.next_frame += 1;
+        self.unmarked_since_ms = Some(now_ms);
         Ok(segment.number)
     }
 
     /// Sees to it that the active segment has room for the frame.
-    fn prepare_segment(&mut self, now_ms: u64, appends: bool) -> io::Result<()> {
+    fn prepare_segment(&mut self, now_ms: u64, appends: bool) -> Result<(), SegmentError> {
         let shared = self.shared.clone();
         let options = &shared.options;
         let (length, step) = (self.frame.len() as u64, options.preallocate_bytes);
@@ -312,15 +387,8 @@ impl Writer {
         if self.active.as_ref().is_some_and(|segment| segment.has_room(length)) {
             return Ok(());
         }
-        if appends
-            && self
-                .shared
-                .options
-                .disk
-                .room_left(&self.journal)
-                .is_some_and(|left| left < options.reserve_bytes + step.max(length))
-        {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        if appends && !self.disk_has(step.max(length)) {
+            return Err(SegmentError::Full);
         }
         match &mut self.active {
             Some(segment) => segment.extend(length, step),
@@ -328,24 +396,33 @@ impl Writer {
         }
     }
 
-    fn create_segment(&mut self, room: u64) -> io::Result<()> {
+    /// Whether the disk has room for so much and what is reserved for acknowledgements.
+    fn disk_has(&self, bytes: u64) -> bool {
+        let options = &self.shared.options;
+        options.disk.room_left(&self.journal).is_none_or(|left| left >= options.reserve_bytes + bytes)
+    }
+
+    /// Makes a segment and calls it on the roll.
+    fn create_segment(&mut self, room: u64) -> Result<(), SegmentError> {
+        // One that never held anything must go before there is another, so that a disk that fails for long isn't filled.
+        if self.closed.iter().any(|closed| closed.is_void) {
+            self.unlink_cleared().map_err(segment::failed("removing a segment that failed"))?;
+        }
         let number = self.next_segment;
+        self.next_segment += 1;
         let header = SegmentHeader {
             number,
             first_frame: self.next_frame,
             created_unix_ms: self.shared.time.unix_ms(),
         };
         let path = super::segment_path(&self.journal, number);
-        #[cfg_attr(not(test), expect(unused_mut, reason = "tests put their faults in"))]
-        let mut segment = Segment::create(&*self.shared.options.disk, path, header, self.seed, room)?;
-        #[cfg(test)]
-        {
-            segment.faults = self.faults.clone();
-        }
-        self.next_segment += 1;
-        self.active = Some(segment);
+        let disk = self.shared.options.disk.clone();
+        self.active = Some(Segment::create(&*disk, path, header, self.seed, room)?);
+        let segments = self.closed.iter().map(|closed| closed.number).chain([number]).collect();
         self.metrics.segments.set(self.closed.len() as i64 + 1);
-        Ok(())
+        // If that fails, the roll may name the segment or not: it is given up, and taken off with the next roll.
+        let roll = Roll { segments, next: self.next_segment };
+        self.roll.write(&roll).map_err(segment::failed("writing the journal's roll"))
     }
 
     fn count_frame(&mut self) {
@@ -373,7 +450,13 @@ impl Writer {
     }
 
     /// Tells every shard what became of its batches.
-    fn publish(&mut self, outcome: Result<u64, StoreError>) {
+    fn publish(&mut self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Durable(segment) => Ok(segment),
+            Outcome::Refused(error) => Err(error),
+            // Batches complete in order: the later ones wait too.
+            Outcome::InDoubt => return,
+        };
         for mut batch in self.batches.drain(..) {
             let outcome = match (&outcome, batch.messages) {
                 (Err(error), 0) if batch.is_awaited => Err(error.clone()),
@@ -413,14 +496,6 @@ fn note_last(last_seqs: &mut LastSeqs, link: &Arc<Link>, last: Seq) {
 )]
 fn now() -> Instant {
     Instant::now()
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-fn failed(reason: &str) -> StoreError {
-    StoreError::Failed(reason.into())
 }
 
 #[cfg(test)]

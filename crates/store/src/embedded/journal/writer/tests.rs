@@ -1,20 +1,18 @@
-//! The writer against a disk that fails.
+//! What the writer writes. Against a disk that fails: `tests/embedded/failing_disk.rs`.
 
 use super::*;
-use crate::embedded::Options;
 use crate::embedded::journal::scan::Scanned;
 use crate::embedded::metrics::FrontMetrics;
+use crate::embedded::{Options, SystemDisk};
 use crate::{AccountId, Append, MessageId, ShardIndex, Ticket};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 struct Bench {
     dir: tempfile::TempDir,
-    shared: Arc<Shared>,
     link: Arc<Link>,
     woken: Receiver<()>,
     to_journal: Sender<ToJournal>,
-    faults: Arc<segment::Faults>,
     thread: Option<std::thread::JoinHandle<()>>,
     last: u64,
 }
@@ -32,6 +30,8 @@ impl Bench {
             epoch: 1,
             spill_upto: Default::default(),
             stopped: AtomicBool::new(false),
+            health: Arc::default(),
+            arrears: Arc::default(),
             links: Default::default(),
             to_journal: to_journal.clone(),
             to_sqlite: channel().0,
@@ -41,17 +41,14 @@ impl Bench {
         let wake = std::sync::Mutex::new(wake);
         let waker: crate::Waker = Arc::new(move || wake.lock().unwrap().send(()).unwrap_or(()));
         let link = Arc::new(Link::new(ShardIndex(0), 1, waker, Arc::new(FrontMetrics::default())));
-        let writer = Writer::new(
-            shared.clone(),
-            receiver,
-            dir.path().to_owned(),
-            Seed::of(&SECRET),
-            1,
-            Arc::new(JournalMetrics::default()),
-        );
-        let faults = writer.faults.clone();
+        let (journal, seed) = (dir.path().join("journal"), Seed::of(&SECRET));
+        std::fs::create_dir(&journal).unwrap();
+        let roll =
+            RollFile::create(&SystemDisk, &journal, seed, &Roll { segments: vec![], next: 1 }).unwrap();
+        let place = Place { journal, seed, next_segment: 1, next_frame: 5, roll, kept: Vec::new() };
+        let writer = Writer::new(shared, receiver, place, Arc::new(JournalMetrics::default()));
         let thread = Some(std::thread::spawn(|| writer.run()));
-        Self { dir, shared, link, woken, to_journal, faults, thread, last: 0 }
+        Self { dir, link, woken, to_journal, thread, last: 0 }
     }
 
     /// Submits a message and returns its batch's outcome.
@@ -82,8 +79,8 @@ impl Bench {
 
     /// Appends and acknowledgements in the only segment.
     fn records(&self) -> (usize, usize) {
-        let path = super::super::segment_path(self.dir.path(), 1);
-        let scanned = Scanned::read(&crate::embedded::disk::SystemDisk, &path, Seed::of(&SECRET)).unwrap();
+        let path = super::super::segment_path(&self.dir.path().join("journal"), 1);
+        let scanned = Scanned::read(&SystemDisk, &path, Seed::of(&SECRET), u64::MAX).unwrap();
         assert_eq!(scanned.damage, None);
         let (mut appends, mut acks) = (0, 0);
         for payload in scanned.payloads() {
@@ -94,44 +91,6 @@ impl Bench {
         }
         (appends, acks)
     }
-}
-
-fn set(fault: &std::sync::atomic::AtomicI32, code: i32) {
-    fault.store(code, Ordering::SeqCst);
-}
-
-#[test]
-fn a_failed_sync_stops_the_engine() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.append().unwrap(), 1);
-    set(&bench.faults.sync, libc::EIO);
-    assert!(matches!(bench.append(), Err(StoreError::Failed(_))));
-    assert!(bench.shared.is_stopped());
-    // The disk is well again, and is not trusted.
-    assert!(matches!(bench.append(), Err(StoreError::Failed(_))));
-    bench.stop();
-    assert!(bench.records().0 < 3);
-}
-
-#[test]
-fn a_failed_write_stops_the_engine() {
-    let mut bench = Bench::new();
-    set(&bench.faults.write, libc::EIO);
-    assert!(matches!(bench.append(), Err(StoreError::Failed(_))));
-    assert!(bench.shared.is_stopped());
-    bench.stop();
-}
-
-#[test]
-fn a_full_disk_refuses_appends_and_keeps_acknowledgements() {
-    let mut bench = Bench::new();
-    bench.append().unwrap();
-    set(&bench.faults.write, libc::ENOSPC);
-    assert!(matches!(bench.append(), Err(StoreError::Full)));
-    assert!(!bench.shared.is_stopped());
-    bench.append().unwrap();
-    bench.stop();
-    assert_eq!(bench.records(), (2, 3));
 }
 
 #[test]
