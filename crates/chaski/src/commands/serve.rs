@@ -16,6 +16,7 @@ use chaski_server::admin::AdminSocket;
 use chaski_server::admin::desk::Desk;
 use chaski_server::config::{Config, DEFAULT_TOML};
 use chaski_server::http::HttpMetrics;
+use chaski_server::http::metrics::Health;
 use chaski_server::{Edge, certificate};
 use chaski_store::{Engine, embedded};
 use chaski_telemetry::Registry;
@@ -110,8 +111,10 @@ impl Server {
         let desk = Desk::new(engine.records(), Some(submit), &config.domain, engine.time());
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));
         let api = parts::api(&config, &edge, &*engine, &mut registry)?;
-        let network =
-            bound.serve(&config, api, &edge, http_metrics, Arc::new(registry), engine.time(), &stopping);
+        let of_store = engine.clone();
+        let health = Health { troubles: Arc::new(move || of_store.troubles()), time: engine.time() };
+        let private = (Arc::new(registry), health);
+        let network = bound.serve(&config, api, &edge, http_metrics, private, &stopping);
         drop(inside);
         Ok(Self { config, runtime, engine, edge, network, certificate, stop, signals })
     }

@@ -1,8 +1,10 @@
 //! A server that runs: what it says, serves, reloads, and how it ends.
 
 use crate::client::{Client, http, http_with_body, tcp, tls};
-use crate::server::Server;
+use crate::server::{Server, chaski};
 use std::io::Read;
+
+const KEY: &str = "0123456789abcdef";
 
 #[test]
 fn the_banner_says_where_to_connect() {
@@ -202,4 +204,59 @@ fn sighup_takes_over_the_certificate_and_says_what_it_does_not() {
     server.signal(libc::SIGHUP);
     assert!(server.wait_for_log("not reloaded").contains("unknown key \"loud\""));
     assert!(server.ctl(&["session", "list"]).contains("0 sessions"));
+}
+
+/// The journal's directory is out of the way: every segment that the server would make fails.
+#[test]
+fn a_failing_disk_is_said_by_healthz_and_doctor_and_gets_well_without_a_restart() {
+    let server = Server::start("");
+    for name in ["+15550100001", "+15550100002"] {
+        server.ctl(&["account", "add", name, "--key", KEY]);
+    }
+    let healthz = || http(tcp(server.private()), "GET /healthz HTTP/1.1");
+    assert!(healthz().starts_with("HTTP/1.1 200"));
+    let mut one = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "one");
+    one.send("<enable xmlns='urn:xmpp:sm:3'/>");
+    one.wait_for("<enabled");
+    let (journal, away) = (server.dir.join("data/journal"), server.dir.join("away"));
+    std::fs::rename(&journal, &away).unwrap();
+    let message = |n: u32| {
+        format!(
+            "<message to='+15550100002@localhost' type='chat' id='m{n}'><body>number {n}.</body></message>\
+             <r xmlns='urn:xmpp:sm:3'/>"
+        )
+    };
+    one.send(&message(1));
+    let error = one.wait_for("</error>");
+    assert!(error.contains("resource-constraint") && error.contains("type='wait'"), "{error}");
+    server.wait_for_log("the journal cannot be written: messages are refused");
+    let sick = healthz();
+    assert!(sick.starts_with("HTTP/1.1 503") && sick.contains("the journal cannot be written"), "{sick}");
+    let config = std::fs::read_to_string(server.config_file()).unwrap();
+    let doctors = server.dir.join("doctor.toml");
+    let private = format!("private_listen = \"{}\"", server.private());
+    std::fs::write(&doctors, config.replace("private_listen = \"127.0.0.1:0\"", &private)).unwrap();
+    let doctor = || {
+        let output = chaski(&["doctor", "--config", doctors.to_str().unwrap(), "--sessions", "10"]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = doctor();
+    assert!(
+        text.contains("MEND  running server") && text.contains("the journal cannot be written"),
+        "{text}"
+    );
+    // Who comes meanwhile is let in, and is refused like the others.
+    let mut two = Client::log_in(tcp(server.plain()), "+15550100002", KEY, "two");
+    two.send("<presence/>");
+    two.send("<message to='+15550100001@localhost' type='chat' id='m9'><body>number 9.</body></message>");
+    two.wait_for("resource-constraint");
+
+    std::fs::rename(&away, &journal).unwrap();
+    server.wait_for_log("the journal can be written again");
+    assert!(healthz().starts_with("HTTP/1.1 200"));
+    let text = doctor();
+    assert!(text.contains("runs and is well"), "{text}");
+    one.send(&message(2));
+    let shown = two.wait_for("number 2.</body>");
+    assert!(!shown.contains("number 1."), "refused, and shown later: {shown}");
 }

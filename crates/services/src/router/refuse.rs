@@ -20,10 +20,8 @@ pub(crate) enum Refuse {
     Busy,
     /// The recipient's mailbox is full.
     MailboxFull,
-    /// The disk is full or too slow.
-    StoreFull,
-    /// The store has failed.
-    StoreFailed,
+    /// The disk is full, too slow or fails, for now.
+    StoreFails,
 }
 
 impl Refuse {
@@ -34,10 +32,7 @@ impl Refuse {
             Self::Nobody => StanzaError::new(StanzaCondition::ServiceUnavailable),
             Self::Busy => constraint.with_text("the server is overloaded, try again later"),
             Self::MailboxFull => constraint.with_text("the recipient's mailbox is full"),
-            Self::StoreFull => constraint.with_text("the server can't store messages now, try again later"),
-            Self::StoreFailed => StanzaError::new(StanzaCondition::InternalServerError)
-                .with_type(ErrorType::Wait)
-                .with_text("the server can't store messages now, try again later"),
+            Self::StoreFails => constraint.with_text("the server can't store messages now, try again later"),
         }
     }
 }
@@ -46,8 +41,9 @@ impl From<&StoreError> for Refuse {
     fn from(error: &StoreError) -> Self {
         match error {
             StoreError::MailboxFull => Self::MailboxFull,
-            StoreError::Full | StoreError::Overloaded => Self::StoreFull,
-            StoreError::Conflict | StoreError::Failed(_) => Self::StoreFailed,
+            StoreError::Full | StoreError::Overloaded | StoreError::Conflict | StoreError::Failed(_) => {
+                Self::StoreFails
+            }
         }
     }
 }
@@ -86,7 +82,7 @@ impl Shard {
     /// The store has looked.
     pub(crate) fn refuse_after_all(&mut self, account: AccountId, has_looked: bool) {
         for parcel in self.desk.refusals.remove(&account).unwrap_or_default() {
-            self.refuse(parcel, if has_looked { Refuse::Nobody } else { Refuse::StoreFailed });
+            self.refuse(parcel, if has_looked { Refuse::Nobody } else { Refuse::StoreFails });
         }
     }
 

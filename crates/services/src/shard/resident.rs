@@ -89,7 +89,7 @@ impl Shard {
             Err(error) => {
                 tracing::error!(account = ?id, %error, "an account could not be loaded");
                 for work in self.directory.loaded(id, None) {
-                    self.turn_away(ctx, work, Refuse::StoreFailed);
+                    self.turn_away(ctx, work, Refuse::StoreFails);
                 }
             }
         }

@@ -17,6 +17,7 @@ pub(super) fn run(desk: &Desk) -> Result<ExitCode, Failure> {
     let report = embedded::salvage(data)?;
     let json = json!({
         "segments": report.segments,
+        "missing_segments": report.missing_segments,
         "damaged_segments": report.damaged_segments,
         "frames": report.frames,
         "damaged_bytes": report.damaged_bytes,
@@ -27,6 +28,12 @@ pub(super) fn run(desk: &Desk) -> Result<ExitCode, Failure> {
         format!("recovered {} messages into the database", report.messages),
         format!("could not read {} bytes in {} segments", report.damaged_bytes, report.damaged_segments),
     ];
+    if report.missing_segments > 0 {
+        lines.push(format!(
+            "{} segments were missing; what was in them and nowhere else is lost",
+            report.missing_segments
+        ));
+    }
     if report.damaged_segments > 0 {
         let aside = data.join("journal-damaged");
         lines.push(format!(

@@ -28,6 +28,7 @@ pub(super) fn all(machine: &Machine, config: &Config, sessions: u64, unix_ms: u6
     findings.extend(overcommit(machine));
     findings.extend(huge_pages(machine));
     findings.extend(data_directory(config));
+    findings.extend(running_server(config));
     findings.extend(clock());
     findings.extend(believed(config, unix_ms));
     findings
@@ -201,6 +202,15 @@ fn data_directory(config: &Config) -> Vec<Finding> {
     let mend = "choose a directory on a local disk with --data: acceptance means that a message survives";
     findings.push(Finding::new("file system", durable, kind, mend));
     findings
+}
+
+/// What a server that runs here says of itself; nothing if none does.
+fn running_server(config: &Config) -> Option<Finding> {
+    let address = config.http.private_listen.filter(|address| address.port() != 0)?;
+    let health = Machine::health(address)?;
+    let mend = "see \"When something is wrong\" in docs/operating.md; the server's log says more";
+    let found = if health.is_empty() { "runs and is well".to_string() } else { health.join("; ") };
+    Some(Finding::new("running server", health.is_empty(), found, mend))
 }
 
 /// The magic numbers of statfs(2) that matter, and whether a sync there survives a power cut.

@@ -1,7 +1,10 @@
 //! Where the doctor's figures come from: `/proc`, `/sys` and a few system calls. A directory in a test stands in for `/`.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The machine to look at.
 pub(super) struct Machine {
@@ -70,6 +73,22 @@ impl Machine {
             free_bytes: stat.f_bavail.saturating_mul(stat.f_bsize as u64),
             free_inodes: stat.f_ffree,
         })
+    }
+
+    /// What a server's `/healthz` complains of; `None` if nobody answers there.
+    pub(super) fn health(address: SocketAddr) -> Option<Vec<String>> {
+        let patience = Duration::from_secs(2);
+        let mut server = TcpStream::connect_timeout(&address, patience).ok()?;
+        server.set_read_timeout(Some(patience)).ok()?;
+        server.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        server.take(64 << 10).read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        match head.split(' ').nth(1)? {
+            "200" => Some(Vec::new()),
+            "503" => Some(body.lines().map(String::from).collect()),
+            _ => None,
+        }
     }
 
     /// Whether the directory, or the nearest ancestor that exists, can be written.

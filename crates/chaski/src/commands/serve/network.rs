@@ -5,7 +5,7 @@ use axum::Router;
 use chaski_server::config::{Config, HttpTls};
 use chaski_server::http::{self, HttpMetrics, Listener, Protection, TlsSwitch, hostmeta, websocket};
 use chaski_server::{Edge, StartError, TlsIdentity};
-use chaski_store::Time;
+use chaski_server::http::metrics::Health;
 use chaski_telemetry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,8 +55,7 @@ impl Bound {
         api: Router,
         edge: &Arc<Edge>,
         metrics: Arc<HttpMetrics>,
-        registry: Arc<Registry>,
-        time: Arc<Time>,
+        (registry, health): (Arc<Registry>, Health),
         stop: &watch::Receiver<bool>,
     ) -> Network {
         let public = self.public.local_addr().unwrap_or(config.http.listen);
@@ -76,7 +75,7 @@ impl Bound {
         if let Some(socket) = self.private {
             let protection = Protection::Plain;
             let listener = Listener { socket, protection, connections: PRIVATE_CONNECTIONS, metrics };
-            tokio::spawn(listener.serve(http::metrics::routes(registry, time), stop.clone()));
+            tokio::spawn(listener.serve(http::metrics::routes(registry, health), stop.clone()));
         }
         Network { public, private, switch: self.switch }
     }
