@@ -219,8 +219,9 @@ fn start_readers(
     let jobs = Arc::new(Mutex::new(jobs));
     let start_one = |_| {
         let connection = database::open_reader(&*shared.options.disk, database)?;
-        let (jobs, arrears) = (jobs.clone(), shared.arrears.clone());
-        start("chaski-reader", move || readers::run(connection, secret, arrears, jobs))
+        let jobs = jobs.clone();
+        let known = (shared.arrears.clone(), shared.health.clone());
+        start("chaski-reader", move || readers::run(connection, secret, known, jobs))
     };
     (0..shared.options.readers.max(1)).map(start_one).collect()
 }

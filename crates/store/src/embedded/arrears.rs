@@ -7,7 +7,7 @@
 //!
 //! Bounded by what the journal held, which was in memory before the restart.
 
-use super::database::{self, NewMessage};
+use super::database::{self, Found, NewMessage};
 use super::journal::format::{self, Record};
 use super::recovery::{Gone, Segments, Target};
 use super::{OpenError, Options};
@@ -133,13 +133,14 @@ impl Arrears {
         account: AccountId,
         after: Seq,
         limit: ReadLimit,
-    ) -> rusqlite::Result<(Vec<Entry>, bool)> {
+    ) -> rusqlite::Result<Found> {
         // Before SQLite is asked: what is moved meanwhile is found in both rather than in neither.
         let own = self.of(account, after, limit.messages + 1);
-        let (mut entries, mut more) = database::read(connection, secret, account, after, limit)?;
+        let found = database::read(connection, secret, account, after, limit)?;
         if own.is_empty() {
-            return Ok((entries, more));
+            return Ok(found);
         }
+        let Found { mut entries, mut more, unreadable } = found;
         let upto = entries.last().filter(|_| more).map_or(Seq(u64::MAX), |last| last.seq);
         let known: HashSet<Seq> = entries.iter().map(|entry| entry.seq).collect();
         more |= own.iter().any(|entry| entry.seq > upto);
@@ -153,7 +154,7 @@ impl Arrears {
         let fitting = fitting.count().min(limit.messages).max(1);
         more |= fitting < entries.len();
         entries.truncate(fitting);
-        Ok((entries, more))
+        Ok(Found { entries, more, unreadable })
     }
 
     fn of(&self, account: AccountId, after: Seq, limit: usize) -> Vec<Entry> {

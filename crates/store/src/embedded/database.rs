@@ -7,12 +7,17 @@ use super::link::{Loss, Rows};
 use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
 use super::{OpenError, Options};
-use crate::{AccountId, Entry, Gap, MessageId, ReadLimit, Seq};
+use crate::{AccountId, Gap, MessageId, Seq};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod reading;
+
+pub(crate) use reading::Found;
+pub(super) use reading::read;
 
 /// Where the database of a data directory is.
 pub(super) fn path(data: &Path) -> PathBuf {
@@ -152,7 +157,8 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<Accou
     while let Some(row) = rows.next()? {
         let mailbox = waiting.entry(account(row, 0)?).or_default();
         mailbox.messages += 1;
-        mailbox.bytes = mailbox.bytes.saturating_add(row.get(2)?);
+        // One that can't be read is told when the mailbox is, and not here.
+        mailbox.bytes = mailbox.bytes.saturating_add(row.get(2).unwrap_or(0));
         mailbox.last = mailbox.last.max(row.get::<_, i64>(1)? as u64);
     }
     let mut statement = connection.prepare("SELECT account, seq FROM gaps")?;
@@ -189,8 +195,7 @@ impl Messages<'_> {
     /// Puts a message in. `false` if it is there already, by number or by identity.
     pub(super) fn insert(&mut self, message: &NewMessage<'_>) -> rusqlite::Result<bool> {
         let (slot, key) = self.slots.take(self.connection)?;
-        let mut sealed = message.stanza.to_vec();
-        seal::apply(self.secret, &key, &mut sealed);
+        let sealed = seal::seal(self.secret, &key, (message.account, message.seq), message.stanza);
         let insert = "INSERT OR IGNORE INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let inserted = self.connection.prepare_cached(insert)?.execute(params![
             message.account.to_bits() as i64,
@@ -230,7 +235,7 @@ impl Messages<'_> {
         let account = loss.rows.account.to_bits() as i64;
         let select = "SELECT messages, since_unix_ms, until_unix_ms FROM gaps WHERE account = ?1";
         let mut statement = self.connection.prepare_cached(select)?;
-        let known = statement.query_row([account], |row| gap(row, 0)).optional()?;
+        let known = statement.query_row([account], |row| reading::gap(row, 0)).optional()?;
         let gap = known.map_or(loss.gap, |known| known.join(loss.gap));
         let put = "INSERT OR REPLACE INTO gaps VALUES (?1, ?2, ?3, ?4, ?5)";
         self.connection.prepare_cached(put)?.execute(params![
@@ -284,84 +289,60 @@ impl Messages<'_> {
         losses.into_values().map(|loss| Ok((loss, self.leave_gap(&loss)?))).collect()
     }
 
+    /// Takes away messages that can't be read and leaves a gap in their place. What that is, if any was still there.
+    /// `now_unix_ms`: for those of which not even the time can be read.
+    pub(super) fn lose(
+        &mut self,
+        account: AccountId,
+        seqs: &[Seq],
+        now_unix_ms: u64,
+    ) -> rusqlite::Result<Option<(Loss, bool)>> {
+        let select = "SELECT accepted_unix_ms FROM messages WHERE account = ?1 AND seq = ?2";
+        let mut lost: Option<Loss> = None;
+        for &seq in seqs {
+            let place = params![account.to_bits() as i64, seq.0 as i64];
+            let accepted =
+                self.connection.prepare_cached(select)?.query_row(place, |row| row.get::<_, i64>(0));
+            let gap = Gap::of(accepted.map_or(now_unix_ms, |at| at as u64));
+            let Some(bytes) = self.delete_unreadable(account, seq)? else { continue };
+            match &mut lost {
+                Some(loss) => loss.add(bytes, seq, gap),
+                None => lost = Some(Loss { rows: Rows { account, messages: 1, bytes }, seq, gap }),
+            }
+        }
+        lost.map(|loss| Ok((loss, self.leave_gap(&loss)?))).transpose()
+    }
+
+    /// Deletes a message whose columns can't be trusted: its key is destroyed only if no other message has the same.
+    fn delete_unreadable(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
+        let place = params![account.to_bits() as i64, seq.0 as i64];
+        let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal, size";
+        let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0).ok(), row.get::<_, u32>(1).unwrap_or(0)));
+        let found = self.connection.prepare_cached(delete)?.query_row(place, row).optional()?;
+        let Some((slot, size)) = found else { return Ok(None) };
+        let shared = "SELECT EXISTS (SELECT 1 FROM messages WHERE seal = ?1)";
+        if let Some(slot) = slot
+            // Looks at all messages: this is rare. If they can't be looked at, the key stays.
+            && self.connection.query_row(shared, [slot], |row| row.get(0)).is_ok_and(|shared: bool| !shared)
+        {
+            self.slots.destroy(self.connection, slot)?;
+        }
+        Ok(Some(size))
+    }
+
     fn delete_rows(&mut self, delete: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<Vec<u32>> {
         let mut statement = self.connection.prepare_cached(delete)?;
+        // What can't be read there goes all the same.
         let rows = statement
-            .query_map(parameters, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?)))?
+            .query_map(parameters, |row| Ok((row.get::<_, i64>(0).ok(), row.get::<_, u32>(1).unwrap_or(0))))?
             .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter()
-            .map(|(slot, size)| self.slots.destroy(self.connection, slot).map(|()| size))
-            .collect()
-    }
-}
-
-/// Reads a mailbox after `after`; whether there is more behind the last entry returned.
-pub(super) fn read(
-    connection: &Connection,
-    secret: &[u8; 16],
-    mailbox: AccountId,
-    after: Seq,
-    limit: ReadLimit,
-) -> rusqlite::Result<(Vec<Entry>, bool)> {
-    let select = "SELECT seq, id, accepted_unix_ms, size, stanza, key FROM messages JOIN seals ON slot = seal
-                  WHERE account = ?1 AND seq > ?2 ORDER BY seq";
-    let mut statement = connection.prepare_cached(select)?;
-    let mut rows = statement.query(params![mailbox.to_bits() as i64, after.0 as i64])?;
-    let (mut entries, mut bytes) = (Vec::new(), 0usize);
-    let is_full = |entries: &[Entry], bytes| {
-        !entries.is_empty() && (entries.len() >= limit.messages || bytes > limit.bytes)
-    };
-    // Read first: what is lost between the two reads is told when the mailbox is read again.
-    let mut gap = read_gap(connection, mailbox, after)?;
-    while let Some(row) = rows.next()? {
-        if let Some(gap) = gap.take_if(|gap| row.get(0).is_ok_and(|seq: i64| gap.seq.0 < seq as u64)) {
-            if is_full(&entries, bytes) {
-                return Ok((entries, true));
+        for (slot, _) in &rows {
+            if let Some(slot) = slot {
+                self.slots.destroy(self.connection, *slot)?;
             }
-            entries.push(gap);
         }
-        bytes += row.get::<_, u32>(3)? as usize;
-        if is_full(&entries, bytes) {
-            return Ok((entries, true));
-        }
-        entries.push(entry(row, secret)?);
+        Ok(rows.into_iter().map(|(_, size)| size).collect())
     }
-    if gap.is_some() && is_full(&entries, bytes) {
-        return Ok((entries, true));
-    }
-    entries.extend(gap);
-    Ok((entries, false))
-}
-
-/// The mailbox's gap, if it has one after `after`.
-fn read_gap(connection: &Connection, mailbox: AccountId, after: Seq) -> rusqlite::Result<Option<Entry>> {
-    let select =
-        "SELECT messages, since_unix_ms, until_unix_ms, seq FROM gaps WHERE account = ?1 AND seq > ?2";
-    let mut statement = connection.prepare_cached(select)?;
-    let parameters = params![mailbox.to_bits() as i64, after.0 as i64];
-    let read = |row: &Row<'_>| Ok(gap(row, 0)?.entry(Seq(row.get::<_, i64>(3)? as u64)));
-    statement.query_row(parameters, read).optional()
-}
-
-fn gap(row: &Row<'_>, column: usize) -> rusqlite::Result<Gap> {
-    Ok(Gap {
-        messages: row.get(column)?,
-        since_unix_ms: row.get::<_, i64>(column + 1)? as u64,
-        until_unix_ms: row.get::<_, i64>(column + 2)? as u64,
-    })
-}
-
-fn entry(row: &Row<'_>, secret: &[u8; 16]) -> rusqlite::Result<Entry> {
-    let mut stanza: Vec<u8> = row.get(4)?;
-    let key: Key = row.get(5)?;
-    seal::apply(secret, &key, &mut stanza);
-    Ok(Entry {
-        seq: Seq(row.get::<_, i64>(0)? as u64),
-        id: MessageId(u128::from_be_bytes(row.get(1)?)),
-        accepted_unix_ms: row.get::<_, i64>(2)? as u64,
-        stanza: stanza.into(),
-        gap: None,
-    })
 }
 
 /// Writes the write-ahead log back and cuts it to nothing. `false` if a reader was in the way.

@@ -91,6 +91,8 @@ pub(super) struct Front {
 
     reads: HashMap<u64, PendingRead>,
     last_read: u64,
+    /// Found unreadable in this run.
+    set_aside: HashSet<(AccountId, Seq)>,
     loads: usize,
     /// Queries and edits of phone books under way.
     books: usize,
@@ -147,6 +149,7 @@ impl Front {
             last_purge: 0,
             reads: HashMap::new(),
             last_read: 0,
+            set_aside: HashSet::new(),
             loads: 0,
             books: 0,
             saves: 0,

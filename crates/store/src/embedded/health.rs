@@ -17,6 +17,8 @@ pub(crate) enum Part {
     Room,
     /// The database can't be written.
     Database,
+    /// The database file makes no sense in places. It stays so until the end.
+    Damage,
     /// The database's write-ahead log can't be written back.
     Checkpoint,
     /// Segments that nobody needs can't be removed.

@@ -4,12 +4,13 @@
 
 use super::Options;
 use super::arrears::Arrears;
+use super::database::Found;
 use super::health::Health;
 use super::journal::writer::ToJournal;
 use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::sqlite_writer::ToSqlite;
-use crate::{AccountId, Completion, Entry, Gap, Seq, ShardIndex, StoreError, Time, Waker};
+use crate::{AccountId, Completion, Gap, Seq, ShardIndex, StoreError, Time, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -28,8 +29,8 @@ pub(crate) enum Event {
     Purged { account: AccountId, number: u64 },
     /// A search for leftovers is done.
     Leftovers(Completion),
-    /// A mailbox read: entries in order and whether there are more in SQLite.
-    Read { number: u64, result: Result<(Vec<Entry>, bool), StoreError> },
+    /// A mailbox read: what SQLite has, in order.
+    Read { number: u64, result: Result<Found, StoreError> },
     /// A load is done.
     Loaded(Completion),
     /// Something of the phone books is answered or done.

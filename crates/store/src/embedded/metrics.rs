@@ -59,6 +59,8 @@ chaski_telemetry::metrics! {
         reads_memory_total: Counter,
         /// Reads that asked SQLite.
         reads_sqlite_total: Counter,
+        /// Messages in SQLite that could not be read: taken away, and their recipient told.
+        unreadable_total: Counter,
         /// Messages held in memory.
         messages: Gauge,
         /// Their bytes.

@@ -4,12 +4,13 @@
 //! writer. Each job is one or a few short statements: a long read would hold up the checkpoint that forgets messages.
 
 use super::arrears::Arrears;
+use super::health::{Health, Part};
 use super::link::{Event, Link};
-use super::{database, records};
+use super::records;
 use crate::leftovers::Place;
 use crate::records::Wanted;
-use crate::{AccountId, Completion, ReadLimit, Seq, Ticket, books};
-use rusqlite::Connection;
+use crate::{AccountId, Completion, ReadLimit, Seq, StoreError, Ticket, books};
+use rusqlite::{Connection, ErrorCode};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +34,7 @@ pub(crate) enum Job {
 pub(super) fn run(
     connection: Connection,
     secret: [u8; 16],
-    arrears: Arc<Arrears>,
+    (arrears, health): (Arc<Arrears>, Arc<Health>),
     jobs: Arc<Mutex<Receiver<Job>>>,
 ) {
     loop {
@@ -43,7 +44,7 @@ pub(super) fn run(
             Ok(Job::Mailbox { link, number, account, after, limit }) => {
                 let result = arrears
                     .read(&connection, &secret, account, after, limit)
-                    .map_err(|error| super::sqlite_writer::store_error(&error));
+                    .map_err(|error| failed(&error, &health));
                 link.push(Event::Read { number, result });
             }
             Ok(Job::Load { link, account, wanted, ticket }) => {
@@ -63,6 +64,21 @@ pub(super) fn run(
             Ok(Job::Stop) | Err(_) => return,
         }
     }
+}
+
+/// Says that the file itself is damaged, if that is why.
+fn failed(error: &rusqlite::Error, health: &Health) -> StoreError {
+    if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
+        let trouble = format!("the database is damaged ({error}): some mailboxes cannot be read");
+        if health.ail(Part::Damage, trouble) {
+            tracing::error!(
+                %error,
+                "the database is damaged: some mailboxes cannot be read; stop the server, keep a copy, and rebuild the file: \
+                 sqlite3 chaski.sqlite3 .recover"
+            );
+        }
+    }
+    super::sqlite_writer::store_error(error)
 }
 
 fn load(connection: &Connection, account: AccountId, wanted: &Wanted, ticket: Ticket) -> Completion {

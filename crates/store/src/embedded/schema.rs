@@ -17,7 +17,8 @@
 //! - `accepted_unix_ms`: when it was accepted; messages older than 30 days are deleted unread, and leave a gap.
 //! - `size`: length of the stanza. In the index by age, so that mailboxes can be counted without reading messages.
 //! - `seal`: the row of `seals` that holds its key.
-//! - `stanza`: the stanza under its key; see `seals`.
+//! - `stanza`: the stanza and a checksum under its key; see `seals` and `seal.rs`. A message that can't be read, by whatever
+//!   column, is taken away and leaves a gap.
 //!
 //! `seals` (slot, key): a random key of 16 bytes for each message; all zeros if the slot is free. **Why:** a message
 //! must be gone when it has been acknowledged, and `secure_delete` alone doesn't do that: when SQLite rebalances a
@@ -88,6 +89,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     );",
     // 6: accounts that are being removed.
     "CREATE TABLE removals (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
+    // 7: sealed stanzas end in a checksum from here on. Nothing to be done, but a program that doesn't know must not read them.
+    "",
 ];
 
 /// Why a database can't be brought to this program's schema.

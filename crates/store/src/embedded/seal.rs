@@ -4,7 +4,12 @@
 //! (RFC 8439) under the directory's secret and the message's key together. A key seals one stanza once, so the nonce
 //! can be zero. It hides what was deleted; it is not a protection against somebody who holds the whole data directory,
 //! keys and all.
+//!
+//! Under the same cipher the stanza is followed by four bytes, the CRC-32 of its place (account and number, 8 bytes each,
+//! big-endian) and itself, so that one whose bytes or key are not what they were is not taken for a message. Those that
+//! earlier versions sealed have no such end, and must at least be text.
 
+use crate::{AccountId, Seq};
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use rusqlite::{Connection, ErrorCode, params};
@@ -12,12 +17,49 @@ use rusqlite::{Connection, ErrorCode, params};
 /// A message's key. All zeros: the slot is free.
 pub(super) type Key = [u8; 16];
 
-/// Seals or opens a stanza in place.
-pub(super) fn apply(secret: &[u8; 16], key: &Key, stanza: &mut [u8]) {
+/// Bytes behind a sealed stanza.
+const CHECKSUM: usize = 4;
+
+/// Seals the stanza of this place.
+pub(super) fn seal(secret: &[u8; 16], key: &Key, place: (AccountId, Seq), stanza: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(stanza.len() + CHECKSUM);
+    sealed.extend_from_slice(stanza);
+    sealed.extend_from_slice(&checksum(place, stanza));
+    apply(secret, key, &mut sealed);
+    sealed
+}
+
+/// Opens what was sealed for this place; `None` if it is not what it was. `size`: the stanza's length.
+pub(super) fn open(
+    secret: &[u8; 16],
+    key: &Key,
+    place: (AccountId, Seq),
+    size: usize,
+    mut sealed: Vec<u8>,
+) -> Option<Vec<u8>> {
+    apply(secret, key, &mut sealed);
+    let (stanza, end) = sealed.split_at_checked(size)?;
+    let is_intact = match end.is_empty() {
+        true => std::str::from_utf8(stanza).is_ok(),
+        false => end == checksum(place, stanza),
+    };
+    sealed.truncate(size);
+    is_intact.then_some(sealed)
+}
+
+fn checksum((account, seq): (AccountId, Seq), stanza: &[u8]) -> [u8; CHECKSUM] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&account.to_bits().to_be_bytes());
+    hasher.update(&seq.0.to_be_bytes());
+    hasher.update(stanza);
+    hasher.finalize().to_be_bytes()
+}
+
+fn apply(secret: &[u8; 16], key: &Key, bytes: &mut [u8]) {
     let mut whole = [0u8; 32];
     whole[..16].copy_from_slice(secret);
     whole[16..].copy_from_slice(key);
-    ChaCha20::new(&whole.into(), &[0u8; 12].into()).apply_keystream(stanza);
+    ChaCha20::new(&whole.into(), &[0u8; 12].into()).apply_keystream(bytes);
 }
 
 /// Which slots are free. Owned by SQLite's writer thread; follows its transactions.
@@ -108,10 +150,33 @@ mod tests {
     use super::*;
     use crate::embedded::SystemDisk;
     use crate::embedded::database::{self, Messages, NewMessage};
-    use crate::{AccountId, MessageId, ReadLimit, Seq};
+    use crate::{MessageId, ReadLimit};
     use std::collections::BTreeMap;
 
     const SECRET: [u8; 16] = [3; 16];
+
+    #[test]
+    fn only_what_was_sealed_is_opened() {
+        let (key, place, stanza) = ([5; 16], (AccountId::from_bits(7), Seq(9)), b"<message>hello</message>");
+        let sealed = seal(&SECRET, &key, place, stanza);
+        let size = stanza.len();
+        assert_eq!(open(&SECRET, &key, place, size, sealed.clone()).as_deref(), Some(&stanza[..]));
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 0x20;
+            assert_eq!(open(&SECRET, &key, place, size, changed), None, "changed at {at}");
+            // Cut off just behind the stanza it looks like an old one, and is whole.
+            let cut = open(&SECRET, &key, place, size, sealed[..at].to_vec());
+            assert_eq!(cut.is_some(), at == size, "cut at {at}");
+        }
+        assert_eq!(open(&SECRET, &[0; 16], place, size, sealed.clone()), None, "another key");
+        assert_eq!(open(&SECRET, &key, (place.0, Seq(8)), size, sealed.clone()), None, "another's place");
+        // As an earlier version sealed it.
+        let mut old = stanza.to_vec();
+        apply(&SECRET, &key, &mut old);
+        assert_eq!(open(&SECRET, &key, place, size, old.clone()).as_deref(), Some(&stanza[..]));
+        assert_eq!(open(&SECRET, &[0; 16], place, size, old), None, "another key");
+    }
 
     #[test]
     fn sealing_twice_opens_and_a_key_gives_its_own_stream() {
@@ -193,7 +258,7 @@ mod tests {
         let reader = database::open_reader(&SystemDisk, &path).unwrap();
         let (&(account, _), _) = live.iter().next().unwrap();
         let wide = ReadLimit { messages: 999, bytes: usize::MAX };
-        let (entries, _) =
+        let database::Found { entries, .. } =
             database::read(&reader, &SECRET, AccountId::from_bits(account), Seq(0), wide).unwrap();
         assert!(
             !entries.is_empty() && entries.iter().all(|entry| entry.stanza.iter().all(|&byte| byte == b'x'))

@@ -49,6 +49,8 @@ pub(crate) enum ToSqlite {
     Delete { link: Arc<Link>, seqs: Vec<(AccountId, Seq)> },
     /// An account is dropped, its mailbox up to here.
     Purge { link: Arc<Link>, account: AccountId, upto: Seq, number: u64 },
+    /// Messages can't be read.
+    Lose { link: Arc<Link>, account: AccountId, seqs: Vec<Seq>, now_unix_ms: u64 },
     /// A front's record.
     Save { link: Arc<Link>, account: AccountId, write: Write, ticket: Ticket },
     /// A phone book.
@@ -82,6 +84,8 @@ enum Answer {
 /// What became of an operation in the open transaction.
 enum Carried {
     Out(Answer),
+    /// There was nothing to be done, and nobody waits.
+    Void,
     /// It is to be carried out again in the next.
     InPart,
 }
@@ -315,6 +319,7 @@ impl SqliteWriter {
         for (position, operation) in queue.iter().enumerate() {
             match transaction.carry_out(operation)? {
                 Carried::Out(answer) => answers.push(answer),
+                Carried::Void => {}
                 Carried::InPart => unfinished.push(position),
             }
         }

@@ -226,7 +226,8 @@ impl Bench {
 
 /// Rests that a test can wait for.
 fn impatient() -> Options {
-    Options { retry_ms: 5, retry_ms_max: 20, ..lazy() }
+    // No room is made between commits, so that it is the frames' writes that fail.
+    Options { retry_ms: 5, retry_ms_max: 20, commit_interval_us: 0, ..lazy() }
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod model;
 mod opening;
 mod removal;
 mod support;
+mod unreadable;

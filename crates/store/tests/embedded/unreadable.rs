@@ -3,7 +3,8 @@
 use crate::support::{hasty, segments};
 use chaski_store::conformance::Rig;
 use chaski_store::embedded::{self, EmbeddedEngine};
-use chaski_store::{AccountId, Completion, Engine, Entry};
+use chaski_store::mailbox::ReadStart;
+use chaski_store::{AccountId, Completion, Engine, Entry, ReadLimit, Seq};
 use rusqlite::{Connection, params};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -49,7 +50,9 @@ fn is_set_aside(dir: &Path, left: &[u128], what: &str) {
         let engine = embedded::open(copied.path(), hasty()).unwrap();
         let mut rig = Rig::new(&engine);
         assert_eq!(ids(&rig.read_all(romeo(), window)), left, "{what}, windows of {window}");
-        rig.wait("the gap", |completion| matches!(completion, Completion::Gap(of) if *of == romeo()).then_some(()));
+        rig.wait("the gap", |completion| {
+            matches!(completion, Completion::Gap(of) if *of == romeo()).then_some(())
+        });
         let entries = rig.read_all(romeo(), window);
         assert_eq!((ids(&entries), lost(&entries)), (left.to_vec(), vec![5 - left.len() as u32]), "{what}");
         assert_eq!(rig.store.usage(romeo()).messages, left.len() as u64 + 1, "{what}");
@@ -111,20 +114,36 @@ fn a_stanza_with_one_changed_bit() {
 }
 
 #[test]
-fn a_page_that_makes_no_sense() {
+fn a_page_that_makes_no_sense_is_said_and_takes_nothing_away() {
     let dir = directory(60_000);
     let path = dir.path().join("chaski.sqlite3");
     let database = Connection::open(&path).unwrap();
     let third = format!("SELECT stanza FROM messages WHERE seq = {THIRD}");
     let stanza: Vec<u8> = database.query_row(&third, [], |row| row.get(0)).unwrap();
     drop(database);
-    let file = std::fs::read(&path).unwrap();
-    let at = file.windows(64).position(|window| window == &stanza[30_000..30_064]).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(64).position(|window| window == &stanza[30_000..30_064]).unwrap();
     // The page's first four bytes are the number of the next one.
     let page = at / 4096 * 4096;
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&[0x7F, 0xFF, 0xFF, 0xFF], page as u64).unwrap();
-    is_set_aside(dir.path(), &[1, 2, 4, 5], "a page");
+    let engine = embedded::open(dir.path(), hasty()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let ticket = rig.ticket();
+    let all = ReadLimit { messages: 9, bytes: usize::MAX };
+    assert!(matches!(rig.store.read(romeo(), Seq(0), all, ticket), ReadStart::Pending));
+    let is_answer = |completion: &Completion| match completion {
+        Completion::Read { result, .. } => Some(result.is_err()),
+        _ => None,
+    };
+    assert!(rig.wait("an answer", is_answer));
+    assert!(engine.troubles()[0].contains("the database is damaged"), "{:?}", engine.troubles());
+    drop(rig);
+    engine.close();
+    drop(engine);
+    file.write_all_at(&bytes[page..page + 4], page as u64).unwrap();
+    let engine = embedded::open(dir.path(), hasty()).unwrap();
+    assert_eq!(Rig::new(&engine).ids(romeo()), [1, 2, 3, 4, 5]);
 }
 
 #[test]

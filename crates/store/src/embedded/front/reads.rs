@@ -2,12 +2,15 @@
 //!
 //! A read that needs SQLite takes a while, and meanwhile messages are acknowledged, deleted, and moved into SQLite.
 //! Hence: what was acknowledged meanwhile is filtered out; and memory's part follows directly on SQLite's only if
-//! nothing was moved in between, else the reader is told that there is more and asks again.
+//! nothing was moved in between, else the reader is told that there is more and asks again. A message that can't be read
+//! is passed over and set aside; the read goes on behind it.
 
 use super::Front;
+use crate::embedded::database::Found;
 use crate::embedded::link::closed_error;
 use crate::embedded::readers::Job;
-use crate::mailbox::{Completion, Entry, ReadLimit, ReadStart, Seq, Ticket};
+use crate::embedded::sqlite_writer::ToSqlite;
+use crate::mailbox::{Completion, ReadLimit, ReadStart, Seq, Ticket};
 use crate::{AccountId, StoreError};
 
 /// A read that SQLite was asked for.
@@ -64,16 +67,18 @@ impl Front {
             .insert(number, PendingRead { account, after, limit, ticket, spilled_last, deleted, purged });
     }
 
-    pub(super) fn read_done(&mut self, number: u64, result: Result<(Vec<Entry>, bool), StoreError>) {
+    pub(super) fn read_done(&mut self, number: u64, result: Result<Found, StoreError>) {
         let Some(read) = self.reads.remove(&number) else { return };
-        let (mut entries, more_in_sqlite) = match result {
+        let Found { mut entries, more: more_in_sqlite, unreadable } = match result {
             Ok(found) => found,
             Err(error) => {
                 self.ready.push(Completion::Read { ticket: read.ticket, result: Err(error) });
                 return;
             }
         };
-        let last = entries.last().map_or(read.after, |entry| entry.seq);
+        let last =
+            entries.last().map(|entry| entry.seq).max(unreadable.last().copied()).unwrap_or(read.after);
+        self.set_aside(read.account, unreadable);
         entries.retain(|entry| {
             !self.deleting.contains(&(read.account, entry.seq))
                 && !read.deleted.contains(&entry.seq)
@@ -91,6 +96,26 @@ impl Front {
             }
         };
         self.ready.push(Completion::Read { ticket: read.ticket, result: Ok((entries, more)) });
+    }
+
+    /// Has messages that can't be read taken away, which leaves a gap that the recipient is told of. Once: a file that is
+    /// damaged so much that they can't even be deleted must not make the shard ask for ever.
+    fn set_aside(&mut self, account: AccountId, mut unreadable: Vec<Seq>) {
+        unreadable
+            .retain(|&seq| !self.deleting.contains(&(account, seq)) && self.set_aside.insert((account, seq)));
+        if unreadable.is_empty() {
+            return;
+        }
+        self.metrics.unreadable_total.add(unreadable.len() as u64);
+        tracing::error!(
+            ?account,
+            messages = unreadable.len(),
+            "messages that waited cannot be read; they are set aside and their recipient is told; look at the disk"
+        );
+        let now_unix_ms = self.shared.options.clock.unix_ms();
+        let lose = ToSqlite::Lose { link: self.link.clone(), account, seqs: unreadable, now_unix_ms };
+        // A writer that has ended has been told to: the next start finds them again.
+        drop(self.shared.to_sqlite.send(lose));
     }
 
     fn continue_read(&mut self, read: &PendingRead, after: Seq) {

@@ -1,7 +1,7 @@
 //! Reads that SQLite answers late: the other threads are played by hand.
 
 use super::*;
-use crate::embedded::database::Waiting;
+use crate::embedded::database::{Found, Waiting};
 use crate::embedded::{Options, journal::writer};
 use crate::{Entry, MessageId, ShardIndex};
 use std::sync::mpsc::{Receiver, channel};
@@ -70,7 +70,8 @@ impl Hands {
     /// SQLite's answer to that read; what the shard is told: the numbers, and whether there is more.
     fn end_read(&mut self, number: u64, seqs: &[u64]) -> (Vec<u64>, bool) {
         let entries = seqs.iter().map(|&seq| entry(seq)).collect();
-        let completions = self.tell(Event::Read { number, result: Ok((entries, false)) });
+        let completions =
+            self.tell(Event::Read { number, result: Ok(Found { entries, ..Found::default() }) });
         let answer = completions.into_iter().find_map(|completion| match completion {
             Completion::Read { result, .. } => Some(result.unwrap()),
             _ => None,

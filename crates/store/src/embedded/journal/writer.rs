@@ -8,16 +8,15 @@
 //! A full disk refuses the appends of a frame and keeps its acknowledgements for the next. What any other failure means,
 //! and a sync that fails for whatever reason, is the policy in `writer/failure.rs`.
 
-use super::format::{self, FRAME_HEADER, Seed, SegmentHeader};
-use super::roll::{Roll, RollFile};
-use super::segment::{self, Segment, SegmentError};
+use super::format::{self, FRAME_HEADER, Seed};
+use super::roll::RollFile;
+use super::segment::{Segment, SegmentError};
 use crate::embedded::health::Part;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
 use crate::{Seq, StoreError};
 use failure::Failing;
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -25,6 +24,7 @@ use std::time::{Duration, Instant};
 use upkeep::{Closed, LastSeqs};
 
 mod failure;
+mod frames;
 mod upkeep;
 
 /// What the writer is told.
@@ -351,78 +351,6 @@ impl Writer {
         }
         self.frame.extend_from_slice(&self.acks);
         format::finish_frame(&mut self.frame, self.next_frame, self.seed);
-    }
-
-    fn write_frame(&mut self, now_ms: u64, appends: bool) -> Result<u64, SegmentError> {
-        self.prepare_segment(now_ms, appends)?;
-        let Self { active: Some(segment), frame, metrics, .. } = self else {
-            return Err(segment::failed("no segment after it was prepared")(io::ErrorKind::NotFound.into()));
-        };
-        if let Err(error) = segment.write(frame) {
-            // A frame that was cut off is not on the disk; one before it that failed still may be.
-            self.in_doubt |= appends && !matches!(error, SegmentError::Full);
-            return Err(error);
-        }
-        self.in_doubt |= appends;
-        let start = now();
-        segment.sync(frame.len() as u64)?;
-        metrics.sync_time_total_us.add(start.elapsed().as_micros() as u64);
-        segment.first_frame_ms.get_or_insert(now_ms);
-        self.next_frame += 1;
-        self.unmarked_since_ms = Some(now_ms);
-        Ok(segment.number)
-    }
-
-    /// Sees to it that the active segment has room for the frame.
-    fn prepare_segment(&mut self, now_ms: u64, appends: bool) -> Result<(), SegmentError> {
-        let shared = self.shared.clone();
-        let options = &shared.options;
-        let (length, step) = (self.frame.len() as u64, options.preallocate_bytes);
-        if let Some(segment) = &self.active
-            && segment.first_frame_ms.is_some()
-            && segment.used() + length > options.segment_bytes
-        {
-            self.close_active(now_ms);
-        }
-        if self.active.as_ref().is_some_and(|segment| segment.has_room(length)) {
-            return Ok(());
-        }
-        if appends && !self.disk_has(step.max(length)) {
-            return Err(SegmentError::Full);
-        }
-        match &mut self.active {
-            Some(segment) => segment.extend(length, step),
-            None => self.create_segment(length.max(step)),
-        }
-    }
-
-    /// Whether the disk has room for so much and what is reserved for acknowledgements.
-    fn disk_has(&self, bytes: u64) -> bool {
-        let options = &self.shared.options;
-        options.disk.room_left(&self.journal).is_none_or(|left| left >= options.reserve_bytes + bytes)
-    }
-
-    /// Makes a segment and calls it on the roll.
-    fn create_segment(&mut self, room: u64) -> Result<(), SegmentError> {
-        // One that never held anything must go before there is another, so that a disk that fails for long isn't filled.
-        if self.closed.iter().any(|closed| closed.is_void) {
-            self.unlink_cleared().map_err(segment::failed("removing a segment that failed"))?;
-        }
-        let number = self.next_segment;
-        self.next_segment += 1;
-        let header = SegmentHeader {
-            number,
-            first_frame: self.next_frame,
-            created_unix_ms: self.shared.time.unix_ms(),
-        };
-        let path = super::segment_path(&self.journal, number);
-        let disk = self.shared.options.disk.clone();
-        self.active = Some(Segment::create(&*disk, path, header, self.seed, room)?);
-        let segments = self.closed.iter().map(|closed| closed.number).chain([number]).collect();
-        self.metrics.segments.set(self.closed.len() as i64 + 1);
-        // If that fails, the roll may name the segment or not: it is given up, and taken off with the next roll.
-        let roll = Roll { segments, next: self.next_segment };
-        self.roll.write(&roll).map_err(segment::failed("writing the journal's roll"))
     }
 
     fn count_frame(&mut self) {

@@ -32,6 +32,12 @@ impl Transaction<'_> {
                 records::purge(connection, *account)?;
                 Answer::Front(link.clone(), Event::Purged { account: *account, number: *number })
             }
+            ToSqlite::Lose { link, account, seqs, now_unix_ms } => {
+                let Some((loss, first)) = self.messages.lose(*account, seqs, *now_unix_ms)? else {
+                    return Ok(Carried::Void);
+                };
+                Answer::Front(link.clone(), Event::Lost { loss, first })
+            }
             ToSqlite::Save { link, account, write, ticket } => {
                 let result = self.write(write)?;
                 Answer::Save { link: link.clone(), account: *account, ticket: *ticket, result }
@@ -44,7 +50,7 @@ impl Transaction<'_> {
             }
             ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
             // Never in the queue.
-            ToSqlite::KeepTime { .. } | ToSqlite::Stop => return Ok(Carried::InPart),
+            ToSqlite::KeepTime { .. } | ToSqlite::Stop => return Ok(Carried::Void),
         }))
     }
 

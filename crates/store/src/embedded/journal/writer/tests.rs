@@ -1,6 +1,7 @@
 //! What the writer writes. Against a disk that fails: `tests/embedded/failing_disk.rs`.
 
 use super::*;
+use crate::embedded::journal::roll::Roll;
 use crate::embedded::journal::scan::Scanned;
 use crate::embedded::metrics::FrontMetrics;
 use crate::embedded::{Options, SystemDisk};
