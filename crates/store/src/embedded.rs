@@ -166,8 +166,15 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         kept: absorbed.kept,
     };
     let writer = Writer::new(shared.clone(), from_fronts, place, journal_metrics.clone());
-    let sqlite_writer =
-        SqliteWriter::new(shared.clone(), connection, slots, meta.secret, for_sqlite, sqlite_metrics.clone());
+    let sqlite_writer = SqliteWriter::new(
+        shared.clone(),
+        connection,
+        database.clone(),
+        slots,
+        meta.secret,
+        for_sqlite,
+        sqlite_metrics.clone(),
+    );
     let readers = start_readers(&shared, &database, meta.secret, jobs)?;
     let threads = Threads {
         journal: start("chaski-journal", move || writer.run())?,
@@ -283,7 +290,9 @@ impl EmbeddedEngine {
             ),
             Err(error) => tracing::warn!(%error, "the journal stays as it is for the next start"),
         }
-        if let Err(error) = database::checkpoint(connection) {
+        if let Err(error) =
+            database::checkpoint(connection, &*self.shared.options.disk, &database::path(&self.dir))
+        {
             tracing::warn!(%error, "the database's write-ahead log stays for the next start");
         }
     }

@@ -345,10 +345,22 @@ impl Messages<'_> {
     }
 }
 
-/// Writes the write-ahead log back and cuts it to nothing. `false` if a reader was in the way.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+/// Writes the write-ahead log back and cuts it to nothing, durably: SQLite does not sync what it has cut, and a power cut
+/// would bring deleted messages back with their keys. `false` if a reader was in the way.
+pub(super) fn checkpoint(connection: &Connection, disk: &dyn Disk, path: &Path) -> rusqlite::Result<bool> {
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    Ok(busy == 0)
+    if busy != 0 {
+        return Ok(false);
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match disk.open(Path::new(&log), Open::Existing).and_then(|log| log.sync_all()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+            Err(rusqlite::Error::SqliteFailure(code, Some(format!("the write-ahead log: {error}"))))
+        }
+        _ => Ok(true),
+    }
 }
 
 /// The bounds of one slice of a move to SQLite.

@@ -249,7 +249,7 @@ mod tests {
                 slots.committed();
             }
         }
-        assert!(database::checkpoint(&connection).unwrap());
+        assert!(database::checkpoint(&connection, &SystemDisk, &path).unwrap());
         let file = std::fs::read(&path).unwrap();
         let found: std::collections::HashSet<&[u8]> = file.windows(16).collect();
         assert!(live.values().all(|key| found.contains(&key[..])), "the test would find a key");

@@ -21,6 +21,7 @@ use crate::records::{Put, Revision, Table};
 use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket, books};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
@@ -101,6 +102,7 @@ struct Transacted {
 pub(super) struct SqliteWriter {
     pub(super) shared: Arc<Shared>,
     pub(super) connection: Connection,
+    path: PathBuf,
     pub(super) slots: Slots,
     pub(super) secret: [u8; 16],
     pub(super) metrics: Arc<SqliteMetrics>,
@@ -124,6 +126,7 @@ impl SqliteWriter {
     pub(super) fn new(
         shared: Arc<Shared>,
         connection: Connection,
+        path: PathBuf,
         slots: Slots,
         secret: [u8; 16],
         receiver: Receiver<ToSqlite>,
@@ -139,6 +142,7 @@ impl SqliteWriter {
             last_revision: shared.first_number(),
             shared,
             connection,
+            path,
             slots,
             secret,
             metrics,
@@ -392,7 +396,7 @@ impl SqliteWriter {
     }
 
     fn checkpoint(&mut self, now_ms: u64) {
-        match database::checkpoint(&self.connection) {
+        match database::checkpoint(&self.connection, &*self.shared.options.disk, &self.path) {
             Ok(true) => {
                 self.metrics.checkpoints_total.inc();
                 self.shared.health.mend(Part::Checkpoint);
