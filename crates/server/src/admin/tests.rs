@@ -224,7 +224,7 @@ fn without_a_server_no_account_is_made_over_leftovers() {
         value: Some(b"{}".to_vec()),
     };
     records.put_all(vec![left("+15551230001"), left("+15551230002"), left("+15551230003")]).unwrap();
-    let desk = Desk::new(records.clone(), None, "localhost", || 1_000);
+    let desk = Desk::new(records.clone(), None, "localhost", still());
     let put = desk.answer(Request::AccountPut(new_key("+15551230001", "k")));
     assert!(matches!(put, Answer::Ok(Reply::Put { replaced: false })));
     let accounts = vec![new_key("+15551230001", "k"), new_key("+15551230002", "k")];

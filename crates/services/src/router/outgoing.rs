@@ -137,6 +137,7 @@ fn is_awaited(letter: &Letter) -> bool {
         | Letter::Tiding(_)
         | Letter::TokenClaimed { .. }
         | Letter::Command(_)
-        | Letter::Look(_) => false,
+        | Letter::Look(_)
+        | Letter::LookAtAll => false,
     }
 }

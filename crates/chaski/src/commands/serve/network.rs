@@ -3,9 +3,9 @@
 use crate::failure::Failure;
 use axum::Router;
 use chaski_server::config::{Config, HttpTls};
+use chaski_server::http::metrics::Health;
 use chaski_server::http::{self, HttpMetrics, Listener, Protection, TlsSwitch, hostmeta, websocket};
 use chaski_server::{Edge, StartError, TlsIdentity};
-use chaski_server::http::metrics::Health;
 use chaski_telemetry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;

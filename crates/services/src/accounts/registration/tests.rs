@@ -151,7 +151,7 @@ fn an_account_made_again_begins_with_another_generation() {
     desk.engine.records().put_all(vec![gone]).unwrap();
     desk.restart();
     desk.now += DAY_MS;
-    assert!(desk.register(NUMBER).created);
+    assert!(desk.register(NUMBER).is_new());
     let after = desk.record(NUMBER).generation();
     assert!(after != before && after != 0, "what was proved with the old key is not good: {after}");
 }

@@ -32,8 +32,10 @@ impl Hands {
     fn new(messages: u32, last: u64) -> Self {
         let ((to_journal, at_journal), (to_sqlite, at_sqlite), (to_readers, at_readers)) =
             (channel(), channel(), channel());
+        let options = Options::default();
         let shared = Arc::new(Shared {
-            options: Options::default(),
+            time: crate::Time::begin(options.clock.clone(), None),
+            options,
             epoch: 1,
             spill_upto: Default::default(),
             stopped: Default::default(),
@@ -110,8 +112,9 @@ fn what_was_deleted_while_sqlite_read_is_not_shown() {
 fn what_was_purged_while_sqlite_read_is_not_shown() {
     let mut hands = Hands::new(2, 8);
     let read = hands.begin_read();
-    hands.front.purge(romeo());
-    hands.tell(Event::Purged { account: romeo() });
+    hands.front.purge(romeo(), Ticket(3));
+    let Ok(ToSqlite::Purge { number, .. }) = hands.at_sqlite.try_recv() else { panic!("nothing to purge") };
+    hands.tell(Event::Purged { account: romeo(), number });
     let new = hands.append();
     assert_eq!(hands.end_read(read, &[7, 8]), (vec![new], false));
 }
@@ -122,7 +125,7 @@ fn what_was_moved_while_sqlite_read_is_not_skipped() {
     let moved = hands.append();
     let read = hands.begin_read();
     hands.shared.spill_upto.store(1, Ordering::Release);
-    hands.tell(Event::Purged { account: AccountId::from_bits(6) });
+    hands.tell(Event::Purged { account: AccountId::from_bits(6), number: 0 });
     let Ok(ToSqlite::Spill { slice, .. }) = hands.at_sqlite.try_recv() else { panic!("nothing moved") };
     assert_eq!(slice.iter().map(|(_, entry)| entry.seq.0).collect::<Vec<_>>(), [moved]);
     hands.tell(Event::Spilled { ignored: vec![] });

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::accounts::limits::{Allowance, LimitError, Limiter, Limits};
-use crate::accounts::tokens::{ClientId, Mint, TokenProof, Tokens};
+use crate::accounts::tokens::{Mint, Tokens};
 use chaski_store::Time;
 use chaski_store::time::HandClock;
 use chaski_xmpp::sasl::token::{self, TokenMechanism};
-use chaski_xmpp::stream::TokenUse;
+use chaski_xmpp::stream::{ClientId, TokenProof, TokenUse};
 
 /// Forwards and back, by less and by more than is in doubt.
 const WALLS: [u64; 4] =
