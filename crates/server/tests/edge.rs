@@ -7,6 +7,8 @@
 
 #[path = "edge/bad_input.rs"]
 mod bad_input;
+#[path = "edge/bursts.rs"]
+mod bursts;
 #[path = "edge/login.rs"]
 mod login;
 #[path = "edge/over_bounds.rs"]

@@ -45,9 +45,15 @@ pub struct Account {
     pub sessions: Vec<Session>,
     /// Records on their way to the store.
     pub(crate) saving: Saving,
+    /// The load that brought it into memory: answers of the store to what was asked before are not for it.
+    pub(crate) incarnation: Incarnation,
     /// It was asked for since it was last considered for leaving memory.
     used: bool,
 }
+
+/// One stay of an account in a shard's memory. The same number may be another's account in the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Incarnation(pub(crate) u32);
 
 /// Which of an account's records the store is writing. Behind a pointer: hardly any account has one at any time.
 #[derive(Default)]
@@ -150,6 +156,7 @@ impl Account {
             nodes,
             sessions: Vec::new(),
             saving: Saving::default(),
+            incarnation: Incarnation::default(),
             used: true,
         }
     }
@@ -236,7 +243,7 @@ pub(crate) enum Found {
     /// On its way: the work is parked.
     Parked,
     /// Nowhere: the work is parked, and the caller has to load the account.
-    Load,
+    Load(Incarnation),
     /// Too much waits already: here is the work back.
     Overloaded(Work),
 }
@@ -245,13 +252,23 @@ pub(crate) enum Found {
 pub(crate) struct Directory {
     present: HashMap<AccountId, Box<Account>, Keyed>,
     /// Accounts whose records are being loaded (or made), with what waits for that, in order. None is in `present`.
-    loading: HashMap<AccountId, VecDeque<Work>, Keyed>,
+    loading: HashMap<AccountId, Loading, Keyed>,
+    /// The last load that was begun.
+    loads: Incarnation,
     sessions: Slab<(u32, AccountId)>,
     generation: u32,
     parked: usize,
     /// Accounts without sessions, oldest first; some have got a session again or are gone.
     idle: VecDeque<AccountId>,
     limits: Bounds,
+}
+
+/// What waits for an account's records.
+#[derive(Default)]
+struct Loading {
+    /// The load whose answer is waited for; none that was begun before it.
+    by: Incarnation,
+    parked: VecDeque<Work>,
 }
 
 /// The directory's share of the limits.
@@ -266,6 +283,7 @@ impl Directory {
         Self {
             present: HashMap::with_hasher(Keyed::new(secret)),
             loading: HashMap::with_hasher(Keyed::new(secret)),
+            loads: Incarnation::default(),
             sessions: Slab::new(),
             generation: 0,
             parked: 0,
@@ -282,31 +300,58 @@ impl Directory {
         }
         let loading = self.loading.len();
         match self.loading.get_mut(&account) {
-            Some(parked) if parked.len() >= self.limits.parked => Found::Overloaded(work),
-            Some(parked) => {
-                parked.push_back(work);
+            Some(loading) if loading.parked.len() >= self.limits.parked => Found::Overloaded(work),
+            Some(loading) => {
+                loading.parked.push_back(work);
                 self.parked += 1;
                 Found::Parked
             }
             None if loading >= self.limits.loading => Found::Overloaded(work),
             None => {
-                self.loading.insert(account, VecDeque::from([work]));
+                let by = self.new_load();
+                self.loading.insert(account, Loading { by, parked: VecDeque::from([work]) });
                 self.parked += 1;
-                Found::Load
+                Found::Load(by)
             }
         }
+    }
+
+    /// The number of a load that begins now, for the account of nobody in particular or for one that is in memory.
+    pub(crate) fn new_load(&mut self) -> Incarnation {
+        self.loads = Incarnation(self.loads.0.wrapping_add(1));
+        self.loads
+    }
+
+    /// A load begins for an account that is [held back](Self::hold_back) or being loaded: its answer alone counts.
+    pub(crate) fn load_again(&mut self, id: AccountId) -> Incarnation {
+        let by = self.new_load();
+        if let Some(loading) = self.loading.get_mut(&id) {
+            loading.by = by;
+        }
+        by
+    }
+
+    /// Whether the answer of this load, for an account that is being loaded, is the one that is waited for.
+    pub(crate) fn is_awaited(&self, id: AccountId, load: Incarnation) -> bool {
+        self.loading.get(&id).is_some_and(|loading| loading.by == load)
+    }
+
+    /// The account, if it is in memory and was all the while.
+    pub(crate) fn still(&mut self, id: AccountId, incarnation: Incarnation) -> Option<&mut Account> {
+        self.present(id).filter(|account| account.incarnation == incarnation)
     }
 
     /// The account's load has ended: takes what was parked. Without `account` it is forgotten.
     pub(crate) fn loaded(&mut self, id: AccountId, account: Option<Box<Account>>) -> VecDeque<Work> {
         match account {
-            Some(account) => {
+            Some(mut account) => {
+                account.incarnation = self.loading.get(&id).map_or(self.loads, |loading| loading.by);
                 self.present.insert(id, account);
                 self.rest(id);
             }
             None => _ = self.present.remove(&id),
         }
-        let parked = self.loading.remove(&id).unwrap_or_default();
+        let parked = self.loading.remove(&id).unwrap_or_default().parked;
         self.parked -= parked.len();
         parked
     }
@@ -330,13 +375,15 @@ impl Directory {
     pub(crate) fn hold_back(&mut self, id: AccountId) {
         self.present.remove(&id);
         self.loading.entry(id).or_default();
+        // The answer of a load that was begun before is not waited for any more.
+        self.load_again(id);
     }
 
     /// Puts back what can't be done yet, in order.
     pub(crate) fn park_all(&mut self, id: AccountId, work: VecDeque<Work>) {
-        if let Some(parked) = self.loading.get_mut(&id) {
+        if let Some(loading) = self.loading.get_mut(&id) {
             self.parked += work.len();
-            parked.extend(work);
+            loading.parked.extend(work);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::outbox::Turn;
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use chaski_store::records::Put;
-use chaski_store::{AccountId, StoreError, Table, Versioned};
+use chaski_store::{AccountId, StoreError, Table, Ticket, Versioned};
 use std::collections::VecDeque;
 
 /// Errands of one account that wait for the one under way.
@@ -126,17 +126,19 @@ impl Shard {
         if errand.reads.is_empty() {
             return self.go_on(ctx, id, errand.then, Ok(Vec::new()));
         }
-        self.wait(id, Stage::Reading(errand.then));
-        ctx.store.fetch(id, errand.reads, Purpose::Errand(id).ticket());
+        let ticket = self.wait(id, Stage::Reading(errand.then));
+        ctx.store.fetch(id, errand.reads, ticket);
     }
 
-    fn wait(&mut self, id: AccountId, stage: Stage) {
-        let Some(account) = self.directory.present(id) else { return };
+    /// The one under way waits for the store: the ticket for that.
+    fn wait(&mut self, id: AccountId, stage: Stage) -> Ticket {
+        let Some(account) = self.directory.present(id) else { return Ticket(0) };
         account.saving.change(|writes| {
             if let Some(errands) = &mut writes.errands {
                 errands.stage = Some(stage);
             }
         });
+        Purpose::Errand(id, account.incarnation).ticket()
     }
 
     fn stage(&mut self, id: AccountId) -> Option<Stage> {
@@ -158,8 +160,8 @@ impl Shard {
         match change {
             Some(change) if change.puts.is_empty() => self.finish(ctx, id, change.done, Ok(())),
             Some(change) => {
-                self.wait(id, Stage::Writing(change.done));
-                ctx.store.put(id, change.puts, Purpose::Errand(id).ticket());
+                let ticket = self.wait(id, Stage::Writing(change.done));
+                ctx.store.put(id, change.puts, ticket);
             }
             None => self.next_errand(ctx, id),
         }

@@ -23,7 +23,7 @@ pub(crate) mod tokens;
 use crate::command::{Command, Reply};
 use crate::context::{Context, Realm};
 use crate::desk::{Desk, RoomMetrics};
-use crate::directory::{Account, Bounds, Directory, Work};
+use crate::directory::{Account, Bounds, Directory, Incarnation, Work};
 use crate::mailbox;
 use crate::router::{Envelope, Letter};
 use crate::session::Session;
@@ -244,8 +244,10 @@ impl Shard {
                 }
             }
             Completion::Loaded { ticket, result, book } => match Purpose::of(ticket) {
-                Some(Purpose::Load(id)) => self.loaded(ctx, id, result, &book),
-                Some(Purpose::Errand(id)) => self.errand_read(ctx, id, result),
+                Some(Purpose::Load(id, load)) => self.loaded(ctx, (id, load), result, &book),
+                Some(Purpose::Errand(id, stay)) if self.is_still(id, stay) => {
+                    self.errand_read(ctx, id, result);
+                }
                 Some(Purpose::Refusal(id)) => self.refuse_after_all(id, result.is_ok()),
                 _ => {}
             },
@@ -261,10 +263,14 @@ impl Shard {
             }
             Completion::Leftovers { result, .. } => self.leftovers_found(ctx, result),
             Completion::Saved { ticket, result } => match Purpose::of(ticket) {
-                Some(Purpose::Roster(id)) => self.roster_saved(ctx, id, result),
-                Some(Purpose::Record(id)) => self.record_saved(ctx, id, result),
+                Some(Purpose::Roster(id, stay)) if self.is_still(id, stay) => {
+                    self.roster_saved(ctx, id, result);
+                }
+                Some(Purpose::Record(id, stay)) => self.record_saved(ctx, (id, stay), result),
                 Some(Purpose::Command(key)) => self.command_saved(ctx, key, result),
-                Some(Purpose::Errand(id)) => self.errand_written(ctx, id, result.map(drop)),
+                Some(Purpose::Errand(id, stay)) if self.is_still(id, stay) => {
+                    self.errand_written(ctx, id, result.map(drop));
+                }
                 Some(Purpose::Mark(id)) => self.marked(ctx, id, result),
                 _ => {}
             },
@@ -340,6 +346,11 @@ impl Shard {
         for origin in origins {
             self.with_session(origin.session, |session, desk| session.release(desk, origin.index));
         }
+    }
+
+    /// Whether an account is the one for which something was asked of the store.
+    fn is_still(&mut self, id: AccountId, incarnation: Incarnation) -> bool {
+        self.directory.still(id, incarnation).is_some()
     }
 
     /// The account of a session, with the desk.

@@ -1,5 +1,10 @@
-//! What a shard wrote on the tickets it gave to the store: 8 bits of purpose, then its number.
+//! What a shard wrote on the tickets it gave to the store: 8 bits of purpose, then its number, then of an account's which
+//! stay in memory it is for.
+//!
+//! Numbers that are used again are used again only when their ticket has come back, which it does once: keys of messages,
+//! commands, books. A session's never is. An account's is, and its ticket may outlive it: so the stay is on it.
 
+use crate::directory::Incarnation;
 use crate::wire::SessionId;
 use chaski_store::{AccountId, Ticket};
 
@@ -11,15 +16,15 @@ pub(crate) enum Purpose {
     /// A session reads its mailbox.
     Read(SessionId),
     /// An account's records are loaded.
-    Load(AccountId),
+    Load(AccountId, Incarnation),
     /// An account's roster is saved.
-    Roster(AccountId),
+    Roster(AccountId, Incarnation),
     /// An account's record is saved without anybody waiting for it.
-    Record(AccountId),
+    Record(AccountId, Incarnation),
     /// A command saves; its key in `Shard::commands`.
     Command(usize),
     /// An account's errand reads or writes.
-    Errand(AccountId),
+    Errand(AccountId, Incarnation),
     /// A phone book is read or written; the job's key in `Books::jobs`.
     Book(usize),
     /// Holders of a number are looked for.
@@ -39,14 +44,19 @@ pub(crate) enum Purpose {
 impl Purpose {
     /// As a ticket.
     pub(crate) fn ticket(self) -> Ticket {
+        let mut stay = Incarnation::default();
+        let mut of = |account: AccountId, incarnation| {
+            stay = incarnation;
+            account.to_bits()
+        };
         let (kind, number) = match self {
             Self::Message(key) => (1, key as u64),
             Self::Read(session) => (2, session.0),
-            Self::Load(account) => (3, account.to_bits()),
-            Self::Roster(account) => (4, account.to_bits()),
-            Self::Record(account) => (5, account.to_bits()),
+            Self::Load(account, load) => (3, of(account, load)),
+            Self::Roster(account, stay) => (4, of(account, stay)),
+            Self::Record(account, stay) => (5, of(account, stay)),
             Self::Command(key) => (6, key as u64),
-            Self::Errand(account) => (7, account.to_bits()),
+            Self::Errand(account, stay) => (7, of(account, stay)),
             Self::Book(key) => (8, key as u64),
             Self::Holders => (9, 0),
             Self::Refusal(account) => (10, account.to_bits()),
@@ -55,20 +65,20 @@ impl Purpose {
             Self::Leftovers => (13, 0),
             Self::Notice(key) => (14, key as u64),
         };
-        Ticket(u128::from(number) << 8 | kind)
+        Ticket(u128::from(stay.0) << 72 | u128::from(number) << 8 | kind)
     }
 
     /// From a ticket of ours; `None` for one that is not.
     pub(crate) fn of(ticket: Ticket) -> Option<Self> {
-        let number = (ticket.0 >> 8) as u64;
+        let (number, stay) = ((ticket.0 >> 8) as u64, Incarnation((ticket.0 >> 72) as u32));
         Some(match ticket.0 & 0xFF {
             1 => Self::Message(number as usize),
             2 => Self::Read(SessionId(number)),
-            3 => Self::Load(AccountId::from_bits(number)),
-            4 => Self::Roster(AccountId::from_bits(number)),
-            5 => Self::Record(AccountId::from_bits(number)),
+            3 => Self::Load(AccountId::from_bits(number), stay),
+            4 => Self::Roster(AccountId::from_bits(number), stay),
+            5 => Self::Record(AccountId::from_bits(number), stay),
             6 => Self::Command(number as usize),
-            7 => Self::Errand(AccountId::from_bits(number)),
+            7 => Self::Errand(AccountId::from_bits(number), stay),
             8 => Self::Book(number as usize),
             9 => Self::Holders,
             10 => Self::Refusal(AccountId::from_bits(number)),
@@ -93,11 +103,11 @@ mod tests {
             Purpose::Notice(7),
             Purpose::Refusal(account),
             Purpose::Read(SessionId(u64::MAX)),
-            Purpose::Load(account),
-            Purpose::Roster(account),
-            Purpose::Record(account),
+            Purpose::Load(account, Incarnation(u32::MAX)),
+            Purpose::Roster(account, Incarnation(1)),
+            Purpose::Record(account, Incarnation(2)),
             Purpose::Command(0),
-            Purpose::Errand(account),
+            Purpose::Errand(account, Incarnation(3)),
             Purpose::Mark(account),
             Purpose::Purge(account),
         ] {

@@ -226,6 +226,25 @@ fn without_stream_management_a_client_that_does_not_read_is_not_read() {
 }
 
 #[test]
+fn without_stream_management_requests_wait_for_answers_and_are_read_again() {
+    let mut stage = Stage::new(1);
+    let (tablet, _) = stage.arrive(ROMEO, "tablet");
+    publish_long(&mut stage, tablet);
+    let romeo = stage.login(ROMEO, "orchard");
+    for round in 0..3 {
+        stage.hold_store(true);
+        for number in 0..9 {
+            stage.send(romeo, &ask_long(9 * round + number));
+        }
+        stage.hold_store(false);
+        assert_eq!(ids(&stage.received(romeo)), pings(9 * round..9 * round + 9));
+        stage.send(romeo, &ping(round));
+        assert_eq!(ids(&stage.received(romeo)), pings(round..round + 1));
+    }
+    assert_eq!(stage.late_bytes(0), 0);
+}
+
+#[test]
 fn who_says_goodbye_behind_a_burst_has_said_it_all() {
     let mut stage = Stage::new(2);
     let (juliet, _) = stage.arrive(JULIET, "balcony");

@@ -45,6 +45,8 @@ pub(crate) struct Late {
     asked: u8,
     /// A timer watches over them.
     is_timed: bool,
+    /// The connection is not read.
+    is_paused: bool,
     /// An `<r/>` came behind what is parked: it was answered, and will be once more when that is handled.
     is_requested: bool,
 }
@@ -56,7 +58,12 @@ impl Late {
     }
 
     fn is_empty(&self) -> bool {
-        self.out.is_empty() && self.parked.is_empty() && self.asked == 0
+        self.out.is_empty() && !self.is_waited_for() && self.asked == 0
+    }
+
+    /// Whether something goes on when the gate opens.
+    fn is_waited_for(&self) -> bool {
+        !self.parked.is_empty() || self.is_paused || self.is_requested
     }
 
     fn bytes(&self) -> usize {
@@ -255,9 +262,11 @@ impl Session {
         if self.is_gated(&desk.realm.limits) {
             return;
         }
-        let was_requested = self.late_mut().is_some_and(|late| std::mem::take(&mut late.is_requested));
+        let Some(late) = self.late_mut() else { return };
+        let was_requested = std::mem::take(&mut late.is_requested);
+        let was_paused = std::mem::take(&mut late.is_paused);
         self.tidy_late();
-        if let Some(conn) = self.conn {
+        if let (true, Some(conn)) = (was_paused, self.conn) {
             ctx.wire.go_on(conn);
         }
         if was_requested {
@@ -292,7 +301,7 @@ impl Session {
 
     /// There may be room: what waits goes on when the present call ends.
     pub(crate) fn ease(&self, desk: &mut Desk) {
-        if self.late().is_some_and(|late| !late.out.is_empty() || !late.parked.is_empty()) {
+        if self.late().is_some_and(|late| !late.out.is_empty() || late.is_waited_for()) {
             desk.eased.push(self.id);
         }
     }
@@ -302,7 +311,7 @@ impl Session {
         let Some(late) = self.late_mut() else { return };
         let bytes = std::mem::take(&mut late.parked_bytes);
         late.parked = VecDeque::new();
-        (late.asked, late.is_requested) = (0, false);
+        (late.asked, late.is_requested, late.is_paused) = (0, false, false);
         desk.metrics.late_bytes.add(-(bytes as i64));
         self.tidy_late();
     }
@@ -315,8 +324,9 @@ impl Session {
     }
 
     /// Without stream management nothing is lost by not reading on; with it, what makes room would not be read.
-    fn pause(&self, ctx: &mut Context<'_>) {
+    fn pause(&mut self, ctx: &mut Context<'_>) {
         if let (None, Some(conn)) = (&self.managed, self.conn) {
+            self.make_late().is_paused = true;
             ctx.wire.pause(conn);
         }
     }
@@ -324,7 +334,7 @@ impl Session {
     fn tidy_late(&mut self) {
         let Some(held) = &mut self.held else { return };
         // A timer that still runs finds nothing: no harm.
-        held.late.take_if(|late| late.is_empty() && !late.is_requested);
+        held.late.take_if(|late| late.is_empty());
         self.held.take_if(|held: &mut Box<Held>| held.is_empty());
     }
 }

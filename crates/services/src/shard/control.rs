@@ -235,7 +235,8 @@ impl Shard {
         let is_new = self.directory.is_loading(id);
         if is_new {
             // The account is being made: what waited for it goes on once its records are read back.
-            ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
+            let load = self.directory.load_again(id);
+            ctx.store.load(id, super::resident::TABLES, Purpose::Load(id, load).ticket());
         }
         if let Some(account) = self.directory.present(id) {
             account.saving.change(|writes| writes.record = false);

@@ -231,7 +231,8 @@ impl Shard {
 
     /// What has waited goes on, as for nobody.
     fn let_go(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        ctx.store.load(id, super::resident::TABLES, Purpose::Load(id).ticket());
+        let load = self.directory.load_again(id);
+        ctx.store.load(id, super::resident::TABLES, Purpose::Load(id, load).ticket());
     }
 
     /// Tries again what is due, and goes on with the search for leftovers.

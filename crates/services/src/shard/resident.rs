@@ -3,7 +3,7 @@
 use crate::accounts::AccountRecord;
 use crate::command::Refusal;
 use crate::context::Context;
-use crate::directory::{Account, Found, Records, Work};
+use crate::directory::{Account, Found, Incarnation, Records, Work};
 use crate::pep::Nodes;
 use crate::privacy::Settings;
 use crate::roster::Roster;
@@ -37,7 +37,7 @@ impl Shard {
         match self.directory.find(id, work) {
             Found::Present(work) => self.perform(ctx, id, work),
             Found::Parked => {}
-            Found::Load => ctx.store.load(id, TABLES, Purpose::Load(id).ticket()),
+            Found::Load(load) => ctx.store.load(id, TABLES, Purpose::Load(id, load).ticket()),
             Found::Overloaded(work) => self.turn_away(ctx, work, Refuse::Busy),
         }
     }
@@ -59,16 +59,17 @@ impl Shard {
     pub(crate) fn loaded(
         &mut self,
         ctx: &mut Context<'_>,
-        id: AccountId,
+        (id, load): (AccountId, Incarnation),
         result: Result<Vec<Option<Versioned>>, StoreError>,
         book: &[Match],
     ) {
+        if !self.directory.is_awaited(id, load) {
+            // Of an account that is gone: what is there now is being read, or made.
+            return;
+        }
         let account = result
             .map_err(|error| error.to_string())
             .and_then(|records| self.read_account(id, records, book));
-        if !self.directory.is_loading(id) {
-            return;
-        }
         match account {
             Ok(Some(account)) => {
                 let is_unseen = account.record.seen_unix_ms() == 0;

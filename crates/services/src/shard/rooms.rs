@@ -1,7 +1,7 @@
 //! Calling a room: it is lent its account and a turn, and what it posted is carried out afterwards.
 
 use crate::context::{Context, Pressure};
-use crate::directory::Account;
+use crate::directory::{Account, Incarnation};
 use crate::outbox::{Outbox, Post, Turn};
 use crate::router::{Handling, Parcel};
 use crate::shard::Shard;
@@ -127,7 +127,8 @@ impl Shard {
             return;
         }
         let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
-        ctx.store.save(id, Table::Accounts, value, expected, Purpose::Record(id).ticket());
+        let ticket = Purpose::Record(id, account.incarnation).ticket();
+        ctx.store.save(id, Table::Accounts, value, expected, ticket);
         self.desk.records_saving += 1;
     }
 
@@ -143,11 +144,11 @@ impl Shard {
     pub(crate) fn record_saved(
         &mut self,
         ctx: &mut Context<'_>,
-        id: AccountId,
+        (id, stay): (AccountId, Incarnation),
         result: Result<Revision, StoreError>,
     ) {
         self.desk.records_saving = self.desk.records_saving.saturating_sub(1);
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.directory.still(id, stay) else { return };
         let told: Vec<_> = account.saving.change(|writes| {
             writes.record = false;
             writes.given_back.extract_if(.., |given| !given.is_next).collect()
