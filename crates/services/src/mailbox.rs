@@ -80,7 +80,7 @@ fn offer(
 }
 
 /// A message that is in no mailbox: to the sessions that are there and have kept up, else nowhere. `droppable`: it is
-/// a client's, and must not fill a queue whose overflow ends the session: any stranger could end it so.
+/// a client's, and must not fill a queue behind which the session's own stanzas wait: any stranger could hold it up so.
 pub(crate) fn pass(
     desk: &mut Desk,
     ctx: &mut Context<'_>,

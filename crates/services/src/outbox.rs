@@ -70,7 +70,7 @@ pub enum Post {
         /// The stanza, with `to` being that session's full JID.
         stanza: Arc<[u8]>,
     },
-    /// The same for what a stranger sends: dropped if it would fill the session's queue, whose overflow ends the session.
+    /// The same for what a stranger sends: dropped if it would fill the session's queue, behind which its own stanzas wait.
     Droppable {
         /// Which session.
         session: SessionId,

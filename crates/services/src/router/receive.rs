@@ -148,8 +148,8 @@ impl Shard {
                 || !redact::asks_in_vain(account, asker, &stanza)
         });
         match target.map(|session| session.id).and_then(|id| account.session_mut(id)) {
-            // What a client sends must not fill the queue, whose overflow ends the session: answers need no permission, and
-            // anybody who knows or guesses a resource could end it with them.
+            // What a client sends must not fill the queue, behind which its own stanzas wait: answers need no permission, and
+            // anybody who knows or guesses a resource could hold it up with them.
             Some(session) if parcel.handling == Handling::Relay => {
                 let sent = session.send_droppable(&mut self.desk, ctx, &parcel.stanza);
                 if !sent && is_request {

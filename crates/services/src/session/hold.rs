@@ -40,7 +40,7 @@ pub(crate) struct Held {
 pub(crate) struct Waiting {
     what: What,
     stanza: Arc<[u8]>,
-    /// A stranger's, or otherwise not worth the end of the session if its queue is full.
+    /// A stranger's, or otherwise not worth waiting for if the session's queue is full.
     droppable: bool,
 }
 
