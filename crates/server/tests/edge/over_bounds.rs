@@ -46,7 +46,8 @@ pub(crate) fn answered(id: &str) -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a control character", with("\u{b}"), "bad-request"),
         (
             "not UTF-8",
-            [message(id, "", "").replace("</body>", "").as_bytes(), b"\xff</body></message>"].concat(),
+            [message(id, "", "").replace("</body></message>", "").as_bytes(), b"\xff</body></message>"]
+                .concat(),
             "bad-request",
         ),
         ("an attribute twice", message(id, " a='1' a='2'", "").into_bytes(), "bad-request"),
