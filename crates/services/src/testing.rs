@@ -10,10 +10,12 @@
 //! ([`Stage::hold_store`]). Envelopes of different shards overtake each other at random (seeded); those from one
 //! shard to another stay in order, as in the real queues.
 
+mod accounts;
 mod admission;
+mod store;
 
-use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
-use crate::command::{Action, Command, Expected, Outcome, Reply};
+use crate::accounts::Credentials;
+use crate::command::Outcome;
 use crate::context::{Context, Limits, Realm};
 use crate::router::Envelope;
 use crate::shard::Shard;
@@ -315,12 +317,6 @@ impl Stage {
         true
     }
 
-    /// Holds completions of the store back, or lets them come again.
-    pub fn hold_store(&mut self, hold: bool) {
-        self.store_held = hold;
-        self.settle();
-    }
-
     /// A client sends what the edge does not accept.
     pub fn send_bad(&mut self, client: Client, stanza: &str) {
         let why = Stanza::parse(stanza.as_bytes()).expect_err("it is accepted");
@@ -330,29 +326,6 @@ impl Stage {
             self.call(shard, |room, ctx| room.refused(ctx, session, &husk, why));
             self.settle();
         }
-    }
-
-    /// Sets apart what the store has finished by now, while it is held back.
-    pub fn complete_held_later(&mut self) {
-        let mut completions = Vec::new();
-        for shard in 0..self.realm.shards {
-            self.stores[usize::from(shard)].poll(&mut completions);
-            self.apart.extend(completions.drain(..).map(|completion| (shard, completion)));
-        }
-    }
-
-    /// Lets that come, and nothing that the store has finished since.
-    pub fn complete_held(&mut self) {
-        for (shard, completion) in std::mem::take(&mut self.apart) {
-            self.call(shard, |room, ctx| room.completion(ctx, completion));
-        }
-        self.settle();
-    }
-
-    /// With the store held back: lets what it has done until now come, and nothing that follows from that.
-    pub fn step_store(&mut self) {
-        self.complete_held_later();
-        self.complete_held();
     }
 
     /// The session of a client that has one.
@@ -388,44 +361,6 @@ impl Stage {
     /// The shard that owns an account.
     pub fn owner(&self, local: &str) -> u16 {
         account(local).shard(self.realm.shards).0
-    }
-
-    /// Makes an account, or replaces its key with one of this generation.
-    pub fn set_account(&mut self, local: &str, generation: u32) -> Outcome {
-        answer(&self.begin_set_account(local, generation))
-    }
-
-    /// The same, without waiting for the outcome.
-    pub fn begin_set_account(&mut self, local: &str, generation: u32) -> Pending {
-        let name = AccountName::parse(local).expect("a name of a play is valid");
-        let derivation = Derivation { iterations: 1, quick_plain: true };
-        let credentials = Credentials::derive("key", generation, derivation, &mut self.rng);
-        let record = Box::new(AccountRecord::new(name, credentials, 1_700_000_000_000));
-        self.begin(local, Action::SetAccount { record, expected: Expected::Any })
-    }
-
-    /// Removes an account, without waiting for the outcome.
-    pub fn begin_remove_account(&mut self, local: &str) -> Pending {
-        self.begin(local, Action::RemoveAccount)
-    }
-
-    /// Gives a command to the first shard and waits for its outcome.
-    pub fn command(&mut self, local: &str, action: Action) -> Outcome {
-        answer(&self.begin(local, action))
-    }
-
-    /// Gives a command to the first shard, without waiting for the outcome.
-    pub fn begin(&mut self, local: &str, action: Action) -> Pending {
-        let outcome = Pending::default();
-        let told = outcome.clone();
-        let reply = Reply::Call(Box::new(move |outcome| {
-            let before = told.lock().expect("nobody panics with it").replace(outcome);
-            assert!(before.is_none(), "a command is answered once");
-        }));
-        let command = Command { account: account(local), action, reply: Some(reply) };
-        self.call(0, |room, ctx| room.command(ctx, command));
-        self.settle();
-        outcome
     }
 
     /// A connection that is not bound yet, on the shard of its account.
@@ -627,10 +562,6 @@ impl Stage {
 
 /// The outcome of a command, once there is one.
 pub type Pending = Arc<Mutex<Option<Outcome>>>;
-
-fn answer(pending: &Pending) -> Outcome {
-    pending.lock().expect("nobody panics with it").take().expect("a command is answered")
-}
 
 /// The account of a local part.
 pub fn account(local: &str) -> AccountId {

@@ -145,7 +145,8 @@ impl Rig {
         self.store.purge(account, ticket);
         self.wait("a purge", |completion| match completion {
             Completion::Purged { ticket: of, result } if *of == ticket => {
-                Some(result.clone().expect("purged"))
+                result.clone().expect("purged");
+                Some(())
             }
             _ => None,
         });
