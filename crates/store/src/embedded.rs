@@ -115,7 +115,7 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     disk.sync_directory(dir).map_err(unwritable)?;
     let kept = database::kept_time(&connection).map_err(sqlite)?;
     let time = Time::begin(options.clock.clone(), kept.as_deref());
-    database::keep_time(&connection, &time.to_text()).map_err(sqlite)?;
+    unless_full(database::keep_time(&connection, &time.to_text())).map_err(sqlite)?;
     let mut slots = Slots::load(&connection).map_err(sqlite)?;
     let mut target = recovery::Target {
         connection: &connection,
@@ -131,12 +131,11 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     let mut waiting = database::waiting(&connection).map_err(sqlite)?;
     let arrears = Arc::new(absorbed.arrears);
     arrears.count(&mut waiting);
-    match meta.is_noted {
-        true if !meta.had_roll && !arrears.is_pending() => {
-            database::note_roll(&connection).map_err(sqlite)?
-        }
-        true => {}
-        false => arrears.wait_for_opening(),
+    if !meta.is_noted {
+        arrears.wait_for_opening();
+    }
+    if !meta.had_roll {
+        unless_full(database::note_roll(&connection)).map_err(sqlite)?;
     }
 
     let (to_journal, from_fronts) = channel();
@@ -215,6 +214,14 @@ pub fn doubt(dir: &Path, wall_unix_ms: u64) -> Result<Option<Doubt>, OpenError> 
     let reading = Reading { now_ms: 0, wall_unix_ms };
     let time = kept.and_then(|kept| PlausibleTime::again(&kept, reading));
     Ok(time.unwrap_or_else(|| PlausibleTime::first(reading)).doubt())
+}
+
+/// A note that can wait for the next time if there is no room for it: a full disk does not prevent a start.
+fn unless_full(noted: rusqlite::Result<()>) -> rusqlite::Result<()> {
+    match noted {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Ok(()),
+        noted => noted,
+    }
 }
 
 fn start_readers(

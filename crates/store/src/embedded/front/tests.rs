@@ -135,3 +135,21 @@ fn what_was_moved_while_sqlite_read_is_not_skipped() {
     let read = hands.begin_read();
     assert_eq!(hands.end_read(read, &[7, moved]), (vec![7, moved, newer], false));
 }
+
+#[test]
+fn a_read_of_which_nothing_is_left_goes_on_where_more_was_moved() {
+    let mut hands = Hands::new(1, 7);
+    let moved = hands.append();
+    let read = hands.begin_read();
+    hands.shared.spill_upto.store(1, Ordering::Release);
+    hands.front.ack(romeo(), &[Seq(7)]);
+    hands.tell(Event::Purged { account: AccountId::from_bits(6), number: 0 });
+    hands.tell(Event::Spilled { ignored: vec![] });
+    let found = Found { entries: vec![entry(7)], ..Found::default() };
+    let answered = hands.tell(Event::Read { number: read, result: Ok(found) });
+    assert!(answered.is_empty(), "an answer that there is more, with nothing in it: {answered:?}");
+    let Ok(Job::Mailbox { number, after, .. }) = hands.at_readers.try_recv() else {
+        panic!("the readers were not asked again")
+    };
+    assert_eq!((after, hands.end_read(number, &[moved])), (Seq(7), (vec![moved], false)));
+}
