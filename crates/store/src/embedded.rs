@@ -74,7 +74,7 @@ pub struct EmbeddedEngine {
     recovered: Mutex<recovery::Recovered>,
     journal_metrics: Arc<JournalMetrics>,
     sqlite_metrics: Arc<SqliteMetrics>,
-    /// `None` once closed.
+    /// `None` before they have started and once closed.
     threads: Mutex<Option<Threads>>,
 }
 
@@ -104,6 +104,34 @@ pub struct SalvageReport {
 
 /// Opens a data directory, makes it if it isn't there, and recovers what a crash left behind.
 pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
+    let Opened { engine, lock, writer, sqlite_writer, readers, jobs } = prepare(dir, options)?;
+    let (jobs, secret) = (Arc::new(Mutex::new(jobs)), engine.secret);
+    let start_reader = |connection| {
+        let jobs = jobs.clone();
+        let known = (engine.shared.arrears.clone(), engine.shared.health.clone());
+        start("chaski-reader", move || readers::run(connection, secret, known, jobs))
+    };
+    let threads = Threads {
+        readers: readers.into_iter().map(start_reader).collect::<Result<_, _>>()?,
+        journal: start("chaski-journal", move || writer.run())?,
+        sqlite: start("chaski-sqlite", move || sqlite_writer.run())?,
+        _lock: lock,
+    };
+    *engine.threads.lock().unwrap_or_else(PoisonError::into_inner) = Some(threads);
+    Ok(engine)
+}
+
+/// An open data directory and what its threads are to run.
+struct Opened {
+    engine: EmbeddedEngine,
+    lock: Lock,
+    writer: Writer,
+    sqlite_writer: SqliteWriter,
+    readers: Vec<Connection>,
+    jobs: Receiver<Job>,
+}
+
+fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
     let disk = options.disk.clone();
     let lock = directory::prepare(&*disk, dir)?;
     let database = database::path(dir);
@@ -174,14 +202,9 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         for_sqlite,
         sqlite_metrics.clone(),
     );
-    let readers = start_readers(&shared, &database, meta.secret, jobs)?;
-    let threads = Threads {
-        journal: start("chaski-journal", move || writer.run())?,
-        sqlite: start("chaski-sqlite", move || sqlite_writer.run())?,
-        readers,
-        _lock: lock,
-    };
-    Ok(EmbeddedEngine {
+    let open_reader = |_| database::open_reader(&*disk, &database);
+    let readers = (0..shared.options.readers.max(1)).map(open_reader).collect::<Result<_, _>>()?;
+    let engine = EmbeddedEngine {
         dir: dir.to_owned(),
         secret: meta.secret,
         shared,
@@ -189,8 +212,9 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         recovered: Mutex::new(recovered),
         journal_metrics,
         sqlite_metrics,
-        threads: Mutex::new(Some(threads)),
-    })
+        threads: Mutex::new(None),
+    };
+    Ok(Opened { engine, lock, writer, sqlite_writer, readers, jobs })
 }
 
 /// Has SQLite's writer keep the time.
@@ -222,22 +246,6 @@ fn unless_full(noted: rusqlite::Result<()>) -> rusqlite::Result<()> {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Ok(()),
         noted => noted,
     }
-}
-
-fn start_readers(
-    shared: &Shared,
-    database: &Path,
-    secret: [u8; 16],
-    jobs: Receiver<Job>,
-) -> Result<Vec<JoinHandle<()>>, OpenError> {
-    let jobs = Arc::new(Mutex::new(jobs));
-    let start_one = |_| {
-        let connection = database::open_reader(&*shared.options.disk, database)?;
-        let jobs = jobs.clone();
-        let known = (shared.arrears.clone(), shared.health.clone());
-        start("chaski-reader", move || readers::run(connection, secret, known, jobs))
-    };
-    (0..shared.options.readers.max(1)).map(start_one).collect()
 }
 
 fn start<T: Send + 'static>(

@@ -41,28 +41,48 @@ pub(super) fn run(
         // Whoever waits holds the lock; the others wait for it.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {
-            Ok(Job::Mailbox { link, number, account, after, limit }) => {
-                let result = arrears
-                    .read(&connection, &secret, account, after, limit)
-                    .map_err(|error| failed(&error, &health));
-                link.push(Event::Read { number, result });
-            }
-            Ok(Job::Load { link, account, wanted, ticket }) => {
-                link.push(Event::Loaded(load(&connection, account, &wanted, ticket)));
-            }
-            Ok(Job::Book { link, query, ticket }) => {
-                let result = super::books::read(&connection, &query)
-                    .map_err(|error| super::sqlite_writer::store_error(&error));
-                link.push(Event::Book(Completion::Book { ticket, result }));
-            }
-            Ok(Job::Leftovers { link, from, ticket }) => {
-                let result = super::leftovers::find(&connection, &from)
-                    .map_err(|error| super::sqlite_writer::store_error(&error));
-                link.push(Event::Leftovers(Completion::Leftovers { ticket, result }));
-            }
-            Ok(Job::Query(query)) => query(&connection),
             Ok(Job::Stop) | Err(_) => return,
+            Ok(job) => {
+                if let Some((link, found)) = carry_out(job, &connection, &secret, (&arrears, &health)) {
+                    link.push(found);
+                }
+            }
         }
+    }
+}
+
+/// Reads what a job wants; what was found, and for which front. A caller that waits has it already.
+pub(super) fn carry_out(
+    job: Job,
+    connection: &Connection,
+    secret: &[u8; 16],
+    (arrears, health): (&Arrears, &Health),
+) -> Option<(Arc<Link>, Event)> {
+    let store_error = |error| super::sqlite_writer::store_error(&error);
+    match job {
+        Job::Mailbox { link, number, account, after, limit } => {
+            let result = arrears
+                .read(connection, secret, account, after, limit)
+                .map_err(|error| failed(&error, health));
+            Some((link, Event::Read { number, result }))
+        }
+        Job::Load { link, account, wanted, ticket } => {
+            let loaded = load(connection, account, &wanted, ticket);
+            Some((link, Event::Loaded(loaded)))
+        }
+        Job::Book { link, query, ticket } => {
+            let result = super::books::read(connection, &query).map_err(store_error);
+            Some((link, Event::Book(Completion::Book { ticket, result })))
+        }
+        Job::Leftovers { link, from, ticket } => {
+            let result = super::leftovers::find(connection, &from).map_err(store_error);
+            Some((link, Event::Leftovers(Completion::Leftovers { ticket, result })))
+        }
+        Job::Query(query) => {
+            query(connection);
+            None
+        }
+        Job::Stop => None,
     }
 }
 

@@ -163,31 +163,55 @@ impl SqliteWriter {
     /// Runs until it is told to stop; gives the connection and the free slots back.
     pub(super) fn run(mut self) -> (Connection, Slots) {
         loop {
-            self.receive();
-            let now_ms = self.shared.options.clock.now_ms();
-            self.metrics.waiting.set(self.queue.len() as i64);
-            if self.is_due(now_ms) && self.settle_arrears(now_ms) {
-                self.transact(now_ms);
+            let first = self.receive();
+            if !self.turn(first) {
+                return self.end();
             }
-            if self.stopping && (self.queue.is_empty() || self.retry_at_ms.is_some()) {
-                return (self.connection, self.slots);
-            }
-            self.upkeep(now_ms);
         }
     }
 
-    /// Waits for work as long as nothing else is due, and takes what is there.
-    fn receive(&mut self) {
+    /// One turn without waiting for work; `false` once it has been told to stop and has nothing left to do.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn take_turn(&mut self) -> bool {
+        let first = self.receiver.try_recv().ok();
+        self.turn(first)
+    }
+
+    /// Gives the connection and the free slots back.
+    pub(super) fn end(self) -> (Connection, Slots) {
+        (self.connection, self.slots)
+    }
+
+    /// Carries out what has come, if it is due, and what else is due; `false` at the end.
+    fn turn(&mut self, first: Option<ToSqlite>) -> bool {
+        self.take(first);
+        let now_ms = self.shared.options.clock.now_ms();
+        self.metrics.waiting.set(self.queue.len() as i64);
+        if self.is_due(now_ms) && self.settle_arrears(now_ms) {
+            self.transact(now_ms);
+        }
+        if self.stopping && (self.queue.is_empty() || self.retry_at_ms.is_some()) {
+            return false;
+        }
+        self.upkeep(now_ms);
+        true
+    }
+
+    /// Waits for work as long as nothing else is due.
+    fn receive(&self) -> Option<ToSqlite> {
         let waiting = !self.queue.is_empty() && self.retry_at_ms.is_none() && self.delete_since_ms.is_none();
-        let first = match waiting || self.stopping {
+        match waiting || self.stopping {
             true => self.receiver.try_recv().ok(),
             false => match self.receiver.recv_timeout(self.wait()) {
                 Ok(operation) => Some(operation),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => Some(ToSqlite::Stop),
             },
-        };
-        let mut next = first;
+        }
+    }
+
+    /// Takes what is there, beginning with `next`.
+    fn take(&mut self, mut next: Option<ToSqlite>) {
         while let Some(operation) = next {
             match operation {
                 ToSqlite::Stop => self.stopping = true,

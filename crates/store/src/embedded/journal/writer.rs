@@ -155,17 +155,31 @@ impl Writer {
     /// Runs until it is told to stop.
     pub(crate) fn run(mut self) {
         while !self.stopping {
-            self.receive();
-            self.pace();
-            let now_ms = self.shared.options.clock.now_ms();
-            self.collect_acks(now_ms);
-            let outcome = self.step(now_ms);
-            self.publish(outcome);
-            self.mark(now_ms);
-            if now_ms >= self.next_upkeep_ms {
-                self.next_upkeep_ms = now_ms + self.shared.options.tick_ms;
-                self.upkeep(now_ms);
-            }
+            let next = self.receive();
+            self.turn(next);
+        }
+    }
+
+    /// One turn without waiting for work; `false` once it has been told to stop.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn take_turn(&mut self) -> bool {
+        let next = self.receiver.try_recv();
+        self.turn(next);
+        !self.stopping
+    }
+
+    /// What has come becomes a frame, and what is due is done.
+    fn turn(&mut self, next: Result<ToJournal, TryRecvError>) {
+        self.take(next);
+        self.pace();
+        let now_ms = self.shared.options.clock.now_ms();
+        self.collect_acks(now_ms);
+        let outcome = self.step(now_ms);
+        self.publish(outcome);
+        self.mark(now_ms);
+        if now_ms >= self.next_upkeep_ms {
+            self.next_upkeep_ms = now_ms + self.shared.options.tick_ms;
+            self.upkeep(now_ms);
         }
     }
 
@@ -185,16 +199,15 @@ impl Writer {
         }
     }
 
-    /// Waits for work as long as nothing else is due, and takes what is there up to one frame.
-    fn receive(&mut self) {
-        let next = match self.wait() {
+    /// Waits for work as long as nothing else is due.
+    fn receive(&self) -> Result<ToJournal, TryRecvError> {
+        match self.wait() {
             None => self.receiver.recv().map_err(|_| TryRecvError::Disconnected),
             Some(wait) => self.receiver.recv_timeout(wait).map_err(|error| match error {
                 RecvTimeoutError::Timeout => TryRecvError::Empty,
                 RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
             }),
-        };
-        self.take(next);
+        }
     }
 
     /// Takes what is there, beginning with `next`, up to one frame.
