@@ -1,6 +1,6 @@
 //! The project's own checks. `cargo xtask tidy` fails when a rule of ARCHITECTURE.md or CONTRIBUTING.md that a
 //! machine can see is broken; it prints every finding with its place and what to do. `cargo xtask interop` writes the
-//! tables of docs/interop.md.
+//! tables of docs/interop.md. `cargo xtask power-cuts --cuts 10000` cuts the power under the store.
 
 mod interop;
 mod tidy;
@@ -11,11 +11,22 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => ended(tidy::run()),
         ["interop"] => ended(interop::write()),
+        ["power-cuts", options @ ..] => ended(power_cuts(options)),
         _ => {
-            eprintln!("usage: cargo xtask tidy|interop");
+            eprintln!("usage: cargo xtask tidy|interop|power-cuts");
             std::process::exit(2);
         }
     }
+}
+
+/// Runs `crates/store/examples/power_cuts.rs`, which knows its options.
+fn power_cuts(options: &[&str]) -> anyhow::Result<()> {
+    let status = std::process::Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--package", "chaski-store", "--example", "power_cuts", "--"])
+        .args(options)
+        .status()?;
+    anyhow::ensure!(status.success(), "a promise was broken, or nothing was run");
+    Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "a command line program speaks to its user")]

@@ -34,6 +34,8 @@ mod records;
 mod recovery;
 mod schema;
 mod seal;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod sqlite_writer;
 
 pub use disk::{Disk, DiskFile, Open, SystemDisk};

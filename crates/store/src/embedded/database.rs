@@ -66,7 +66,7 @@ fn make_private(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn connect(disk: &dyn Disk, path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn connect(disk: &dyn Disk, path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     match disk.vfs() {
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
         None => Connection::open_with_flags(path, flags),

@@ -113,6 +113,12 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), SchemaError> {
     migrate_with(connection, MIGRATIONS)
 }
 
+/// Brings a database only so far, as an older program has.
+#[cfg(any(test, feature = "simulation"))]
+pub(super) fn migrate_to(connection: &mut Connection, migrations: usize) -> Result<(), SchemaError> {
+    migrate_with(connection, &MIGRATIONS[..migrations])
+}
+
 fn migrate_with(connection: &mut Connection, migrations: &[&str]) -> Result<(), SchemaError> {
     let found = version(connection)?;
     let known = migrations.len() as i64;

@@ -191,6 +191,23 @@ mod tests {
         assert_eq!(sealed, stanza);
     }
 
+    #[test]
+    fn a_transaction_that_never_was_leaks_no_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = database::open_writer(&SystemDisk, &dir.path().join("chaski.sqlite3")).unwrap();
+        let mut slots = Slots::load(&connection).unwrap();
+        let (first, _) = slots.take(&connection).unwrap();
+        slots.destroy(&connection, first).unwrap();
+        slots.committed();
+        for _ in 0..3 {
+            connection.execute_batch("BEGIN").unwrap();
+            let taken = [slots.take(&connection).unwrap().0, slots.take(&connection).unwrap().0];
+            assert_eq!(taken, [first, first + 1]);
+            connection.execute_batch("ROLLBACK").unwrap();
+            slots.rolled_back();
+        }
+    }
+
     /// A few bits that look random and are the same each time.
     struct Dice(u64);
 

@@ -1,0 +1,120 @@
+//! The real engine without its threads: each turn of the journal's writer, SQLite's writer and a reader is taken when the
+//! caller says so, so that a seed repeats a run and a power cut falls between any two operations.
+
+use crate::embedded::database;
+use crate::embedded::directory::Lock;
+use crate::embedded::journal::writer::{ToJournal, Writer};
+use crate::embedded::link::{Event, Link};
+use crate::embedded::readers::{self, Job};
+use crate::embedded::sqlite_writer::{SqliteWriter, ToSqlite};
+use crate::embedded::{Clock, EmbeddedEngine, OpenError, Opened, Options, prepare};
+use crate::{Engine, ShardIndex, ShardStore, Waker};
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Default)]
+pub struct SimulatedClock(AtomicU64);
+
+impl SimulatedClock {
+    /// Time passes.
+    pub fn advance_ms(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+/// Unix time at its beginning.
+pub(super) const BEGINNING_UNIX_MS: u64 = 1_800_000_000_000;
+
+impl Clock for SimulatedClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn unix_ms(&self) -> u64 {
+        BEGINNING_UNIX_MS + self.now_ms()
+    }
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// The journal's writer.
+    Journal,
+    /// SQLite's writer.
+    Sqlite,
+    /// The reader thread; one turn reads, the next hands over what was read.
+    Reader,
+}
+
+/// See the file's head.
+pub struct Stepped {
+    writer: Writer,
+    sqlite_writer: SqliteWriter,
+    reader: Connection,
+    jobs: Receiver<Job>,
+    /// Read and not handed over.
+    found: Option<(Arc<Link>, Event)>,
+    engine: EmbeddedEngine,
+    _lock: Lock,
+}
+
+impl Stepped {
+    /// Opens a data directory as [`crate::embedded::open`] does.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let Opened { engine, lock, writer, sqlite_writer, mut readers, jobs } = prepare(dir, options)?;
+        let reader = readers.remove(0);
+        Ok(Self { writer, sqlite_writer, reader, jobs, found: None, engine, _lock: lock })
+    }
+
+    /// See [`Engine::attach`].
+    pub fn attach(&self, shard: ShardIndex, shards: u16, waker: Waker) -> Box<dyn ShardStore> {
+        self.engine.attach(shard, shards, waker)
+    }
+
+    /// See [`Engine::secret`].
+    pub fn secret(&self) -> [u8; 16] {
+        self.engine.secret()
+    }
+
+    /// Whether the engine has given up and accepts nothing.
+    pub fn is_stopped(&self) -> bool {
+        self.engine.shared.is_stopped()
+    }
+
+    /// One turn.
+    pub fn step(&mut self, who: Who) {
+        match who {
+            Who::Journal => drop(self.writer.take_turn()),
+            Who::Sqlite => drop(self.sqlite_writer.take_turn()),
+            Who::Reader => match self.found.take() {
+                Some((link, event)) => link.push(event),
+                None => {
+                    let (secret, shared) = (self.engine.secret, self.engine.shared.clone());
+                    self.found = self.jobs.try_recv().ok().and_then(|job| {
+                        readers::carry_out(job, &self.reader, &secret, (&shared.arrears, &shared.health))
+                    });
+                }
+            },
+        }
+    }
+
+    /// As [`Engine::close`]: everything submitted becomes durable, the journal is absorbed.
+    pub fn close(self) {
+        let Self { mut writer, mut sqlite_writer, reader, engine, _lock, .. } = self;
+        engine.shared.stopped.store(true, Ordering::Release);
+        let _ = engine.shared.to_journal.send(ToJournal::Stop);
+        while writer.take_turn() {}
+        drop(writer);
+        let _ = engine.shared.to_sqlite.send(ToSqlite::Stop);
+        while sqlite_writer.take_turn() {}
+        let (connection, mut slots) = sqlite_writer.end();
+        drop(reader);
+        // As `close` does; a disk without power is the caller's to notice.
+        let _ = database::keep_time(&connection, &engine.shared.time.to_text());
+        engine.absorb_journal(&connection, &mut slots);
+    }
+}
