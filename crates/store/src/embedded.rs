@@ -145,7 +145,10 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
     disk.sync_directory(dir).map_err(unwritable)?;
     let kept = database::kept_time(&connection).map_err(sqlite)?;
     let time = Time::begin(options.clock.clone(), kept.as_deref());
-    unless_full(database::keep_time(&connection, &time.to_text())).map_err(sqlite)?;
+    let noted = database::keep_time(&connection, &time.to_text());
+    // Where there was no room the writer tries again, and says so.
+    let is_kept = noted.is_ok();
+    unless_full(noted).map_err(sqlite)?;
     let mut slots = Slots::load(&connection).map_err(sqlite)?;
     let mut target = recovery::Target {
         connection: &connection,
@@ -171,7 +174,11 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
     let (to_journal, from_fronts) = channel();
     let (to_sqlite, for_sqlite) = channel();
     let (to_readers, jobs) = channel();
-    time.kept_by(keeper(to_sqlite.clone()));
+    let keeper = keeper(to_sqlite.clone());
+    if !is_kept {
+        keeper(false);
+    }
+    time.kept_by(keeper);
     let shared = Arc::new(Shared {
         options,
         time,

@@ -119,6 +119,8 @@ pub(super) struct SqliteWriter {
     /// When the time is kept next, and who waits for that.
     keep_time_at_ms: u64,
     keepers: Vec<SyncSender<()>>,
+    /// The time could not be kept, which has been said.
+    time_is_late: bool,
     stopping: bool,
 }
 
@@ -156,6 +158,7 @@ impl SqliteWriter {
             expire_at_ms,
             keep_time_at_ms,
             keepers: Vec::new(),
+            time_is_late: false,
             stopping: false,
         }
     }
@@ -406,13 +409,16 @@ impl SqliteWriter {
         let options = &self.shared.options;
         match database::keep_time(&self.connection, &self.shared.time.to_text()) {
             Ok(()) => {
+                self.time_is_late = false;
                 self.keep_time_at_ms = now_ms + options.keep_time_ms;
                 self.checkpoint_at_ms.get_or_insert(now_ms + options.checkpoint_after_ms);
                 // Whoever asked may have stopped waiting.
                 self.keepers.drain(..).for_each(|keeper| _ = keeper.send(()));
             }
             Err(error) => {
-                tracing::warn!(%error, "the time cannot be kept; trying again");
+                if !std::mem::replace(&mut self.time_is_late, true) {
+                    tracing::warn!(%error, "the time cannot be kept; trying again until it can");
+                }
                 self.keep_time_at_ms = now_ms + RETRY_MS;
                 self.keepers.clear();
             }
