@@ -1,7 +1,6 @@
 //! Accounts coming into memory and leaving it.
 
 use super::*;
-use crate::command::Action;
 use crate::context::Limits;
 use crate::testing::Stage;
 use crate::wire::Closed;
@@ -61,32 +60,4 @@ fn idle_accounts_leave_memory_and_come_back() {
     }
     assert_eq!(stage.stanzas(juliet), [""; 0]);
     assert!(stage.resident(0) <= 4, "{}", stage.resident(0));
-}
-
-#[test]
-fn what_was_read_for_an_account_that_is_gone_is_not_given_to_the_next_of_its_number() {
-    let mut stage = Stage::new(1);
-    let ask = "<iq type='get' id='q'><query xmlns='jabber:iq:private'><a xmlns='urn:a'/></query></iq>";
-    let romeo = stage.login(ROMEO, "orchard");
-    let long = "secret".repeat(1_000);
-    stage.send(
-        romeo,
-        &format!(
-            "<iq type='set' id='s'><query xmlns='jabber:iq:private'><a xmlns='urn:a'>{long}</a></query></iq>"
-        ),
-    );
-    stage.hold_store(true);
-    stage.send(romeo, ask);
-    stage.complete_held_later();
-    stage.hold_store(false);
-    stage.command(ROMEO, Action::RemoveAccount).unwrap();
-    stage.set_account(ROMEO, 5).unwrap();
-    let romeo = stage.connect(ROMEO);
-    stage.bind(romeo, ROMEO, 5, Some("orchard")).unwrap();
-    stage.hold_store(true);
-    stage.send(romeo, ask);
-    stage.complete_held();
-    assert_eq!(stage.received(romeo), [""; 0], "that was another's");
-    stage.hold_store(false);
-    assert_eq!(stage.received(romeo).len(), 1);
 }
