@@ -141,7 +141,7 @@ impl Checker {
             Event::Acknowledged { session, h } => self.acknowledged(session, h),
             Event::Confirmed { session } => self.confirmed(session),
             Event::Receipted { session, from, content } => self.receipted(session, from, content),
-            Event::Gap { session, cause } => self.gap(session, cause),
+            Event::Gap { session, cause, notice } => self.gap(session, cause, notice),
             Event::Looked { account, from, content, found } => self.looked(account, from, content, found),
             Event::Quiet { session } => self.quiet(session),
             Event::Drained { account } => self.drained(account),
@@ -161,6 +161,11 @@ impl Checker {
     /// How many messages are remembered.
     pub fn remembered(&self) -> usize {
         self.messages.len() - self.free.len()
+    }
+
+    /// How many stanzas of a session are not covered.
+    pub fn uncovered(&self, session: Session) -> usize {
+        self.streams.get(&session).map_or(0, |stream| stream.sent.len())
     }
 
     /// How many accepted messages an account has not been shown.

@@ -88,6 +88,8 @@ pub enum GapCause {
     Bound,
     /// A part of the disk could not be read.
     Damage,
+    /// It does not say.
+    Unsaid,
 }
 
 /// What was seen.
@@ -252,6 +254,8 @@ pub enum Event {
         session: Session,
         /// Why.
         cause: GapCause,
+        /// Equal for the same notice, told again.
+        notice: StanzaId,
     },
     /// Somebody has looked whether a message is anywhere: on disks, in the mailbox.
     Looked {

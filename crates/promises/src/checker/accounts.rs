@@ -36,7 +36,6 @@ pub(super) struct Life {
     pub(super) blocks: Vec<Account>,
     /// Messages that were accepted for it and never shown.
     pub(super) waits: BTreeSet<u32>,
-    pub(super) accepted_at: u32,
     pub(super) gap: Option<super::judging::Gap>,
 }
 
@@ -70,7 +69,7 @@ impl Checker {
     fn new_life(&mut self, state: State) -> LifeIndex {
         let (blocks, waits) = (Vec::new(), BTreeSet::new());
         let (key, key_at) = (0, self.position);
-        let life = Life { state, is_leaving: false, key, key_at, blocks, waits, accepted_at: 0, gap: None };
+        let life = Life { state, is_leaving: false, key, key_at, blocks, waits, gap: None };
         self.lives.push(life);
         (self.lives.len() - 1) as LifeIndex
     }

@@ -2,7 +2,7 @@
 
 use super::Checker;
 use super::accounts::State;
-use crate::event::{Account, GapCause, Session};
+use crate::event::{Account, GapCause, Session, StanzaId};
 use crate::verdict::Rule;
 
 /// A notice of a gap.
@@ -10,20 +10,21 @@ use crate::verdict::Rule;
 pub(super) struct Gap {
     at: u32,
     cause: GapCause,
+    notice: StanzaId,
     place: u32,
     faults: u32,
     epoch: u32,
 }
 
 impl Checker {
-    pub(super) fn gap(&mut self, session: Session, cause: GapCause) {
+    pub(super) fn gap(&mut self, session: Session, cause: GapCause, notice: StanzaId) {
         let Some(stream) = self.streams.get(&session) else { return };
         let (life, place) = (stream.life, stream.place);
         let faults = self.places[place as usize].faults;
-        let new = Gap { at: self.position, cause, place, faults, epoch: self.epoch };
+        let new = Gap { at: self.position, cause, notice, place, faults, epoch: self.epoch };
         let known = self.life(life);
         if let Some(before) = known.gap
-            && known.accepted_at < before.at
+            && before.notice == notice
             && (before.place, before.faults, before.epoch) == (place, faults, self.epoch)
         {
             self.broken(Rule::GapTwice, &[before.at], || "one gap was told twice".into());
@@ -45,7 +46,7 @@ impl Checker {
             let (sent_at, covered_at, is_beside) = (message.first.1, message.covered_at, message.is_beside);
             let is_old = age_ms >= self.knobs.expiry_ms;
             let crashed = message.covered_epoch != self.epoch;
-            let told = gap.filter(|gap| gap.at > covered_at);
+            let told = gap.filter(|gap| gap.at > message.last.1);
             let (rule, text) = match told {
                 Some(Gap { cause: GapCause::Age, .. }) if !is_old => {
                     (Rule::ExpiredTooEarly, "was taken away by its age, before it was so old")

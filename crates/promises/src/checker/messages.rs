@@ -39,6 +39,8 @@ pub(super) struct Mark {
     pub(super) faults: u32,
     pub(super) epoch: u32,
     pub(super) at: u32,
+    /// How often it was shown since.
+    pub(super) copies: u8,
     pub(super) reached: Reached,
 }
 
@@ -73,6 +75,8 @@ pub(super) struct Message {
     pub(super) last: (Session, u32),
     /// Where it was sent again, for whatever reason.
     pub(super) again_at: u32,
+    /// How often it was sent.
+    pub(super) sends: u8,
     pub(super) fate: Fate,
     pub(super) covered_at: u32,
     pub(super) covered_ms: u64,
@@ -172,6 +176,7 @@ impl Checker {
             first: sent,
             last: sent,
             again_at: 0,
+            sends: 1,
             fate: Fate::Open,
             covered_at: 0,
             covered_ms: 0,

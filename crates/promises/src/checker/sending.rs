@@ -33,6 +33,10 @@ impl Checker {
         let known = letter.content.identity.and_then(|_| self.sent_before(from, letter, life));
         if let Some(index) = known {
             self.sent_again(index, session, void);
+            if let Some(message) = self.message_mut(index) {
+                message.is_blocked &= is_blocked;
+                message.for_nobody &= for_nobody;
+            }
             return index;
         }
         let index = self.add_message(from, session, letter, life);
@@ -53,6 +57,7 @@ impl Checker {
         let at = self.position;
         let Some(message) = self.message_mut(index) else { return };
         message.again_at = at;
+        message.sends = message.sends.saturating_add(1);
         // What is gone may be dropped, or kept as a new one.
         if message.gone.is_some() {
             (message.fate, message.covered_at) = (Fate::Open, 0);
@@ -110,7 +115,6 @@ impl Checker {
             });
         }
         let life = self.life_mut(life);
-        life.accepted_at = at;
         if is_awaited && matches!(life.state, State::Alive | State::Unknown) {
             life.waits.insert(index);
         }

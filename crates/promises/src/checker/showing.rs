@@ -11,6 +11,7 @@ impl Checker {
     pub(super) fn shown(&mut self, session: Session, showing: Option<&Showing>) {
         let Some(stream) = self.streams.get(&session) else { return };
         let (place, began_at) = (stream.place, stream.began_at);
+        let session_of = (began_at, stream.resumed_at);
         if let Some((void, at)) = self.void(stream) {
             let rule = if void == Void::Removed { Rule::RemovedLives } else { Rule::OldKeyReads };
             self.broken(rule, &[began_at, at], || "a stanza came on a session that is void".into());
@@ -22,7 +23,7 @@ impl Checker {
             if self.message(index).is_some_and(|message| message.is_kept) {
                 self.judge_stanza_id(index, showing);
                 written.mark = self.message(index).and_then(|message| message.mark(place));
-                self.judge_copy(index, place, written.mark);
+                self.judge_copy(index, place, written.mark, session_of);
                 let is_first = written.mark.is_none_or(|mark| mark.reached == Reached::Written);
                 written.order = is_first.then(|| self.judge_order(index, place));
                 self.note_shown(index, place);
@@ -135,11 +136,17 @@ impl Checker {
     }
 
     /// A second copy comes after a fault, or because its sender has sent it again; nothing comes once it is gone.
-    fn judge_copy(&mut self, index: Index, place: u32, mark: Option<Mark>) {
+    fn judge_copy(
+        &mut self,
+        index: Index,
+        place: u32,
+        mark: Option<Mark>,
+        (began_at, resumed_at): (u32, u32),
+    ) {
         let (now_ms, epoch, slack_ms) = (self.now_ms, self.epoch, self.knobs.slack_ms);
         let faults = self.places[place as usize].faults;
         let Some(message) = self.message_mut(index) else { return };
-        let (sent_at, again_at) = (message.first.1, message.again_at);
+        let (sent_at, again_at, sends) = (message.first.1, message.again_at, message.sends);
         if message.is_renewed {
             return;
         }
@@ -153,7 +160,9 @@ impl Checker {
             let was_written = mark.is_some_and(|mark| {
                 mark.reached != Reached::Acknowledged && mark.at < gone.at && mark.faults != faults
             });
-            if !was_written && now_ms >= gone.at_ms + slack_ms {
+            // So may what waited for a session that was lost then (until devices are waited for, D1).
+            let was_waiting = mark.is_none() && began_at < gone.at && resumed_at > gone.at;
+            if !was_written && !was_waiting && now_ms >= gone.at_ms + slack_ms {
                 self.broken(Rule::AfterAcknowledged, &[sent_at, gone.at], || {
                     "a message was shown after the last device that is waited for had acknowledged it".into()
                 });
@@ -162,7 +171,8 @@ impl Checker {
         }
         let Some(mark) = mark else { return };
         let no_fault = mark.faults == faults && mark.epoch == epoch;
-        if no_fault && again_at <= mark.at && mark.reached != Reached::Written {
+        // Each sending may be kept.
+        if no_fault && mark.copies >= sends && mark.reached != Reached::Written {
             self.broken(Rule::CopyWithoutFault, &[sent_at, mark.at], || {
                 "a message was shown twice on a device, and neither a fault nor its sender is the reason"
                     .into()
@@ -204,7 +214,9 @@ impl Checker {
     fn note_shown(&mut self, index: Index, place: u32) {
         let (epoch, at, faults) = (self.epoch, self.position, self.places[place as usize].faults);
         let Some(message) = self.message_mut(index) else { return };
-        message.set_mark(Mark { place, faults, epoch, at, reached: Reached::Shown });
+        let before = message.mark(place).filter(|mark| (mark.faults, mark.epoch) == (faults, epoch));
+        let copies = before.map_or(0, |mark| mark.copies).saturating_add(1);
+        message.set_mark(Mark { place, faults, epoch, at, copies, reached: Reached::Shown });
         let life = message.life;
         self.life_mut(life).waits.remove(&index);
     }

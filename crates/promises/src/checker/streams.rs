@@ -32,6 +32,7 @@ pub(super) struct Stream {
     pub(super) place: u32,
     pub(super) key: u32,
     pub(super) began_at: u32,
+    pub(super) resumed_at: u32,
     pub(super) is_managed: bool,
     pub(super) sent: VecDeque<Sent>,
     /// The server's last `h`.
@@ -58,6 +59,7 @@ impl Checker {
             place,
             key,
             began_at: self.position,
+            resumed_at: 0,
             is_managed: false,
             sent: VecDeque::new(),
             covered: 0,
@@ -127,7 +129,7 @@ impl Checker {
     pub(super) fn resumed(&mut self, session: Session, key: u32, h: u32, arrived: u32) {
         let Some(stream) = self.streams.get_mut(&session) else { return };
         stream.key = key;
-        (stream.lost_ms, stream.epoch) = (None, self.epoch);
+        (stream.lost_ms, stream.epoch, stream.resumed_at) = (None, self.epoch, self.position);
         let (place, began_at) = (stream.place, stream.began_at);
         if let Some((void, at)) = self.streams.get(&session).and_then(|stream| self.void(stream)) {
             let rule = if void == Void::Removed { Rule::RemovedLives } else { Rule::OldKeyEnters };

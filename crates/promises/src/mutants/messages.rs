@@ -416,7 +416,7 @@ fn expired_too_early(spoiled: &mut Spoiled) -> bool {
     let to = spoiled.trace.messages[index].letter.to;
     lose(spoiled, index);
     let Some((place, session)) = before_drained(spoiled, to) else { return false };
-    spoiled.insert(place, Event::Gap { session, cause: GapCause::Age });
+    spoiled.insert(place, Event::Gap { session, cause: GapCause::Age, notice: StanzaId(1) });
     true
 }
 
@@ -424,8 +424,8 @@ fn gap_twice(spoiled: &mut Spoiled) -> bool {
     let Some(place) = spoiled.place(|event| matches!(event, Event::Drained { .. })) else { return false };
     let Event::Drained { account } = spoiled.history[place].event else { return false };
     let Some((place, session)) = before_drained(spoiled, account) else { return false };
-    spoiled.insert(place, Event::Gap { session, cause: GapCause::Bound });
-    spoiled.insert(place, Event::Gap { session, cause: GapCause::Bound });
+    spoiled.insert(place, Event::Gap { session, cause: GapCause::Bound, notice: StanzaId(1) });
+    spoiled.insert(place, Event::Gap { session, cause: GapCause::Bound, notice: StanzaId(1) });
     true
 }
 
