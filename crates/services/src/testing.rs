@@ -9,9 +9,13 @@
 //! Everything runs until it is quiet after each call, unless the stage is told to hold the store back
 //! ([`Stage::hold_store`]). Envelopes of different shards overtake each other at random (seeded); those from one
 //! shard to another stay in order, as in the real queues.
+//!
+//! Whatever clients see is written down and judged by docs/promises.md when the stage is dropped ([`Stage::judge`]).
 
 mod accounts;
 mod admission;
+mod judge;
+mod observer;
 mod store;
 
 use crate::accounts::Credentials;
@@ -23,10 +27,12 @@ use crate::wire::{
     Admitted, Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId,
     StreamEnd, TokenProved, Unavailable, Wire,
 };
+use chaski_promises::{Cause, Event, Session};
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
-use chaski_xmpp::stream::Refused;
+use chaski_xmpp::stream::{Access, Refused};
 use chaski_xmpp::{Husk, Stanza};
+use observer::Observer;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
@@ -44,6 +50,14 @@ pub struct Client(pub ConnId);
 struct Line {
     shard: u16,
     session: Option<SessionId>,
+    /// The session that it has or had.
+    last_session: Option<SessionId>,
+    /// The key that was proved.
+    key: u32,
+    /// What the client says when it resumes: by which id, and how much has arrived.
+    claim: Option<(String, u32)>,
+    /// Stream management is on, and this connection has been told.
+    managed: bool,
     received: Vec<String>,
     /// Stanzas received since stream management was enabled, resumptions included.
     counted: u32,
@@ -78,23 +92,43 @@ struct Outside {
 struct StageWire<'a> {
     shard: u16,
     outside: &'a mut Outside,
+    observer: &'a mut Observer,
 }
 
 impl StageWire<'_> {
     fn line(&mut self, conn: ConnId) -> &mut Line {
         self.outside.lines.entry(conn).or_default()
     }
+
+    /// The session of a connection, as the history names it.
+    fn session(&mut self, conn: ConnId) -> Option<Session> {
+        let line = self.outside.lines.get(&conn)?;
+        Some(self.observer.session(line.shard, line.session?))
+    }
+
+    /// A resumption was answered.
+    fn observe_resumption(&mut self, conn: ConnId, h: Option<u32>) {
+        let (session, line) = (self.session(conn), self.line(conn));
+        let (key, claim) = (line.key, line.claim.take());
+        if let (Some(session), Some(h), Some((_, arrived))) = (session, h, claim) {
+            line.managed = true;
+            self.observer.resumed(session, key, h, arrived);
+        }
+    }
 }
 
 impl Wire for StageWire<'_> {
     fn write(&mut self, conn: ConnId, element: &[&[u8]]) {
-        let line = self.line(conn);
-        if line.closed.is_none() {
+        if self.line(conn).closed.is_none() {
             let bytes = element.concat();
-            Stanza::parse(&bytes).expect("the rooms write nothing that is not well-formed");
+            let stanza = Stanza::parse(&bytes).expect("the rooms write nothing that is not well-formed");
+            if let Some(session) = self.session(conn) {
+                self.observer.written(session, &stanza);
+            }
+            let line = self.line(conn);
             let text = String::from_utf8(bytes).expect("well-formed is UTF-8");
             if text.starts_with("<enabled") {
-                line.counted = 0;
+                (line.counted, line.managed) = (0, true);
             } else if !text.contains("urn:xmpp:sm:3") {
                 line.counted += 1;
             }
@@ -121,6 +155,9 @@ impl Wire for StageWire<'_> {
     }
 
     fn close(&mut self, conn: ConnId, error: Option<StreamEnd>) {
+        if let Some(session) = self.session(conn) {
+            self.observer.closed(session, error.as_ref());
+        }
         let line = self.line(conn);
         line.session = None;
         line.closed.get_or_insert(error);
@@ -133,13 +170,20 @@ impl Wire for StageWire<'_> {
     fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
         let line = self.line(conn);
         line.session = result.as_ref().ok().map(|bound| bound.session);
-        line.bound = Some(result);
+        line.last_session = line.session;
+        let key = line.key;
+        if let (Some(session), Ok(bound)) = (self.session(conn), &result) {
+            self.observer.began(session, &bound.full_jid, key);
+        }
+        self.line(conn).bound = Some(result);
     }
 
     fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
         let line = self.line(conn);
         line.session = result.as_ref().ok().map(|resumed| resumed.session);
-        line.resumed = Some(result);
+        line.last_session = line.session;
+        self.observe_resumption(conn, result.as_ref().ok().map(|resumed| resumed.h));
+        self.line(conn).resumed = Some(result);
     }
 
     fn token_proved(&mut self, conn: ConnId, result: Result<Option<TokenProved>, Unavailable>) {
@@ -149,7 +193,23 @@ impl Wire for StageWire<'_> {
     fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>) {
         let line = self.line(conn);
         line.session = result.as_ref().ok().and_then(|admitted| admitted.session);
-        line.admitted = Some(result);
+        line.last_session = line.session;
+        let key = line.key;
+        if let (Some(session), Ok(admitted)) = (self.session(conn), &result) {
+            match &admitted.admission.access {
+                Access::Bound { enabled, .. } => {
+                    self.observer.began(session, &admitted.admission.jid, key);
+                    if let Some(enabled) = enabled {
+                        let id = enabled.id.as_deref().map(|id| (id, u64::from(enabled.max_s) * 1_000));
+                        self.observer.managed(session, id);
+                        self.line(conn).managed = true;
+                    }
+                }
+                Access::Resumed { h, .. } => self.observe_resumption(conn, Some(*h)),
+                Access::Authenticated => {}
+            }
+        }
+        self.line(conn).admitted = Some(result);
     }
 
     fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {
@@ -175,6 +235,7 @@ pub struct Stage {
     shards: Vec<Shard>,
     stores: Vec<Box<dyn ShardStore>>,
     outside: Outside,
+    observer: Observer,
     rng: StdRng,
     next_conn: u64,
     store_held: bool,
@@ -209,6 +270,7 @@ impl Stage {
             started_unix_ms: 1_000_000,
             version: "0.0.0",
         });
+        let observer = Observer::new(&realm.limits);
         let mut stage = Self {
             engine,
             now_ms: 1_000_000,
@@ -218,17 +280,24 @@ impl Stage {
             shards: Vec::new(),
             stores: Vec::new(),
             outside: Outside::default(),
+            observer,
             rng: StdRng::seed_from_u64(7),
             next_conn: 0,
             store_held: false,
             apart: Vec::new(),
         };
-        stage.crash();
+        stage.start();
         stage
     }
 
     /// Everything in memory is gone, and the server starts again on what the store holds.
     pub fn crash(&mut self) {
+        self.observer.now_ms = self.now_ms;
+        self.observer.crashed();
+        self.start();
+    }
+
+    fn start(&mut self) {
         let shards = self.realm.shards;
         self.outside = Outside::default();
         self.stores.clear();
@@ -245,7 +314,8 @@ impl Stage {
     /// One call of a shard's rooms.
     pub fn call<T>(&mut self, shard: u16, call: impl FnOnce(&mut Shard, &mut Context<'_>) -> T) -> T {
         let index = usize::from(shard);
-        let mut wire = StageWire { shard, outside: &mut self.outside };
+        self.observer.now_ms = self.now_ms;
+        let mut wire = StageWire { shard, outside: &mut self.outside, observer: &mut self.observer };
         let mut ctx = Context {
             now_ms: self.now_ms,
             unix_ms: 1_700_000_000_000 + self.now_ms,
@@ -255,7 +325,9 @@ impl Stage {
             store: &mut *self.stores[index],
             wire: &mut wire,
         };
-        call(&mut self.shards[index], &mut ctx)
+        let done = call(&mut self.shards[index], &mut ctx);
+        self.observer.take_answers();
+        done
     }
 
     /// Runs until nothing moves: turns end, stores complete (unless held), envelopes arrive.
@@ -288,6 +360,7 @@ impl Stage {
             }
         } else if let (Some(element), Some(session)) = (line.unread.pop_front(), session) {
             let stanza = Stanza::parse(element.as_bytes()).expect("it was parsed before");
+            self.observe_sent(shard, session, &stanza);
             self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
         }
         true
@@ -323,6 +396,8 @@ impl Stage {
         let husk = Husk::of_whole(stanza.as_bytes()).expect("a stanza whose end can be found");
         let line = self.outside.lines.get(&client.0).map(|line| (line.shard, line.session));
         if let Some((shard, Some(session))) = line {
+            let named = self.observer.session(shard, session);
+            self.observer.see(Event::Sent { session: named, letter: None });
             self.call(shard, |room, ctx| room.refused(ctx, session, &husk, why));
             self.settle();
         }
@@ -389,7 +464,9 @@ impl Stage {
         resource: Option<&str>,
     ) -> Result<Bound, BindRefused> {
         let who = Authenticated { account: account(local), key_generation: generation };
-        let shard = self.line(client).shard;
+        let line = self.line(client);
+        line.key = generation;
+        let shard = line.shard;
         self.call(shard, |room, ctx| room.bind(ctx, client.0, who, resource));
         self.settle();
         self.line(client).bound.take().expect("bind is answered")
@@ -419,19 +496,38 @@ impl Stage {
 
     /// Resumes on a new connection and, if that succeeds, gets what was not acknowledged.
     pub fn resume(&mut self, local: &str, previd: &str, h: u32) -> (Client, Result<Resumed, ResumeRefused>) {
-        let client = self.begin_resume(local, previd, h);
+        self.resume_as(local, 1, previd, h)
+    }
+
+    /// The same, with a key of this generation.
+    pub fn resume_as(
+        &mut self,
+        local: &str,
+        generation: u32,
+        previd: &str,
+        h: u32,
+    ) -> (Client, Result<Resumed, ResumeRefused>) {
+        let client = self.ask_to_resume(local, generation, previd, h);
         let result = self.line(client).resumed.take().expect("resume is answered");
         if result.is_ok() {
             self.finish_resume(client);
+        } else {
+            self.observe_refusal((local, generation), previd, h);
         }
         (client, result)
     }
 
     /// Asks for a resumption; the edge has not yet told the client of its success.
     pub fn begin_resume(&mut self, local: &str, previd: &str, h: u32) -> Client {
+        self.ask_to_resume(local, 1, previd, h)
+    }
+
+    fn ask_to_resume(&mut self, local: &str, generation: u32, previd: &str, h: u32) -> Client {
         let client = self.connect(local);
-        let who = Authenticated { account: account(local), key_generation: 1 };
-        let shard = self.line(client).shard;
+        let who = Authenticated { account: account(local), key_generation: generation };
+        let line = self.line(client);
+        (line.key, line.claim) = (generation, Some((previd.to_owned(), h)));
+        let shard = line.shard;
         self.call(shard, |room, ctx| room.resume(ctx, client.0, who, previd, h));
         self.settle();
         let line = self.line(client);
@@ -458,6 +554,7 @@ impl Stage {
             line.unread.push_back(element.to_owned());
             return self.settle();
         }
+        self.observe_sent(shard, session, &stanza);
         self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
         self.settle();
     }
@@ -504,10 +601,24 @@ impl Stage {
 
     /// The client's connection is over.
     pub fn lose(&mut self, client: Client, why: Closed) {
+        self.lose_unread(client, why, 0);
+    }
+
+    /// The client's connection is over, and the last so many stanzas that were written to it have not arrived.
+    pub fn lose_unread(&mut self, client: Client, why: Closed, missing: u32) {
         let line = self.line(client);
         let (shard, session) = (line.shard, line.session.take());
         line.closed.get_or_insert(None);
         if let Some(session) = session {
+            let named = self.observer.session(shard, session);
+            self.observer.now_ms = self.now_ms;
+            match why {
+                Closed::Lost => self.observer.lost(named, missing),
+                Closed::Clean => {
+                    self.observer.lost(named, missing);
+                    self.observer.see(Event::Ended { session: named, cause: Some(Cause::Client) });
+                }
+            }
             self.call(shard, |room, ctx| room.closed(ctx, session, client.0, why));
         }
         self.settle();
@@ -518,6 +629,8 @@ impl Stage {
         let line = self.line(client);
         let asked = std::mem::take(&mut line.wants_confirmation);
         if let (true, shard, Some(session)) = (asked, line.shard, line.session) {
+            let named = self.observer.session(shard, session);
+            self.observer.confirmed(named);
             self.call(shard, |room, ctx| room.confirmed(ctx, session));
             self.settle();
         }

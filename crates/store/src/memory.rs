@@ -82,6 +82,13 @@ impl MemoryEngine {
         lock(&self.state).failing_query = Some(after);
     }
 
+    /// No write fails any more, and no read is late.
+    pub fn recover(&self) {
+        let mut state = lock(&self.state);
+        state.failures.clear();
+        state.delay_reads = false;
+    }
+
     /// Whether reads answer [`ReadStart::Pending`] and complete after the next flush.
     pub fn delay_reads(&self, delay: bool) {
         lock(&self.state).delay_reads = delay;

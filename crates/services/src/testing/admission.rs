@@ -39,7 +39,10 @@ impl Stage {
     ) -> (Client, Result<Admitted, Refused>) {
         let client = self.connect(local);
         let who = Authenticated { account: account(local), key_generation: generation };
-        let (shard, wishes) = (self.line(client).shard, Box::new(wishes.clone()));
+        let line = self.line(client);
+        line.key = generation;
+        line.claim = wishes.resume.as_ref().map(|resume| (resume.previd.clone(), resume.h));
+        let (shard, wishes) = (line.shard, Box::new(wishes.clone()));
         self.call(shard, |room, ctx| room.admit(ctx, client.0, who, wishes));
         self.settle();
         let admitted = self.line(client).admitted.take().expect("wishes are answered");
@@ -47,6 +50,10 @@ impl Stage {
             && matches!(admission.access, Access::Resumed { .. })
         {
             self.finish_resume(client);
+        }
+        let is_refused = matches!(&admitted, Ok(Admitted { admission, .. }) if admission.lost.is_some());
+        if let (true, Some((previd, h))) = (is_refused, self.line(client).claim.take()) {
+            self.observe_refusal((local, generation), &previd, h);
         }
         (client, admitted)
     }
