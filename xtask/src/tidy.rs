@@ -4,6 +4,7 @@ mod documents;
 mod files;
 mod layers;
 mod licences;
+mod promises;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -70,11 +71,12 @@ type Rule = fn(&Tree) -> Result<Vec<Finding>>;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program speaks to its user")]
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::open()?;
-    let rules: [(&str, Rule); 5] = [
+    let rules: [(&str, Rule); 6] = [
         ("layers", layers::check),
         ("files", files::check),
         ("licences", licences::check),
         ("documents", documents::check),
+        ("promises", promises::check),
         ("interop", crate::interop::check),
     ];
     let mut count = 0;
