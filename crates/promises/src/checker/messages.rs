@@ -87,6 +87,8 @@ pub(super) struct Message {
     pub(super) is_renewed: bool,
     pub(super) is_kept: bool,
     pub(super) is_blocked: bool,
+    /// It was sent again when its sender was blocked: an error would be about that.
+    pub(super) is_blocked_again: bool,
     /// Another message of the same identity was sent before.
     pub(super) is_beside: bool,
     /// When it was sent, its recipient's number was known to be nobody's.
@@ -186,6 +188,7 @@ impl Checker {
             is_renewed: false,
             is_kept: letter.kept,
             is_blocked: false,
+            is_blocked_again: false,
             is_beside: false,
             for_nobody: false,
             void: None,

@@ -34,6 +34,7 @@ impl Checker {
         if let Some(index) = known {
             self.sent_again(index, session, void);
             if let Some(message) = self.message_mut(index) {
+                message.is_blocked_again |= is_blocked && !message.is_blocked;
                 message.is_blocked &= is_blocked;
                 message.for_nobody &= for_nobody;
             }
@@ -76,6 +77,14 @@ impl Checker {
     }
 
     pub(super) fn covered(&mut self, session: Session, h: u32) {
+        let provisional =
+            self.streams.get_mut(&session).map(|stream| std::mem::take(&mut stream.provisional));
+        provisional.unwrap_or_default().into_iter().for_each(|index| self.judge_acceptance(index));
+        self.cover(session, h, false);
+    }
+
+    /// `<a h/>`, or the `h` of a resumption, behind which errors may still come.
+    pub(super) fn cover(&mut self, session: Session, h: u32, is_provisional: bool) {
         let Some(stream) = self.streams.get_mut(&session) else { return };
         if !stream.is_managed || stream.is_over {
             return;
@@ -92,6 +101,10 @@ impl Checker {
         for Sent { message, is_refused } in covered {
             if let (Some(index), false) = (message, is_refused) {
                 self.accepted(index);
+                match self.streams.get_mut(&session).filter(|_| is_provisional) {
+                    Some(stream) => stream.provisional.push(index),
+                    None => self.judge_acceptance(index),
+                }
             }
         }
     }
@@ -109,14 +122,20 @@ impl Checker {
             (message.covered_at, message.covered_ms, message.covered_epoch) = (at, now_ms, epoch);
         }
         let (life, is_awaited) = (message.life, message.is_awaited());
-        if message.for_nobody && message.is_kept && message.fate == Fate::Accepted {
-            return self.broken(Rule::AcceptedForNobody, &[sent_at], || {
-                "a message for a number that is nobody's was accepted, and no error came".into()
-            });
-        }
         let life = self.life_mut(life);
         if is_awaited && matches!(life.state, State::Alive | State::Unknown) {
             life.waits.insert(index);
+        }
+    }
+
+    /// No error can come any more.
+    fn judge_acceptance(&mut self, index: Index) {
+        let Some(message) = self.message(index) else { return };
+        let sent_at = message.last.1;
+        if message.for_nobody && message.is_kept && message.fate == Fate::Accepted {
+            self.broken(Rule::AcceptedForNobody, &[sent_at], || {
+                "a message for a number that is nobody's was accepted, and no error came".into()
+            });
         }
     }
 
@@ -165,20 +184,27 @@ impl Checker {
         {
             sent.is_refused = true;
         }
+        let is_provisional =
+            self.streams.get(&session).is_some_and(|stream| stream.provisional.contains(&index));
         let Some(message) = self.message_mut(index) else { return };
         let (sent_at, covered_at) = (message.last.1, message.covered_at);
-        if message.is_blocked {
+        if message.is_blocked || message.is_blocked_again {
             self.broken(Rule::BlockedTold, &[sent_at], || "a blocked sender was told by an error".into());
         }
         let Some(message) = self.message_mut(index) else { return };
         match message.fate {
             // The first was accepted, and that is good for both.
-            Fate::Accepted if message.again_at != 0 => {}
-            Fate::Accepted => self.broken(Rule::RefusedAfterAccepted, &[sent_at, covered_at], || {
-                "an error came for a message that was accepted".into()
-            }),
+            Fate::Accepted if message.again_at != 0 && !is_provisional => {}
+            Fate::Accepted if !is_provisional => {
+                self.broken(Rule::RefusedAfterAccepted, &[sent_at, covered_at], || {
+                    "an error came for a message that was accepted".into()
+                })
+            }
+            _ if message.is_blocked_again => message.fate = Fate::Unclear,
             _ => {
                 message.fate = Fate::Refused { at_ms: now_ms, at };
+                let life = message.life;
+                self.life_mut(life).waits.remove(&index);
                 self.may_leave(index);
             }
         }

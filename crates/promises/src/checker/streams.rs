@@ -35,6 +35,8 @@ pub(super) struct Stream {
     pub(super) resumed_at: u32,
     pub(super) is_managed: bool,
     pub(super) sent: VecDeque<Sent>,
+    /// What a resumption covered. Errors for these may still come: they waited in the queue behind it.
+    pub(super) provisional: Vec<Index>,
     /// The server's last `h`.
     pub(super) covered: u32,
     pub(super) written: VecDeque<Written>,
@@ -62,6 +64,7 @@ impl Checker {
             resumed_at: 0,
             is_managed: false,
             sent: VecDeque::new(),
+            provisional: Vec::new(),
             covered: 0,
             written: VecDeque::new(),
             acknowledged: 0,
@@ -135,7 +138,7 @@ impl Checker {
             let rule = if void == Void::Removed { Rule::RemovedLives } else { Rule::OldKeyEnters };
             self.broken(rule, &[began_at, at], || "a session that is void goes on".into());
         }
-        self.covered(session, h);
+        self.cover(session, h, true);
         self.acknowledged(session, arrived);
         if let Some(stream) = self.streams.get_mut(&session) {
             // What is not covered the client sends again; what has not arrived the server does.

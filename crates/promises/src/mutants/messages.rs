@@ -144,8 +144,14 @@ pub(super) fn is_blocked(message: &Traced, history: &[Timed]) -> bool {
     blocked
 }
 
+/// It was covered by an `<a/>`: behind the `h` of a resumption errors may still come.
+fn is_surely_covered(message: &Traced, history: &[Timed]) -> bool {
+    message.covered.is_some_and(|covered| matches!(history[covered].event, Event::Covered { .. }))
+}
+
 fn refused_after_accepted(spoiled: &mut Spoiled) -> bool {
-    let found = spoiled.message(|message, _, history| is_missable(message, history));
+    let found = spoiled
+        .message(|message, _, history| is_missable(message, history) && is_surely_covered(message, history));
     let Some(index) = found else { return false };
     let message = &spoiled.trace.messages[index];
     let (session, letter, covered) = (message.session, message.letter, message.covered.unwrap_or_default());
@@ -439,7 +445,10 @@ fn accepted_for_nobody(spoiled: &mut Spoiled) -> bool {
             _ => false,
         });
         let covered = message.covered.unwrap_or_default();
-        is_known && message.sent.len() == 1 && message.refused.is_some_and(|refused| refused < covered)
+        is_known
+            && is_surely_covered(message, history)
+            && message.sent.len() == 1
+            && message.refused.is_some_and(|refused| refused < covered)
     });
     let Some(place) = found.and_then(|index| spoiled.trace.messages[index].refused) else { return false };
     spoiled.history.remove(place);
