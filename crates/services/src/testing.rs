@@ -14,6 +14,7 @@
 
 mod accounts;
 mod admission;
+mod edge;
 mod judge;
 mod observer;
 mod store;
@@ -21,21 +22,19 @@ mod store;
 use crate::accounts::Credentials;
 use crate::command::Outcome;
 use crate::context::{Context, Limits, Realm};
-use crate::router::Envelope;
 use crate::shard::Shard;
 use crate::wire::{
-    Admitted, Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId,
-    StreamEnd, TokenProved, Unavailable, Wire,
+    Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd,
+    Unavailable,
 };
-use chaski_promises::{Cause, Event, Session};
+use chaski_promises::{Cause, Event};
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
-use chaski_xmpp::stream::{Access, Refused};
 use chaski_xmpp::{Husk, Stanza};
+use edge::{Line, Outside, StageWire};
 use observer::Observer;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// The domain of every play.
@@ -44,182 +43,6 @@ pub const DOMAIN: &str = "chaski.example";
 /// A client of the play: one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client(pub ConnId);
-
-/// What the edge would know of a connection.
-#[derive(Default)]
-struct Line {
-    shard: u16,
-    session: Option<SessionId>,
-    /// The session that it has or had.
-    last_session: Option<SessionId>,
-    /// The key that was proved.
-    key: u32,
-    /// What the client says when it resumes: by which id, and how much has arrived.
-    claim: Option<(String, u32)>,
-    /// Stream management is on, and this connection has been told.
-    managed: bool,
-    received: Vec<String>,
-    /// Stanzas received since stream management was enabled, resumptions included.
-    counted: u32,
-    /// The highest count that it has acknowledged.
-    acknowledged: u32,
-    closed: Option<Option<StreamEnd>>,
-    unsent_bytes: usize,
-    wants_confirmation: bool,
-    /// It is not read: what its client sends waits.
-    paused: bool,
-    /// The rooms know that it has nothing unsent.
-    is_told: bool,
-    /// Sent meanwhile.
-    unread: VecDeque<String>,
-    bound: Option<Result<Bound, BindRefused>>,
-    resumed: Option<Result<Resumed, ResumeRefused>>,
-    credentials: Option<Result<Option<Credentials>, Unavailable>>,
-    proved: Option<Result<Option<TokenProved>, Unavailable>>,
-    admitted: Option<Result<Admitted, Refused>>,
-}
-
-/// Everything outside of the shards.
-#[derive(Default)]
-struct Outside {
-    lines: BTreeMap<ConnId, Line>,
-    /// By sender and receiver.
-    envelopes: BTreeMap<(u16, u16), VecDeque<Envelope>>,
-    /// Shards that take no envelopes now.
-    deaf: Vec<u16>,
-}
-
-struct StageWire<'a> {
-    shard: u16,
-    outside: &'a mut Outside,
-    observer: &'a mut Observer,
-}
-
-impl StageWire<'_> {
-    fn line(&mut self, conn: ConnId) -> &mut Line {
-        self.outside.lines.entry(conn).or_default()
-    }
-
-    /// The session of a connection, as the history names it.
-    fn session(&mut self, conn: ConnId) -> Option<Session> {
-        let line = self.outside.lines.get(&conn)?;
-        Some(self.observer.session(line.shard, line.session?))
-    }
-
-    /// A resumption was answered.
-    fn observe_resumption(&mut self, conn: ConnId, h: Option<u32>) {
-        let (session, line) = (self.session(conn), self.line(conn));
-        let (key, claim) = (line.key, line.claim.take());
-        if let (Some(session), Some(h), Some((_, arrived))) = (session, h, claim) {
-            line.managed = true;
-            self.observer.resumed(session, key, h, arrived);
-        }
-    }
-}
-
-impl Wire for StageWire<'_> {
-    fn write(&mut self, conn: ConnId, element: &[&[u8]]) {
-        if self.line(conn).closed.is_none() {
-            let bytes = element.concat();
-            let stanza = Stanza::parse(&bytes).expect("the rooms write nothing that is not well-formed");
-            if let Some(session) = self.session(conn) {
-                self.observer.written(session, &stanza);
-            }
-            let line = self.line(conn);
-            let text = String::from_utf8(bytes).expect("well-formed is UTF-8");
-            if text.starts_with("<enabled") {
-                (line.counted, line.managed) = (0, true);
-            } else if !text.contains("urn:xmpp:sm:3") {
-                line.counted += 1;
-            }
-            line.received.push(text);
-            line.is_told = false;
-        }
-    }
-
-    fn unsent_bytes(&self, conn: ConnId) -> usize {
-        self.outside.lines.get(&conn).map_or(0, |line| line.unsent_bytes)
-    }
-
-    fn pause(&mut self, conn: ConnId) {
-        let line = self.line(conn);
-        (line.paused, line.is_told) = (true, false);
-    }
-
-    fn go_on(&mut self, conn: ConnId) {
-        self.line(conn).paused = false;
-    }
-
-    fn confirm(&mut self, conn: ConnId) {
-        self.line(conn).wants_confirmation = true;
-    }
-
-    fn close(&mut self, conn: ConnId, error: Option<StreamEnd>) {
-        if let Some(session) = self.session(conn) {
-            self.observer.closed(session, error.as_ref());
-        }
-        let line = self.line(conn);
-        line.session = None;
-        line.closed.get_or_insert(error);
-    }
-
-    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<Credentials>, Unavailable>) {
-        self.line(conn).credentials = Some(credentials);
-    }
-
-    fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
-        let line = self.line(conn);
-        line.session = result.as_ref().ok().map(|bound| bound.session);
-        line.last_session = line.session;
-        let key = line.key;
-        if let (Some(session), Ok(bound)) = (self.session(conn), &result) {
-            self.observer.began(session, &bound.full_jid, key);
-        }
-        self.line(conn).bound = Some(result);
-    }
-
-    fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
-        let line = self.line(conn);
-        line.session = result.as_ref().ok().map(|resumed| resumed.session);
-        line.last_session = line.session;
-        self.observe_resumption(conn, result.as_ref().ok().map(|resumed| resumed.h));
-        self.line(conn).resumed = Some(result);
-    }
-
-    fn token_proved(&mut self, conn: ConnId, result: Result<Option<TokenProved>, Unavailable>) {
-        self.line(conn).proved = Some(result);
-    }
-
-    fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>) {
-        let line = self.line(conn);
-        line.session = result.as_ref().ok().and_then(|admitted| admitted.session);
-        line.last_session = line.session;
-        let key = line.key;
-        if let (Some(session), Ok(admitted)) = (self.session(conn), &result) {
-            match &admitted.admission.access {
-                Access::Bound { enabled, .. } => {
-                    self.observer.began(session, &admitted.admission.jid, key);
-                    if let Some(enabled) = enabled {
-                        let id = enabled.id.as_deref().map(|id| (id, u64::from(enabled.max_s) * 1_000));
-                        self.observer.managed(session, id);
-                        self.line(conn).managed = true;
-                    }
-                }
-                Access::Resumed { h, .. } => self.observe_resumption(conn, Some(*h)),
-                Access::Authenticated => {}
-            }
-        }
-        self.line(conn).admitted = Some(result);
-    }
-
-    fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {
-        if self.outside.deaf.contains(&shard.0) {
-            return Err(envelope);
-        }
-        self.outside.envelopes.entry((self.shard, shard.0)).or_default().push_back(envelope);
-        Ok(())
-    }
-}
 
 /// See the module.
 pub struct Stage {

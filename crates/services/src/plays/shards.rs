@@ -89,7 +89,9 @@ fn a_refusal_is_not_lost_while_the_acceptance_arrives() {
 #[test]
 fn a_refusal_without_room_is_no_acceptance() {
     let (mut stage, _, far) = two_shards_with_room_for(1);
-    stage.leave_unjudged("the third gets neither acceptance nor error, as M5 allows until its sender comes back");
+    stage.leave_unjudged(
+        "the third gets neither acceptance nor error, as M5 allows until its sender comes back",
+    );
     let theirs = stage.owner(FAR);
     stage.hold_store(true);
     for id in ["one", "two", "three"] {

@@ -28,12 +28,22 @@ struct Ticket {
     max_ms: u64,
 }
 
+/// What an id in an error stands for.
+#[derive(Clone, Copy, PartialEq)]
+enum Named {
+    /// Of no message that is judged.
+    Nothing,
+    One(Content),
+    /// Of several, and nobody can say which.
+    Several,
+}
+
 /// What only the observer knows of a session.
 struct Line {
     account: Account,
     key: u32,
-    /// Its messages, by their ids as they stand in the stanza: for the errors that come back. `None`: it is not judged.
-    sent: BTreeMap<(String, Account), Option<Content>>,
+    /// Its messages, by their ids as they stand in the stanza: for the errors that come back.
+    sent: BTreeMap<(String, Account), Named>,
     /// Blocks that were asked for, by the request's id.
     blocks: BTreeMap<String, Vec<Account>>,
     lost_ms: Option<u64>,
@@ -210,7 +220,10 @@ impl Observer {
         let letter = letter(stanza, line.account);
         let to = stanza.to().as_deref().map_or(Some(line.account), account_of);
         if let (Kind::Message, Some(to), Some(id)) = (stanza.kind(), to, stanza.id()) {
-            line.sent.insert((id.into_owned(), to), letter.map(|letter| letter.content));
+            let named = letter.map_or(Named::Nothing, |letter| Named::One(letter.content));
+            let known = line.sent.entry((id.into_owned(), to)).or_insert(named);
+            let is_another = *known != named && *known != Named::Nothing && named != Named::Nothing;
+            *known = if is_another { Named::Several } else { named };
         }
         let by = line.account;
         if let (Some(list), Some(id)) = (stanza.child("block", ns::BLOCKING), stanza.id()) {
@@ -391,9 +404,11 @@ fn refused(stanza: &Stanza<'_>, line: &Line) -> Option<(Account, Option<Content>
     }
     let to = stanza.from().as_deref().and_then(account_of)?;
     match stanza.id() {
-        Some(id) => {
-            line.sent.get(&(id.into_owned(), to)).copied().flatten().map(|content| (to, Some(content)))
-        }
+        Some(id) => match line.sent.get(&(id.into_owned(), to))? {
+            Named::Nothing => None,
+            Named::One(content) => Some((to, Some(*content))),
+            Named::Several => Some((to, None)),
+        },
         None => Some((to, None)),
     }
 }
