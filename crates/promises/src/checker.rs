@@ -125,6 +125,7 @@ impl Checker {
             Event::Removing { account } => self.removing(account),
             Event::Removed { account } => self.removed(account),
             Event::Moved { from, to } => self.moved(from, to),
+            Event::Blocking { by, whom } => self.blocking(by, whom),
             Event::Blocked { by, whom } => self.blocked(by, whom),
             Event::Unblocked { by, whom } => self.unblocked(by, whom),
             Event::Began { session, account, device, key } => self.began(session, account, device, key),

@@ -132,6 +132,13 @@ pub enum Event {
         /// The number that was nobody's.
         to: Account,
     },
+    /// Somebody asks for a block: from now on it may hold.
+    Blocking {
+        /// Who blocks.
+        by: Account,
+        /// Whom.
+        whom: Account,
+    },
     /// A block was answered.
     Blocked {
         /// Who has blocked.

@@ -162,6 +162,7 @@ impl Model {
     pub fn block(&mut self, by: Account, whom: Account) {
         let Some(home) = self.homes.get_mut(&by) else { return };
         home.blocks.insert(whom);
+        self.tell(Event::Blocking { by, whom });
         self.tell(Event::Blocked { by, whom });
     }
 

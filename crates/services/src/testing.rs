@@ -331,6 +331,10 @@ impl Stage {
         h: u32,
     ) -> (Client, Result<Resumed, ResumeRefused>) {
         let client = self.ask_to_resume(local, generation, previd, h);
+        if self.line(client).resumed.is_none() {
+            // Its account has to be loaded first.
+            self.hold_store(false);
+        }
         let result = self.line(client).resumed.take().expect("resume is answered");
         if result.is_ok() {
             self.finish_resume(client);

@@ -34,6 +34,8 @@ pub(super) struct Life {
     pub(super) key: u32,
     pub(super) key_at: u32,
     pub(super) blocks: Vec<Account>,
+    /// Whom it has asked to block, answered or not.
+    pub(super) may_block: Vec<Account>,
     /// Messages that were accepted for it and never shown.
     pub(super) waits: BTreeSet<u32>,
     pub(super) gap: Option<super::judging::Gap>,
@@ -67,9 +69,9 @@ impl Checker {
     }
 
     fn new_life(&mut self, state: State) -> LifeIndex {
-        let (blocks, waits) = (Vec::new(), BTreeSet::new());
+        let (blocks, may_block, waits) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (key, key_at) = (0, self.position);
-        let life = Life { state, is_leaving: false, key, key_at, blocks, waits, gap: None };
+        let life = Life { state, is_leaving: false, key, key_at, blocks, may_block, waits, gap: None };
         self.lives.push(life);
         (self.lives.len() - 1) as LifeIndex
     }
@@ -152,6 +154,11 @@ impl Checker {
         self.succeed(to, life);
     }
 
+    pub(super) fn blocking(&mut self, by: Account, whom: Account) {
+        let index = self.life_of(by);
+        self.life_mut(index).may_block.push(whom);
+    }
+
     pub(super) fn blocked(&mut self, by: Account, whom: Account) {
         let index = self.life_of(by);
         let life = self.life_mut(index);
@@ -162,6 +169,7 @@ impl Checker {
 
     pub(super) fn unblocked(&mut self, by: Account, whom: Option<Account>) {
         let index = self.life_of(by);
+        // What was asked for may still come true after this, or not have been undone.
         self.life_mut(index).blocks.retain(|blocked| whom.is_some_and(|whom| whom != *blocked));
     }
 

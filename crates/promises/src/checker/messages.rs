@@ -87,8 +87,10 @@ pub(super) struct Message {
     pub(super) is_renewed: bool,
     pub(super) is_kept: bool,
     pub(super) is_blocked: bool,
-    /// It was sent again when its sender was blocked: an error would be about that.
-    pub(super) is_blocked_again: bool,
+    /// It was sent, or sent again, when its sender may have been blocked: an error would be about that, and it may be dropped.
+    pub(super) may_be_blocked: bool,
+    /// It was never sent when he surely was not.
+    pub(super) is_unsure: bool,
     /// Another message of the same identity was sent before.
     pub(super) is_beside: bool,
     /// When it was sent, its recipient's number was known to be nobody's.
@@ -114,7 +116,7 @@ impl Message {
 
     /// Whether it would be missed.
     pub(super) fn is_awaited(&self) -> bool {
-        let counts = self.is_kept && !self.is_blocked && !self.for_nobody;
+        let counts = self.is_kept && !self.is_blocked && !self.is_unsure && !self.for_nobody;
         counts && self.fate == Fate::Accepted && self.gone.is_none() && !self.was_shown()
     }
 }
@@ -188,7 +190,8 @@ impl Checker {
             is_renewed: false,
             is_kept: letter.kept,
             is_blocked: false,
-            is_blocked_again: false,
+            may_be_blocked: false,
+            is_unsure: false,
             is_beside: false,
             for_nobody: false,
             void: None,

@@ -26,15 +26,16 @@ impl Checker {
         void: Option<Void>,
     ) -> Index {
         let life = self.life_of(letter.to);
-        let (is_blocked, for_nobody) = {
-            let recipient = self.life(life);
-            (recipient.blocks.contains(&from), recipient.state == State::Nobody && !recipient.is_leaving)
-        };
+        let recipient = self.life(life);
+        let (is_blocked, may_be_blocked) =
+            (recipient.blocks.contains(&from), recipient.may_block.contains(&from));
+        let for_nobody = recipient.state == State::Nobody && !recipient.is_leaving;
         let known = letter.content.identity.and_then(|_| self.sent_before(from, letter, life));
         if let Some(index) = known {
             self.sent_again(index, session, void);
             if let Some(message) = self.message_mut(index) {
-                message.is_blocked_again |= is_blocked && !message.is_blocked;
+                message.may_be_blocked |= may_be_blocked;
+                message.is_unsure &= may_be_blocked;
                 message.is_blocked &= is_blocked;
                 message.for_nobody &= for_nobody;
             }
@@ -43,6 +44,7 @@ impl Checker {
         let index = self.add_message(from, session, letter, life);
         if let Some(message) = self.message_mut(index) {
             (message.is_blocked, message.for_nobody, message.void) = (is_blocked, for_nobody, void);
+            (message.may_be_blocked, message.is_unsure) = (may_be_blocked, may_be_blocked);
         }
         index
     }
@@ -188,7 +190,7 @@ impl Checker {
             self.streams.get(&session).is_some_and(|stream| stream.provisional.contains(&index));
         let Some(message) = self.message_mut(index) else { return };
         let (sent_at, covered_at) = (message.last.1, message.covered_at);
-        if message.is_blocked || message.is_blocked_again {
+        if message.is_blocked {
             self.broken(Rule::BlockedTold, &[sent_at], || "a blocked sender was told by an error".into());
         }
         let Some(message) = self.message_mut(index) else { return };
@@ -200,7 +202,7 @@ impl Checker {
                     "an error came for a message that was accepted".into()
                 })
             }
-            _ if message.is_blocked_again => message.fate = Fate::Unclear,
+            _ if message.may_be_blocked && message.again_at != 0 => message.fate = Fate::Unclear,
             _ => {
                 message.fate = Fate::Refused { at_ms: now_ms, at };
                 let life = message.life;

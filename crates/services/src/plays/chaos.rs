@@ -100,8 +100,8 @@ fn traffic() -> BoxedStrategy<Event> {
         2 => (sender, 0usize..4).prop_map(|(sender, back)| Event::Repeat { sender, back, changed: false }),
         7 => (who.clone(), 0u32..4).prop_map(|(who, but)| Event::Acknowledge { who, but }),
         4 => (who.clone(), any::<bool>()).prop_map(|(who, late)| Event::Arrive { who, managed: !late || who >= DEVICES }),
-        2 => who.clone().prop_map(|who| Event::Manage { who }),
-        2 => who.clone().prop_map(|who| Event::Confirm { who }),
+        4 => (0..DEVICES).prop_map(|who| Event::Manage { who }),
+        4 => (0..DEVICES).prop_map(|who| Event::Confirm { who }),
         4 => (who.clone(), prop::bool::weighted(0.2), 0u32..5)
             .prop_map(|(who, clean, missing)| Event::Lose { who, clean, missing }),
         5 => who.prop_map(|who| Event::Resume { who }),
@@ -188,10 +188,7 @@ impl Play {
                 let why = if clean { Closed::Clean } else { Closed::Lost };
                 self.actors[who].lose(&mut self.stage, why, missing);
             }
-            Event::Resume { who } => {
-                self.stage.hold_store(false);
-                self.actors[who].resume(&mut self.stage);
-            }
+            Event::Resume { who } => self.actors[who].resume(&mut self.stage),
             Event::Priority { device, negative } => {
                 let priority = if negative { -1 } else { 1 };
                 let presence = format!("<presence><priority>{priority}</priority></presence>");

@@ -227,10 +227,16 @@ impl Observer {
         }
         let by = line.account;
         if let (Some(list), Some(id)) = (stanza.child("block", ns::BLOCKING), stanza.id()) {
-            line.blocks.insert(id.into_owned(), blocked(&list));
+            let asked = blocked(&list);
+            line.blocks.insert(id.into_owned(), asked.clone());
+            asked.into_iter().for_each(|whom| self.see(Event::Blocking { by, whom }));
         }
         if let Some(list) = stanza.child("unblock", ns::BLOCKING) {
             let items = blocked(&list);
+            // A block that was not answered yet says nothing any more when it is.
+            for line in self.lines.values_mut().filter(|line| line.account == by) {
+                line.blocks.clear();
+            }
             if list.children().count() == 0 {
                 self.see(Event::Unblocked { by, whom: None });
             }
