@@ -76,6 +76,8 @@ pub(crate) enum Want {
     LookAtAll,
     /// The account's owner changes their number: all of it is to be told.
     Leave,
+    /// The number is registered again: who has each other is to be told.
+    Contacts,
 }
 
 impl Want {
@@ -102,6 +104,8 @@ pub(crate) enum Answer {
     Command(Option<command::Reply>),
     /// Whoever moves the account to another number.
     Leaving(Option<command::Reply>),
+    /// Whoever registers the number again.
+    Contacts(Option<command::Reply>),
 }
 
 /// What a sync found.

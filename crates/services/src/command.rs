@@ -60,7 +60,8 @@ pub enum Action {
         /// What its record says.
         seen_unix_ms: u64,
     },
-    /// Who the account's contacts are, as far as it is one of theirs: answered by [`Done::Contacts`].
+    /// Who the account's contacts are, as far as it is one of theirs, and by its phone book as it is now: answered by
+    /// [`Done::Contacts`].
     Contacts,
     /// The account is told of a contact's new key, if that is one of its contacts and not blocked. Answered once its
     /// mailbox has that durably.
@@ -124,6 +125,9 @@ pub struct NewKey {
     pub unix_ms: u64,
     /// The account is a new one as well: it may be somebody else's.
     pub is_new: bool,
+    /// Whoever is told is a contact by the phone books of both, as the store has them: their roster may not have followed yet,
+    /// or have no room.
+    pub is_by_books: bool,
 }
 
 /// What [`Action::SetAccount`] expects to find.
@@ -198,8 +202,13 @@ pub enum Done {
     Book(Box<BookView>),
     /// The answer to [`Action::Leave`].
     Leaving(Box<Leaving>),
-    /// The answer to [`Action::Contacts`].
-    Contacts(Vec<AccountId>),
+    /// The answer to [`Action::Contacts`]: each account once.
+    Contacts {
+        /// By the phone books of both.
+        by_books: Vec<AccountId>,
+        /// The others: by subscriptions both ways.
+        by_subscription: Vec<AccountId>,
+    },
     /// The answer to [`Action::Privacy`].
     Privacy(crate::privacy::View),
     /// The answer to [`Action::Kick`]: how many sessions were ended.

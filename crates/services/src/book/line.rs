@@ -38,7 +38,7 @@ impl Wish {
         match &self.want {
             Want::Spelled(texts) => texts.len(),
             Want::Change(change) => change.numbers(),
-            Want::Look(_) | Want::LookAtAll | Want::Leave => 0,
+            Want::Look(_) | Want::LookAtAll | Want::Leave | Want::Contacts => 0,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A number is registered again: what its new owner finds, what the old key still does (nothing), and what contacts see.
 
+mod contacts;
+
 use super::blocking::block;
 use super::moving::{Owner, book, put_book};
 use super::*;
@@ -39,7 +41,10 @@ struct Play {
 impl Play {
     /// Romeo has been away for so long, and mail waits for him.
     fn away(days: u64) -> Self {
-        let mut stage = Stage::new(2);
+        Self::on(Stage::new(2), days)
+    }
+
+    fn on(mut stage: Stage, days: u64) -> Self {
         furnish(&mut stage);
         let (records, secret) = (stage.engine.records(), stage.engine.secret());
         let owner =

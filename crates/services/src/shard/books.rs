@@ -137,7 +137,7 @@ impl Shard {
             }
             Want::Change(change) => Stage::Reading(change),
             Want::Look(number) => Stage::Looking(number),
-            Want::LookAtAll => Stage::Matching { after: 0 },
+            Want::LookAtAll | Want::Contacts => Stage::Matching { after: 0 },
             Want::Leave => Stage::Reading(BookChange::Show),
         };
         let synced = Synced { numbers: 0, book: Vec::new(), matches: Vec::new(), spelled: HashMap::new() };
@@ -293,7 +293,11 @@ impl Shard {
 
     /// It is known who of the book is there: whoever asked is told, and the roster follows.
     fn matched(&mut self, ctx: &mut Context<'_>, key: usize) {
+        let only_asks = self.books.jobs.get(key).is_some_and(|job| matches!(job.answer, Answer::Contacts(_)));
         self.tell_of_job(ctx, key, Ok(()));
+        if only_asks {
+            return self.finish_job(ctx, key);
+        }
         let Some(job) = self.books.jobs.get(key) else { return };
         let account = self.directory.present(job.account);
         let changes = account.map(|account| account.roster.differences(&job.synced.matches));

@@ -103,7 +103,10 @@ impl Shard {
             Action::RemoveSilent { generation, seen_unix_ms } => {
                 return self.remove_silent(ctx, id, (generation, seen_unix_ms), reply);
             }
-            Action::Contacts => self.contacts(id),
+            Action::Contacts => {
+                let (want, answer) = (Want::Contacts, Answer::Contacts(reply));
+                return self.book(ctx, Wish { account: id, want, answer });
+            }
             Action::TellOfKey(key) => return self.tell_of_key(ctx, id, key, reply),
             Action::IfKey { generation, action } => return self.if_key(ctx, id, generation, action, reply),
             Action::RemoveMoved if self.is_moving(id) => return self.remove_account(ctx, id, action, reply),

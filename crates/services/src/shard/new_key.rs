@@ -2,17 +2,20 @@
 //!
 //! Asked for by [`crate::accounts::registration`], which decides what becomes of the account. Promises: an account is taken
 //! away only if nobody was there since that was decided; who is told of a new key is a contact of the number that has the
-//! number as a contact, and neither has blocked the other.
+//! number as a contact, and neither has blocked the other. Contacts by phone book are those of the books in the store: the
+//! rosters follow these a moment later, or within a minute, and one that is full does not have all of them.
 
 use super::Shard;
 use crate::blocking;
-use crate::command::{Action, Command, Done, NewKey, Outcome, Refusal, Reply};
+use crate::book::{Refused, Synced};
+use crate::command::{Action, Command, Done, NewKey, Refusal, Reply};
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::directory::Account;
 use crate::mailbox;
 use crate::roster::Contact;
 use crate::ticket::Purpose;
+use chaski_store::books::Match;
 use chaski_store::{AccountId, MessageId, StoreError};
 use chaski_xmpp::write::Header;
 use chaski_xmpp::{Kind, datetime, ns, write};
@@ -45,14 +48,21 @@ impl Shard {
         self.remove_account(ctx, id, action, reply);
     }
 
-    /// Who has the account as a contact and is one of its own, and is not blocked.
-    pub(super) fn contacts(&mut self, id: AccountId) -> Outcome {
-        let domain = self.desk.realm.domain.clone();
-        let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
-        let contacts = account.roster.items().iter().filter(|item| {
-            item.state().to() && item.state().from() && !blocking::blocks_contact(account, item.contact())
-        });
-        Ok(Done::Contacts(contacts.filter_map(|item| item.contact().account(&domain)).collect()))
+    /// The account's phone book has been read, or not: tells who has the account as a contact and is one of its own, and is
+    /// not blocked.
+    pub(super) fn contacts_known(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        reply: Option<Reply>,
+        book: Result<&Synced, Refused>,
+    ) {
+        let outcome = match (book, self.directory.present(id)) {
+            (Ok(synced), Some(account)) => Ok(contacts(account, &synced.matches, &self.desk.realm.domain)),
+            (Ok(_), None) => Err(Refusal::NoSuchAccount),
+            (Err(refused), _) => Err(refused.into()),
+        };
+        self.reply(ctx, reply, outcome);
     }
 
     /// Puts the notice of a contact's new key into the account's mailbox.
@@ -65,7 +75,8 @@ impl Shard {
     ) {
         let Some(account) = self.directory.present(id) else { return };
         let contact = Contact::Phone(key.number);
-        if !account.roster.state(&contact).to() || blocking::blocks_contact(account, &contact) {
+        let is_contact = key.is_by_books || account.roster.state(&contact).to();
+        if !is_contact || blocking::blocks_contact(account, &contact) {
             return self.reply(ctx, reply, Ok(Done::Done));
         }
         if self.notices.len() >= NOTICES_MAX {
@@ -112,6 +123,27 @@ impl Shard {
             return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
         }
         self.command_now(ctx, Command { account: id, action: *action, reply });
+    }
+}
+
+/// By the books of both (`matches`, in ascending order) or by subscriptions both ways, and not blocked.
+fn contacts(account: &Account, matches: &[Match], domain: &str) -> Done {
+    let is_by_books = |contact: &Contact| match contact {
+        Contact::Phone(number) => {
+            matches.binary_search_by_key(number, |found| found.number).is_ok_and(|at| matches[at].mutual)
+        }
+        Contact::Other(_) => false,
+    };
+    let mutual = matches.iter().filter(|found| found.mutual).map(|found| Contact::Phone(found.number));
+    let by_books = mutual.filter(|contact| !blocking::blocks_contact(account, contact));
+    let by_subscription = account.roster.items().iter().filter(|item| {
+        let (state, contact) = (item.state(), item.contact());
+        let is_both = state.subscribed_to() && state.subscribed_from();
+        is_both && !is_by_books(contact) && !blocking::blocks_contact(account, contact)
+    });
+    Done::Contacts {
+        by_books: by_books.filter_map(|contact| contact.account(domain)).collect(),
+        by_subscription: by_subscription.filter_map(|item| item.contact().account(domain)).collect(),
     }
 }
 

@@ -60,7 +60,10 @@ fn shards(records: Arc<dyn Records>) -> Arc<dyn Fn(Command) + Send + Sync> {
                 let (sessions, waiting_messages, waiting_bytes) = (Vec::new(), 0, 0);
                 return reply(Ok(Done::Account { record, sessions, waiting_messages, waiting_bytes }));
             }
-            (Action::Contacts, Some(_)) => return reply(Ok(Done::Contacts(Vec::new()))),
+            (Action::Contacts, Some(_)) => {
+                let (by_books, by_subscription) = (Vec::new(), Vec::new());
+                return reply(Ok(Done::Contacts { by_books, by_subscription }));
+            }
             (Action::SetAccount { record, .. }, _) | (Action::Arrive { record, .. }, None) => {
                 records.put_if(Table::Accounts, &key, &record.to_json(), revision).map(drop)
             }

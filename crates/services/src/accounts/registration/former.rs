@@ -122,13 +122,15 @@ impl Registrar {
         now_unix_ms: u64,
     ) -> Result<(), RegistrationError> {
         let AccountName::Phone(number) = *name else { return Ok(()) };
-        let contacts = match self.owner.ask(name.account(), Action::Contacts) {
-            Ok(Done::Contacts(contacts)) => contacts,
+        let (by_books, by_subscription) = match self.owner.ask(name.account(), Action::Contacts) {
+            Ok(Done::Contacts { by_books, by_subscription }) => (by_books, by_subscription),
             Ok(_) | Err(Refusal::NoSuchAccount) => return Ok(()),
             Err(refusal) => return Err(refusal.into()),
         };
-        let told = NewKey { number, unix_ms: now_unix_ms, is_new };
-        let asked = contacts.into_iter().map(|contact| (contact, Action::TellOfKey(told))).collect();
+        let told = |is_by_books| NewKey { number, unix_ms: now_unix_ms, is_new, is_by_books };
+        let by_books = by_books.into_iter().map(|contact| (contact, told(true)));
+        let contacts = by_books.chain(by_subscription.into_iter().map(|contact| (contact, told(false))));
+        let asked = contacts.map(|(contact, told)| (contact, Action::TellOfKey(told))).collect();
         let outcomes = self.owner.ask_all(asked);
         let untold = outcomes.iter().filter(|outcome| outcome.is_err()).count();
         self.metrics.contacts_told_total.add((outcomes.len() - untold) as u64);

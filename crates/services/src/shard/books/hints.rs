@@ -134,6 +134,7 @@ impl Shard {
                 self.reply(ctx, reply, outcome);
             }
             Answer::Leaving(reply) => self.leaves(ctx, id, reply, result),
+            Answer::Contacts(reply) => self.contacts_known(ctx, id, reply, result),
         }
     }
 }

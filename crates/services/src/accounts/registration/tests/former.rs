@@ -194,7 +194,7 @@ fn contacts_are_told_before_anybody_has_the_key() {
         desk.owner.contacts.lock().unwrap().push(contact);
         desk.come_with_the_code().unwrap();
         let number = NUMBER[1..].parse().unwrap();
-        let told = NewKey { number, unix_ms: desk.now, is_new };
+        let told = NewKey { number, unix_ms: desk.now, is_new, is_by_books: true };
         assert_eq!(*desk.owner.told.lock().unwrap(), [(contact, told)]);
     }
 }

@@ -45,7 +45,10 @@ impl AccountOwner for Owner {
                 let (record, sessions) = (Box::new(record), Vec::new());
                 Ok(Done::Account { record, sessions, waiting_messages: 0, waiting_bytes: 0 })
             }
-            Action::Contacts => Ok(Done::Contacts(self.contacts.lock().unwrap().clone())),
+            Action::Contacts => {
+                let by_books = self.contacts.lock().unwrap().clone();
+                Ok(Done::Contacts { by_books, by_subscription: Vec::new() })
+            }
             Action::TellOfKey(key) => {
                 self.told.lock().unwrap().push((account, key));
                 Ok(Done::Done)
