@@ -98,8 +98,16 @@ impl<S: Read + Write> Client<S> {
         self.wait_for("xmpp-sasl").contains("<success")
     }
 
-    /// Logs in and sends presence.
+    /// Logs in and sends presence. What comes before the answer to a ping after that (mail that waited) is dropped.
     pub(crate) fn log_in(stream: S, name: &str, key: &str, resource: &str) -> Self {
+        let mut client = Self::bind(stream, name, key, resource);
+        client.send("<presence/><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+        client.wait_for("id='p'");
+        client
+    }
+
+    /// Logs in without presence: nothing is delivered yet.
+    pub(crate) fn bind(stream: S, name: &str, key: &str, resource: &str) -> Self {
         let mut client = Self::new(stream);
         client.open();
         assert!(client.authenticate(name, key), "{name} can't log in");
@@ -109,8 +117,6 @@ impl<S: Read + Write> Client<S> {
         ));
         client.wait_for(&format!("{name}@localhost/{resource}"));
         client.wait_for("</iq>");
-        client.send("<presence/><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
-        client.wait_for("id='p'");
         client
     }
 
