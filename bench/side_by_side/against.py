@@ -1,0 +1,195 @@
+"""`bench/compare --against REV`: is this tree dearer than that one?
+
+Two builds of Chaski under the same loads, in pairs that alternate (new, old; old, new; ...), each run on a fresh server and fresh data. What
+counts is the ratio within a pair, since the machine's speed changes from minute to minute. Of the ratios of all pairs: the median, and the
+interval in which the true median lies with at least 95 % confidence (by order statistics: nothing is assumed of the noise). Both are
+loaded by the same generator, the new build's. Afterwards each build once more under callgrind, which counts instructions: what they cost
+in instructions doesn't depend on the machine's mood.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import accounts
+import instructions
+import loads
+import machine
+import servers
+
+# What "not dearer" means: the upper end of the interval is at most this.
+BOUND = 1.05
+CONFIDENCE = 0.95
+SIZE = dataclasses.replace(loads.SHORT, pairs_seconds=3, open_seconds=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One number of a report, of which less is better."""
+
+    load: str
+    name: str
+    title: str
+    unit: str
+
+
+FIGURES = (
+    Figure("pairs-4", "server_cpu_us_per_message", "CPU per message, 500 pairs, 4 in flight", "µs"),
+    Figure("pairs-1", "server_cpu_us_per_message", "CPU per message, 500 pairs, 1 in flight", "µs"),
+    Figure("open", "server_cpu_us_per_message", "CPU per message, 1,000 sessions, 4,000/s", "µs"),
+    Figure("idle-plain", "server_cpu_us_per_login", "CPU per login, plain", "µs"),
+    Figure("idle-tls", "server_cpu_us_per_login", "CPU per login, TLS 1.3", "µs"),
+    Figure("idle-plain", "server_resident_bytes_per_session", "bytes per session, plain", "B"),
+    Figure("idle-tls", "server_resident_bytes_per_session", "bytes per session, TLS 1.3", "B"),
+)
+
+
+def run(root, binary, revision, options, say):
+    """The whole comparison. Gives whether no figure is dearer than the bound allows."""
+    commit = _git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+    old = _built(root, commit, say)
+    rows = []
+    if not options.instructions_only:
+        rows = _pairs({"new": binary, "old": old}, binary, options, say)
+    counts = {} if options.no_instructions else instructions.compare({"new": binary, "old": old}, binary, say)
+    _write(root, commit, options, rows, counts, say)
+    return all(row["upper"] <= BOUND for row in rows)
+
+
+def _git(root, *arguments):
+    return servers.run(["git", "-C", str(root), *arguments])
+
+
+def _built(root, commit, say):
+    """That revision's program, built once and kept beside the other builds."""
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
+    place = target / "against" / commit[:12]
+    binary = place / "chaski"
+    if binary.exists():
+        return str(binary)
+    say(f"building {commit[:12]} (once, kept in {place})")
+    source = place / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    archive = subprocess.Popen(["git", "-C", str(root), "archive", commit], stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x", "-C", str(source)], stdin=archive.stdout, check=True)
+    archive.stdout.close()
+    if archive.wait() != 0:
+        raise servers.Failed(f"git could not give the tree of {commit}")
+    build = target / "against" / "build"
+    subprocess.run(
+        ["cargo", "build", "--release", "-p", "chaski"], cwd=source, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(build)}
+    )
+    shutil.copy2(build / "release" / "chaski", binary)
+    shutil.rmtree(source)
+    return str(binary)
+
+
+def _pairs(builds, generator, options, say):
+    """Loads both builds in turns; gives a row for each figure."""
+    listed = accounts.listed(generator, SIZE.accounts())
+    taken = {"new": [], "old": []}
+    for pair in range(options.pairs):
+        order = ("new", "old") if pair % 2 == 0 else ("old", "new")
+        for side in order:
+            say(f"pair {pair + 1} of {options.pairs}: {side}")
+            taken[side].append(_one(builds[side], generator, listed, options.threads))
+    return [row for figure in FIGURES if (row := _row(figure, taken))]
+
+
+def _one(binary, generator, listed, threads):
+    """One build under all loads: {(load, figure): value}."""
+    values = {}
+    with tempfile.TemporaryDirectory(prefix="chaski-against-") as directory:
+        server = servers.Chaski("127.0.77.9", directory, binary, threads)
+        server.import_accounts(listed, None)
+        for group in ((loads.idle(SIZE, False),), (loads.idle(SIZE, True),), _messages()):
+            with server:
+                for load in group:
+                    figures = _load(server, generator, load)
+                    values.update({(load.name, name): value for name, value in figures.items()})
+    return values
+
+
+def _messages():
+    return (loads.pairs(SIZE, 4), loads.pairs(SIZE, 1), loads.open_loop(SIZE, "chaski"))
+
+
+def _load(server, generator, load):
+    port = servers.TLS_PORT if load.is_tls() else servers.PLAIN_PORT
+    target = ["--server", f"{server.host}:{port}", "--pid", str(server.pid()), "--domain", servers.DOMAIN]
+    if load.is_tls():
+        target += ["--ca", str(server.certificate_authority())]
+    report = json.loads(servers.run([generator, "bench", "--json", *load.arguments, *target]))
+    if report.get("complaints"):
+        raise servers.Failed(f"{load.title}: {report['complaints']}")
+    return report["figures"]
+
+
+def _row(figure, taken):
+    key = (figure.load, figure.name)
+    pairs = [(new[key], old[key]) for new, old in zip(taken["new"], taken["old"]) if new.get(key) and old.get(key)]
+    if not pairs:
+        return None
+    ratios = sorted(new / old for new, old in pairs)
+    lower, upper = interval(ratios)
+    return {
+        "figure": figure.title,
+        "unit": figure.unit,
+        "new": median(sorted(new for new, _ in pairs)),
+        "old": median(sorted(old for _, old in pairs)),
+        "ratio": median(ratios),
+        "lower": lower,
+        "upper": upper,
+        "ratios": ratios,
+    }
+
+
+def median(ordered):
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def interval(ordered):
+    """The narrowest pair of order statistics that holds the true median with at least the wanted confidence."""
+    count = len(ordered)
+    outside, rank = 0.0, 0
+    # P(fewer than rank + 1 of count fall below the median), both sides.
+    while rank < (count - 1) // 2:
+        outside += 2 * math.comb(count, rank) / 2**count
+        if 1 - outside < CONFIDENCE:
+            break
+        rank += 1
+    rank = max(rank - 1, 0)
+    return ordered[rank], ordered[count - 1 - rank]
+
+
+def _write(root, commit, options, rows, counts, say):
+    results = root / "bench" / "results"
+    results.mkdir(exist_ok=True)
+    new = _git(root, "rev-parse", "HEAD").strip()
+    page = [f"# {new[:12]} against {commit[:12]}", "", f"{machine.now()}, {options.pairs} alternating pairs.", ""]
+    page += _table(rows) + [""] + instructions.table(counts)
+    path = results / f"against-{commit[:12]}.json"
+    path.write_text(json.dumps({"new": new, "old": commit, "machine": machine.facts(), "figures": rows, "instructions": counts}, indent=1) + "\n")
+    path.with_suffix(".md").write_text("\n".join(page) + "\n")
+    print("\n".join(page))
+    say(f"wrote {path}, and .md beside it")
+
+
+def _table(rows):
+    if not rows:
+        return []
+    lines = ["| figure | new | old | new / old, median | 95 % interval | at most 1.05 |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        said = "yes" if row["upper"] <= BOUND else "no"
+        lines.append(
+            f"| {row['figure']} | {row['new']:.1f} {row['unit']} | {row['old']:.1f} {row['unit']} | {row['ratio']:.3f} "
+            f"| {row['lower']:.3f} to {row['upper']:.3f} | {said} |"
+        )
+    return lines
