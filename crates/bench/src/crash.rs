@@ -1,15 +1,15 @@
 //! Kills the real server at random moments, under load, again and again: nothing that it accepted may be lost.
 //!
 //! Every peer sends numbered messages to every other and receives theirs, with stream management, and in different ways loses
-//! its connection itself: see [`peer`]. What was sent, accepted and received is written into one [`ledger`], which knows
-//! the rules. A server passes if, when all is quiet again, everything was received, in order, and nothing was broken on the way.
+//! its connection itself: see [`crate::peer`]. What was sent, accepted and received is told to one [`witness`], whose checker
+//! judges. A server passes if, when all is quiet again, everything was received, and no promise was broken on the way.
 
 use crate::error::BenchError;
+use crate::peer::{Conduct, Manner, Peer, Phase};
 use crate::progress::Progress;
 use crate::server::{Listener, Rig, Running};
+use crate::witness::{self, Totals, Witness};
 use chaski_client::{Client, Event, Settings, UNMARKED, message};
-use ledger::{Ledger, Totals};
-use peer::{Peer, Phase};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
@@ -19,21 +19,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-mod ledger;
-mod peer;
-
-/// Without any progress for so long, what is missing will not come any more.
-const STALL: Duration = Duration::from_secs(45);
-/// How often we look whether all is quiet.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// So long after everything has arrived nothing may move: what was under way again has been acknowledged too.
-const QUIET: Duration = Duration::from_secs(1);
 /// How long a session of the final inspection waits for what must not come.
 const INSPECTION: Duration = Duration::from_millis(500);
 /// A kill in so many hits the server while it starts.
 const EARLY_KILL_ONE_IN: u32 = 6;
 /// The latest moment of such a kill.
 const EARLY_KILL_MS_MAX: u64 = 150;
+/// What the peers do themselves.
+const MANNERS: [Manner; 4] = [Manner::Flapping, Manner::Absent, Manner::Steady, Manner::Sleeping];
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -81,8 +74,8 @@ impl Report {
 
 /// Does it.
 pub async fn run(options: &Options) -> Result<Report, BenchError> {
-    if options.peers < 2 || options.peers > ledger::PEERS_MAX {
-        return Err(BenchError::Refused(format!("--peers must be between 2 and {}", ledger::PEERS_MAX)));
+    if options.peers < 2 || options.peers > witness::PEERS_MAX {
+        return Err(BenchError::Refused(format!("--peers must be between 2 and {}", witness::PEERS_MAX)));
     }
     let rig = Rig::prepare(options.binary.clone(), &options.dir, "shards = 2")?;
     rig.import(options.seed, options.peers).await?;
@@ -90,17 +83,18 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     let mut server = rig.spawn()?;
     server.ready().await?;
 
-    let ledger = Arc::new(Mutex::new(Ledger::new(options.seed, options.peers)));
+    let witness = Arc::new(Mutex::new(Witness::new(options.seed, options.peers)));
     let (phase, phases) = watch::channel(Phase::Load);
     let mut peers = JoinSet::new();
+    let conduct = Conduct { peers: options.peers, rate: options.rate, seed: options.seed, manners: &MANNERS };
     for index in 0..options.peers {
-        let peer = Peer::new(index, options, settings(&rig, options, index)?, ledger.clone(), phases.clone());
-        peers.spawn(peer.run());
+        let settings = settings(&rig, options.seed, index)?;
+        peers.spawn(Peer::new(index, &conduct, settings, &rig, witness.clone(), phases.clone()).run());
     }
-    let mut run = Run { rig: &rig, options, ledger, rng: StdRng::seed_from_u64(options.seed) };
+    let mut run = Run { rig: &rig, options, witness, rng: StdRng::seed_from_u64(options.seed) };
     let server = run.kill_often(server).await?;
     phase.send_replace(Phase::Drain);
-    run.drain().await;
+    witness::drained(&run.witness).await;
     phase.send_replace(Phase::End);
     while peers.join_next().await.is_some() {}
     run.inspect().await?;
@@ -111,9 +105,9 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
 }
 
 /// Even peers use TLS, odd ones don't.
-fn settings(rig: &Rig, options: &Options, index: usize) -> Result<Settings, BenchError> {
+pub(crate) fn settings(rig: &Rig, seed: u64, index: usize) -> Result<Settings, BenchError> {
     let listener = if index.is_multiple_of(2) { Listener::Tls } else { Listener::Plain };
-    let (number, key) = (crate::accounts::number(index), crate::accounts::key(options.seed, index));
+    let (number, key) = (crate::accounts::number(index), crate::accounts::key(seed, index));
     Ok(Settings {
         login_timeout: Duration::from_secs(10),
         ..Settings::new(rig.target(listener)?, number, key)
@@ -123,17 +117,17 @@ fn settings(rig: &Rig, options: &Options, index: usize) -> Result<Settings, Benc
 struct Run<'a> {
     rig: &'a Rig,
     options: &'a Options,
-    ledger: Arc<Mutex<Ledger>>,
+    witness: Arc<Mutex<Witness>>,
     rng: StdRng,
 }
 
 impl Run<'_> {
     fn totals(&self) -> Totals {
-        ledger::lock(&self.ledger).totals()
+        witness::lock(&self.witness).totals()
     }
 
     fn note(&self, violation: String) {
-        ledger::lock(&self.ledger).violation(violation);
+        witness::lock(&self.witness).note(violation);
     }
 
     /// All the kills. Returns the server that lives on.
@@ -149,6 +143,7 @@ impl Run<'_> {
             };
             tokio::time::sleep(Duration::from_millis(after_ms)).await;
             server.kill().await?;
+            witness::lock(&self.witness).crashed();
             server = self.rig.spawn()?;
             early = self.rng.random_ratio(1, EARLY_KILL_ONE_IN);
             progress.at(u64::from(kill), || self.totals().to_string());
@@ -158,28 +153,11 @@ impl Run<'_> {
         Ok(server)
     }
 
-    /// Waits until everything has arrived and everybody is there to acknowledge it, or nothing moves any more.
-    async fn drain(&self) {
-        let mut last = self.totals();
-        let mut still = Duration::ZERO;
-        let is_over = |still: Duration| {
-            let ledger = ledger::lock(&self.ledger);
-            still >= QUIET && ledger.is_settled() && ledger.are_all_here()
-        };
-        while still < STALL && !is_over(still) {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            let now = self.totals();
-            still = if now == last { still + LOOK_INTERVAL } else { Duration::ZERO };
-            last = now;
-        }
-        ledger::lock(&self.ledger).settle();
-    }
-
     /// A new session of each account, after everything was acknowledged: there must be nothing left.
     async fn inspect(&self) -> Result<(), BenchError> {
         for index in 0..self.options.peers {
             let who = crate::accounts::number(index);
-            let mut client = Client::new(settings(self.rig, self.options, index)?);
+            let mut client = Client::new(settings(self.rig, self.options.seed, index)?);
             client.connect().await.map_err(BenchError::client(&who))?;
             client.send(UNMARKED, message::presence()).map_err(BenchError::client(&who))?;
             let mut left = 0u64;
@@ -203,13 +181,13 @@ impl Run<'_> {
     }
 
     fn report(&self) -> Report {
-        let ledger = ledger::lock(&self.ledger);
-        let (violations, violations_total) = ledger.violations();
+        let witness = witness::lock(&self.witness);
+        let (violations, violations_total) = witness.violations();
         Report {
             seed: self.options.seed,
             kills: self.options.kills,
-            totals: ledger.totals(),
-            violations: violations.to_vec(),
+            totals: witness.totals(),
+            violations,
             violations_total,
         }
     }

@@ -1,10 +1,11 @@
 //! Load and faults for a server: what `chaski bench` does.
 //!
-//! [`crash`] kills the real server again and again under load and checks that no accepted message is lost; [`idle`], [`pairs`], [`login`],
+//! [`crash`] kills the real server again and again under load, [`soak`] wears it out for long; both have what their clients saw judged by the
+//! checker of promises. [`idle`], [`pairs`], [`login`],
 //! [`mixed`], [`presence`] and [`overload`] measure any XMPP server, on the engine of small sessions, and say it in one [`result`]. They share
 //! [`server`] (the server process and its numbers), [`accounts`] and [`progress`].
 //!
-//! Called by: the binary and tests. Calls `chaski-client`, `chaski-xmpp` and `chaski-tls`.
+//! Called by: the binary and tests. Calls `chaski-client`, `chaski-xmpp`, `chaski-tls` and `chaski-promises`.
 
 pub mod accounts;
 pub mod crash;
@@ -17,11 +18,15 @@ pub mod login;
 pub mod mixed;
 pub mod overload;
 pub mod pairs;
+mod peer;
 pub mod presence;
 pub mod progress;
 pub mod report;
 pub mod result;
 mod run;
 pub mod server;
+pub mod soak;
+mod witness;
 
 pub use error::BenchError;
+pub use witness::Totals;

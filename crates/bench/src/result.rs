@@ -24,6 +24,8 @@ pub enum Scenario {
     Overload,
     /// Presence, told to contacts.
     Presence,
+    /// Everything that wears a server out, for long.
+    Soak,
 }
 
 /// A whole run.

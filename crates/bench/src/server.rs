@@ -105,12 +105,17 @@ impl Rig {
         let mut file = std::io::BufWriter::new(File::create(&path).map_err(BenchError::io(what()))?);
         accounts::write(seed, count, &mut file).map_err(BenchError::io(what()))?;
         std::io::Write::flush(&mut file).map_err(BenchError::io(what()))?;
+        let path = path.display().to_string();
+        // The keys are random: rounds would only cost time.
+        self.ctl(&["account", "import", "--iterations", "1", &path]).await
+    }
+
+    /// `chaski ctl` with these arguments; the server may run or not.
+    pub async fn ctl(&self, arguments: &[&str]) -> Result<(), BenchError> {
         let output = Command::new(&self.binary)
             .args(["ctl", "--config"])
             .arg(self.config())
-            // The keys are random: rounds would only cost time.
-            .args(["account", "import", "--iterations", "1"])
-            .arg(&path)
+            .args(arguments)
             .stdin(Stdio::null())
             .output()
             .await
@@ -119,7 +124,11 @@ impl Rig {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(BenchError::Server(format!("the accounts could not be imported: {}", said.trim())))
+        Err(BenchError::Server(format!(
+            "ctl {} failed: {}",
+            arguments[..2.min(arguments.len())].join(" "),
+            said.trim()
+        )))
     }
 
     /// Starts the server and does not wait for it.

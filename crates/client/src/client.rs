@@ -112,6 +112,8 @@ pub struct Client {
     ready: VecDeque<Event>,
     /// Elements that came, on all connections.
     heard: u64,
+    /// Requests for an acknowledgement that were answered, on all connections.
+    answered: u64,
     /// Stanzas that came before the session was managed: they are in no count.
     early: VecDeque<Element>,
 }
@@ -132,6 +134,7 @@ impl Client {
             ready: VecDeque::new(),
             early: VecDeque::new(),
             heard: 0,
+            answered: 0,
         }
     }
 
@@ -168,6 +171,11 @@ impl Client {
     /// How many elements have come, whether or not they became events: grows as long as the connection lives.
     pub fn heard(&self) -> u64 {
         self.heard
+    }
+
+    /// How many times the server has asked what was handled, and was told. It asks again only when it has the answer.
+    pub fn answered(&self) -> u64 {
+        self.answered
     }
 
     /// The settings; they apply from the next connection on.
@@ -290,6 +298,7 @@ impl Client {
                 Some(Ok(Nonza::Ack { h })) => self.acknowledged(h),
                 Some(Ok(Nonza::Request)) => {
                     let h = self.handled;
+                    self.answered += 1;
                     if let Some(link) = self.link.as_mut().filter(|_| self.managed) {
                         sm::write_ack(link.out(), h);
                     }

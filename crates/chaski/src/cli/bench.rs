@@ -30,6 +30,8 @@ pub(crate) enum BenchCommand {
     Accounts(Accounts),
     /// Kill a server of its own at random moments under load; no accepted message may be lost
     Crash(Crash),
+    /// Wear a server of its own out: logins, resumptions, bursts, removals, for long; nothing may break, memory must stay flat
+    Soak(Soak),
     /// The least a messaging server can do, to compare servers with: reads, looks the addressee up, writes
     Floor(Floor),
     /// Plots and tables of what --json and bench/compare wrote
@@ -85,6 +87,28 @@ pub(crate) struct Crash {
     /// Longest life of a server that is ready
     #[arg(long, value_name = "MS", default_value_t = 1_500)]
     pub(crate) uptime_ms: u64,
+    /// The server's program, if it is not this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// An empty directory, or one of an earlier run, for the server and its log
+    #[arg(long, value_name = "DIR", default_value = "./chaski-bench")]
+    pub(crate) data: PathBuf,
+    /// For how long
+    #[arg(long, value_name = "S", default_value_t = 1_800)]
+    pub(crate) seconds: u64,
+    /// Repeats the random choices of an earlier run
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How many clients, each of which sends and receives
+    #[arg(long, value_name = "N", default_value_t = 48)]
+    pub(crate) peers: usize,
+    /// Messages per second and client
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) rate: u32,
     /// The server's program, if it is not this one
     #[arg(long, value_name = "FILE")]
     pub(crate) binary: Option<PathBuf>,
