@@ -1,8 +1,10 @@
 //! The project's own checks. `cargo xtask tidy` fails when a rule of ARCHITECTURE.md or CONTRIBUTING.md that a
 //! machine can see is broken; it prints every finding with its place and what to do. `cargo xtask interop` writes the
 //! tables of docs/interop.md. `cargo xtask power-cuts --cuts 10000` cuts the power under the store.
+//! `cargo xtask mutants` breaks the code on purpose and sees the tests fail.
 
 mod interop;
+mod mutants;
 mod tidy;
 
 #[expect(clippy::print_stderr, reason = "a command line program speaks to its user")]
@@ -11,9 +13,10 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => ended(tidy::run()),
         ["interop"] => ended(interop::write()),
+        ["mutants", names @ ..] => ended(mutants::run(names)),
         ["power-cuts", options @ ..] => ended(power_cuts(options)),
         _ => {
-            eprintln!("usage: cargo xtask tidy|interop|power-cuts");
+            eprintln!("usage: cargo xtask tidy|interop|mutants [NAME…]|power-cuts");
             std::process::exit(2);
         }
     }

@@ -71,13 +71,14 @@ type Rule = fn(&Tree) -> Result<Vec<Finding>>;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program speaks to its user")]
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::open()?;
-    let rules: [(&str, Rule); 6] = [
+    let rules: [(&str, Rule); 7] = [
         ("layers", layers::check),
         ("files", files::check),
         ("licences", licences::check),
         ("documents", documents::check),
         ("promises", promises::check),
         ("interop", crate::interop::check),
+        ("mutants", crate::mutants::check),
     ];
     let mut count = 0;
     for (name, rule) in rules {
