@@ -322,10 +322,14 @@ fn with_nothing_to_write_the_end_of_a_failure_is_noticed() {
 fn every_failed_sync_of_room_segment_directory_and_roll_is_answered_by_another_segment() {
     // In the gap between two commits room for the next is made, and here it always has to be.
     let roomy = Options { preallocate_bytes: 300, commit_interval_us: 20_000, ..impatient() };
-    for (call, ending) in
-        [(Call::SyncAll, ".journal"), (Call::SyncDirectory, "/journal"), (Call::SyncData, "journal.roll")]
-    {
-        let mut bench = Bench::new(Options { segment_bytes: 2000, ..roomy.clone() });
+    for (call, ending, segment_bytes) in [
+        // No other segment is begun, so that it is the room's; and one for each frame, so that it is the segment's.
+        (Call::SyncAll, ".journal", 1 << 20),
+        (Call::SyncAll, ".journal", 1),
+        (Call::SyncDirectory, "/journal", 2000),
+        (Call::SyncData, "journal.roll", 2000),
+    ] {
+        let mut bench = Bench::new(Options { segment_bytes, ..roomy.clone() });
         bench.rig.append_durably(romeo(), 1);
         bench.disk.fail(call, ending, 1, libc::EIO);
         let mut sent = vec![1];
