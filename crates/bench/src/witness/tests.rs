@@ -1,3 +1,5 @@
+//! What the witness tells of a run, faultless and spoiled.
+
 use super::*;
 
 fn text(from: usize, id: &str, body: &str, stanza_id: Option<&str>) -> Received {
