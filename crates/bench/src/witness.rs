@@ -133,18 +133,13 @@ pub(crate) struct Witness {
     notes_total: u64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a program's run has the real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 impl Witness {
     /// All accounts have just been made.
     pub(crate) fn new(seed: u64, peers: usize) -> Self {
         let knobs = Knobs { slack_ms: SLACK_MS, verdicts_max: VIOLATIONS_MAX, ..Knobs::default() };
         let mut witness = Self {
             seed,
-            start: now(),
+            start: Instant::now(),
             checker: Checker::new(knobs),
             peers: (0..peers).map(|_| Peer { key: 1, ..Peer::default() }).collect(),
             last_session: 0,
