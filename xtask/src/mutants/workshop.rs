@@ -110,6 +110,9 @@ impl Workshop {
             .args(rest)
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
+            // Nearly all of the time goes into builds.
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(Stdio::null())
