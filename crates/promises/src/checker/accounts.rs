@@ -96,8 +96,9 @@ impl Checker {
         let at = self.position;
         let life = self.life_mut(index);
         if std::mem::take(&mut life.is_leaving) {
-            // Nobody knows whether the removal was carried out.
+            // Nobody knows whether the removal was carried out, and with it what the account had: messages, blocks.
             life.waits.clear();
+            life.blocks.clear();
         }
         let stays = match (life.state, lock) {
             (State::Unknown | State::Nobody, _) => true,

@@ -1,6 +1,7 @@
 //! The checker accepts what is good.
 
 use super::*;
+use crate::event::{Content, Letter, Lock, Showing, StanzaId, Timed};
 use crate::model::play;
 
 #[test]
@@ -15,4 +16,33 @@ fn what_the_model_does_is_good() {
             panic!("seed {seed}: {verdict}");
         }
     }
+}
+
+/// A removal that was asked for and never answered may have been carried out: who had been blocked may be nobody's enemy now.
+#[test]
+fn after_a_removal_without_an_answer_nobody_knows_who_is_blocked() {
+    let (romeo, tybalt) = (Account(1), Account(2));
+    let (reader, writer) = (Session(1), Session(2));
+    let content = Content { identity: Some(7), bytes: 7 };
+    let letter = Letter { to: romeo, resource: None, content, kept: true };
+    let showing = Showing { from: tybalt, content, stanza_id: Some(StanzaId(1)), delayed: false };
+    let register =
+        |key| Event::Registered { account: romeo, key, proof: true, silent_ms: 0, lock: Lock::None };
+    let history = |is_leaving: bool| {
+        let mut events = vec![register(1), Event::Blocked { by: romeo, whom: tybalt }];
+        events.extend(is_leaving.then_some(Event::Removing { account: romeo }));
+        events.extend([
+            Event::Crashed { power: false },
+            register(2),
+            Event::Began { session: reader, account: romeo, device: Device(1), key: 2 },
+            Event::Began { session: writer, account: tybalt, device: Device(2), key: 1 },
+            Event::Sent { session: writer, letter: Some(letter) },
+            Event::Shown { session: reader, showing: Some(showing) },
+        ]);
+        events.into_iter().map(|event| Timed { at_ms: 0, event }).collect::<Vec<_>>()
+    };
+    let rules = |is_leaving| -> Vec<Rule> {
+        judge(Knobs::default(), &history(is_leaving)).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::BlockedShown]));
 }
