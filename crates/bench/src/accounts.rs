@@ -23,6 +23,14 @@ impl fmt::Display for Number {
     }
 }
 
+impl Number {
+    /// Whether it is written so.
+    pub fn is(self, text: &[u8]) -> bool {
+        let digits = text.strip_prefix(b"+1999").filter(|digits| digits.len() >= 7 && digits.is_ascii());
+        digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()) == Some(self.0)
+    }
+}
+
 /// Its key. Anybody who knows the seed knows it: for servers on loopback that hold nothing else.
 pub fn key(seed: u64, index: usize) -> String {
     let mut state = seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -60,5 +68,15 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() == "+19990000000,".len() + 32), "{text}");
         assert_eq!(key(7, 3), key(7, 3));
         assert_ne!(key(7, 3), key(8, 3));
+    }
+
+    #[test]
+    fn a_number_knows_itself() {
+        for index in [0, 7, 9_999_999, 12_345_678] {
+            assert!(Number(index).is(number(index as usize).as_bytes()));
+        }
+        for other in ["+19990000008", "+1999", "19990000007", "+1999000000x", ""] {
+            assert!(!Number(7).is(other.as_bytes()), "{other}");
+        }
     }
 }

@@ -123,6 +123,10 @@ pub(crate) struct Counters {
     pub(crate) refused: u64,
     pub(crate) delivered: u64,
     pub(crate) duplicates: u64,
+    /// Messages that came to another account than theirs.
+    pub(crate) astray: u64,
+    /// In a closed loop: messages that first came after a later one of the same sender.
+    pub(crate) out_of_order: u64,
     pub(crate) deliveries: u64,
     pub(crate) typing: u64,
     /// Messages of an open loop that no session could send.
@@ -146,6 +150,8 @@ impl AddAssign for Counters {
         self.refused += other.refused;
         self.delivered += other.delivered;
         self.duplicates += other.duplicates;
+        self.astray += other.astray;
+        self.out_of_order += other.out_of_order;
         self.deliveries += other.deliveries;
         self.typing += other.typing;
         self.unsent += other.unsent;

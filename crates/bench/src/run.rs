@@ -10,6 +10,7 @@ use crate::load::{Load, LoadServer};
 use crate::progress::Progress;
 use crate::result::{Figures, Latency, Mark, Options, ProcessUse, Report, Sample, Scenario};
 use crate::server::process::{self, Usage};
+use chaski_promises::fates::Fates;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
@@ -371,7 +372,9 @@ impl Run {
                 complaints.push(format!("{count} {what}"));
             }
         };
-        complain(balance.lost, "messages were accepted and not delivered");
+        for (rule, count) in balance.fates(self.noticed(&end)).broken() {
+            complain(count, &format!("messages break a promise of docs/promises.md: {rule}"));
+        }
         complain(figures.sessions_lost, "sessions were cut by the server");
         // In a storm or an overload a server may refuse logins: who is refused comes again.
         if !matches!(scenario, Scenario::Login | Scenario::Overload) {
@@ -395,6 +398,19 @@ impl Run {
         drop(self.fleet);
         self.server.stop().await?;
         Ok(report)
+    }
+
+    /// What the sessions have noticed of broken promises.
+    fn noticed(&self, end: &Standing) -> Fates {
+        let now = &end.counters;
+        // Where a connection was lost, by us or by the server, copies are due to that.
+        let no_fault = now.resumed == 0 && now.sessions_lost == 0 && now.logins == u64::from(self.sessions);
+        Fates {
+            copies_without_fault: if no_fault { now.duplicates } else { 0 },
+            out_of_order: now.out_of_order,
+            astray: now.astray,
+            ..Fates::default()
+        }
     }
 
     fn figures(&self, begin: &Standing, end: &Standing, balance: Balance) -> Figures {

@@ -2,29 +2,37 @@
 //!
 //! For the power cuts of `store`, which see no client: an append is what a client sends, its confirmation is the `<a/>`, what
 //! is read is what a device is shown, an acknowledgement is the device's. Each mailbox is one account with one device that is
-//! always there; sender, identity and bytes are what the entry's id and bytes say. A history of these is a history of
-//! [`crate::event`], judged by the same rules.
+//! always there and acknowledges message by message; sender, identity and bytes are what the entry's id and bytes say. With a
+//! purge begins another account, whose the mailbox is from then on. A history of these is a history of [`crate::event`], judged by
+//! the same rules.
 
 use crate::checker::{Checker, Knobs};
 use crate::digest;
 use crate::event::{Account, Content, Device, Event, Letter, Session, Showing, StanzaId};
 use crate::verdict::Verdict;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Whoever writes into mailboxes: one sender, with a session per mailbox, so that each is confirmed in its own order.
 const WRITER: Account = Account(u64::MAX);
 
-/// What is known of a mailbox.
+/// An append that was not covered.
+#[derive(Debug)]
+struct Open {
+    id: u128,
+    content: Content,
+    is_answered: bool,
+}
+
+/// What is known of a mailbox under one account.
 #[derive(Debug, Default)]
 struct Mailbox {
     writer: Option<Session>,
     reader: Option<Session>,
-    /// Submitted and not answered.
-    open: VecDeque<(u128, Content)>,
-    confirmed: u32,
-    /// Read and not acknowledged, in the order of reading.
-    read: Vec<(u128, Showing)>,
-    acknowledged: u32,
+    /// Submitted, and not covered: answers come in any order, `<a/>` in the order of sending.
+    open: VecDeque<Open>,
+    covered: u32,
+    /// Read and not acknowledged.
+    read: BTreeSet<u128>,
 }
 
 /// See the module.
@@ -32,50 +40,74 @@ struct Mailbox {
 pub struct StoreHistory {
     checker: Checker,
     now_ms: u64,
-    mailboxes: BTreeMap<u64, Mailbox>,
+    mailboxes: BTreeMap<Account, Mailbox>,
+    /// Whose a mailbox is now, and whose each message was when it was sent.
+    owner_of: BTreeMap<u64, Account>,
+    sent_to: BTreeMap<(u64, u128), Account>,
+    /// Purges that were not answered: whose mailbox it was till then.
+    purges: Vec<(u64, u128, Account)>,
+    last_account: u64,
     last_session: u64,
 }
 
 impl StoreHistory {
     /// Nothing has happened.
     pub fn new(knobs: Knobs) -> Self {
-        let checker = Checker::new(knobs);
-        Self { checker, now_ms: 0, mailboxes: BTreeMap::new(), last_session: 0 }
+        Self {
+            checker: Checker::new(knobs),
+            now_ms: 0,
+            mailboxes: BTreeMap::new(),
+            owner_of: BTreeMap::new(),
+            sent_to: BTreeMap::new(),
+            purges: Vec::new(),
+            last_account: 0,
+            last_session: 0,
+        }
     }
 
-    /// The time as the test has it.
-    pub fn at(&mut self, now_ms: u64) {
-        self.now_ms = self.now_ms.max(now_ms);
+    /// Time passes.
+    pub fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
     }
 
     fn see(&mut self, event: Event) {
         self.checker.see(self.now_ms, event);
     }
 
+    fn owner(&mut self, mailbox: u64) -> Account {
+        if let Some(owner) = self.owner_of.get(&mailbox) {
+            return *owner;
+        }
+        self.last_account += 1;
+        let owner = Account(self.last_account);
+        self.owner_of.insert(mailbox, owner);
+        owner
+    }
+
     fn began(&mut self, account: Account, device: u64) -> Session {
         self.last_session += 1;
         let session = Session(self.last_session);
         self.see(Event::Began { session, account, device: Device(device), key: 1 });
-        self.see(Event::Managed { session });
         session
     }
 
-    fn writer(&mut self, mailbox: u64) -> Session {
-        if let Some(writer) = self.mailboxes.entry(mailbox).or_default().writer {
+    fn writer(&mut self, owner: Account) -> Session {
+        if let Some(writer) = self.mailboxes.entry(owner).or_default().writer {
             return writer;
         }
-        // Mailboxes are accounts, which are less than 2^63.
-        let session = self.began(WRITER, mailbox | (1 << 63));
-        self.mailboxes.entry(mailbox).or_default().writer = Some(session);
+        // Owners are counted from 1, so the upper half of devices is free.
+        let session = self.began(WRITER, owner.0 | (1 << 63));
+        self.see(Event::Managed { session });
+        self.mailboxes.entry(owner).or_default().writer = Some(session);
         session
     }
 
-    fn reader(&mut self, mailbox: u64) -> Session {
-        if let Some(reader) = self.mailboxes.entry(mailbox).or_default().reader {
+    fn reader(&mut self, owner: Account) -> Session {
+        if let Some(reader) = self.mailboxes.entry(owner).or_default().reader {
             return reader;
         }
-        let session = self.began(Account(mailbox), mailbox);
-        self.mailboxes.entry(mailbox).or_default().reader = Some(session);
+        let session = self.began(owner, owner.0);
+        self.mailboxes.entry(owner).or_default().reader = Some(session);
         session
     }
 
@@ -85,97 +117,129 @@ impl StoreHistory {
 
     /// An append was submitted, and not refused at once.
     pub fn submitted(&mut self, mailbox: u64, id: u128, bytes: &[u8]) {
-        let (session, content) = (self.writer(mailbox), Self::content(id, bytes));
-        let letter = Letter { to: Account(mailbox), resource: None, content, kept: true };
+        let current = self.owner(mailbox);
+        // What a purge that was cut has left is still whose it was, when it is sent again.
+        let owner = *self.sent_to.entry((mailbox, id)).or_insert(current);
+        let (session, content) = (self.writer(owner), Self::content(id, bytes));
+        let letter = Letter { to: owner, resource: None, content, kept: true };
         self.see(Event::Sent { session, letter: Some(letter) });
-        self.mailboxes.entry(mailbox).or_default().open.push_back((id, content));
+        let open = Open { id, content, is_answered: false };
+        self.mailboxes.entry(owner).or_default().open.push_back(open);
     }
 
-    /// The oldest append of the mailbox that was not answered is confirmed.
-    pub fn confirmed(&mut self, mailbox: u64) {
-        let session = self.writer(mailbox);
-        let of = self.mailboxes.entry(mailbox).or_default();
-        if of.open.pop_front().is_some() {
-            of.confirmed += 1;
-            let h = of.confirmed;
+    /// The oldest append of this message that was not answered is confirmed.
+    pub fn confirmed(&mut self, mailbox: u64, id: u128) {
+        self.answered(mailbox, id, false);
+    }
+
+    /// The oldest append of this message that was not answered is refused.
+    pub fn refused(&mut self, mailbox: u64, id: u128) {
+        self.answered(mailbox, id, true);
+    }
+
+    fn answered(&mut self, mailbox: u64, id: u128, is_refused: bool) {
+        let Some(&owner) = self.sent_to.get(&(mailbox, id)) else { return };
+        let session = self.writer(owner);
+        let of = self.mailboxes.entry(owner).or_default();
+        let Some(open) = of.open.iter_mut().find(|open| open.id == id && !open.is_answered) else { return };
+        open.is_answered = true;
+        let content = open.content;
+        let count = of.open.iter().take_while(|open| open.is_answered).count();
+        of.open.drain(..count);
+        of.covered += count as u32;
+        let h = of.covered;
+        if is_refused {
+            self.see(Event::Refused { session, to: owner, content: Some(content) });
+        }
+        if count > 0 {
             self.see(Event::Covered { session, h });
         }
     }
 
-    /// The oldest append of the mailbox that was not answered is refused.
-    pub fn refused(&mut self, mailbox: u64) {
-        let session = self.writer(mailbox);
-        let of = self.mailboxes.entry(mailbox).or_default();
-        if let Some((_, content)) = of.open.pop_front() {
-            of.confirmed += 1;
-            let h = of.confirmed;
-            self.see(Event::Refused { session, to: Account(mailbox), content: Some(content) });
-            self.see(Event::Covered { session, h });
-        }
-    }
-
-    /// An entry was read, for the first time since the store was opened or since [`Self::rewound`].
+    /// An entry was read. What was read before, since the store was opened or since [`Self::rewound`], is not told again.
     pub fn read(&mut self, mailbox: u64, id: u128, bytes: &[u8]) {
-        let session = self.reader(mailbox);
+        let owner = self.sent_to.get(&(mailbox, id)).copied();
+        let owner = owner.unwrap_or_else(|| self.owner(mailbox));
+        let session = self.reader(owner);
+        if !self.mailboxes.entry(owner).or_default().read.insert(id) {
+            return;
+        }
         let stanza_id = Some(StanzaId(digest(&id.to_le_bytes())));
         let showing = Showing { from: WRITER, content: Self::content(id, bytes), stanza_id, delayed: false };
         self.see(Event::Shown { session, showing: Some(showing) });
-        self.mailboxes.entry(mailbox).or_default().read.push((id, showing));
     }
 
-    /// Reading begins again from the start.
+    /// Reading begins again from the start: whatever was read and not acknowledged has not arrived.
     pub fn rewound(&mut self, mailbox: u64) {
-        let session = self.reader(mailbox);
-        let of = self.mailboxes.entry(mailbox).or_default();
-        of.read.clear();
-        (of.reader, of.acknowledged) = (None, 0);
-        self.see(Event::Lost { session, missing: 0 });
+        let owner = self.owner(mailbox);
+        self.lose(owner);
     }
 
-    /// Everything that was read up to and with this entry is acknowledged.
-    pub fn acknowledged(&mut self, mailbox: u64, id: u128) {
-        let session = self.reader(mailbox);
-        let of = self.mailboxes.entry(mailbox).or_default();
-        let Some(place) = of.read.iter().position(|(known, _)| *known == id) else { return };
-        of.read.drain(..=place);
-        of.acknowledged += place as u32 + 1;
-        let h = of.acknowledged;
-        self.see(Event::Acknowledged { session, h });
+    fn lose(&mut self, owner: Account) {
+        let Some(of) = self.mailboxes.get_mut(&owner) else { return };
+        let missing = std::mem::take(&mut of.read).len() as u32;
+        if let Some(session) = of.reader.take() {
+            self.see(Event::Lost { session, missing });
+        }
     }
 
-    /// The mailbox's purge is about to be asked for.
-    pub fn purging(&mut self, mailbox: u64) {
-        self.see(Event::Removing { account: Account(mailbox) });
+    /// An entry that was read is acknowledged.
+    pub fn acknowledged(&mut self, mailbox: u64, id: u128, bytes: &[u8]) {
+        let Some(&owner) = self.sent_to.get(&(mailbox, id)) else { return };
+        let session = self.reader(owner);
+        if self.mailboxes.entry(owner).or_default().read.remove(&id) {
+            let content = Self::content(id, bytes);
+            self.see(Event::Receipted { session, from: WRITER, content });
+        }
     }
 
-    /// It is durable. Whoever has the mailbox from now on is somebody else.
-    pub fn purged(&mut self, mailbox: u64) {
-        self.see(Event::Removed { account: Account(mailbox) });
-        self.see(Event::Registered {
-            account: Account(mailbox),
-            key: 1,
-            proof: false,
-            silent_ms: 0,
-            lock: crate::Lock::None,
-        });
-        self.mailboxes.remove(&mailbox);
+    /// The mailbox's purge is asked for. Whatever comes from now on is for somebody else.
+    pub fn purging(&mut self, mailbox: u64, ticket: u128) {
+        let owner = self.owner(mailbox);
+        self.lose(owner);
+        self.see(Event::Removing { account: owner });
+        self.owner_of.remove(&mailbox);
+        self.purges.push((mailbox, ticket, owner));
+    }
+
+    /// It is durable, and with it all that were asked for before.
+    pub fn purged(&mut self, ticket: u128) {
+        let Some(&(mailbox, ..)) = self.purges.iter().find(|(_, of, _)| *of == ticket) else { return };
+        let done = |(of, by, _): &(u64, u128, Account)| *of == mailbox && *by <= ticket;
+        let owners: Vec<Account> =
+            self.purges.iter().filter(|purge| done(purge)).map(|purge| purge.2).collect();
+        self.purges.retain(|purge| !done(purge));
+        for account in owners {
+            self.see(Event::Removed { account });
+        }
     }
 
     /// The process (or with `power` the machine) is gone, and the store is opened again.
     pub fn cut(&mut self, power: bool) {
+        self.closed();
         self.see(Event::Crashed { power });
+    }
+
+    /// The store is closed in good order. What was not answered may be kept or not.
+    pub fn closed(&mut self) {
+        let owners: Vec<Account> = self.mailboxes.keys().copied().collect();
+        owners.into_iter().for_each(|owner| self.lose(owner));
         self.mailboxes.clear();
+        // What was not answered by now is never answered.
+        self.purges.clear();
     }
 
     /// Somebody has looked for an entry's bytes in all files.
     pub fn looked(&mut self, mailbox: u64, id: u128, bytes: &[u8], found: bool) {
+        let Some(&account) = self.sent_to.get(&(mailbox, id)) else { return };
         let content = Self::content(id, bytes);
-        self.see(Event::Looked { account: Account(mailbox), from: WRITER, content, found });
+        self.see(Event::Looked { account, from: WRITER, content, found });
     }
 
-    /// The whole mailbox was read since the last cut or [`Self::rewound`]: what did not come is lost.
+    /// The whole mailbox was read since the last opening or [`Self::rewound`]: what did not come is lost.
     pub fn drained(&mut self, mailbox: u64) {
-        self.see(Event::Drained { account: Account(mailbox) });
+        let account = self.owner(mailbox);
+        self.see(Event::Drained { account });
     }
 
     /// What is broken so far.
@@ -197,7 +261,7 @@ mod tests {
         let mut history = StoreHistory::new(Knobs::default());
         history.submitted(7, 1, b"one");
         history.submitted(7, 2, b"two");
-        history.confirmed(7);
+        history.confirmed(7, 1);
         history
     }
 
@@ -210,7 +274,7 @@ mod tests {
             if survives {
                 history.read(7, 2, b"two");
             }
-            history.acknowledged(7, 1);
+            history.acknowledged(7, 1, b"one");
             history.drained(7);
             assert_eq!(rules(&history), []);
         }
@@ -225,16 +289,47 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_and_not_acknowledged_is_still_owed() {
+        let mut history = with_two();
+        history.read(7, 1, b"one");
+        history.closed();
+        history.drained(7);
+        assert_eq!(rules(&history), [Rule::NeverShown]);
+    }
+
+    #[test]
+    fn what_was_answered_out_of_order_is_covered_in_order() {
+        let mut history = StoreHistory::new(Knobs::default());
+        for id in 1..=3 {
+            history.submitted(7, id, b"text");
+        }
+        history.confirmed(7, 2);
+        history.confirmed(7, 3);
+        history.cut(true);
+        history.drained(7);
+        assert_eq!(rules(&history), [], "no sender knows of them yet");
+        let mut history = StoreHistory::new(Knobs::default());
+        for id in 1..=3 {
+            history.submitted(7, id, b"text");
+        }
+        history.confirmed(7, 2);
+        history.refused(7, 1);
+        history.cut(true);
+        history.drained(7);
+        assert_eq!(rules(&history), [Rule::LostInCrash]);
+    }
+
+    #[test]
     fn what_comes_back() {
         let mut history = with_two();
         history.read(7, 1, b"one");
-        history.acknowledged(7, 1);
+        history.acknowledged(7, 1, b"one");
         history.rewound(7);
         history.read(7, 1, b"one");
         assert_eq!(rules(&history), [Rule::AfterAcknowledged]);
         let mut history = with_two();
         history.read(7, 1, b"one");
-        history.acknowledged(7, 1);
+        history.acknowledged(7, 1, b"one");
         history.cut(true);
         history.read(7, 1, b"one");
         assert_eq!(rules(&history), [], "once after a crash");
@@ -243,21 +338,28 @@ mod tests {
     #[test]
     fn what_a_purge_has_left() {
         let mut history = with_two();
-        history.purging(7);
+        history.purging(7, 1);
+        history.submitted(7, 3, b"three");
         history.cut(true);
         history.read(7, 1, b"one");
+        history.read(7, 3, b"three");
+        history.drained(7);
         assert_eq!(rules(&history), [], "it was not answered");
-        history.purging(7);
-        history.purged(7);
+        history.purging(7, 2);
+        history.submitted(7, 4, b"four");
+        history.confirmed(7, 4);
+        history.purged(2);
         history.cut(true);
-        history.read(7, 1, b"one");
-        assert_eq!(rules(&history), [Rule::RemovedInherited]);
+        history.read(7, 4, b"four");
+        assert_eq!(rules(&history), [], "what came after it is another's");
+        history.read(7, 3, b"three");
+        assert!(!rules(&history).is_empty());
     }
 
     #[test]
     fn refused_reordered_changed() {
         let mut history = with_two();
-        history.refused(7);
+        history.refused(7, 2);
         history.read(7, 2, b"two");
         assert_eq!(rules(&history), [Rule::ShownAfterError]);
         let mut history = with_two();

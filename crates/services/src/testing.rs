@@ -32,6 +32,7 @@ use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
 use chaski_xmpp::{Husk, Stanza};
 use edge::{Line, Outside, StageWire};
+pub use observer::Claim;
 use observer::Observer;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

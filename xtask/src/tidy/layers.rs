@@ -10,7 +10,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("chaski-xmpp", &[]),
     ("chaski-telemetry", &[]),
     ("chaski-promises", &[]),
-    ("chaski-store", &["chaski-telemetry"]),
+    ("chaski-store", &["chaski-telemetry", "chaski-promises"]),
     ("chaski-tls", &[]),
     ("chaski-services", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-promises"]),
     ("chaski-server", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-services", "chaski-tls"]),

@@ -47,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) written: u32,
     pub(crate) accepted: u32,
     pub(crate) got: u32,
+    /// The last of its peer's messages that has arrived, by its number from 1.
+    pub(crate) latest: u32,
     pub(crate) state: State,
     pub(crate) is_managed: bool,
     pub(crate) owes_ack: bool,
@@ -89,6 +91,7 @@ impl Default for Session {
             written: 0,
             accepted: 0,
             got: 0,
+            latest: 0,
             state: State::Away,
             is_managed: false,
             owes_ack: false,

@@ -10,8 +10,9 @@ use crate::accounts::registration::{
 };
 use crate::accounts::{AccountRecord, PlainCheck};
 use crate::command::{Action, BookChange, Done, Expected, Refusal};
-use crate::testing::account;
+use crate::testing::{Claim, account};
 use crate::wire::{BindRefused, Closed};
+use chaski_promises::Lock;
 use chaski_store::records::Put;
 use chaski_store::{Engine, Table};
 use chaski_xmpp::sasl::token::{self, TokenMechanism};
@@ -35,6 +36,7 @@ struct Play {
     owner: Arc<Owner>,
     registrar: Registrar,
     now: u64,
+    is_locked: bool,
     rng: StdRng,
 }
 
@@ -50,7 +52,7 @@ impl Play {
         let owner =
             Arc::new(Owner { stage: Mutex::new(stage), faults: Mutex::default(), writer: Mutex::default() });
         let registrar = Registrar::new(records, secret, owner.clone(), Policy::default());
-        let mut play = Self { owner, registrar, now: 0, rng: StdRng::seed_from_u64(5) };
+        let mut play = Self { owner, registrar, now: 0, is_locked: false, rng: StdRng::seed_from_u64(5) };
         play.now = play.record().unwrap().seen_unix_ms + days * DAY_MS;
         play
     }
@@ -69,10 +71,29 @@ impl Play {
             Request { phone: ROMEO, transport: Transport::Sms, locale: None, client: None, network: None };
         let begun = self.registrar.begin(request, self.now, &mut self.rng)?;
         let confirmation = Confirmation { code: begun.delivery.code.digits(), ..Confirmation::default() };
-        self.registrar.confirm(&begun.id, confirmation, self.now, &mut self.rng)
+        let claim = self.claim();
+        self.stage().claim(ROMEO, claim);
+        let registered = self.registrar.confirm(&begun.id, confirmation, self.now, &mut self.rng);
+        self.stage().claim(ROMEO, None);
+        registered
+    }
+
+    /// What everybody can know of who comes with nothing but a code.
+    fn claim(&self) -> Option<Claim> {
+        let silent_ms = match self.stage().is_there(ROMEO) {
+            true => 0,
+            false => self.now - self.record()?.seen_unix_ms,
+        };
+        let lock = match self.is_locked {
+            false => Lock::None,
+            true if silent_ms < 7 * DAY_MS => Lock::Standing,
+            true => Lock::Fallen,
+        };
+        Some(Claim { proof: false, silent_ms, lock })
     }
 
     fn lock(&mut self) {
+        self.is_locked = true;
         self.registrar.set_lock(ROMEO, "key", Some("4711"), self.now, &mut self.rng).unwrap();
     }
 

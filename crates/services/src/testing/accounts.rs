@@ -1,6 +1,6 @@
 //! The part of a stage that makes accounts and gives their owners commands.
 
-use super::{Pending, Stage, account, observer};
+use super::{Claim, Pending, Stage, account};
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
 use crate::command::{Action, Command, Expected, Outcome, Reply};
 
@@ -24,6 +24,17 @@ impl Stage {
         self.begin(local, Action::RemoveAccount)
     }
 
+    /// Says who is registering a number from now on, for the judge; `None`: nobody any more.
+    pub fn claim(&mut self, local: &str, claim: Option<Claim>) {
+        self.observer.take_answers();
+        self.observer.claim(account(local), claim);
+    }
+
+    /// Whether somebody is logged in there.
+    pub fn is_there(&self, local: &str) -> bool {
+        self.observer.is_there(account(local))
+    }
+
     /// Gives a command to the first shard and waits for its outcome.
     pub fn command(&mut self, local: &str, action: Action) -> Outcome {
         answer(&self.begin(local, action))
@@ -35,7 +46,7 @@ impl Stage {
         let told = outcome.clone();
         self.observer.now_ms = self.now_ms;
         self.observer.asked(account(local), &action);
-        let (answers, event) = (self.observer.answers(), observer::done(account(local), &action));
+        let (answers, event) = (self.observer.answers(), self.observer.done(account(local), &action));
         let reply = Reply::Call(Box::new(move |outcome| {
             let event = event.filter(|_| outcome.is_ok());
             answers.lock().expect("nobody panics with it").extend(event);

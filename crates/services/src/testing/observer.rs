@@ -49,6 +49,22 @@ struct Line {
     lost_ms: Option<u64>,
 }
 
+/// With what somebody comes to register a number that may be another's (A3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Something that only the number's former owner can have.
+    pub proof: bool,
+    /// How long nobody has been there.
+    pub silent_ms: u64,
+    /// The former owner's lock.
+    pub lock: Lock,
+}
+
+impl Claim {
+    /// An operator's, or an owner's who has proved to be it.
+    const PROVED: Self = Self { proof: true, silent_ms: 0, lock: Lock::None };
+}
+
 /// What operators are told.
 pub(super) type Answers = Arc<Mutex<Vec<Event>>>;
 
@@ -61,6 +77,8 @@ pub(super) struct Observer {
     epoch: u64,
     lines: BTreeMap<Session, Line>,
     tickets: BTreeMap<String, Ticket>,
+    /// Who is registering a number now, as the play says.
+    claims: BTreeMap<Account, Claim>,
     /// What operators were told, by whatever thread, and is not written down yet.
     answers: Answers,
     /// Why nothing is judged.
@@ -77,6 +95,7 @@ impl Observer {
             epoch: 0,
             lines: BTreeMap::new(),
             tickets: BTreeMap::new(),
+            claims: BTreeMap::new(),
             answers: Answers::default(),
             unjudged: None,
         }
@@ -283,6 +302,37 @@ impl Observer {
         }
     }
 
+    /// Until it is taken back, whoever gets a key for this account comes with this and nothing else.
+    pub(super) fn claim(&mut self, id: AccountId, claim: Option<Claim>) {
+        let account = Account(id.to_bits());
+        match claim {
+            Some(claim) => drop(self.claims.insert(account, claim)),
+            None => drop(self.claims.remove(&account)),
+        }
+    }
+
+    /// Whether a session of the account is connected.
+    pub(super) fn is_there(&self, id: AccountId) -> bool {
+        let account = Account(id.to_bits());
+        self.lines.values().any(|line| line.account == account && line.lost_ms.is_none())
+    }
+
+    /// What becomes of an action that was carried out.
+    pub(super) fn done(&self, id: AccountId, action: &Action) -> Option<Event> {
+        let account = Account(id.to_bits());
+        match whole(action) {
+            Action::SetAccount { record, .. } | Action::Arrive { record, .. } => {
+                let Claim { proof, silent_ms, lock } =
+                    self.claims.get(&account).copied().unwrap_or(Claim::PROVED);
+                Some(Event::Registered { account, key: record.generation(), proof, silent_ms, lock })
+            }
+            Action::RemoveAccount | Action::RemoveMoved | Action::RemoveSilent { .. } => {
+                Some(Event::Removed { account })
+            }
+            _ => None,
+        }
+    }
+
     /// An operator, or the registration, has asked for something.
     pub(super) fn asked(&mut self, id: AccountId, action: &Action) {
         if let Action::RemoveAccount | Action::RemoveMoved | Action::RemoveSilent { .. } = whole(action) {
@@ -296,22 +346,6 @@ fn whole(action: &Action) -> &Action {
     match action {
         Action::IfKey { action, .. } => whole(action),
         action => action,
-    }
-}
-
-/// What becomes of an action that was carried out.
-pub(super) fn done(id: AccountId, action: &Action) -> Option<Event> {
-    let account = Account(id.to_bits());
-    match whole(action) {
-        Action::SetAccount { record, .. } | Action::Arrive { record, .. } => {
-            // Who may do so, and whether what was there stays, is the registration's to know.
-            let key = record.generation();
-            Some(Event::Registered { account, key, proof: true, silent_ms: 0, lock: Lock::None })
-        }
-        Action::RemoveAccount | Action::RemoveMoved | Action::RemoveSilent { .. } => {
-            Some(Event::Removed { account })
-        }
-        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stanzas that a live session receives: counted, timed, answered.
 
 use super::Generator;
+use crate::accounts::Number;
 use crate::engine::ledger::Fate;
 use crate::engine::mark::{Mark, Seen, attribute, see};
 use crate::engine::session::State;
@@ -26,7 +27,10 @@ impl Generator {
                 session.handled = session.handled.wrapping_add(1);
                 self.counters.deliveries += 1;
                 match seen {
-                    Seen::Message(mark) => self.delivered(index, mark),
+                    Seen::Message(mark) => {
+                        let is_astray = self.is_astray(index, frame);
+                        self.delivered(index, mark, is_astray);
+                    }
                     Seen::Status(mark) => self.told(mark),
                     Seen::Refused(number) => self.refused(index, number),
                     Seen::Question => self.answer(index, frame),
@@ -36,11 +40,19 @@ impl Generator {
         }
     }
 
-    fn delivered(&mut self, index: u32, mark: Mark) {
+    /// Whether a stanza is for another account than the session's.
+    fn is_astray(&self, index: u32, frame: &[u8]) -> bool {
+        let to = attribute(frame, b"to").map(|to| to.split(|byte| *byte == b'@').next().unwrap_or_default());
+        to.is_some_and(|to| !Number(self.base + index).is(to))
+    }
+
+    fn delivered(&mut self, index: u32, mark: Mark, is_astray: bool) {
         if mark.run != self.shared.setup.run {
             return;
         }
-        if self.shared.ledger.note(mark.number, Fate::Delivered) {
+        self.counters.astray += u64::from(is_astray);
+        let is_first = self.shared.ledger.note(mark.number, Fate::Delivered);
+        if is_first {
             self.counters.delivered += 1;
             let latency_us = self.now_us.saturating_sub(mark.intended_us);
             if self.open.as_ref().is_some_and(|open| index >= open.first_cut()) {
@@ -57,6 +69,10 @@ impl Generator {
         {
             let session = &mut self.sessions[index as usize];
             session.got = session.got.wrapping_add(1);
+            if is_first {
+                self.counters.out_of_order += u64::from(mark.number < session.latest);
+                session.latest = mark.number + 1;
+            }
             self.make_due(index - 1);
         }
     }

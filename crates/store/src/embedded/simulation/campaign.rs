@@ -194,7 +194,7 @@ impl World {
     /// The power is gone, or goes now. What is left is the next life's disk.
     fn cut(&mut self) {
         self.tally.cuts += 1;
-        self.ledger.note(Event::Cut);
+        self.ledger.cut();
         let mut cut = Cut::of(self.dice.any());
         let left = self.disk.after_cut(&mut cut);
         // Whatever still runs has no power.
@@ -309,7 +309,7 @@ impl World {
 
     /// Time passes, and every thread gets its turns meanwhile.
     fn pass(&mut self, ms: u64) -> Lived {
-        self.ledger.note(Event::Passed { ms });
+        self.ledger.passed(ms);
         let mut left = ms;
         while left > 0 {
             let slice = left.min(self.options.tick_ms);
@@ -342,7 +342,7 @@ impl World {
             self.tally.cuts_in_closing += 1;
             return Err(End::Cut);
         }
-        self.ledger.note(Event::Closed);
+        self.ledger.closed();
         Ok(())
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! The ledger is told each call and each completion that came before the cut, in order, and keeps them as a flat list of
 //! [`Event`]s as well. After each opening it is told everything that the store shows. It says what promise is broken, in a
-//! sentence, as an `Err`.
+//! sentence, as an `Err`. Two judges hear all of it: the checker of docs/promises.md, to which a store is a server with one client
+//! for each mailbox ([`StoreHistory`]); and this file's own rules, which know of a store what no client can see: numbers, records,
+//! phone books, and when a deletion is settled.
 //!
 //! What it holds the store to (`crate::mailbox`, `crate::records`, `crate::books`):
 //! - What was committed and not acknowledged is there, once, with its bytes, in the order of its numbers, which only grow.
@@ -14,8 +16,13 @@
 //! - The last committed value of a record is there, or one that was submitted after it; records written in one batch are
 //!   all there or none. So with phone books.
 
+mod values;
+
 use crate::AccountId;
+use chaski_promises::Knobs;
+use chaski_promises::store::StoreHistory;
 use std::collections::{BTreeMap, BTreeSet};
+use values::Values;
 
 /// What a caller saw, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,40 +77,6 @@ struct Message {
     since: usize,
 }
 
-/// What a record or phone book may hold: what is durable, and what it becomes with each change that is under way.
-#[derive(Debug, Clone)]
-struct Values<T> {
-    durable: T,
-    under_way: Vec<(u128, T)>,
-}
-
-impl<T: Clone + PartialEq> Values<T> {
-    fn new(durable: T) -> Self {
-        Self { durable, under_way: Vec::new() }
-    }
-
-    fn newest(&self) -> &T {
-        self.under_way.last().map_or(&self.durable, |(_, value)| value)
-    }
-
-    fn settle(&mut self, ticket: u128, kept: bool) {
-        let Some(at) = self.under_way.iter().position(|(of, _)| *of == ticket) else { return };
-        if kept {
-            self.durable = self.under_way[at].1.clone();
-            self.under_way.drain(..=at);
-        } else {
-            self.under_way.remove(at);
-        }
-    }
-
-    /// Takes what was found for the truth, if it may be.
-    fn found(&mut self, value: T) -> bool {
-        let may_be = self.durable == value || self.under_way.iter().any(|(_, one)| *one == value);
-        *self = Self::new(value);
-        may_be
-    }
-}
-
 /// A message that was shown.
 #[derive(Debug, Clone)]
 pub struct Shown {
@@ -116,8 +89,9 @@ pub struct Shown {
 }
 
 /// See the file's head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
+    promises: StoreHistory,
     events: Vec<Event>,
     messages: BTreeMap<(AccountId, u128), Message>,
     appends: u64,
@@ -140,7 +114,56 @@ const SETTLING_MS: u64 = 1_000;
 
 type Judged = Result<(), String>;
 
+/// Messages are forgotten by the judge of promises after so long: no life has so many minutes.
+const FORGET_AFTER_MS: u64 = 10 * 86_400_000;
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let knobs = Knobs { forget_after_ms: FORGET_AFTER_MS, ..Knobs::default() };
+        Self {
+            promises: StoreHistory::new(knobs),
+            events: Vec::new(),
+            messages: BTreeMap::new(),
+            appends: 0,
+            last_seq: BTreeMap::new(),
+            records: BTreeMap::new(),
+            books: BTreeMap::new(),
+            short_of_room: false,
+            purges: BTreeMap::new(),
+            fair_ms: 0,
+            shards: 0,
+            returned: 0,
+        }
+    }
+}
+
 impl Ledger {
+    /// Whether docs/promises.md is kept.
+    fn judged(&self) -> Judged {
+        match self.promises.verdicts().first() {
+            None => Ok(()),
+            Some(verdict) => Err(format!("promise {verdict}")),
+        }
+    }
+
+    /// So much time passes.
+    pub fn passed(&mut self, ms: u64) {
+        self.events.push(Event::Passed { ms });
+        self.promises.pass(ms);
+    }
+
+    /// The power goes.
+    pub fn cut(&mut self) {
+        self.events.push(Event::Cut);
+        self.promises.cut(true);
+    }
+
+    /// The engine was closed in good order.
+    pub fn closed(&mut self) {
+        self.events.push(Event::Closed);
+        self.promises.closed();
+    }
+
     /// Everything so far.
     pub fn events(&self) -> &[Event] {
         &self.events
@@ -188,6 +211,7 @@ impl Ledger {
         seq: Option<u64>,
     ) -> Result<u64, String> {
         self.events.push(Event::Appended { account, id, again: seq.is_none() });
+        self.promises.submitted(account.to_bits(), id, &text);
         self.appends += 1;
         let since = self.events.len();
         let known = self.messages.entry((account, id));
@@ -212,6 +236,7 @@ impl Ledger {
     /// The append that was the `place`th is durable.
     pub fn committed(&mut self, account: AccountId, id: u128, place: u64) {
         self.events.push(Event::Committed { account, id });
+        self.promises.confirmed(account.to_bits(), id);
         let Some(message) = self.messages.get_mut(&(account, id)) else { return };
         if matches!(message.state, State::Acked(_) | State::Gone(_)) {
             // At once, because it was acknowledged: that says nothing of the disk.
@@ -233,6 +258,7 @@ impl Ledger {
     /// It was not kept.
     pub fn refused(&mut self, account: AccountId, id: u128) {
         self.events.push(Event::Refused { account, id });
+        self.promises.refused(account.to_bits(), id);
         if let Some(message) = self.messages.get_mut(&(account, id))
             && message.state == State::Submitted
         {
@@ -251,11 +277,19 @@ impl Ledger {
         self.messages.range(range).map(|(&(_, id), message)| (id, message))
     }
 
-    /// The account's client has these.
+    /// The account's client has these. It was shown them, and all before them, if by nobody else then by who had appended them.
     pub fn acked(&mut self, account: AccountId, ids: &[u128]) {
-        let settled = (!self.short_of_room).then_some((self.appends, self.fair_ms));
+        self.hand_over(account, ids);
         for &id in ids {
             self.events.push(Event::Acknowledged { account, id });
+        }
+        self.settling(account, ids);
+    }
+
+    /// These are to be gone.
+    fn settling(&mut self, account: AccountId, ids: &[u128]) {
+        let settled = (!self.short_of_room).then_some((self.appends, self.fair_ms));
+        for &id in ids {
             if let Some(message) = self.messages.get_mut(&(account, id))
                 && message.is_live()
             {
@@ -264,10 +298,30 @@ impl Ledger {
         }
     }
 
+    /// For the judge of promises: a client gets what waits, in order, up to the last of these, and acknowledges these.
+    fn hand_over(&mut self, account: AccountId, ids: &[u128]) {
+        let mut live: Vec<(u64, u128)> = self
+            .of(account)
+            .filter(|(_, message)| message.is_live())
+            .filter_map(|(id, message)| Some((*message.seqs.first()?, id)))
+            .collect();
+        live.sort_unstable();
+        let Some(last) = live.iter().rposition(|(_, id)| ids.contains(id)) else { return };
+        for (_, id) in &live[..=last] {
+            self.promises.read(account.to_bits(), *id, &self.messages[&(account, *id)].text);
+        }
+        for id in ids {
+            if let Some(message) = self.messages.get(&(account, *id)) {
+                self.promises.acknowledged(account.to_bits(), *id, &message.text);
+            }
+        }
+    }
+
     /// The account is gone: its mailbox, its phone book, the records under its key.
     pub fn purged(&mut self, account: AccountId, ticket: u128) {
         let ids: Vec<u128> = self.live(account).into_iter().map(|(id, _)| id).collect();
-        self.acked(account, &ids);
+        self.settling(account, &ids);
+        self.promises.purging(account.to_bits(), ticket);
         self.events.push(Event::Purged { account, ticket });
         let under = format!("{}/", account.record_key());
         for (_, values) in self.records.iter_mut().filter(|(key, _)| key.starts_with(&under)) {
@@ -284,6 +338,7 @@ impl Ledger {
     /// It is durable that nothing of the account is left: nothing of it comes back any more.
     pub fn purge_settled(&mut self, ticket: u128) {
         self.settled(ticket, true);
+        self.promises.purged(ticket);
         let Some((account, ids)) = self.purges.remove(&ticket) else { return };
         for id in ids {
             if let Some(message) = self.messages.get_mut(&(account, id))
@@ -320,7 +375,16 @@ impl Ledger {
                 return Err(format!("message {id} ({seq}) is not shown, read behind {after}, more: {more}"));
             }
         }
-        Ok(())
+        if after == 0 {
+            self.show(account, shown);
+        }
+        self.judged()
+    }
+
+    fn show(&mut self, account: AccountId, shown: &[Shown]) {
+        for one in shown {
+            self.promises.read(account.to_bits(), one.id, &one.text);
+        }
     }
 
     fn check_shown(&self, account: AccountId, after: u64, shown: &[Shown]) -> Judged {
@@ -344,6 +408,10 @@ impl Ledger {
     /// Everything in a mailbox after an opening; `closed`: the engine had been closed in good order.
     pub fn opened(&mut self, account: AccountId, shown: &[Shown], closed: bool) -> Judged {
         self.check_shown(account, 0, shown)?;
+        self.promises.rewound(account.to_bits());
+        self.show(account, shown);
+        self.promises.drained(account.to_bits());
+        self.judged()?;
         let seqs: BTreeMap<u128, u64> = shown.iter().map(|one| (one.id, one.seq)).collect();
         if seqs.len() < shown.len() {
             return Err("a message is there twice".to_owned());
@@ -387,63 +455,6 @@ impl Ledger {
     /// Messages that wait.
     pub fn waiting(&self) -> usize {
         self.messages.values().filter(|message| message.is_live()).count()
-    }
-
-    /// Something for the list of events alone.
-    pub fn note(&mut self, event: Event) {
-        self.events.push(event);
-    }
-
-    /// The newest value of a record, committed or not.
-    pub fn newest(&self, key: &str) -> Option<Vec<u8>> {
-        self.records.get(key).and_then(|values| values.newest().clone())
-    }
-
-    /// A record's change was submitted.
-    pub fn changing(&mut self, key: &str, value: Option<Vec<u8>>, ticket: u128) {
-        self.events.push(Event::Changed { key: key.to_owned(), ticket });
-        self.records
-            .entry(key.to_owned())
-            .or_insert_with(|| Values::new(None))
-            .under_way
-            .push((ticket, value));
-    }
-
-    /// A phone book's change was submitted.
-    pub fn changing_book(&mut self, owner: AccountId, add: &[u64], remove: &[u64], ticket: u128) {
-        self.events.push(Event::Changed { key: format!("book of {owner:?}"), ticket });
-        let values = self.books.entry(owner).or_insert_with(|| Values::new(BTreeSet::new()));
-        let mut next = values.newest().clone();
-        next.retain(|number| !remove.contains(number));
-        next.extend(add);
-        values.under_way.push((ticket, next));
-    }
-
-    /// The fate of a change of a record or phone book.
-    pub fn settled(&mut self, ticket: u128, kept: bool) {
-        self.events.push(Event::Settled { ticket, kept });
-        self.records.values_mut().for_each(|values| values.settle(ticket, kept));
-        self.books.values_mut().for_each(|values| values.settle(ticket, kept));
-    }
-
-    /// What a record holds after an opening.
-    pub fn record_opened(&mut self, key: &str, value: Option<Vec<u8>>) -> Judged {
-        let values = self.records.entry(key.to_owned()).or_insert_with(|| Values::new(None));
-        let before = values.clone();
-        if values.found(value) {
-            return Ok(());
-        }
-        Err(format!("record {key} holds {:?}, which is none of {before:?}", values.durable))
-    }
-
-    /// What a phone book holds after an opening.
-    pub fn book_opened(&mut self, owner: AccountId, numbers: &[u64]) -> Judged {
-        let values = self.books.entry(owner).or_insert_with(|| Values::new(BTreeSet::new()));
-        let before = values.clone();
-        if values.found(numbers.iter().copied().collect()) {
-            return Ok(());
-        }
-        Err(format!("a phone book holds {numbers:?}, which is none of {before:?}"))
     }
 }
 
