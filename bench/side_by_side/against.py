@@ -1,12 +1,13 @@
 """`bench/compare --against REV`: is this tree dearer than that one?
 
-Two builds of Chaski under the same loads, in pairs that alternate (new, old; old, new; ...), each run on a fresh server and fresh data. What
-counts is the ratio within a pair, since the machine's speed changes from minute to minute. Of the ratios of all pairs: the median, and the
-interval in which the true median lies with at least 95 % confidence (by order statistics: nothing is assumed of the noise). Both are
-loaded by the same generator, the new build's. Afterwards each build once more under callgrind, which counts instructions: what they cost
-in instructions doesn't depend on the machine's mood.
+Two builds of Chaski under the same loads, in pairs: both are up with fresh data, and each load goes to one, the other, the other, the one
+(the next pair the other way round). What counts is the ratio within a pair, since the machine's speed changes from minute to minute. Of the
+ratios of all pairs: the median, and the interval in which the true median lies with at least 95 % confidence (by order statistics: nothing
+is assumed of the noise). Both are loaded by the same generator, the new build's. Afterwards each build once more under callgrind, which
+counts instructions: what they cost in instructions doesn't depend on the machine's mood.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -26,6 +27,7 @@ import servers
 BOUND = 1.05
 CONFIDENCE = 0.95
 SIZE = dataclasses.replace(loads.SHORT, pairs_seconds=3, open_seconds=3)
+HOSTS = {"new": "127.0.77.9", "old": "127.0.77.10"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,25 +97,40 @@ def _pairs(builds, generator, options, say):
     listed = accounts.listed(generator, SIZE.accounts())
     taken = {"new": [], "old": []}
     for pair in range(options.pairs):
+        say(f"pair {pair + 1} of {options.pairs}")
         order = ("new", "old") if pair % 2 == 0 else ("old", "new")
-        for side in order:
-            say(f"pair {pair + 1} of {options.pairs}: {side}")
-            taken[side].append(_one(builds[side], generator, listed, options.threads))
+        for side, values in _pair(builds, generator, listed, options.threads, order).items():
+            taken[side].append(values)
     return [row for figure in FIGURES if (row := _row(figure, taken))]
 
 
-def _one(binary, generator, listed, threads):
-    """One build under all loads: {(load, figure): value}."""
-    values = {}
+def _pair(builds, generator, listed, threads, order):
+    """Both builds under all loads: {side: {(load, figure): value}}."""
+    values = {side: {} for side in order}
     with tempfile.TemporaryDirectory(prefix="chaski-against-") as directory:
-        server = servers.Chaski("127.0.77.9", directory, binary, threads)
-        server.import_accounts(listed, None)
+        up = {side: servers.Chaski(HOSTS[side], pathlib.Path(directory) / side, builds[side], threads) for side in order}
+        for server in up.values():
+            server.import_accounts(listed, None)
         for group in ((loads.idle(SIZE, False),), (loads.idle(SIZE, True),), _messages()):
-            with server:
+            with contextlib.ExitStack() as running:
+                for server in up.values():
+                    running.enter_context(server)
                 for load in group:
-                    figures = _load(server, generator, load)
-                    values.update({(load.name, name): value for name, value in figures.items()})
+                    runs = {side: [] for side in order}
+                    for side in (*order, *reversed(order)):
+                        runs[side].append(_load(up[side], generator, load))
+                    for side in order:
+                        values[side].update(_joined(load, *runs[side]))
     return values
+
+
+def _joined(load, first, second):
+    """Two runs of one load: the mean, but of memory the first, for which nothing was there already."""
+    joined = {}
+    for name, value in first.items():
+        if isinstance(value, (int, float)) and isinstance(second.get(name), (int, float)):
+            joined[load.name, name] = value if "bytes" in name else (value + second[name]) / 2
+    return joined
 
 
 def _messages():

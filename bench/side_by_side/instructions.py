@@ -1,9 +1,10 @@
 """Instructions per message and per login, counted by callgrind.
 
-A server of one shard runs under valgrind; one pair sends a message at a time, or sessions log in one after the other. Two runs of different
-length are taken and subtracted, so that the start, the end and what only the first message pays are in neither. Instructions of the
-kernel are not counted, nor what waiting costs: for those are the timed loads. Valgrind is some fifty times slower than the machine, and what the
-server does by the clock (ticks, spaced commits) is in the difference too: each count is taken several times, and its spread is told.
+A server of one shard runs under valgrind; one pair sends a message at a time, or sessions log in one after the other. Two runs are taken and
+subtracted, so that the start, the end and what only the first message pays are in neither. Both runs of messages take equally long
+and differ in the rate, so that what the server does by the clock (ticks, spaced commits) is in neither as well; the rates are low enough that
+each message has its turn, its commit and its acknowledgement for itself. Instructions of the kernel are not counted, nor what waiting costs: for
+those are the timed loads. Each count is taken several times, and its spread is told.
 """
 
 import json
@@ -16,8 +17,9 @@ import accounts
 import servers
 
 REPEATS = 3
-# Seconds of messages, and numbers of logins, of the short and the long run.
-MESSAGE_SECONDS = (4, 16)
+SECONDS = 10
+# Messages per second, and numbers of logins, of the small and the large run.
+RATES = (10, 110)
 LOGINS = (50, 250)
 
 
@@ -48,7 +50,7 @@ def compare(builds, generator, say):
     for side, binary in builds.items():
         for repeat in range(REPEATS):
             say(f"instructions, {side}, {repeat + 1} of {REPEATS}")
-            counts["message"].setdefault(side, []).append(_difference(binary, generator, _messages, MESSAGE_SECONDS, "delivered"))
+            counts["message"].setdefault(side, []).append(_difference(binary, generator, _messages, RATES, "delivered"))
             counts["login"].setdefault(side, []).append(_difference(binary, generator, _logins, LOGINS, "logins"))
     return counts
 
@@ -58,8 +60,8 @@ def _difference(binary, generator, load, sizes, counted):
     return (long - short) / (many - few)
 
 
-def _messages(seconds):
-    return ["pairs", "--pairs", "1", "--in-flight", "1", "--seconds", str(seconds), "--body", "100"]
+def _messages(per_s):
+    return ["pairs", "--pairs", "1", "--rate", str(per_s), "--seconds", str(SECONDS), "--body", "100"]
 
 
 def _logins(sessions):

@@ -196,17 +196,25 @@ impl Framer {
         // Nothing beyond the bound is looked at, so that the outcome does not depend on chunking.
         let bound = self.max_bytes as usize;
         let window = buf.get(..bound).unwrap_or(buf);
-        let mut pos = self.scanned as usize;
-        while let Some(&byte) = window.get(pos) {
-            match self.step(window, pos, byte)? {
-                Step::On(next) => pos = next,
-                Step::End(kind, len) => return Ok(Some(self.end(kind, len))),
-            }
+        if let Some((kind, len)) = self.scan(window, self.scanned as usize)? {
+            return Ok(Some(self.end(kind, len)));
         }
         if buf.len() > bound {
             return self.exceed(window);
         }
         self.scanned = buf.len() as u32;
+        Ok(None)
+    }
+
+    /// Looks for the end of the frame from `pos` on. The only caller of `step`, which is compiled into it: most of what framing
+    /// costs would else be calls.
+    fn scan(&mut self, window: &[u8], mut pos: usize) -> Result<Option<(FrameKind, usize)>, FrameError> {
+        while let Some(&byte) = window.get(pos) {
+            match self.step(window, pos, byte)? {
+                Step::On(next) => pos = next,
+                Step::End(kind, len) => return Ok(Some((kind, len))),
+            }
+        }
         Ok(None)
     }
 
@@ -230,12 +238,8 @@ impl Framer {
     fn skip(&mut self, buf: &[u8]) -> Result<Option<Frame>, FrameError> {
         let left = self.max_skipped.saturating_sub(self.scanned) as usize;
         let window = buf.get(..left).unwrap_or(buf);
-        let mut pos = 0;
-        while let Some(&byte) = window.get(pos) {
-            match self.step(window, pos, byte)? {
-                Step::On(next) => pos = next,
-                Step::End(_, len) => return Ok(Some(self.end(FrameKind::Excess(Piece::Last), len))),
-            }
+        if let Some((_, len)) = self.scan(window, 0)? {
+            return Ok(Some(self.end(FrameKind::Excess(Piece::Last), len)));
         }
         match (buf, window) {
             ([], _) => Ok(None),
