@@ -143,7 +143,7 @@ pub(crate) struct LoadServer {
     targets: Vec<SocketAddr>,
     domain: String,
     trust: Option<Trust>,
-    own: Option<Running>,
+    own: Option<(Rig, Running)>,
     pids: Vec<u32>,
 }
 
@@ -178,7 +178,7 @@ impl LoadServer {
         let targets = vec![SocketAddr::from(([127, 0, 0, 1], rig.port(load.security.listener())))];
         let trust = (!is_plain).then(Trust::anybody_on_loopback);
         let pids = server.pid().into_iter().collect();
-        Ok(Self { targets, domain: "localhost".into(), trust, own: Some(server), pids })
+        Ok(Self { targets, domain: "localhost".into(), trust, own: Some((rig, server)), pids })
     }
 
     /// What all sessions have in common.
@@ -222,8 +222,13 @@ impl LoadServer {
         process::usage_of_all(&self.pids)
     }
 
+    /// Where it runs, if it is our own.
+    pub(crate) fn rig(&self) -> Option<&Rig> {
+        self.own.as_ref().map(|(rig, _)| rig)
+    }
+
     pub(crate) async fn stop(self) -> Result<(), BenchError> {
-        if let Some(own) = self.own {
+        if let Some((_, own)) = self.own {
             own.stop().await?;
         }
         Ok(())

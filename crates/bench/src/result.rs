@@ -26,6 +26,8 @@ pub enum Scenario {
     Presence,
     /// Everything that wears a server out, for long.
     Soak,
+    /// A hostile account and a hostile address among neighbours.
+    Hostile,
 }
 
 /// A whole run.
@@ -43,7 +45,7 @@ pub struct Report {
     /// By what was timed: `login`, `delivery`, `acceptance`, `recovery` (cut to live again), `login_back` (of those who come
     /// back, from their connection on), and per phase of a scenario
     /// `delivery_before`, `delivery_during`, `delivery_after` (to sessions that stay), `delivery_to_cut` (to those that
-    /// were cut, the time away included); `presence` for status updates.
+    /// were cut, the time away included); `presence` for status updates; per part of `hostile` `delivery_idle`, `visit_idle` and so on.
     pub latencies: BTreeMap<String, Latency>,
     /// The server's processes, over the measured time; absent if they are not known.
     pub server: Option<ProcessUse>,

@@ -9,6 +9,7 @@ use crate::error::BenchError;
 use crate::load::{Load, LoadServer};
 use crate::progress::Progress;
 use crate::result::{Figures, Latency, Mark, Options, ProcessUse, Report, Sample, Scenario};
+use crate::server::Rig;
 use crate::server::process::{self, Usage};
 use chaski_promises::fates::Fates;
 use hdrhistogram::Histogram;
@@ -105,10 +106,15 @@ pub(crate) struct Run {
 impl Run {
     /// Starts the server and the generator threads. `accounts` is at least the number of sessions.
     pub(crate) async fn start(load: &Load, sessions: u32) -> Result<Self, BenchError> {
+        Self::start_among(load, sessions, 0).await
+    }
+
+    /// The same on a server that has so many more accounts, behind those of the sessions.
+    pub(crate) async fn start_among(load: &Load, sessions: u32, others: u32) -> Result<Self, BenchError> {
         if sessions == 0 {
             return Err(BenchError::Refused("there must be sessions".into()));
         }
-        let server = LoadServer::start(load, sessions).await?;
+        let server = LoadServer::start(load, sessions + others).await?;
         warm_up(load, &server, WARM_UP_SESSIONS.min(sessions)).await?;
         let threads = load.threads.unwrap_or(threads_for(u64::from(sessions)) as u32).min(sessions);
         let generator = process::usage(std::process::id()).unwrap_or_default();
@@ -235,6 +241,18 @@ impl Run {
             server: self.server.usage(),
             generator: process::usage(std::process::id()).unwrap_or_default(),
         })
+    }
+
+    /// Where the server runs, if it is our own.
+    pub(crate) fn rig(&self) -> Option<Rig> {
+        self.server.rig().cloned()
+    }
+
+    /// The most memory of the server's that was seen since the last moment with a name.
+    pub(crate) fn most_resident_bytes(&self) -> u64 {
+        let since = self.marks.last().map_or(0.0, |mark| mark.at_s);
+        let samples = self.series.iter().filter(|sample| sample.at_s >= since);
+        samples.filter_map(|sample| sample.server_resident_bytes).max().unwrap_or(0)
     }
 
     /// Gives the moment a name.

@@ -156,6 +156,11 @@ impl Rig {
         }
     }
 
+    /// The HTTP listener's port on 127.0.0.1.
+    pub fn http_port(&self) -> u16 {
+        self.ports.http
+    }
+
     /// Where its clients connect. The server must have run once for TLS: it makes its certificate then.
     pub fn target(&self, listener: Listener) -> Result<Target, BenchError> {
         let trust = || Trust::file(&self.data().join("tls/ca.pem"));

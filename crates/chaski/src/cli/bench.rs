@@ -26,6 +26,11 @@ pub(crate) enum BenchCommand {
     Presence(Presence),
     /// Far more messages than the server can do, then rest, then normal traffic
     Overload(Overload),
+    /// A hostile account and a hostile address, held to a share of a processor: what neighbours notice of them
+    Hostile(Hostile),
+    /// The hostile process of `hostile`
+    #[command(hide = true)]
+    Attack(Attack),
     /// Write the accounts that pairs and idle use, for `chaski ctl account import -` on a server of your own
     Accounts(Accounts),
     /// Kill a server of its own at random moments under load; no accepted message may be lost
@@ -325,4 +330,41 @@ pub(crate) struct Accounts {
     /// Whence their keys follow
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hostile {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// How many pairs of neighbours
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) pairs: u32,
+    /// Messages per second, over all neighbours
+    #[arg(long, value_name = "N", default_value_t = 500.0)]
+    pub(crate) rate: f64,
+    /// Logins per second by others, whose accounts are not in memory
+    #[arg(long, value_name = "N", default_value_t = 5.0)]
+    pub(crate) visits: f64,
+    /// How much of a processor the hostile process has
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
+    pub(crate) processor_share: f64,
+    /// How long each part takes: idle, account, address
+    #[arg(long, value_name = "S", default_value_t = 300)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Attack {
+    /// idle, account or network
+    #[arg(long)]
+    pub(crate) part: String,
+    /// Of the server on 127.0.0.1: without TLS, with TLS, HTTP
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) ports: Vec<u16>,
+    /// Whence keys follow
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// The hostile account
+    #[arg(long)]
+    pub(crate) account: u32,
 }

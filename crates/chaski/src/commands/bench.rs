@@ -1,12 +1,13 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
 use crate::cli::bench::{
-    Accounts, Bench, BenchCommand, Crash, Floor, Idle, Login, Mixed, Overload, Pairs, Presence, Report, Soak,
+    Accounts, Attack, Bench, BenchCommand, Crash, Floor, Hostile, Idle, Login, Mixed, Overload, Pairs,
+    Presence, Report, Soak,
 };
 use crate::failure::Failure;
 use chaski_bench::load::Way;
 use chaski_bench::{
-    accounts, crash, floor, idle, login, mixed, overload, pairs, presence, report, result, soak,
+    accounts, crash, floor, hostile, idle, login, mixed, overload, pairs, presence, report, result, soak,
 };
 use serde::Serialize;
 use std::io::Write;
@@ -32,6 +33,8 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
             BenchCommand::Mixed(mixed) => run_mixed(args, mixed).await,
             BenchCommand::Presence(presence) => run_presence(args, presence).await,
             BenchCommand::Overload(overload) => run_overload(args, overload).await,
+            BenchCommand::Hostile(hostile) => run_hostile(args, hostile).await,
+            BenchCommand::Attack(attack) => run_attack(attack).await,
             BenchCommand::Accounts(accounts) => write_accounts(accounts),
             BenchCommand::Floor(floor) => run_floor(floor),
             BenchCommand::Report(report) => run_report(report),
@@ -171,6 +174,28 @@ async fn run_overload(args: &Bench, typed: &Overload) -> Result<ExitCode, Failur
         body_bytes: typed.body,
     };
     done(args, &overload::run(&options).await?)
+}
+
+async fn run_hostile(args: &Bench, typed: &Hostile) -> Result<ExitCode, Failure> {
+    let options = hostile::Options {
+        load: load::of(args, &typed.load)?,
+        pairs: typed.pairs,
+        rate: typed.rate,
+        visits_per_s: typed.visits,
+        processor_share: typed.processor_share,
+        seconds: typed.seconds.max(1),
+    };
+    done(args, &hostile::run(&options).await?)
+}
+
+async fn run_attack(typed: &Attack) -> Result<ExitCode, Failure> {
+    let part = hostile::Part::from_name(&typed.part);
+    let (Some(part), &[plain, tls, http]) = (part, &typed.ports[..]) else {
+        return Err(Failure::new("--part is idle, account or network, and --ports are three"));
+    };
+    let (seed, account) = (typed.seed, typed.account);
+    hostile::attack(hostile::Attack { part, ports: (plain, tls, http), seed, account }).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says it; a run with complaints fails.

@@ -116,3 +116,28 @@ fn others_are_not_loaded() {
     assert!(complaint.contains("empty directory"), "{complaint}");
     assert!(dir.path().join("mine").exists());
 }
+
+/// Too short to say anything of latencies, which are a command's to judge: `chaski bench hostile`.
+#[test]
+fn neighbours_are_served_whatever_one_account_or_one_address_does() {
+    let hostile = measure(&[
+        "hostile",
+        "--pairs",
+        "10",
+        "--rate",
+        "50",
+        "--visits",
+        "4",
+        "--seconds",
+        "4",
+        "--shards",
+        "2",
+    ]);
+    assert_eq!(hostile["complaints"], serde_json::json!([]), "{hostile}");
+    for part in ["idle", "account", "network"] {
+        for what in ["delivery", "visit"] {
+            let count = hostile["latencies"][format!("{what}_{part}")]["count"].as_u64();
+            assert!(count > Some(5), "{what} {part}: {hostile}");
+        }
+    }
+}
