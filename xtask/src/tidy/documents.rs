@@ -1,7 +1,8 @@
 //! Documents must stay true: files and functions that they name have to exist.
 //!
 //! In any Markdown file a relative link must lead to a file. In docs/life-of-a-message.md and ARCHITECTURE.md every
-//! `` `crates/…/file.rs` `` must exist, and `` `crates/…/file.rs::function` `` must name a function in it.
+//! `` `crates/…/file.rs` `` must exist, and `` `crates/…/file.rs::function` `` must name a function in it. No marker of a merge
+//! that was not finished stands in any.
 
 use super::{Finding, Tree};
 use anyhow::Result;
@@ -14,11 +15,22 @@ pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for (index, line) in text.lines().enumerate() {
             let place = format!("{path}:{}", index + 1);
+            if is_merge_marker(line) {
+                findings.push(Finding::new(&place, "finish the merge: both sides stand here"));
+            }
             check_links(tree, folder, line, &place, &mut findings);
             check_code(tree, line, &place, &mut findings)?;
         }
     }
     Ok(findings)
+}
+
+/// What a version control program writes around two sides that it can't join.
+fn is_merge_marker(line: &str) -> bool {
+    let marks = ["<<<<<<<", ">>>>>>>"];
+    marks
+        .iter()
+        .any(|mark| line.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
 }
 
 fn check_links(tree: &Tree, folder: &str, line: &str, place: &str, findings: &mut Vec<Finding>) {
@@ -50,4 +62,21 @@ fn check_code(tree: &Tree, line: &str, place: &str, findings: &mut Vec<Finding>)
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_are_finished() {
+        assert!(
+            is_merge_marker("<<<<<<< HEAD")
+                && is_merge_marker(">>>>>>> 755bf60 (one)")
+                && is_merge_marker(">>>>>>>")
+        );
+        assert!(
+            !is_merge_marker("=======") && !is_merge_marker("> quoted") && !is_merge_marker("<<<<<<<<< more")
+        );
+    }
 }
