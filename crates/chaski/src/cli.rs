@@ -133,7 +133,7 @@ pub(crate) struct AccountAdd {
     /// A password that a person has chosen (stored with a slow hash); "-" reads it from stdin
     #[arg(long)]
     pub(crate) password: Option<String>,
-    /// SCRAM iterations (default 4096 for keys, 15000 for passwords)
+    /// SCRAM iterations. Any other number than the default, 15000, tells strangers that there is such an account
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) iterations: Option<u32>,
 }
@@ -142,8 +142,9 @@ pub(crate) struct AccountAdd {
 pub(crate) struct AccountImport {
     /// The file, "-" for stdin. Empty lines and lines that begin with # are skipped
     pub(crate) file: PathBuf,
-    /// SCRAM iterations. Fewer are quicker, and no weaker for keys of 128 random bits and more; clients insist on 4096
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// SCRAM iterations. Fewer are quicker, and no weaker for keys of 128 random bits and more, but tell strangers which accounts
+    /// there are; some clients insist on 4096
+    #[arg(long, value_name = "N", default_value_t = chaski_services::accounts::ITERATIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) iterations: u32,
 }
 

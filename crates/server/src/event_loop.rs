@@ -26,6 +26,7 @@ use crate::memory::MemoryWatch;
 use crate::metrics::EdgeMetrics;
 use crate::plain_verify::Verifier;
 use crate::tls::{TlsIdentity, TlsSlot};
+use chaski_services::accounts::Salting;
 use chaski_services::command::Command;
 use chaski_services::context::{Context, Pressure, Realm};
 use chaski_services::router::Envelope;
@@ -114,6 +115,8 @@ pub(crate) struct EventLoop {
     identity: (u64, Option<TlsIdentity>),
     verifier: Verifier,
     realm: Arc<Realm>,
+    /// For the decoys of names that are nobody's.
+    salting: Salting,
     settings: Arc<Settings>,
     metrics: Arc<EdgeMetrics>,
     memory: Arc<MemoryWatch>,
@@ -209,6 +212,7 @@ impl EventLoop {
             identity: (parts.tls.version(), parts.tls.get()),
             tls: parts.tls,
             verifier: parts.verifier,
+            salting: Salting::of_server(&parts.realm.secret),
             realm: parts.realm,
             settings: parts.settings,
             metrics: parts.metrics,

@@ -53,6 +53,8 @@ chaski_telemetry::metrics! {
         forward_refused_total: Counter,
         /// Envelopes that wait for this shard.
         inbox_envelopes: Gauge,
+        /// Passwords that were given to the slow verification.
+        verifications_total: Counter,
         /// Passwords that wait for the slow verification.
         verifications_waiting: Gauge,
         /// Logins refused because too many passwords waited.

@@ -1,4 +1,5 @@
-//! The worker that verifies PLAIN passwords through PBKDF2, which takes milliseconds and so never runs on a shard.
+//! The worker that verifies PLAIN passwords through PBKDF2, which takes milliseconds and so never runs on a shard: passwords
+//! that people chose, and whatever is wrong, so that time does not tell a key from a password, or from nobody's number.
 //!
 //! One thread for all shards with a bounded queue; beyond the bound the login is told to come back later
 //! (temporary-auth-failure), so that guessing passwords can't stop the logins of everybody else for long. RFC 4616.
@@ -43,6 +44,7 @@ impl Verifier {
         let job = Job { conn, proof, inbox: inbox.clone(), metrics: metrics.clone() };
         let taken = self.jobs.try_send(job).is_ok();
         if taken {
+            metrics.verifications_total.inc();
             metrics.verifications_waiting.add(1);
         } else {
             metrics.verifications_refused_total.inc();

@@ -11,6 +11,8 @@ mod bad_input;
 mod bursts;
 #[path = "edge/login.rs"]
 mod login;
+#[path = "edge/oracle.rs"]
+mod oracle;
 #[path = "edge/over_bounds.rs"]
 mod over_bounds;
 #[path = "edge/rig.rs"]

@@ -16,7 +16,8 @@ mod resident;
 pub mod tokens;
 pub mod verification;
 
-pub use credentials::{Credentials, Derivation, KEY_ITERATIONS, PASSWORD_ITERATIONS, PlainCheck, make_key};
+pub use chaski_xmpp::sasl::Salting;
+pub use credentials::{Credentials, Derivation, ITERATIONS, PlainCheck, make_key};
 pub use name::{AccountName, NameError};
 pub use record::{AccountRecord, RECORD_VERSION, RecordError, RegistrationLock};
 pub use resident::ResidentRecord;

@@ -13,7 +13,7 @@ pub mod scram;
 pub mod server;
 pub mod token;
 
-pub use scram::{Hash, Nonce, ScramSecret};
+pub use scram::{Hash, Nonce, Salting, ScramSecret};
 
 /// A mechanism that we speak. Ordered: the strongest is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -108,7 +108,8 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let to_owners = edge.clone();
         let submit: chaski_server::admin::desk::Submit = Arc::new(move |command| to_owners.command(command));
-        let desk = Desk::new(engine.records(), Some(submit), &config.domain, engine.time());
+        let salting = chaski_services::accounts::Salting::of_server(&engine.secret());
+        let desk = Desk::new(engine.records(), Some(submit), (&config.domain, salting), engine.time());
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));
         let api = parts::api(&config, &edge, &*engine, &mut registry)?;
         let of_store = engine.clone();

@@ -5,7 +5,7 @@
 //! blocks: never call it on a shard's thread or in an async task.
 
 use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
-use chaski_services::accounts::{AccountName, AccountRecord, RecordError};
+use chaski_services::accounts::{AccountName, AccountRecord, RecordError, Salting};
 use chaski_services::blocking::{Report, Reports};
 use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
 use chaski_store::records::{Put, Versioned};
@@ -33,6 +33,7 @@ pub struct Desk {
     records: Arc<dyn Records>,
     owners: Option<Submit>,
     domain: String,
+    salting: Salting,
     time: Arc<Time>,
 }
 
@@ -71,8 +72,13 @@ impl DeskError {
 
 impl Desk {
     /// A desk. `owners`: the shards of the running server, or `None` when none runs and the directory is ours.
-    pub fn new(records: Arc<dyn Records>, owners: Option<Submit>, domain: &str, time: Arc<Time>) -> Self {
-        Self { records, owners, domain: domain.into(), time }
+    pub fn new(
+        records: Arc<dyn Records>,
+        owners: Option<Submit>,
+        (domain, salting): (&str, Salting),
+        time: Arc<Time>,
+    ) -> Self {
+        Self { records, owners, domain: domain.into(), salting, time }
     }
 
     /// Does what a client asks for.
@@ -88,6 +94,7 @@ impl Desk {
             Request::Status => {
                 Ok(Reply::Status { domain: self.domain.clone(), version: env!("CARGO_PKG_VERSION").into() })
             }
+            Request::Salting => Ok(Reply::Salting { bytes: self.salting.0 }),
             Request::AccountPut(new) => self.put(&new),
             Request::AccountImport { accounts } => self.import(accounts),
             Request::AccountRemove { name } => self.remove(&name),
@@ -144,7 +151,7 @@ impl Desk {
         let now = self.time.unix_ms();
         match present {
             None => {
-                let credentials = credentials.of_new_account();
+                let credentials = credentials.of_new_account(&mut rand::rng());
                 Ok(AccountRecord::new(new.name.clone(), credentials, now))
             }
             Some(record) => {

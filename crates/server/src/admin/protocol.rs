@@ -19,6 +19,9 @@ pub enum Request {
     /// Which server this is.
     #[serde(rename = "status")]
     Status,
+    /// From which the salts of its accounts are made. Answered by [`Reply::Salting`].
+    #[serde(rename = "salting")]
+    Salting,
     /// Makes an account or gives it another key, which ends its sessions.
     #[serde(rename = "account.put")]
     AccountPut(NewKey),
@@ -75,7 +78,7 @@ pub enum Request {
 }
 
 /// An account's name and what is to prove it from now on. The client derives the credentials, so that keys never
-/// pass through the server; their generation is set by the server.
+/// pass through the server, with the salt that the server has for the name; their generation is set by the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewKey {
     /// Whose.
@@ -115,6 +118,11 @@ pub enum Reply {
         domain: String,
         /// The program's version.
         version: String,
+    },
+    /// See [`Request::Salting`].
+    Salting {
+        /// [`chaski_services::accounts::Salting`].
+        bytes: [u8; 32],
     },
     /// See [`Request::AccountPut`].
     Put {

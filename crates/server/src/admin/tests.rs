@@ -3,17 +3,17 @@
 use super::client::{AdminClient, ClientError};
 use super::protocol::{JumpView, NewKey, Reply};
 use super::*;
-use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
+use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
 use chaski_services::command::{Action, Command, Done, Expected, Refusal, Reply as ReplyTo, SessionSummary};
 use chaski_store::records::{Put, Records};
 use chaski_store::time::HandClock;
 use chaski_store::{Engine, Table, Time, memory};
 use desk::Submit;
-use rand::SeedableRng;
+
+const SALTING: Salting = Salting([1; 32]);
 
 fn credentials(key: &str) -> Credentials {
-    let mut rng = rand::rngs::StdRng::seed_from_u64(1);
-    Credentials::derive(key, 0, Derivation { iterations: 1, quick_plain: true }, &mut rng)
+    Credentials::derive(key, 0, Derivation { iterations: 1, quick_plain: true }, [1; 16])
 }
 
 fn name(name: &str) -> AccountName {
@@ -85,7 +85,7 @@ fn still() -> Arc<Time> {
 fn with_server(dir: &Path, client: impl FnOnce(&mut AdminClient) + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let records = records();
-    let desk = Desk::new(records.clone(), Some(owners(records)), "localhost", still());
+    let desk = Desk::new(records.clone(), Some(owners(records)), ("localhost", SALTING), still());
     let (_stop, stopping) = watch::channel(false);
     let socket = {
         let _inside = runtime.enter();
@@ -100,11 +100,12 @@ fn accounts_are_made_shown_changed_and_removed() {
     let dir = tempfile::tempdir().unwrap();
     with_server(dir.path(), |client| {
         let put = Request::AccountPut(new_key("+15551230001", "one"));
-        assert!(matches!(client.call(&put), Ok(Reply::Put { replaced: false })));
-        assert!(matches!(client.call(&put), Ok(Reply::Put { replaced: true })));
         let show = Request::AccountShow { name: name("+15551230001") };
+        assert!(matches!(client.call(&put), Ok(Reply::Put { replaced: false })));
         let Ok(Reply::Account(account)) = client.call(&show) else { panic!("no account") };
-        let first = credentials("one").of_new_account().generation;
+        let first = account.key_generation;
+        assert!(matches!(client.call(&put), Ok(Reply::Put { replaced: true })));
+        let Ok(Reply::Account(account)) = client.call(&show) else { panic!("no account") };
         assert_eq!(
             (account.key_generation, account.waiting_messages, account.sessions.len()),
             (first + 1, Some(3), 1)
@@ -132,7 +133,7 @@ fn reports_come_in_pages_and_damage_hides_only_itself() {
         let put = Put { table: Table::Reports, key: format!("{reporter:02}"), value: Some(value.into()) };
         records.put_all(vec![put]).unwrap();
     }
-    let desk = Desk::new(records, None, "localhost", still());
+    let desk = Desk::new(records, None, ("localhost", SALTING), still());
     let (mut after, mut times) = (None, Vec::new());
     loop {
         let answer = desk.answer(Request::ReportList { after });
@@ -202,14 +203,16 @@ fn a_long_directory_still_has_a_socket_of_mode_0600() {
 
 #[test]
 fn without_a_server_keys_are_written_directly() {
-    let desk = Desk::new(records(), None, "localhost", still());
+    let desk = Desk::new(records(), None, ("localhost", SALTING), still());
     let put = |key: &str| desk.answer(Request::AccountPut(new_key("bot", key)));
-    assert!(matches!(put("a"), Answer::Ok(Reply::Put { replaced: false })));
-    assert!(matches!(put("b"), Answer::Ok(Reply::Put { replaced: true })));
-    let Answer::Ok(Reply::Account(account)) = desk.answer(Request::AccountShow { name: name("bot") }) else {
-        panic!("no account")
+    let show = || match desk.answer(Request::AccountShow { name: name("bot") }) {
+        Answer::Ok(Reply::Account(account)) => account,
+        other => panic!("{other:?}"),
     };
-    let first = credentials("a").of_new_account().generation;
+    assert!(matches!(put("a"), Answer::Ok(Reply::Put { replaced: false })));
+    let first = show().key_generation;
+    assert!(matches!(put("b"), Answer::Ok(Reply::Put { replaced: true })));
+    let account = show();
     assert_eq!((account.key_generation, account.waiting_messages), (first + 1, None));
     let list = desk.answer(Request::SessionList { name: Some(name("bot")), after: None });
     assert!(matches!(list, Answer::Error { code, .. } if code == "unavailable"));
@@ -224,7 +227,7 @@ fn without_a_server_no_account_is_made_over_leftovers() {
         value: Some(b"{}".to_vec()),
     };
     records.put_all(vec![left("+15551230001"), left("+15551230002"), left("+15551230003")]).unwrap();
-    let desk = Desk::new(records.clone(), None, "localhost", still());
+    let desk = Desk::new(records.clone(), None, ("localhost", SALTING), still());
     let put = desk.answer(Request::AccountPut(new_key("+15551230001", "k")));
     assert!(matches!(put, Answer::Ok(Reply::Put { replaced: false })));
     let accounts = vec![new_key("+15551230001", "k"), new_key("+15551230002", "k")];
@@ -244,7 +247,7 @@ fn nobody_at_the_socket_is_said_in_one_line() {
 #[test]
 fn a_jump_of_the_clock_is_shown_and_accepted() {
     let clock = Arc::new(HandClock::at(1_800_000_000_000));
-    let desk = Desk::new(records(), None, "localhost", Time::begin(clock.clone(), None));
+    let desk = Desk::new(records(), None, ("localhost", SALTING), Time::begin(clock.clone(), None));
     let accept = || desk.answer(Request::ClockAccept);
     assert!(matches!(accept(), Answer::Error { code, .. } if code == "conflict"));
     assert!(matches!(

@@ -1,19 +1,21 @@
 //! Logins: carries the negotiation's questions to the rooms, the worker and other shards, and the answers back.
 //!
 //! The protocol itself is `chaski_xmpp::stream::Negotiation`'s. While an answer is owed the connection is not read.
+//! Promises: who has not proved anything learns nothing of a number. What a number has that is nobody's is a decoy
+//! ([`Credentials::decoy`]), and a wrong password costs one derivation, whatever kind of key there is and if there is none.
 
 use super::receive::Flow;
 use super::{Arrival, EventLoop};
 use crate::c2s::connection::{Asked, Connection, Login, Proof, Stage};
 use crate::c2s::{Answer, Pieces};
-use chaski_services::accounts::{AccountName, Credentials, KEY_ITERATIONS, PlainCheck};
+use chaski_services::accounts::{AccountName, Credentials, PlainCheck};
 use chaski_services::wire::{
     Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, Unavailable,
 };
 use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::framer::MAX_BYTES_SKIPPED;
-use chaski_xmpp::sasl::{Failure, Hash, Password, ScramSecret};
+use chaski_xmpp::sasl::{Failure, Hash, Password};
 use chaski_xmpp::stream::{Action, BindRefusal, Input, Negotiation};
 use std::io;
 
@@ -184,17 +186,25 @@ impl EventLoop {
         hash: Hash,
         credentials: Result<Option<Credentials>, Unavailable>,
     ) {
-        let decoy_secret = self.realm.secret;
-        let Some(login) = self.login_mut(conn) else { return };
-        let secret = match credentials {
-            Ok(Some(credentials)) => {
-                login.candidate = Some(Authenticated { account, key_generation: credentials.generation });
-                Ok(credentials.scram(hash))
-            }
-            Ok(None) => Ok(ScramSecret::decoy(&decoy_secret, hash, &login.username, KEY_ITERATIONS)),
-            Err(Unavailable) => Err(Failure::TemporaryAuthFailure),
-        };
+        let secret = self.candidate(conn, account, credentials).map(|credentials| credentials.scram(hash));
         self.negotiate(conn, |negotiation, out| negotiation.credentials(secret, out));
+    }
+
+    /// The credentials that are to be proved. Nobody's are made up, and can't be.
+    fn candidate(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) -> Result<Credentials, Failure> {
+        let salting = self.salting;
+        let login = self.login_mut(conn).ok_or(Failure::TemporaryAuthFailure)?;
+        // Made for everybody: what it takes is less than what differs if it is not.
+        let decoy = Credentials::decoy(&salting, &login.username);
+        let found = credentials.map_err(|Unavailable| Failure::TemporaryAuthFailure)?;
+        login.candidate =
+            found.as_ref().map(|found| Authenticated { account, key_generation: found.generation });
+        Ok(found.unwrap_or(decoy))
     }
 
     fn plain_credentials(
@@ -204,17 +214,15 @@ impl EventLoop {
         password: Password,
         credentials: Result<Option<Credentials>, Unavailable>,
     ) {
-        let credentials = match credentials {
-            Ok(Some(credentials)) => credentials,
-            Ok(None) => return self.plain_verified(conn, Err(Failure::NotAuthorized)),
-            Err(Unavailable) => return self.plain_verified(conn, Err(Failure::TemporaryAuthFailure)),
+        let credentials = match self.candidate(conn, account, credentials) {
+            Ok(credentials) => credentials,
+            Err(failure) => return self.plain_verified(conn, Err(failure)),
         };
         let Some(login) = self.login_mut(conn) else { return };
-        login.candidate = Some(Authenticated { account, key_generation: credentials.generation });
         match credentials.check_plain(password.reveal()) {
             PlainCheck::Right => self.plain_verified(conn, Ok(())),
-            PlainCheck::Wrong => self.plain_verified(conn, Err(Failure::NotAuthorized)),
-            PlainCheck::Slow => {
+            // What is wrong is found wrong by the worker, of whatever kind the account's key is.
+            PlainCheck::Wrong | PlainCheck::Slow => {
                 login.asked = Asked::Slow;
                 let proof = Proof { credentials: Box::new(credentials), password };
                 if !self.verifier.submit(conn, proof, &self.inbox, &self.metrics) {

@@ -1,13 +1,12 @@
 //! A server and a client of raw bytes.
 
 use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
-use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
+use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
 use chaski_services::context::Realm;
 use chaski_store::{Engine, Table, memory::MemoryEngine};
 use chaski_telemetry::Registry;
 use chaski_xmpp::sasl::client::{Binding, Credentials as ClientCredentials, Exchange};
 use chaski_xmpp::sasl::{Mechanism, Nonce, base64};
-use rand::SeedableRng;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{ErrorKind, Read, Write};
@@ -60,8 +59,8 @@ impl Server {
     }
 
     pub(crate) fn add(&self, local: &str, secret: &str, derivation: Derivation) {
-        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
-        let credentials = Credentials::derive(secret, 1, derivation, &mut rng);
+        let salt = Salting::of_server(&self.engine.secret()).salt(local);
+        let credentials = Credentials::derive(secret, 1, derivation, salt);
         let name = AccountName::parse(local).unwrap();
         let key = name.account().record_key();
         let record = AccountRecord::new(name, credentials, 0);

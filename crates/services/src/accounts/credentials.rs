@@ -1,11 +1,13 @@
 //! What proves an account: SCRAM secrets and the quick check for PLAIN. RFC 5802, RFC 7677, RFC 4013 (SASLprep).
 //!
 //! A *key* is made by the server, 256 bits as base64url: guessing it is hopeless, so a salted SHA-256 is enough for
-//! PLAIN and SCRAM's iterations are the customary 4096. A *password* is chosen by a person or their app: more
-//! iterations, and PLAIN is verified through PBKDF2, which takes milliseconds and so never runs on a shard.
+//! PLAIN. A *password* is chosen by a person or their app: PLAIN is verified through PBKDF2, which takes milliseconds and so
+//! never runs on a shard. SCRAM tells any stranger salt and iterations: both are the same function of the name for all
+//! kinds and for names that are nobody's ([`Salting`], [`ITERATIONS`]), and a wrong password costs the same for each.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chaski_xmpp::sasl::{Hash, ScramSecret, prep::saslprep};
+use chaski_xmpp::sasl::scram::SALT_BYTES;
+use chaski_xmpp::sasl::{Hash, Salting, ScramSecret, prep::saslprep};
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,12 +15,8 @@ use std::borrow::Cow;
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// SCRAM iterations for keys that the server made (RFC 7677 §4 asks for at least 4096).
-pub const KEY_ITERATIONS: u32 = 4_096;
-/// SCRAM iterations for passwords that a client chose.
-pub const PASSWORD_ITERATIONS: u32 = 15_000;
-
-const SALT_BYTES: usize = 16;
+/// SCRAM iterations: as many as passwords need that people choose. Keys don't, but fewer would tell which accounts have one.
+pub const ITERATIONS: u32 = 15_000;
 
 /// How credentials are derived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +29,9 @@ pub struct Derivation {
 
 impl Derivation {
     /// For keys that [`make_key`] made, or that an operator vouches for.
-    pub const KEY: Self = Self { iterations: KEY_ITERATIONS, quick_plain: true };
+    pub const KEY: Self = Self { iterations: ITERATIONS, quick_plain: true };
     /// For passwords chosen by clients and people.
-    pub const PASSWORD: Self = Self { iterations: PASSWORD_ITERATIONS, quick_plain: false };
+    pub const PASSWORD: Self = Self { iterations: ITERATIONS, quick_plain: false };
 }
 
 /// What SASL needs to know of an account. 180 bytes and no heap: it stays in the owner shard's cache.
@@ -80,15 +78,9 @@ pub fn make_key(rng: &mut (impl CryptoRng + ?Sized)) -> String {
 }
 
 impl Credentials {
-    /// Derives credentials from a key or password. Takes milliseconds: not on a shard's thread.
-    pub fn derive(
-        secret: &str,
-        generation: u32,
-        derivation: Derivation,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Self {
-        let mut salt = [0u8; SALT_BYTES];
-        rng.fill_bytes(&mut salt);
+    /// Derives credentials from a key or password. `salt` is what [`Salting`] has for the account's name. Takes milliseconds:
+    /// not on a shard's thread.
+    pub fn derive(secret: &str, generation: u32, derivation: Derivation, salt: [u8; SALT_BYTES]) -> Self {
         let prepared = prepare(secret);
         let iterations = derivation.iterations.max(1);
         let plain = derivation.quick_plain.then(|| quick_digest(&salt, prepared.as_bytes()));
@@ -105,10 +97,25 @@ impl Credentials {
     /// The same for the first key of an account that is being made. Its generation is a random one: of an account that had the
     /// name before and was removed nothing is kept, so counting on from its last generation is not possible, and one that came
     /// again would let in whoever still holds something that was proved with the old key. By chance that is one in 2³¹.
-    pub fn of_new_account(mut self) -> Self {
-        let random = u32::from_le_bytes([self.salt[0], self.salt[1], self.salt[2], self.salt[3]]);
-        self.generation = (random >> 1).max(1);
+    pub fn of_new_account(mut self, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        self.generation = (rng.next_u32() >> 1).max(1);
         self
+    }
+
+    /// Credentials of a name that is nobody's, which nobody can satisfy: each check takes what a wrong password takes.
+    pub fn decoy(salting: &Salting, username: &str) -> Self {
+        let ScramSecret { stored_key, .. } = ScramSecret::decoy(salting, Hash::Sha256, username, ITERATIONS);
+        let (mut sha1, mut sha256) = ([0; 20], [0; 32]);
+        sha256.copy_from_slice(&stored_key);
+        sha1.copy_from_slice(&stored_key[..20]);
+        Self {
+            generation: 0,
+            iterations: ITERATIONS,
+            salt: salting.salt(username),
+            sha1: ScramKeys { stored_key: sha1, server_key: sha1 },
+            sha256: ScramKeys { stored_key: sha256, server_key: sha256 },
+            plain: Some(sha256),
+        }
     }
 
     /// Checks a PLAIN password if that is quick.
@@ -204,18 +211,43 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
+    const SALT: [u8; SALT_BYTES] = [7; SALT_BYTES];
+
     fn rng() -> rand::rngs::StdRng {
         rand::rngs::StdRng::seed_from_u64(7)
     }
 
     #[test]
+    fn a_decoy_is_told_from_no_account_by_nothing_but_its_keys() {
+        let salting = Salting::of_server(b"secret");
+        let decoy = Credentials::decoy(&salting, "+15551230001");
+        for derivation in [Derivation::KEY, Derivation::PASSWORD] {
+            let real = Credentials::derive("key", 1, derivation, salting.salt("+15551230001"));
+            for hash in [Hash::Sha1, Hash::Sha256] {
+                let (real, decoy) = (real.scram(hash), decoy.scram(hash));
+                assert_eq!((real.salt, real.iterations), (decoy.salt, decoy.iterations), "{hash:?}");
+            }
+        }
+        assert_eq!(decoy.check_plain("key"), PlainCheck::Wrong);
+        assert!(!decoy.check_plain_slowly("key"));
+    }
+
+    #[test]
+    fn a_new_account_s_generation_is_not_told_by_its_key() {
+        let credentials = Credentials::derive("k", 0, Derivation { iterations: 1, ..Derivation::KEY }, SALT);
+        let mut rng = rng();
+        let [one, other] = [(); 2].map(|()| credentials.clone().of_new_account(&mut rng).generation);
+        assert!(one != other && one > 0 && other > 0);
+    }
+
+    #[test]
     fn scram_secrets_are_those_of_the_protocol_crate() {
-        let credentials = Credentials::derive("some key", 1, Derivation::KEY, &mut rng());
+        let credentials = Credentials::derive("some key", 1, Derivation::KEY, SALT);
         for hash in [Hash::Sha1, Hash::Sha256] {
             let secret = credentials.scram(hash);
             assert!(secret.verify_password("some key"));
             assert!(!secret.verify_password("some other key"));
-            assert_eq!(secret.iterations, KEY_ITERATIONS);
+            assert_eq!(secret.iterations, ITERATIONS);
         }
     }
 
@@ -223,13 +255,13 @@ mod tests {
     fn keys_check_quickly_and_passwords_slowly() {
         let key = make_key(&mut rng());
         assert_eq!(key.len(), 43);
-        let credentials = Credentials::derive(&key, 3, Derivation::KEY, &mut rng());
+        let credentials = Credentials::derive(&key, 3, Derivation::KEY, SALT);
         assert_eq!(credentials.check_plain(&key), PlainCheck::Right);
         assert_eq!(credentials.check_plain("wrong"), PlainCheck::Wrong);
         assert!(credentials.check_plain_slowly(&key));
 
         let derivation = Derivation { iterations: 100, quick_plain: false };
-        let credentials = Credentials::derive("pässwörd", 1, derivation, &mut rng());
+        let credentials = Credentials::derive("pässwörd", 1, derivation, SALT);
         assert_eq!(credentials.check_plain("pässwörd"), PlainCheck::Slow);
         assert!(credentials.check_plain_slowly("pässwörd"));
         assert!(credentials.check_plain_slowly("pa\u{308}sswo\u{308}rd"), "SASLprep normalises");
@@ -238,7 +270,7 @@ mod tests {
 
     #[test]
     fn json_keeps_everything_and_refuses_wrong_sizes() {
-        let credentials = Credentials::derive("some key", 3, Derivation::KEY, &mut rng());
+        let credentials = Credentials::derive("some key", 3, Derivation::KEY, SALT);
         let json = serde_json::to_string(&credentials).unwrap();
         assert!(!json.contains("some key"));
         assert_eq!(serde_json::from_str::<Credentials>(&json).unwrap(), credentials);
@@ -249,7 +281,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let credentials = Credentials::derive("k", 3, Derivation::KEY, &mut rng());
-        assert_eq!(format!("{credentials:?}"), "Credentials { generation: 3, iterations: 4096, .. }");
+        let credentials = Credentials::derive("k", 3, Derivation::KEY, SALT);
+        assert_eq!(format!("{credentials:?}"), "Credentials { generation: 3, iterations: 15000, .. }");
     }
 }

@@ -27,7 +27,7 @@ pub use session::Standing;
 use super::limits::{LimitError, Limiter, Limits, network_subject, purge};
 use super::phone::Phone;
 use super::verification::{Code, make_id};
-use crate::accounts::AccountRecord;
+use crate::accounts::{AccountName, AccountRecord, Salting};
 use crate::command::{Action, Expected, Outcome, Refusal};
 use chaski_store::{AccountId, Records, Revision, StoreError, Table};
 use rand::CryptoRng;
@@ -203,6 +203,11 @@ impl Registrar {
         policy: Policy,
     ) -> Self {
         Self { records, secret, owner, policy, metrics: Arc::default() }
+    }
+
+    /// The salt of an account's name.
+    fn salt(&self, name: &AccountName) -> [u8; 16] {
+        Salting::of_server(&self.secret).salt(&name.to_string())
     }
 
     /// What it counts.

@@ -121,14 +121,12 @@ impl ResidentRecord {
 mod tests {
     use super::*;
     use crate::accounts::Derivation;
-    use rand::SeedableRng;
 
     fn record() -> AccountRecord {
-        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let derivation = Derivation { iterations: 1, quick_plain: true };
         AccountRecord::new(
             AccountName::Phone(15_551_230_001),
-            Credentials::derive("k", 1, derivation, &mut rng),
+            Credentials::derive("k", 1, derivation, [1; 16]),
             5_000,
         )
     }

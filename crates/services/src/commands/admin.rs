@@ -6,7 +6,7 @@
 
 use super::form::Form;
 use super::reply::{Fault, Reply};
-use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, KEY_ITERATIONS};
+use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, ITERATIONS, Salting};
 use crate::command::{Action, Command, Done, Expected, Outcome, Refusal};
 use crate::directory::Account;
 use crate::outbox::{Post, Turn};
@@ -49,7 +49,8 @@ pub(super) fn add_user(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Resul
         return Err(Fault::with_text(StanzaCondition::NotAcceptable, "the two passwords differ"));
     }
     let account = name.account();
-    let record = AccountRecord::new(name, derive(turn, password), turn.unix_ms);
+    let credentials = derive(turn, &name, password);
+    let record = AccountRecord::new(name, credentials, turn.unix_ms);
     let action = Action::SetAccount { record: Box::new(record), expected: Expected::Absent };
     post(turn, reply.again(), account, action, Step::Adding);
     Ok(())
@@ -58,7 +59,7 @@ pub(super) fn add_user(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Resul
 /// §4.6. The record is read first, so that whatever else it holds stays.
 pub(super) fn change_password(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fault> {
     let name = service_name(turn, form.one("accountjid"))?;
-    let credentials = Box::new(derive(turn, password(form)?));
+    let credentials = Box::new(derive(turn, &name, password(form)?));
     post(turn, reply.again(), name.account(), Action::ShowAccount, Step::Reading(credentials));
     Ok(())
 }
@@ -176,9 +177,11 @@ fn post(turn: &mut Turn<'_>, reply: Reply, account: AccountId, action: Action, s
     turn.outbox.posts.push(Post::Command { session, memo: memo.into(), command });
 }
 
-fn derive(turn: &mut Turn<'_>, password: &str) -> Credentials {
-    let derivation = Derivation { iterations: KEY_ITERATIONS, quick_plain: false };
-    Credentials::derive(password, 1, derivation, &mut *turn.rng)
+/// Takes milliseconds on the shard's thread: administrators only.
+fn derive(turn: &Turn<'_>, name: &AccountName, password: &str) -> Credentials {
+    let derivation = Derivation { iterations: ITERATIONS, quick_plain: false };
+    let salt = Salting::of_server(&turn.realm.secret).salt(&name.to_string());
+    Credentials::derive(password, 1, derivation, salt)
 }
 
 fn password(form: &Form) -> Result<&str, Fault> {

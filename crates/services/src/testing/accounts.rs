@@ -1,7 +1,7 @@
 //! The part of a stage that makes accounts and gives their owners commands.
 
 use super::{Claim, Pending, Stage, account};
-use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
+use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
 use crate::command::{Action, Command, Expected, Outcome, Reply};
 
 impl Stage {
@@ -14,7 +14,8 @@ impl Stage {
     pub fn begin_set_account(&mut self, local: &str, generation: u32) -> Pending {
         let name = AccountName::parse(local).expect("a name of a play is valid");
         let derivation = Derivation { iterations: 1, quick_plain: true };
-        let credentials = Credentials::derive("key", generation, derivation, &mut self.rng);
+        let salt = Salting::of_server(&self.realm.secret).salt(local);
+        let credentials = Credentials::derive("key", generation, derivation, salt);
         let record = Box::new(AccountRecord::new(name, credentials, 1_700_000_000_000));
         self.begin(local, Action::SetAccount { record, expected: Expected::Any })
     }

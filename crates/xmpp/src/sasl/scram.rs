@@ -14,6 +14,43 @@ pub(crate) use message::{BindingFlag, ClientFinal, ClientFirst, ServerFirst, wri
 /// Length of the salts that we make.
 pub const SALT_BYTES: usize = 16;
 
+/// From which the salts of a server's accounts are made: a salt is a function of the name alone, the same for both hashes,
+/// for every key that the name ever has, and for a name that is nobody's. So nothing is learned from a salt, nor from its
+/// having changed. It is no secret that keeps passwords: any client is told the salts of all names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Salting(pub [u8; 32]);
+
+impl Salting {
+    /// Of the server with this secret, for as long as it has it.
+    pub fn of_server(secret: &[u8]) -> Self {
+        Self(hmac_sha256(secret, b"scram salts"))
+    }
+
+    /// The salt of a name.
+    pub fn salt(&self, username: &str) -> [u8; SALT_BYTES] {
+        let mut salt = [0; SALT_BYTES];
+        salt.copy_from_slice(&self.bytes("salt", username)[..SALT_BYTES]);
+        salt
+    }
+
+    fn bytes(&self, label: &str, username: &str) -> [u8; 32] {
+        hmac_sha256(&self.0, format!("{label}\0{username}").as_bytes())
+    }
+}
+
+/// Shows nothing.
+impl std::fmt::Debug for Salting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Salting")
+    }
+}
+
+fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(&Hash::Sha256.hmac(key, data));
+    digest
+}
+
 /// The hash under a SCRAM mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hash {
@@ -94,30 +131,13 @@ impl ScramSecret {
     }
 
     /// A secret for a user who does not exist, always the same for the same name, that nobody can satisfy: the
-    /// exchange looks and lasts as with a wrong password (RFC 5802 §9). `secret` is the server's own.
-    pub fn decoy(secret: &[u8], hash: Hash, username: &str, iterations: u32) -> Self {
-        let bytes = |label: &[u8]| {
-            let mut message = Vec::with_capacity(label.len() + 1 + username.len());
-            message.extend_from_slice(label);
-            message.push(0);
-            message.extend_from_slice(username.as_bytes());
-            Hash::Sha256.hmac(secret, &message)
-        };
-        let cut = |mut bytes: Vec<u8>, length: usize| {
-            bytes.truncate(length);
-            bytes
-        };
-        let (salt, key): (&[u8], &[u8]) = match hash {
-            Hash::Sha1 => (b"decoy salt 1", b"decoy key 1"),
-            Hash::Sha256 => (b"decoy salt 256", b"decoy key 256"),
-        };
-        Self {
-            hash,
-            salt: cut(bytes(salt), SALT_BYTES),
-            iterations,
-            stored_key: cut(bytes(key), hash.bytes()),
-            server_key: cut(bytes(key), hash.bytes()),
-        }
+    /// exchange looks and lasts as with a wrong password (RFC 5802 §9), if accounts have `salting`'s salts and as many
+    /// iterations.
+    pub fn decoy(salting: &Salting, hash: Hash, username: &str, iterations: u32) -> Self {
+        // Nobody knows what hashes to this.
+        let key = salting.bytes("nobody's key", username)[..hash.bytes()].to_vec();
+        let salt = salting.salt(username).to_vec();
+        Self { hash, salt, iterations, stored_key: key.clone(), server_key: key }
     }
 
     /// Whether this is the password (already prepared). Costs a whole derivation.

@@ -166,17 +166,19 @@ fn only_oneself_may_be_acted_for() {
 
 #[test]
 fn nobody_can_satisfy_a_decoy_and_it_looks_like_a_user() {
-    let decoy = |hash| ScramSecret::decoy(b"secret", hash, "u", 4096);
+    let salting = Salting::of_server(b"secret");
+    let decoy = |hash| ScramSecret::decoy(&salting, hash, "u", 4096);
     for hash in [Hash::Sha1, Hash::Sha256] {
-        let real = ScramSecret::derive(hash, "x", &[1; scram::SALT_BYTES], 4096);
+        let real = ScramSecret::derive(hash, "x", &salting.salt("u"), 4096);
         let fake = decoy(hash);
         assert!(fake.is_sound());
-        assert_eq!((fake.salt.len(), fake.iterations), (real.salt.len(), real.iterations));
-        assert_eq!(fake, decoy(hash), "the same at each try");
-        assert_ne!(fake.salt, ScramSecret::decoy(b"secret", hash, "v", 4096).salt);
-        assert_ne!(fake.salt, ScramSecret::decoy(b"other", hash, "u", 4096).salt);
+        assert_eq!((&fake.salt, fake.iterations), (&real.salt, real.iterations), "as if there were one");
+        assert_eq!(fake, ScramSecret::decoy(&Salting::of_server(b"secret"), hash, "u", 4096), "at each try");
+        assert_ne!(fake.salt, ScramSecret::decoy(&salting, hash, "v", 4096).salt);
+        let another = Salting::of_server(b"other");
+        assert_ne!(fake.salt, ScramSecret::decoy(&another, hash, "u", 4096).salt);
     }
-    assert_ne!(decoy(Hash::Sha1).salt, decoy(Hash::Sha256).salt, "as real users' would differ");
+    assert_eq!(decoy(Hash::Sha1).salt, decoy(Hash::Sha256).salt, "users have one salt for both");
     let user = credentials("u", "pencil");
     let result = play(Mechanism::ScramSha256, &user, Binding::Unsupported, &ChannelBindings::NONE, decoy);
     assert_eq!(result, Err(Failure::NotAuthorized));
@@ -306,7 +308,7 @@ proptest! {
     ) {
         let _ = server::start(mechanism, Some(&first), context(&bindings()));
         if let Step::NeedSecret(need) = server::start(mechanism, Some(b"n,,n=u,r=x"), context(&bindings())) {
-            let Step::Challenge(_, waiting) = need.provide(ScramSecret::decoy(b"s", mechanism.hash().unwrap(), "u", 1)) else {
+            let Step::Challenge(_, waiting) = need.provide(ScramSecret::decoy(&Salting([1; 32]), mechanism.hash().unwrap(), "u", 1)) else {
                 panic!()
             };
             let refused = matches!(waiting.respond(second.as_bytes()), Step::Failure(_));

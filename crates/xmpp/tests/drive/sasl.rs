@@ -3,7 +3,7 @@
 
 use chaski_xmpp::sasl::client::{Binding, Credentials, Exchange};
 use chaski_xmpp::sasl::server::{self, Context, Step};
-use chaski_xmpp::sasl::{ChannelBindings, Mechanism, Nonce, ScramSecret, base64, prep};
+use chaski_xmpp::sasl::{ChannelBindings, Mechanism, Nonce, Salting, ScramSecret, base64, prep};
 
 /// Runs one exchange against a user who does not exist, one against a server, and the encodings.
 pub(crate) fn drive(input: &[u8]) {
@@ -35,7 +35,7 @@ fn against_decoy(mechanism: Mechanism, bound: bool, messages: &[&[u8]]) {
             },
             Step::NeedSecret(need) => {
                 assert!(!need.username().is_empty());
-                let secret = ScramSecret::decoy(b"secret", need.hash(), need.username(), 4096);
+                let secret = ScramSecret::decoy(&Salting([1; 32]), need.hash(), need.username(), 4096);
                 need.provide(secret)
             }
             Step::VerifyPlain(verify) => {

@@ -3,7 +3,7 @@
 
 use chaski_xmpp::framer::FrameKind;
 use chaski_xmpp::sasl::token;
-use chaski_xmpp::sasl::{ChannelBindings, Failure, ScramSecret};
+use chaski_xmpp::sasl::{ChannelBindings, Failure, Salting, ScramSecret};
 use chaski_xmpp::stream::{
     Access, Action, Admission, BindRefusal, Framing, InlineEnabled, Input, IssuedToken, Negotiation, Refused,
     Security, Settings, Wishes, client::Features,
@@ -133,9 +133,8 @@ impl Connection {
                     negotiation.tls_established(bindings(self.how));
                     return Next::Restart;
                 }
-                Action::LookupCredentials { username, hash } if refuse => {
-                    negotiation.credentials(Ok(ScramSecret::decoy(b"secret", hash, &username, 4096)), said)
-                }
+                Action::LookupCredentials { username, hash } if refuse => negotiation
+                    .credentials(Ok(ScramSecret::decoy(&Salting([1; 32]), hash, &username, 4096)), said),
                 Action::LookupCredentials { hash, .. } => {
                     negotiation.credentials(Ok(ScramSecret::derive(hash, "pencil", b"salt", 1)), said)
                 }

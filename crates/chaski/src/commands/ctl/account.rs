@@ -16,8 +16,9 @@ pub(super) fn add(desk: &Desk, args: &AccountAdd) -> Result<ExitCode, Failure> {
     let (name, _) = parse_name(&args.name)?;
     let (secret, mut derivation, made) = secret(args)?;
     derivation.iterations = args.iterations.unwrap_or(derivation.iterations);
-    let credentials = Credentials::derive(&secret, 0, derivation, &mut rand::rng());
     let mut backend = desk.any(true)?;
+    let salt = backend.salting()?.salt(&name.to_string());
+    let credentials = Credentials::derive(&secret, 0, derivation, salt);
     let domain = backend.domain(&desk.config);
     let replaced = match backend.call(Request::AccountPut(NewKey { name: name.clone(), credentials }))? {
         Reply::Put { replaced } => replaced,

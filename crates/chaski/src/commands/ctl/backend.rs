@@ -5,6 +5,7 @@ use chaski_server::admin::client::{AdminClient, ClientError};
 use chaski_server::admin::desk::Desk;
 use chaski_server::admin::protocol::{Answer, Reply, Request};
 use chaski_server::config::Config;
+use chaski_services::accounts::Salting;
 use chaski_store::Engine;
 use chaski_store::embedded::{self, EmbeddedEngine};
 use std::io::Write;
@@ -39,7 +40,8 @@ impl Backend {
             return Err(ClientError::NotRunning(socket).into());
         }
         let engine = embedded::open(&config.data, embedded::Options::default())?;
-        let desk = Desk::new(engine.records(), None, &config.domain, engine.time());
+        let salting = Salting::of_server(&engine.secret());
+        let desk = Desk::new(engine.records(), None, (&config.domain, salting), engine.time());
         let data = config.data.display();
         let _ = writeln!(std::io::stderr(), "chaski: no server is running; working on {data} directly");
         Ok(Self::Directory(Box::new(Directory { engine, desk })))
@@ -52,6 +54,14 @@ impl Backend {
                 Answer::Ok(reply) => Ok(reply),
                 Answer::Error { text, .. } => Err(Failure::new(text)),
             },
+        }
+    }
+
+    /// From which the accounts' salts are made.
+    pub(super) fn salting(&mut self) -> Result<Salting, Failure> {
+        match self.call(Request::Salting)? {
+            Reply::Salting { bytes } => Ok(Salting(bytes)),
+            other => Err(unexpected(&other)),
         }
     }
 

@@ -10,7 +10,7 @@ use super::backend::{Backend, unexpected};
 use crate::cli::AccountImport;
 use crate::failure::Failure;
 use chaski_server::admin::protocol::{NewKey, Reply, Request};
-use chaski_services::accounts::{AccountName, Credentials, Derivation};
+use chaski_services::accounts::{AccountName, Credentials, Derivation, Salting};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::fs::File;
@@ -86,6 +86,7 @@ fn import(
     backend: &mut Backend,
     bar: &ProgressBar,
 ) -> Result<Totals, Failure> {
+    let salting = backend.salting()?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let (lines_in, lines_out) = sync_channel::<Lines>(workers);
     let (derived_in, derived_out) = sync_channel::<Result<Derived, io::Error>>(workers);
@@ -99,7 +100,7 @@ fn import(
         });
         for _ in 0..workers {
             let (lines, derived) = (lines_out.clone(), derived_in.clone());
-            scope.spawn(move || derive_all(&lines, &derived, iterations));
+            scope.spawn(move || derive_all(&lines, &derived, iterations, salting));
         }
         // Only the threads may hold these: when one side is gone the other ends.
         drop((lines_out, derived_in));
@@ -165,6 +166,7 @@ fn derive_all(
     lines: &Mutex<Receiver<Lines>>,
     derived: &SyncSender<Result<Derived, io::Error>>,
     iterations: u32,
+    salting: Salting,
 ) {
     let derivation = Derivation { iterations, quick_plain: true };
     loop {
@@ -176,7 +178,8 @@ fn derive_all(
             match parse(&line) {
                 Ok(None) => {}
                 Ok(Some((name, key))) => {
-                    let credentials = Credentials::derive(key, 0, derivation, &mut rand::rng());
+                    let salt = salting.salt(&name.to_string());
+                    let credentials = Credentials::derive(key, 0, derivation, salt);
                     done.accounts.push(NewKey { name, credentials });
                 }
                 Err(what) => done.bad.push((number, what)),

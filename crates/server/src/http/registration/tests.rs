@@ -97,7 +97,7 @@ pub(crate) fn put_account(records: &dyn Records, user: &str, key: &str) {
 fn put_account_seen(records: &dyn Records, user: &str, key: &str, seen_unix_ms: u64) {
     let name = AccountName::parse(user).unwrap();
     let derivation = Derivation { iterations: 1, quick_plain: true };
-    let credentials = Credentials::derive(key, 1, derivation, &mut rand::rng());
+    let credentials = Credentials::derive(key, 1, derivation, [1; 16]);
     let record = AccountRecord::new(name, credentials, seen_unix_ms);
     let key = record.name.account().record_key();
     records.put_if(Table::Accounts, &key, &record.to_json(), None).unwrap();

@@ -178,7 +178,7 @@ impl Registrar {
         };
         if verdict == Verdict::KeepAll {
             let expected = Expected::Generation(record.generation());
-            let record = new.in_place_of(record, rng);
+            let record = new.in_place_of(record, self.salt(&new.name));
             if let Err(refusal) = self.owner.set_account(record, expected) {
                 return Ok(Err(refusal));
             }
@@ -211,14 +211,14 @@ impl Registrar {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Kept, Refusal> {
         if let Some((rest, puts)) = &progress.rest {
-            let record = Box::new(new.in_place_of(rest.clone(), rng));
+            let record = Box::new(new.in_place_of(rest.clone(), self.salt(&new.name)));
             let action = Action::Arrive { record, puts: puts.clone() };
             return self.owner.ask(new.name.account(), action).map(|_| Kept::Profile);
         }
         // Whoever has proved the key of the one that was there must not get in.
         let credentials = match progress.taken_away {
-            Some(generation) => new.credentials(generation, rng),
-            None => new.credentials(0, rng).of_new_account(),
+            Some(generation) => new.credentials(generation, self.salt(&new.name)),
+            None => new.credentials(0, self.salt(&new.name)).of_new_account(rng),
         };
         let mut record = AccountRecord::new(new.name.clone(), credentials, new.now_unix_ms);
         record.device_name.clone_from(&new.device_name);
@@ -275,13 +275,13 @@ fn check_unlocked(verdict: Verdict) -> Result<(), RegistrationError> {
 }
 
 impl NewSecret<'_> {
-    fn credentials(&self, former: u32, rng: &mut (impl CryptoRng + ?Sized)) -> Credentials {
-        Credentials::derive(self.secret, former.wrapping_add(1).max(1), self.derivation, rng)
+    fn credentials(&self, former: u32, salt: [u8; 16]) -> Credentials {
+        Credentials::derive(self.secret, former.wrapping_add(1).max(1), self.derivation, salt)
     }
 
     /// The record of the account that had the number, with this key.
-    fn in_place_of(&self, record: AccountRecord, rng: &mut (impl CryptoRng + ?Sized)) -> AccountRecord {
-        let credentials = self.credentials(record.generation(), rng);
+    fn in_place_of(&self, record: AccountRecord, salt: [u8; 16]) -> AccountRecord {
+        let credentials = self.credentials(record.generation(), salt);
         AccountRecord {
             device_name: self.device_name.clone(),
             ..record.with_key(credentials, self.now_unix_ms)

@@ -67,9 +67,9 @@ impl Registrar {
         let old = if is_again { old } else { self.settled(old)?.ok_or(RegistrationError::NotAuthorized)? };
         let present = self.account(to)?;
         let generation = present.as_ref().map_or(1, |new| new.generation().wrapping_add(1).max(1));
-        let credentials = Credentials::derive(key, generation, Derivation::KEY, rng);
+        let credentials = Credentials::derive(key, generation, Derivation::KEY, self.salt(to));
         match present {
-            None => self.move_out(old, to, credentials.of_new_account(), now_unix_ms),
+            None => self.move_out(old, to, credentials.of_new_account(rng), now_unix_ms),
             Some(new) if is_again && new.has_moved_from(&old.name) => {
                 let expected = Expected::Generation(new.generation());
                 Ok(self.owner.set_account(new.with_key(credentials, now_unix_ms), expected)?)

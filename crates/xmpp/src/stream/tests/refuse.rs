@@ -1,6 +1,7 @@
 //! What is refused, and how.
 
 use super::*;
+use crate::sasl::Salting;
 
 #[test]
 fn bad_headers_end_the_stream_with_their_own_error() {
@@ -154,7 +155,7 @@ fn three_wrong_passwords_end_the_stream() {
     let mut play = Play::secured();
     assert_eq!(play.plain("u", Err(Failure::NotAuthorized)), Action::Read);
     assert!(play.one().contains("<not-authorized"));
-    let decoy = ScramSecret::decoy(b"secret", Hash::Sha1, "+15551230001", 4096);
+    let decoy = ScramSecret::decoy(&Salting([1; 32]), Hash::Sha1, "+15551230001", 4096);
     assert_eq!(scram(&mut play, Mechanism::ScramSha1, "key", decoy), Action::Read);
     assert!(play.one().contains("<not-authorized"));
     assert_eq!(play.plain("u", Err(Failure::NotAuthorized)), Action::Close);
@@ -292,7 +293,7 @@ proptest! {
                     continue;
                 }
                 Deed::Credentials(good) => {
-                    let secret = ScramSecret::decoy(b"s", Hash::Sha256, "u", 1);
+                    let secret = ScramSecret::decoy(&Salting([1; 32]), Hash::Sha256, "u", 1);
                     play.credentials(good.then_some(secret).ok_or(Failure::NotAuthorized))
                 }
                 Deed::Bound(good) => play.bound(good.then_some("u@example.org/r").ok_or(BindRefusal::BadResource)),
