@@ -3,11 +3,12 @@
 //! XEP-0191. The list is part of the account's [`crate::privacy::Settings`]; this room answers the commands that change it,
 //! says of an address whether it is on it ([`blocks`]), and takes reports (XEP-0377, [`report`]).
 //!
-//! Promises: a change is durable before anybody sees it. Who is blocked gets, for each kind of stanza, exactly what a number
-//! gets that is nobody's: the same errors, the same silence (`plays/strangers.rs`). What the server itself says in a blocked
+//! Promises: a change is durable before anybody sees it. Who is blocked gets, for each kind of stanza, exactly what a stranger
+//! gets of an account that is away and shows strangers nothing: messages are accepted and dropped, for the rest there are the
+//! errors and the silence that a number gets that is nobody's (docs/promises.md, P2; `plays/strangers.rs`). What the server itself says in a blocked
 //! account's name, the error for a message that was sent before, still arrives: no message may be lost unnoticed. Messages that were accepted before the block are delivered.
 //!
-//! A full JID on the list refuses what comes from that resource. Broadcast presence goes to an account and so to all its
+//! A full JID on the list drops what comes from that resource. Broadcast presence goes to an account and so to all its
 //! resources: hiding it takes the bare JID.
 
 mod list;

@@ -54,6 +54,28 @@ pub(crate) fn append(
     Ok(IsNew(true))
 }
 
+/// When the sender of a message that is charged and not kept is told that it was accepted.
+pub(crate) enum Charged {
+    /// When the store completes the ticket.
+    #[expect(dead_code, reason = "the store has no commit for what it does not keep yet")]
+    Pending,
+    /// At once.
+    Now,
+}
+
+/// Charges a message as if it were put into the account's mailbox, and does not keep it: of somebody who is blocked. This is the
+/// place for whatever a message that is kept costs its sender here: shares of the mailbox and of the disk, and the wait for the
+/// commit.
+pub(crate) fn charge(
+    ctx: &Context<'_>,
+    account: &Account,
+    stanza: &[u8],
+    _ticket: Ticket,
+) -> Result<Charged, StoreError> {
+    let _ = (ctx, account, stanza);
+    Ok(Charged::Now)
+}
+
 /// Sends a new entry to the sessions that it is for.
 fn offer(
     desk: &mut Desk,

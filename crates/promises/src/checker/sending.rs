@@ -32,6 +32,15 @@ impl Checker {
         let for_nobody = recipient.state == State::Nobody && !recipient.is_leaving;
         let known = letter.content.identity.and_then(|_| self.sent_before(from, letter, life));
         if let Some(index) = known {
+            // What may have been dropped because its sender was blocked counts from now on, when he is not.
+            let was_dropped = |message: &&mut Message| {
+                (message.is_blocked || message.may_be_blocked) && !is_blocked && !message.was_shown()
+            };
+            if let Some(message) = self.message_mut(index).filter(was_dropped)
+                && message.fate == Fate::Accepted
+            {
+                (message.fate, message.covered_at) = (Fate::Open, 0);
+            }
             self.sent_again(index, session, void);
             if let Some(message) = self.message_mut(index) {
                 message.may_be_blocked |= may_be_blocked;

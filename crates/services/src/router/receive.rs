@@ -50,12 +50,12 @@ impl Shard {
         if account.is_gone() {
             return self.refuse_as_for_nobody(ctx, parcel);
         }
-        if blocking::refuses(account, &parcel.stanza) {
-            return self.receive_from_blocked(ctx, parcel);
-        }
         if account.record.is_moving() && matches!(parcel.handling, Handling::Mail { .. }) {
             // Its mailbox has been looked at for the last time: the sender is told, instead of the message being lost.
             return self.refuse(parcel, Refuse::Nobody);
+        }
+        if blocking::refuses(account, &parcel.stanza) {
+            return self.receive_from_blocked(ctx, parcel);
         }
         match parcel.kind() {
             Kind::Message => self.receive_message(ctx, parcel),
@@ -69,8 +69,9 @@ impl Shard {
         }
     }
 
-    /// Something from somebody whom the account has blocked: he gets what a number gets that is nobody's. Errors that the
-    /// server has written in his name still tell of messages that were sent before.
+    /// Something from somebody whom the account has blocked: he gets what a stranger gets of an account that is away and shows
+    /// strangers nothing. Messages are accepted and dropped; for the rest that is what a number gets that is nobody's. Errors
+    /// that the server has written in his name still tell of messages that were sent before.
     fn receive_from_blocked(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         self.desk.metrics.stanzas_blocked_total.inc();
         let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return };
@@ -82,7 +83,25 @@ impl Shard {
             (Kind::Message, Handling::Quiet) if is_error => self.receive_message(ctx, parcel.clone()),
             (Kind::Iq, Handling::Quiet) => self.receive_iq(ctx, parcel.clone()),
             (_, Handling::Quiet) => {}
+            (Kind::Message, _) => self.drop_from_blocked(ctx, &parcel),
             _ => self.refuse_as_for_nobody(ctx, parcel.clone()),
+        }
+    }
+
+    /// A message of somebody who is blocked. Whoever sent it is told that it was accepted when it would have been, and it is
+    /// charged like one that is kept ([`mailbox::charge`]): nothing tells that it is not.
+    fn drop_from_blocked(&mut self, ctx: &mut Context<'_>, parcel: &Parcel) {
+        let Handling::Mail { origin, .. } = parcel.handling else { return };
+        let Some(account) = self.directory.present(parcel.to) else { return };
+        let stanza = std::sync::Arc::clone(&parcel.stanza);
+        let key = self.desk.in_flight.insert(InFlight { origin, stanza });
+        match mailbox::charge(ctx, account, &parcel.stanza, Purpose::Message(key).ticket()) {
+            Ok(mailbox::Charged::Pending) => {}
+            Ok(mailbox::Charged::Now) => self.committed(key),
+            Err(error) => {
+                self.desk.in_flight.remove(key);
+                self.refuse(parcel.clone(), Refuse::from(&error));
+            }
         }
     }
 

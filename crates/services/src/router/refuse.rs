@@ -1,6 +1,6 @@
 //! Refusing: exactly one error for a stanza that can't be handled, and none for an error.
 //!
-//! What the sender learns is the same whether an account does not exist, has blocked him, or its resource is not there.
+//! What the sender learns is the same whether an account does not exist, does not show itself to him, or its resource is not there.
 //! Specification: RFC 6120 §8.3, RFC 6121 §8.5.
 
 use super::{Handling, Origin, Parcel};
