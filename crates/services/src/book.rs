@@ -17,6 +17,7 @@
 //! number that vanished for one asker only would tell that it has blocked them.
 //! The work itself is in [`crate::shard`] (`books`), since it spans turns. Called by `iq`, `roster` and commands.
 
+pub(crate) mod acquaintances;
 pub(crate) mod following;
 pub(crate) mod line;
 pub(crate) mod quicksy;
@@ -36,6 +37,10 @@ chaski_telemetry::metrics! {
         syncs_total: Counter,
         /// Of those, refused because of the quota.
         quota_reached_total: Counter,
+        /// First stanzas to numbers that draw on the same quota.
+        first_stanzas_total: Counter,
+        /// First stanzas refused because of it.
+        first_stanzas_refused_total: Counter,
         /// Of those, refused because too much waits.
         busy_total: Counter,
         /// Numbers added to books.

@@ -7,6 +7,7 @@
 mod keyed;
 
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
+use crate::book::acquaintances::Acquaintances;
 use crate::command::{Command, SessionSummary};
 use crate::errand::Errands;
 use crate::pep::{Nodes, Tiding};
@@ -43,6 +44,8 @@ pub struct Account {
     pub nodes: Option<Box<Nodes>>,
     /// Its sessions in order of binding, hibernating ones included. Few: see `Limits::sessions_per_account`.
     pub sessions: Vec<Session>,
+    /// Whom besides its contacts it may write to, if that was ever asked.
+    pub(crate) acquaintances: Option<Box<Acquaintances>>,
     /// Records on their way to the store.
     pub(crate) saving: Saving,
     /// The load that brought it into memory: answers of the store to what was asked before are not for it.
@@ -155,6 +158,7 @@ impl Account {
             settings,
             nodes,
             sessions: Vec::new(),
+            acquaintances: None,
             saving: Saving::default(),
             incarnation: Incarnation::default(),
             used: true,

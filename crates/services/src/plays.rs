@@ -14,6 +14,7 @@ mod interests;
 mod managed;
 mod messages;
 mod moving;
+mod oracle;
 mod pep;
 mod pressure;
 mod privacy;

@@ -65,6 +65,8 @@ pub(crate) enum Letter {
 pub(crate) struct Parcel {
     /// Whose it is.
     pub(crate) to: AccountId,
+    /// Whose stanza it is, or on whose behalf a room has posted it. What nobody has asked for is its recipient's own.
+    pub(crate) by: AccountId,
     /// The resource, if it goes to a full JID.
     pub(crate) resource: Option<Box<str>>,
     /// The whole stanza, in the stored form: `from` and `to` are there and in normal form.
@@ -102,7 +104,22 @@ impl Parcel {
     ) -> Self {
         let is_presence = stanza.starts_with(b"<presence");
         let presence = is_presence.then(|| Stanza::parse(&stanza).ok()?.presence_type()).flatten();
-        Self { to, resource, stanza, handling, copied: false, has_waited: false, settles: None, presence }
+        Self {
+            to,
+            by: to,
+            resource,
+            stanza,
+            handling,
+            copied: false,
+            has_waited: false,
+            settles: None,
+            presence,
+        }
+    }
+
+    /// The same on behalf of an account.
+    pub(crate) fn sent_by(self, by: AccountId) -> Self {
+        Self { by, ..self }
     }
 
     /// Whose count waits for its acceptance.

@@ -375,6 +375,6 @@ mod tests {
         // Each is one allocation, which glibc rounds up to the next multiple of 16, less 8.
         assert!(size_of::<Session>() <= 200, "{}", size_of::<Session>());
         assert!(size_of::<Managed>() <= 72, "{}", size_of::<Managed>());
-        assert!(size_of::<crate::directory::Account>() <= 328, "{}", size_of::<crate::directory::Account>());
+        assert!(size_of::<crate::directory::Account>() <= 344, "{}", size_of::<crate::directory::Account>());
     }
 }

@@ -79,6 +79,17 @@ impl Bucket {
         if after > latest { Err(after - latest) } else { Ok(Self { full_unix_ms: after }) }
     }
 
+    /// The bucket after `count` have been taken, or all there is.
+    pub(crate) fn take_at_most(self, count: u64, allowance: Allowance, now_unix_ms: u64) -> Self {
+        let empty = Self { full_unix_ms: now_unix_ms.saturating_add(allowance.span_ms()) };
+        self.take_many(count, allowance, now_unix_ms).unwrap_or(empty)
+    }
+
+    /// The one of two that has less.
+    pub(crate) fn emptier(self, other: Self) -> Self {
+        Self { full_unix_ms: self.full_unix_ms.max(other.full_unix_ms) }
+    }
+
     /// The bucket after one has been taken at `now`, or how long to wait.
     fn take(self, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
         self.take_many(1, allowance, now_unix_ms)

@@ -15,7 +15,7 @@ use crate::wire::SessionId;
 use crate::{caps, iq, mailbox, presence};
 use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
-use chaski_xmpp::stanza::{IqType, MessageType};
+use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
 use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns, write};
 use std::fmt::Write as _;
 
@@ -114,6 +114,9 @@ impl Shard {
         if message.message_type() == MessageType::Groupchat {
             return self.answer(ctx, sender, message, Refuse::Nobody.error());
         }
+        if message.message_type() != MessageType::Error && !self.may_ask(ctx, sender.account, account) {
+            return self.answer(ctx, sender, message, Refuse::TooManyNew.error());
+        }
         self.note_receipt(ctx, sender, message);
         let mut stanza_id = None;
         let handling = match compose::fate(message) {
@@ -180,8 +183,14 @@ impl Shard {
     fn client_presence(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>) {
         if let Some(to) = stanza.to() {
             let mut scratch = String::new();
-            if JidRef::parse(&to, &mut scratch).is_err() {
+            let Ok(to) = JidRef::parse(&to, &mut scratch) else {
                 return self.answer(ctx, sender, stanza, StanzaCondition::JidMalformed.into());
+            };
+            if let Place::Account(account) = self.place(&to)
+                && asks(stanza)
+                && !self.may_ask(ctx, sender.account, account)
+            {
+                return self.answer(ctx, sender, stanza, Refuse::TooManyNew.error());
             }
         }
         let took = self.takes_messages(sender);
@@ -218,6 +227,9 @@ impl Shard {
         match self.place(&to) {
             Place::Account(account) if account == sender.account && to.resource.is_none() => {
                 self.ask_own(ctx, sender, stanza, is_request);
+            }
+            Place::Account(account) if is_request && !self.may_ask(ctx, sender.account, account) => {
+                self.answer(ctx, sender, stanza, Refuse::TooManyNew.error());
             }
             Place::Account(account) => {
                 let parcel = self.parcel(sender, stanza, (account, &to), None, Handling::Relay);
@@ -276,7 +288,7 @@ impl Shard {
     ) -> Parcel {
         let stored = compose::stored_form(&mut self.desk, stanza, sender.from, to, stanza_id);
         let resource = to.resource.map(Box::from);
-        Parcel::new(account, resource, stored, handling)
+        Parcel::new(account, resource, stored, handling).sent_by(sender.account)
     }
 
     /// Answers the sender's stanza with an error, unless it is one that gets none.
@@ -319,6 +331,12 @@ fn nowhere(place: Place) -> StanzaError<'static> {
         Place::Remote => StanzaCondition::RemoteServerNotFound.into(),
         _ => Refuse::Nobody.error(),
     }
+}
+
+/// Whether a presence asks its recipient for something, or shows the sender to it, so that something may come back.
+fn asks(presence: &Stanza<'_>) -> bool {
+    let kind = presence.presence_type();
+    matches!(kind, Some(PresenceType::Available | PresenceType::Probe | PresenceType::Subscribe))
 }
 
 /// Whether a stanza's `from`, if it has one, is its sender's own bare or full JID.

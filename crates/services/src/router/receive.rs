@@ -3,6 +3,7 @@
 //! Specification: RFC 6121 §8.5 (what a server does for its local user).
 
 use super::{Handling, InFlight, Letter, Parcel, Refuse};
+use crate::book::acquaintances;
 use crate::context::Context;
 use crate::directory::Work;
 use crate::outbox::Post;
@@ -113,6 +114,9 @@ impl Shard {
             Verdict::Pass => {}
         }
         let resource = parcel.resource.as_deref();
+        if parcel.handling != Handling::Quiet {
+            acquaintances::heard(account, parcel.by, ctx.unix_ms);
+        }
         let Handling::Mail { id, origin } = parcel.handling else {
             let droppable = parcel.handling == Handling::Relay;
             mailbox::pass(&mut self.desk, ctx, account, resource, &parcel.stanza, droppable);

@@ -22,6 +22,8 @@ pub(crate) enum Refuse {
     MailboxFull,
     /// The disk is full, too slow or fails, for now.
     StoreFails,
+    /// The sender has asked about too many numbers ([`crate::book::acquaintances`]).
+    TooManyNew,
 }
 
 impl Refuse {
@@ -32,6 +34,9 @@ impl Refuse {
             Self::Nobody => StanzaError::new(StanzaCondition::ServiceUnavailable),
             Self::Busy => constraint.with_text("the server is overloaded, try again later"),
             Self::MailboxFull => constraint.with_text("the recipient's mailbox is full"),
+            Self::TooManyNew => {
+                constraint.with_text("you have asked about too many new numbers, try again later")
+            }
             Self::StoreFails => constraint.with_text("the server can't store messages now, try again later"),
         }
     }

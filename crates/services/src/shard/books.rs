@@ -5,6 +5,7 @@
 //! [`FOLLOWED_PER_SLICE`] roster items pushed. An account with a job stays in memory and can't be removed meanwhile.
 
 mod again;
+mod asking;
 mod hints;
 
 use super::Shard;
@@ -170,7 +171,12 @@ impl Shard {
                 let Chunk { add, remove } = rest.pop_front().unwrap_or_default();
                 self.books.metrics.numbers_added_total.add(add.len() as u64);
                 self.books.metrics.numbers_removed_total.add(remove.len() as u64);
-                let puts = quota.take(add.len(), ctx.unix_ms).into_iter().collect();
+                let account = self.directory.present(owner).filter(|_| quota.is_charged(add.len()));
+                let put = account.and_then(|account| {
+                    let purse = &mut account.acquaintances.get_or_insert_default().purse;
+                    quota.take(add.len(), ctx.unix_ms, purse)
+                });
+                let puts = put.into_iter().collect();
                 ctx.store.edit_book(Edit::Change { owner, add, remove, puts }, ticket);
                 Stage::Writing { quota, rest }
             }
@@ -198,7 +204,10 @@ impl Shard {
         match (stage, result) {
             (Some(Stage::Reading(change)), Ok(books::Answer::Book { numbers, quota })) => {
                 let record = quota.as_ref().map(|record| record.value.as_slice());
-                let mut quota = Quota::read(&self.desk.realm, id, record);
+                let account = self.directory.present(id);
+                let purse =
+                    account.and_then(|account| account.acquaintances.as_ref()).map(|known| &known.purse);
+                let mut quota = Quota::read(&self.desk.realm, id, record, purse);
                 if matches!(change, BookChange::Adopt(_)) {
                     quota.waive();
                 }

@@ -72,7 +72,8 @@ impl Shard {
                 }
             }
             Post::Account { to, resource, stanza } => {
-                self.desk.parcels.push_back(Parcel::new(to, resource, stanza, Handling::Quiet));
+                let parcel = Parcel::new(to, resource, stanza, Handling::Quiet);
+                self.desk.parcels.push_back(parcel.sent_by(id.unwrap_or(to)));
             }
             Post::Tell(tell) => self.fan_out(ctx, tell),
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
