@@ -101,6 +101,10 @@ impl Rustls {
         UnbufferedClientConnection::new(config, name).map(|connection| Self::Client(connection, tickets))
     }
 
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     pub(crate) fn common(&self) -> &CommonState {
         match self {
             Self::Server(connection) => connection,
@@ -156,7 +160,7 @@ impl Rustls {
 
     /// The session after the handshake, without rustls.
     pub(crate) fn into_record(self, cipher: Cipher, secrets: &Secrets) -> Result<Record, Error> {
-        let is_server = matches!(self, Self::Server(_));
+        let is_server = self.is_server();
         let (used, tickets, ours, theirs) = match self {
             Self::Server(connection) => {
                 let (used, _) = connection.dangerous_into_kernel_connection()?;

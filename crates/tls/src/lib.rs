@@ -15,7 +15,7 @@
 //!
 //! # Promises
 //! - What is appended to `plain` is never longer than the ciphertext that was given, all calls together.
-//! - A session keeps at most one record (16.6 KB), in a handshake (and TLS 1.2) at most 64 KB.
+//! - A session keeps at most one record (18 KB); a server's in a handshake at most 8 KB, a client's in a handshake 64 KB.
 //! - After an error the alert is in `wire`, and the session takes nothing more.
 
 mod handshake;
@@ -33,8 +33,13 @@ use rustls::{
 use schedule::Secrets;
 use std::sync::Arc;
 
-/// The most that is kept of what is not complete: a message that comes in very small pieces is refused.
+/// The most that a client keeps of a message that is not complete: a server's chain may be long.
 const KEPT_BYTES_MAX: usize = 0xffff;
+/// The most that a server keeps in a handshake. A client's first message, the only long one, has some hundred bytes, with
+/// post-quantum keys two thousand; and whoever sends it is a stranger.
+const HELLO_BYTES_MAX: usize = 8 << 10;
+/// The longest record: TLS 1.2 adds more than 1.3 (RFC 5246 §6.2.3).
+const RECORD_BYTES_MAX: usize = 5 + (1 << 14) + 2048;
 /// By how much the room for it grows at least.
 const KEPT_GROWTH_BYTES: usize = 512;
 
@@ -157,7 +162,7 @@ impl Session {
             outcome
         };
         match outcome {
-            Ok(()) if self.kept.len() > KEPT_BYTES_MAX => {
+            Ok(()) if self.kept.len() > self.kept_bytes_max() => {
                 Err(self.failed(InvalidMessage::HandshakePayloadTooLarge.into()))
             }
             Ok(()) => {
@@ -168,6 +173,14 @@ impl Session {
                 Ok(Progress { established, ended: self.ended })
             }
             Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn kept_bytes_max(&self) -> usize {
+        match &self.state {
+            State::Rustls(handshake) if !handshake.rustls.is_server() => KEPT_BYTES_MAX,
+            State::Rustls(handshake) if !handshake.established => HELLO_BYTES_MAX,
+            _ => RECORD_BYTES_MAX,
         }
     }
 

@@ -20,6 +20,10 @@ const TICKET_BYTES_MAX: usize = 0xffff;
 const KEY_UPDATE_BYTES: usize = 1;
 /// How much of what moves nothing a peer may send before it says something.
 const FRUITLESS_MAX: u8 = 32;
+/// How often a peer may change its keys, which is more work than anything it may say as shortly, before it has said something.
+const KEY_UPDATES_MAX: u8 = 32;
+/// For so many bytes that it says it may once more.
+const BYTES_PER_KEY_UPDATE: u16 = 512;
 
 /// See the module.
 pub(crate) struct Record {
@@ -31,6 +35,10 @@ pub(crate) struct Record {
     /// The beginning of a handshake message.
     message: Option<Box<[u8]>>,
     fruitless: u8,
+    /// Those that what was said does not pay for.
+    key_updates: u8,
+    /// What was said that does not pay for one yet.
+    said_bytes: u16,
     closed: bool,
     server: bool,
 }
@@ -64,7 +72,18 @@ impl Record {
         tickets: Option<Box<(KernelConnection<ClientConnectionData>, u8)>>,
         server: bool,
     ) -> Self {
-        Self { cipher, tx, rx, tickets, message: None, fruitless: 0, closed: false, server }
+        Self {
+            cipher,
+            tx,
+            rx,
+            tickets,
+            message: None,
+            fruitless: 0,
+            key_updates: 0,
+            said_bytes: 0,
+            closed: false,
+            server,
+        }
     }
 
     /// Deals with the complete records in `bytes`; how many bytes they took, and whether the peer has ended.
@@ -132,6 +151,7 @@ impl Record {
             }
             ContentType::ApplicationData => {
                 self.fruitless = 0;
+                self.pay(content.len());
                 plain.extend_from_slice(content);
                 Ok(Said::Nothing)
             }
@@ -144,6 +164,18 @@ impl Record {
     fn fruitless(&mut self, why: PeerMisbehaved) -> Result<(), Fault> {
         self.fruitless += 1;
         if self.fruitless > FRUITLESS_MAX { Err(Fault::unexpected(why)) } else { Ok(()) }
+    }
+
+    /// The peer has said something, which pays for its key updates.
+    fn pay(&mut self, bytes: usize) {
+        if self.key_updates == 0 {
+            return;
+        }
+        // A record's content: no overflow.
+        let said = usize::from(self.said_bytes) + bytes;
+        let paid = said / usize::from(BYTES_PER_KEY_UPDATE);
+        self.said_bytes = (said % usize::from(BYTES_PER_KEY_UPDATE)) as u16;
+        self.key_updates = self.key_updates.saturating_sub(paid.min(usize::from(u8::MAX)) as u8);
     }
 
     fn alert(&mut self, content: &[u8]) -> Result<Said, Fault> {
@@ -208,7 +240,10 @@ impl Record {
         if !behind.is_empty() {
             return Err(Fault::unexpected(PeerMisbehaved::KeyEpochWithPendingFragment));
         }
-        self.fruitless(PeerMisbehaved::TooManyKeyUpdateRequests)?;
+        self.key_updates += 1;
+        if self.key_updates > KEY_UPDATES_MAX {
+            return Err(Fault::unexpected(PeerMisbehaved::TooManyKeyUpdateRequests));
+        }
         self.rx.update(self.cipher);
         Ok(Said::KeysChanged(request == 1))
     }

@@ -210,3 +210,49 @@ fn an_idle_session_is_small() {
     assert!(server <= 400, "{server}");
     assert!(client <= 400, "{client}");
 }
+
+/// Heap bytes of a server's session whose client has said this and no more.
+fn unfinished(version: &'static SupportedProtocolVersion, mut said: Vec<u8>) -> (isize, bool) {
+    let (server_settings, _) = settings(version, true);
+    let (mut plain, mut wire) = (Vec::new(), Vec::with_capacity(1 << 16));
+    let mut total = 0;
+    let mut server = cost(&mut total, || Box::new(Session::server(server_settings.clone()).unwrap()));
+    let is_refused = cost(&mut total, || server.feed(&mut said, &mut plain, &mut wire).is_err());
+    (total, is_refused)
+}
+
+/// The first bytes of a client's message of so many, in records of 16 KB.
+fn long_hello(bytes: usize) -> Vec<u8> {
+    let message = [&[1, 0, 0xff, 0xff, 3, 3][..], &vec![7; 0xffff]].concat();
+    let mut said = Vec::new();
+    for fragment in message[..bytes].chunks(1 << 14) {
+        said.extend_from_slice(&[22, 3, 1]);
+        said.extend_from_slice(&(fragment.len() as u16).to_be_bytes());
+        said.extend_from_slice(fragment);
+    }
+    said
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_is_small() {
+    let mut most = 0;
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let (_, client_settings) = settings(version, true);
+        let mut hello = Vec::new();
+        Session::client(client_settings, name(), 0, &mut hello).unwrap();
+        let (bytes, is_refused) = unfinished(version, hello);
+        println!("{:?}: {bytes} bytes after the client's first message", version.version);
+        assert!(!is_refused);
+        most = most.max(bytes);
+        for length in [1_000, 4_000, 8_000, 12_000, 30_000, 57_000] {
+            let (bytes, is_refused) = unfinished(version, long_hello(length));
+            println!(
+                "{:?}: {bytes} bytes after {length} of a long one, refused: {is_refused}",
+                version.version
+            );
+            assert_eq!(is_refused, length > 8 << 10);
+            most = most.max(bytes);
+        }
+    }
+    assert!(most <= 16 << 10, "{most}");
+}

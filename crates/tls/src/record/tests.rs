@@ -264,3 +264,29 @@ fn numbers_do_not_wrap() {
     let record = side.made(DATA, b"x");
     side.refuses(record, 20);
 }
+
+#[test]
+fn a_byte_now_and_then_pays_for_no_key_update() {
+    for message in [KEY_UPDATE, KEY_UPDATE_WANTED] {
+        let mut side = Against::server();
+        let fed = (0..10_000).take_while(|_| {
+            let update = side.key_update(&message);
+            side.feed(update).is_ok() && side.says(DATA, b"x").is_ok()
+        });
+        assert_eq!(fed.count(), 32);
+    }
+}
+
+/// Who says enough may change his keys for ever.
+#[test]
+fn what_is_said_pays_for_key_updates() {
+    let mut side = Against::server();
+    for round in 0..1_000 {
+        let update = side.key_update(&KEY_UPDATE_WANTED);
+        assert_eq!(side.feed(update), Ok(false), "{round}");
+        for _ in 0..4 {
+            assert_eq!(side.says(DATA, &[b'x'; 128]), Ok(false));
+        }
+    }
+    assert_eq!(side.plain.len(), 1_000 * 512);
+}
