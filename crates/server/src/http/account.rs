@@ -2,12 +2,15 @@
 //! number and key, and becomes a command to the shard that owns it.
 //!
 //! Routes: [`contacts`] (`/v1/contacts`), [`privacy`] (`/v1/account/privacy`), [`number`] (`/v1/account/number`), and here `/v1/account`. Promises: nothing of a body is read before the account is
-//! proved, nobody is proved over a connection that others can read, at most [`WORKING_MAX`] requests with a body work at once, and errors are the problem documents of
-//! [`super::problem`].
+//! proved, nobody is proved over a connection that others can read, no account's slow bodies keep others waiting ([`bodies`]), and errors
+//! are the problem documents of [`super::problem`].
 
+mod bodies;
 mod contacts;
 mod number;
 mod privacy;
+
+pub use bodies::BodyMetrics;
 
 use super::Arrival;
 use super::problem::Problem;
@@ -17,17 +20,16 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::delete;
+use bodies::Bodies;
 use chaski_services::accounts::registration::RegistrationError;
 use chaski_services::command::{Action, Command, Done, Outcome, Refusal, Reply};
 use chaski_store::AccountId;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 /// Longest wait for a shard's answer. A large phone book takes some of its turns.
 const ANSWER_TIME: Duration = Duration::from_secs(25);
-/// Most requests whose bodies are in memory at once.
-const WORKING_MAX: usize = 16;
 
 /// Hands a command to its shard without blocking.
 pub type Submit = Arc<dyn Fn(Command) + Send + Sync>;
@@ -37,14 +39,19 @@ pub struct AccountApi {
     registration: Arc<RegistrationApi>,
     submit: Submit,
     domain: String,
-    working: Semaphore,
+    bodies: Arc<Bodies>,
 }
 
 impl AccountApi {
     /// `registration` proves accounts; `submit` is [`crate::Edge::command`].
     pub fn new(registration: Arc<RegistrationApi>, submit: Submit, domain: &str) -> Arc<Self> {
         let domain = domain.to_owned();
-        Arc::new(Self { registration, submit, domain, working: Semaphore::new(WORKING_MAX) })
+        Arc::new(Self { registration, submit, domain, bodies: Bodies::new() })
+    }
+
+    /// What is counted of bodies.
+    pub fn metrics(&self) -> Arc<BodyMetrics> {
+        self.bodies.metrics.clone()
     }
 
     /// Has the account's owner do something, if the key that was proved is still the account's: a body may take its time.

@@ -12,7 +12,7 @@ mod setup;
 pub use owner::CommandOwner;
 pub use setup::{Host, HostTls, policy};
 
-pub(super) use body::{JsonBody, basic_credentials, read};
+pub(super) use body::{JsonBody, basic_credentials, check_json, parse_json, read, too_large, unreadable};
 pub(super) use errors::problem;
 
 use super::problem::Problem;

@@ -108,6 +108,7 @@ pub(super) fn api(
     let to_owners = edge.clone();
     let submit = Arc::new(move |command| to_owners.command(command));
     let account = AccountApi::new(api.clone(), submit, &config.domain);
+    registry.register(account.metrics());
     Ok(registration::routes(api).merge(account::routes(account)))
 }
 

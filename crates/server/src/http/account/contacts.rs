@@ -9,9 +9,9 @@
 
 use super::{AccountApi, Proved};
 use crate::http::problem::Problem;
-use crate::http::registration::{self, JsonBody};
+use crate::http::registration;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
@@ -29,7 +29,7 @@ const INVALID_MAX: usize = 1_000;
 
 pub(super) fn routes() -> Router<Arc<AccountApi>> {
     let methods = get(show).put(replace).patch(change).delete(clear).fallback(registration::wrong_method);
-    Router::new().route("/v1/contacts", methods).layer(DefaultBodyLimit::max(BODY_BYTES))
+    Router::new().route("/v1/contacts", methods)
 }
 
 #[derive(Deserialize)]
@@ -111,8 +111,9 @@ async fn replace(
     State(api): State<Arc<AccountApi>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let _place = api.working.acquire().await;
-    let JsonBody(body) = JsonBody::<ReplaceBody>::from_request(request, &()).await?;
+    let complete = api.bodies.read(proved.account, request, BODY_BYTES).await?;
+    let _place = api.bodies.place().await?;
+    let body: ReplaceBody = complete.parse()?;
     let ver = body.ver;
     let (spelled, change) =
         spell(proved.account, move |home, spelled| BookChange::Replace(spelled.read(home, body.numbers)))
@@ -126,8 +127,9 @@ async fn change(
     State(api): State<Arc<AccountApi>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let _place = api.working.acquire().await;
-    let JsonBody(body) = JsonBody::<ChangeBody>::from_request(request, &()).await?;
+    let complete = api.bodies.read(proved.account, request, BODY_BYTES).await?;
+    let _place = api.bodies.place().await?;
+    let body: ChangeBody = complete.parse()?;
     let ver = body.ver;
     let (spelled, change) = spell(proved.account, move |home, spelled| BookChange::Change {
         add: spelled.read(home, body.add),

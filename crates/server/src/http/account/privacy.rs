@@ -9,9 +9,9 @@
 
 use super::{AccountApi, Proved};
 use crate::http::problem::Problem;
-use crate::http::registration::{self, JsonBody};
+use crate::http::registration;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
@@ -24,7 +24,7 @@ const BODY_BYTES: usize = 512 << 10;
 
 pub(super) fn routes() -> Router<Arc<AccountApi>> {
     let methods = get(show).put(replace).patch(change).fallback(registration::wrong_method);
-    Router::new().route("/v1/account/privacy", methods).layer(DefaultBodyLimit::max(BODY_BYTES))
+    Router::new().route("/v1/account/privacy", methods)
 }
 
 async fn show(proved: Proved, State(api): State<Arc<AccountApi>>) -> Result<Response, Problem> {
@@ -48,8 +48,9 @@ async fn change(
 }
 
 async fn set(api: &AccountApi, proved: Proved, request: Request, whole: bool) -> Result<Response, Problem> {
-    let _place = api.working.acquire().await;
-    let JsonBody(patch) = JsonBody::<Patch>::from_request(request, &()).await?;
+    let complete = api.bodies.read(proved.account, request, BODY_BYTES).await?;
+    let _place = api.bodies.place().await?;
+    let patch: Patch = complete.parse()?;
     ask(api, proved, Some(PrivacyChange { patch, whole })).await
 }
 

@@ -17,27 +17,44 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            let detail = "send JSON, with 'Content-Type: application/json'";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
-        }
+        check_json(request.headers())?;
         let bytes = read(request, state).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let detail = format!("the body is not the JSON that is expected here: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "bad-request", detail)
-        })
+        parse_json(&bytes).map(Self)
     }
+}
+
+/// Whether JSON is announced.
+pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    let detail = "send JSON, with 'Content-Type: application/json'";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail))
+}
+
+/// JSON of this shape.
+pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let detail = format!("the body is not the JSON that is expected here: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    })
 }
 
 /// The whole body, within the limit.
 pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = "the request's body has more bytes than this address takes";
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-        }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "bad-request", "the body could not be read"),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => unreadable(),
     })
+}
+
+pub(crate) fn too_large() -> Problem {
+    let detail = "the request's body has more bytes than this address takes";
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+}
+
+pub(crate) fn unreadable() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-request", "the body could not be read")
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
