@@ -4,6 +4,7 @@
 //! rooms give through [`Wire`] are queued for it. RFC 6120 (streams), RFC 7395 (WebSocket).
 
 pub(crate) mod connection;
+pub(crate) mod guests;
 pub(crate) mod outbound;
 pub(crate) mod socket;
 pub(crate) mod table;
@@ -17,6 +18,7 @@ use crate::metrics::EdgeMetrics;
 use crate::timers::{Deadline, Wheel};
 use crate::websocket;
 use chaski_services::accounts::Credentials;
+use chaski_services::accounts::network::Network;
 use chaski_services::router::Envelope;
 use chaski_services::wire::{
     Admitted, BindRefused, Bound, ConnId, ResumeRefused, Resumed, TokenProved, Unavailable,
@@ -25,6 +27,7 @@ use chaski_store::ShardIndex;
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::stream::{self, Framing, Outlet, Refused};
 use connection::{Connection, Stage};
+use guests::Guests;
 use mio::Interest;
 use outbound::Pool;
 use std::collections::{HashMap, VecDeque};
@@ -74,8 +77,9 @@ pub(crate) struct Clients {
     pub(crate) waiting_to_move: VecDeque<(ConnId, ShardIndex)>,
     /// To be cut: too much waits for them.
     pub(crate) too_slow: Vec<ConnId>,
-    /// Connections per client address.
-    pub(crate) addresses: HashMap<u64, u32>,
+    /// Connections per near network.
+    pub(crate) addresses: HashMap<Network, u32>,
+    pub(crate) guests: Guests,
     pub(crate) metrics: Arc<EdgeMetrics>,
     pub(crate) limits: EdgeLimits,
     pub(crate) timing: EdgeTiming,
@@ -114,6 +118,7 @@ impl Clients {
             waiting_to_move: VecDeque::new(),
             too_slow: Vec::new(),
             addresses: HashMap::new(),
+            guests: Guests::default(),
             metrics,
             limits,
             timing,
@@ -129,8 +134,14 @@ impl Clients {
     pub(crate) fn add(&mut self, mut connection: Connection, deadline_ms: u64) -> io::Result<ConnId> {
         connection.heard_tick = self.wheel.now();
         connection.flags.queued = false;
-        *self.addresses.entry(connection.address_key).or_default() += 1;
+        let (network, is_guest) = (connection.network, !connection.flags.authenticated);
+        *self.addresses.entry(network).or_default() += 1;
         let conn = self.table.insert(connection);
+        if is_guest {
+            let table = &self.table;
+            self.guests.enter(network, conn, self.wheel.now(), |conn| is_guest_of(table, conn));
+            self.metrics.guests.add(1);
+        }
         let record = self.table.get_mut(conn).expect("just inserted");
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = self.registry.register(&mut record.socket, table::token(conn), interest);
@@ -154,10 +165,14 @@ impl Clients {
         connection.deadline = Deadline::default();
         // Fails only if the socket was never registered, or is on its way to another shard.
         let _ = self.registry.deregister(&mut connection.socket);
-        if let Some(count) = self.addresses.get_mut(&connection.address_key) {
+        if !connection.flags.authenticated {
+            self.guests.leave(connection.network);
+            self.metrics.guests.add(-1);
+        }
+        if let Some(count) = self.addresses.get_mut(&connection.network) {
             *count -= 1;
             if *count == 0 {
-                self.addresses.remove(&connection.address_key);
+                self.addresses.remove(&connection.network);
             }
         }
         if let Some(outbound) = &mut connection.outbound {
@@ -169,6 +184,21 @@ impl Clients {
         }
         self.metrics.connections.add(-1);
         Some(connection)
+    }
+
+    /// The connection's client has proved who it is.
+    pub(crate) fn authenticated(&mut self, conn: ConnId) {
+        let Some(connection) = self.table.get_mut(conn) else { return };
+        if !std::mem::replace(&mut connection.flags.authenticated, true) {
+            self.guests.leave(connection.network);
+            self.metrics.guests.add(-1);
+        }
+    }
+
+    /// Who of a network has not proved for longest who it is, and since when.
+    pub(crate) fn oldest_guest(&mut self, network: Network) -> Option<(ConnId, u32)> {
+        let table = &self.table;
+        self.guests.oldest(network, |conn| is_guest_of(table, conn))
     }
 
     /// Has the connection read in this turn or the next.
@@ -348,6 +378,10 @@ impl Clients {
     pub(crate) fn peer(&self, shard: ShardIndex) -> &Arc<ShardInbox> {
         &self.peers.inboxes[usize::from(shard.0)]
     }
+}
+
+fn is_guest_of(table: &Table, conn: ConnId) -> bool {
+    table.get(conn).is_some_and(|connection| !connection.flags.authenticated)
 }
 
 impl Connection {

@@ -183,6 +183,18 @@ pub struct Limits {
     pub resume_seconds: u64,
     /// Deadline for login.
     pub login_seconds: u64,
+    /// Most connections that have not logged in.
+    pub logins_waiting: usize,
+    /// The same from one network.
+    pub logins_waiting_per_network: usize,
+    /// Wrong keys and passwords for one account from one network at once.
+    pub wrong_keys: u32,
+    /// And from then on.
+    pub wrong_keys_per_hour: u32,
+    /// Wrong keys and passwords for all accounts from one network at once.
+    pub network_wrong_keys: u32,
+    /// And from then on.
+    pub network_wrong_keys_per_hour: u32,
     /// Silence before a connection is probed.
     pub idle_seconds: u64,
     /// Bytes a client may be behind before it is cut.
@@ -286,6 +298,12 @@ impl Default for Limits {
             mailbox_days: 30,
             resume_seconds: 600,
             login_seconds: 30,
+            logins_waiting: 16_384,
+            logins_waiting_per_network: 2_048,
+            wrong_keys: 10,
+            wrong_keys_per_hour: 20,
+            network_wrong_keys: 100,
+            network_wrong_keys_per_hour: 600,
             idle_seconds: 1200,
             unsent_bytes: 1024 * 1024,
             stop_seconds: 10,

@@ -1,6 +1,6 @@
 //! The edge as the binary sees it: started with listeners and rooms, stopped within a bound.
 //!
-//! Owns the shards' threads and the plain-password worker. Called by the composition (`serve`), by HTTP (to hand
+//! Owns the shards' threads and what all ways in have in common ([`Doors`]). Called by the composition (`serve`), by HTTP (to hand
 //! over upgraded WebSockets) and by the admin socket (commands). Each call is cheap and may be made from any thread.
 
 mod settings;
@@ -8,12 +8,12 @@ mod settings;
 pub use settings::{EdgeConfig, EdgeLimits, EdgeTiming, ListenerConfig, ListenerTls};
 
 use crate::descriptors::{self, Carried, Passage, Ticket};
+use crate::doors::Doors;
 use crate::event_loop::{Arrival, EventLoop, Parts, ShardInbox, Upgraded};
 use crate::handover::Inbox;
 use crate::listener;
 use crate::memory::{MemoryMetrics, MemoryWatch};
 use crate::metrics::EdgeMetrics;
-use crate::plain_verify::Verifier;
 use crate::replies::Replies;
 use crate::tls::{TlsIdentity, TlsSlot};
 use chaski_services::caps;
@@ -25,7 +25,7 @@ use chaski_telemetry::Registry;
 use chaski_xmpp::ns;
 use chaski_xmpp::stream::{CLIENT_STATES, PRE_APPROVAL, ROSTER_VERSIONING, Settings};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -41,6 +41,7 @@ pub struct Edge {
     ended: Mutex<Receiver<bool>>,
     passages: Option<Arc<[Passage]>>,
     replies: Replies,
+    doors: Doors,
     next_websocket: AtomicU64,
 }
 
@@ -79,6 +80,8 @@ pub struct UpgradedWebSocket {
     pub leftover: Vec<u8>,
     /// Whether the connection counts as protected although there is no TLS here (a terminator in front, loopback).
     pub protected: bool,
+    /// The client's address, as HTTP knows it.
+    pub peer: Option<IpAddr>,
 }
 
 /// Tickets of sockets that HTTP sends; a shard's begin with its number.
@@ -108,10 +111,12 @@ impl Edge {
         let tls = Arc::new(TlsSlot::new(config.tls.clone()));
         let memory_metrics = Arc::new(MemoryMetrics::default());
         registry.register(memory_metrics.clone());
+        let doors = Doors::start(&limits, realm.secret)?;
+        doors.register(registry);
         let common = Common {
             memory: MemoryWatch::start(limits.memory_bytes, memory_metrics)?,
             settings: Arc::new(stream_settings(&realm, &config)),
-            verifier: Verifier::start(limits.queued_verifications)?,
+            doors: doors.clone(),
             config,
             realm,
             engine,
@@ -128,6 +133,7 @@ impl Edge {
             ended: Mutex::new(ended),
             passages,
             replies: Replies::start()?,
+            doors,
             next_websocket: AtomicU64::new(0),
         };
         // If one can't be started, dropping `edge` stops those that were.
@@ -148,6 +154,11 @@ impl Edge {
         &self.addrs
     }
 
+    /// What HTTP has in common with the other ways in.
+    pub fn doors(&self) -> Doors {
+        self.doors.clone()
+    }
+
     /// New connections use this certificate from now on; present ones keep theirs.
     pub fn reload_tls(&self, identity: TlsIdentity) {
         self.tls.set(identity);
@@ -156,11 +167,10 @@ impl Edge {
     /// Takes over an upgraded WebSocket. Refused (and closed) if too many connections wait for a shard.
     pub fn adopt_websocket(&self, socket: UpgradedWebSocket) -> io::Result<()> {
         let full = || io::Error::other("too many connections wait for a shard");
-        let UpgradedWebSocket { stream, tls, leftover, protected } = socket;
+        let UpgradedWebSocket { stream, tls, leftover, protected, peer } = socket;
         stream.set_nonblocking(true)?;
         // Not vital: without it small answers may be held back for a while.
         let _ = stream.set_nodelay(true);
-        let peer = stream.peer_addr().map(|addr| addr.ip()).ok();
         // Any shard will do until the client has authenticated.
         let number = self.next_websocket.fetch_add(1, Ordering::Relaxed);
         let shard = (number % self.inboxes.len() as u64) as usize;
@@ -244,7 +254,7 @@ struct Common {
     passages: Option<Arc<[Passage]>>,
     tls: Arc<TlsSlot>,
     settings: Arc<Settings>,
-    verifier: Verifier,
+    doors: Doors,
     memory: Arc<MemoryWatch>,
 }
 
@@ -266,7 +276,7 @@ impl Common {
             store,
             inbox,
             tls: self.tls.clone(),
-            verifier: self.verifier.clone(),
+            doors: self.doors.clone(),
             realm: self.realm.clone(),
             settings: self.settings.clone(),
             metrics,

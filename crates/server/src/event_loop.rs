@@ -14,17 +14,18 @@ mod admission;
 mod arrivals;
 mod deadlines;
 mod login;
+mod proving;
 mod receive;
 
 use crate::c2s::connection::{Connection, Stage};
 use crate::c2s::{Clients, Flushed, Peers};
 use crate::descriptors::{Carried, Passage, Ticket};
+use crate::doors::Doors;
 use crate::edge::{EdgeLimits, EdgeTiming, ListenerConfig, StartError};
 use crate::handover::Inbox;
 use crate::listener::{self, Listener};
 use crate::memory::MemoryWatch;
 use crate::metrics::EdgeMetrics;
-use crate::plain_verify::Verifier;
 use crate::tls::{TlsIdentity, TlsSlot};
 use chaski_services::accounts::Salting;
 use chaski_services::command::Command;
@@ -66,8 +67,8 @@ pub(crate) enum Arrival {
     WebSocket { upgraded: Box<Upgraded>, socket: Carried },
     /// For the rooms.
     Command(Command),
-    /// A slow verification's outcome.
-    Verified { conn: ConnId, right: bool },
+    /// A slow check's outcome. `None`: it was not made, because too many waited.
+    Verified { conn: ConnId, is_right: Option<bool> },
     /// Farewell to everybody, then the end of the thread within this time.
     Stop { deadline_ms: u64 },
 }
@@ -92,7 +93,7 @@ pub(crate) struct Parts {
     pub(crate) store: Box<dyn ShardStore>,
     pub(crate) inbox: Arc<ShardInbox>,
     pub(crate) tls: Arc<TlsSlot>,
-    pub(crate) verifier: Verifier,
+    pub(crate) doors: Doors,
     pub(crate) realm: Arc<Realm>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: Arc<EdgeMetrics>,
@@ -113,7 +114,7 @@ pub(crate) struct EventLoop {
     sockets: HashMap<Ticket, OwnedFd>,
     tls: Arc<TlsSlot>,
     identity: (u64, Option<TlsIdentity>),
-    verifier: Verifier,
+    doors: Doors,
     realm: Arc<Realm>,
     /// For the decoys of names that are nobody's.
     salting: Salting,
@@ -126,6 +127,8 @@ pub(crate) struct EventLoop {
     buffers: Buffers,
     next_rooms_tick_ms: u64,
     next_confirm_ms: u64,
+    /// The tick in which nobody could be asked to make room.
+    paused_tick: Option<u32>,
     /// When the stop must be over, once it has been ordered.
     stop_at_ms: Option<u64>,
     /// The next turn must not wait.
@@ -211,8 +214,8 @@ impl EventLoop {
             sockets: HashMap::new(),
             identity: (parts.tls.version(), parts.tls.get()),
             tls: parts.tls,
-            verifier: parts.verifier,
             salting: Salting::of_server(&parts.realm.secret),
+            doors: parts.doors,
             realm: parts.realm,
             settings: parts.settings,
             metrics: parts.metrics,
@@ -229,6 +232,7 @@ impl EventLoop {
             },
             next_rooms_tick_ms: 0,
             next_confirm_ms: 0,
+            paused_tick: None,
             stop_at_ms: None,
             again: true,
             turn_max_us: 0,
@@ -288,7 +292,7 @@ impl EventLoop {
             || !self.envelopes.is_empty()
             || !self.buffers.fired.is_empty()
             || !self.clients.waiting_to_move.is_empty()
-            || self.listeners.iter().any(|listener| listener.ready);
+            || self.has_place() && self.listeners.iter().any(|listener| listener.ready);
         if work {
             return Duration::ZERO;
         }
@@ -460,6 +464,6 @@ impl Drop for AbortOnPanic {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the event loop owns the clock and lends it to the rooms")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

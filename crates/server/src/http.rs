@@ -25,6 +25,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
+use chaski_services::accounts::network::Network;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
@@ -44,8 +45,6 @@ pub const CONNECTION_TIME: Duration = Duration::from_secs(300);
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// Bytes of a request's body, unless a route allows less.
 pub const BODY_BYTES: usize = 64 * 1024;
-
-const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 chaski_telemetry::metrics! {
     /// What the HTTP listeners count.
@@ -142,8 +141,10 @@ impl Listener {
                 }
             };
             // Behind a terminator all connections come from its address.
-            let counted =
-                if matches!(self.protection, Protection::Terminated) { LOCALHOST } else { peer.ip() };
+            let counted = match self.protection {
+                Protection::Terminated => Network::UNKNOWN,
+                _ => Network::of(peer.ip()),
+            };
             let (Ok(slot), Some(place)) = (slots.clone().try_acquire_owned(), peers.enter(counted)) else {
                 self.metrics.connections_refused_total.inc();
                 continue;

@@ -9,14 +9,16 @@ mod c2s;
 pub mod certificate;
 pub mod config;
 mod descriptors;
+mod doors;
 pub mod edge;
 mod event_loop;
+mod fair;
 mod handover;
 pub mod http;
 mod listener;
 pub mod memory;
 mod metrics;
-mod plain_verify;
+mod password_checks;
 mod replies;
 pub mod sms;
 pub mod specs;
@@ -25,6 +27,7 @@ pub mod tls;
 mod websocket;
 
 pub use descriptors::has_table_per_shard;
+pub use doors::Doors;
 pub use edge::{
     Edge, EdgeConfig, EdgeLimits, EdgeTiming, ListenerConfig, ListenerTls, StartError, UpgradedWebSocket,
 };

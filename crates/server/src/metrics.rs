@@ -11,6 +11,14 @@ chaski_telemetry::metrics! {
         accept_errors_total: Counter,
         /// Connections open now, in whatever state.
         connections: Gauge,
+        /// Connections whose clients have not proved who they are.
+        guests: Gauge,
+        /// Of those, closed to make room for others.
+        guests_ousted_total: Counter,
+        /// Refused because their network has too many.
+        guests_refused_total: Counter,
+        /// Times that accepting paused because there are too many of them.
+        guests_paused_total: Counter,
         /// Connections with a session in the rooms.
         sessions: Gauge,
         /// TLS handshakes completed.
@@ -19,7 +27,7 @@ chaski_telemetry::metrics! {
         tls_failures_total: Counter,
         /// Clients that have proved who they are.
         logins_total: Counter,
-        /// Failed attempts to do so.
+        /// Failed attempts to do so, those refused unseen included.
         login_failures_total: Counter,
         /// Connections closed because login took too long.
         login_timeouts_total: Counter,
@@ -53,12 +61,6 @@ chaski_telemetry::metrics! {
         forward_refused_total: Counter,
         /// Envelopes that wait for this shard.
         inbox_envelopes: Gauge,
-        /// Passwords that were given to the slow verification.
-        verifications_total: Counter,
-        /// Passwords that wait for the slow verification.
-        verifications_waiting: Gauge,
-        /// Logins refused because too many passwords waited.
-        verifications_refused_total: Counter,
         /// Connections with something to read that wait for their next turn.
         ready_connections: Gauge,
         /// Turns of the event loop.

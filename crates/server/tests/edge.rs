@@ -25,5 +25,7 @@ mod sasl2;
 mod session;
 #[path = "edge/stopping.rs"]
 mod stopping;
+#[path = "edge/strangers.rs"]
+mod strangers;
 #[path = "edge/websocket.rs"]
 mod websocket;

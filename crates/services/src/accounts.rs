@@ -7,8 +7,10 @@
 //! Specification: RFC 5802 and 7677 (SCRAM), ITU-T E.164.
 
 mod credentials;
+pub mod guesses;
 pub mod limits;
 mod name;
+pub mod network;
 pub mod phone;
 mod record;
 pub mod registration;

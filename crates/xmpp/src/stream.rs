@@ -16,7 +16,7 @@
 //! - Deadlines.
 
 use crate::error::StreamCondition;
-use crate::sasl::server::Step;
+use crate::sasl::server::{Step, Tries};
 use crate::sasl::token::PROOF_BYTES;
 use crate::sasl::{ChannelBindings, Failure, Hash, Mechanism, Password, ScramSecret};
 use crate::{Stanza, StreamHeader, ns, websocket};
@@ -194,6 +194,7 @@ pub struct Negotiation {
     /// Whether our header of the current stream is out: an error before it must bring it along.
     header_sent: bool,
     sasl_failures: u8,
+    tries: Tries,
     refusals: u8,
     state: State,
 }
@@ -216,6 +217,7 @@ impl Negotiation {
             wishes: None,
             header_sent: false,
             sasl_failures: 0,
+            tries: Tries::Left,
             refusals: 0,
             state: State::Header(phase),
         };
@@ -233,6 +235,11 @@ impl Negotiation {
     /// Whether an answer is awaited; until then nothing may be fed.
     pub fn owes_answer(&self) -> bool {
         self.state.awaits_edge()
+    }
+
+    /// What a proof can lead to, if one comes next. Until it is said otherwise.
+    pub fn set_tries(&mut self, tries: Tries) {
+        self.tries = tries;
     }
 
     /// Takes what the peer has sent. What is to be sent goes to `out`, before the action is acted upon.

@@ -7,7 +7,7 @@ use super::outbound::Outbound;
 use super::socket::Socket;
 use super::transport::TlsSession;
 use crate::timers::Deadline;
-use chaski_services::accounts::Credentials;
+use chaski_services::accounts::network::Network;
 use chaski_services::wire::{Authenticated, SessionId};
 use chaski_store::AccountId;
 use chaski_xmpp::Husk;
@@ -34,8 +34,8 @@ pub(crate) struct Connection {
     pub(crate) deadline: Deadline,
     /// The tick in which the client was last heard.
     pub(crate) heard_tick: u32,
-    /// Under which key the connection is counted (see `accept`); 0 is not counted.
-    pub(crate) address_key: u64,
+    /// Where it comes from, and so where it is counted.
+    pub(crate) network: Network,
     pub(crate) flags: Flags,
 }
 
@@ -92,6 +92,8 @@ pub(crate) struct Login {
     pub(crate) asked: Asked,
     /// The account and generation of the credentials that were looked up, and so proved on success.
     pub(crate) candidate: Option<Authenticated>,
+    /// Of a SCRAM exchange whose proof comes next.
+    pub(crate) proving: Option<Proving>,
     /// The name whose credentials those are.
     pub(crate) username: String,
     /// What the client wishes as soon as the connection is at its account's owner.
@@ -110,8 +112,8 @@ pub(crate) enum Asked {
     Scram { account: AccountId, hash: Hash },
     /// The rooms: credentials for PLAIN.
     Plain { account: AccountId, password: Password },
-    /// The slow verification of a password.
-    Slow,
+    /// The slow check of a password.
+    Slow { account: AccountId },
     /// The account's owner: the connection is about to move there.
     Owner,
     /// The rooms: whether the client has a token.
@@ -124,15 +126,16 @@ pub(crate) enum Asked {
     Resume,
 }
 
-/// A slow verification: sent to the worker.
-pub(crate) struct Proof {
-    pub(crate) credentials: Box<Credentials>,
-    pub(crate) password: Password,
+/// Whose SCRAM secret the client is about to prove.
+#[derive(Clone, Copy)]
+pub(crate) struct Proving {
+    pub(crate) account: AccountId,
+    pub(crate) can_be_guessed: bool,
 }
 
 impl Connection {
     /// A connection at its beginning.
-    pub(crate) fn new(socket: impl Into<Socket>, stage: Stage, address_key: u64) -> Self {
+    pub(crate) fn new(socket: impl Into<Socket>, stage: Stage, network: Network) -> Self {
         Self {
             socket: socket.into(),
             tls: None,
@@ -144,7 +147,7 @@ impl Connection {
             stage,
             deadline: Deadline::default(),
             heard_tick: 0,
-            address_key,
+            network,
             flags: Flags::default(),
         }
     }

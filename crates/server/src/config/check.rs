@@ -155,7 +155,7 @@ const MEMORY_MIN: u64 = 64 << 20;
 
 fn limits(config: &Config) -> Result<(), Wrong> {
     let limits = &config.limits;
-    let ranges: [(&str, u64, u64, u64); 9] = [
+    let ranges: [(&str, u64, u64, u64); 15] = [
         // RFC 6120 §13.12: a server must take stanzas of 10,000 bytes.
         ("limits.stanza_bytes", limits.stanza_bytes as u64, 10_000, 16 * 1024 * 1024),
         ("limits.stanza_bytes_before_login", limits.stanza_bytes_before_login as u64, 2_048, 65_536),
@@ -164,6 +164,12 @@ fn limits(config: &Config) -> Result<(), Wrong> {
         ("limits.mailbox_bytes", limits.mailbox_bytes, limits.stanza_bytes as u64, u64::from(u32::MAX)),
         ("limits.resume_seconds", limits.resume_seconds, 0, 7 * 86_400),
         ("limits.login_seconds", limits.login_seconds, 1, 600),
+        ("limits.logins_waiting", limits.logins_waiting as u64, 64, 16_000_000),
+        ("limits.logins_waiting_per_network", limits.logins_waiting_per_network as u64, 16, 16_000_000),
+        ("limits.wrong_keys", u64::from(limits.wrong_keys), 3, 1_000_000),
+        ("limits.wrong_keys_per_hour", u64::from(limits.wrong_keys_per_hour), 1, 1_000_000),
+        ("limits.network_wrong_keys", u64::from(limits.network_wrong_keys), 3, 1_000_000),
+        ("limits.network_wrong_keys_per_hour", u64::from(limits.network_wrong_keys_per_hour), 1, 1_000_000),
         ("limits.idle_seconds", limits.idle_seconds, 1, 86_400),
         ("limits.stop_seconds", limits.stop_seconds, 1, 600),
     ];

@@ -1,6 +1,7 @@
 //! What the edge is told at start: listeners, limits, times. Filled by the binary from the configuration file.
 
 use crate::tls::TlsIdentity;
+use chaski_services::accounts::guesses::Allowances;
 use std::net::SocketAddr;
 
 /// Everything the edge needs to start, besides the store and the rooms' settings. The domain and the number of
@@ -49,6 +50,13 @@ pub struct EdgeLimits {
     pub memory_bytes: u64,
     /// Connections of one client address per shard; more are closed at once. Loopback is exempt.
     pub connections_per_address: usize,
+    /// Connections of one wide network per shard that have not authenticated; more are closed at once, or the oldest of them
+    /// is ([`EdgeTiming::guest_patience_ms`]). Loopback is exempt.
+    pub guests_per_network: usize,
+    /// The same altogether; more wait in the kernel's backlog, or the oldest of the network that has most is closed.
+    pub guests: usize,
+    /// Wrong keys and passwords, at all doors.
+    pub guesses: Allowances,
     /// Connections taken from each listener in one turn of a shard; the rest wait in the kernel's backlog.
     pub accepts_per_turn: usize,
     /// Time in one turn of a shard for connections that are not logged in yet (TLS handshakes, mostly), so that a storm of
@@ -67,7 +75,7 @@ pub struct EdgeLimits {
     pub queued_envelopes: usize,
     /// Connections and commands that may wait for a shard; beyond it they are refused.
     pub queued_arrivals: usize,
-    /// Passwords that may wait for the slow verification; beyond it `temporary-auth-failure`.
+    /// Passwords that may wait for the slow check; beyond it those of the network that has most are turned away.
     pub queued_verifications: usize,
 }
 
@@ -77,6 +85,9 @@ impl Default for EdgeLimits {
             connections_per_shard: 4_000_000,
             memory_bytes: u64::MAX,
             connections_per_address: 10_000,
+            guests_per_network: 1_024,
+            guests: 8_192,
+            guesses: Allowances::default(),
             accepts_per_turn: 64,
             login_us_per_turn: 2_000,
             element_bytes_before_auth: 8 * 1024,
@@ -95,6 +106,8 @@ impl Default for EdgeLimits {
 pub struct EdgeTiming {
     /// From accept to an authenticated, bound session.
     pub login_deadline_ms: u64,
+    /// How long a connection has for that before others may take its place, where there are too many.
+    pub guest_patience_ms: u64,
     /// Silence after which the client is probed.
     pub idle_timeout_ms: u64,
     /// Silence after the probe until the connection is cut.
@@ -111,6 +124,7 @@ impl Default for EdgeTiming {
     fn default() -> Self {
         Self {
             login_deadline_ms: 30_000,
+            guest_patience_ms: 5_000,
             idle_timeout_ms: 16 * 60_000,
             probe_timeout_ms: 60_000,
             close_linger_ms: 5_000,

@@ -1,4 +1,5 @@
-//! Accepting: so many in a turn, bounded per shard and per client address.
+//! Accepting: so many in a turn, bounded per shard and per client address; and who of those that have not logged in has to make
+//! room ([`crate::c2s::guests`]).
 
 use super::EventLoop;
 use crate::c2s::connection::{Asked, Connection, Login, Stage};
@@ -6,6 +7,7 @@ use crate::c2s::socket::Socket;
 use crate::c2s::transport::TlsSession;
 use crate::edge::ListenerTls;
 use crate::event_loop::Upgraded;
+use chaski_services::accounts::network::Network;
 use chaski_services::context::Pressure;
 use chaski_xmpp::sasl::ChannelBindings;
 use chaski_xmpp::stream::{Framing, Negotiation, Security};
@@ -13,7 +15,7 @@ use chaski_xmpp::websocket::Decoder;
 use mio::net::TcpStream;
 use rand::{Rng, RngExt};
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// When a client that was refused is to try again.
 const RETRY_AFTER_S: std::ops::Range<u32> = 15..90;
@@ -22,7 +24,7 @@ impl EventLoop {
     pub(super) fn accept(&mut self) {
         for index in 0..self.listeners.len() {
             let mut budget = self.clients.limits.accepts_per_turn;
-            while self.listeners[index].ready && budget > 0 {
+            while self.listeners[index].ready && budget > 0 && !self.is_crowded() {
                 budget -= 1;
                 match self.listeners[index].socket.accept() {
                     Ok((socket, peer)) => {
@@ -52,12 +54,12 @@ impl EventLoop {
     }
 
     fn accepted(&mut self, socket: TcpStream, peer: SocketAddr, tls: ListenerTls) {
-        let address_key = address_key(peer.ip());
-        if !self.has_room_for(address_key) {
+        let network = Network::of(peer.ip());
+        if !self.has_room_for(network) || !self.has_room_for_guest(network) {
             return self.refuse(socket, tls);
         }
         self.metrics.accepted_total.inc();
-        let mut connection = Connection::new(socket, Stage::Handshake, address_key);
+        let mut connection = Connection::new(socket, Stage::Handshake, network);
         match tls {
             ListenerTls::Direct => match self.tls_session() {
                 Some(session) => connection.tls = Some(session),
@@ -95,12 +97,60 @@ impl EventLoop {
         let _ = socket.write(&farewell);
     }
 
-    pub(super) fn has_room_for(&self, address_key: u64) -> bool {
+    /// Whether there is room for one more connection of a network, logged in or not.
+    pub(super) fn has_room_for(&self, network: Network) -> bool {
         let limits = &self.clients.limits;
-        let of_address = self.clients.addresses.get(&address_key).copied().unwrap_or(0) as usize;
+        let of_address = self.clients.addresses.get(&network).copied().unwrap_or(0) as usize;
         self.rooms.pressure < Pressure::Connections
             && self.clients.table.len() < limits.connections_per_shard
-            && (address_key == 0 || of_address < limits.connections_per_address)
+            && (network.is_unknown() || of_address < limits.connections_per_address)
+    }
+
+    /// Whether there may be one more that has not logged in.
+    pub(super) fn has_place(&self) -> bool {
+        self.clients.guests.len() < self.clients.limits.guests
+    }
+
+    /// Whether accepting has to wait, although somebody of the network that has most was asked to go.
+    fn is_crowded(&mut self) -> bool {
+        if self.has_place() {
+            return false;
+        }
+        let tick = self.clients.wheel.now();
+        // Nobody grows older within a tick.
+        if self.paused_tick == Some(tick) {
+            return true;
+        }
+        let greediest = self.clients.guests.greediest();
+        if greediest.is_some_and(|network| self.oust(network)) {
+            return false;
+        }
+        self.paused_tick = Some(tick);
+        self.metrics.guests_paused_total.inc();
+        true
+    }
+
+    /// Whether there is room for one more of this network that has not logged in, if need be that of the oldest.
+    fn has_room_for_guest(&mut self, network: Network) -> bool {
+        let is_full = !network.is_unknown()
+            && self.clients.guests.of(network) >= self.clients.limits.guests_per_network;
+        if is_full && !self.oust(network) {
+            self.metrics.guests_refused_total.inc();
+            return false;
+        }
+        true
+    }
+
+    /// Closes the oldest guest of a network, if that has had its time: while everybody reconnects, who has begun may finish.
+    fn oust(&mut self, network: Network) -> bool {
+        let Some((conn, since)) = self.clients.oldest_guest(network) else { return false };
+        let patience = self.clients.wheel.ticks(self.clients.timing.guest_patience_ms);
+        if self.clients.wheel.now().saturating_sub(since) < patience {
+            return false;
+        }
+        self.metrics.guests_ousted_total.inc();
+        self.lost(conn);
+        true
     }
 
     pub(super) fn tls_session(&mut self) -> Option<Box<TlsSession>> {
@@ -117,6 +167,7 @@ impl EventLoop {
             negotiation,
             asked: Asked::Nothing,
             candidate: None,
+            proving: None,
             username: String::new(),
             wishes: None,
             early: Vec::new(),
@@ -126,13 +177,17 @@ impl EventLoop {
     /// A connection that HTTP has upgraded.
     pub(super) fn adopt_websocket(&mut self, upgraded: Upgraded, socket: Socket) {
         let Upgraded { peer, tls, mut leftover, protected } = upgraded;
-        let address_key = peer.map_or(0, address_key);
-        if self.stop_at_ms.is_some() || !self.has_room_for(address_key) {
+        let network = peer.map_or(Network::UNKNOWN, Network::of);
+        if self.stop_at_ms.is_some()
+            || !self.has_room_for(network)
+            || self.is_crowded()
+            || !self.has_room_for_guest(network)
+        {
             self.metrics.refused_total.inc();
             return;
         }
         self.metrics.accepted_total.inc();
-        let mut connection = Connection::new(socket, Stage::Handshake, address_key);
+        let mut connection = Connection::new(socket, Stage::Handshake, network);
         let mut tls = tls.map(|inner| Box::new(TlsSession::established(inner)));
         let security = match &mut tls {
             Some(tls) => {
@@ -173,32 +228,4 @@ fn full(domain: &str, seconds: u32) -> String {
          {seconds} seconds</text>\
          <retry-after xmlns='urn:chaski:retry:0' seconds='{seconds}'/></stream:error></stream:stream>"
     )
-}
-
-/// Under which key connections of an address are counted: IPv4 as it is, IPv6 by its /64 (which is one customer).
-/// 0: not counted (loopback, where a terminator or a test stands for everybody).
-fn address_key(ip: IpAddr) -> u64 {
-    let ip = ip.to_canonical();
-    if ip.is_loopback() {
-        return 0;
-    }
-    match ip {
-        IpAddr::V4(v4) => u64::from(v4.to_bits()),
-        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_counted_by_customer() {
-        let key = |text: &str| address_key(text.parse().unwrap());
-        assert_eq!(key("127.0.5.1"), 0);
-        assert_eq!(key("::1"), 0);
-        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
-        assert_eq!(key("2001:db8::1"), key("2001:db8::2"));
-        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
-    }
 }

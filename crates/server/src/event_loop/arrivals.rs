@@ -63,7 +63,7 @@ impl EventLoop {
             Arrival::Command(command) => {
                 self.rooms.call(&mut self.clients, |shard, ctx| shard.command(ctx, command));
             }
-            Arrival::Verified { conn, right } => self.verified(conn, right),
+            Arrival::Verified { conn, is_right } => self.verified(conn, is_right),
             Arrival::Stop { deadline_ms } => self.begin_stop(deadline_ms),
         }
     }
@@ -73,7 +73,7 @@ impl EventLoop {
         if let Stage::Login(login) = &mut connection.stage {
             login.asked = Asked::Nothing;
         }
-        let has_room = self.has_room_for(connection.address_key);
+        let has_room = self.has_room_for(connection.network);
         let Ok(conn) = self.clients.add(connection, self.clients.timing.login_deadline_ms) else {
             self.metrics.refused_total.inc();
             return;

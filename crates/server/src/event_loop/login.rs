@@ -6,22 +6,22 @@
 
 use super::receive::Flow;
 use super::{Arrival, EventLoop};
-use crate::c2s::connection::{Asked, Connection, Login, Proof, Stage};
+use crate::c2s::connection::{Asked, Connection, Login, Stage};
 use crate::c2s::{Answer, Pieces};
-use chaski_services::accounts::{AccountName, Credentials, PlainCheck};
-use chaski_services::wire::{
-    Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, Unavailable,
-};
+use chaski_services::accounts::AccountName;
+use chaski_services::wire::{Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed};
 use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::framer::MAX_BYTES_SKIPPED;
-use chaski_xmpp::sasl::{Failure, Hash, Password};
 use chaski_xmpp::stream::{Action, BindRefusal, Input, Negotiation};
 use std::io;
 
 impl EventLoop {
     /// Gives the negotiation what the client has sent.
     pub(super) fn login_input(&mut self, conn: ConnId, input: Input<'_, '_>) -> Flow {
+        if let Some(proving) = self.login_mut(conn).and_then(|login| login.proving.take()) {
+            return self.scram_proof(conn, proving, input);
+        }
         self.negotiate(conn, |negotiation, out| negotiation.receive(input, out))
     }
 
@@ -167,84 +167,6 @@ impl EventLoop {
         }
     }
 
-    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<Credentials>, Unavailable>) {
-        let Some(login) = self.login_mut(conn) else { return };
-        match std::mem::replace(&mut login.asked, Asked::Nothing) {
-            Asked::Scram { account, hash } => self.scram_credentials(conn, account, hash, credentials),
-            Asked::Plain { account, password } => {
-                self.plain_credentials(conn, account, password, credentials);
-            }
-            // An answer to an earlier question of the same connection can't be: it asks one thing at a time.
-            asked => login.asked = asked,
-        }
-    }
-
-    fn scram_credentials(
-        &mut self,
-        conn: ConnId,
-        account: AccountId,
-        hash: Hash,
-        credentials: Result<Option<Credentials>, Unavailable>,
-    ) {
-        let secret = self.candidate(conn, account, credentials).map(|credentials| credentials.scram(hash));
-        self.negotiate(conn, |negotiation, out| negotiation.credentials(secret, out));
-    }
-
-    /// The credentials that are to be proved. Nobody's are made up, and can't be.
-    fn candidate(
-        &mut self,
-        conn: ConnId,
-        account: AccountId,
-        credentials: Result<Option<Credentials>, Unavailable>,
-    ) -> Result<Credentials, Failure> {
-        let salting = self.salting;
-        let login = self.login_mut(conn).ok_or(Failure::TemporaryAuthFailure)?;
-        // Made for everybody: what it takes is less than what differs if it is not.
-        let decoy = Credentials::decoy(&salting, &login.username);
-        let found = credentials.map_err(|Unavailable| Failure::TemporaryAuthFailure)?;
-        login.candidate =
-            found.as_ref().map(|found| Authenticated { account, key_generation: found.generation });
-        Ok(found.unwrap_or(decoy))
-    }
-
-    fn plain_credentials(
-        &mut self,
-        conn: ConnId,
-        account: AccountId,
-        password: Password,
-        credentials: Result<Option<Credentials>, Unavailable>,
-    ) {
-        let credentials = match self.candidate(conn, account, credentials) {
-            Ok(credentials) => credentials,
-            Err(failure) => return self.plain_verified(conn, Err(failure)),
-        };
-        let Some(login) = self.login_mut(conn) else { return };
-        match credentials.check_plain(password.reveal()) {
-            PlainCheck::Right => self.plain_verified(conn, Ok(())),
-            // What is wrong is found wrong by the worker, of whatever kind the account's key is.
-            PlainCheck::Wrong | PlainCheck::Slow => {
-                login.asked = Asked::Slow;
-                let proof = Proof { credentials: Box::new(credentials), password };
-                if !self.verifier.submit(conn, proof, &self.inbox, &self.metrics) {
-                    self.plain_verified(conn, Err(Failure::TemporaryAuthFailure));
-                }
-            }
-        }
-    }
-
-    /// The slow verification has come to an end.
-    pub(super) fn verified(&mut self, conn: ConnId, right: bool) {
-        let waits = self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Slow));
-        if waits {
-            self.plain_verified(conn, if right { Ok(()) } else { Err(Failure::NotAuthorized) });
-            self.go_on(conn);
-        }
-    }
-
-    fn plain_verified(&mut self, conn: ConnId, result: Result<(), Failure>) {
-        self.negotiate(conn, |negotiation, out| negotiation.plain_verified(result, out));
-    }
-
     /// The client has proved who it is: its connection goes to the account's owner, where a new stream begins.
     fn authenticated(&mut self, conn: ConnId, username: &str) -> Flow {
         if let Some(connection) = self.clients.table.get_mut(conn) {
@@ -263,12 +185,15 @@ impl EventLoop {
             // The negotiation has authenticated somebody whose credentials were not asked for: refuse to guess.
             return self.fail(conn, StreamCondition::InternalServerError, None);
         };
-        connection.flags.authenticated = true;
         connection.framer.set_max_bytes(u32::try_from(element_bytes).unwrap_or(u32::MAX));
-        self.metrics.logins_total.inc();
         let owner = who.account.shard(shards);
-        if owner != ShardIndex(self.index) {
+        let is_here = owner == ShardIndex(self.index);
+        if !is_here {
             login.asked = Asked::Owner;
+        }
+        self.clients.authenticated(conn);
+        self.metrics.logins_total.inc();
+        if !is_here {
             self.clients.answers.push_back((conn, Answer::Owner(owner)));
         }
         Flow::On

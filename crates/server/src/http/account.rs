@@ -16,14 +16,17 @@ use super::Arrival;
 use super::problem::Problem;
 use super::registration::{self, RegistrationApi};
 use axum::Router;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{ConnectInfo, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::delete;
 use bodies::Bodies;
+use chaski_services::accounts::AccountRecord;
+use chaski_services::accounts::network::Network;
 use chaski_services::accounts::registration::RegistrationError;
 use chaski_services::command::{Action, Command, Done, Outcome, Refusal, Reply};
 use chaski_store::AccountId;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -81,18 +84,28 @@ impl FromRequestParts<Arc<AccountApi>> for Proved {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<AccountApi>) -> Result<Self, Problem> {
-        let Claimed { user, key } = Claimed::from_request_parts(parts, api).await?;
-        let proof =
-            api.registration.step(move |registrar, now, rng| registrar.prove(&user, &key, now, rng)).await;
-        let record = proof.map_err(registration::problem)?;
+        let claimed = Claimed::from_request_parts(parts, api).await?;
+        let record = claimed.prove(&api.registration).await?;
+        if record.disabled {
+            return Err(registration::problem(RegistrationError::AccountDisabled));
+        }
         Ok(Self { account: record.name.account(), generation: record.generation() })
     }
 }
 
-/// What a request's `Authorization` claims: for handlers that let the registrar prove it.
+/// What a request's `Authorization` claims: for handlers that read the body first.
 struct Claimed {
     user: String,
     key: String,
+    network: Network,
+}
+
+impl Claimed {
+    /// The account, which may be switched off.
+    async fn prove(self, registration: &Arc<RegistrationApi>) -> Result<AccountRecord, Problem> {
+        let Self { user, key, network } = self;
+        registration.prove(user, key, network).await.map_err(registration::problem)
+    }
 }
 
 impl FromRequestParts<Arc<AccountApi>> for Claimed {
@@ -105,7 +118,9 @@ impl FromRequestParts<Arc<AccountApi>> for Claimed {
         }
         let (user, key) = registration::basic_credentials(&parts.headers)
             .ok_or_else(|| registration::problem(RegistrationError::NotAuthorized))?;
-        Ok(Self { user, key })
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let network = peer.map_or(Network::UNKNOWN, |ConnectInfo(peer)| Network::of(peer.ip()));
+        Ok(Self { user, key, network })
     }
 }
 

@@ -1,55 +1,62 @@
-//! How many connections each client address holds, so that one client can't take all places of a listener.
+//! How many connections each client network holds, so that one client can't take all places of a listener.
 
+use chaski_services::accounts::network::{Network, WIDER};
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Most connections of one address at once. Loopback is not counted: a terminator or a test stands for everybody there.
+/// Most connections of one near network at once. Loopback is not counted: a terminator or a test stands for everybody there.
 pub(super) const PER_ADDRESS: usize = 64;
+/// The same of a wide one.
+const PER_NEIGHBOURHOOD: usize = PER_ADDRESS * WIDER as usize;
 
-/// The addresses of a listener's connections. Never more of them than the listener allows connections.
+/// The networks of a listener's connections. Never more of them than the listener allows connections.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub(super) struct Peers(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    near: HashMap<Network, usize>,
+    wide: HashMap<Network, usize>,
+}
 
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place(Option<(Peers, IpAddr)>);
+pub(super) struct Place(Option<(Peers, Network)>);
 
 impl Peers {
-    /// A place for a connection of this address, or `None` if it holds too many.
-    pub(super) fn enter(&self, address: IpAddr) -> Option<Place> {
-        let address = network(address);
-        if address.is_loopback() {
+    /// A place for a connection of this network, or `None` if it holds too many.
+    pub(super) fn enter(&self, network: Network) -> Option<Place> {
+        if network.is_unknown() {
             return Some(Place(None));
         }
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_insert(0);
-        if *count >= PER_ADDRESS {
+        let held = |counts: &HashMap<Network, usize>, network| counts.get(&network).copied().unwrap_or(0);
+        if held(&counts.near, network) >= PER_ADDRESS
+            || held(&counts.wide, network.wide()) >= PER_NEIGHBOURHOOD
+        {
             return None;
         }
-        *count += 1;
-        Some(Place(Some((self.clone(), address))))
+        *counts.near.entry(network).or_insert(0) += 1;
+        *counts.wide.entry(network.wide()).or_insert(0) += 1;
+        Some(Place(Some((self.clone(), network))))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some((peers, address)) = self.0.take() else { return };
+        let Some((peers, network)) = self.0.take() else { return };
         let mut counts = peers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&address);
-            }
-        }
+        leave(&mut counts.near, network);
+        leave(&mut counts.wide, network.wide());
     }
 }
 
-/// IPv4 as it is, IPv6 by its /64, which is one customer.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        other => other,
+fn leave(counts: &mut HashMap<Network, usize>, network: Network) {
+    if let Some(count) = counts.get_mut(&network) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&network);
+        }
     }
 }
 
@@ -57,18 +64,31 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn network(text: &str) -> Network {
+        Network::of(text.parse().unwrap())
+    }
+
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
         let peers = Peers::default();
-        let (one, other): (IpAddr, IpAddr) = ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+        let (one, other) = (network("2001:db8::1"), network("2001:db8::2"));
         let mut places: Vec<Place> = (0..PER_ADDRESS).map(|_| peers.enter(one).unwrap()).collect();
         assert!(peers.enter(other).is_none(), "the same /64");
-        assert!(peers.enter("192.0.2.1".parse().unwrap()).is_some());
+        assert!(peers.enter(network("192.0.2.1")).is_some());
         places.pop();
         drop(peers.enter(other).expect("a place was given back"));
         places.clear();
-        assert!(peers.0.lock().unwrap().is_empty());
-        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        assert!(peers.0.lock().unwrap().near.is_empty() && peers.0.lock().unwrap().wide.is_empty());
+        let loopback = network("127.0.0.1");
         assert!((0..2 * PER_ADDRESS).map(|_| peers.enter(loopback)).all(|place| place.is_some()));
+    }
+
+    #[test]
+    fn more_addresses_bring_four_times_as_many() {
+        let peers = Peers::default();
+        let addresses = (0..1_000u32).map(|n| network(&format!("2001:db8:0:{n:x}::1")));
+        let places: Vec<Place> = addresses.filter_map(|from| peers.enter(from)).collect();
+        assert_eq!(places.len(), 4 * PER_ADDRESS);
+        assert!(peers.enter(network("2001:db8:1::1")).is_some());
     }
 }

@@ -16,6 +16,8 @@ pub(super) use body::{JsonBody, basic_credentials, check_json, parse_json, read,
 pub(super) use errors::problem;
 
 use super::problem::Problem;
+use crate::Doors;
+use crate::password_checks::Check;
 use crate::sms::SmsDesk;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
@@ -23,8 +25,10 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{post, put};
 use body::BODY_BYTES;
+use chaski_services::accounts::AccountRecord;
+use chaski_services::accounts::network::Network;
 use chaski_services::accounts::registration::{
-    Begun, Confirmation, Kept, Registered, Registrar, RegistrationError, Request, Transport,
+    Begun, Claim, Confirmation, Kept, Registered, Registrar, RegistrationError, Request, Transport,
 };
 use chaski_services::accounts::verification::CODE_DIGITS;
 use chaski_store::Time;
@@ -38,11 +42,14 @@ use tokio::sync::Semaphore;
 pub const WORKING_MAX: usize = 128;
 /// How often what is over is dropped from the tables.
 const PURGE_INTERVAL: Duration = Duration::from_secs(300);
+/// Whoever has no tries left is answered after this, so that asking on costs him more than us.
+const NO_TRIES_TIME: Duration = Duration::from_secs(1);
 
 /// What the routes need. One for the process.
 pub struct RegistrationApi {
     registrar: Registrar,
     sms: SmsDesk,
+    doors: Doors,
     domain: String,
     hosts: Vec<Host>,
     now_unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -50,29 +57,32 @@ pub struct RegistrationApi {
 }
 
 impl RegistrationApi {
-    /// `domain` and `hosts` are told to clients that have registered.
+    /// `domain` and `hosts` are told to clients that have registered; `doors` are [`crate::Edge::doors`].
     pub fn new(
         registrar: Registrar,
         sms: SmsDesk,
+        doors: Doors,
         domain: &str,
         hosts: Vec<Host>,
         time: Arc<Time>,
     ) -> Arc<Self> {
-        Self::with_clock(registrar, sms, domain, hosts, move || time.unix_ms())
+        Self::with_clock(registrar, sms, doors, domain, hosts, move || time.unix_ms())
     }
 
     /// The same with another clock, for tests.
     pub fn with_clock(
         registrar: Registrar,
         sms: SmsDesk,
+        doors: Doors,
         domain: &str,
         hosts: Vec<Host>,
         now_unix_ms: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Arc<Self> {
         let domain = domain.to_owned();
         Arc::new(Self {
-            registrar,
+            registrar: registrar.with_guesses(doors.guesses.clone()),
             sms,
+            doors,
             domain,
             hosts,
             now_unix_ms: Box::new(now_unix_ms),
@@ -114,6 +124,31 @@ impl RegistrationApi {
             tracing::error!(%error, "a step of registration panicked");
             Err(RegistrationError::Unavailable("internal error".to_owned()))
         })
+    }
+
+    /// The account that `user` and `key` prove; it may be switched off. Whatever is wrong is as much work, and told in the same
+    /// words.
+    pub(super) async fn prove(
+        self: &Arc<Self>,
+        user: String,
+        key: String,
+        network: Network,
+    ) -> Result<AccountRecord, RegistrationError> {
+        let claim = self.step(move |registrar, now, _| registrar.claim(&user, key, network, now)).await;
+        if let Err(RegistrationError::TooManyTries { .. }) = &claim {
+            tokio::time::sleep(NO_TRIES_TIME).await;
+        }
+        let mut claim = match claim? {
+            Claim::Proved(record) => return Ok(record),
+            Claim::Slow(claim) => claim,
+        };
+        let check = Check {
+            network,
+            credentials: claim.credentials.clone(),
+            password: std::mem::take(&mut claim.key),
+        };
+        let is_right = self.doors.checks.check(check).await;
+        self.registrar.settle(claim, is_right)
     }
 
     /// The answer to who has got a key.
@@ -253,6 +288,7 @@ struct RegisteredBody<'a> {
 async fn confirm(
     State(api): State<Arc<RegistrationApi>>,
     Path(id): Path<String>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     JsonBody(body): JsonBody<ConfirmBody>,
 ) -> Result<Response, Problem> {
     let registered = api.step(move |registrar, now, rng| {
@@ -262,6 +298,7 @@ async fn confirm(
             lock_pin: body.lock_pin.as_deref(),
             previous_key: body.previous_key.as_deref(),
             device_token: body.device_token.as_deref(),
+            network: Some(peer.ip()),
         };
         registrar.confirm(&id, confirmation, now, rng)
     });
@@ -277,12 +314,13 @@ struct LockBody {
 
 async fn set_lock(
     State(api): State<Arc<RegistrationApi>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     JsonBody(body): JsonBody<LockBody>,
 ) -> Result<StatusCode, Problem> {
     let (user, key) = basic_credentials(&headers).ok_or_else(|| problem(RegistrationError::NotAuthorized))?;
-    let step =
-        api.step(move |registrar, now, rng| registrar.set_lock(&user, &key, body.pin.as_deref(), now, rng));
+    let record = api.prove(user, key, Network::of(peer.ip())).await.map_err(problem)?;
+    let step = api.step(move |registrar, _, rng| registrar.set_lock(record, body.pin.as_deref(), rng));
     step.await.map_err(problem)?;
     Ok(StatusCode::NO_CONTENT)
 }

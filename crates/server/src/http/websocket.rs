@@ -3,7 +3,7 @@
 use super::{Arrival, HttpMetrics, HttpStream};
 use crate::UpgradedWebSocket;
 use axum::Router;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{ConnectInfo, Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// RFC 6455 §1.3.
@@ -37,6 +38,7 @@ pub fn routes(state: WebSocket) -> Router {
 async fn upgrade(
     State(state): State<WebSocket>,
     Extension(arrival): Extension<Arrival>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
     let accept = match check(request.headers()) {
@@ -47,7 +49,7 @@ async fn upgrade(
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        if let Err(error) = hand_over(&state, arrival, upgraded) {
+        if let Err(error) = hand_over(&state, arrival, peer, upgraded) {
             tracing::debug!(%error, "an upgraded WebSocket was not taken");
         }
     });
@@ -60,7 +62,12 @@ async fn upgrade(
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
-fn hand_over(state: &WebSocket, arrival: Arrival, upgraded: hyper::upgrade::Upgraded) -> io::Result<()> {
+fn hand_over(
+    state: &WebSocket,
+    arrival: Arrival,
+    peer: SocketAddr,
+    upgraded: hyper::upgrade::Upgraded,
+) -> io::Result<()> {
     let parts = upgraded
         .downcast::<TokioIo<HttpStream>>()
         .map_err(|_| io::Error::other("the connection is not one of our listeners'"))?;
@@ -71,6 +78,7 @@ fn hand_over(state: &WebSocket, arrival: Arrival, upgraded: hyper::upgrade::Upgr
         tls,
         leftover: parts.read_buf.to_vec(),
         protected: arrival.protected,
+        peer: Some(peer.ip()),
     })
 }
 

@@ -11,7 +11,7 @@ use chaski_xmpp::stream::{ClientId, Wishes};
 
 const NOBODY: &str = "+15550009999";
 const PASSWORD: &str = "+15550009998";
-const CHECKS: &str = "chaski_edge_verifications_total";
+const CHECKS: &str = "chaski_password_checks_done_total";
 
 /// What somebody hears who asks for a name by all mechanisms, without what is made up at random, and the salts told.
 #[derive(Debug, Default, PartialEq)]

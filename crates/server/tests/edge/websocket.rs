@@ -4,10 +4,10 @@ use crate::over_bounds::answered;
 use crate::rig::{KEY, Server, auth_plain};
 use chaski_server::UpgradedWebSocket;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-struct WebSocketClient {
+pub(crate) struct WebSocketClient {
     socket: TcpStream,
 }
 
@@ -35,16 +35,25 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 impl WebSocketClient {
     /// Connects through a listener that stands for HTTP; `first` was read together with the request.
     fn connect(server: &Server, first: &[u8], protected: bool) -> Self {
+        Self::connect_with(server, first, protected, None)
+    }
+
+    /// As a client of this address.
+    pub(crate) fn connect_from(server: &Server, address: &str) -> Self {
+        Self::connect_with(server, b"", true, Some(address.parse().unwrap()))
+    }
+
+    fn connect_with(server: &Server, first: &[u8], protected: bool, peer: Option<IpAddr>) -> Self {
         let http = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(http.local_addr().unwrap()).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let (stream, _) = http.accept().unwrap();
-        let upgraded = UpgradedWebSocket { stream, tls: None, leftover: first.to_vec(), protected };
+        let upgraded = UpgradedWebSocket { stream, tls: None, leftover: first.to_vec(), protected, peer };
         server.edge.adopt_websocket(upgraded).unwrap();
         Self { socket }
     }
 
-    fn send(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         self.socket.write_all(&frame(1, text.as_bytes())).unwrap();
     }
 
@@ -67,7 +76,7 @@ impl WebSocketClient {
         (head[0] & 0x0f, payload)
     }
 
-    fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         let (opcode, payload) = self.next();
         assert_eq!(opcode, 1, "{payload:?}");
         String::from_utf8(payload).unwrap()

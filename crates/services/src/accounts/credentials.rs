@@ -118,6 +118,11 @@ impl Credentials {
         }
     }
 
+    /// Whether somebody could come upon the secret by trying: a client or a person has chosen it.
+    pub fn can_be_guessed(&self) -> bool {
+        self.plain.is_none()
+    }
+
     /// Checks a PLAIN password if that is quick.
     pub fn check_plain(&self, secret: &str) -> PlainCheck {
         let Some(expected) = &self.plain else { return PlainCheck::Slow };

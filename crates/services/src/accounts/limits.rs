@@ -35,6 +35,15 @@ impl Allowance {
         Self { burst, interval_ms: 3_600_000 / per_hour as u64 }
     }
 
+    /// So many times as much, in the same time.
+    pub(crate) const fn times(self, many: u32) -> Self {
+        let interval_ms = self.interval_ms / many as u64;
+        Self {
+            burst: self.burst.saturating_mul(many),
+            interval_ms: if interval_ms == 0 { 1 } else { interval_ms },
+        }
+    }
+
     fn span_ms(self) -> u64 {
         self.interval_ms.saturating_mul(u64::from(self.burst))
     }
@@ -50,7 +59,7 @@ pub struct Limiter {
 }
 
 /// A bucket's whole state: when it will be full again. Later than now: something has been taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Bucket {
     full_unix_ms: u64,
 }
@@ -91,11 +100,17 @@ impl Bucket {
     }
 
     /// The bucket after one has been taken at `now`, or how long to wait.
-    fn take(self, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
+    pub(crate) fn take(self, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
         self.take_many(1, allowance, now_unix_ms)
     }
 
-    fn give_back(self, allowance: Allowance) -> Self {
+    /// Whether nothing has been taken of late.
+    pub(crate) fn is_full(self, now_unix_ms: u64) -> bool {
+        self.full_unix_ms <= now_unix_ms
+    }
+
+    /// One was taken in vain.
+    pub(crate) fn give_back(self, allowance: Allowance) -> Self {
         Self { full_unix_ms: self.full_unix_ms.saturating_sub(allowance.interval_ms) }
     }
 }
@@ -194,7 +209,7 @@ impl<'a> Limits<'a> {
     /// Drops the records of buckets that are full again. Called every few minutes.
     pub fn purge(&self, now_unix_ms: u64) -> Result<usize, StoreError> {
         purge(self.records, Table::Limits, |value| {
-            serde_json::from_slice::<Bucket>(value).is_ok_and(|bucket| bucket.full_unix_ms <= now_unix_ms)
+            serde_json::from_slice::<Bucket>(value).is_ok_and(|bucket| bucket.is_full(now_unix_ms))
         })
     }
 }

@@ -22,9 +22,12 @@ mod session;
 
 pub use error::RegistrationError;
 pub use policy::{Policy, TestNumbers};
+pub use proof::{Claim, SlowClaim};
 pub use session::Standing;
 
+use super::guesses::{Allowances, Guesses};
 use super::limits::{LimitError, Limiter, Limits, network_subject, purge};
+use super::network::Network;
 use super::phone::Phone;
 use super::verification::{Code, make_id};
 use crate::accounts::{AccountName, AccountRecord, Salting};
@@ -110,6 +113,8 @@ pub struct Confirmation<'a> {
     pub previous_key: Option<&'a str>,
     /// A device's token (XEP-0484) of that key: proves the same.
     pub device_token: Option<&'a str>,
+    /// Where it comes from.
+    pub network: Option<IpAddr>,
 }
 
 /// A number has a new key.
@@ -191,6 +196,7 @@ pub struct Registrar {
     secret: [u8; 16],
     owner: Arc<dyn AccountOwner>,
     policy: Policy,
+    guesses: Arc<Guesses>,
     metrics: Arc<RegistrationMetrics>,
 }
 
@@ -202,7 +208,13 @@ impl Registrar {
         owner: Arc<dyn AccountOwner>,
         policy: Policy,
     ) -> Self {
-        Self { records, secret, owner, policy, metrics: Arc::default() }
+        let guesses = Arc::new(Guesses::new(Allowances::default(), secret));
+        Self { records, secret, owner, policy, guesses, metrics: Arc::default() }
+    }
+
+    /// Counts wrong keys together with the other ways in.
+    pub fn with_guesses(self, guesses: Arc<Guesses>) -> Self {
+        Self { guesses, ..self }
     }
 
     /// The salt of an account's name.

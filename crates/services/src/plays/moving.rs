@@ -2,6 +2,7 @@
 
 use super::blocking::block;
 use super::*;
+use crate::accounts::network::Network;
 use crate::accounts::registration::{
     AccountOwner, Confirmation, Policy, Registered, Registrar, RegistrationError, Request, Transport,
 };
@@ -107,7 +108,8 @@ impl Play {
 
     fn change(&mut self, key: &str, id: &str, code: &str) -> Result<Registered, RegistrationError> {
         let confirmation = Confirmation { code, ..Confirmation::default() };
-        self.registrar.change_number((ROMEO, key), id, confirmation, self.now, &mut self.rng)
+        let old = self.registrar.prove(ROMEO, key, Network::UNKNOWN, self.now)?;
+        self.registrar.change_number(old, id, confirmation, self.now, &mut self.rng)
     }
 
     fn record(&self, local: &str) -> Option<AccountRecord> {

@@ -5,6 +5,7 @@ mod contacts;
 use super::blocking::block;
 use super::moving::{Owner, book, put_book};
 use super::*;
+use crate::accounts::network::Network;
 use crate::accounts::registration::{
     AccountOwner, Confirmation, Kept, Policy, Registered, Registrar, RegistrationError, Request, Transport,
 };
@@ -94,7 +95,8 @@ impl Play {
 
     fn lock(&mut self) {
         self.is_locked = true;
-        self.registrar.set_lock(ROMEO, "key", Some("4711"), self.now, &mut self.rng).unwrap();
+        let record = self.registrar.prove(ROMEO, "key", Network::UNKNOWN, self.now).unwrap();
+        self.registrar.set_lock(record, Some("4711"), &mut self.rng).unwrap();
     }
 
     /// What the store has under the number, but the account itself.
@@ -388,8 +390,7 @@ fn a_new_key_voids_the_old_one() {
         if days == 1 {
             assert_void(&mut play.stage(), &before, record.generation());
         }
-        let mut rng = StdRng::seed_from_u64(1);
-        let old = play.registrar.prove(ROMEO, "key", play.now, &mut rng).err();
+        let old = play.registrar.prove(ROMEO, "key", Network::UNKNOWN, play.now).err();
         assert_eq!(old, Some(RegistrationError::NotAuthorized));
         let shown = Action::IfKey { generation: 1, action: Box::new(Action::Book(BookChange::Show)) };
         assert_eq!(play.owner.ask(account(ROMEO), shown).err(), Some(Refusal::NoSuchAccount));

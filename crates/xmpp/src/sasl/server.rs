@@ -68,12 +68,30 @@ enum Awaited {
     Final(ScramFinal),
 }
 
+/// What a proof can lead to. A wrong one is told in the same words whether the secret can be guessed or not, so that nobody
+/// learns of which kind it is, or whether there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tries {
+    /// It decides.
+    #[default]
+    Left,
+    /// Too many were wrong, of a secret that nobody can guess: a right proof decides, a wrong one is told to come later.
+    UsedUp,
+    /// Too many were wrong: whatever it is, it is told to come later.
+    UsedUpByGuesses,
+}
+
 impl AwaitingResponse {
     /// Goes on with the response.
     pub fn respond(self, data: &[u8]) -> Step {
+        self.respond_within(data, Tries::Left)
+    }
+
+    /// Goes on with the response, if that is a proof as far as there are tries.
+    pub fn respond_within(self, data: &[u8], tries: Tries) -> Step {
         match self.0 {
             Awaited::First(begin) => begin.first(data),
-            Awaited::Final(awaiting) => awaiting.finish(data).unwrap_or_else(Step::Failure),
+            Awaited::Final(awaiting) => awaiting.finish(data, tries).unwrap_or_else(Step::Failure),
         }
     }
 }
@@ -220,15 +238,20 @@ struct ScramFinal {
 }
 
 impl ScramFinal {
-    fn finish(self, data: &[u8]) -> Result<Step, Failure> {
+    fn finish(self, data: &[u8], tries: Tries) -> Result<Step, Failure> {
         let message = ClientFinal::parse(data).ok_or(Failure::MalformedRequest)?;
         let auth_message = self.auth_message_start + message.without_proof;
         // All three are computed, whatever the first says, so that time tells nothing.
         let nonce_is_ours = message.nonce.as_bytes().ct_eq(self.nonce.as_bytes());
         let binding_is_ours = message.binding.ct_eq(&self.binding);
         let proved = self.secret.verify_proof(auth_message.as_bytes(), &message.proof);
-        if !(bool::from(nonce_is_ours & binding_is_ours) && proved) {
-            return Err(Failure::NotAuthorized);
+        let is_right = bool::from(nonce_is_ours & binding_is_ours) && proved;
+        if !is_right || tries == Tries::UsedUpByGuesses {
+            return Err(if tries == Tries::Left {
+                Failure::NotAuthorized
+            } else {
+                Failure::TemporaryAuthFailure
+            });
         }
         let mut data = b"v=".to_vec();
         let signature = self.secret.server_signature(auth_message.as_bytes());

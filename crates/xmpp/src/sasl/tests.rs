@@ -1,6 +1,7 @@
 //! Plays between our client and our server, and the RFCs' own examples.
 
 use super::client::{Binding, ClientError, Credentials, Exchange};
+use super::server::Tries;
 use super::server::{self, Context, Step};
 use super::*;
 use proptest::prelude::*;
@@ -234,6 +235,34 @@ fn tampered_finals_are_refused() {
         Failure::NotAuthorized
     );
     assert_eq!(failure(finish(&|_| String::new())), Failure::MalformedRequest);
+}
+
+/// Whoever has no tries left is told the same, right or wrong, but for a right proof of what nobody can guess.
+#[test]
+fn a_proof_leads_as_far_as_there_are_tries() {
+    let prove = |password: &str, tries: Tries| {
+        let (mut client, initial) =
+            client(Mechanism::ScramSha256, &credentials("u", password), Binding::Unsupported);
+        let none = ChannelBindings::NONE;
+        let Step::NeedSecret(need) = server::start(Mechanism::ScramSha256, Some(&initial), context(&none))
+        else {
+            panic!()
+        };
+        let secret = ScramSecret::derive(Hash::Sha256, "pencil", b"salt", 1);
+        let Step::Challenge(data, waiting) = need.provide(secret) else { panic!() };
+        waiting.respond_within(&client.challenge(&data).unwrap(), tries)
+    };
+    for (tries, right, wrong) in [
+        (Tries::Left, None, Failure::NotAuthorized),
+        (Tries::UsedUp, None, Failure::TemporaryAuthFailure),
+        (Tries::UsedUpByGuesses, Some(Failure::TemporaryAuthFailure), Failure::TemporaryAuthFailure),
+    ] {
+        match (prove("pencil", tries), right) {
+            (Step::Success { username, .. }, None) => assert_eq!(username, "u"),
+            (step, right) => assert_eq!(Some(failure(step)), right),
+        }
+        assert_eq!(failure(prove("pen", tries)), wrong);
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Negotiation {
                 ns::SASL2 => base64::decode_element(&element.root().text()),
                 _ => data(element).map(Option::unwrap_or_default),
             };
-            response.map_or_else(Step::Failure, |data| waiting.respond(&data))
+            response.map_or_else(Step::Failure, |data| waiting.respond_within(&data, self.tries))
         } else if element.is("abort", namespace) {
             Step::Failure(Failure::Aborted)
         } else if element.is("auth", ns::SASL) && namespace == ns::SASL {

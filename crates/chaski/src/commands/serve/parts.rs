@@ -9,6 +9,8 @@ use chaski_server::sms::{SmsDesk, SmsMetrics};
 use chaski_server::{
     Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity, has_table_per_shard, memory,
 };
+use chaski_services::accounts::guesses::Allowances;
+use chaski_services::accounts::limits::Allowance;
 use chaski_services::accounts::registration::Registrar;
 use chaski_services::context::{Limits, Realm};
 use chaski_store::{Engine, embedded};
@@ -73,6 +75,13 @@ pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig
         })
         .collect();
     edge.limits.connections_per_shard = connections_per_shard(limits.connections, config.shard_count());
+    let of_shard = |bound: usize| share_and_a_quarter(bound, config.shard_count());
+    edge.limits.guests = of_shard(limits.logins_waiting);
+    edge.limits.guests_per_network = of_shard(limits.logins_waiting_per_network);
+    edge.limits.guesses = Allowances {
+        account: Allowance::per_hour(limits.wrong_keys, limits.wrong_keys_per_hour),
+        network: Allowance::per_hour(limits.network_wrong_keys, limits.network_wrong_keys_per_hour),
+    };
     edge.limits.memory_bytes = match limits.memory {
         0 => memory::default_ceiling_bytes(),
         bytes => bytes,
@@ -103,13 +112,20 @@ pub(super) fn api(
     let mut bound = config.clone();
     bound.c2s.iter_mut().zip(edge.local_addrs()).for_each(|(c2s, addr)| c2s.listen = *addr);
     registry.register(registrar.metrics());
-    let api = RegistrationApi::new(registrar, sms, &config.domain, Host::all(&bound), engine.time());
+    let api =
+        RegistrationApi::new(registrar, sms, edge.doors(), &config.domain, Host::all(&bound), engine.time());
     tokio::spawn(api.clone().keep_clean());
     let to_owners = edge.clone();
     let submit = Arc::new(move |command| to_owners.command(command));
     let account = AccountApi::new(api.clone(), submit, &config.domain);
     registry.register(account.metrics());
     Ok(registration::routes(api).merge(account::routes(account)))
+}
+
+/// A shard's part of what strangers may have; which of them come to which shard is chance.
+fn share_and_a_quarter(bound: usize, shards: u16) -> usize {
+    let share = bound.div_ceil(usize::from(shards));
+    share.saturating_add(share / 4).saturating_add(16)
 }
 
 /// `connections`: as configured; 0: what the open-files limit allows.

@@ -34,14 +34,15 @@ struct ChangeBody {
 }
 
 async fn change(
-    Claimed { user, key }: Claimed,
+    claimed: Claimed,
     State(api): State<Arc<AccountApi>>,
     JsonBody(body): JsonBody<ChangeBody>,
 ) -> Result<Response, Problem> {
+    let old = claimed.prove(&api.registration).await?;
     let changed = api.registration.step(move |registrar, now, rng| {
         let lock_pin = body.lock_pin.as_deref();
         let confirmation = Confirmation { code: &body.code, lock_pin, ..Confirmation::default() };
-        registrar.change_number((&user, &key), &body.registration, confirmation, now, rng)
+        registrar.change_number(old, &body.registration, confirmation, now, rng)
     });
     let registered = changed.await.map_err(registration::problem)?;
     Ok(api.registration.registered(&registered))

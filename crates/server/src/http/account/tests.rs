@@ -1,5 +1,7 @@
 //! What a client sees: proofs, bodies, statuses.
 
+mod strangers;
+
 use super::*;
 use crate::http::registration::tests::{ask, served_with_api};
 use axum::body::Body;

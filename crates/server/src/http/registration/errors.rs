@@ -19,6 +19,9 @@ pub(crate) fn problem(error: RegistrationError) -> Problem {
         E::TooMany { retry_after_ms, .. } => {
             plain(StatusCode::TOO_MANY_REQUESTS, "too-many-registrations").retry_after_ms(retry_after_ms)
         }
+        E::TooManyTries { retry_after_ms } => {
+            plain(StatusCode::TOO_MANY_REQUESTS, "too-many-tries").retry_after_ms(retry_after_ms)
+        }
         E::TooSoon { retry_after_ms } => {
             plain(StatusCode::TOO_MANY_REQUESTS, "too-soon").retry_after_ms(retry_after_ms)
         }

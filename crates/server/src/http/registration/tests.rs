@@ -77,14 +77,24 @@ fn shards(records: Arc<dyn Records>) -> Arc<dyn Fn(Command) + Send + Sync> {
     })
 }
 
+pub(crate) fn doors() -> Doors {
+    Doors::start(&crate::EdgeLimits::default(), [1; 16]).unwrap()
+}
+
 /// The desk alone, over the records it comes with.
 pub(crate) fn served_with_api(policy: Policy) -> (Arc<RegistrationApi>, Arc<dyn Records>) {
+    served_with_doors(policy, doors())
+}
+
+/// The same, with these ways in.
+pub(crate) fn served_with_doors(policy: Policy, doors: Doors) -> (Arc<RegistrationApi>, Arc<dyn Records>) {
     let engine = MemoryEngine::new();
     let owner = Arc::new(CommandOwner::new(shards(engine.records())));
     let registrar = Registrar::new(engine.records(), engine.secret(), owner, policy);
     let sms =
         SmsDesk::new(Arc::new(Phone::default()), "example.org", Duration::from_secs(20), Arc::default());
-    let api = RegistrationApi::with_clock(registrar, sms, "example.org", Vec::new(), || 1_800_000_000_000);
+    let api =
+        RegistrationApi::with_clock(registrar, sms, doors, "example.org", Vec::new(), || 1_800_000_000_000);
     (api, engine.records())
 }
 
@@ -120,7 +130,8 @@ fn served_over(engine: &MemoryEngine, policy: Policy) -> (Router, Arc<Phone>) {
     let phone = Arc::new(Phone::default());
     let sms = SmsDesk::new(phone.clone(), "example.org", Duration::from_secs(20), Arc::default());
     let hosts = vec![Host { host: "example.org".to_owned(), port: 5223, tls: HostTls::Direct }];
-    let api = RegistrationApi::with_clock(registrar, sms, "example.org", hosts, || 1_800_000_000_000);
+    let api =
+        RegistrationApi::with_clock(registrar, sms, doors(), "example.org", hosts, || 1_800_000_000_000);
     (routes(api), phone)
 }
 
@@ -359,7 +370,8 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     let owner = Arc::new(CommandOwner::new(shards(engine.records())));
     let registrar = Registrar::new(engine.records(), engine.secret(), owner, Policy::default());
     let sms = SmsDesk::new(Arc::new(LogGateway), "example.org", Duration::from_secs(20), Arc::default());
-    let api = RegistrationApi::with_clock(registrar, sms, "example.org", Vec::new(), || 1_800_000_000_000);
+    let api =
+        RegistrationApi::with_clock(registrar, sms, doors(), "example.org", Vec::new(), || 1_800_000_000_000);
     let taken = api.working.acquire_many(WORKING_MAX as u32).await.unwrap();
     let router = routes(api.clone());
     let answer = send(&router, "POST", "/v1/registrations", json!({"phone": REAL})).await;

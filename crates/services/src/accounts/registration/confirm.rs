@@ -47,7 +47,7 @@ impl Registrar {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Registered, RegistrationError> {
         check_id(id)?;
-        let (phone, proved) = self.redeem(id, &confirmation, now_unix_ms, rng)?;
+        let (phone, proved) = self.redeem(id, &confirmation, now_unix_ms)?;
         let (key, name) = (make_key(rng), AccountName::Phone(phone.number()));
         let device_name = confirmation.device_name.map(cut);
         let new = NewSecret { name, secret: &key, derivation: Derivation::KEY, device_name, now_unix_ms };
@@ -69,7 +69,7 @@ impl Registrar {
             return Err(RegistrationError::BadPassword);
         }
         let confirmation = Confirmation { code, ..Confirmation::default() };
-        let (phone, proved) = self.redeem(&id, &confirmation, now_unix_ms, rng)?;
+        let (phone, proved) = self.redeem(&id, &confirmation, now_unix_ms)?;
         let (name, derivation) = (AccountName::Phone(phone.number()), Derivation::PASSWORD);
         let new = NewSecret { name, secret: password, derivation, device_name: None, now_unix_ms };
         let kept = self.install(&new, proved, rng).inspect_err(|_| self.restore(&id))?;
@@ -83,7 +83,6 @@ impl Registrar {
         id: &str,
         confirmation: &Confirmation<'_>,
         now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(Phone, Proved), RegistrationError> {
         let code = normalise_code(confirmation.code).ok_or(RegistrationError::NotACode)?;
         let hash = hash_code(&self.secret, id, &code);
@@ -92,7 +91,7 @@ impl Registrar {
             let guess = session.guess(&hash, now_unix_ms)?;
             let phone = Phone::parse(&format!("+{}", session.phone))?;
             let verdict = match guess {
-                Guess::Right => match self.gate(phone, confirmation, now_unix_ms, rng)? {
+                Guess::Right => match self.gate(phone, confirmation, now_unix_ms)? {
                     Err(wrong) => Err(wrong_proof(wrong, session.spend_guess())),
                     Ok(proved) => {
                         session.set_used(true);
@@ -121,7 +120,6 @@ impl Registrar {
         phone: Phone,
         confirmation: &Confirmation<'_>,
         now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Result<Proved, Wrong>, RegistrationError> {
         let name = AccountName::Phone(phone.number());
         let present = self.present(&name)?;
@@ -131,7 +129,7 @@ impl Registrar {
         {
             return Err(RegistrationError::AccountDisabled);
         }
-        let weighed = self.weigh(&name, present.as_ref(), confirmation, now_unix_ms, rng)?;
+        let weighed = self.weigh(&name, present.as_ref(), confirmation, now_unix_ms)?;
         if let (Some(present), Ok(proved)) = (&present, weighed) {
             check_unlocked(present.verdict(proved, self.terms(), now_unix_ms))?;
         }

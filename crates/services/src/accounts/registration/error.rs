@@ -33,6 +33,12 @@ pub enum RegistrationError {
         /// When to try again.
         retry_after_ms: u64,
     },
+    /// Too many wrong keys for this account, or at all, from this network.
+    #[error("too many wrong keys from this network; try again later")]
+    TooManyTries {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
     /// The next code of this registration is not due yet.
     #[error("a code has just been sent; wait for it, or ask for another one later")]
     TooSoon {

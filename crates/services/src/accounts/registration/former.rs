@@ -7,14 +7,13 @@
 //! never once too little.
 
 use super::continuity::{Former, Proof, Terms, Verdict, decide};
-use super::{Confirmation, Registrar, RegistrationError, Table};
+use super::{Confirmation, Network, Registrar, RegistrationError, Table};
 use crate::accounts::tokens::Mint;
 use crate::accounts::{AccountName, AccountRecord};
 use crate::command::{Action, Done, NewKey, Refusal};
 use crate::pep::Nodes;
 use crate::privacy::Settings;
 use chaski_store::records::Put;
-use rand::CryptoRng;
 
 /// Without its PIN a registration lock gives way after this time of silence.
 const LOCK_MS: u64 = 7 * 24 * 3_600_000;
@@ -82,12 +81,12 @@ impl Registrar {
         present: Option<&Present>,
         confirmation: &Confirmation<'_>,
         now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Result<Proved, Wrong>, RegistrationError> {
+        let network = confirmation.network.map_or(Network::UNKNOWN, Network::of);
         let record = present.map(|present| &present.record);
         let mut proof = Proof::Code;
         if let Some(key) = confirmation.previous_key {
-            if !self.is_key_of(name, record, key, now_unix_ms, rng)? {
+            if !self.is_key_of(name, record, key, network, now_unix_ms)? {
                 return Ok(Err(Wrong::Proof));
             }
             proof = Proof::PreviousKey;

@@ -23,17 +23,16 @@ use rand::CryptoRng;
 const ITEMS_PER_PAGE: usize = 64;
 
 impl Registrar {
-    /// The owner of `user`, proved by `key`, has the number of the registration `id` now.
+    /// The owner of the account `old`, whose key was proved, has the number of the registration `id` now.
     pub fn change_number(
         &self,
-        (user, key): (&str, &str),
+        old: AccountRecord,
         id: &str,
         confirmation: Confirmation<'_>,
         now_unix_ms: u64,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Registered, RegistrationError> {
         super::check_id(id)?;
-        let old = self.prove_even_if_disabled(user, key, now_unix_ms, rng)?;
         if !old.name.is_phone() {
             return Err(RegistrationError::NotAuthorized);
         }
@@ -44,7 +43,7 @@ impl Registrar {
         if !old.disabled && self.waiting(old.name.account())? > 0 {
             return Err(RegistrationError::MessagesWait);
         }
-        let (phone, _) = self.redeem(id, &confirmation, now_unix_ms, rng)?;
+        let (phone, _) = self.redeem(id, &confirmation, now_unix_ms)?;
         let (from, to, key) = (old.name.clone(), AccountName::Phone(phone.number()), make_key(rng));
         let changed = self.change_to(old, &to, &key, now_unix_ms, rng);
         changed.and_then(|()| self.finish_move(&from, &to)).inspect_err(|_| self.restore(id))?;

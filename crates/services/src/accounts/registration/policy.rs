@@ -31,8 +31,6 @@ pub struct Policy {
     pub country_messages: Allowance,
     /// Messages altogether: the operator's purse.
     pub all_messages: Allowance,
-    /// Tries of an account's key over HTTP.
-    pub key_tries: Allowance,
     /// A number that was silent for longer is taken for somebody else's by now. `u64::MAX`: never.
     pub recycled_after_ms: u64,
 }
@@ -62,7 +60,6 @@ impl Default for Policy {
             block_messages: Allowance::per_hour(20, 20),
             country_messages: Allowance::per_hour(1_000, 1_000),
             all_messages: Allowance::per_hour(2_000, 2_000),
-            key_tries: Allowance::per_hour(10, 20),
             recycled_after_ms: RECYCLED_AFTER_MS,
         }
     }
@@ -97,10 +94,5 @@ impl Policy {
     /// The most that the gateway can cost. Fails closed.
     pub(super) fn for_gateway(&self) -> Limiter {
         Limiter { name: "sms", allowance: self.all_messages }
-    }
-
-    /// Stops guessing at passwords through HTTP. Fails closed.
-    pub(super) fn per_key(&self) -> Limiter {
-        Limiter { name: "key", allowance: self.key_tries }
     }
 }

@@ -23,7 +23,7 @@ fn a_lock_stays_and_a_code_is_good() {
         let (clock, time) = machine();
         let mut desk = desk();
         let registered = desk.register(NUMBER);
-        desk.registrar.set_lock(NUMBER, &registered.key, Some("4711"), desk.now, &mut desk.rng).unwrap();
+        desk.set_lock(NUMBER, &registered.key, Some("4711")).unwrap();
         desk.now = time.unix_ms() + HOUR_MS;
         let begun = desk.begin(NUMBER).unwrap();
         clock.set(wall);

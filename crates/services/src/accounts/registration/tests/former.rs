@@ -17,7 +17,7 @@ fn silent(days: u64) -> (Desk, String) {
 
 impl Desk {
     fn lock(&mut self, key: &str) {
-        self.registrar.set_lock(NUMBER, key, Some("4711"), self.now, &mut self.rng).unwrap();
+        self.set_lock(NUMBER, key, Some("4711")).unwrap();
     }
 
     /// Registers with what else proves the person.
@@ -165,11 +165,11 @@ fn guessing_at_a_password_by_registrations_is_bounded_as_at_the_lock() {
     let (mut desk, key) = silent(0);
     // Ten tries altogether, however many registrations the number has left.
     for _ in 0..10 {
-        _ = desk.registrar.prove(NUMBER, "wrong", desk.now, &mut desk.rng);
+        _ = desk.registrar.prove(NUMBER, "wrong", Network::UNKNOWN, desk.now);
     }
     let guess = Confirmation { previous_key: Some("guess"), ..Confirmation::default() };
     let refused = desk.come(guess).err();
-    assert!(matches!(refused, Some(RegistrationError::TooMany { limiter: "key", .. })), "{refused:?}");
+    assert!(matches!(refused, Some(RegistrationError::TooManyTries { .. })), "{refused:?}");
     let right = Confirmation { previous_key: Some(&key), ..Confirmation::default() };
     assert_eq!(desk.come(right).unwrap().kept, Kept::All, "a key that nobody can guess is always looked at");
 }

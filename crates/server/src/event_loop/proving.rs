@@ -1,0 +1,141 @@
+//! Proving by a secret: SCRAM (RFC 5802) and PLAIN (RFC 4616), as far as there are tries ([`chaski_services::accounts::guesses`]).
+//!
+//! Promises: whoever has the right secret of a kind that can't be guessed gets in, whatever was counted. To all others the
+//! answer has the same bytes and the same work behind it, whether there is such an account, whatever its secret is, and
+//! whether tries are left for it. What takes milliseconds is the worker's ([`crate::password_checks`]). Called by `login`.
+
+use super::EventLoop;
+use super::receive::Flow;
+use crate::c2s::connection::{Asked, Proving};
+use crate::password_checks::Check;
+use chaski_services::accounts::network::Network;
+use chaski_services::accounts::{Credentials, PlainCheck};
+use chaski_services::wire::{Authenticated, ConnId, Unavailable};
+use chaski_store::AccountId;
+use chaski_xmpp::sasl::server::Tries;
+use chaski_xmpp::sasl::{Failure, Hash, Password};
+use chaski_xmpp::stream::Input;
+
+impl EventLoop {
+    pub(super) fn credentials(
+        &mut self,
+        conn: ConnId,
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) {
+        let Some(login) = self.login_mut(conn) else { return };
+        match std::mem::replace(&mut login.asked, Asked::Nothing) {
+            Asked::Scram { account, hash } => self.scram_credentials(conn, account, hash, credentials),
+            Asked::Plain { account, password } => {
+                self.plain_credentials(conn, account, password, credentials);
+            }
+            // An answer to an earlier question of the same connection can't be: it asks one thing at a time.
+            asked => login.asked = asked,
+        }
+    }
+
+    fn scram_credentials(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        hash: Hash,
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) {
+        let found = self.candidate(conn, account, credentials);
+        let Some(login) = self.login_mut(conn) else { return };
+        login.proving = found
+            .as_ref()
+            .ok()
+            .map(|credentials| Proving { account, can_be_guessed: credentials.can_be_guessed() });
+        let secret = found.map(|credentials| credentials.scram(hash));
+        self.negotiate(conn, |negotiation, out| negotiation.credentials(secret, out));
+    }
+
+    /// The credentials that are to be proved. Nobody's are made up, and can't be.
+    fn candidate(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) -> Result<Credentials, Failure> {
+        let salting = self.salting;
+        let login = self.login_mut(conn).ok_or(Failure::TemporaryAuthFailure)?;
+        // Made for everybody: what it takes is less than what differs if it is not.
+        let decoy = Credentials::decoy(&salting, &login.username);
+        let found = credentials.map_err(|Unavailable| Failure::TemporaryAuthFailure)?;
+        login.candidate =
+            found.as_ref().map(|found| Authenticated { account, key_generation: found.generation });
+        Ok(found.unwrap_or(decoy))
+    }
+
+    /// What the client has sent when its proof was due.
+    pub(super) fn scram_proof(&mut self, conn: ConnId, proving: Proving, input: Input<'_, '_>) -> Flow {
+        let Proving { account, can_be_guessed } = proving;
+        let (network, now_unix_ms) = (self.network_of(conn), self.rooms.now.unix_ms);
+        let tries = match self.doors.guesses.look(network, account, now_unix_ms) {
+            Ok(()) => Tries::Left,
+            Err(_) if can_be_guessed => Tries::UsedUpByGuesses,
+            Err(_) => Tries::UsedUp,
+        };
+        let mut is_wrong = false;
+        let flow = self.negotiate(conn, |negotiation, out| {
+            negotiation.set_tries(tries);
+            let action = negotiation.receive(input, out);
+            is_wrong = out.login_failed;
+            action
+        });
+        if is_wrong && tries == Tries::Left {
+            self.doors.guesses.wrong(network, account, now_unix_ms);
+        }
+        flow
+    }
+
+    fn plain_credentials(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        password: Password,
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) {
+        let credentials = match self.candidate(conn, account, credentials) {
+            Ok(credentials) => credentials,
+            Err(failure) => return self.plain_verified(conn, Err(failure)),
+        };
+        if credentials.check_plain(password.reveal()) == PlainCheck::Right {
+            return self.plain_verified(conn, Ok(()));
+        }
+        let (network, now_unix_ms) = (self.network_of(conn), self.rooms.now.unix_ms);
+        if self.doors.guesses.take(network, account, now_unix_ms).is_err() {
+            return self.plain_verified(conn, Err(Failure::TemporaryAuthFailure));
+        }
+        let Some(login) = self.login_mut(conn) else { return };
+        login.asked = Asked::Slow { account };
+        // What is wrong is found wrong by the worker, of whatever kind the account's key is.
+        let credentials = Box::new(credentials);
+        let check = Check { network, credentials, password: password.reveal().to_owned() };
+        self.doors.checks.check_for_shard(check, conn, &self.inbox);
+    }
+
+    /// The slow check has come to an end.
+    pub(super) fn verified(&mut self, conn: ConnId, is_right: Option<bool>) {
+        let Some(Asked::Slow { account }) = self.login_mut(conn).map(|login| &login.asked) else { return };
+        let (account, network) = (*account, self.network_of(conn));
+        if is_right != Some(false) {
+            self.doors.guesses.give_back(network, account);
+        }
+        let result = match is_right {
+            Some(true) => Ok(()),
+            Some(false) => Err(Failure::NotAuthorized),
+            None => Err(Failure::TemporaryAuthFailure),
+        };
+        self.plain_verified(conn, result);
+        self.go_on(conn);
+    }
+
+    fn plain_verified(&mut self, conn: ConnId, result: Result<(), Failure>) {
+        self.negotiate(conn, |negotiation, out| negotiation.plain_verified(result, out));
+    }
+
+    fn network_of(&self, conn: ConnId) -> Network {
+        self.clients.table.get(conn).map_or(Network::UNKNOWN, |connection| connection.network)
+    }
+}
