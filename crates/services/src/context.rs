@@ -161,8 +161,15 @@ pub struct Limits {
     pub parked_per_account: usize,
     /// Accounts without session that are kept in memory, per shard.
     pub idle_accounts: usize,
-    /// Records being loaded at the same time, per shard; beyond: refused as temporarily unavailable.
+    /// Records being loaded at the same time, per shard; beyond: refused as temporarily unavailable. Stanzas may fill half of
+    /// it, and logins that have not proved who they are seven eighths: there is room for who has.
     pub loading_accounts: usize,
+    /// Of these on behalf of one account's stanzas; beyond: they wait.
+    pub loads_per_asker: usize,
+    /// Bytes of stanzas that wait for that, for each account; beyond: refused as overloaded.
+    pub load_waiting_bytes: usize,
+    /// The same for all accounts of a shard.
+    pub load_waiting_bytes_shard: usize,
     /// Envelopes that other shards did not take and that wait for them, per shard; beyond: lost. As many again may be
     /// answers for which somebody waits; beyond: an error is lost together with what settles its message.
     pub undelivered_envelopes: usize,
@@ -209,6 +216,9 @@ impl Default for Limits {
             parked_per_account: 256,
             idle_accounts: 4_096,
             loading_accounts: 4_096,
+            loads_per_asker: 64,
+            load_waiting_bytes: 1 << 20,
+            load_waiting_bytes_shard: 64 << 20,
             undelivered_envelopes: 65_536,
             roster_items: 2_000,
             book_numbers: 50_000,

@@ -7,7 +7,7 @@ use crate::context::Realm;
 use crate::outbox::Outbox;
 use crate::pep::Tiding;
 use crate::presence::Presences;
-use crate::router::{InFlight, Origin, Outgoing, Parcel};
+use crate::router::{InFlight, Origin, Outgoing, Parcel, Refusals};
 use crate::session::{End, Sent};
 use crate::timers::Timers;
 use crate::wire::SessionId;
@@ -64,6 +64,12 @@ chaski_telemetry::metrics! {
         accounts_loading: Gauge,
         /// Stanzas and calls that wait for an account's records.
         parked: Gauge,
+        /// Stanzas that wait because their account has enough records being loaded for it.
+        loads_waiting: Gauge,
+        /// Stanzas, logins and calls refused because too much waited for records.
+        loads_refused_total: Counter,
+        /// Stanzas answered without a look-up, because their account had been told before that nobody is there.
+        loads_spared_total: Counter,
         /// Messages that are not stored, dropped because their session had too much unacknowledged.
         messages_dropped_total: Counter,
         /// Presence dropped because another shard was overloaded, or because its session was.
@@ -149,7 +155,7 @@ pub(crate) struct Desk {
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
     pub(crate) in_flight: Slab<InFlight>,
     /// Stanzas that are refused once the store has looked, in order. Bounded like those that wait for an account's load.
-    pub(crate) refusals: HashMap<AccountId, Vec<Parcel>>,
+    pub(crate) refusals: HashMap<AccountId, Refusals>,
     /// Records of accounts that are being saved without anybody waiting for it.
     pub(crate) records_saving: usize,
     /// On its way to other shards.

@@ -1,14 +1,20 @@
 //! The directory: the accounts whose state is in this shard's memory, and their sessions.
 //!
-//! An account's records are loaded when somebody needs it; what arrives meanwhile is parked in order, bounded. An
-//! account stays while it has sessions, and afterwards until newer idle ones push it out.
+//! An account's records are loaded when somebody needs it; what arrives meanwhile is parked in order, bounded; how many are
+//! loaded at a time is bounded for each who asks ([`askers`]). An account stays while it has sessions, and afterwards until
+//! newer idle ones push it out. That there is none is remembered for a while, too ([`looked`]).
 //! Called by `router` and `shard`. Owns the only copy of an account's live state (one owner, see ARCHITECTURE.md).
 
+mod askers;
 mod keyed;
+mod looked;
+
+pub(crate) use askers::Asker;
 
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
 use crate::book::acquaintances::Acquaintances;
 use crate::command::{Command, SessionSummary};
+use crate::context::Limits;
 use crate::errand::Errands;
 use crate::pep::{Nodes, Tiding};
 use crate::privacy::Settings;
@@ -19,8 +25,10 @@ use crate::shard::rosters::RosterWrites;
 use crate::shard::tokens::GivenBack;
 use crate::wire::{Authenticated, ConnId, SessionId};
 use chaski_store::{AccountId, Revision, ShardIndex};
+use askers::Askers;
 use chaski_xmpp::stream::{TokenProof, Wishes};
 use keyed::Keyed;
+use looked::Looked;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 
@@ -52,6 +60,8 @@ pub struct Account {
     pub(crate) incarnation: Incarnation,
     /// It was asked for since it was last considered for leaving memory.
     used: bool,
+    /// Somebody was told that it is nobody: see [`looked`].
+    is_looked: bool,
 }
 
 /// One stay of an account in a shard's memory. The same number may be another's account in the next.
@@ -162,6 +172,7 @@ impl Account {
             saving: Saving::default(),
             incarnation: Incarnation::default(),
             used: true,
+            is_looked: false,
         }
     }
 
@@ -244,10 +255,12 @@ pub(crate) enum Work {
 pub(crate) enum Found {
     /// In memory: here is the work back.
     Present(Work),
-    /// On its way: the work is parked.
+    /// On its way, or its asker has too many on their way: the work is parked.
     Parked,
     /// Nowhere: the work is parked, and the caller has to load the account.
     Load(Incarnation),
+    /// There is none, which the asker has been told before: here is the work back.
+    Nobody(Work),
     /// Too much waits already: here is the work back.
     Overloaded(Work),
 }
@@ -259,6 +272,8 @@ pub(crate) struct Directory {
     loading: HashMap<AccountId, Loading, Keyed>,
     /// The last load that was begun.
     loads: Incarnation,
+    askers: Askers,
+    looked: Looked,
     sessions: Slab<(u32, AccountId)>,
     generation: u32,
     parked: usize,
@@ -272,6 +287,8 @@ pub(crate) struct Directory {
 struct Loading {
     /// The load whose answer is waited for; none that was begun before it.
     by: Incarnation,
+    /// For whom it is loaded; nobody in particular: it is being made or cleared.
+    asker: Option<Asker>,
     parked: VecDeque<Work>,
 }
 
@@ -280,6 +297,25 @@ pub(crate) struct Bounds {
     pub(crate) loading: usize,
     pub(crate) parked: usize,
     pub(crate) idle: usize,
+    pub(crate) per_asker: usize,
+    pub(crate) waiting_bytes_per_asker: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) looked: usize,
+}
+
+impl Bounds {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            loading: limits.loading_accounts,
+            parked: limits.parked_per_account,
+            idle: limits.idle_accounts,
+            per_asker: limits.loads_per_asker,
+            waiting_bytes_per_asker: limits.load_waiting_bytes,
+            waiting_bytes: limits.load_waiting_bytes_shard,
+            // They stay in memory besides those that may.
+            looked: limits.idle_accounts / 4,
+        }
+    }
 }
 
 impl Directory {
@@ -288,6 +324,8 @@ impl Directory {
             present: HashMap::with_hasher(Keyed::new(secret)),
             loading: HashMap::with_hasher(Keyed::new(secret)),
             loads: Incarnation::default(),
+            askers: Askers::new(secret),
+            looked: Looked::new(limits.looked, secret),
             sessions: Slab::new(),
             generation: 0,
             parked: 0,
@@ -297,27 +335,74 @@ impl Directory {
     }
 
     /// Says whether the work can be done now, and parks it if not.
-    pub(crate) fn find(&mut self, account: AccountId, work: Work) -> Found {
-        if let Some(present) = self.present.get_mut(&account) {
+    pub(crate) fn find(&mut self, id: AccountId, work: Work) -> Found {
+        if let Some(present) = self.present.get_mut(&id) {
             present.used = true;
             return Found::Present(work);
         }
-        let loading = self.loading.len();
-        match self.loading.get_mut(&account) {
-            Some(loading) if loading.parked.len() >= self.limits.parked => Found::Overloaded(work),
-            Some(loading) => {
-                loading.parked.push_back(work);
-                self.parked += 1;
-                Found::Parked
+        if let Some(loading) = self.loading.get_mut(&id) {
+            if loading.parked.len() >= self.limits.parked {
+                return Found::Overloaded(work);
             }
-            None if loading >= self.limits.loading => Found::Overloaded(work),
-            None => {
-                let by = self.new_load();
-                self.loading.insert(account, Loading { by, parked: VecDeque::from([work]) });
-                self.parked += 1;
-                Found::Load(by)
-            }
+            loading.parked.push_back(work);
+            self.parked += 1;
+            return Found::Parked;
         }
+        let asker = work.asker(id);
+        if let Asker::Account(by) = asker
+            && self.looked.is_nobody(by, id)
+        {
+            return Found::Nobody(work);
+        }
+        if !self.askers.begin(asker, &self.limits) {
+            return self.wait(asker, id, work);
+        }
+        let by = self.new_load();
+        self.loading.insert(id, Loading { by, asker: Some(asker), parked: VecDeque::from([work]) });
+        self.parked += 1;
+        Found::Load(by)
+    }
+
+    /// Has work wait in its asker's line.
+    pub(crate) fn wait(&mut self, asker: Asker, id: AccountId, work: Work) -> Found {
+        match self.askers.wait(asker, (id, work), &self.limits) {
+            Ok(()) => Found::Parked,
+            Err(work) => Found::Overloaded(work),
+        }
+    }
+
+    /// Whether something that this account has sent before waits in its line, so that what it sends now must, too.
+    pub(crate) fn is_behind(&self, by: AccountId) -> bool {
+        self.askers.has_waiting(by)
+    }
+
+    /// Work that has waited in its asker's line and may go on.
+    pub(crate) fn next_waiting(&mut self) -> Option<(AccountId, Work)> {
+        self.askers.next(&self.limits)
+    }
+
+    /// Whether the store may be asked once more on this one's behalf, though no account is loaded; until
+    /// [`Self::look_ended`].
+    pub(crate) fn begin_look(&mut self, asker: Asker) -> bool {
+        self.askers.begin(asker, &self.limits)
+    }
+
+    /// The store has answered.
+    pub(crate) fn look_ended(&mut self, asker: Asker) {
+        self.askers.ended(asker);
+    }
+
+    /// The asker has been told that there is nobody, and whether that is because there is no such account.
+    pub(crate) fn told_nobody(&mut self, asker: AccountId, id: AccountId, is_nobody: bool) {
+        self.looked.note(asker, id, is_nobody);
+        if let Some(account) = self.present(id) {
+            account.is_looked = true;
+        }
+    }
+
+    /// Whether the asker was told that lately.
+    pub(crate) fn was_told_nobody(&self, asker: AccountId, id: AccountId) -> bool {
+        self.looked.was_told(asker, id)
     }
 
     /// The number of a load that begins now, for the account of nobody in particular or for one that is in memory.
@@ -355,9 +440,10 @@ impl Directory {
             }
             None => _ = self.present.remove(&id),
         }
-        let parked = self.loading.remove(&id).unwrap_or_default().parked;
-        self.parked -= parked.len();
-        parked
+        let Some(loading) = self.loading.remove(&id) else { return VecDeque::new() };
+        self.askers.ended(loading.asker.unwrap_or(Asker::Own));
+        self.parked -= loading.parked.len();
+        loading.parked
     }
 
     /// The accounts in memory.
@@ -378,7 +464,13 @@ impl Directory {
     /// Keeps what arrives for an account parked from now on, until [`Self::loaded`].
     pub(crate) fn hold_back(&mut self, id: AccountId) {
         self.present.remove(&id);
-        self.loading.entry(id).or_default();
+        // There may be an account soon.
+        self.looked.forget(id);
+        let askers = &mut self.askers;
+        self.loading.entry(id).or_insert_with(|| {
+            askers.begun();
+            Loading::default()
+        });
         // The answer of a load that was begun before is not waited for any more.
         self.load_again(id);
     }
@@ -429,7 +521,15 @@ impl Directory {
                 continue;
             };
             let used = std::mem::take(&mut account.used);
-            if account.is_idle() && (!used || chances == 0) {
+            let (is_looked, is_idle) = (account.is_looked, account.is_idle());
+            if is_looked && self.looked.holds(oldest) {
+                // Asked again, it must be told of as quickly as nobody is. These are few.
+                self.idle.push_back(oldest);
+                if chances == 0 {
+                    return;
+                }
+                chances -= 1;
+            } else if is_idle && (!used || chances == 0) {
                 self.present.remove(&oldest);
             } else if chances > 0 {
                 chances -= 1;
@@ -443,5 +543,10 @@ impl Directory {
     /// Accounts in memory, being loaded, and work parked: for the gauges.
     pub(crate) fn levels(&self) -> (usize, usize, usize) {
         (self.present.len(), self.loading.len(), self.parked)
+    }
+
+    /// Work that waits in its asker's line.
+    pub(crate) fn waiting(&self) -> usize {
+        self.askers.waiting()
     }
 }

@@ -127,6 +127,14 @@ impl Tiding {
         }
     }
 
+    /// On whose behalf it is.
+    pub(crate) fn asker(&self) -> AccountId {
+        match &self.0 {
+            What::Wanted(wanted) => wanted.account,
+            What::News(_) | What::Granted { .. } => self.to(),
+        }
+    }
+
     /// Whether it asks for something: then an account that is not in memory has an answer, too.
     pub(crate) fn is_question(&self) -> bool {
         matches!(self.0, What::Wanted(_))

@@ -11,6 +11,7 @@ mod directory;
 mod gaps;
 mod inactive;
 mod interests;
+mod loads;
 mod managed;
 mod messages;
 mod moving;

@@ -15,7 +15,7 @@ mod told;
 
 pub(crate) use compose::is_bare_chat_state;
 pub(crate) use outgoing::Outgoing;
-pub(crate) use refuse::Refuse;
+pub(crate) use refuse::{Refusals, Refuse};
 
 use crate::accounts::Credentials;
 use crate::command::{Command, Outcome};
@@ -77,6 +77,8 @@ pub(crate) struct Parcel {
     pub(crate) copied: bool,
     /// It has come while the account was being loaded, and waited for that.
     pub(crate) has_waited: bool,
+    /// It is refused as for nobody, and waits for that.
+    pub(crate) is_refused: bool,
     /// It is the error that answers this message, which is settled where and when it arrives, and not without it.
     pub(crate) settles: Option<Origin>,
     /// Its type, if it is presence: looked at on every hop, so read once.
@@ -112,6 +114,7 @@ impl Parcel {
             handling,
             copied: false,
             has_waited: false,
+            is_refused: false,
             settles: None,
             presence,
         }

@@ -66,14 +66,8 @@ impl Shard {
         registry.register(metrics.clone());
         let books = Books::new();
         registry.register(books.metrics.clone());
-        let limits = &realm.limits;
-        let bounds = Bounds {
-            loading: limits.loading_accounts,
-            parked: limits.parked_per_account,
-            idle: limits.idle_accounts,
-        };
         Self {
-            directory: Directory::new(bounds, &realm.secret),
+            directory: Directory::new(Bounds::of(&realm.limits), &realm.secret),
             desk: Desk::new(index, realm, metrics),
             books,
             commands: Slab::new(),
@@ -248,7 +242,7 @@ impl Shard {
                 Some(Purpose::Errand(id, stay)) if self.is_still(id, stay) => {
                     self.errand_read(ctx, id, result);
                 }
-                Some(Purpose::Refusal(id)) => self.refuse_after_all(id, result.is_ok()),
+                Some(Purpose::Refusal(id)) => self.refuse_after_all(ctx, id, result.is_ok()),
                 _ => {}
             },
             Completion::Book { ticket, result } => match Purpose::of(ticket) {
@@ -310,6 +304,7 @@ impl Shard {
         metrics.accounts_resident.set(resident as i64);
         metrics.accounts_loading.set(loading as i64);
         metrics.parked.set(parked as i64);
+        metrics.loads_waiting.set(self.directory.waiting() as i64);
     }
 
     fn with_session(&mut self, id: SessionId, call: impl FnOnce(&mut Session, &mut Desk)) {

@@ -273,10 +273,21 @@ impl Stage {
 
     /// Asks for credentials from the shard `asker`.
     pub fn credentials(&mut self, asker: u16, local: &str) -> Result<Option<Credentials>, Unavailable> {
-        let Client(conn) = self.connect(local);
-        self.call(asker, |room, ctx| room.lookup_credentials(ctx, conn, account(local)));
+        let client = self.begin_credentials(asker, local);
+        self.take_credentials(client)
+    }
+
+    /// The same, without waiting for the answer.
+    pub fn begin_credentials(&mut self, asker: u16, local: &str) -> Client {
+        let client = self.connect(local);
+        self.call(asker, |room, ctx| room.lookup_credentials(ctx, client.0, account(local)));
         self.settle();
-        self.line(Client(conn)).credentials.take().expect("the lookup is answered")
+        client
+    }
+
+    /// The answer.
+    pub fn take_credentials(&mut self, client: Client) -> Result<Option<Credentials>, Unavailable> {
+        self.line(client).credentials.take().expect("the lookup is answered")
     }
 
     /// Binds a connection. The key's generation is the one that the client has proved.
@@ -484,6 +495,22 @@ impl Stage {
     /// How many accounts are in a shard's memory.
     pub fn resident(&self, shard: u16) -> usize {
         self.shards[usize::from(shard)].directory.levels().0
+    }
+
+    /// Whether an account is in memory.
+    pub fn is_resident(&self, id: AccountId) -> bool {
+        let owner = usize::from(id.shard(self.realm.shards).0);
+        self.shards[owner].directory.ids().any(|resident| resident == id)
+    }
+
+    /// How many accounts a shard is loading.
+    pub fn loading(&self, shard: u16) -> usize {
+        self.shards[usize::from(shard)].directory.levels().1
+    }
+
+    /// How much a shard has refused because too much waited for records.
+    pub fn loads_refused(&self, shard: u16) -> u64 {
+        self.shards[usize::from(shard)].desk.metrics.loads_refused_total.get()
     }
 
     /// How many timers a shard has set.

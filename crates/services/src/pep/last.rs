@@ -38,7 +38,7 @@ pub(crate) struct Wanted {
     /// Whose.
     pub(super) of: AccountId,
     /// The session's account,
-    account: AccountId,
+    pub(super) account: AccountId,
     /// and its full JID.
     asker: Box<str>,
     interests: Arc<Interests>,

@@ -305,7 +305,8 @@ fn ping(who: &str) -> String {
 #[test]
 fn a_refusal_takes_as_long_as_for_nobody_within_a_bound() {
     let (mut stage, romeo, juliet) = couple();
-    block(&mut stage, juliet, &[jid(ROMEO)]);
+    const PARIS: &str = "+15551230008";
+    block(&mut stage, juliet, &[jid(ROMEO), jid(PARIS)]);
     stage.received(romeo);
     for who in [JULIET, "+15559999999"] {
         stage.hold_store(true);
@@ -316,6 +317,9 @@ fn a_refusal_takes_as_long_as_for_nobody_within_a_bound() {
         let got = stage.stanzas(romeo);
         assert_eq!((got.len(), condition(&got[0])), (1, "service-unavailable"), "{who}: {got:?}");
     }
+    // Who was told that before is told at once: another one who is blocked asks.
+    let (romeo, _) = stage.arrive(PARIS, "garden");
+    stage.received(romeo);
     for who in [JULIET, "+15559999999"] {
         stage.hold_store(true);
         (0..300).for_each(|_| stage.send(romeo, &ping(who)));
@@ -333,11 +337,11 @@ fn a_refusal_takes_as_long_as_for_nobody_within_a_bound() {
 fn a_strangers_question_takes_as_long_as_for_nobody() {
     for shards in [1, 2] {
         let mut stage = Stage::new(shards);
-        let (romeo, _) = stage.arrive(ROMEO, "orchard");
         let (_juliet, _) = stage.arrive(JULIET, "balcony");
         let (nurse, _) = stage.arrive(NURSE, "hall");
         stage.lose(nurse, crate::wire::Closed::Clean);
-        stage.received(romeo);
+        // What was told before is told at once, to whom it was told: a new one asks each question.
+        let mut askers = 0;
         for who in [JULIET, NURSE, "+15559999999"] {
             for payload in [
                 "<query xmlns='http://jabber.org/protocol/disco#info'/>",
@@ -345,11 +349,14 @@ fn a_strangers_question_takes_as_long_as_for_nobody() {
                 "<query xmlns='jabber:iq:last'/>",
                 "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='x'/></pubsub>",
             ] {
+                askers += 1;
+                let (paris, _) = stage.arrive(&format!("+15551231{askers:03}"), "garden");
+                stage.received(paris);
                 stage.hold_store(true);
-                stage.send(romeo, &format!("<iq type='get' id='q' to='{}'>{payload}</iq>", jid(who)));
-                assert_eq!(stage.stanzas(romeo), [""; 0], "{who}: the store has not looked: {payload}");
+                stage.send(paris, &format!("<iq type='get' id='q' to='{}'>{payload}</iq>", jid(who)));
+                assert_eq!(stage.stanzas(paris), [""; 0], "{who}: the store has not looked: {payload}");
                 stage.hold_store(false);
-                let got = stage.stanzas(romeo);
+                let got = stage.stanzas(paris);
                 assert_eq!((got.len(), condition(&got[0])), (1, "service-unavailable"), "{who}: {got:?}");
             }
         }

@@ -48,7 +48,7 @@ impl Shard {
     /// A parcel for an account that is in memory.
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         let Some(account) = self.directory.present(parcel.to) else { return };
-        if account.is_gone() {
+        if account.is_gone() || parcel.is_refused {
             return self.refuse_as_for_nobody(ctx, parcel);
         }
         if account.record.is_moving() && matches!(parcel.handling, Handling::Mail { .. }) {
@@ -205,7 +205,7 @@ impl Shard {
 
     /// A parcel for an account that does not exist. Presence leads to nothing.
     pub(crate) fn receive_for_nobody(&mut self, parcel: Parcel) {
-        self.refuse(parcel, Refuse::Nobody);
+        self.refuse_as_nobody(parcel, true);
     }
 
     /// The store has committed a message.

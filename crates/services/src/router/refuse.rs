@@ -5,6 +5,7 @@
 
 use super::{Handling, Origin, Parcel};
 use crate::context::Context;
+use crate::directory::{Asker, Found, Work};
 use crate::shard::{Shard, TABLES};
 use crate::ticket::Purpose;
 use chaski_store::{AccountId, StoreError};
@@ -63,46 +64,84 @@ pub(super) fn is_answerable(stanza: &Stanza<'_>) -> bool {
     }
 }
 
+/// Whether the sender of a parcel that is refused is told.
+fn is_answered(parcel: &Parcel) -> bool {
+    match (parcel.kind(), parcel.handling) {
+        (_, Handling::Quiet) | (Kind::Presence | Kind::Nonza, _) => false,
+        (Kind::Message, handling) => handling != Handling::Relay,
+        (Kind::Iq, _) => true,
+    }
+}
+
+/// Stanzas for one account that are refused once the store has looked.
+pub(crate) struct Refusals {
+    /// For whom it looks.
+    asker: Asker,
+    waiting: Vec<Parcel>,
+}
+
 impl Shard {
     /// Refuses a stanza for an account that is in memory as one for nobody is refused: after the store has looked, once
-    /// for all that come meanwhile, and beyond the same bounds not at all. Else the time that it takes, or what becomes
-    /// of very many, would tell that there is somebody. What has waited for the account's own load has waited enough.
+    /// for all that come meanwhile, and beyond the same bounds not at all; at once if its sender was told before. Else the time
+    /// that it takes, or what becomes of very many, would tell that there is somebody. What has waited for the account's own
+    /// load has waited enough.
     pub(super) fn refuse_as_for_nobody(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         if parcel.has_waited {
-            return self.refuse(parcel, Refuse::Nobody);
+            return self.refuse_as_nobody(parcel, false);
         }
-        let (account, limits) = (parcel.to, &self.desk.realm.limits);
-        let accounts = self.desk.refusals.len();
-        match self.desk.refusals.get_mut(&account) {
-            Some(waiting) if waiting.len() >= limits.parked_per_account => self.refuse(parcel, Refuse::Busy),
-            Some(waiting) => waiting.push(parcel),
-            None if accounts >= limits.loading_accounts => self.refuse(parcel, Refuse::Busy),
-            None => {
-                self.desk.refusals.insert(account, vec![parcel]);
-                ctx.store.load(account, TABLES, Purpose::Refusal(account).ticket());
+        let account = parcel.to;
+        if let Some(Refusals { waiting, .. }) = self.desk.refusals.get_mut(&account) {
+            if waiting.len() >= self.desk.realm.limits.parked_per_account {
+                return self.overloaded(ctx, Work::Parcel(parcel));
             }
+            return waiting.push(parcel);
+        }
+        if self.directory.was_told_nobody(parcel.by, account) {
+            self.desk.metrics.loads_spared_total.inc();
+            return self.refuse_as_nobody(parcel, false);
+        }
+        let work = Work::Parcel(Parcel { is_refused: true, ..parcel });
+        let asker = work.asker(account);
+        if !self.directory.begin_look(asker) {
+            if let Found::Overloaded(work) = self.directory.wait(asker, account, work) {
+                self.overloaded(ctx, work);
+            }
+            return;
+        }
+        if let Work::Parcel(parcel) = work {
+            self.desk.refusals.insert(account, Refusals { asker, waiting: vec![parcel] });
+            ctx.store.load(account, TABLES, Purpose::Refusal(account).ticket());
         }
     }
 
     /// The store has looked.
-    pub(crate) fn refuse_after_all(&mut self, account: AccountId, has_looked: bool) {
-        for parcel in self.desk.refusals.remove(&account).unwrap_or_default() {
-            self.refuse(parcel, if has_looked { Refuse::Nobody } else { Refuse::StoreFails });
+    pub(crate) fn refuse_after_all(&mut self, ctx: &mut Context<'_>, account: AccountId, has_looked: bool) {
+        let Some(Refusals { asker, waiting }) = self.desk.refusals.remove(&account) else { return };
+        self.directory.look_ended(asker);
+        for parcel in waiting {
+            match has_looked {
+                true => self.refuse_as_nobody(parcel, false),
+                false => self.refuse(parcel, Refuse::StoreFails),
+            }
         }
+        self.let_waiting_on(ctx);
+    }
+
+    /// Tells a stanza's sender that nobody is there, and remembers it if the sender hears of it.
+    pub(super) fn refuse_as_nobody(&mut self, parcel: Parcel, is_nobody: bool) {
+        if is_answered(&parcel) {
+            self.directory.told_nobody(parcel.by, parcel.to, is_nobody);
+        }
+        self.refuse(parcel, Refuse::Nobody);
     }
 
     /// Refuses a stanza on its way: an error to its sender if it is a message that was to be stored or a request. Who
     /// waits for its acceptance need not wait any longer.
     pub(crate) fn refuse(&mut self, parcel: Parcel, why: Refuse) {
-        let answerable = match (parcel.kind(), parcel.handling) {
-            (_, Handling::Quiet) | (Kind::Presence | Kind::Nonza, _) => false,
-            (Kind::Message, handling) => handling != Handling::Relay,
-            (Kind::Iq, _) => true,
-        };
         if matches!(parcel.handling, Handling::Mail { .. }) && why != Refuse::Nobody {
             self.desk.metrics.messages_refused_full_total.inc();
         }
-        if answerable {
+        if is_answered(&parcel) {
             self.bounce_and_settle(&parcel.stanza, &why.error(), parcel.origin());
         } else {
             self.desk.settle(parcel.origin());

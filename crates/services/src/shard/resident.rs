@@ -22,6 +22,18 @@ impl Shard {
     /// Does the work now or later, in order.
     pub(crate) fn with_account(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
         if let Work::Parcel(parcel) = &work
+            && parcel.by != id
+            && self.directory.is_behind(parcel.by)
+        {
+            let found = self.directory.wait(work.asker(id), id, work);
+            return self.found(ctx, id, found);
+        }
+        self.do_or_load(ctx, id, work);
+    }
+
+    /// The same for work that has waited in its asker's line.
+    fn do_or_load(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
+        if let Work::Parcel(parcel) = &work
             && self.directory.is_absent(id)
             && parcel.is_for_sessions_only()
         {
@@ -30,16 +42,38 @@ impl Shard {
         }
         if let Work::Tiding(tiding) = &work
             && self.directory.is_absent(id)
-            && !self.is_worth_loading(ctx, tiding)
+            && !Self::is_worth_loading(ctx, tiding)
         {
             return;
         }
-        match self.directory.find(id, work) {
+        let found = self.directory.find(id, work);
+        self.found(ctx, id, found);
+    }
+
+    fn found(&mut self, ctx: &mut Context<'_>, id: AccountId, found: Found) {
+        match found {
             Found::Present(work) => self.perform(ctx, id, work),
             Found::Parked => {}
             Found::Load(load) => ctx.store.load(id, TABLES, Purpose::Load(id, load).ticket()),
-            Found::Overloaded(work) => self.turn_away(ctx, work, Refuse::Busy),
+            Found::Nobody(work) => {
+                self.desk.metrics.loads_spared_total.inc();
+                self.perform_for_nobody(ctx, work);
+            }
+            Found::Overloaded(work) => self.overloaded(ctx, work),
         }
+    }
+
+    /// A look-up has ended: what waited because its asker had too many goes on.
+    pub(crate) fn let_waiting_on(&mut self, ctx: &mut Context<'_>) {
+        while let Some((id, work)) = self.directory.next_waiting() {
+            self.do_or_load(ctx, id, work);
+        }
+    }
+
+    /// Too much waits already.
+    pub(crate) fn overloaded(&mut self, ctx: &mut Context<'_>, work: Work) {
+        self.desk.metrics.loads_refused_total.inc();
+        self.turn_away(ctx, work, Refuse::Busy);
     }
 
     fn perform(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
@@ -94,6 +128,7 @@ impl Shard {
                 }
             }
         }
+        self.let_waiting_on(ctx);
     }
 
     fn read_account(
@@ -131,20 +166,24 @@ impl Shard {
     fn nobody(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let mut parked = self.directory.loaded(id, None);
         while let Some(work) = parked.pop_front() {
-            match work {
-                Work::Parcel(parcel) => self.receive_for_nobody(parcel),
-                Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Ok(None)),
-                Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
-                Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
-                Work::Tiding(_) => {}
-                Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Ok(None)),
-                Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::NotAuthorized)),
-                Work::Command(command) => self.command_for_nobody(ctx, *command),
-            }
+            self.perform_for_nobody(ctx, work);
             // A command may be making the account: what came after it waits for that.
             if self.directory.is_loading(id) {
                 return self.directory.park_all(id, parked);
             }
+        }
+    }
+
+    fn perform_for_nobody(&mut self, ctx: &mut Context<'_>, work: Work) {
+        match work {
+            Work::Parcel(parcel) => self.receive_for_nobody(parcel),
+            Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Ok(None)),
+            Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
+            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
+            Work::Tiding(_) => {}
+            Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Ok(None)),
+            Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::NotAuthorized)),
+            Work::Command(command) => self.command_for_nobody(ctx, *command),
         }
     }
 

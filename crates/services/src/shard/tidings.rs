@@ -9,9 +9,6 @@ use crate::pep::{self, Tiding};
 use crate::router::{Envelope, Letter};
 use crate::shard::Shard;
 
-/// Of the accounts that may be loading at once, the part beyond which nobody's last items are worth one more.
-const LOADING_PART: usize = 8;
-
 impl Shard {
     /// Sends a tiding to its account's owner, which may be this shard.
     pub(crate) fn send_tiding(&mut self, ctx: &mut Context<'_>, tiding: Box<Tiding>) {
@@ -25,11 +22,8 @@ impl Shard {
     }
 
     /// Whether the records of an account that is not in memory are to be read for it.
-    pub(super) fn is_worth_loading(&self, ctx: &Context<'_>, tiding: &Tiding) -> bool {
-        let (_, loading, _) = self.directory.levels();
-        tiding.is_question()
-            && ctx.pressure < Pressure::Presence
-            && loading < self.desk.realm.limits.loading_accounts / LOADING_PART
+    pub(super) fn is_worth_loading(ctx: &Context<'_>, tiding: &Tiding) -> bool {
+        tiding.is_question() && ctx.pressure < Pressure::Presence
     }
 
     /// A tiding is there.
