@@ -36,6 +36,9 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use table::Table;
 
+/// Envelopes that wait for a shard beyond which it is behind: about half a millisecond of work.
+const BEHIND_ENVELOPES: usize = 128;
+
 /// What the rooms have answered to a login; dealt with by the event loop when the present call is over.
 pub(crate) enum Answer {
     Credentials(Result<Option<Credentials>, Unavailable>),
@@ -372,6 +375,12 @@ impl Clients {
         let _ = self.registry.deregister(socket);
         drop(socket.take());
         Ok(Carried::Passage(ticket))
+    }
+
+    /// Whether a shard other than this has as much to do for others as delays everybody's messages.
+    pub(crate) fn is_peer_behind(&self, own: u16) -> bool {
+        let others = self.peers.inboxes.iter().enumerate().filter(|(index, _)| *index != usize::from(own));
+        others.map(|(_, inbox)| inbox.envelopes_waiting()).any(|waiting| waiting >= BEHIND_ENVELOPES)
     }
 
     /// The inbox of a shard.

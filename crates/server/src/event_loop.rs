@@ -49,10 +49,12 @@ use std::time::{Duration, Instant};
 pub(crate) const WAKER: Token = Token(u32::MAX as usize);
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
-/// The shard's buffer for reading; what one connection may be read in one turn.
+/// The shard's buffer for reading; what one connection may be read in one turn at most.
 const READ_BYTES: usize = 64 * 1024;
 /// Envelopes dealt with in one turn.
 const ENVELOPES_PER_TURN: usize = 4096;
+/// How long a turn waits at most if all who are to be read wait for another shard.
+const PEER_WAIT_MS: u64 = 1;
 /// How often the rooms' coarse timers run.
 const ROOMS_TICK_MS: u64 = 250;
 
@@ -133,6 +135,10 @@ pub(crate) struct EventLoop {
     stop_at_ms: Option<u64>,
     /// The next turn must not wait.
     again: bool,
+    /// Sessions that are to be read and were not, because their accounts have had their share of the turn.
+    put_off: usize,
+    /// Another shard can't keep up: shares were not renewed in this turn.
+    peer_is_behind: bool,
     turn_max_us: u64,
     turn_max_since_ms: u64,
 }
@@ -144,6 +150,8 @@ struct Buffers {
     wire: Vec<u8>,
     /// Deadlines that have come up and wait for a turn.
     fired: VecDeque<ConnId>,
+    /// Sessions that are not read in this turn, in order. Empty between turns.
+    put_off: VecDeque<ConnId>,
     dirty: Vec<ConnId>,
     completions: Vec<Completion>,
 }
@@ -227,6 +235,7 @@ impl EventLoop {
                 plain: Vec::new(),
                 wire: Vec::new(),
                 fired: VecDeque::new(),
+                put_off: VecDeque::new(),
                 dirty: Vec::new(),
                 completions: Vec::new(),
             },
@@ -235,6 +244,8 @@ impl EventLoop {
             paused_tick: None,
             stop_at_ms: None,
             again: true,
+            put_off: 0,
+            peer_is_behind: false,
             turn_max_us: 0,
             turn_max_since_ms: 0,
         })
@@ -286,8 +297,10 @@ impl EventLoop {
 
     /// How long the next wait may be.
     fn wait(&self) -> Duration {
+        // Who waits for another shard is not read sooner by asking again at once.
+        let waits_for_peer = self.peer_is_behind && self.put_off == self.clients.ready.len();
         let work = self.again
-            || !self.clients.ready.is_empty()
+            || (!self.clients.ready.is_empty() && !waits_for_peer)
             || !self.clients.logins.is_empty()
             || !self.envelopes.is_empty()
             || !self.buffers.fired.is_empty()
@@ -299,6 +312,9 @@ impl EventLoop {
         let now_ms = now().duration_since(self.origin).as_millis() as u64;
         let mut wait_ms = self.clients.wheel.next_tick_in_ms(now_ms);
         wait_ms = wait_ms.min(self.next_rooms_tick_ms.saturating_sub(now_ms));
+        if !self.clients.ready.is_empty() {
+            wait_ms = wait_ms.min(PEER_WAIT_MS);
+        }
         if !self.clients.confirming.is_empty() {
             wait_ms = wait_ms.min(self.next_confirm_ms.saturating_sub(now_ms));
         }
@@ -319,7 +335,7 @@ impl EventLoop {
         self.take_deadlines();
         self.poll_confirmations();
         self.tick_rooms();
-        self.rooms.call(&mut self.clients, |shard, ctx| shard.end_turn(ctx));
+        self.again |= self.rooms.call(&mut self.clients, |shard, ctx| shard.end_turn(ctx));
         // What these lead to is the rooms' next turn, which begins at once.
         self.again |= self.take_answers();
         self.flush();

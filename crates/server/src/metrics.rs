@@ -63,6 +63,8 @@ chaski_telemetry::metrics! {
         inbox_envelopes: Gauge,
         /// Connections with something to read that wait for their next turn.
         ready_connections: Gauge,
+        /// Reads of sessions put off to a later turn because their account had had its share of this one.
+        reads_put_off_total: Counter,
         /// Turns of the event loop.
         turns_total: Counter,
         /// Time spent in turns, without waiting.

@@ -33,9 +33,10 @@ pub const SPEC: &[Xep] = &[Xep::new(115, "1.6.0", "Entity Capabilities", &[])];
 const KNOWN_MAX: usize = 1_024;
 /// Questions under way. Beyond, a session with an unknown hash is not asked and gets no notifications.
 const ASKED_MAX: usize = 16_384;
-/// How often an account's sessions may ask its contacts for last items in a minute: a client that comes and goes would have
-/// megabytes moved by a few bytes. Of so many accounts that is noted; beyond, all is forgotten.
+/// How often an account's sessions may ask its contacts for last items in a minute, and how many contacts: a client that comes
+/// and goes would have megabytes moved by a few bytes. Of so many accounts that is noted; beyond, all is forgotten.
 const ASKING_MAX: u32 = 20;
+const ASKING_CONTACTS_MAX: u32 = 2_000;
 const ASKING_MS: u64 = 60_000;
 const ASKING_ACCOUNTS_MAX: usize = 16_384;
 /// Longest hash and node that are taken for one.
@@ -48,8 +49,8 @@ pub struct Caps {
     known: HashMap<Box<str>, Arc<Interests>>,
     asked: HashMap<SessionId, Question>,
     count: u64,
-    /// Since when, and how often.
-    asking: HashMap<AccountId, (u64, u32)>,
+    /// Since when, how often, and of how many.
+    asking: HashMap<AccountId, (u64, u32, u32)>,
 }
 
 /// What a session was asked.
@@ -66,17 +67,18 @@ impl Caps {
         self.asked.remove(&session);
     }
 
-    /// Whether an account's session may ask its contacts for last items now.
-    pub(crate) fn may_ask(&mut self, account: AccountId, now_ms: u64) -> bool {
+    /// Whether an account's session may ask so many contacts for last items now.
+    pub(crate) fn may_ask(&mut self, account: AccountId, contacts: usize, now_ms: u64) -> bool {
         if self.asking.len() >= ASKING_ACCOUNTS_MAX {
             self.asking.clear();
         }
-        let (since_ms, times) = self.asking.entry(account).or_insert((now_ms, 0));
+        let (since_ms, times, asked) = self.asking.entry(account).or_insert((now_ms, 0, 0));
         if now_ms.saturating_sub(*since_ms) >= ASKING_MS {
-            (*since_ms, *times) = (now_ms, 0);
+            (*since_ms, *times, *asked) = (now_ms, 0, 0);
         }
         *times = times.saturating_add(1);
-        *times <= ASKING_MAX
+        *asked = asked.saturating_add(contacts as u32);
+        *times <= ASKING_MAX && *asked <= ASKING_CONTACTS_MAX
     }
 
     /// Takes the answer to question `id`; gives the hash to be verified.
@@ -218,12 +220,17 @@ mod tests {
     fn asking_is_bounded_for_each_account_and_for_all() {
         let mut caps = Caps::default();
         for _ in 0..ASKING_MAX {
-            assert!(caps.may_ask(account(0), 1));
+            assert!(caps.may_ask(account(0), 100, 1));
         }
-        assert!(!caps.may_ask(account(0), ASKING_MS));
-        assert!(caps.may_ask(account(0), ASKING_MS + 1), "a minute later");
+        assert!(!caps.may_ask(account(0), 100, ASKING_MS));
+        assert!(caps.may_ask(account(0), 100, ASKING_MS + 1), "a minute later");
+        assert_eq!(
+            (0..20).filter(|_| caps.may_ask(account(1), 500, 1)).count(),
+            4,
+            "with many contacts less often"
+        );
         for number in 0..2 * ASKING_ACCOUNTS_MAX as u64 {
-            caps.may_ask(account(number), 2);
+            caps.may_ask(account(number), 1, 2);
         }
         assert!(caps.asking.len() <= ASKING_ACCOUNTS_MAX);
     }

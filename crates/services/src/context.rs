@@ -173,6 +173,13 @@ pub struct Limits {
     /// Envelopes that other shards did not take and that wait for them, per shard; beyond: lost. As many again may be
     /// answers for which somebody waits; beyond: an error is lost together with what settles its message.
     pub undelivered_envelopes: usize,
+    /// What one account may have its shard do in one turn, in units of about a microsecond ([`crate::budget`]); beyond: its
+    /// connections are read in later turns.
+    pub work_per_turn: u32,
+    /// News of nodes and questions for last items that are carried in one turn; beyond: in later ones.
+    pub tidings_per_turn: usize,
+    /// Of those that wait for that, per shard; beyond: dropped.
+    pub tidings_waiting: usize,
     /// Roster items of one account; beyond: `resource-constraint` (RFC 6121 §2.3.3 not-acceptable).
     pub roster_items: usize,
     /// Numbers of one phone book, and how many an account may ask about at once; beyond: the sync is refused.
@@ -220,6 +227,9 @@ impl Default for Limits {
             load_waiting_bytes: 1 << 20,
             load_waiting_bytes_shard: 64 << 20,
             undelivered_envelopes: 65_536,
+            work_per_turn: 256,
+            tidings_per_turn: 128,
+            tidings_waiting: 32_768,
             roster_items: 2_000,
             book_numbers: 50_000,
             book_refill_ms: 600_000,

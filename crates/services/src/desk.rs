@@ -2,6 +2,7 @@
 //!
 //! Apart from the accounts, so that a room can hold one account and its desk at the same time.
 
+use crate::budget::Budget;
 use crate::caps::Caps;
 use crate::context::Realm;
 use crate::outbox::Outbox;
@@ -92,6 +93,8 @@ chaski_telemetry::metrics! {
         carbons_total: Counter,
         /// News of nodes, and questions for last items, dropped because a shard was overloaded.
         tidings_dropped_total: Counter,
+        /// News of nodes, and questions for last items, that wait for their turn.
+        tidings_waiting: Gauge,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,
         /// Answers, farewells and hints lost because too many waited. No acceptance, and no error without what settles its message.
@@ -158,6 +161,18 @@ pub(crate) struct Desk {
     pub(crate) refusals: HashMap<AccountId, Refusals>,
     /// Records of accounts that are being saved without anybody waiting for it.
     pub(crate) records_saving: usize,
+    /// Work done since a connection was last begun to be read ([`crate::budget`]).
+    pub(crate) work: u32,
+    /// What accounts have spent that is not paid yet.
+    pub(crate) budgets: HashMap<AccountId, Budget>,
+    /// What is to be charged to the accounts of sessions at the end of the turn.
+    pub(crate) owed: Vec<(SessionId, u32)>,
+    /// Turns in which all had their share, going round.
+    pub(crate) turn: u32,
+    /// So many of these from now on, somebody may have spent some of it.
+    pub(crate) owing_turns: u32,
+    /// Tidings that are still carried in this turn.
+    pub(crate) tidings_left: usize,
     /// On its way to other shards.
     pub(crate) outgoing: Outgoing,
 }
@@ -165,6 +180,7 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new(index: ShardIndex, realm: Arc<Realm>, metrics: Arc<RoomMetrics>) -> Self {
         let outgoing = Outgoing::new(realm.shards);
+        let tidings_left = realm.limits.tidings_per_turn;
         Self {
             index,
             realm,
@@ -187,6 +203,12 @@ impl Desk {
             in_flight: Slab::new(),
             refusals: HashMap::new(),
             records_saving: 0,
+            work: 0,
+            budgets: HashMap::new(),
+            owed: Vec::new(),
+            turn: 0,
+            owing_turns: 0,
+            tidings_left,
             outgoing,
         }
     }

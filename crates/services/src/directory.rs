@@ -24,8 +24,8 @@ use crate::session::Session;
 use crate::shard::rosters::RosterWrites;
 use crate::shard::tokens::GivenBack;
 use crate::wire::{Authenticated, ConnId, SessionId};
-use chaski_store::{AccountId, Revision, ShardIndex};
 use askers::Askers;
+use chaski_store::{AccountId, Revision, ShardIndex};
 use chaski_xmpp::stream::{TokenProof, Wishes};
 use keyed::Keyed;
 use looked::Looked;
@@ -366,8 +366,8 @@ impl Directory {
     /// Has work wait in its asker's line.
     pub(crate) fn wait(&mut self, asker: Asker, id: AccountId, work: Work) -> Found {
         match self.askers.wait(asker, (id, work), &self.limits) {
-            Ok(()) => Found::Parked,
-            Err(work) => Found::Overloaded(work),
+            None => Found::Parked,
+            Some(work) => Found::Overloaded(work),
         }
     }
 

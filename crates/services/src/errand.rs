@@ -9,6 +9,7 @@
 //! with [`StoreError::Overloaded`]. The account stays in memory until its errands are done; if it is removed for good,
 //! they are forgotten.
 
+use crate::budget;
 use crate::context::Context;
 use crate::directory::Account;
 use crate::outbox::Turn;
@@ -128,6 +129,7 @@ impl Shard {
             return self.go_on(ctx, id, errand.then, Ok(Vec::new()));
         }
         let ticket = self.wait(id, Stage::Reading(errand.then));
+        self.desk.spend(budget::READ);
         ctx.store.fetch(id, errand.reads, ticket);
     }
 
@@ -162,6 +164,7 @@ impl Shard {
             Some(change) if change.puts.is_empty() => self.finish(ctx, id, change.done, Ok(())),
             Some(change) => {
                 let ticket = self.wait(id, Stage::Writing(change.done));
+                self.desk.spend(budget::SAVED);
                 ctx.store.put(id, change.puts, ticket);
             }
             None => self.next_errand(ctx, id),

@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod blocking;
 pub mod book;
+mod budget;
 pub mod caps;
 pub mod command;
 pub mod commands;

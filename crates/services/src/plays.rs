@@ -27,6 +27,7 @@ mod requests;
 mod sessions;
 mod shards;
 mod strangers;
+mod turns;
 
 use crate::testing::{Client, Stage};
 

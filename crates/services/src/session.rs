@@ -16,6 +16,7 @@ mod managed;
 pub(crate) use hold::Held;
 pub(crate) use managed::Managed;
 
+use crate::budget;
 use crate::caps::Interests;
 use crate::context::Context;
 use crate::desk::Desk;
@@ -167,7 +168,12 @@ impl Session {
 
     /// Sends a stanza that is in no mailbox: presence, IQ, a transient message.
     pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
-        desk.iqs_sent += u64::from(stanza.starts_with(b"<iq"));
+        let is_iq = stanza.starts_with(b"<iq");
+        desk.iqs_sent += u64::from(is_iq);
+        if is_iq && stanza.len() >= budget::LARGE_BYTES {
+            // An answer that was read from the store comes when nobody is read. Who has asked for it pays.
+            desk.owed.push((self.id, budget::of_bytes(stanza.len())));
+        }
         self.note_answer(desk, &stanza);
         if self.is_late() {
             self.delay(desk, ctx, stanza);
@@ -208,6 +214,7 @@ impl Session {
     }
 
     fn write_out(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+        desk.spend(budget::WRITTEN + budget::of_bytes(stanza.len()));
         if self.managed.is_some() {
             self.enqueue(desk, Sent { stanza: Arc::clone(&stanza), mail: None });
         }
@@ -255,6 +262,7 @@ impl Session {
 
     /// Sends a message of the mailbox. `late`: with a `<delay/>`.
     pub(crate) fn deliver(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, entry: &Entry, late: bool) {
+        desk.spend(budget::WRITTEN + budget::of_bytes(entry.stanza.len()));
         self.release_before(desk, ctx, &entry.stanza);
         let mail = Mail { seq: entry.seq, accepted_unix_ms: entry.accepted_unix_ms };
         self.enqueue(desk, Sent { stanza: Arc::clone(&entry.stanza), mail: Some(mail) });

@@ -20,6 +20,7 @@ pub(crate) mod rosters;
 mod tidings;
 pub(crate) mod tokens;
 
+use crate::budget;
 use crate::command::{Command, Reply};
 use crate::context::{Context, Realm};
 use crate::desk::{Desk, RoomMetrics};
@@ -132,6 +133,7 @@ impl Shard {
     }
 
     fn nonza(&mut self, ctx: &mut Context<'_>, id: SessionId, element: &Stanza<'_>) {
+        self.desk.spend(budget::WRITTEN);
         let Some((desk, account)) = self.account_of(id) else { return };
         // Who reads for weeks and writes nothing must not be taken for gone: the number would count as silent.
         let (owner, is_news) = (account.id, account.record.is_seen_due(ctx.unix_ms));
@@ -287,7 +289,9 @@ impl Shard {
     }
 
     /// Ends a turn: hands what was collected to the store and to other shards. Call after each batch of events.
-    pub fn end_turn(&mut self, ctx: &mut Context<'_>) {
+    /// `true`: there is more to be done, in a turn that begins at once.
+    #[must_use]
+    pub fn end_turn(&mut self, ctx: &mut Context<'_>) -> bool {
         self.settle(ctx);
         let mut turned = std::mem::take(&mut self.desk.turned);
         for session in turned.drain(..) {
@@ -305,6 +309,8 @@ impl Shard {
         metrics.accounts_loading.set(loading as i64);
         metrics.parked.set(parked as i64);
         metrics.loads_waiting.set(self.directory.waiting() as i64);
+        self.charge_owed();
+        self.tidings_turn()
     }
 
     fn with_session(&mut self, id: SessionId, call: impl FnOnce(&mut Session, &mut Desk)) {
@@ -320,7 +326,7 @@ impl Shard {
         loop {
             if let Some(parcel) = self.desk.parcels.pop_front() {
                 self.forward(ctx, parcel);
-            } else if let Some(tiding) = self.desk.tidings.pop_front() {
+            } else if let Some(tiding) = self.next_tiding() {
                 self.send_tiding(ctx, tiding);
             } else if !self.desk.doomed.is_empty() {
                 self.end_doomed(ctx);

@@ -159,7 +159,7 @@ impl Stage {
         loop {
             let mut moved = false;
             for shard in 0..self.realm.shards {
-                self.call(shard, |room, ctx| room.end_turn(ctx));
+                moved |= self.call(shard, |room, ctx| room.end_turn(ctx));
                 moved |= !self.store_held && self.complete(shard);
             }
             moved |= self.deliver_envelope() || self.read_on();

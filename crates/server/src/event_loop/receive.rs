@@ -3,7 +3,7 @@
 //! Bytes are read into the shard's one buffer and dealt with there; only an incomplete element, or what came while
 //! the login owed an answer, is copied to the connection. RFC 6120 §4 and §11, RFC 7395.
 
-use super::{EventLoop, now};
+use super::{EventLoop, READ_BYTES, now};
 use crate::c2s::connection::{Connection, Stage};
 use chaski_services::wire::{Closed, ConnId};
 use chaski_xmpp::framer::{FrameKind, MAX_BYTES_SKIPPED, Piece};
@@ -25,18 +25,25 @@ pub(super) enum Flow {
 }
 
 impl EventLoop {
-    /// Reads each session that waits, once; then those that are logging in, for so long.
+    /// Reads each session that waits, once, unless its account has had its share of the turn; then those that are logging in,
+    /// for so long.
     pub(super) fn read_ready(&mut self) {
+        self.renew_shares();
         for _ in 0..self.clients.ready.len() {
             if let Some(conn) = self.clients.ready.pop_front() {
-                self.read(conn);
+                self.read_session(conn);
             }
         }
+        // Who was put off comes before who was read, or else one session of an account would have its share for ever.
+        let put_off = &mut self.buffers.put_off;
+        self.put_off = put_off.len();
+        put_off.append(&mut self.clients.ready);
+        std::mem::swap(put_off, &mut self.clients.ready);
         let budget = Duration::from_micros(self.clients.limits.login_us_per_turn);
         let begun = now();
         for _ in 0..self.clients.logins.len() {
             if let Some(conn) = self.clients.logins.pop_front() {
-                self.read(conn);
+                self.read(conn, READ_BYTES);
             }
             if now().duration_since(begun) >= budget {
                 break;
@@ -44,15 +51,45 @@ impl EventLoop {
         }
     }
 
-    fn read(&mut self, conn: ConnId) {
+    /// A turn begins: each account has its share of it. While another shard is behind with what this one sends it, who has
+    /// spent a share waits for that shard, too: its queue is everybody's.
+    fn renew_shares(&mut self) {
+        let shard = &mut self.rooms.shard;
+        self.peer_is_behind = shard.has_debtors() && self.clients.is_peer_behind(self.index);
+        if !self.peer_is_behind {
+            shard.renew_shares();
+        }
+    }
+
+    fn read_session(&mut self, conn: ConnId) {
+        let Some(Stage::Live(session)) = self.clients.table.get(conn).map(|connection| &connection.stage)
+        else {
+            self.read(conn, READ_BYTES);
+            return;
+        };
+        let session = *session;
+        match self.rooms.shard.readable_bytes(session).min(READ_BYTES) {
+            0 => {
+                self.buffers.put_off.push_back(conn);
+                self.metrics.reads_put_off_total.inc();
+            }
+            most => {
+                let count = self.read(conn, most);
+                self.rooms.shard.has_read(session, count);
+            }
+        }
+    }
+
+    /// Reads a connection, and deals with what was read; how many bytes.
+    fn read(&mut self, conn: ConnId, most: usize) -> usize {
         let heard_tick = self.clients.wheel.now();
-        let Some(connection) = self.clients.table.get_mut(conn) else { return };
+        let Some(connection) = self.clients.table.get_mut(conn) else { return 0 };
         connection.flags.queued = false;
         if connection.owes_answer() {
             connection.flags.read_pending = true;
-            return;
+            return 0;
         }
-        let buffer = &mut self.buffers.read;
+        let buffer = &mut self.buffers.read[..most];
         match connection.socket.read(buffer) {
             Ok(0) => self.peer_closed(conn),
             Ok(count) => {
@@ -60,19 +97,21 @@ impl EventLoop {
                 connection.flags.probed = false;
                 // A short read has emptied the socket: what comes later is a new event. Only a FIN that was
                 // announced already is still to be found.
-                let more = count == buffer.len() || connection.flags.read_closed;
+                let more = count == most || connection.flags.read_closed;
                 self.metrics.read_bytes_total.add(count as u64);
-                let mut buffer = std::mem::take(buffer);
+                let mut buffer = std::mem::take(&mut self.buffers.read);
                 self.take_bytes(conn, &mut buffer[..count]);
                 self.buffers.read = buffer;
                 if more {
                     self.clients.queue(conn);
                 }
+                return count;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.clients.queue(conn),
             Err(_) => self.lost(conn),
         }
+        0
     }
 
     /// Bytes as they came from the socket.

@@ -121,7 +121,7 @@ impl Askers {
         asker: Asker,
         (id, work): (AccountId, Work),
         bounds: &Bounds,
-    ) -> Result<(), Work> {
+    ) -> Option<Work> {
         let bytes = work.waiting_bytes();
         let most = match asker {
             Asker::Account(_) => bounds.waiting_bytes,
@@ -130,11 +130,11 @@ impl Askers {
             Asker::Own | Asker::Outside => 0,
         };
         if self.waiting_bytes + bytes > most {
-            return Err(work);
+            return Some(work);
         }
         let asking = self.table.entry(asker).or_default();
         if asking.waiting_bytes + bytes > bounds.waiting_bytes_per_asker {
-            return Err(work);
+            return Some(work);
         }
         asking.waiting.push_back((id, work));
         asking.waiting_bytes += bytes;
@@ -143,7 +143,7 @@ impl Askers {
         if asking.under_way < bounds.per_asker && !std::mem::replace(&mut asking.is_ready, true) {
             self.ready.push_back(asker);
         }
-        Ok(())
+        None
     }
 
     /// Whether something of this account waits, so that what it sends next waits, too.
@@ -248,9 +248,9 @@ mod tests {
         for number in [1, 1, 1, 2, 2, 2, 3, 3] {
             assert!(askers.begin(asker(number), &BOUNDS));
         }
-        let waited = (0..5).filter(|to| askers.wait(asker(1), work(10 + to), &BOUNDS).is_ok()).count();
+        let waited = (0..5).filter(|to| askers.wait(asker(1), work(10 + to), &BOUNDS).is_none()).count();
         assert_eq!(waited, 4, "so much of one");
-        let waited = (0..5).filter(|to| askers.wait(asker(2), work(20 + to), &BOUNDS).is_ok()).count();
+        let waited = (0..5).filter(|to| askers.wait(asker(2), work(20 + to), &BOUNDS).is_none()).count();
         assert_eq!(waited, 2, "so much of all");
         assert!(askers.has_waiting(account(1)) && !askers.has_waiting(account(3)));
         assert!(askers.next(&BOUNDS).is_none(), "nobody has room");
@@ -258,7 +258,11 @@ mod tests {
             askers.ended(asker(number));
         }
         let went: Vec<_> = std::iter::from_fn(|| askers.next(&BOUNDS)).map(|(to, _)| to).collect();
-        assert_eq!(went, [10, 20, 11, 21, 12, 13].map(account), "what needs no look-up does not stop the rest");
+        assert_eq!(
+            went,
+            [10, 20, 11, 21, 12, 13].map(account),
+            "what needs no look-up does not stop the rest"
+        );
         assert_eq!((askers.waiting(), askers.waiting_bytes), (0, 0));
         for number in [1, 2, 3, 3] {
             askers.ended(asker(number));
@@ -271,7 +275,7 @@ mod tests {
         let mut askers = Askers::new(&[7; 16]);
         while askers.begin(Asker::Own, &BOUNDS) {}
         assert!(!askers.begin(asker(1), &BOUNDS));
-        assert!(askers.wait(asker(1), work(10), &BOUNDS).is_ok());
+        assert!(askers.wait(asker(1), work(10), &BOUNDS).is_none());
         (0..8).for_each(|_| askers.ended(Asker::Own));
         assert!(askers.next(&BOUNDS).is_none(), "logins fill more than stanzas may");
         askers.ended(Asker::Own);

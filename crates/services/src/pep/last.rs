@@ -63,7 +63,8 @@ pub(crate) fn interested(
     let full: Box<str> = account.full_jid(session).into();
     give(turn, account, &target, gained, None);
     // Presence comes first to be given up, and this is an answer to presence.
-    if turn.sheds_presence || !turn.caps.may_ask(account.id, turn.now_ms) {
+    let contacts = account.roster.subscriptions().take(CONTACTS_MAX).count();
+    if turn.sheds_presence || !turn.caps.may_ask(account.id, contacts, turn.now_ms) {
         return;
     }
     for contact in account.roster.subscriptions().take(CONTACTS_MAX) {

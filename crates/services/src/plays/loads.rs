@@ -38,6 +38,7 @@ fn one_accounts_headlines_to_nobody_keep_no_login_and_no_message_out() {
     let limits = Limits { loading_accounts: 64, loads_per_asker: 8, ..Default::default() };
     let (mut stage, romeo) = romeo_alone(limits);
     let (tybalt, _) = stage.arrive("+15551230009", "square");
+    stage.received(tybalt);
     stage.hold_store(true);
     (0..200).for_each(|number| stage.send(romeo, &headline(&nobodys(number))));
     assert_eq!(stage.loading(0), 8, "so many of one account");
@@ -107,7 +108,7 @@ fn what_is_over_the_bound_is_refused_and_counted() {
     let limits = Limits { loads_per_asker: 2, load_waiting_bytes: 4_096, ..Default::default() };
     let (mut stage, romeo) = romeo_alone(limits);
     stage.hold_store(true);
-    (0..40).for_each(|number| stage.send(romeo, &question(&nobodys(number))));
+    (0..40).for_each(|number| stage.send(romeo, &chat(&nobodys(number), "x")));
     let refused = stage.stanzas(romeo);
     assert!(refused.iter().all(|error| condition(error) == "resource-constraint"), "{refused:?}");
     assert!((20..36).contains(&refused.len()), "{}", refused.len());

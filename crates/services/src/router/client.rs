@@ -12,7 +12,7 @@ use crate::privacy::redact::{self, Verdict};
 use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
-use crate::{caps, iq, mailbox, presence};
+use crate::{budget, caps, iq, mailbox, presence};
 use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
@@ -50,6 +50,7 @@ impl Shard {
         // Who stays for days must not be taken for gone: a registration lock would give way.
         let is_news = account.record.is_seen_due(ctx.unix_ms);
         self.desk.metrics.stanzas_received_total.inc();
+        self.desk.spend(budget::STANZA);
         let mut from = std::mem::take(&mut self.from);
         from.clear();
         let Some(session) = account.session(id) else { return };
@@ -91,6 +92,7 @@ impl Shard {
         let Some(account_id) = self.directory.account_of(id) else { return };
         let Some(account) = self.directory.present(account_id) else { return };
         self.desk.metrics.stanzas_received_total.inc();
+        self.desk.spend(budget::STANZA);
         let Some(session) = account.session(id) else { return };
         let from = format!("{}/{}", account.bare, session.resource);
         let managed = account.session_mut(id).and_then(|session| session.managed.as_mut());

@@ -12,7 +12,7 @@ use crate::roster::Contact;
 use crate::session::{Session, carbons};
 use crate::shard::Shard;
 use crate::ticket::Purpose;
-use crate::{blocking, iq, mailbox, presence};
+use crate::{blocking, budget, iq, mailbox, presence};
 use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::stanza::{IqType, PresenceType};
 use chaski_xmpp::{Kind, Stanza, write};
@@ -20,6 +20,7 @@ use chaski_xmpp::{Kind, Stanza, write};
 impl Shard {
     /// Sends a parcel to its recipient's owner, which may be this shard.
     pub(crate) fn forward(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        self.desk.spend(budget::CARRIED);
         let owner = parcel.to.shard(self.desk.realm.shards);
         if owner == self.desk.index {
             return self.arrive(ctx, parcel);

@@ -4,6 +4,7 @@
 //! Specification: RFC 6120 §8.3, RFC 6121 §8.5.
 
 use super::{Handling, Origin, Parcel};
+use crate::budget;
 use crate::context::Context;
 use crate::directory::{Asker, Found, Work};
 use crate::shard::{Shard, TABLES};
@@ -109,6 +110,7 @@ impl Shard {
             return;
         }
         if let Work::Parcel(parcel) = work {
+            self.desk.spend(budget::READ);
             self.desk.refusals.insert(account, Refusals { asker, waiting: vec![parcel] });
             ctx.store.load(account, TABLES, Purpose::Refusal(account).ticket());
         }

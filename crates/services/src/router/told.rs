@@ -12,6 +12,8 @@ impl Shard {
     pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: Tell) {
         let shards = self.desk.realm.shards;
         let mut to = std::mem::take(&mut tell.to);
+        // Most are away. Who is not costs a write besides.
+        self.desk.spend(to.len() as u32 / 4);
         to.sort_unstable_by_key(|account| account.shard(shards).0);
         for part in to.chunk_by(|a, b| a.shard(shards) == b.shard(shards)) {
             let Some(owner) = part.first().map(|account| account.shard(shards)) else { continue };

@@ -1,6 +1,7 @@
 //! Work for an account: done at once if the account is in memory, else parked until its records are loaded.
 
 use crate::accounts::AccountRecord;
+use crate::budget;
 use crate::command::Refusal;
 use crate::context::Context;
 use crate::directory::{Account, Found, Incarnation, Records, Work};
@@ -25,6 +26,7 @@ impl Shard {
             && parcel.by != id
             && self.directory.is_behind(parcel.by)
         {
+            self.desk.spend(budget::READ);
             let found = self.directory.wait(work.asker(id), id, work);
             return self.found(ctx, id, found);
         }
@@ -54,7 +56,10 @@ impl Shard {
         match found {
             Found::Present(work) => self.perform(ctx, id, work),
             Found::Parked => {}
-            Found::Load(load) => ctx.store.load(id, TABLES, Purpose::Load(id, load).ticket()),
+            Found::Load(load) => {
+                self.desk.spend(budget::READ);
+                ctx.store.load(id, TABLES, Purpose::Load(id, load).ticket());
+            }
             Found::Nobody(work) => {
                 self.desk.metrics.loads_spared_total.inc();
                 self.perform_for_nobody(ctx, work);

@@ -1,5 +1,6 @@
 //! Calling a room: it is lent its account and a turn, and what it posted is carried out afterwards.
 
+use crate::budget;
 use crate::context::{Context, Pressure};
 use crate::directory::{Account, Incarnation};
 use crate::outbox::{Outbox, Post, Turn};
@@ -77,7 +78,7 @@ impl Shard {
             }
             Post::Tell(tell) => self.fan_out(ctx, tell),
             Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
-            Post::Tiding(tiding) => self.desk.tidings.push_back(tiding),
+            Post::Tiding(tiding) => self.tiding(tiding),
             Post::Own(command) => self.command_to_owner(ctx, *command),
             Post::Book(wish) => self.book(ctx, *wish),
             Post::Errand(errand) => {
@@ -129,6 +130,7 @@ impl Shard {
         }
         let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
         let ticket = Purpose::Record(id, account.incarnation).ticket();
+        self.desk.spend(budget::SAVED);
         ctx.store.save(id, Table::Accounts, value, expected, ticket);
         self.desk.records_saving += 1;
     }

@@ -3,6 +3,7 @@
 //! Nobody waits for them and nothing is lost for good without them: the last item of a node can always be asked for. So
 //! they are dropped rather than queued, and read no account's records for a notification.
 
+use crate::budget;
 use crate::context::{Context, Pressure};
 use crate::directory::Work;
 use crate::pep::{self, Tiding};
@@ -10,6 +11,33 @@ use crate::router::{Envelope, Letter};
 use crate::shard::Shard;
 
 impl Shard {
+    /// Has a tiding carried, in this turn or a later one: one publication may be for thousands.
+    pub(super) fn tiding(&mut self, tiding: Box<Tiding>) {
+        if self.desk.tidings.len() >= self.desk.realm.limits.tidings_waiting {
+            return self.desk.metrics.tidings_dropped_total.inc();
+        }
+        // A question is answered by reading.
+        self.desk.spend(if tiding.is_question() { budget::READ } else { budget::CARRIED });
+        self.desk.tidings.push_back(tiding);
+    }
+
+    /// The next that is carried in this turn.
+    pub(super) fn next_tiding(&mut self) -> Option<Box<Tiding>> {
+        if self.desk.tidings_left == 0 {
+            return None;
+        }
+        let next = self.desk.tidings.pop_front()?;
+        self.desk.tidings_left -= 1;
+        Some(next)
+    }
+
+    /// A turn ends. Whether some are left.
+    pub(super) fn tidings_turn(&mut self) -> bool {
+        self.desk.tidings_left = self.desk.realm.limits.tidings_per_turn;
+        self.desk.metrics.tidings_waiting.set(self.desk.tidings.len() as i64);
+        !self.desk.tidings.is_empty()
+    }
+
     /// Sends a tiding to its account's owner, which may be this shard.
     pub(crate) fn send_tiding(&mut self, ctx: &mut Context<'_>, tiding: Box<Tiding>) {
         let owner = tiding.to().shard(self.desk.realm.shards);

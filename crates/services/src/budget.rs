@@ -1,0 +1,163 @@
+//! What one account has its shard do in a turn: its share of the shard's time, whatever kinds of stanzas it is spent on.
+//!
+//! Work is counted in units of about a microsecond where it is done (`Desk::work`): stanzas taken, stanzas sent on their way,
+//! recipients told, bytes written, records read and written. What comes of one read of a connection is charged to its account
+//! ([`Shard::has_read`]). Who has spent the share of a turn is read again in later ones, and owes what it was over: so a stanza that
+//! is carried to two thousand contacts costs what as many messages do. What is not read waits in its client's socket.
+//!
+//! Shares count turns and not time: alone, an account's turns follow each other at once and it has the whole machine; beside others,
+//! each turn is as long as what all of them have it do. Called by the edge. A small read is not looked at: there are as many
+//! sessions as make up one share.
+
+use crate::desk::Desk;
+use crate::shard::Shard;
+use crate::wire::SessionId;
+
+/// Bytes that are read for each unit of a share that is left: of small stanzas that is about what it will cost.
+const BYTES_PER_UNIT: usize = 32;
+/// The least that is read if anything is: a share is not waited for with a few bytes left.
+const READ_MIN: usize = 1_024;
+/// Bytes that cost a unit, to be decrypted, framed and parsed, or to be written.
+const BYTES_PER_COST: usize = 512;
+/// An answer of so many bytes is charged to who gets it.
+pub(crate) const LARGE_BYTES: usize = 4_096;
+/// Part of a share that a read may cost without being charged: as many sessions as an account has by default.
+const FREE_PART: u32 = 16;
+/// What an account owes at most: it is not silenced for longer than the rest is served some thousand times.
+const OWED_SHARES_MAX: u32 = 4_096;
+
+/// A stanza or an element of stream management taken from a client.
+pub(crate) const STANZA: u32 = 2;
+/// Something carried to another account, or handled there.
+pub(crate) const CARRIED: u32 = 2;
+/// Something written to a session.
+pub(crate) const WRITTEN: u32 = 1;
+/// Records read from the store.
+pub(crate) const READ: u32 = 10;
+/// Records written to it.
+pub(crate) const SAVED: u32 = 20;
+
+/// Accounts of which a shard knows what they have spent; beyond, those that owe nothing are forgotten, and then all.
+const BUDGETS_MAX: usize = 4_096;
+
+/// What an account has spent lately. Kept only while somebody owes something: hardly any account does at any time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Budget {
+    /// As it was in that turn.
+    owed: u32,
+    turn: u32,
+}
+
+impl Budget {
+    /// What is still owed in this turn.
+    fn owed(self, turn: u32, share: u32) -> u32 {
+        let paid = u64::from(turn.wrapping_sub(self.turn)) * u64::from(share);
+        self.owed.saturating_sub(u32::try_from(paid).unwrap_or(u32::MAX))
+    }
+
+    fn charge(&mut self, turn: u32, share: u32, units: u32) {
+        let owed = self.owed(turn, share).saturating_add(units);
+        *self = Self { owed: owed.min(share.saturating_mul(OWED_SHARES_MAX)), turn };
+    }
+}
+
+/// What so many bytes cost.
+pub(crate) fn of_bytes(bytes: usize) -> u32 {
+    (bytes / BYTES_PER_COST) as u32
+}
+
+impl Desk {
+    /// Counts work.
+    pub(crate) fn spend(&mut self, units: u32) {
+        self.work = self.work.saturating_add(units);
+    }
+}
+
+impl Shard {
+    /// A turn in which every account has its share begins. Not to be called while another shard can't keep up with what this one
+    /// sends it: then who has spent its share waits for that shard, too.
+    pub fn renew_shares(&mut self) {
+        self.desk.turn = self.desk.turn.wrapping_add(1);
+        match self.desk.owing_turns {
+            0 => {}
+            1 => {
+                self.desk.owing_turns = 0;
+                self.desk.budgets.clear();
+            }
+            _ => self.desk.owing_turns -= 1,
+        }
+    }
+
+    /// Whether some account has spent a share that is not renewed yet.
+    pub fn has_debtors(&self) -> bool {
+        self.desk.owing_turns > 0
+    }
+
+    /// How much is to be read of a session's connection now; 0: its account has had its share of this turn. What is done between
+    /// this and [`Self::has_read`] is done for it.
+    pub fn readable_bytes(&mut self, session: SessionId) -> usize {
+        self.desk.work = 0;
+        let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
+        let left = match self.has_debtors() {
+            false => share,
+            true => {
+                let account = self.directory.account_of(session);
+                let budget = account.and_then(|account| self.desk.budgets.get(&account));
+                share.saturating_sub(budget.map_or(0, |budget| budget.owed(turn, share)))
+            }
+        };
+        match left {
+            0 => 0,
+            left => (left as usize * BYTES_PER_UNIT).max(READ_MIN),
+        }
+    }
+
+    /// So many bytes of a session's connection have been read and dealt with.
+    pub fn has_read(&mut self, session: SessionId, bytes: usize) {
+        let units = self.desk.work.saturating_add(of_bytes(bytes));
+        if units >= self.desk.realm.limits.work_per_turn / FREE_PART {
+            self.charge(session, units);
+        }
+    }
+
+    /// Charges what was done for sessions while none was read.
+    pub(crate) fn charge_owed(&mut self) {
+        let mut owed = std::mem::take(&mut self.desk.owed);
+        owed.drain(..).for_each(|(session, units)| self.charge(session, units));
+        self.desk.owed = owed;
+    }
+
+    fn charge(&mut self, session: SessionId, units: u32) {
+        let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
+        let Some(account) = self.directory.account_of(session) else { return };
+        let budgets = &mut self.desk.budgets;
+        if budgets.len() >= BUDGETS_MAX {
+            budgets.retain(|_, budget| budget.owed(turn, share) > 0);
+        }
+        if budgets.len() >= BUDGETS_MAX {
+            budgets.clear();
+        }
+        let budget = budgets.entry(account).or_default();
+        budget.charge(turn, share, units);
+        // What is left of a share is looked at as long as somebody has spent some of it.
+        let turns = budget.owed / share.max(1) + 1;
+        self.desk.owing_turns = self.desk.owing_turns.max(turns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_paid_by_a_share_each_turn() {
+        let mut budget = Budget::default();
+        budget.charge(u32::MAX, 100, 250);
+        assert_eq!(budget.owed(u32::MAX, 100), 250);
+        assert_eq!(budget.owed(0, 100), 150, "turns go round");
+        budget.charge(1, 100, 30);
+        assert_eq!([1, 2, 1_000_000].map(|turn| budget.owed(turn, 100)), [80, 0, 0]);
+        budget.charge(7, 100, u32::MAX);
+        assert_eq!(budget.owed(7, 100), 100 * OWED_SHARES_MAX);
+    }
+}
