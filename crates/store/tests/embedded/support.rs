@@ -2,9 +2,10 @@
 
 use chaski_store::embedded::{Clock, Options, SystemClock};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// A machine whose wall clock stands still until it is set, and whose time can be made to pass.
 pub(crate) struct WallClock {
@@ -69,15 +70,41 @@ pub(crate) fn lazy() -> Options {
 
 /// Copies a data directory as a power cut leaves it: no lock, no shared memory of SQLite's.
 pub(crate) fn copy_as_crashed(from: &Path, to: &Path) {
-    fs::create_dir_all(to.join("journal")).unwrap();
-    for name in ["journal.roll", "chaski.sqlite3", "chaski.sqlite3-wal"] {
-        if from.join(name).exists() {
-            fs::copy(from.join(name), to.join(name)).unwrap();
+    // A crash is one moment, and copying takes many: what has changed meanwhile is copied again.
+    for _ in 0..1_000 {
+        let before = fingerprint(from);
+        try_copy(from, to);
+        if fingerprint(from) == before {
+            return;
         }
+        fs::remove_dir_all(to).unwrap();
     }
-    for entry in fs::read_dir(from.join("journal")).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join("journal").join(entry.file_name())).unwrap();
+    panic!("{} never stands still", from.display());
+}
+
+const BESIDE_THE_JOURNAL: [&str; 3] = ["journal.roll", "chaski.sqlite3", "chaski.sqlite3-wal"];
+
+/// Names, lengths and times of change of all files.
+fn fingerprint(dir: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let segments = fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = BESIDE_THE_JOURNAL.iter().map(|name| dir.join(name)).chain(segments).collect();
+    files.sort_unstable();
+    let of = |path: PathBuf| match fs::metadata(&path) {
+        Ok(found) => (path, found.len(), found.modified().ok()),
+        Err(_) => (path, 0, None),
+    };
+    files.into_iter().map(of).collect()
+}
+
+fn try_copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.join("journal")).unwrap();
+    let segments = fs::read_dir(from.join("journal")).unwrap().map(|entry| entry.unwrap().file_name());
+    let segments = segments.map(|name| Path::new("journal").join(name));
+    for name in BESIDE_THE_JOURNAL.map(PathBuf::from).into_iter().chain(segments) {
+        // It may be gone meanwhile: then all is copied again.
+        if from.join(&name).exists() {
+            let _ = fs::copy(from.join(&name), to.join(&name));
+        }
     }
 }
 
