@@ -177,8 +177,22 @@ pub struct Limits {
     pub mailbox_messages: u64,
     /// Most bytes in a mailbox.
     pub mailbox_bytes: u64,
+    /// Hundredths of it for one sender who is a contact of its owner.
+    pub mailbox_contact_percent: u32,
+    /// Hundredths of it for one who is not.
+    pub mailbox_stranger_percent: u32,
+    /// Hundredths of it for all who are not.
+    pub mailbox_strangers_percent: u32,
     /// Days until an unfetched message is dropped; 0: never.
     pub mailbox_days: u64,
+    /// Bytes that one account may send at once to be stored.
+    pub stored_burst_bytes: u64,
+    /// The same per second; 0: no bound.
+    pub stored_bytes_per_second: u64,
+    /// Whether this holds for accounts with a name.
+    pub services_have_rate: bool,
+    /// Room of the disk that is kept for contacts' messages.
+    pub contacts_reserve_bytes: u64,
     /// How long a lost session can be resumed.
     pub resume_seconds: u64,
     /// Deadline for login.
@@ -295,7 +309,14 @@ impl Default for Limits {
             sessions_per_account: 16,
             mailbox_messages: 10_000,
             mailbox_bytes: 64 * 1024 * 1024,
+            mailbox_contact_percent: 25,
+            mailbox_stranger_percent: 10,
+            mailbox_strangers_percent: 50,
             mailbox_days: 30,
+            stored_burst_bytes: 64 * 1024 * 1024,
+            stored_bytes_per_second: 256 * 1024,
+            services_have_rate: false,
+            contacts_reserve_bytes: 256 * 1024 * 1024,
             resume_seconds: 600,
             login_seconds: 30,
             logins_waiting: 16_384,

@@ -188,6 +188,12 @@ pub struct Limits {
     pub book_refill_ms: u64,
     /// Subscription requests that wait for an account's answer; beyond: the newest is dropped.
     pub pending_subscriptions: usize,
+    /// Bytes of messages to be stored that one account may send at once; beyond: refused with `resource-constraint`.
+    pub stored_burst_bytes: u64,
+    /// The same per second for ever. 0: as many as it likes.
+    pub stored_bytes_per_s: u64,
+    /// Whether that holds for accounts with a name too, which operators make.
+    pub services_have_rate: bool,
 }
 
 impl Default for Limits {
@@ -234,6 +240,9 @@ impl Default for Limits {
             book_numbers: 50_000,
             book_refill_ms: 600_000,
             pending_subscriptions: 200,
+            stored_burst_bytes: 64 << 20,
+            stored_bytes_per_s: 256 << 10,
+            services_have_rate: false,
         }
     }
 }

@@ -49,6 +49,8 @@ chaski_telemetry::metrics! {
         stanzas_refused_total: Counter,
         /// Messages refused because the mailbox or the store was full.
         messages_refused_full_total: Counter,
+        /// Messages refused because their sender had stored too much lately.
+        messages_refused_rate_total: Counter,
         /// Messages that wait to be durable.
         messages_in_flight: Gauge,
         /// Sessions, hibernating ones included.

@@ -18,6 +18,7 @@ use crate::context::Limits;
 use crate::errand::Errands;
 use crate::pep::{Nodes, Tiding};
 use crate::privacy::Settings;
+use crate::rate::StoredRate;
 use crate::roster::Roster;
 use crate::router::Parcel;
 use crate::session::Session;
@@ -32,6 +33,9 @@ use looked::Looked;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 
+/// Stands for no revision. Engines begin above it.
+const NO_ROSTER: Revision = Revision(0);
+
 /// A resident account: what it is, and who is online for it. Kept small: there is one for each user that is online.
 pub struct Account {
     /// Its key.
@@ -44,8 +48,8 @@ pub struct Account {
     pub record_revision: Revision,
     /// Its roster with subscription states and the requests that wait for an answer.
     pub roster: Roster,
-    /// The roster document's revision in the store, if there is one.
-    pub roster_revision: Option<Revision>,
+    /// The roster document's revision in the store; 0, which is none: there is no document. Half as large as an `Option`.
+    roster_revision: Revision,
     /// What its owner has chosen. `None`: nothing, so the defaults hold.
     pub settings: Option<Box<Settings>>,
     /// Its personal eventing nodes, if it has any.
@@ -58,6 +62,8 @@ pub struct Account {
     pub(crate) saving: Saving,
     /// The load that brought it into memory: answers of the store to what was asked before are not for it.
     pub(crate) incarnation: Incarnation,
+    /// How much it may have stored now.
+    pub(crate) stored_rate: StoredRate,
     /// It was asked for since it was last considered for leaving memory.
     used: bool,
     /// Somebody was told that it is nobody: see [`looked`].
@@ -164,16 +170,27 @@ impl Account {
             record: ResidentRecord::new(record),
             record_revision,
             roster,
-            roster_revision,
+            roster_revision: roster_revision.unwrap_or(NO_ROSTER),
             settings,
             nodes,
             sessions: Vec::new(),
             acquaintances: None,
             saving: Saving::default(),
             incarnation: Incarnation::default(),
+            stored_rate: StoredRate::default(),
             used: true,
             is_looked: false,
         }
+    }
+
+    /// Its roster's revision in the store, if there is a document.
+    pub(crate) fn roster_revision(&self) -> Option<Revision> {
+        Some(self.roster_revision).filter(|revision| *revision != NO_ROSTER)
+    }
+
+    /// Its roster is in the store with this revision.
+    pub(crate) fn roster_saved(&mut self, revision: Revision) {
+        self.roster_revision = revision;
     }
 
     /// The account's name: its number, or what its JID begins with.

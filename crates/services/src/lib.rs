@@ -29,6 +29,7 @@ pub mod presence;
 pub mod privacy;
 pub mod private;
 pub mod profile;
+mod rate;
 pub mod roster;
 pub mod router;
 pub mod session;

@@ -10,15 +10,19 @@
 //! Specification: RFC 6121 §8.5 (which sessions), XEP-0160, XEP-0198, XEP-0203, wire.md "What is a message's fate".
 
 mod gap;
+mod standing;
 
 use crate::context::{Context, Pressure};
 use crate::desk::Desk;
 use crate::directory::Account;
+use crate::router::By;
 use crate::session::Progress;
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
 use chaski_store::mailbox::ReadStart;
-use chaski_store::{Append, Appended, Entry, MessageId, ReadLimit, Seq, StoreError, Ticket};
+use chaski_store::{
+    Append, Appended, Charge, Entry, MessageId, ReadLimit, Sender, Seq, Standing, StoreError, Ticket,
+};
 use chaski_xmpp::{JidRef, Stanza};
 use std::sync::Arc;
 
@@ -36,12 +40,14 @@ pub(crate) fn append(
     ctx: &mut Context<'_>,
     account: &mut Account,
     resource: Option<&str>,
-    message: (MessageId, Arc<[u8]>),
+    message: (MessageId, By, Arc<[u8]>),
     ticket: Ticket,
 ) -> Result<IsNew, StoreError> {
-    let (id, stanza) = message;
+    let (id, by, stanza) = message;
+    let sender = standing::sender(account, by, &stanza);
     let accepted_unix_ms = ctx.unix_ms;
-    let append = Append { account: account.id, id, accepted_unix_ms, stanza: Arc::clone(&stanza), ticket };
+    let kept = Arc::clone(&stanza);
+    let append = Append { account: account.id, id, accepted_unix_ms, stanza: kept, sender, ticket };
     let seq = match ctx.store.append(append)? {
         Appended::Queued(seq) => seq,
         Appended::Duplicate => {
@@ -54,26 +60,21 @@ pub(crate) fn append(
     Ok(IsNew(true))
 }
 
-/// When the sender of a message that is charged and not kept is told that it was accepted.
-pub(crate) enum Charged {
-    /// When the store completes the ticket.
-    #[expect(dead_code, reason = "the store has no commit for what it does not keep yet")]
-    Pending,
-    /// At once.
-    Now,
-}
-
-/// Charges a message as if it were put into the account's mailbox, and does not keep it: of somebody who is blocked. This is the
-/// place for whatever a message that is kept costs its sender here: shares of the mailbox and of the disk, and the wait for the
-/// commit.
+/// Charges a message to its sender as if it were put into the account's mailbox, and does not keep it: of somebody who is
+/// blocked, and is to find everything as with an owner who is away and knows him not. It is refused when such a message would be
+/// (mailbox or share full, the disk nearly full), with the same error; else `ticket` completes with the commit that the
+/// message would have been in, and until then its sender is to be kept waiting. What it charges is given back when the
+/// message would have grown too old. The sender's own rate was charged where it was sent ([`crate::rate`]).
 pub(crate) fn charge(
-    ctx: &Context<'_>,
+    ctx: &mut Context<'_>,
     account: &Account,
+    by: By,
     stanza: &[u8],
-    _ticket: Ticket,
-) -> Result<Charged, StoreError> {
-    let _ = (ctx, account, stanza);
-    Ok(Charged::Now)
+    ticket: Ticket,
+) -> Result<(), StoreError> {
+    let sender = Sender { account: by.account, standing: Standing::Stranger, is_heavy: by.is_heavy };
+    let now_unix_ms = ctx.unix_ms;
+    ctx.store.charge(Charge { account: account.id, sender, size: stanza.len(), now_unix_ms, ticket })
 }
 
 /// Sends a new entry to the sessions that it is for.

@@ -26,6 +26,7 @@ mod removal;
 mod requests;
 mod sessions;
 mod shards;
+mod shares;
 mod strangers;
 mod turns;
 

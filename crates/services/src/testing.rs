@@ -29,7 +29,7 @@ use crate::wire::{
 };
 use chaski_promises::{Cause, Event};
 use chaski_store::memory::MemoryEngine;
-use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
+use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore, Shares};
 use chaski_xmpp::{Husk, Stanza};
 use edge::{Line, Outside, StageWire};
 pub use observer::Claim;
@@ -79,8 +79,14 @@ impl Stage {
     }
 
     /// A stage whose mailboxes have room for so many messages.
-    pub fn with_mailboxes_of(shards: u16, messages: u64) -> Self {
-        Self::on(MemoryEngine::with_mailbox_bounds(messages, 1 << 30), shards, Limits::default())
+    pub fn with_mailboxes_of(shards: u16, messages: u32) -> Self {
+        Self::with_shares(shards, messages, Shares::WHOLE)
+    }
+
+    /// The same, of which each sender may have a share.
+    pub fn with_shares(shards: u16, messages: u32, shares: Shares) -> Self {
+        let engine = MemoryEngine::with_mailbox_bounds(messages, 1 << 30, shares);
+        Self::on(engine, shards, Limits::default())
     }
 
     fn on(engine: MemoryEngine, shards: u16, limits: Limits) -> Self {

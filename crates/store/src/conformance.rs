@@ -9,6 +9,7 @@ mod mailboxes;
 mod records;
 mod removal;
 mod rig;
+mod shares;
 
 pub use rig::{ACCEPTED_UNIX_MS, Rig};
 
@@ -20,7 +21,7 @@ pub trait Fixture {
     /// before has been closed and dropped.
     fn open(&self) -> Box<dyn Engine>;
 
-    /// Most messages of one mailbox in engines of this fixture. Must be at least 100 and not large.
+    /// Most messages of one mailbox in engines of this fixture, which has [`crate::Shares::default`]. Must be at least 100 and not large.
     fn max_messages(&self) -> u64;
 
     /// Most bytes of one mailbox in engines of this fixture.
@@ -49,6 +50,11 @@ pub const CASES: &[Case] = &[
     ("what was committed survives a restart and what was acknowledged doesn't", mailboxes::restart),
     ("a purge survives a restart", mailboxes::purge_and_restart),
     ("the number of shards may change", mailboxes::other_shards),
+    ("one sender has a share, others and contacts still get in", shares::of_one_sender),
+    ("all strangers leave room for contacts, also after a restart", shares::of_all_strangers),
+    ("what is acknowledged gives its share back", shares::given_back),
+    ("bytes have a share too, and one message always fits", shares::bytes),
+    ("what is charged is refused like a message, and is none", shares::charge),
     ("records compare and set", records::compare_and_set),
     ("records are scanned in key order", records::scan),
     ("a batch is written without comparing", records::batch),

@@ -183,6 +183,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         options,
         time,
         epoch: meta.epoch,
+        sender_key: u128::from_le_bytes(meta.secret) as u64,
         spill_upto: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
         health: Arc::default(),

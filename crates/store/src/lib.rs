@@ -17,13 +17,15 @@ pub mod leftovers;
 pub mod mailbox;
 pub mod memory;
 pub mod records;
+pub mod shares;
 pub mod time;
 
 pub use account::AccountId;
 pub use mailbox::{
-    Append, Appended, Completion, Entry, Gap, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage,
+    Append, Appended, Charge, Completion, Entry, Gap, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage,
 };
 pub use records::{Records, Revision, Table, Versioned};
+pub use shares::{Sender, Shares, Standing};
 pub use time::{Now, Time};
 
 use std::sync::Arc;

@@ -17,6 +17,7 @@
 //! - After [`Completion::Purged`] nothing that was kept under the account comes back, whatever happens to the process.
 
 use crate::records::{Put, Versioned};
+use crate::shares::Sender;
 use crate::{AccountId, StoreError, Table, books, leftovers};
 use std::sync::Arc;
 
@@ -96,7 +97,24 @@ pub struct Append {
     pub accepted_unix_ms: u64,
     /// See [`Entry::stanza`].
     pub stanza: Arc<[u8]>,
+    /// Whose share of the mailbox it takes ([`crate::shares`]).
+    pub sender: Sender,
     /// Comes back in [`Completion::Committed`] or [`Completion::Refused`].
+    pub ticket: Ticket,
+}
+
+/// A message that is charged as one put into a mailbox would be, and not kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Charge {
+    /// Whose mailbox. The caller is the shard that owns this account.
+    pub account: AccountId,
+    /// Whose share of it.
+    pub sender: Sender,
+    /// The stanza's bytes.
+    pub size: usize,
+    /// Unix time in milliseconds.
+    pub now_unix_ms: u64,
+    /// Comes back in [`Completion::Committed`] or [`Completion::Refused`], with the commit that the message would have been in.
     pub ticket: Ticket,
 }
 
@@ -204,6 +222,11 @@ pub enum Completion {
 pub trait ShardStore: Send {
     /// Puts a message into a mailbox. See the promises above.
     fn append(&mut self, append: Append) -> Result<Appended, StoreError>;
+
+    /// Refuses what [`ShardStore::append`] would refuse, and else charges the sender's share of the mailbox until the message
+    /// would have grown too old, without keeping it: what somebody sends who is blocked. What it charges concerns later
+    /// charges alone, not what is appended.
+    fn charge(&mut self, charge: Charge) -> Result<(), StoreError>;
 
     /// Entries after `after` in order. `ticket` comes back if the answer is pending.
     fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart;

@@ -10,13 +10,15 @@
 use crate::embedded::SystemClock;
 use crate::leftovers::{Page, Place};
 use crate::mailbox::{
-    Append, Appended, Completion, Entry, Gap, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
+    Append, Appended, Charge, Completion, Entry, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
 };
 use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
+use crate::shares::{Bounds, Count, Sender, Shares, Unstored};
 use crate::{AccountId, Engine, ShardIndex, StoreError, Time, Waker, books};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod mailboxes;
 mod phone_books;
 
 use phone_books::Books;
@@ -28,7 +30,6 @@ pub struct MemoryEngine {
     time: Arc<Time>,
 }
 
-#[derive(Default)]
 struct State {
     mailboxes: HashMap<AccountId, BTreeMap<Seq, Entry>>,
     records: BTreeMap<(Table, String), Versioned>,
@@ -42,8 +43,12 @@ struct State {
     /// How many queries of phone books are still answered before one is not.
     failing_query: Option<usize>,
     secret: [u8; 16],
-    max_messages: u64,
-    max_bytes: u64,
+    bounds: Bounds,
+    /// Who has sent what is in the mailboxes; gaps are nobody's.
+    senders: HashMap<Seq, Sender>,
+    unstored: Unstored,
+    /// The disk is nearly full.
+    is_scarce: bool,
 }
 
 impl Default for MemoryEngine {
@@ -55,12 +60,12 @@ impl Default for MemoryEngine {
 impl MemoryEngine {
     /// An empty engine with the embedded engine's default mailbox bounds.
     pub fn new() -> Self {
-        Self::with_mailbox_bounds(10_000, 64 << 20)
+        Self::with_mailbox_bounds(10_000, 64 << 20, Shares::default())
     }
 
-    /// An empty engine whose mailboxes hold at most this much.
-    pub fn with_mailbox_bounds(max_messages: u64, max_bytes: u64) -> Self {
-        let state = State { max_messages, max_bytes, secret: *b"memory-engine-16", ..State::default() };
+    /// An empty engine whose mailboxes hold at most this much, of each sender its share.
+    pub fn with_mailbox_bounds(max_messages: u32, max_bytes: u32, shares: Shares) -> Self {
+        let state = State::new(Bounds::new(max_messages, max_bytes, shares));
         let time = Time::begin(Arc::new(SystemClock::default()), None);
         Self { state: Arc::new(Mutex::new(state)), time }
     }
@@ -75,6 +80,11 @@ impl MemoryEngine {
         let mut state = lock(&self.state);
         let accounts: Vec<AccountId> = state.mailboxes.keys().copied().collect();
         accounts.into_iter().for_each(|account| state.expire(account, before_unix_ms));
+    }
+
+    /// Whether the disk is nearly full, so that its last room is kept for contacts.
+    pub fn be_scarce(&self, is_scarce: bool) {
+        lock(&self.state).is_scarce = is_scarce;
     }
 
     /// Makes one query of phone books fail, after so many others.
@@ -125,52 +135,23 @@ impl Engine for MemoryEngine {
 }
 
 impl State {
-    fn usage(&self, account: AccountId) -> Usage {
-        let entries = self.mailboxes.get(&account).into_iter().flat_map(BTreeMap::values);
-        entries.fold(Usage::default(), |usage, entry| Usage {
-            messages: usage.messages + 1,
-            bytes: usage.bytes + entry.stanza.len() as u64,
-        })
-    }
-
-    fn remove(&mut self, account: AccountId, seq: Seq) -> bool {
-        let Some(mailbox) = self.mailboxes.get_mut(&account) else { return false };
-        let removed = mailbox.remove(&seq).is_some();
-        if mailbox.is_empty() {
-            self.mailboxes.remove(&account);
+    fn new(bounds: Bounds) -> Self {
+        Self {
+            mailboxes: HashMap::new(),
+            records: BTreeMap::new(),
+            books: Books::default(),
+            last_seq: 0,
+            last_revision: 0,
+            failures: VecDeque::new(),
+            delay_reads: false,
+            untold_gaps: Vec::new(),
+            failing_query: None,
+            secret: *b"memory-engine-16",
+            bounds,
+            senders: HashMap::new(),
+            unstored: Unstored::default(),
+            is_scarce: false,
         }
-        removed
-    }
-
-    fn expire(&mut self, account: AccountId, before_unix_ms: u64) {
-        let Some(mailbox) = self.mailboxes.get_mut(&account) else { return };
-        let is_old = |entry: &Entry| entry.gap.is_none() && entry.accepted_unix_ms < before_unix_ms;
-        let lost: Vec<Entry> =
-            mailbox.extract_if(.., |_, entry| is_old(entry)).map(|(_, entry)| entry).collect();
-        let Some(seq) = lost.last().map(|entry| entry.seq) else { return };
-        let known: Vec<Entry> =
-            mailbox.extract_if(.., |_, entry| entry.gap.is_some()).map(|(_, gap)| gap).collect();
-        let gaps = lost.iter().map(|entry| Gap::of(entry.accepted_unix_ms));
-        let all = gaps.chain(known.iter().filter_map(|entry| entry.gap)).reduce(Gap::join);
-        mailbox.extend(all.map(|gap| (seq, gap.entry(seq))));
-        self.untold_gaps.push(account);
-    }
-
-    fn read(&self, account: AccountId, after: Seq, limit: ReadLimit) -> (Vec<Entry>, bool) {
-        let Some(mailbox) = self.mailboxes.get(&account) else { return (Vec::new(), false) };
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut bytes = 0;
-        for entry in
-            mailbox.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).map(|(_, e)| e)
-        {
-            bytes += entry.stanza.len();
-            let full = entries.len() >= limit.messages || bytes > limit.bytes;
-            if full && !entries.is_empty() {
-                return (entries, true);
-            }
-            entries.push(entry.clone());
-        }
-        (entries, false)
     }
 
     fn purge_records(&mut self, account: AccountId) {
@@ -178,12 +159,6 @@ impl State {
         let is_under =
             |of: &str| of.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         self.records.retain(|(table, of), _| !(Table::OWN.contains(table) && is_under(of)));
-    }
-
-    fn put_back(&mut self, account: AccountId, mailbox: BTreeMap<Seq, Entry>) {
-        if !mailbox.is_empty() {
-            self.mailboxes.entry(account).or_default().extend(mailbox);
-        }
     }
 
     fn leftovers(&self) -> Vec<AccountId> {
@@ -241,6 +216,11 @@ enum Staged {
         seq: Seq,
         ticket: Ticket,
         acked: bool,
+    },
+    /// A message that is charged and not kept.
+    Charge {
+        account: AccountId,
+        ticket: Ticket,
     },
     /// A repeated append, and the entry it repeats.
     Repeat {
@@ -312,7 +292,9 @@ impl MemoryShard {
                 }
                 held_back
             }
-            Staged::Repeat { account: owner, .. } if *owner == account => {
+            Staged::Repeat { account: owner, .. } | Staged::Charge { account: owner, .. }
+                if *owner == account =>
+            {
                 held_back = true;
                 true
             }
@@ -323,7 +305,7 @@ impl MemoryShard {
 
 impl ShardStore for MemoryShard {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
-        let Append { account, id, accepted_unix_ms, stanza, ticket } = append;
+        let Append { account, id, accepted_unix_ms, stanza, sender, ticket } = append;
         let mut state = lock(&self.state);
         if let Some((of, _)) = state
             .mailboxes
@@ -333,12 +315,10 @@ impl ShardStore for MemoryShard {
             self.staged.push(Staged::Repeat { account, of: *of, ticket });
             return Ok(Appended::Duplicate);
         }
-        let usage = state.usage(account);
-        if usage.messages >= state.max_messages || usage.bytes + stanza.len() as u64 > state.max_bytes {
-            return Err(StoreError::MailboxFull);
-        }
+        state.admit(account, sender, Count::default(), stanza.len())?;
         state.last_seq += 1;
         let seq = Seq(state.last_seq);
+        state.senders.insert(seq, sender);
         state
             .mailboxes
             .entry(account)
@@ -346,6 +326,13 @@ impl ShardStore for MemoryShard {
             .insert(seq, Entry { seq, id, accepted_unix_ms, stanza, gap: None });
         self.staged.push(Staged::Append { account, seq, ticket, acked: false });
         Ok(Appended::Queued(seq))
+    }
+
+    fn charge(&mut self, charge: Charge) -> Result<(), StoreError> {
+        lock(&self.state).charge(charge)?;
+        let Charge { account, ticket, .. } = charge;
+        self.staged.push(Staged::Charge { account, ticket });
+        Ok(())
     }
 
     fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart {
@@ -441,6 +428,10 @@ impl ShardStore for MemoryShard {
                     }
                     _ => Completion::Committed(ticket),
                 },
+                Staged::Charge { ticket, .. } => match state.failures.pop_front() {
+                    Some(error) => Completion::Refused(ticket, error),
+                    None => Completion::Committed(ticket),
+                },
                 Staged::Repeat { of, ticket, .. } => match refused.get(&of) {
                     Some(error) => Completion::Refused(ticket, error.clone()),
                     None => Completion::Committed(ticket),
@@ -480,6 +471,7 @@ impl ShardStore for MemoryShard {
                     };
                     match &result {
                         Ok(()) => {
+                            mailbox.keys().for_each(|seq| _ = state.senders.remove(seq));
                             state.books.clear(account);
                             state.purge_records(account);
                         }

@@ -1,10 +1,10 @@
 //! The suite over both engines. The embedded one runs three times: with its defaults, with everything squeezed so that
 //! messages move to SQLite all the time, and with tiny segments.
 
-use chaski_store::Engine;
 use chaski_store::conformance::{self, Fixture};
 use chaski_store::embedded::{self, Options};
 use chaski_store::memory::MemoryEngine;
+use chaski_store::{Engine, Shares};
 
 struct Memory(MemoryEngine);
 
@@ -23,7 +23,7 @@ impl Fixture for Memory {
 }
 
 fn memory(delay_reads: bool) -> Memory {
-    let engine = MemoryEngine::with_mailbox_bounds(120, 50_000);
+    let engine = MemoryEngine::with_mailbox_bounds(120, 50_000, Shares::default());
     engine.delay_reads(delay_reads);
     Memory(engine)
 }

@@ -7,8 +7,8 @@ use chaski_store::embedded::simulation::{Cut, SimulatedClock, SimulatedDisk, Ste
 use chaski_store::embedded::{self, Disk, Open, OpenError, Options};
 use chaski_store::mailbox::ReadStart;
 use chaski_store::{
-    AccountId, Append, Completion, Entry, MessageId, ReadLimit, Seq, ShardIndex, ShardStore, StoreError,
-    Ticket,
+    AccountId, Append, Completion, Engine, Entry, MessageId, ReadLimit, Sender, Seq, ShardIndex, ShardStore,
+    StoreError, Ticket,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ fn options(disk: &SimulatedDisk) -> Options {
         disk: Arc::new(disk.clone()),
         preallocate_bytes: 4096,
         reserve_bytes: 0,
+        contacts_reserve_bytes: 0,
         commit_interval_us: 0,
         ..Options::default()
     }
@@ -56,6 +57,7 @@ impl Hand {
             id: MessageId(id),
             accepted_unix_ms: 0,
             stanza: stanza.into(),
+            sender: Sender::contact(romeo()),
             ticket: Ticket(id),
         };
         self.front.append(append).unwrap();
@@ -145,4 +147,40 @@ fn the_reserve_is_refused_to_messages() {
     disk.set_size(Some(disk.used() + reserve + step), false);
     outcome(&mut rig, 2).unwrap();
     assert_eq!(rig.ids(romeo()), [2]);
+}
+
+#[test]
+fn the_last_room_of_the_disk_is_for_contacts() {
+    let disk = SimulatedDisk::default();
+    let clock = Arc::new(SimulatedClock::default());
+    let (kept, step) = (200_000, 4096);
+    let options = Options {
+        clock: clock.clone(),
+        reserve_bytes: 50_000,
+        contacts_reserve_bytes: kept,
+        preallocate_bytes: step,
+        ..options(&disk)
+    };
+    let engine = embedded::open(&data(&disk), options).unwrap();
+    let mut rig = Rig::new(&engine);
+    let (nurse, juliet) = (AccountId::from_bits(7), AccountId::from_bits(8));
+    let mut last = 0;
+    let mut write = |rig: &mut Rig, sender| {
+        last += 1;
+        let (_, ticket) = rig.append_of(sender, romeo(), last, b"<message/>")?;
+        rig.outcome(ticket)
+    };
+    disk.set_size(Some(disk.used() + kept - 1), false);
+    // It is looked at when the journal takes more of the disk: with the first message.
+    write(&mut rig, Sender::contact(juliet)).unwrap();
+    assert!(matches!(write(&mut rig, Sender::stranger(nurse)), Err(StoreError::Full)));
+    let heavy = Sender { is_heavy: true, ..Sender::contact(juliet) };
+    assert!(matches!(write(&mut rig, heavy), Err(StoreError::Full)));
+    write(&mut rig, Sender::contact(juliet)).unwrap();
+    assert_eq!(engine.troubles(), ["the disk is nearly full: messages of strangers are refused"]);
+    // It ends by itself, without a message.
+    disk.set_size(None, false);
+    clock.advance_ms(1_000);
+    rig.until("room for strangers", |rig| write(rig, Sender::stranger(nurse)).is_ok());
+    assert_eq!(engine.troubles(), [""; 0]);
 }

@@ -155,13 +155,18 @@ const MEMORY_MIN: u64 = 64 << 20;
 
 fn limits(config: &Config) -> Result<(), Wrong> {
     let limits = &config.limits;
-    let ranges: [(&str, u64, u64, u64); 15] = [
+    let ranges: [(&str, u64, u64, u64); 19] = [
         // RFC 6120 §13.12: a server must take stanzas of 10,000 bytes.
         ("limits.stanza_bytes", limits.stanza_bytes as u64, 10_000, 16 * 1024 * 1024),
         ("limits.stanza_bytes_before_login", limits.stanza_bytes_before_login as u64, 2_048, 65_536),
         ("limits.sessions_per_account", limits.sessions_per_account as u64, 1, 1_000),
         ("limits.mailbox_messages", limits.mailbox_messages, 1, u64::from(u32::MAX)),
         ("limits.mailbox_bytes", limits.mailbox_bytes, limits.stanza_bytes as u64, u64::from(u32::MAX)),
+        ("limits.mailbox_contact_percent", limits.mailbox_contact_percent.into(), 1, 100),
+        ("limits.mailbox_stranger_percent", limits.mailbox_stranger_percent.into(), 1, 100),
+        ("limits.mailbox_strangers_percent", limits.mailbox_strangers_percent.into(), 1, 100),
+        // The largest stanza, with what is added to it, has to fit.
+        ("limits.stored_burst_bytes", limits.stored_burst_bytes, limits.stanza_bytes as u64 + 1_024, 1 << 40),
         ("limits.resume_seconds", limits.resume_seconds, 0, 7 * 86_400),
         ("limits.login_seconds", limits.login_seconds, 1, 600),
         ("limits.logins_waiting", limits.logins_waiting as u64, 64, 16_000_000),

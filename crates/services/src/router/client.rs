@@ -9,6 +9,7 @@ use super::{Handling, Origin, Parcel, Refuse};
 use crate::context::{Context, Pressure};
 use crate::directory::Account;
 use crate::privacy::redact::{self, Verdict};
+use crate::rate::IsHeavy;
 use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
@@ -126,13 +127,13 @@ impl Shard {
             Fate::Stored if ctx.pressure >= Pressure::Messages => {
                 return self.answer(ctx, sender, message, Refuse::Busy.error());
             }
-            Fate::Stored => match self.hold(sender) {
+            Fate::Stored => match self.hold(ctx.now_ms, sender, message.bytes().len()) {
                 Err(why) => return self.answer(ctx, sender, message, why.error()),
-                Ok(origin) => {
+                Ok((IsHeavy(is_heavy), origin)) => {
                     let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
                     let identity = compose::identity(&self.desk.realm, ctx.rng, message, &to, bare);
                     stanza_id = Some(identity.stanza_id);
-                    Handling::Mail { id: identity.id, origin }
+                    Handling::Mail { id: identity.id, is_heavy, origin }
                 }
             },
         };
@@ -157,17 +158,30 @@ impl Shard {
         self.desk.parcels.push_back(parcel);
     }
 
-    /// Counts a message as waiting for its acceptance.
-    fn hold(&mut self, sender: Sender<'_>) -> Result<Option<Origin>, Refuse> {
-        let most = self.desk.realm.limits.held_stanzas;
-        let Some(index) = sender.index else { return Ok(None) };
-        let session = self.directory.present(sender.account).and_then(|a| a.session_mut(sender.session));
-        let Some(managed) = session.and_then(|session| session.managed.as_mut()) else { return Ok(None) };
-        if managed.inbound.held() >= most {
+    /// Takes a message that is to be stored from its sender's rate, and counts it as waiting for its acceptance.
+    fn hold(
+        &mut self,
+        now_ms: u64,
+        sender: Sender<'_>,
+        bytes: usize,
+    ) -> Result<(IsHeavy, Option<Origin>), Refuse> {
+        let limits = &self.desk.realm.limits;
+        let Some(account) = self.directory.present(sender.account) else { return Err(Refuse::Nobody) };
+        let Account { stored_rate, sessions, .. } = account;
+        let session = sessions.iter_mut().find(|session| session.id == sender.session);
+        let managed = session.and_then(|session| session.managed.as_mut()).zip(sender.index);
+        if managed.as_ref().is_some_and(|(managed, _)| managed.inbound.held() >= limits.held_stanzas) {
             return Err(Refuse::Busy);
         }
-        managed.inbound.hold(index);
-        Ok(Some(Origin { shard: self.desk.index, session: sender.session, index }))
+        let Ok(is_heavy) = stored_rate.take(limits, sender.account, now_ms, bytes) else {
+            self.desk.metrics.messages_refused_rate_total.inc();
+            return Err(Refuse::TooFast);
+        };
+        let origin = managed.map(|(managed, index)| {
+            managed.inbound.hold(index);
+            Origin { shard: self.desk.index, session: sender.session, index }
+        });
+        Ok((is_heavy, origin))
     }
 
     /// A receipt (XEP-0184) says that a client without stream management has a message.

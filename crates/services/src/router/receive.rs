@@ -2,7 +2,7 @@
 //!
 //! Specification: RFC 6121 §8.5 (what a server does for its local user).
 
-use super::{Handling, InFlight, Letter, Parcel, Refuse};
+use super::{By, Handling, InFlight, Letter, Parcel, Refuse};
 use crate::book::acquaintances;
 use crate::context::Context;
 use crate::directory::Work;
@@ -93,17 +93,15 @@ impl Shard {
     /// A message of somebody who is blocked. Whoever sent it is told that it was accepted when it would have been, and it is
     /// charged like one that is kept ([`mailbox::charge`]): nothing tells that it is not.
     fn drop_from_blocked(&mut self, ctx: &mut Context<'_>, parcel: &Parcel) {
-        let Handling::Mail { origin, .. } = parcel.handling else { return };
+        let Handling::Mail { origin, is_heavy, .. } = parcel.handling else { return };
+        let by = By { account: parcel.by, is_heavy };
         let Some(account) = self.directory.present(parcel.to) else { return };
         let stanza = std::sync::Arc::clone(&parcel.stanza);
         let key = self.desk.in_flight.insert(InFlight { origin, stanza });
-        match mailbox::charge(ctx, account, &parcel.stanza, Purpose::Message(key).ticket()) {
-            Ok(mailbox::Charged::Pending) => {}
-            Ok(mailbox::Charged::Now) => self.committed(key),
-            Err(error) => {
-                self.desk.in_flight.remove(key);
-                self.refuse(parcel.clone(), Refuse::from(&error));
-            }
+        let ticket = Purpose::Message(key).ticket();
+        if let Err(error) = mailbox::charge(ctx, account, by, &parcel.stanza, ticket) {
+            self.desk.in_flight.remove(key);
+            self.refuse(parcel.clone(), Refuse::from(&error));
         }
     }
 
@@ -118,7 +116,8 @@ impl Shard {
         if parcel.handling != Handling::Quiet {
             acquaintances::heard(account, parcel.by, ctx.unix_ms);
         }
-        let Handling::Mail { id, origin } = parcel.handling else {
+        let by = parcel.by;
+        let Handling::Mail { id, is_heavy, origin } = parcel.handling else {
             let droppable = parcel.handling == Handling::Relay;
             mailbox::pass(&mut self.desk, ctx, account, resource, &parcel.stanza, droppable);
             // What was for one that has gone is for nobody.
@@ -130,7 +129,8 @@ impl Shard {
         let stanza = std::sync::Arc::clone(&parcel.stanza);
         let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone() });
         let ticket = Purpose::Message(key).ticket();
-        match mailbox::append(&mut self.desk, ctx, account, resource, (id, stanza), ticket) {
+        let message = (id, By { account: by, is_heavy }, stanza);
+        match mailbox::append(&mut self.desk, ctx, account, resource, message, ticket) {
             Ok(mailbox::IsNew(is_new)) if is_new && parcel.copied => {
                 carbons::received(&mut self.desk, ctx, account, resource, &parcel.stanza);
             }

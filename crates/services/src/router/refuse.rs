@@ -26,6 +26,8 @@ pub(crate) enum Refuse {
     StoreFails,
     /// The sender has asked about too many numbers ([`crate::book::acquaintances`]).
     TooManyNew,
+    /// The sender has had too much stored lately.
+    TooFast,
 }
 
 impl Refuse {
@@ -39,6 +41,7 @@ impl Refuse {
             Self::TooManyNew => {
                 constraint.with_text("you have asked about too many new numbers, try again later")
             }
+            Self::TooFast => constraint.with_text("you send more than can be kept for you, try again later"),
             Self::StoreFails => constraint.with_text("the server can't store messages now, try again later"),
         }
     }

@@ -14,6 +14,7 @@ use crate::desk::Desk;
 use crate::directory::Account;
 use crate::mailbox;
 use crate::roster::Contact;
+use crate::router::By;
 use crate::ticket::Purpose;
 use chaski_store::books::Match;
 use chaski_store::{AccountId, MessageId, StoreError};
@@ -88,7 +89,9 @@ impl Shard {
         let stanza = notice(&mut self.desk, account, &contact, key, message);
         let waiting = self.notices.insert(reply);
         let ticket = Purpose::Notice(waiting).ticket();
-        if let Err(error) = mailbox::append(&mut self.desk, ctx, account, None, (message, stanza), ticket) {
+        // It is of the server, which nobody's share is for: of the account's own.
+        let message = (message, By { account: id, is_heavy: false }, stanza);
+        if let Err(error) = mailbox::append(&mut self.desk, ctx, account, None, message, ticket) {
             self.noticed(ctx, waiting, Err(error));
         }
     }

@@ -96,7 +96,7 @@ impl Shard {
         let RosterWrites { mut now, next } = writes;
         match result {
             Ok(revision) => {
-                account.roster_revision = Some(revision);
+                account.roster_saved(revision);
                 if !next.is_empty() {
                     write(ctx, account, next);
                 }
@@ -129,5 +129,5 @@ fn write(ctx: &mut Context<'_>, account: &mut Account, steps: Vec<Step>) {
     account.saving.change(|writes| writes.roster = Some(RosterWrites { now: steps, next: Vec::new() }));
     let value = Some(account.roster.to_document());
     let ticket = Purpose::Roster(account.id, account.incarnation).ticket();
-    ctx.store.save(account.id, Table::Rosters, value, account.roster_revision, ticket);
+    ctx.store.save(account.id, Table::Rosters, value, account.roster_revision(), ticket);
 }

@@ -20,7 +20,7 @@ fn append_all(rig: &mut Rig, account: AccountId, ids: std::ops::Range<u128>) {
 }
 
 /// Closes an engine as a process does that ends properly.
-fn close(engine: Box<dyn Engine>, rig: Rig) {
+pub(super) fn close(engine: Box<dyn Engine>, rig: Rig) {
     drop(rig);
     engine.close();
 }

@@ -1,7 +1,7 @@
 //! A shard's stand-in: submits, flushes, and waits for completions as an event loop would.
 
 use crate::{
-    AccountId, Append, Appended, Completion, Engine, Entry, MessageId, ReadLimit, Seq, ShardIndex,
+    AccountId, Append, Appended, Completion, Engine, Entry, MessageId, ReadLimit, Sender, Seq, ShardIndex,
     ShardStore, StoreError, Ticket, leftovers, mailbox::ReadStart,
 };
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -57,16 +57,27 @@ impl Rig {
         self.append_stanza(account, id, &stanza(id))
     }
 
-    /// Appends a message.
+    /// Appends a message of a contact who sends no other.
     pub fn append_stanza(
         &mut self,
         account: AccountId,
         id: u128,
         stanza: &[u8],
     ) -> Result<(Appended, Ticket), StoreError> {
+        self.append_of(Sender::contact(AccountId::from_bits(id as u64)), account, id, stanza)
+    }
+
+    /// Appends a message of somebody.
+    pub fn append_of(
+        &mut self,
+        sender: Sender,
+        account: AccountId,
+        id: u128,
+        stanza: &[u8],
+    ) -> Result<(Appended, Ticket), StoreError> {
         let ticket = self.ticket();
-        let accepted_unix_ms = ACCEPTED_UNIX_MS + id as u64;
-        let append = Append { account, id: MessageId(id), accepted_unix_ms, stanza: stanza.into(), ticket };
+        let (accepted_unix_ms, stanza) = (ACCEPTED_UNIX_MS + id as u64, stanza.into());
+        let append = Append { account, id: MessageId(id), accepted_unix_ms, stanza, sender, ticket };
         Ok((self.store.append(append)?, ticket))
     }
 

@@ -5,9 +5,11 @@
 //! acknowledged when its segment grows old, or when memory is short, [`spill`] moves to SQLite; [`reads`] join the two
 //! parts again. Batches complete in the order in which they were handed over, so "committed" is a single number.
 
+mod admit;
 mod events;
 mod purges;
 mod reads;
+mod shares;
 mod spill;
 mod tail;
 
@@ -19,11 +21,15 @@ use super::readers::Job;
 use super::recovery::Recovered;
 use super::sqlite_writer::{ToSqlite, Write};
 use crate::leftovers::Place;
-use crate::mailbox::{Append, Appended, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage};
+use crate::mailbox::{
+    Append, Appended, Charge, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
+};
 use crate::records::{Put, Revision, Table, Wanted};
+use crate::shares::{Bounds, Unstored};
 use crate::{AccountId, StoreError, books};
 use purges::PendingPurge;
 use reads::PendingRead;
+use shares::{Mark, Senders};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,11 +38,11 @@ use tail::{MixBuild, Tail};
 /// Batches at the journal at once. Further turns join the next batch, which so grows with the load.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
 
-/// The ticket of a repeated message: completes with its batch.
+/// The ticket of a message that is not in the batch and completes with it: a repeated one, or one that is only charged.
 struct Repeat {
     account: AccountId,
     /// The message that it repeats.
-    of: Seq,
+    of: Option<Seq>,
     /// The last number given out before it: its place among the batch's messages.
     behind: Seq,
     ticket: Ticket,
@@ -57,6 +63,9 @@ pub(super) struct Front {
     link: Arc<Link>,
     metrics: Arc<FrontMetrics>,
     tail: Tail,
+    bounds: Bounds,
+    /// Charged to senders of this shard's mailboxes, and not stored.
+    unstored: Unstored,
     /// Bytes that this front may hold before it spills early.
     cache_bytes: usize,
 
@@ -65,6 +74,8 @@ pub(super) struct Front {
     batch_messages: u32,
     repeats: Vec<Repeat>,
     batch_purges: Vec<u64>,
+    /// Something was charged in this batch: it completes as a message would.
+    batch_charges: bool,
     in_flight: VecDeque<InFlight>,
     spare: Vec<Buffers>,
     /// Everything up to here is durable (or was refused).
@@ -116,12 +127,15 @@ impl Front {
         acked: Vec<(AccountId, Seq)>,
     ) -> Self {
         let first = Seq(shared.first_number() + 1);
-        let mut tail = Tail::new(first);
+        let options = &shared.options;
+        let bounds = Bounds::new(options.max_messages, options.max_bytes, options.shares);
+        let mut tail = Tail::new(first, bounds);
         for (account, waiting) in waiting {
             let mailbox = tail.mailbox_mut(account);
             mailbox.spilled_messages = waiting.messages;
             mailbox.spilled_bytes = waiting.bytes;
             mailbox.spilled_last = Seq(waiting.last);
+            mailbox.senders = Senders::inherited(mailbox.spilled());
         }
         Self {
             cache_bytes: shared.options.cache_bytes / usize::from(link.shards).max(1),
@@ -129,10 +143,13 @@ impl Front {
             shared,
             link,
             tail,
+            bounds,
+            unstored: Unstored::default(),
             buffers: Buffers::default(),
             batch_messages: 0,
             repeats: Vec::new(),
             batch_purges: Vec::new(),
+            batch_charges: false,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
             committed: Seq(first.0 - 1),
@@ -161,30 +178,12 @@ impl Front {
         }
     }
 
-    /// Whether there is room for a message of this size.
-    fn admit(&mut self, account: AccountId, size: usize) -> Result<(), StoreError> {
-        if self.shared.is_stopped() {
-            return Err(closed_error());
-        }
-        if let Some(error) = self.shared.health.refusal() {
-            self.metrics.refused_failing_total.inc();
-            return Err(error);
-        }
-        let options = &self.shared.options;
-        let usage = self.usage(account);
-        if usage.messages >= u64::from(options.max_messages)
-            || usage.bytes + size as u64 > u64::from(options.max_bytes)
-        {
-            self.metrics.refused_mailbox_total.inc();
-            return Err(StoreError::MailboxFull);
-        }
-        if self.buffers.appends.len() + size > options.queue_bytes
-            || self.tail.bytes + size > 2 * self.cache_bytes
-        {
-            self.metrics.refused_overload_total.inc();
-            return Err(StoreError::Overloaded);
-        }
-        Ok(())
+    /// A ticket that completes with the batch that is being filled.
+    fn complete_with_batch(&mut self, account: AccountId, of: Option<Seq>, ticket: Ticket) {
+        let behind = Seq(self.tail.next_seq().0 - 1);
+        self.repeats.push(Repeat { account, of, behind, ticket });
+        self.repeats_in_flight += 1;
+        self.tail.mailbox_mut(account).repeats += 1;
     }
 
     fn admit_book(&self) -> Result<(), StoreError> {
@@ -257,7 +256,7 @@ impl Front {
         let messages = std::mem::take(&mut self.batch_messages);
         let last = Seq(self.tail.next_seq().0 - 1);
         let (repeats, purges) = (std::mem::take(&mut self.repeats), std::mem::take(&mut self.batch_purges));
-        let is_awaited = !purges.is_empty();
+        let is_awaited = !purges.is_empty() | std::mem::take(&mut self.batch_charges);
         self.in_flight.push_back(InFlight { last, repeats, purges });
         self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
         let batch = Batch { link: self.link.clone(), buffers, messages, last, is_awaited };
@@ -272,6 +271,7 @@ impl Front {
     fn set_gauges(&self) {
         self.metrics.messages.set(self.tail.len() as i64);
         self.metrics.message_bytes.set(self.tail.bytes as i64);
+        self.metrics.sender_tables.set(self.tail.sender_tables() as i64);
         self.metrics.requests_in_flight.set((self.reads.len() + self.loads + self.saves) as i64);
     }
 
@@ -321,21 +321,31 @@ impl ShardStore for Front {
                 return Err(closed_error());
             }
             self.metrics.duplicates_total.inc();
-            let behind = Seq(self.tail.next_seq().0 - 1);
-            self.repeats.push(Repeat { account, of, behind, ticket });
-            self.repeats_in_flight += 1;
-            self.tail.mailbox_mut(account).repeats += 1;
+            self.complete_with_batch(account, Some(of), ticket);
             return Ok(Appended::Duplicate);
         }
-        self.admit(account, append.stanza.len())?;
+        let mark = Mark::of(self.shared.sender_key, account, append.sender);
+        if let Err(error) = self.admit(account, append.sender, mark, append.stanza.len()) {
+            self.tail.tidy(account);
+            return Err(error);
+        }
         format::encode_append(&mut self.buffers.appends, self.tail.next_seq(), &append);
         self.batch_messages += 1;
-        let (seq, mailbox_bytes) = self.tail.push(append);
+        let (seq, mailbox_bytes) = self.tail.push(append, mark);
         self.metrics.appended_total.inc();
         if mailbox_bytes > self.shared.options.mailbox_cache_bytes {
             self.note_large(account);
         }
         Ok(Appended::Queued(seq))
+    }
+
+    fn charge(&mut self, charge: Charge) -> Result<(), StoreError> {
+        let charged = self.admit_charge(charge);
+        match charged {
+            Ok(()) => self.complete_with_batch(charge.account, None, charge.ticket),
+            Err(_) => self.tail.tidy(charge.account),
+        }
+        charged
     }
 
     fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart {

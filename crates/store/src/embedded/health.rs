@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Journal,
     /// The disk is full: nothing is accepted.
     Room,
+    /// The disk is nearly full: strangers' messages are not accepted.
+    Scarce,
     /// The database can't be written.
     Database,
     /// The database file makes no sense in places. It stays so until the end.
@@ -30,6 +32,7 @@ pub(crate) enum Part {
 pub(crate) struct Health {
     troubles: Mutex<BTreeMap<Part, String>>,
     refusing: AtomicBool,
+    scarce: AtomicBool,
 }
 
 impl Health {
@@ -40,18 +43,32 @@ impl Health {
     /// A part has this trouble now. Whether it had none before, so that it is said once.
     pub(crate) fn ail(&self, part: Part, trouble: String) -> bool {
         let is_new = self.troubles().insert(part, trouble).is_none();
-        if part == Part::Journal {
-            self.refusing.store(true, Ordering::Release);
+        if let Some(flag) = self.flag(part) {
+            flag.store(true, Ordering::Release);
         }
         is_new
     }
 
     /// A part is well. Whether it was not before.
     pub(crate) fn mend(&self, part: Part) -> bool {
-        if part == Part::Journal {
-            self.refusing.store(false, Ordering::Release);
+        if let Some(flag) = self.flag(part) {
+            flag.store(false, Ordering::Release);
         }
         self.troubles().remove(&part).is_some()
+    }
+
+    /// What fronts ask for each message.
+    fn flag(&self, part: Part) -> Option<&AtomicBool> {
+        match part {
+            Part::Journal => Some(&self.refusing),
+            Part::Scarce => Some(&self.scarce),
+            Part::Room | Part::Database | Part::Damage | Part::Checkpoint | Part::Removal => None,
+        }
+    }
+
+    /// Whether what room the disk has is kept for contacts' messages.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.scarce.load(Ordering::Acquire)
     }
 
     /// Every trouble, one line each.

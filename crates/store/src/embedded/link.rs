@@ -127,6 +127,8 @@ pub(crate) struct Shared {
     pub(crate) time: Arc<Time>,
     /// This opening's number; the upper bits of its sequence numbers and revisions.
     pub(crate) epoch: u64,
+    /// Decides which senders meet in a table ([`crate::shares::hash`]).
+    pub(crate) sender_key: u64,
     /// What is unacknowledged in segments up to this one is to move to SQLite.
     pub(crate) spill_upto: AtomicU64,
     /// The engine is closed: nothing is accepted.

@@ -45,6 +45,14 @@ chaski_telemetry::metrics! {
         duplicates_total: Counter,
         /// Messages refused because the mailbox was full.
         refused_mailbox_total: Counter,
+        /// Messages refused because their sender had too much in the mailbox.
+        refused_share_total: Counter,
+        /// Messages refused because all strangers together had.
+        refused_strangers_total: Counter,
+        /// Strangers' messages refused because the disk was nearly full.
+        refused_scarce_total: Counter,
+        /// Messages charged to their sender's share and not stored.
+        charged_total: Counter,
         /// Messages refused because the disk was behind.
         refused_overload_total: Counter,
         /// Messages refused because the journal can't be written.
@@ -65,6 +73,8 @@ chaski_telemetry::metrics! {
         messages: Gauge,
         /// Their bytes.
         message_bytes: Gauge,
+        /// Mailboxes in which single senders are counted.
+        sender_tables: Gauge,
         /// Batches at the journal.
         batches_in_flight: Gauge,
         /// Requests at SQLite: reads, loads, saves.

@@ -1,6 +1,7 @@
 //! Every bound and interval of the embedded engine in one place, and the clock it runs by.
 
 use super::disk::{Disk, SystemDisk};
+use crate::shares::Shares;
 use std::sync::Arc;
 
 /// The engine's time. Its own threads read it; a test advances it by hand.
@@ -53,6 +54,11 @@ pub struct Options {
     pub max_messages: u32,
     /// Most bytes that wait in one mailbox.
     pub max_bytes: u32,
+    /// How much of a mailbox one sender, and all strangers, may have.
+    pub shares: Shares,
+    /// Most mailboxes of a shard in which single senders are counted, in 1 KiB each; in more, all strangers have one
+    /// stranger's share together, and a contact has what all leave of a contact's.
+    pub sender_tables: usize,
     /// Bytes of waiting messages held in memory by all shards together; beyond it the oldest move to SQLite early.
     /// Appends are refused as overloaded at twice this.
     pub cache_bytes: usize,
@@ -70,6 +76,8 @@ pub struct Options {
     /// Appends are refused as full when the disk has less room than this, so that acknowledgements and deletions,
     /// which need a little, still get through.
     pub reserve_bytes: u64,
+    /// Strangers' appends are refused as full when it has less room than this, so that contacts' still get through.
+    pub contacts_reserve_bytes: u64,
     /// Commits with messages begin at least this long apart, so that batches grow with the load; after a pause the first
     /// message is committed at once. A sync costs the processor as much as several messages.
     pub commit_interval_us: u64,
@@ -116,6 +124,8 @@ impl Default for Options {
             disk: Arc::new(SystemDisk),
             max_messages: 10_000,
             max_bytes: 64 << 20,
+            shares: Shares::default(),
+            sender_tables: 8_192,
             cache_bytes: 512 << 20,
             mailbox_cache_bytes: 4 << 20,
             segment_bytes: 64 << 20,
@@ -123,6 +133,7 @@ impl Default for Options {
             spill_after_ms: 30_000,
             preallocate_bytes: 1 << 20,
             reserve_bytes: 32 << 20,
+            contacts_reserve_bytes: 256 << 20,
             commit_interval_us: 2_000,
             mark_after_ms: 1_000,
             retry_ms: 100,

@@ -4,7 +4,7 @@ use crate::support::{WallClock, hasty, segments};
 use chaski_store::conformance::{self, Rig};
 use chaski_store::embedded::{self, EmbeddedEngine, Options};
 use chaski_store::time::plausible::{DAY_MS, UNSET_BEFORE_MS};
-use chaski_store::{AccountId, Append, Completion, Engine, MessageId, Ticket};
+use chaski_store::{AccountId, Append, Completion, Engine, MessageId, Sender, Ticket};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,9 +33,8 @@ fn accept_now(engine: &EmbeddedEngine, rig: &mut Rig, id: u128) {
     let ticket = Ticket(id << 64);
     let accepted_unix_ms = engine.time().unix_ms();
     let stanza = b"<message></message>".as_slice().into();
-    rig.store
-        .append(Append { account: romeo(), id: MessageId(id), accepted_unix_ms, stanza, ticket })
-        .unwrap();
+    let (account, id, sender) = (romeo(), MessageId(id), Sender::contact(romeo()));
+    rig.store.append(Append { account, id, accepted_unix_ms, stanza, sender, ticket }).unwrap();
     rig.committed(ticket);
 }
 

@@ -105,6 +105,7 @@ fn with_everything_in_the_journal() {
         segment_bytes: 100_000,
         preallocate_bytes: 8192,
         reserve_bytes: 0,
+        contacts_reserve_bytes: 0,
         ..crate::support::lazy()
     });
 }
@@ -136,6 +137,7 @@ fn a_start_on_a_full_disk_serves_what_is_in_the_journal() {
         segment_bytes: 20_000,
         preallocate_bytes: 4096,
         reserve_bytes: 0,
+        contacts_reserve_bytes: 0,
         slice_messages: 7,
         tick_ms: 2,
         ..crate::support::lazy()

@@ -53,6 +53,7 @@ pub(crate) fn hasty() -> Options {
         tick_ms: 2,
         preallocate_bytes: 16 << 10,
         reserve_bytes: 0,
+        contacts_reserve_bytes: 0,
         ..Options::default()
     }
 }
@@ -64,6 +65,7 @@ pub(crate) fn lazy() -> Options {
         spill_after_ms: u64::MAX / 4,
         mark_after_ms: u64::MAX / 4,
         preallocate_bytes: 16 << 10,
+        contacts_reserve_bytes: 0,
         ..Options::default()
     }
 }

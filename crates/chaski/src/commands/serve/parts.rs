@@ -13,7 +13,7 @@ use chaski_services::accounts::guesses::Allowances;
 use chaski_services::accounts::limits::Allowance;
 use chaski_services::accounts::registration::Registrar;
 use chaski_services::context::{Limits, Realm};
-use chaski_store::{Engine, embedded};
+use chaski_store::{Engine, Shares, embedded};
 use chaski_telemetry::Registry;
 use std::sync::Arc;
 
@@ -28,6 +28,12 @@ pub(super) fn store_options(config: &Config) -> embedded::Options {
     embedded::Options {
         max_messages: small(limits.mailbox_messages),
         max_bytes: small(limits.mailbox_bytes),
+        shares: Shares {
+            contact_percent: limits.mailbox_contact_percent,
+            stranger_percent: limits.mailbox_stranger_percent,
+            strangers_percent: limits.mailbox_strangers_percent,
+        },
+        contacts_reserve_bytes: limits.contacts_reserve_bytes,
         expire_after_ms: match limits.mailbox_days {
             0 => u64::MAX,
             days => days.saturating_mul(86_400_000),
@@ -51,6 +57,9 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
             queue_bytes: limits.unsent_bytes / 2,
             unsent_bytes: limits.unsent_bytes / 4,
             unsent_bytes_cut: limits.unsent_bytes,
+            stored_burst_bytes: limits.stored_burst_bytes,
+            stored_bytes_per_s: limits.stored_bytes_per_second,
+            services_have_rate: limits.services_have_rate,
             ..Limits::default()
         },
         started_unix_ms,

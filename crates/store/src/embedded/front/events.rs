@@ -43,7 +43,7 @@ impl Front {
         let mut repeats = repeats.into_iter().peekable();
         for number in self.committed.0 + 1..=last.0 {
             while let Some(repeat) = repeats.next_if(|repeat| repeat.behind.0 < number) {
-                self.complete_repeat(&repeat);
+                self.complete_repeat(&repeat, outcome.as_ref().err());
             }
             self.complete(Seq(number), outcome.as_ref().err());
         }
@@ -56,7 +56,7 @@ impl Front {
             }
         }
         self.committed = last;
-        repeats.for_each(|repeat| self.complete_repeat(&repeat));
+        repeats.for_each(|repeat| self.complete_repeat(&repeat, outcome.as_ref().err()));
         if self.repeats_in_flight == 0 {
             self.refused.clear();
         }
@@ -88,13 +88,18 @@ impl Front {
         }
     }
 
-    /// Completes a repeated message like the one that it repeats, which came before it.
-    fn complete_repeat(&mut self, repeat: &Repeat) {
+    /// Completes a repeated message like the one that it repeats, which came before it; and what was only charged
+    /// like its batch.
+    fn complete_repeat(&mut self, repeat: &Repeat, batch: Option<&StoreError>) {
         self.repeats_in_flight -= 1;
         let mailbox = self.tail.mailbox_mut(repeat.account);
         mailbox.repeats = mailbox.repeats.saturating_sub(1);
         self.tail.tidy(repeat.account);
-        self.ready.push(match self.refused.get(&repeat.of) {
+        let error = match repeat.of {
+            Some(of) => self.refused.get(&of),
+            None => batch,
+        };
+        self.ready.push(match error {
             Some(error) => Completion::Refused(repeat.ticket, error.clone()),
             None => Completion::Committed(repeat.ticket),
         });
@@ -122,8 +127,7 @@ impl Front {
             return;
         }
         let mailbox = self.tail.mailbox_mut(rows.account);
-        mailbox.spilled_messages = mailbox.spilled_messages.saturating_sub(rows.messages);
-        mailbox.spilled_bytes = mailbox.spilled_bytes.saturating_sub(rows.bytes);
+        mailbox.unspill(rows.messages, rows.bytes);
         self.tail.tidy(rows.account);
     }
 

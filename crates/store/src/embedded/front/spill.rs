@@ -4,6 +4,7 @@
 //! and every move is a bounded transaction. A moved message stays readable in memory until the move is durable.
 
 use super::Front;
+use super::shares::Mark;
 use super::tail::Slice;
 use crate::embedded::journal::format;
 use crate::embedded::link::Rows;
@@ -15,8 +16,8 @@ use std::sync::atomic::Ordering;
 /// What is being moved.
 #[derive(Default)]
 pub(super) struct Spill {
-    /// The slice in flight: account, number and size of each.
-    slice: Vec<(AccountId, Seq, u32)>,
+    /// The slice in flight: account, number, size and sender of each.
+    slice: Vec<(AccountId, Seq, u32, Mark)>,
     in_flight: bool,
     /// Mailboxes that have grown beyond their share of memory.
     large: VecDeque<AccountId>,
@@ -55,12 +56,13 @@ impl Front {
             self.tail.mailbox_mut(account).is_large = false;
             self.tail.tidy(account);
         }
-        let entries = slice.entries;
+        let Slice { entries, marks, .. } = slice;
         if entries.is_empty() {
             return;
         }
+        let sizes = entries.iter().map(|(account, entry)| (*account, entry.seq, entry.stanza.len() as u32));
         self.spill.slice =
-            entries.iter().map(|(account, entry)| (*account, entry.seq, entry.stanza.len() as u32)).collect();
+            sizes.zip(marks).map(|((account, seq, size), mark)| (account, seq, size, mark)).collect();
         let spill = ToSqlite::Spill { link: self.link.clone(), slice: entries };
         self.spill.in_flight = self.shared.to_sqlite.send(spill).is_ok();
     }
@@ -71,7 +73,7 @@ impl Front {
         let slice = std::mem::take(&mut self.spill.slice);
         self.metrics.spilled_total.add((slice.len() - ignored.len()) as u64);
         let mut ignored = ignored.iter().copied().peekable();
-        for (position, (account, seq, size)) in slice.into_iter().enumerate() {
+        for (position, (account, seq, size, mark)) in slice.into_iter().enumerate() {
             if let Some(at) = self.tail.find(seq) {
                 self.tail.remove(at);
             }
@@ -82,10 +84,7 @@ impl Front {
                 format::encode_ack(&mut self.buffers.acks, account, &[seq]);
             }
             if inserted && !self.purging.contains_key(&account) {
-                let mailbox = self.tail.mailbox_mut(account);
-                mailbox.spilled_messages += 1;
-                mailbox.spilled_bytes = mailbox.spilled_bytes.saturating_add(size);
-                mailbox.spilled_last = mailbox.spilled_last.max(seq);
+                self.tail.mailbox_mut(account).spill(seq, size, mark);
             }
             self.tail.tidy(account);
         }
@@ -119,8 +118,7 @@ impl Front {
         let reads = self.reads.values_mut().filter(|read| read.account == account);
         reads.for_each(|read| read.purged = read.purged.max(Some(upto)));
         let mailbox = self.tail.mailbox_mut(account);
-        mailbox.spilled_messages = 0;
-        mailbox.spilled_bytes = 0;
+        mailbox.unspill(mailbox.spilled_messages, mailbox.spilled_bytes);
         mailbox.spilled_last = Seq(0);
     }
 

@@ -6,7 +6,9 @@
 //!
 //! Invariant: what SQLite holds of an account comes before everything that is here of it.
 
+use super::shares::{Mark, Senders};
 use crate::embedded::Options;
+use crate::shares::{Bounds, Count};
 use crate::{AccountId, Entry, MessageId, Seq, Ticket, Usage};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -30,6 +32,8 @@ pub(super) struct Slot {
     next: u32,
     /// On its way to SQLite.
     pub(super) spilling: bool,
+    /// Who has sent it.
+    pub(super) mark: Mark,
 }
 
 impl Slot {
@@ -59,6 +63,8 @@ pub(super) struct Mailbox {
     pub(super) repeats: u32,
     /// Queued for an early move to SQLite, because it is large.
     pub(super) is_large: bool,
+    /// Whose these are.
+    pub(super) senders: Senders,
 }
 
 impl Default for Mailbox {
@@ -73,6 +79,7 @@ impl Default for Mailbox {
             spilled_last: Seq(0),
             repeats: 0,
             is_large: false,
+            senders: Senders::default(),
         }
     }
 }
@@ -87,6 +94,31 @@ impl Mailbox {
             messages: u64::from(self.messages) + u64::from(self.spilled_messages),
             bytes: u64::from(self.bytes) + u64::from(self.spilled_bytes),
         }
+    }
+
+    /// What waits.
+    pub(super) fn waiting(&self) -> Count {
+        Count { messages: self.messages, bytes: self.bytes }.plus(self.spilled())
+    }
+
+    /// Of that, what SQLite has.
+    pub(super) fn spilled(&self) -> Count {
+        Count { messages: self.spilled_messages, bytes: self.spilled_bytes }
+    }
+
+    /// One more message is in SQLite.
+    pub(super) fn spill(&mut self, seq: Seq, size: u32, mark: Mark) {
+        self.spilled_messages += 1;
+        self.spilled_bytes = self.spilled_bytes.saturating_add(size);
+        self.spilled_last = self.spilled_last.max(seq);
+        self.senders.spill(mark, size as usize);
+    }
+
+    /// Messages are in SQLite no more.
+    pub(super) fn unspill(&mut self, messages: u32, bytes: u32) {
+        self.spilled_messages = self.spilled_messages.saturating_sub(messages);
+        self.spilled_bytes = self.spilled_bytes.saturating_sub(bytes);
+        self.senders.spilled_is(self.spilled());
     }
 }
 
@@ -126,11 +158,14 @@ pub(super) struct Tail {
     mailboxes: HashMap<AccountId, Mailbox, MixBuild>,
     /// Bytes of all stanzas here.
     pub(super) bytes: usize,
+    bounds: Bounds,
+    /// Mailboxes in which single senders are counted.
+    sender_tables: usize,
 }
 
 impl Tail {
     /// An empty tail whose first number will be `first`.
-    pub(super) fn new(first: Seq) -> Self {
+    pub(super) fn new(first: Seq, bounds: Bounds) -> Self {
         Self {
             slots: Vec::new(),
             free: NONE,
@@ -139,6 +174,8 @@ impl Tail {
             ids: HashMap::default(),
             mailboxes: HashMap::default(),
             bytes: 0,
+            bounds,
+            sender_tables: 0,
         }
     }
 
@@ -166,11 +203,43 @@ impl Tail {
         self.mailboxes.entry(account).or_default()
     }
 
-    /// Drops the account's record if it says nothing.
+    /// Drops the account's record if it says nothing, and what it says of single senders once half of what made that matter
+    /// has gone.
     pub(super) fn tidy(&mut self, account: AccountId) {
-        if self.mailboxes.get(&account).is_some_and(Mailbox::is_idle) {
+        let Some(mailbox) = self.mailboxes.get_mut(&account) else { return };
+        let is_idle = mailbox.is_idle();
+        if mailbox.senders.has_table()
+            && (is_idle || mailbox.waiting().is_within(self.bounds.unshared.half()))
+        {
+            mailbox.senders.end();
+            self.sender_tables -= 1;
+        }
+        if is_idle {
             self.mailboxes.remove(&account);
         }
+    }
+
+    /// How many mailboxes count single senders.
+    pub(super) fn sender_tables(&self) -> usize {
+        self.sender_tables
+    }
+
+    /// Begins to count single senders in a mailbox, unless that is done, can't be right any more, or `most` do. Call
+    /// [`Self::tidy`] if nothing comes into it.
+    pub(super) fn begin_senders(&mut self, account: AccountId, most: usize) {
+        let bounds = self.bounds;
+        let mailbox = self.mailbox_mut(account);
+        let spilled = mailbox.spilled();
+        let can_begin = mailbox.senders.can_begin(spilled, &bounds);
+        if self.sender_tables >= most || !can_begin {
+            return;
+        }
+        let mut senders = std::mem::take(&mut self.mailbox_mut(account).senders);
+        let slots = std::iter::successors(self.first(account), |&at| self.after(at)).map(|at| self.slot(at));
+        let in_memory = slots.filter_map(|slot| Some((slot.mark, slot.stanza.as_ref()?.len())));
+        senders.begin(in_memory, spilled, &bounds);
+        self.mailbox_mut(account).senders = senders;
+        self.sender_tables += 1;
     }
 
     pub(super) fn by_id(&self, account: AccountId, id: MessageId) -> Option<Seq> {
@@ -248,7 +317,7 @@ impl Tail {
     }
 
     /// Adds an entry at the end of its mailbox. Returns its number and the mailbox's bytes here.
-    pub(super) fn push(&mut self, append: crate::Append) -> (Seq, u32) {
+    pub(super) fn push(&mut self, append: crate::Append, mark: Mark) -> (Seq, u32) {
         let seq = self.next_seq();
         let size = append.stanza.len();
         let at = if self.free == NONE { self.slots.len() as u32 } else { self.free };
@@ -260,6 +329,7 @@ impl Tail {
         }
         mailbox.messages += 1;
         mailbox.bytes += size as u32;
+        mailbox.senders.add(mark, size);
         let mailbox_bytes = mailbox.bytes;
         self.bytes += size;
         self.ring.push_back(at);
@@ -274,6 +344,7 @@ impl Tail {
             prev,
             next: NONE,
             spilling: false,
+            mark,
         };
         match self.slots.get_mut(at as usize) {
             Some(free) => {
@@ -287,18 +358,14 @@ impl Tail {
 
     /// Lets go of an acknowledged entry's bytes; it stays for its ticket, invisible to readers.
     pub(super) fn hold(&mut self, at: u32) {
-        let Slot { account, stanza, .. } = &mut self.slots[at as usize];
-        let account = *account;
-        if let Some(stanza) = stanza.take() {
-            self.uncount(account, stanza.len());
-        }
-    }
-
-    fn uncount(&mut self, account: AccountId, size: usize) {
+        let Slot { account, stanza, mark, .. } = &mut self.slots[at as usize];
+        let (account, mark) = (*account, *mark);
+        let Some(size) = stanza.take().map(|stanza| stanza.len()) else { return };
         self.bytes -= size;
         if let Some(mailbox) = self.mailboxes.get_mut(&account) {
             mailbox.messages -= 1;
             mailbox.bytes -= size as u32;
+            mailbox.senders.sub(mark, size);
         }
     }
 
@@ -360,6 +427,8 @@ impl Tail {
 /// Entries on their way to SQLite in one transaction.
 pub(super) struct Slice {
     pub(super) entries: Vec<(AccountId, Entry)>,
+    /// Who has sent each.
+    pub(super) marks: Vec<Mark>,
     bytes: usize,
     messages_max: usize,
     bytes_max: usize,
@@ -369,6 +438,7 @@ impl Slice {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             entries: Vec::new(),
+            marks: Vec::new(),
             bytes: 0,
             messages_max: options.slice_messages,
             bytes_max: options.slice_bytes,
@@ -387,6 +457,7 @@ impl Slice {
             slot.spilling = true;
             self.bytes += entry.stanza.len();
             self.entries.push((slot.account, entry));
+            self.marks.push(slot.mark);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::embedded::database::{Found, Waiting};
 use crate::embedded::{Options, journal::writer};
-use crate::{Entry, MessageId, ShardIndex};
+use crate::{Entry, MessageId, Sender, ShardIndex};
 use std::sync::mpsc::{Receiver, channel};
 
 struct Hands {
@@ -37,6 +37,7 @@ impl Hands {
             time: crate::Time::begin(options.clock.clone(), None),
             options,
             epoch: 1,
+            sender_key: 7,
             spill_upto: Default::default(),
             stopped: Default::default(),
             health: Arc::default(),
@@ -86,7 +87,8 @@ impl Hands {
     fn append(&mut self) -> u64 {
         let id = MessageId(u128::from(self.front.tail.next_seq().0));
         let stanza = (*b"<message/>").into();
-        let append = Append { account: romeo(), id, accepted_unix_ms: 0, stanza, ticket: Ticket(2) };
+        let (account, sender, ticket) = (romeo(), Sender::contact(romeo()), Ticket(2));
+        let append = Append { account, id, accepted_unix_ms: 0, stanza, sender, ticket };
         let Ok(Appended::Queued(seq)) = self.front.append(append) else { panic!("not taken") };
         self.front.flush();
         let Ok(ToJournal::Batch(writer::Batch { buffers, .. })) = self.at_journal.try_recv() else {

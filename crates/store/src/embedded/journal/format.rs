@@ -314,7 +314,7 @@ mod tests {
             let account = AccountId::from_bits(account);
             let append = Append {
                 account, id: MessageId(id), accepted_unix_ms: 77, stanza: stanza.clone().into(),
-                ticket: crate::Ticket(0),
+                sender: crate::Sender::contact(account), ticket: crate::Ticket(0),
             };
             let mut frame = vec![0; FRAME_HEADER];
             encode_append(&mut frame, Seq(upto), &append);

@@ -261,13 +261,11 @@ impl Writer {
         let shared = self.shared.clone();
         let options = &shared.options;
         let step = options.preallocate_bytes;
-        let has_disk = || {
-            options.disk.room_left(&self.journal).is_none_or(|left| left >= options.reserve_bytes + 2 * step)
-        };
-        if let Some(segment) = &mut self.active
-            && segment.is_short(step)
-            && segment.used() + 2 * step <= options.segment_bytes
-            && has_disk()
+        // Room for the next step, and for one that may be taken meanwhile.
+        if self.active.as_ref().is_some_and(|segment| {
+            segment.is_short(step) && segment.used() + 2 * step <= options.segment_bytes
+        }) && self.disk_has(2 * step)
+            && let Some(segment) = &mut self.active
             && let Err(error) = segment.extend(step, step)
         {
             self.give_up_segment(options.clock.now_ms(), &error);
@@ -281,6 +279,7 @@ impl Writer {
             || self.active.is_some()
             || self.failing.is_failing()
             || self.full
+            || self.shared.health.is_scarce()
             || !self.off_roll.is_empty()
             || self.unlinked_unsynced;
         let wait_ms = match (self.acks_since_ms, pending) {

@@ -144,6 +144,7 @@ impl World {
             segment_bytes: [1_500, 4_000, 20_000][dice.below(3)],
             preallocate_bytes: [400, 1_024, 5_000][dice.below(3)],
             reserve_bytes: 0,
+            contacts_reserve_bytes: 0,
             commit_interval_us: 0,
             frame_bytes: [700, 4 << 20][dice.below(2)],
             slice_messages: [3, 1_000][dice.below(2)],

@@ -1,10 +1,12 @@
 //! Into the active segment: room is made, the frame is written and synced; segments are begun and called on the roll.
 
 use super::{Writer, now};
+use crate::embedded::health::Part;
 use crate::embedded::journal::format::SegmentHeader;
 use crate::embedded::journal::roll::Roll;
 use crate::embedded::journal::segment::{self, Segment, SegmentError};
 use crate::embedded::journal::segment_path;
+use crate::embedded::link::Shared;
 use std::io;
 
 impl Writer {
@@ -54,7 +56,26 @@ impl Writer {
     /// Whether the disk has room for so much and what is reserved for acknowledgements.
     pub(super) fn disk_has(&self, bytes: u64) -> bool {
         let options = &self.shared.options;
-        options.disk.room_left(&self.journal).is_none_or(|left| left >= options.reserve_bytes + bytes)
+        let left = options.disk.room_left(&self.journal);
+        self.note_room(left);
+        left.is_none_or(|left| left >= options.reserve_bytes + bytes)
+    }
+
+    /// Tells fronts whether the room that is left is kept for contacts. Looked at whenever the journal takes more of the
+    /// disk, and at every tick while it is so.
+    fn note_room(&self, left: Option<u64>) {
+        let Shared { options, health, .. } = &*self.shared;
+        let kept = options.contacts_reserve_bytes;
+        // Not for every step that is taken and given back.
+        let enough = kept.saturating_add(if health.is_scarce() { kept / 8 } else { 0 });
+        if left.is_some_and(|left| left < enough) {
+            let trouble = "the disk is nearly full: messages of strangers are refused";
+            if health.ail(Part::Scarce, trouble.into()) {
+                tracing::warn!("{trouble} until there is room");
+            }
+        } else if health.is_scarce() && health.mend(Part::Scarce) {
+            tracing::info!("the disk has room again: messages of strangers are accepted");
+        }
     }
 
     /// Makes a segment and calls it on the roll.

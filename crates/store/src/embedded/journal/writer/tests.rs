@@ -29,6 +29,7 @@ impl Bench {
             time: crate::Time::begin(options.clock.clone(), None),
             options,
             epoch: 1,
+            sender_key: 7,
             spill_upto: Default::default(),
             stopped: AtomicBool::new(false),
             health: Arc::default(),
@@ -57,7 +58,8 @@ impl Bench {
         self.last += 1;
         let account = AccountId::from_bits(5);
         let stanza = (*b"<message></message>").into();
-        let append = Append { account, id: MessageId(1), accepted_unix_ms: 0, stanza, ticket: Ticket(0) };
+        let (id, sender, ticket) = (MessageId(1), crate::Sender::contact(account), Ticket(0));
+        let append = Append { account, id, accepted_unix_ms: 0, stanza, sender, ticket };
         let mut buffers = Buffers::default();
         format::encode_append(&mut buffers.appends, Seq(self.last), &append);
         format::encode_ack(&mut buffers.acks, account, &[Seq(self.last)]);

@@ -45,6 +45,9 @@ impl Writer {
         {
             self.has_room();
         }
+        if self.shared.health.is_scarce() {
+            self.disk_has(0);
+        }
         let options = &self.shared.options;
         if let Some(segment) = &self.active
             && segment.first_frame_ms.is_some_and(|first| now_ms >= first + options.segment_age_ms)

@@ -5,7 +5,7 @@ use super::{ACCOUNTS, Asked, End, Lived, MARKER, World, account, record, shown};
 use crate::embedded::simulation::stepped::BEGINNING_UNIX_MS;
 use crate::mailbox::{Append, Appended, Completion, ReadStart};
 use crate::records::Put;
-use crate::{AccountId, MessageId, ReadLimit, Seq, ShardStore, Table, Ticket, books};
+use crate::{AccountId, MessageId, ReadLimit, Sender, Seq, ShardStore, Table, Ticket, books};
 
 impl World {
     pub(super) fn front(&mut self, of: AccountId) -> &mut Box<dyn ShardStore> {
@@ -44,11 +44,13 @@ impl World {
     pub(super) fn append_one(&mut self, to: AccountId, id: u128) -> Lived<bool> {
         let text = text(id);
         let ticket = self.ticket();
+        let from = AccountId::from_bits(id as u64 % 5);
         let append = Append {
             account: to,
             id: MessageId(id),
             accepted_unix_ms: BEGINNING_UNIX_MS + id as u64,
             stanza: text.as_slice().into(),
+            sender: if id.is_multiple_of(4) { Sender::stranger(from) } else { Sender::contact(from) },
             ticket,
         };
         let seq = match self.front(to).append(append) {
