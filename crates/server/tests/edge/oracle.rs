@@ -22,7 +22,11 @@ struct Experience {
 }
 
 fn server() -> (Server, String) {
-    let server = Server::start_with(|config| config.limits.login_failures = 99);
+    let server = Server::start_with(|config| {
+        config.limits.login_failures = 99;
+        // Every way is tried with every name, before and after it is somebody's: that must not be too many guesses.
+        config.limits.guesses.account.burst = 99;
+    });
     let [key, _] = server.two_accounts();
     server.add(PASSWORD, "chosen by a person", Derivation::PASSWORD);
     (server, key)

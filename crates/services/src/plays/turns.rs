@@ -76,7 +76,7 @@ fn what_is_carried_to_many_is_paid_for_in_turns() {
     let mut alone = [Socket::of(romeo, presence.clone(), 1_000)];
     let quiet: usize = (0..20).map(|_| turn(&mut stage, &mut alone, romeo).0).sum();
     for number in 0..60 {
-        let local = format!("+1555123{number:04}");
+        let local = format!("+155512301{number:02}");
         let (friend, _) = stage.arrive(&local, "phone");
         stage.send(friend, &format!("<presence type='subscribe' to='{}'/>", jid(ROMEO)));
         stage.send(romeo, &format!("<presence type='subscribed' to='{}'/>", jid(&local)));
@@ -93,7 +93,7 @@ fn a_publication_for_many_is_carried_in_several_turns() {
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     let mut friends = Vec::new();
     for number in 0..12 {
-        let local = format!("+1555123{number:04}");
+        let local = format!("+155512301{number:02}");
         let (friend, _) = stage.arrive(&local, "phone");
         announce(&mut stage, friend, &["urn:x"]);
         stage.send(friend, &format!("<presence type='subscribe' to='{}'/>", jid(ROMEO)));
@@ -101,6 +101,7 @@ fn a_publication_for_many_is_carried_in_several_turns() {
         stage.received(friend);
         friends.push(friend);
     }
+    stage.leave_unjudged("the publication goes past the stage, so that each turn can be looked at");
     let session = stage.session(romeo).expect("it is bound");
     let publish = "<iq type='set' id='p'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:x'>\
                    <item id='1'><x xmlns='urn:x'/></item></publish></pubsub></iq>";
