@@ -18,6 +18,7 @@ use crate::result::{Latency, Report, Scenario};
 use crate::run::Run;
 use crate::server::Listener;
 use leash::Leash;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 use visitors::Visitors;
@@ -54,6 +55,9 @@ pub struct Options {
     pub processor_share: f64,
     /// How long each of the three parts takes.
     pub seconds: u64,
+    /// The hostile address. A server knows no networks on 127.0.0.0/8, where a terminator stands for everybody: budgets by
+    /// network show only with another address of this machine.
+    pub from: Ipv4Addr,
 }
 
 /// What the process of its own does.
@@ -97,6 +101,8 @@ pub struct Attack {
     pub seed: u64,
     /// The hostile account; behind it those that it picks on.
     pub account: u32,
+    /// Where strangers' connections come from.
+    pub from: Ipv4Addr,
 }
 
 /// Is hostile, until it is killed.
@@ -154,6 +160,7 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
             ports: (rig.port(Listener::Plain), rig.port(Listener::Tls), rig.http_port()),
             seed: options.load.seed,
             account: neighbours,
+            from: options.from,
         };
         let leash = Leash::spawn(&options.load.own.binary, &attack, options.processor_share)?;
         let visiting = visitors.begin();

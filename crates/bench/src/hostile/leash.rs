@@ -30,7 +30,7 @@ impl Leash {
         let (plain, tls, http) = attack.ports;
         let child = Command::new(binary)
             .args(["bench", "attack", "--part", attack.part.name()])
-            .args(["--ports", &format!("{plain},{tls},{http}")])
+            .args(["--ports", &format!("{plain},{tls},{http}"), "--from", &attack.from.to_string()])
             .args(["--seed", &attack.seed.to_string(), "--account", &attack.account.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

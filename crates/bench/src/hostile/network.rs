@@ -1,4 +1,4 @@
-//! Everything that one address may do without an account: connections, handshakes, guesses, requests, all from [`ADDRESS`].
+//! Everything that one address may do without an account: connections, handshakes, guesses, requests, all from one address.
 //!
 //! Called by [`super::attack`]. Each [`Act`] has some connections of its own; who is refused comes again.
 
@@ -12,13 +12,12 @@ use rand::{RngExt, SeedableRng};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-/// Not the neighbours' address, nor their network.
-const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 0, 66, 6);
 /// Before whoever was refused comes again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long somebody is waited for who says nothing.
@@ -74,6 +73,7 @@ pub(super) async fn run(attack: &Attack) -> Result<(), BenchError> {
             let hostile = Hostile {
                 act,
                 ports: attack.ports,
+                from: attack.from,
                 trust: trust.clone(),
                 rng: StdRng::seed_from_u64(attack.seed ^ (act as u64) << 32 ^ index as u64),
             };
@@ -88,6 +88,7 @@ struct Hostile {
     act: Act,
     /// Without TLS, with TLS, HTTP.
     ports: (u16, u16, u16),
+    from: Ipv4Addr,
     trust: Trust,
     rng: StdRng,
 }
@@ -109,7 +110,7 @@ impl Hostile {
             _ => plain,
         };
         let socket = TcpSocket::new_v4()?;
-        socket.bind((ADDRESS, 0).into())?;
+        socket.bind((self.from, 0).into())?;
         let mut socket = socket.connect(([127, 0, 0, 1], port).into()).await?;
         match self.act {
             Act::Churn => Ok(()),

@@ -351,6 +351,9 @@ pub(crate) struct Hostile {
     /// How long each part takes: idle, account, address
     #[arg(long, value_name = "S", default_value_t = 300)]
     pub(crate) seconds: u64,
+    /// The hostile address, one of this machine's; budgets by network show only outside of 127.0.0.0/8
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.66.6")]
+    pub(crate) from: std::net::Ipv4Addr,
 }
 
 #[derive(Debug, Args)]
@@ -367,4 +370,7 @@ pub(crate) struct Attack {
     /// The hostile account
     #[arg(long)]
     pub(crate) account: u32,
+    /// Where strangers' connections come from
+    #[arg(long)]
+    pub(crate) from: std::net::Ipv4Addr,
 }

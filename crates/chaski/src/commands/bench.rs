@@ -184,6 +184,7 @@ async fn run_hostile(args: &Bench, typed: &Hostile) -> Result<ExitCode, Failure>
         visits_per_s: typed.visits,
         processor_share: typed.processor_share,
         seconds: typed.seconds.max(1),
+        from: typed.from,
     };
     done(args, &hostile::run(&options).await?)
 }
@@ -193,8 +194,8 @@ async fn run_attack(typed: &Attack) -> Result<ExitCode, Failure> {
     let (Some(part), &[plain, tls, http]) = (part, &typed.ports[..]) else {
         return Err(Failure::new("--part is idle, account or network, and --ports are three"));
     };
-    let (seed, account) = (typed.seed, typed.account);
-    hostile::attack(hostile::Attack { part, ports: (plain, tls, http), seed, account }).await?;
+    let Attack { seed, account, from, .. } = *typed;
+    hostile::attack(hostile::Attack { part, ports: (plain, tls, http), seed, account, from }).await?;
     Ok(ExitCode::SUCCESS)
 }
 
