@@ -13,6 +13,8 @@ from server import Server
 DISK_MIB = 48
 JULIET = "+15550101002@localhost"
 BODY = "x" * 30_000
+# The two are strangers to each other, and this whole disk is smaller than the room that is kept for contacts.
+NO_ROOM_FOR_CONTACTS_ALONE = "[limits]\ncontacts_reserve_bytes = 0"
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def fill(path):
 
 
 def test_full_disk(small_disk):
-    with Server(directory=small_disk) as server:
+    with Server(directory=small_disk, extra=NO_ROOM_FOR_CONTACTS_ALONE) as server:
         romeo = Slixmpp(server, *server.register("+15550101001"))
         juliet_key = server.register("+15550101002")
         accepted = [romeo.send(JULIET, f"before {number}") for number in range(3)]
