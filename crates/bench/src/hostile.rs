@@ -16,7 +16,7 @@ use crate::error::BenchError;
 use crate::load::Load;
 use crate::result::{Latency, Report, Scenario};
 use crate::run::Run;
-use crate::server::Listener;
+use crate::server::{Listener, Rig};
 use leash::Leash;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -151,36 +151,10 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     let mut seen = Vec::new();
     let mut latencies = Vec::new();
     for part in Part::ALL {
-        run.next_phase()?;
-        run.mark(part.name());
-        let disk_before = disk_bytes(&rig.data());
-        let memory_before = run.standing()?.server.map_or(0, |usage| usage.resident_bytes);
-        let attack = Attack {
-            part,
-            ports: (rig.port(Listener::Plain), rig.port(Listener::Tls), rig.http_port()),
-            seed: options.load.seed,
-            account: neighbours,
-            from: options.from,
-        };
-        let leash = Leash::spawn(&options.load.own.binary, &attack, options.processor_share)?;
-        let visiting = visitors.begin();
-        run.hold(Duration::from_secs(options.seconds)).await?;
-        leash.end().await?;
-        let visits = visiting.end().await;
-        let measured = run.next_phase()?;
-        let delivery = measured.iter().find(|(name, _)| *name == "delivery").map(|(_, it)| *it);
-        let memory = run.most_resident_bytes().max(memory_before);
-        seen.push(Seen {
-            delivery: delivery.unwrap_or_default(),
-            visits,
-            grown_bytes: memory - memory_before,
-            disk_bytes: disk_bytes(&rig.data()).saturating_sub(disk_before),
-        });
+        let (one, measured) = take_part(&mut run, &rig, &visitors, options, part).await?;
         latencies.extend(measured.into_iter().map(|(name, it)| (format!("{name}_{}", part.name()), it)));
-        latencies.push((
-            format!("visit_{}", part.name()),
-            seen.last().map(|seen| seen.visits.latency).unwrap_or_default(),
-        ));
+        latencies.push((format!("visit_{}", part.name()), one.visits.latency));
+        seen.push(one);
         run.hold(REST).await?;
     }
     let end = run.standing()?;
@@ -196,6 +170,41 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     report.options.logins_per_s = Some(options.visits_per_s);
     report.options.model = Some(model(&seen, options));
     Ok(report)
+}
+
+/// One part, and the latencies in it.
+async fn take_part(
+    run: &mut Run,
+    rig: &Rig,
+    visitors: &Visitors,
+    options: &Options,
+    part: Part,
+) -> Result<(Seen, Vec<(&'static str, Latency)>), BenchError> {
+    run.next_phase()?;
+    run.mark(part.name());
+    let disk_before = disk_bytes(&rig.data());
+    let memory_before = run.standing()?.server.map_or(0, |usage| usage.resident_bytes);
+    let attack = Attack {
+        part,
+        ports: (rig.port(Listener::Plain), rig.port(Listener::Tls), rig.http_port()),
+        seed: options.load.seed,
+        account: options.pairs * 2,
+        from: options.from,
+    };
+    let leash = Leash::spawn(&options.load.own.binary, &attack, options.processor_share)?;
+    let visiting = visitors.begin();
+    run.hold(Duration::from_secs(options.seconds)).await?;
+    leash.end().await?;
+    let visits = visiting.end().await;
+    let measured = run.next_phase()?;
+    let delivery = measured.iter().find(|(name, _)| *name == "delivery").map(|(_, it)| *it);
+    let seen = Seen {
+        delivery: delivery.unwrap_or_default(),
+        visits,
+        grown_bytes: run.most_resident_bytes().saturating_sub(memory_before),
+        disk_bytes: disk_bytes(&rig.data()).saturating_sub(disk_before),
+    };
+    Ok((seen, measured))
 }
 
 fn complaints(seen: &[Seen], seconds: u64) -> Vec<String> {

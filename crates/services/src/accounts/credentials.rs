@@ -102,19 +102,16 @@ impl Credentials {
         self
     }
 
-    /// Credentials of a name that is nobody's, which nobody can satisfy: each check takes what a wrong password takes.
+    /// Credentials of a name that is nobody's, which nobody can satisfy, as in [`ScramSecret::decoy`]: each check takes what a
+    /// wrong password takes.
     pub fn decoy(salting: &Salting, username: &str) -> Self {
-        let ScramSecret { stored_key, .. } = ScramSecret::decoy(salting, Hash::Sha256, username, ITERATIONS);
-        let (mut sha1, mut sha256) = ([0; 20], [0; 32]);
-        sha256.copy_from_slice(&stored_key);
-        sha1.copy_from_slice(&stored_key[..20]);
         Self {
             generation: 0,
             iterations: ITERATIONS,
             salt: salting.salt(username),
-            sha1: ScramKeys { stored_key: sha1, server_key: sha1 },
-            sha256: ScramKeys { stored_key: sha256, server_key: sha256 },
-            plain: Some(sha256),
+            sha1: ScramKeys { stored_key: [0; 20], server_key: [0; 20] },
+            sha256: ScramKeys { stored_key: [0; 32], server_key: [0; 32] },
+            plain: Some([0; 32]),
         }
     }
 

@@ -171,6 +171,11 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<Accou
     Ok(waiting)
 }
 
+/// Whether some mailbox has lost messages and its owner has not acknowledged that yet.
+pub(super) fn has_gaps(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM gaps)", [], |row| row.get(0))
+}
+
 fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountId> {
     Ok(AccountId::from_bits(row.get::<_, i64>(column)? as u64))
 }
@@ -222,7 +227,7 @@ impl Messages<'_> {
         Ok((self.connection.prepare_cached(delete)?.execute(parameters)? > 0).then_some(0))
     }
 
-    fn delete_message(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
+    pub(super) fn delete_message(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
         let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal, size";
         let rows = self.delete_rows(delete, params![account.to_bits() as i64, seq.0 as i64])?;
         Ok(rows.first().copied())
