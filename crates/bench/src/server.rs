@@ -37,6 +37,8 @@ pub struct Rig {
     binary: PathBuf,
     dir: PathBuf,
     ports: Ports,
+    /// Of the accounts' keys, if they are others than an account usually has.
+    iterations: Option<u32>,
 }
 
 /// How a client connects.
@@ -66,8 +68,17 @@ impl Rig {
         fs::create_dir_all(dir).map_err(BenchError::io(what()))?;
         fs::write(&marker, "").map_err(BenchError::io(what()))?;
         let dir = fs::canonicalize(dir).map_err(BenchError::io(what()))?;
-        let rig = Self { binary, ports: free_ports()?, dir };
-        fs::write(rig.config(), rig.config_text(extra)).map_err(BenchError::io(what()))?;
+        // Keys are random, and rounds would only cost time. A configuration that says something else is about logins as they are.
+        let varies = "[registration]\niterations_vary = true\n";
+        let (iterations, extra) = match extra {
+            extra if extra.contains("iterations_vary") => (None, extra.to_owned()),
+            extra if extra.contains("[registration]\n") => {
+                (Some(1), extra.replacen("[registration]\n", varies, 1))
+            }
+            extra => (Some(1), format!("{extra}\n{varies}")),
+        };
+        let rig = Self { binary, ports: free_ports()?, dir, iterations };
+        fs::write(rig.config(), rig.config_text(&extra)).map_err(BenchError::io(what()))?;
         Ok(rig)
     }
 
@@ -106,8 +117,12 @@ impl Rig {
         accounts::write(seed, count, &mut file).map_err(BenchError::io(what()))?;
         std::io::Write::flush(&mut file).map_err(BenchError::io(what()))?;
         let path = path.display().to_string();
-        // The keys are random: rounds would only cost time.
-        self.ctl(&["account", "import", "--iterations", "1", &path]).await
+        match self.iterations {
+            Some(iterations) => {
+                self.ctl(&["account", "import", "--iterations", &iterations.to_string(), &path]).await
+            }
+            None => self.ctl(&["account", "import", &path]).await,
+        }
     }
 
     /// `chaski ctl` with these arguments; the server may run or not.

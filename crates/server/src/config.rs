@@ -157,6 +157,8 @@ pub struct Registration {
     pub countries: Vec<String>,
     /// Days of silence after which a number is taken for somebody else's; 0: never.
     pub recycled_after_days: u64,
+    /// Whether some accounts have other SCRAM iterations than the rest.
+    pub iterations_vary: bool,
 }
 
 /// Bounds on everything that input can grow.
@@ -295,7 +297,7 @@ impl Default for Sms {
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { enabled: true, countries: Vec::new(), recycled_after_days: 30 }
+        Self { enabled: true, countries: Vec::new(), recycled_after_days: 30, iterations_vary: false }
     }
 }
 

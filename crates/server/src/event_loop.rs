@@ -38,7 +38,8 @@ use chaski_xmpp::stream::Settings;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -124,6 +125,9 @@ pub(crate) struct EventLoop {
     metrics: Arc<EdgeMetrics>,
     memory: Arc<MemoryWatch>,
     origin: Instant,
+    /// Failures of logins that are told later ([`crate::c2s::connection::Asked::Late`]): when, and to whom. One for a connection at
+    /// a time.
+    late: BinaryHeap<Reverse<(u64, u64)>>,
     /// Envelopes that were taken from the inbox and wait for a turn.
     envelopes: VecDeque<Envelope>,
     buffers: Buffers,
@@ -229,6 +233,7 @@ impl EventLoop {
             metrics: parts.metrics,
             memory: parts.memory,
             origin: now(),
+            late: BinaryHeap::new(),
             envelopes: VecDeque::new(),
             buffers: Buffers {
                 read: vec![0; READ_BYTES],
@@ -315,6 +320,9 @@ impl EventLoop {
         if !self.clients.ready.is_empty() {
             wait_ms = wait_ms.min(PEER_WAIT_MS);
         }
+        if let Some(Reverse((due_ms, _))) = self.late.peek() {
+            wait_ms = wait_ms.min(due_ms.saturating_sub(now_ms));
+        }
         if !self.clients.confirming.is_empty() {
             wait_ms = wait_ms.min(self.next_confirm_ms.saturating_sub(now_ms));
         }
@@ -332,6 +340,7 @@ impl EventLoop {
         self.take_completions();
         self.move_waiting();
         self.take_answers();
+        self.take_late();
         self.take_deadlines();
         self.poll_confirmations();
         self.tick_rooms();

@@ -29,6 +29,8 @@ chaski_telemetry::metrics! {
         logins_total: Counter,
         /// Failed attempts to do so, those refused unseen included.
         login_failures_total: Counter,
+        /// Of these not told yet: each has its time, whatever it took to find out.
+        failures_waiting: Gauge,
         /// Connections closed because login took too long.
         login_timeouts_total: Counter,
         /// Bytes read from sockets (encrypted where there is TLS).

@@ -166,6 +166,9 @@ pub struct Limits {
     pub loading_accounts: usize,
     /// Of these on behalf of one account's stanzas; beyond: they wait.
     pub loads_per_asker: usize,
+    /// Errors that say that nobody is there for a stranger, and wait for the next tick of their shard, so that their time says nothing of
+    /// how they came about; beyond: the oldest is told at once. 0: all are.
+    pub late_refusals: usize,
     /// Bytes of stanzas that wait for that, for each account; beyond: refused as overloaded.
     pub load_waiting_bytes: usize,
     /// The same for all accounts of a shard.
@@ -230,6 +233,7 @@ impl Default for Limits {
             idle_accounts: 4_096,
             loading_accounts: 4_096,
             loads_per_asker: 64,
+            late_refusals: 0,
             load_waiting_bytes: 1 << 20,
             load_waiting_bytes_shard: 64 << 20,
             undelivered_envelopes: 65_536,

@@ -73,6 +73,8 @@ chaski_telemetry::metrics! {
         loads_refused_total: Counter,
         /// Stanzas answered without a look-up, because their account had been told before that nobody is there.
         loads_spared_total: Counter,
+        /// Answers to strangers that nobody is there, which wait for the next tick.
+        refusals_late: Gauge,
         /// Messages that are not stored, dropped because their session had too much unacknowledged.
         messages_dropped_total: Counter,
         /// Presence dropped because another shard was overloaded, or because its session was.
@@ -161,6 +163,8 @@ pub(crate) struct Desk {
     pub(crate) in_flight: Slab<InFlight>,
     /// Stanzas that are refused once the store has looked, in order. Bounded like those that wait for an account's load.
     pub(crate) refusals: HashMap<AccountId, Refusals>,
+    /// Errors that say that nobody is there, on their way with the next tick, in order. Bounded: the oldest goes sooner.
+    pub(crate) late: VecDeque<Parcel>,
     /// Records of accounts that are being saved without anybody waiting for it.
     pub(crate) records_saving: usize,
     /// Work done since a connection was last begun to be read ([`crate::budget`]).
@@ -204,6 +208,7 @@ impl Desk {
             parcels: VecDeque::new(),
             in_flight: Slab::new(),
             refusals: HashMap::new(),
+            late: VecDeque::new(),
             records_saving: 0,
             work: 0,
             budgets: HashMap::new(),

@@ -43,6 +43,8 @@ use std::sync::Arc;
 
 /// Timers dealt with in one call, so that those of everybody who logged in together do not hold up the messages.
 const TIMERS_PER_CALL: usize = 32;
+/// Refusals told in one call, likewise.
+const REFUSALS_PER_CALL: usize = 128;
 
 /// See the module.
 pub struct Shard {
@@ -283,7 +285,7 @@ impl Shard {
             self.timer(ctx, session, timer);
         }
         self.removals_tick(ctx);
-        let more = self.books_tick(ctx);
+        let more = self.books_tick(ctx) | self.tell_refused(REFUSALS_PER_CALL);
         self.settle(ctx);
         more || self.desk.timers.is_due(ctx.now_ms)
     }

@@ -293,6 +293,15 @@ impl Negotiation {
         }
     }
 
+    /// The secret, if [`Self::credentials`] was given a decoy only to have the client challenged: to be told before the client's
+    /// proof is received. False: it is not the one that the client was challenged with.
+    pub fn learn_secret(&mut self, secret: ScramSecret) -> bool {
+        match &mut self.state {
+            State::Response(waiting) => waiting.learn(secret),
+            _ => false,
+        }
+    }
+
     /// The answer to [`Action::VerifyPlain`]; a wrong password or unknown user is [`Failure::NotAuthorized`].
     pub fn plain_verified(&mut self, result: Result<(), Failure>, out: &mut dyn Outlet) -> Action {
         match self.take_state() {

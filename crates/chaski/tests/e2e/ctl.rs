@@ -71,7 +71,7 @@ fn sessions_are_kicked_one_or_all() {
 
 #[test]
 fn imports_work_with_a_server_and_report_bad_lines() {
-    let server = Server::start("");
+    let server = Server::start("[registration]\niterations_vary = true\n");
     server.ctl(&["account", "add", "+15550100003", "--key", "a key that is replaced"]);
     let session = Client::log_in(tcp(server.plain()), "+15550100003", "a key that is replaced", "phone");
     let file = server.dir.join("accounts.csv");
@@ -80,9 +80,13 @@ fn imports_work_with_a_server_and_report_bad_lines() {
         lines += &format!("+1555010{n:04},{KEY}\n");
     }
     std::fs::write(&file, lines.replace("+15550100003,", "+15550100003,new-")).unwrap();
-    let args =
-        ["ctl", "--data", &server.data(), "account", "import", "--iterations", "1", file.to_str().unwrap()];
-    let output = chaski(&args);
+    let config = server.dir.join("chaski.toml");
+    let import = ["account", "import", "--iterations", "1", file.to_str().unwrap()];
+    let complaint = fail(&[&["ctl", "--data", &server.data()], &import[..]].concat());
+    assert!(complaint.contains("iterations_vary"), "nobody could log in: {complaint}");
+    let output = chaski(
+        &[&["ctl", "--config", config.to_str().unwrap(), "--data", &server.data()], &import[..]].concat(),
+    );
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "bad lines are a failure: {out}{err}");
     assert!(out.contains("imported 1200 accounts: 1199 made, 1 with a new key"), "{out}{err}");

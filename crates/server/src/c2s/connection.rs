@@ -13,7 +13,7 @@ use chaski_store::AccountId;
 use chaski_xmpp::Husk;
 use chaski_xmpp::framer::Framer;
 use chaski_xmpp::sasl::{Hash, Password};
-use chaski_xmpp::stream::{Framing, Negotiation, Wishes};
+use chaski_xmpp::stream::{Action, Framing, Negotiation, Wishes};
 use chaski_xmpp::websocket::Decoder;
 
 /// See the module.
@@ -96,6 +96,8 @@ pub(crate) struct Login {
     pub(crate) proving: Option<Proving>,
     /// The name whose credentials those are.
     pub(crate) username: String,
+    /// When a secret was shown, and so when the time begins after which a failure is told.
+    pub(crate) tried_at_ms: Option<u64>,
     /// What the client wishes as soon as the connection is at its account's owner.
     pub(crate) wishes: Option<Box<Wishes>>,
     /// What the rooms have written for the session before the client was told that it has one.
@@ -108,12 +110,16 @@ pub(crate) enum Asked {
     Nothing,
     /// STARTTLS: our TLS handshake.
     Tls,
-    /// The rooms: credentials for SCRAM.
+    /// The rooms: credentials for SCRAM, of which the challenge is to be made.
     Scram { account: AccountId, hash: Hash },
+    /// The rooms: credentials for SCRAM, by which this element is to be judged.
+    Proof { proving: Proving, element: Box<[u8]> },
     /// The rooms: credentials for PLAIN.
     Plain { account: AccountId, password: Password },
     /// The slow check of a password.
     Slow { account: AccountId },
+    /// The time at which a failure is to be told, which is in these bytes, and what is to be done then.
+    Late { due_ms: u64, told: Box<[u8]>, action: Action },
     /// The account's owner: the connection is about to move there.
     Owner,
     /// The rooms: whether the client has a token.
@@ -130,7 +136,10 @@ pub(crate) enum Asked {
 #[derive(Clone, Copy)]
 pub(crate) struct Proving {
     pub(crate) account: AccountId,
+    pub(crate) hash: Hash,
     pub(crate) can_be_guessed: bool,
+    /// The secret is still to be asked for: the challenge is the same function of the name for all.
+    pub(crate) is_blind: bool,
 }
 
 impl Connection {

@@ -71,6 +71,9 @@ pub struct EdgeLimits {
     pub unsent_bytes: usize,
     /// Failed logins on one connection before it is closed.
     pub login_failures: u8,
+    /// Whether there are accounts whose SCRAM iterations are not [`chaski_services::accounts::ITERATIONS`], so that nobody can be
+    /// challenged before the account's record is there.
+    pub iterations_vary: bool,
     /// Envelopes that may wait for a shard; beyond it [`chaski_services::wire::Wire::forward`] refuses.
     pub queued_envelopes: usize,
     /// Connections and commands that may wait for a shard; beyond it they are refused.
@@ -94,6 +97,7 @@ impl Default for EdgeLimits {
             element_bytes: 256 * 1024,
             unsent_bytes: 2 * 1024 * 1024,
             login_failures: 5,
+            iterations_vary: false,
             queued_envelopes: 65_536,
             queued_arrivals: 65_536,
             queued_verifications: 1_024,
@@ -114,7 +118,10 @@ pub struct EdgeTiming {
     pub probe_timeout_ms: u64,
     /// How long a stream that we ended may take to drain and to be closed by the peer.
     pub close_linger_ms: u64,
-    /// Granularity of all of these.
+    /// A login that fails is told so this long after it was asked for, and up to as long again, as chance decides: who proves
+    /// nothing learns nothing from how long it took to find out. If it took longer: so many times as long.
+    pub failure_ms: u64,
+    /// Granularity of all of these but the last two.
     pub tick_ms: u64,
     /// How often the kernel is asked whether a peer without stream management has what was sent.
     pub confirm_poll_ms: u64,
@@ -128,6 +135,7 @@ impl Default for EdgeTiming {
             idle_timeout_ms: 16 * 60_000,
             probe_timeout_ms: 60_000,
             close_linger_ms: 5_000,
+            failure_ms: 100,
             tick_ms: 1_000,
             confirm_poll_ms: 25,
         }

@@ -169,6 +169,7 @@ impl EventLoop {
             candidate: None,
             proving: None,
             username: String::new(),
+            tried_at_ms: None,
             wishes: None,
             early: Vec::new(),
         }))

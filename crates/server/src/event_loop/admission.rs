@@ -16,6 +16,7 @@ use chaski_xmpp::stream::{Access, Refused, TokenProof, Wishes};
 impl EventLoop {
     /// The client claims to have a token.
     pub(super) fn prove_token(&mut self, conn: ConnId, username: String, proof: Box<TokenProof>) -> Flow {
+        self.note_try(conn);
         let account = AccountName::parse(&username).ok().map(|name| name.account());
         let Some(login) = self.login_mut(conn) else { return Flow::Gone };
         login.username = username;

@@ -2,18 +2,22 @@
 //!
 //! The protocol itself is `chaski_xmpp::stream::Negotiation`'s. While an answer is owed the connection is not read.
 //! Promises: who has not proved anything learns nothing of a number. What a number has that is nobody's is a decoy
-//! ([`Credentials::decoy`]), and a wrong password costs one derivation, whatever kind of key there is and if there is none.
+//! ([`Credentials::decoy`]), a wrong password costs one derivation, whatever kind of key there is and if there is none, and
+//! what fails is told late, at a time that chance decides and not the work ([`Asked::Late`]).
 
 use super::receive::Flow;
 use super::{Arrival, EventLoop};
-use crate::c2s::connection::{Asked, Connection, Login, Stage};
+use crate::c2s::connection::{Asked, Connection, Login, Proving, Stage};
 use crate::c2s::{Answer, Pieces};
-use chaski_services::accounts::AccountName;
+use chaski_services::accounts::{AccountName, Credentials};
 use chaski_services::wire::{Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed};
 use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::framer::MAX_BYTES_SKIPPED;
+use chaski_xmpp::sasl::Hash;
 use chaski_xmpp::stream::{Action, BindRefusal, Input, Negotiation};
+use rand::RngExt;
+use std::cmp::Reverse;
 use std::io;
 
 impl EventLoop {
@@ -47,9 +51,13 @@ impl EventLoop {
         let mut pieces = Pieces::new(connection.framing());
         let Stage::Login(login) = &mut connection.stage else { return Flow::Gone };
         login.asked = Asked::Nothing;
+        let tried_at_ms = login.tried_at_ms.take();
         let action = step(&mut login.negotiation, &mut pieces);
         if pieces.login_failed {
             self.metrics.login_failures_total.inc();
+            if let Some(tried_at_ms) = tried_at_ms {
+                return self.tell_late(conn, tried_at_ms, pieces.bytes.into(), action);
+            }
         }
         if !pieces.bytes.is_empty() {
             self.clients.put(conn, &pieces.bytes);
@@ -57,14 +65,51 @@ impl EventLoop {
         self.act(conn, action)
     }
 
+    /// A secret was shown and is wrong, or could not be looked at: it is told when it is due, and nothing is read until then.
+    fn tell_late(&mut self, conn: ConnId, tried_at_ms: u64, told: Box<[u8]>, action: Action) -> Flow {
+        let step_ms = self.clients.timing.failure_ms.max(1);
+        let mut due_ms = tried_at_ms + step_ms + self.rooms.rng.random_range(0..step_ms);
+        while due_ms <= self.rooms.now_ms {
+            due_ms += step_ms;
+        }
+        let Some(login) = self.login_mut(conn) else { return Flow::Gone };
+        login.asked = Asked::Late { due_ms, told, action };
+        self.late.push(Reverse((due_ms, conn.0)));
+        self.metrics.failures_waiting.add(1);
+        Flow::On
+    }
+
+    /// Tells of failures that are due.
+    pub(super) fn take_late(&mut self) {
+        while let Some(&Reverse((due_ms, conn))) = self.late.peek()
+            && due_ms <= self.rooms.now_ms
+        {
+            self.late.pop();
+            self.metrics.failures_waiting.add(-1);
+            let conn = ConnId(conn);
+            let Some(login) = self.login_mut(conn) else { continue };
+            // Whoever has gone meanwhile is not there, or somebody else is.
+            if !matches!(login.asked, Asked::Late { due_ms: due, .. } if due == due_ms) {
+                continue;
+            }
+            if let Asked::Late { told, action, .. } = std::mem::replace(&mut login.asked, Asked::Nothing) {
+                self.clients.put(conn, &told);
+                self.act(conn, action);
+                self.go_on(conn);
+            }
+        }
+    }
+
     fn act(&mut self, conn: ConnId, action: Action) -> Flow {
         match action {
             Action::Read => Flow::On,
             Action::StartTls => self.start_tls(conn),
-            Action::LookupCredentials { username, hash } => {
+            Action::LookupCredentials { username, hash } if self.clients.limits.iterations_vary => {
                 self.look_up(conn, username, |account| Asked::Scram { account, hash })
             }
+            Action::LookupCredentials { username, hash } => self.challenge(conn, username, hash),
             Action::VerifyPlain { username, password } => {
+                self.note_try(conn);
                 self.look_up(conn, username, |account| Asked::Plain { account, password })
             }
             Action::Authenticated { username } => self.authenticated(conn, &username),
@@ -120,14 +165,25 @@ impl EventLoop {
         }
     }
 
-    fn look_up(&mut self, conn: ConnId, username: String, asked: impl FnOnce(AccountId) -> Asked) -> Flow {
-        let account = AccountName::parse(&username).ok().map(|name| name.account());
+    /// A secret is shown: if it leads to nothing, that is told so long after now.
+    pub(super) fn note_try(&mut self, conn: ConnId) {
+        let now_ms = self.rooms.now_ms;
+        if let Some(login) = self.login_mut(conn) {
+            login.tried_at_ms = Some(now_ms);
+        }
+    }
+
+    pub(super) fn look_up(
+        &mut self,
+        conn: ConnId,
+        username: String,
+        asked: impl FnOnce(AccountId) -> Asked,
+    ) -> Flow {
+        let (account, counted) = accounts_of(&username);
         let Some(login) = self.login_mut(conn) else { return Flow::Gone };
         login.username = username;
         login.candidate = None;
-        // A name that can be nobody's is treated like one that is nobody's.
-        let known = account.or(AccountId::phone(10_000));
-        login.asked = asked(known.unwrap_or(AccountId::from_bits(0)));
+        login.asked = asked(counted);
         match account {
             Some(account) => {
                 self.rooms.call(&mut self.clients, |shard, ctx| shard.lookup_credentials(ctx, conn, account));
@@ -135,6 +191,18 @@ impl EventLoop {
             None => self.clients.answers.push_back((conn, Answer::Credentials(Ok(None)))),
         }
         Flow::On
+    }
+
+    /// Challenges a client whose account nobody has looked for yet: salt and iterations are the same function of the name for
+    /// all, so that neither the answer nor its time has anything to do with whether there is one.
+    fn challenge(&mut self, conn: ConnId, username: String, hash: Hash) -> Flow {
+        let decoy = Credentials::decoy(&self.salting, &username).scram(hash);
+        let (_, account) = accounts_of(&username);
+        let Some(login) = self.login_mut(conn) else { return Flow::Gone };
+        login.username = username;
+        login.candidate = None;
+        login.proving = Some(Proving { account, hash, can_be_guessed: false, is_blind: true });
+        self.negotiate(conn, |negotiation, out| negotiation.credentials(Ok(decoy), out))
     }
 
     /// Lets the rooms' answers through, also those that these lead to. Whether there were any.
@@ -317,4 +385,11 @@ impl EventLoop {
         let idle_ms = self.clients.timing.idle_timeout_ms;
         self.clients.set_deadline(conn, idle_ms);
     }
+}
+
+/// The account that a name means, if it can be anybody's, and the one for which tries are counted: a name that can be nobody's is
+/// treated like one that is nobody's.
+fn accounts_of(username: &str) -> (Option<AccountId>, AccountId) {
+    let account = AccountName::parse(username).ok().map(|name| name.account());
+    (account, account.or(AccountId::phone(10_000)).unwrap_or(AccountId::from_bits(0)))
 }

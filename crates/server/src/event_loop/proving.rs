@@ -2,7 +2,8 @@
 //!
 //! Promises: whoever has the right secret of a kind that can't be guessed gets in, whatever was counted. To all others the
 //! answer has the same bytes and the same work behind it, whether there is such an account, whatever its secret is, and
-//! whether tries are left for it. What takes milliseconds is the worker's ([`crate::password_checks`]). Called by `login`.
+//! whether tries are left for it; and it comes at a time that has nothing to do with where the account was found. A SCRAM
+//! exchange begins without looking for the account at all, which is done when there is a proof to judge. What takes milliseconds is the worker's ([`crate::password_checks`]). Called by `login`.
 
 use super::EventLoop;
 use super::receive::Flow;
@@ -12,6 +13,7 @@ use chaski_services::accounts::network::Network;
 use chaski_services::accounts::{Credentials, PlainCheck};
 use chaski_services::wire::{Authenticated, ConnId, Unavailable};
 use chaski_store::AccountId;
+use chaski_xmpp::Stanza;
 use chaski_xmpp::sasl::server::Tries;
 use chaski_xmpp::sasl::{Failure, Hash, Password};
 use chaski_xmpp::stream::Input;
@@ -25,6 +27,7 @@ impl EventLoop {
         let Some(login) = self.login_mut(conn) else { return };
         match std::mem::replace(&mut login.asked, Asked::Nothing) {
             Asked::Scram { account, hash } => self.scram_credentials(conn, account, hash, credentials),
+            Asked::Proof { proving, element } => self.proof_credentials(conn, proving, &element, credentials),
             Asked::Plain { account, password } => {
                 self.plain_credentials(conn, account, password, credentials);
             }
@@ -45,9 +48,39 @@ impl EventLoop {
         login.proving = found
             .as_ref()
             .ok()
-            .map(|credentials| Proving { account, can_be_guessed: credentials.can_be_guessed() });
+            .map(|credentials| credentials.can_be_guessed())
+            .map(|can_be_guessed| Proving { account, hash, can_be_guessed, is_blind: false });
         let secret = found.map(|credentials| credentials.scram(hash));
         self.negotiate(conn, |negotiation, out| negotiation.credentials(secret, out));
+    }
+
+    /// The same for a proof that has come. Who is nobody has been challenged with a decoy, which stays.
+    fn proof_credentials(
+        &mut self,
+        conn: ConnId,
+        mut proving: Proving,
+        element: &[u8],
+        credentials: Result<Option<Credentials>, Unavailable>,
+    ) {
+        let Some(login) = self.login_mut(conn) else { return };
+        let can_be_told = credentials.is_ok();
+        if let Ok(Some(found)) = credentials {
+            proving.can_be_guessed = found.can_be_guessed();
+            let account = proving.account;
+            login.candidate = Some(Authenticated { account, key_generation: found.generation });
+            if !login.negotiation.learn_secret(found.scram(proving.hash)) {
+                tracing::warn!(
+                    ?account,
+                    iterations = found.iterations,
+                    "an account can't log in by SCRAM, because it has another salt or other iterations than the rest: set \
+                     registration.iterations_vary, or give it a new key"
+                );
+            }
+        }
+        // It was parsed when it came.
+        if let Ok(element) = Stanza::parse(element) {
+            self.judge(conn, proving, Input::Element(&element), can_be_told);
+        }
     }
 
     /// The credentials that are to be proved. Nobody's are made up, and can't be.
@@ -69,9 +102,30 @@ impl EventLoop {
 
     /// What the client has sent when its proof was due.
     pub(super) fn scram_proof(&mut self, conn: ConnId, proving: Proving, input: Input<'_, '_>) -> Flow {
-        let Proving { account, can_be_guessed } = proving;
+        let Input::Element(element) = input else { return self.judge(conn, proving, input, true) };
+        match element.name() == "response" {
+            // It is given up: nothing was tried.
+            false => self.negotiate(conn, |negotiation, out| negotiation.receive(input, out)),
+            true if proving.is_blind => {
+                self.note_try(conn);
+                let Some(login) = self.login_mut(conn) else { return Flow::Gone };
+                let (username, element) = (std::mem::take(&mut login.username), element.bytes().into());
+                let proving = Proving { is_blind: false, ..proving };
+                self.look_up(conn, username, |_| Asked::Proof { proving, element })
+            }
+            true => {
+                self.note_try(conn);
+                self.judge(conn, proving, input, true)
+            }
+        }
+    }
+
+    /// Has the negotiation judge what came instead of a proof, or as one; if the account could not be looked for, nothing is right.
+    fn judge(&mut self, conn: ConnId, proving: Proving, input: Input<'_, '_>, can_be_told: bool) -> Flow {
+        let Proving { account, can_be_guessed, .. } = proving;
         let (network, now_unix_ms) = (self.network_of(conn), self.rooms.now.unix_ms);
         let tries = match self.doors.guesses.look(network, account, now_unix_ms) {
+            _ if !can_be_told => Tries::UsedUpByGuesses,
             Ok(()) => Tries::Left,
             Err(_) if can_be_guessed => Tries::UsedUpByGuesses,
             Err(_) => Tries::UsedUp,

@@ -44,6 +44,9 @@ pub const WORKING_MAX: usize = 128;
 const PURGE_INTERVAL: Duration = Duration::from_secs(300);
 /// Whoever has no tries left is answered after this, so that asking on costs him more than us.
 const NO_TRIES_TIME: Duration = Duration::from_secs(1);
+/// Whoever proves nothing is answered after this. Both are up to twice as long, as chance decides: the time tells nothing of what
+/// there was to look at.
+const FAILURE_TIME: Duration = Duration::from_millis(100);
 
 /// What the routes need. One for the process.
 pub struct RegistrationApi {
@@ -134,10 +137,29 @@ impl RegistrationApi {
         key: String,
         network: Network,
     ) -> Result<AccountRecord, RegistrationError> {
-        let claim = self.step(move |registrar, now, _| registrar.claim(&user, key, network, now)).await;
-        if let Err(RegistrationError::TooManyTries { .. }) = &claim {
-            tokio::time::sleep(NO_TRIES_TIME).await;
+        let begun = tokio::time::Instant::now();
+        let proved = self.prove_now(user, key, network).await;
+        let time = match &proved {
+            Ok(_) => return proved,
+            Err(RegistrationError::TooManyTries { .. }) => NO_TRIES_TIME,
+            Err(_) => FAILURE_TIME,
+        };
+        let mut due = begun + time + time.mul_f64(rand::random());
+        while due <= tokio::time::Instant::now() {
+            due += time;
         }
+        tokio::time::sleep_until(due).await;
+        proved
+    }
+
+    /// The same as soon as it is known.
+    async fn prove_now(
+        self: &Arc<Self>,
+        user: String,
+        key: String,
+        network: Network,
+    ) -> Result<AccountRecord, RegistrationError> {
+        let claim = self.step(move |registrar, now, _| registrar.claim(&user, key, network, now)).await;
         let mut claim = match claim? {
             Claim::Proved(record) => return Ok(record),
             Claim::Slow(claim) => claim,

@@ -50,6 +50,7 @@ impl Server {
             tls: Some(identity),
             ..EdgeConfig::default()
         };
+        config.timing.failure_ms = 2;
         change(&mut config);
         let engine = Arc::new(MemoryEngine::new());
         let mut registry = Registry::default();

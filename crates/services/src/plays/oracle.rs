@@ -174,6 +174,32 @@ fn no_way_of_asking_tells_more_than_whether_a_number_is_registered() {
     }
 }
 
+/// Whether an account was asked what it shows, or there is none, is a difference of microseconds: so the answer comes with the next tick,
+/// for both alike.
+#[test]
+fn that_nobody_is_there_is_told_with_the_next_tick() {
+    let question = |id: &str| {
+        format!("<iq to='{}' type='get' id='{id}'><query xmlns='jabber:iq:last'/></iq>", jid(TARGET))
+    };
+    for who in [Who::Nobody].into_iter().chain(Who::SOMEBODY) {
+        let (mut stage, romeo) = stage(who, Limits { late_refusals: 2, ..Limits::default() });
+        // The second time it is known, the third is over the bound: the oldest is told.
+        for (id, told) in [("1", vec![]), ("2", vec![]), ("3", vec!["1"])] {
+            stage.send(romeo, &question(id));
+            let heard = stage.stanzas(romeo);
+            assert_eq!(heard.len(), told.len(), "{who:?}, {id}: {heard:?}");
+        }
+        stage.pass(1);
+        let heard = stage.stanzas(romeo);
+        assert_eq!(heard.len(), 2, "{who:?}: {heard:?}");
+        assert!(heard[0].contains("id='2'") && heard[1].contains("id='3'"), "in order: {heard:?}");
+        // What may tell that there is somebody waits for nothing.
+        stage.send(romeo, &chat(TARGET, "x"));
+        let heard = stage.stanzas(romeo);
+        assert_eq!(heard.len(), usize::from(who == Who::Nobody), "{who:?}: {heard:?}");
+    }
+}
+
 #[test]
 fn contact_sync_tells_the_same_of_who_has_blocked_the_asker() {
     let told = |who| {

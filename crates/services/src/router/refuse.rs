@@ -13,6 +13,9 @@ use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
 use chaski_xmpp::{ErrorType, JidRef, Kind, Stanza, StanzaCondition, StanzaError, write};
 
+/// Room for refusals that a shard keeps.
+const LATE_KEPT: usize = 64;
+
 /// Why a stanza is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refuse {
@@ -134,10 +137,43 @@ impl Shard {
 
     /// Tells a stanza's sender that nobody is there, and remembers it if the sender hears of it.
     pub(super) fn refuse_as_nobody(&mut self, parcel: Parcel, is_nobody: bool) {
+        let is_mail = matches!(parcel.handling, Handling::Mail { .. });
         if is_answered(&parcel) {
             self.directory.told_nobody(parcel.by, parcel.to, is_nobody);
+            if !is_mail {
+                return self.refuse_late(&parcel);
+            }
+        } else if is_nobody {
+            // Who is there stays in memory, and is found there again.
+            self.directory.told_nobody(parcel.by, parcel.to, true);
         }
         self.refuse(parcel, Refuse::Nobody);
+    }
+
+    /// Tells it with the next tick. What stands behind it is some microseconds more or less of work, whether an account was asked what it
+    /// shows, or there is none: who asks often enough would see it. A first message may tell, and waits for nothing.
+    fn refuse_late(&mut self, parcel: &Parcel) {
+        let origin = parcel.origin();
+        let Some(told) = self.answer_to(&parcel.stanza, &Refuse::Nobody.error()) else {
+            return self.desk.settle(origin);
+        };
+        self.desk.late.push_back(Parcel { settles: origin, ..told });
+        if self.desk.late.len() > self.desk.realm.limits.late_refusals {
+            self.tell_refused(1);
+        }
+        self.desk.metrics.refusals_late.set(self.desk.late.len() as i64);
+    }
+
+    /// Tells so many of those that wait, the oldest first. Whether there are more.
+    pub(crate) fn tell_refused(&mut self, most: usize) -> bool {
+        let count = most.min(self.desk.late.len());
+        self.desk.parcels.extend(self.desk.late.drain(..count));
+        if self.desk.late.is_empty() {
+            // What a storm has made of it must not stay as capacity for ever.
+            self.desk.late.shrink_to(LATE_KEPT);
+        }
+        self.desk.metrics.refusals_late.set(self.desk.late.len() as i64);
+        !self.desk.late.is_empty()
     }
 
     /// Refuses a stanza on its way: an error to its sender if it is a message that was to be stored or a request. Who

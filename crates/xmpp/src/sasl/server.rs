@@ -82,6 +82,19 @@ pub enum Tries {
 }
 
 impl AwaitingResponse {
+    /// The user's secret, of which the challenge was made without knowing it, from a decoy: what comes next is judged by it. False: it is not a
+    /// proof that is awaited, or the challenge was not this secret's, and no proof can be right.
+    pub fn learn(&mut self, secret: ScramSecret) -> bool {
+        let Awaited::Final(awaiting) = &mut self.0 else { return false };
+        let told = &awaiting.secret;
+        let is_told =
+            (told.hash, &told.salt, told.iterations) == (secret.hash, &secret.salt, secret.iterations);
+        if is_told && secret.is_sound() {
+            awaiting.secret = secret;
+        }
+        is_told
+    }
+
     /// Goes on with the response.
     pub fn respond(self, data: &[u8]) -> Step {
         self.respond_within(data, Tries::Left)

@@ -5,7 +5,7 @@ use super::{Desk, moment, parse_name};
 use crate::cli::AccountAdd;
 use crate::failure::Failure;
 use chaski_server::admin::protocol::{AccountView, NewKey, Reply, Request};
-use chaski_services::accounts::{Credentials, Derivation, make_key};
+use chaski_services::accounts::{Credentials, Derivation, ITERATIONS, make_key};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ pub(super) fn add(desk: &Desk, args: &AccountAdd) -> Result<ExitCode, Failure> {
     let (name, _) = parse_name(&args.name)?;
     let (secret, mut derivation, made) = secret(args)?;
     derivation.iterations = args.iterations.unwrap_or(derivation.iterations);
+    check_iterations(desk, derivation.iterations)?;
     let mut backend = desk.any(true)?;
     let salt = backend.salting()?.salt(&name.to_string());
     let credentials = Credentials::derive(&secret, 0, derivation, salt);
@@ -35,6 +36,17 @@ pub(super) fn add(desk: &Desk, args: &AccountAdd) -> Result<ExitCode, Failure> {
         lines.push(format!("key: {secret}"));
     }
     desk.say(&json, &lines)
+}
+
+/// A server that challenges before it has looked has one number of iterations for all.
+pub(super) fn check_iterations(desk: &Desk, iterations: u32) -> Result<(), Failure> {
+    if iterations == ITERATIONS || desk.config.registration.iterations_vary {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!(
+        "--iterations {iterations} lets nobody log in by SCRAM unless the server's configuration has iterations_vary = true under \
+         [registration], which lets anybody tell who is registered; without --iterations it is {ITERATIONS}"
+    )))
 }
 
 /// The secret, how credentials come of it, and whether it was made here and must be shown.

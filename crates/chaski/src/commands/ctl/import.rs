@@ -5,7 +5,7 @@
 //! larger than memory. A bad line is reported with its number and skipped.
 
 use super::Desk;
-use super::account::KEY_BYTES;
+use super::account::{KEY_BYTES, check_iterations};
 use super::backend::{Backend, unexpected};
 use crate::cli::AccountImport;
 use crate::failure::Failure;
@@ -47,6 +47,7 @@ struct Totals {
 }
 
 pub(super) fn run(desk: &Desk, args: &AccountImport) -> Result<ExitCode, Failure> {
+    check_iterations(desk, args.iterations)?;
     let shown = args.file.display();
     let (input, size): (Box<dyn BufRead + Send>, u64) = if args.file.as_os_str() == "-" {
         (Box::new(BufReader::new(io::stdin())), 0)

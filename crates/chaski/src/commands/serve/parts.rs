@@ -21,6 +21,8 @@ use std::sync::Arc;
 const OTHER_FILES: usize = 1_000;
 /// Descriptors of a shard with a table of its own besides its clients': streams, listeners, what is being refused.
 const OTHER_FILES_OF_SHARD: usize = 64;
+/// Refusals of strangers' questions that wait for a shard's tick: some hundred bytes each.
+const LATE_REFUSALS: usize = 16_384;
 
 pub(super) fn store_options(config: &Config) -> embedded::Options {
     let limits = &config.limits;
@@ -60,6 +62,7 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
             stored_burst_bytes: limits.stored_burst_bytes,
             stored_bytes_per_s: limits.stored_bytes_per_second,
             services_have_rate: limits.services_have_rate,
+            late_refusals: LATE_REFUSALS,
             ..Limits::default()
         },
         started_unix_ms,
@@ -91,6 +94,7 @@ pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig
         account: Allowance::per_hour(limits.wrong_keys, limits.wrong_keys_per_hour),
         network: Allowance::per_hour(limits.network_wrong_keys, limits.network_wrong_keys_per_hour),
     };
+    edge.limits.iterations_vary = config.registration.iterations_vary;
     edge.limits.memory_bytes = match limits.memory {
         0 => memory::default_ceiling_bytes(),
         bytes => bytes,

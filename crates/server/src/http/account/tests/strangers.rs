@@ -73,6 +73,57 @@ async fn a_network_has_so_many_wrong_keys_whoevers_they_are() {
     assert_eq!(ask_as(&router, NEIGHBOUR, "wrong", "198.51.100.1").await, (401, false), "elsewhere");
 }
 
+/// All that somebody hears who asks with a wrong key: status, headers, body; and the work behind it.
+async fn told(
+    router: &Router,
+    doors: &Doors,
+    (method, path): (&str, &str),
+    user: &str,
+) -> (String, u64, u64) {
+    let counted = || (doors.checks.metrics().done_total.get(), doors.guesses.metrics().wrong_total.get());
+    let (checks, guesses) = counted();
+    let request = request(user, "wrong", "192.0.2.1").method(method).uri(path);
+    let response =
+        router.clone().oneshot(request.body(Body::from("{\"pin\":\"123456\"}")).unwrap()).await.unwrap();
+    let head = format!("{} {:?}", response.status(), response.headers());
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let (checks_after, guesses_after) = counted();
+    (format!("{head} {}", String::from_utf8_lossy(&body)), checks_after - checks, guesses_after - guesses)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_way_over_http_tells_who_is_registered() {
+    let allowances = Allowances { account: Allowance::per_hour(99, 1), network: Allowance::per_hour(999, 1) };
+    let limits = EdgeLimits { guesses: allowances, ..EdgeLimits::default() };
+    let doors = Doors::start(&limits, [1; 16]).unwrap();
+    let (api, records) = served_with_doors(Policy::default(), doors.clone());
+    put_account(&*records, USER, KEY);
+    let submit = |_: Command| panic!("nobody is proved");
+    let router = routes(AccountApi::new(api.clone(), Arc::new(submit), "example.org"));
+    let router = router.merge(crate::http::registration::routes(api));
+    for way in [
+        ("GET", "/v1/contacts"),
+        ("PUT", "/v1/contacts"),
+        ("PATCH", "/v1/contacts"),
+        ("DELETE", "/v1/contacts"),
+        ("DELETE", "/v1/account"),
+        ("GET", "/v1/account/privacy"),
+        ("PATCH", "/v1/account/privacy"),
+        ("PUT", "/v1/registration-lock"),
+        ("POST", "/v1/account/number"),
+    ] {
+        let begun = tokio::time::Instant::now();
+        let nobody = told(&router, &doors, way, "+15550109999").await;
+        if nobody.1 == 1 {
+            assert!(begun.elapsed() >= Duration::from_millis(100), "{way:?}: by a time of its own");
+        }
+        assert_eq!(told(&router, &doors, way, USER).await, nobody, "{way:?}");
+        // In a body that is no proper one nothing is looked for, by whomever.
+        let is_read_first = way.1 == "/v1/account/number";
+        assert_eq!(nobody.1, u64::from(!is_read_first), "{way:?}: {nobody:?}");
+    }
+}
+
 /// A body that begins and never goes on.
 struct Slow(bool);
 
