@@ -28,6 +28,8 @@ pub(crate) enum BenchCommand {
     Overload(Overload),
     /// A hostile account and a hostile address, held to a share of a processor: what neighbours notice of them
     Hostile(Hostile),
+    /// Ask a server of its own in every way who is registered; no answer and no time may tell
+    Oracle(Oracle),
     /// The hostile process of `hostile`
     #[command(hide = true)]
     Attack(Attack),
@@ -354,6 +356,31 @@ pub(crate) struct Hostile {
     /// The hostile address, one of this machine's; budgets by network show only outside of 127.0.0.0/8
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.66.6")]
     pub(crate) from: std::net::Ipv4Addr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Oracle {
+    /// An empty directory, or one of an earlier run, for the server and its log
+    #[arg(long, value_name = "DIR", default_value = "./chaski-bench")]
+    pub(crate) data: PathBuf,
+    /// How many probes in each way, half of them about numbers that nobody has
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) probes: usize,
+    /// How many numbers have an account; as many others are asked about
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(crate) accounts: usize,
+    /// Only ways of asking whose name begins so
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) ways: Vec<String>,
+    /// Judge bytes and order alone, and only say what time tells
+    #[arg(long)]
+    pub(crate) untimed: bool,
+    /// Decides about everything that is random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The server's program, if it is not this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

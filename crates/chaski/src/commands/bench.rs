@@ -1,13 +1,14 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
 use crate::cli::bench::{
-    Accounts, Attack, Bench, BenchCommand, Crash, Floor, Hostile, Idle, Login, Mixed, Overload, Pairs,
-    Presence, Report, Soak,
+    Accounts, Attack, Bench, BenchCommand, Crash, Floor, Hostile, Idle, Login, Mixed, Oracle, Overload,
+    Pairs, Presence, Report, Soak,
 };
 use crate::failure::Failure;
 use chaski_bench::load::Way;
 use chaski_bench::{
-    accounts, crash, floor, hostile, idle, login, mixed, overload, pairs, presence, report, result, soak,
+    accounts, crash, floor, hostile, idle, login, mixed, oracle, overload, pairs, presence, report, result,
+    soak,
 };
 use serde::Serialize;
 use std::io::Write;
@@ -34,6 +35,7 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
             BenchCommand::Presence(presence) => run_presence(args, presence).await,
             BenchCommand::Overload(overload) => run_overload(args, overload).await,
             BenchCommand::Hostile(hostile) => run_hostile(args, hostile).await,
+            BenchCommand::Oracle(oracle) => run_oracle(args, oracle).await,
             BenchCommand::Attack(attack) => run_attack(attack).await,
             BenchCommand::Accounts(accounts) => write_accounts(accounts),
             BenchCommand::Floor(floor) => run_floor(floor),
@@ -187,6 +189,22 @@ async fn run_hostile(args: &Bench, typed: &Hostile) -> Result<ExitCode, Failure>
         from: typed.from,
     };
     done(args, &hostile::run(&options).await?)
+}
+
+async fn run_oracle(args: &Bench, typed: &Oracle) -> Result<ExitCode, Failure> {
+    let options = oracle::Options {
+        binary: binary(typed.binary.as_ref())?,
+        dir: typed.data.clone(),
+        probes: typed.probes,
+        accounts: typed.accounts,
+        ways: typed.ways.clone(),
+        is_untimed: typed.untimed,
+        seed: typed.seed,
+        quiet: args.json,
+    };
+    let report = oracle::run(&options).await?;
+    say(args, &report, &report.lines())?;
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn run_attack(typed: &Attack) -> Result<ExitCode, Failure> {

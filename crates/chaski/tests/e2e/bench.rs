@@ -117,6 +117,18 @@ fn others_are_not_loaded() {
     assert!(dir.path().join("mine").exists());
 }
 
+/// What time tells is a command's to judge, with more probes: `chaski bench oracle`.
+#[test]
+fn every_way_of_asking_is_asked_and_none_tells_in_bytes() {
+    let oracle = measure(&["oracle", "--probes", "60", "--accounts", "20", "--untimed"]);
+    assert_eq!(oracle["complaints"], serde_json::json!([]), "{oracle}");
+    let ways = oracle["ways"].as_array().unwrap();
+    assert!(
+        ways.len() > 20 && ways.iter().all(|way| way["probes"] == 60 && way["is_same"] == true),
+        "{oracle}"
+    );
+}
+
 /// Too short to say anything of latencies, which are a command's to judge: `chaski bench hostile`.
 #[test]
 fn neighbours_are_served_whatever_one_account_or_one_address_does() {
