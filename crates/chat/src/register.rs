@@ -27,7 +27,13 @@ pub async fn register(
 ) -> Result<Registered, ChatError> {
     let registration = Registration::new(url, trust)?;
     let begun = registration.begin(number).await?;
-    say(out, &format!("A code is on its way to {number} (a development server writes it to its log)."))?;
+    let told = match begun.sent {
+        true => format!("A code is on its way to {number} (a development server writes it to its log)."),
+        false => format!(
+            "Too many codes were sent to {number} of late. The one in the latest message is right, whoever asked for it."
+        ),
+    };
+    say(out, &told)?;
     let mut lock_pin = None;
     let mut code = ask(input, out, &format!("Type its {} digits, or \"again\":", begun.code_length)).await?;
     loop {

@@ -35,6 +35,14 @@ pub struct Begun {
     pub code_length: usize,
     /// Seconds until it is over.
     pub expires_in: u64,
+    /// Whether a message was sent for it. If not, the code of the latest one is right.
+    #[serde(default = "yes")]
+    pub sent: bool,
+}
+
+/// What servers of before have done always.
+fn yes() -> bool {
+    true
 }
 
 /// How TLS begins at a [`Host`].

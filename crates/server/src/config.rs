@@ -10,6 +10,7 @@ mod check;
 mod schema;
 
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
 
 /// Everything that can be configured.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// The domain of every address, lower case.
@@ -84,6 +85,8 @@ pub struct Http {
     pub connections: usize,
     /// Where clients find this server from outside; empty: from the request.
     pub public_url: String,
+    /// Origins of web pages that may ask for registration codes, besides our own.
+    pub web_origins: Vec<String>,
     /// Metrics and health; `None`: off.
     #[serde(deserialize_with = "optional_address")]
     pub private_listen: Option<SocketAddr>,
@@ -111,8 +114,8 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// How registration codes reach a phone.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// How registration codes reach a phone, and what that may cost.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Sms {
     /// Which way.
@@ -131,6 +134,18 @@ pub struct Sms {
     pub command: Vec<String>,
     /// Most time for one message.
     pub timeout_seconds: u64,
+    /// What a message costs, in whatever unit the budgets are in.
+    pub price: f64,
+    /// The same by calling code, where it is another.
+    pub country_prices: BTreeMap<String, f64>,
+    /// What all messages may cost in an hour.
+    pub budget_per_hour: u32,
+    /// What those to one country may.
+    pub country_budget_per_hour: u32,
+    /// The same by calling code, where it is another.
+    pub country_budgets_per_hour: BTreeMap<String, u32>,
+    /// Messages to one block of 10,000 numbers in an hour.
+    pub block_messages_per_hour: u32,
 }
 
 /// Which way registration codes go.
@@ -159,6 +174,26 @@ pub struct Registration {
     pub recycled_after_days: u64,
     /// Whether some accounts have other SCRAM iterations than the rest.
     pub iterations_vary: bool,
+    /// Registrations of one number from one network at once.
+    pub number_registrations: u32,
+    /// And from then on.
+    pub number_registrations_per_day: u32,
+    /// Messages to one number at once, whoever asks.
+    pub number_messages: u32,
+    /// And from then on.
+    pub number_messages_per_day: u32,
+    /// Messages that one network asks for at once.
+    pub network_messages: u32,
+    /// And from then on.
+    pub network_messages_per_hour: u32,
+    /// Registrations of all at once.
+    pub registrations: u32,
+    /// And from then on.
+    pub registrations_per_hour: u32,
+    /// Wrong PINs of one registration lock at once.
+    pub lock_pins: u32,
+    /// And from then on.
+    pub lock_pins_per_day: u32,
 }
 
 /// Bounds on everything that input can grow.
@@ -275,6 +310,7 @@ impl Default for Http {
             force: false,
             connections: 4096,
             public_url: String::new(),
+            web_origins: Vec::new(),
             private_listen: Some(loopback(9222)),
         }
     }
@@ -291,13 +327,34 @@ impl Default for Sms {
             from: String::new(),
             command: Vec::new(),
             timeout_seconds: 10,
+            price: 1.0,
+            country_prices: BTreeMap::new(),
+            budget_per_hour: 2_000,
+            country_budget_per_hour: 1_000,
+            country_budgets_per_hour: BTreeMap::new(),
+            block_messages_per_hour: 20,
         }
     }
 }
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { enabled: true, countries: Vec::new(), recycled_after_days: 30, iterations_vary: false }
+        Self {
+            enabled: true,
+            countries: Vec::new(),
+            recycled_after_days: 30,
+            iterations_vary: false,
+            number_registrations: 5,
+            number_registrations_per_day: 5,
+            number_messages: 30,
+            number_messages_per_day: 12,
+            network_messages: 60,
+            network_messages_per_hour: 60,
+            registrations: 2_000,
+            registrations_per_hour: 10_000,
+            lock_pins: 5,
+            lock_pins_per_day: 2,
+        }
     }
 }
 

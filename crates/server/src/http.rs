@@ -257,7 +257,8 @@ pub fn public_router(api: Router, hostmeta: hostmeta::HostMeta, websocket: webso
     for_browsers.merge(websocket::routes(websocket)).route("/", page).layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
-/// Lets web pages of any origin call: nothing here is authorised by cookies, so origin means nothing.
+/// Lets web pages of any origin call: nothing here is authorised by cookies, so origin means nothing, but where codes are asked for
+/// ([`registration::routes`]).
 async fn cors(request: Request, next: Next) -> Response {
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -274,9 +275,7 @@ async fn cors(request: Request, next: Next) -> Response {
             header::ACCESS_CONTROL_ALLOW_METHODS,
             HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"),
         );
-        let allowed = HeaderValue::from_static(
-            "content-type, authorization, accept-language, if-none-match, installation-id",
-        );
+        let allowed = HeaderValue::from_static("content-type, authorization, accept-language, if-none-match");
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }

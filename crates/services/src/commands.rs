@@ -94,8 +94,14 @@ pub(crate) fn find(node: &str) -> Option<&'static AdHoc> {
 
 /// Whether the account may use it.
 pub(crate) fn may_use(realm: &Realm, account: &Account, command: &AdHoc) -> bool {
-    matches!(command.what, What::Ping | What::Privacy)
-        || realm.admins.iter().any(|admin| **admin == *account.bare)
+    matches!(command.what, What::Ping | What::Privacy) || is_admin(realm, account)
+}
+
+/// Whether it is listed as one, and its owner is who was meant. A number alone is not: whoever can read its SMS gets its key, so one without
+/// a registration lock is nobody's in particular.
+fn is_admin(realm: &Realm, account: &Account) -> bool {
+    let is_listed = realm.admins.iter().any(|admin| **admin == *account.bare);
+    is_listed && (!account.name().is_phone() || account.record.is_locked())
 }
 
 /// The commands that the account may use.

@@ -89,8 +89,17 @@ impl Stage {
         Self::on(engine, shards, Limits::default())
     }
 
+    /// A stage on which these accounts are administrators.
+    pub fn with_admins(shards: u16, admins: &[&str]) -> Self {
+        Self::on_with_admins(MemoryEngine::new(), shards, Limits::default(), admins)
+    }
+
     fn on(engine: MemoryEngine, shards: u16, limits: Limits) -> Self {
-        let admins = vec![format!("admin@{DOMAIN}").into_boxed_str()];
+        Self::on_with_admins(engine, shards, limits, &["admin"])
+    }
+
+    fn on_with_admins(engine: MemoryEngine, shards: u16, limits: Limits, admins: &[&str]) -> Self {
+        let admins = admins.iter().map(|admin| format!("{admin}@{DOMAIN}").into_boxed_str()).collect();
         let realm = Arc::new(Realm {
             domain: DOMAIN.into(),
             shards,

@@ -13,6 +13,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     clashes(config)?;
     certificate(config)?;
     sms(config)?;
+    costs(config)?;
     registration(config)?;
     limits(config)
 }
@@ -71,6 +72,14 @@ fn listeners(config: &Config) -> Result<(), Wrong> {
     let url = &http.public_url;
     if !(url.is_empty() || url.starts_with("https://") || url.starts_with("http://")) {
         return wrong("http.public_url", "http.public_url must begin with \"https://\" (or \"http://\")");
+    }
+    for origin in &http.web_origins {
+        let at = origin.split_once("://").map(|(_, at)| at.trim_end_matches('/'));
+        if at.is_none_or(|at| at.is_empty() || at.contains(['/', '@', '*'])) {
+            let what =
+                format!("\"{origin}\" in http.web_origins is no origin such as \"https://app.example.org\"");
+            return wrong("http.web_origins", what);
+        }
     }
     Ok(())
 }
@@ -140,11 +149,78 @@ fn sms(config: &Config) -> Result<(), Wrong> {
 }
 
 fn registration(config: &Config) -> Result<(), Wrong> {
-    for country in &config.registration.countries {
-        if !(1..=3).contains(&country.len()) || !country.bytes().all(|b| b.is_ascii_digit()) {
-            let what =
-                format!("\"{country}\" in registration.countries is not a calling code such as \"49\"");
-            return wrong("registration.countries", what);
+    let registration = &config.registration;
+    for country in &registration.countries {
+        calling_code("registration.countries", country)?;
+    }
+    let counts: [(&str, u32); 10] = [
+        ("registration.number_registrations", registration.number_registrations),
+        ("registration.number_registrations_per_day", registration.number_registrations_per_day),
+        ("registration.number_messages", registration.number_messages),
+        ("registration.number_messages_per_day", registration.number_messages_per_day),
+        ("registration.network_messages", registration.network_messages),
+        ("registration.network_messages_per_hour", registration.network_messages_per_hour),
+        ("registration.registrations", registration.registrations),
+        ("registration.registrations_per_hour", registration.registrations_per_hour),
+        ("registration.lock_pins", registration.lock_pins),
+        ("registration.lock_pins_per_day", registration.lock_pins_per_day),
+    ];
+    between(&counts)?;
+    // Five codes a registration: one network must not be able to use up what there is for a number.
+    if registration.number_messages <= registration.number_registrations.saturating_mul(5) {
+        let what = "registration.number_messages must be more than five times registration.number_registrations, \
+                    or one network could keep a number from registering";
+        return wrong("registration.number_messages", what);
+    }
+    Ok(())
+}
+
+fn calling_code(key: &str, country: &str) -> Result<(), Wrong> {
+    if (1..=3).contains(&country.len()) && country.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(());
+    }
+    wrong(key, format!("\"{country}\" in {key} is not a calling code such as \"49\""))
+}
+
+fn between(counts: &[(&str, u32)]) -> Result<(), Wrong> {
+    for (key, value) in counts {
+        if !(1..=1_000_000).contains(value) {
+            return wrong(key, format!("{key} must lie between 1 and 1000000"));
+        }
+    }
+    Ok(())
+}
+
+/// Prices and budgets. What costs more than there ever is could never be sent.
+fn costs(config: &Config) -> Result<(), Wrong> {
+    let sms = &config.sms;
+    between(&[
+        ("sms.budget_per_hour", sms.budget_per_hour),
+        ("sms.country_budget_per_hour", sms.country_budget_per_hour),
+        ("sms.block_messages_per_hour", sms.block_messages_per_hour),
+    ])?;
+    let least = f64::from(sms.budget_per_hour.min(sms.country_budget_per_hour));
+    let price = |key: &str, price: f64, most: f64| {
+        if (0.001..=most).contains(&price) {
+            return Ok(());
+        }
+        wrong(
+            key,
+            format!("{key}: a price must lie between 0.001 and what an hour's messages may cost ({most})"),
+        )
+    };
+    price("sms.price", sms.price, least)?;
+    for (country, of_country) in &sms.country_prices {
+        calling_code("sms.country_prices", country)?;
+        let budget = sms.country_budgets_per_hour.get(country).copied();
+        let budget = budget.unwrap_or(sms.country_budget_per_hour).min(sms.budget_per_hour);
+        price("sms.country_prices", *of_country, f64::from(budget))?;
+    }
+    for (country, budget) in &sms.country_budgets_per_hour {
+        calling_code("sms.country_budgets_per_hour", country)?;
+        between(&[("sms.country_budgets_per_hour", *budget)])?;
+        if !sms.country_prices.contains_key(country) {
+            price("sms.country_budgets_per_hour", sms.price, f64::from(*budget))?;
         }
     }
     Ok(())

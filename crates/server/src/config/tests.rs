@@ -71,6 +71,14 @@ fn values_that_make_no_sense_name_their_line() {
         ("admins = [\"nobody\"]\n", "line 1: \"nobody\""),
         ("[sms]\ngateway = \"webhook\"\n", "line 2: sms.gateway \"webhook\" needs sms.url"),
         ("[registration]\ncountries = [\"DE\"]\n", "line 2: \"DE\""),
+        ("[registration]\nnumber_messages = 25\n", "line 2: registration.number_messages must be more than"),
+        ("[registration]\nlock_pins = 0\n", "line 2: registration.lock_pins must lie"),
+        ("[sms]\ncountry_prices = { DE = 1 }\n", "line 2: \"DE\" in sms.country_prices"),
+        ("[sms]\ncountry_prices = { 49 = -1 }\n", "line 2: sms.country_prices: a price"),
+        ("[http]\nweb_origins = [\"*\"]\n", "line 2: \"*\" in http.web_origins"),
+        ("[sms]\nprice = nan\n", "line 2: sms.price: a price"),
+        ("[sms]\nbudget_per_hour = 2\nprice = 3\n", "line 3: sms.price: a price"),
+        ("[sms]\ncountry_budgets_per_hour = { 49 = 0 }\n", "line 2: sms.country_budgets_per_hour"),
         ("[http]\nlisten = \"127.0.0.1:5222\"\n", "line 2: http.listen"),
     ];
     for (text, expected) in cases {

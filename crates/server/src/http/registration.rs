@@ -6,9 +6,11 @@
 
 mod body;
 mod errors;
+mod origin;
 mod owner;
 mod setup;
 
+pub use origin::Origins;
 pub use owner::CommandOwner;
 pub use setup::{Host, HostTls, policy};
 
@@ -22,6 +24,7 @@ use crate::sms::SmsDesk;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{post, put};
 use body::BODY_BYTES;
@@ -187,7 +190,8 @@ impl RegistrationApi {
 
     /// Sends the code of a registration that was begun.
     pub(super) async fn deliver(self: &Arc<Self>, begun: Begun) -> Result<Begun, Problem> {
-        let Err(error) = self.sms.deliver(&begun.delivery).await else { return Ok(begun) };
+        let Some(delivery) = &begun.delivery else { return Ok(begun) };
+        let Err(error) = self.sms.deliver(delivery).await else { return Ok(begun) };
         let failed = self.step(move |registrar, _, _| registrar.delivery_failed(&begun)).await;
         if let Err(error) = failed {
             tracing::warn!(%error, "a registration whose code was not sent stays as it is");
@@ -197,14 +201,17 @@ impl RegistrationApi {
     }
 }
 
-/// The routes, those of Quicksy's included.
-pub fn routes(api: Arc<RegistrationApi>) -> Router {
-    Router::new()
+/// The routes, those of Quicksy's included. `origins`: of pages that may ask for codes.
+pub fn routes(api: Arc<RegistrationApi>, origins: Origins) -> Router {
+    let asking = Router::new()
         .route("/v1/registrations", post(begin).fallback(wrong_method))
-        .route("/v1/registrations/{id}", put(confirm).fallback(wrong_method))
         .route("/v1/registrations/{id}/code", post(send_again).fallback(wrong_method))
-        .route("/v1/registration-lock", put(set_lock).fallback(wrong_method))
         .merge(super::quicksy::routes())
+        .layer(from_fn_with_state(origins, origin::own_pages_only));
+    Router::new()
+        .route("/v1/registrations/{id}", put(confirm).fallback(wrong_method))
+        .route("/v1/registration-lock", put(set_lock).fallback(wrong_method))
+        .merge(asking)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(api)
 }
@@ -229,6 +236,8 @@ struct StandingBody {
     id: String,
     code_length: usize,
     expires_in: u64,
+    /// `false`: no more is sent to the number for a while, and the code that was sent last is right.
+    sent: bool,
     next_sms: Option<u64>,
     next_voice: Option<u64>,
 }
@@ -240,6 +249,7 @@ impl StandingBody {
             id: begun.id.clone(),
             code_length: CODE_DIGITS,
             expires_in: begun.standing.expires_in_ms / 1000,
+            sent: begun.delivery.is_some(),
             next_sms: begun.standing.next_sms_in_ms.map(seconds),
             next_voice: begun.standing.next_voice_in_ms.map(seconds),
         }
@@ -277,10 +287,13 @@ struct AgainBody {
 async fn send_again(
     State(api): State<Arc<RegistrationApi>>,
     Path(id): Path<String>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     JsonBody(body): JsonBody<AgainBody>,
 ) -> Result<Response, Problem> {
-    let begun =
-        api.step(move |registrar, now, rng| registrar.send_again(&id, body.transport, now, rng)).await;
+    let network = Some(peer.ip());
+    let begun = api
+        .step(move |registrar, now, rng| registrar.send_again(&id, body.transport, network, now, rng))
+        .await;
     let begun = api.deliver(begun.map_err(problem)?).await?;
     Ok(Json(StandingBody::of(&begun)).into_response())
 }

@@ -18,6 +18,8 @@ use std::net::IpAddr;
 const TRIES_MAX: usize = 8;
 /// Records looked at in one step of [`Limits::purge`].
 const PURGE_BATCH: usize = 500;
+/// In thousandths.
+const ONE: u32 = 1_000;
 
 /// How much a limiter allows: `burst` at once, then one each `interval_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,15 @@ impl Allowance {
         }
     }
 
+    /// One of so many parts of it, and one at least.
+    pub(crate) const fn part(self, parts: u32) -> Self {
+        let burst = self.burst / parts;
+        Self {
+            burst: if burst == 0 { 1 } else { burst },
+            interval_ms: self.interval_ms.saturating_mul(parts as u64),
+        }
+    }
+
     fn span_ms(self) -> u64 {
         self.interval_ms.saturating_mul(u64::from(self.burst))
     }
@@ -56,6 +67,32 @@ pub struct Limiter {
     pub name: &'static str,
     /// How much.
     pub allowance: Allowance,
+    /// What one of these takes, in thousandths of what the allowance counts: prices differ.
+    pub thousandths: u32,
+}
+
+impl Limiter {
+    /// Each of these takes one.
+    pub const fn of(name: &'static str, allowance: Allowance) -> Self {
+        Self { name, allowance, thousandths: ONE }
+    }
+
+    /// Each of these takes so many thousandths.
+    pub const fn priced(self, thousandths: u32) -> Self {
+        Self { thousandths, ..self }
+    }
+
+    /// In how long as much comes back.
+    fn cost_ms(self) -> u64 {
+        let cost = u128::from(self.allowance.interval_ms) * u128::from(self.thousandths);
+        u64::try_from(cost.div_ceil(u128::from(ONE))).unwrap_or(u64::MAX)
+    }
+
+    fn take_from(self, bucket: Bucket, now_unix_ms: u64) -> Result<Bucket, LimitError> {
+        bucket
+            .take_for(self.cost_ms(), self.allowance, now_unix_ms)
+            .map_err(|retry_after_ms| LimitError::Reached { limiter: self.name, retry_after_ms })
+    }
 }
 
 /// A bucket's whole state: when it will be full again. Later than now: something has been taken.
@@ -77,13 +114,18 @@ impl Bucket {
 
     /// The bucket after `count` have been taken at `now`, or how long to wait.
     pub(crate) fn take_many(self, count: u64, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
-        if count == 0 {
+        self.take_for(allowance.interval_ms.saturating_mul(count), allowance, now_unix_ms)
+    }
+
+    /// The bucket after as much has been taken as comes back in `cost_ms`, or how long to wait.
+    fn take_for(self, cost_ms: u64, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
+        if cost_ms == 0 {
             return Ok(self);
         }
         let span = allowance.span_ms();
         // A clock that was set back must not lock anybody out for longer than an empty bucket does.
         let full = self.full_unix_ms.clamp(now_unix_ms, now_unix_ms.saturating_add(span));
-        let after = full.saturating_add(allowance.interval_ms.saturating_mul(count));
+        let after = full.saturating_add(cost_ms);
         let latest = now_unix_ms.saturating_add(span);
         if after > latest { Err(after - latest) } else { Ok(Self { full_unix_ms: after }) }
     }
@@ -111,7 +153,11 @@ impl Bucket {
 
     /// One was taken in vain.
     pub(crate) fn give_back(self, allowance: Allowance) -> Self {
-        Self { full_unix_ms: self.full_unix_ms.saturating_sub(allowance.interval_ms) }
+        self.give_back_for(allowance.interval_ms)
+    }
+
+    fn give_back_for(self, cost_ms: u64) -> Self {
+        Self { full_unix_ms: self.full_unix_ms.saturating_sub(cost_ms) }
     }
 }
 
@@ -161,19 +207,17 @@ impl<'a> Limits<'a> {
     /// Whether one could be taken.
     pub fn peek(&self, limiter: Limiter, subject: &str, now_unix_ms: u64) -> Result<(), LimitError> {
         let (bucket, _) = self.read(&self.key(limiter, subject))?;
-        bucket.take(limiter.allowance, now_unix_ms).map(drop).map_err(|retry| reached(limiter, retry))
+        limiter.take_from(bucket, now_unix_ms).map(drop)
     }
 
     /// Takes one; durable on return.
     pub fn take(&self, limiter: Limiter, subject: &str, now_unix_ms: u64) -> Result<(), LimitError> {
-        self.change(limiter, subject, |bucket| {
-            bucket.take(limiter.allowance, now_unix_ms).map_err(|retry| reached(limiter, retry))
-        })
+        self.change(limiter, subject, |bucket| limiter.take_from(bucket, now_unix_ms))
     }
 
     /// Puts one back that was taken in vain.
     pub fn give_back(&self, limiter: Limiter, subject: &str) -> Result<(), LimitError> {
-        self.change(limiter, subject, |bucket| Ok(bucket.give_back(limiter.allowance)))
+        self.change(limiter, subject, |bucket| Ok(bucket.give_back_for(limiter.cost_ms())))
     }
 
     fn change(
@@ -229,10 +273,6 @@ pub(crate) fn record_key(secret: &[u8; 16], name: &str, subject: &str) -> String
     key
 }
 
-fn reached(limiter: Limiter, retry_after_ms: u64) -> LimitError {
-    LimitError::Reached { limiter: limiter.name, retry_after_ms }
-}
-
 /// Deletes the records of `table` whose value is `expired`, batch by batch. A bucket from which somebody takes at this
 /// very moment may come out full, which is one too many at most.
 pub(super) fn purge(
@@ -274,6 +314,18 @@ pub fn network_subject(address: Option<IpAddr>) -> String {
     }
 }
 
+/// The network of somebody who has many such: IPv6 by /48 (what a site gets, or whoever asks a tunnel broker). IPv4 as above: a /24 is
+/// somebody's who has many already.
+pub fn wide_network_subject(address: Option<IpAddr>) -> String {
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V6(v6)) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+        near => network_subject(near),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,8 +333,7 @@ mod tests {
     use chaski_store::memory::MemoryEngine;
     use proptest::prelude::*;
 
-    const THREE_A_MINUTE_APART: Limiter =
-        Limiter { name: "test", allowance: Allowance { burst: 3, interval_ms: 60_000 } };
+    const THREE_A_MINUTE_APART: Limiter = Limiter::of("test", Allowance { burst: 3, interval_ms: 60_000 });
 
     #[test]
     fn a_burst_then_one_at_a_time() {
@@ -307,7 +358,7 @@ mod tests {
         let engine = MemoryEngine::new();
         let records = engine.records();
         let limits = Limits::new(&*records, [1; 16]);
-        let one = Limiter { name: "one", allowance: Allowance { burst: 1, interval_ms: 1000 } };
+        let one = Limiter::of("one", Allowance { burst: 1, interval_ms: 1000 });
         limits.take(one, "x", 0).unwrap();
         for _ in 0..5 {
             assert!(limits.take_all(&[(THREE_A_MINUTE_APART, "x"), (one, "x")], 0).is_err());
@@ -338,6 +389,29 @@ mod tests {
         assert_eq!(subject("2001:db8:1:2aa:5::"), subject("2001:db8:1:2ff::1"));
         assert_ne!(subject("2001:db8:1:3aa::1"), subject("2001:db8:1:2ff::1"));
         assert_eq!(network_subject(None), "unknown");
+        let wide = |text: &str| wide_network_subject(Some(text.parse().unwrap()));
+        assert_eq!(wide("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(wide("2001:db8:1:2ff::1"), "2001:db8:1::/48");
+        assert_eq!(wide("2001:db8:1:aaff::1"), wide("2001:db8:1:2ff::1"));
+        assert_ne!(wide("2001:db8:2:2ff::1"), wide("2001:db8:1:2ff::1"));
+    }
+
+    #[test]
+    fn what_costs_more_takes_more() {
+        let engine = MemoryEngine::new();
+        let records = engine.records();
+        let limits = Limits::new(&*records, [1; 16]);
+        let cheap = THREE_A_MINUTE_APART.priced(500);
+        for _ in 0..6 {
+            assert_eq!(limits.take(cheap, "a", 0), Ok(()));
+        }
+        let refused = |retry_after_ms| Err(LimitError::Reached { limiter: "test", retry_after_ms });
+        assert_eq!(limits.take(cheap, "a", 0), refused(30_000));
+        assert_eq!(limits.take(THREE_A_MINUTE_APART.priced(2_500), "a", 0), refused(150_000));
+        limits.give_back(cheap, "a").unwrap();
+        assert_eq!(limits.take(cheap, "a", 0), Ok(()));
+        assert_eq!(limits.take(THREE_A_MINUTE_APART.priced(2_500), "b", 0), Ok(()));
+        assert_eq!(limits.take(THREE_A_MINUTE_APART, "b", 0), refused(30_000));
     }
 
     proptest! {

@@ -8,12 +8,15 @@
 //! - a code is right for ten minutes; all codes of a registration together can be guessed five times;
 //! - a registration gives out at most one key, and with it ends every session of the number's older keys;
 //! - who does not prove to be the person that had the number before inherits nothing of an account that was silent for long;
+//! - nobody who can read a number's SMS is kept from registering it by requests of strangers in other networks ([`joined`]);
 //! - no SMS is sent beyond the budgets of [`Policy`]; numbers reserved for fiction never get a real one.
 
+mod begin;
 mod confirm;
 mod continuity;
 mod error;
 mod former;
+mod joined;
 mod lock;
 mod moving;
 mod policy;
@@ -21,19 +24,19 @@ mod proof;
 mod session;
 
 pub use error::RegistrationError;
-pub use policy::{Policy, TestNumbers};
+pub use policy::{Policy, Prices, TestNumbers};
 pub use proof::{Claim, SlowClaim};
 pub use session::Standing;
 
 use super::guesses::{Allowances, Guesses};
-use super::limits::{LimitError, Limiter, Limits, network_subject, purge};
+use super::limits::{Limits, purge};
 use super::network::Network;
 use super::phone::Phone;
-use super::verification::{Code, make_id};
+use super::verification::Code;
 use crate::accounts::{AccountName, AccountRecord, Salting};
 use crate::command::{Action, Expected, Outcome, Refusal};
+use begin::Asker;
 use chaski_store::{AccountId, Records, Revision, StoreError, Table};
-use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use session::Session;
 use std::net::IpAddr;
@@ -96,8 +99,10 @@ pub struct Begun {
     pub id: String,
     /// What the client may do when.
     pub standing: Standing,
-    /// What must be sent now; if that fails, [`Registrar::delivery_failed`].
-    pub delivery: Delivery,
+    /// What must be sent now; if that fails, [`Registrar::delivery_failed`]. `None`: no more is sent to this number for a while, and the
+    /// code that was sent last is right.
+    pub delivery: Option<Delivery>,
+    asker: Asker,
 }
 
 /// What proves the number, and what goes with it.
@@ -173,10 +178,14 @@ chaski_telemetry::metrics! {
         begun_total: Counter,
         /// Further codes of registrations.
         codes_again_total: Counter,
+        /// Registrations that share the code that was sent to their number last.
+        joined_total: Counter,
         /// Requests refused by a limit.
         limited_total: Counter,
         /// Wrong codes and wrong PINs of locks.
         wrong_guesses_total: Counter,
+        /// PINs of locks not looked at, because there were too many wrong ones.
+        lock_pins_refused_total: Counter,
         /// Keys given out.
         registered_total: Counter,
         /// Of those, the ones before which the account that the number had was taken away.
@@ -187,6 +196,19 @@ chaski_telemetry::metrics! {
         contacts_not_told_total: Counter,
         /// Numbers changed to another one.
         numbers_changed_total: Counter,
+    }
+}
+
+#[cfg(test)]
+impl Begun {
+    /// What is sent.
+    pub(crate) fn sent(&self) -> &Delivery {
+        self.delivery.as_ref().expect("a code is sent")
+    }
+
+    /// The code that is sent.
+    pub(crate) fn code(&self) -> &Code {
+        &self.sent().code
     }
 }
 
@@ -227,182 +249,17 @@ impl Registrar {
         self.metrics.clone()
     }
 
-    /// Begins a registration. The caller sends the code.
-    pub fn begin(
-        &self,
-        request: Request<'_>,
-        now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Begun, RegistrationError> {
-        let phone = self.admit(&request)?;
-        let id = make_id(rng);
-        self.open(id, None, phone, &request, now_unix_ms, rng)
-    }
-
-    /// For clients that know no registrations, only numbers (Quicksy): begins one, or sends another code if one waits.
-    pub fn begin_by_number(
-        &self,
-        request: Request<'_>,
-        now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Begun, RegistrationError> {
-        let phone = self.admit(&request)?;
-        let id = number_id(phone);
-        match self.find(&id)? {
-            Some((session, _)) if session.is_open(now_unix_ms) => {
-                self.again(&id, request.transport, now_unix_ms, rng)
-            }
-            found => self.open(id, found.map(|(_, revision)| revision), phone, &request, now_unix_ms, rng),
-        }
-    }
-
-    /// Sends another code for a registration that [`Self::begin`] has made.
-    pub fn send_again(
-        &self,
-        id: &str,
-        transport: Transport,
-        now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Begun, RegistrationError> {
-        check_id(id)?;
-        self.again(id, transport, now_unix_ms, rng)
-    }
-
-    /// The gateway did not take the code: the next one is due at once, and if it was the registration's first, the
-    /// registration does not count against its number. Networks' and gateways' budgets stay spent.
-    pub fn delivery_failed(&self, begun: &Begun) -> Result<(), RegistrationError> {
-        let Some((mut session, revision)) = self.find(&begun.id)? else { return Ok(()) };
-        if session.has_sent_once() {
-            let subject = begun.delivery.phone.to_string();
-            self.limits().give_back(self.policy.per_number(), &subject)?;
-            self.records.delete_if(Table::Registrations, &begun.id, revision)?;
-            return Ok(());
-        }
-        session.take_back(begun.delivery.transport);
-        self.write(&begun.id, &session, Some(revision)).map(drop)
-    }
-
     /// Drops registrations that are over and limits that are full again. Call every few minutes.
     pub fn purge(&self, now_unix_ms: u64) -> Result<usize, StoreError> {
-        let over =
-            |value: &[u8]| Session::from_json(value).is_none_or(|session| session.is_over(now_unix_ms));
+        let over = |value: &[u8]| match Session::from_json(value) {
+            Some(session) => session.is_over(now_unix_ms),
+            None => !joined::is_current(value, now_unix_ms),
+        };
         Ok(purge(&*self.records, Table::Registrations, over)? + self.limits().purge(now_unix_ms)?)
     }
 
     fn limits(&self) -> Limits<'_> {
         Limits::new(&*self.records, self.secret)
-    }
-
-    /// What can be said of a request without looking at the store.
-    fn admit(&self, request: &Request<'_>) -> Result<Phone, RegistrationError> {
-        if !self.policy.enabled {
-            return Err(RegistrationError::Disabled);
-        }
-        let phone = Phone::parse(request.phone)?;
-        if phone.is_fictitious() {
-            if self.policy.test_numbers == TestNumbers::Refused {
-                return Err(RegistrationError::TestNumber);
-            }
-        } else if !self.policy.countries.serves(phone.country()) {
-            return Err(RegistrationError::NotServed);
-        } else if !phone.is_textable() {
-            return Err(RegistrationError::NotTextable);
-        }
-        Ok(phone)
-    }
-
-    /// Writes a new registration in place of `replaces` (or of none) with its first code.
-    fn open(
-        &self,
-        id: String,
-        replaces: Option<Revision>,
-        phone: Phone,
-        request: &Request<'_>,
-        now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Begun, RegistrationError> {
-        if request.transport == Transport::Voice {
-            return Err(RegistrationError::NoVoice);
-        }
-        let mut wanted = vec![
-            (self.policy.per_network(), network_subject(request.network)),
-            (self.policy.per_number(), phone.to_string()),
-            (self.policy.for_everybody(), String::new()),
-        ];
-        wanted.extend(self.budgets(phone));
-        self.take(&wanted, now_unix_ms)?;
-        let code = self.make_code(phone, rng);
-        let mut session = Session::new(phone, now_unix_ms);
-        session.locale = request.locale.map(cut);
-        session.client = request.client.map(cut);
-        session.note_sent(Transport::Sms, self.hash(&id, &code), now_unix_ms);
-        self.write(&id, &session, replaces)?;
-        self.metrics.begun_total.inc();
-        Ok(self.begun(id, phone, &session, code, Transport::Sms, now_unix_ms))
-    }
-
-    fn again(
-        &self,
-        id: &str,
-        transport: Transport,
-        now_unix_ms: u64,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Begun, RegistrationError> {
-        let (mut session, revision) = self.find(id)?.ok_or(RegistrationError::Unknown)?;
-        session.check_open(now_unix_ms)?;
-        if transport == Transport::Voice && !self.policy.voice {
-            return Err(RegistrationError::NoVoice);
-        }
-        session.check_due(transport, now_unix_ms)?;
-        let phone = Phone::parse(&format!("+{}", session.phone))?;
-        self.take(&self.budgets(phone), now_unix_ms)?;
-        let code = self.make_code(phone, rng);
-        session.note_sent(transport, self.hash(id, &code), now_unix_ms);
-        self.write(id, &session, Some(revision))?;
-        self.metrics.codes_again_total.inc();
-        Ok(self.begun(id.to_owned(), phone, &session, code, transport, now_unix_ms))
-    }
-
-    fn begun(
-        &self,
-        id: String,
-        phone: Phone,
-        session: &Session,
-        code: Code,
-        transport: Transport,
-        now_unix_ms: u64,
-    ) -> Begun {
-        let standing = session.standing(self.policy.voice, now_unix_ms);
-        Begun { id, standing, delivery: Delivery { phone, code, transport, locale: session.locale.clone() } }
-    }
-
-    /// What one real SMS or call costs. Numbers reserved for fiction cost nothing.
-    fn budgets(&self, phone: Phone) -> Vec<(Limiter, String)> {
-        if phone.is_fictitious() {
-            return Vec::new();
-        }
-        vec![
-            (self.policy.per_block(), phone.block().to_string()),
-            (self.policy.per_country(), phone.country().to_string()),
-            (self.policy.for_gateway(), String::new()),
-        ]
-    }
-
-    fn take(&self, wanted: &[(Limiter, String)], now_unix_ms: u64) -> Result<(), RegistrationError> {
-        let wanted: Vec<_> = wanted.iter().map(|(limiter, subject)| (*limiter, subject.as_str())).collect();
-        let taken = self.limits().take_all(&wanted, now_unix_ms);
-        if let Err(LimitError::Reached { limiter, .. }) = &taken {
-            self.metrics.limited_total.inc();
-            tracing::info!(limiter, "a registration was refused by a limit");
-        }
-        Ok(taken?)
-    }
-
-    fn make_code(&self, phone: Phone, rng: &mut (impl CryptoRng + ?Sized)) -> Code {
-        match &self.policy.test_numbers {
-            TestNumbers::Fixed(code) if phone.is_fictitious() => code.clone(),
-            _ => Code::make(rng),
-        }
     }
 
     fn hash(&self, id: &str, code: &Code) -> String {
@@ -430,19 +287,10 @@ impl Registrar {
     }
 }
 
-/// The id of a number's registration for clients that know no ids. No id from [`make_id`] looks like this.
-fn number_id(phone: Phone) -> String {
-    format!("number:{phone}")
-}
-
 /// Only ids as [`make_id`] makes them: the others are reached by number.
 fn check_id(id: &str) -> Result<(), RegistrationError> {
     let base64url = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if id.len() == 22 && id.bytes().all(base64url) { Ok(()) } else { Err(RegistrationError::Unknown) }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Plays of ad-hoc commands: an operator makes, changes and removes accounts; others can't.
 
-use crate::command::{Action, Done};
+use crate::accounts::RegistrationLock;
+use crate::command::{Action, Done, Expected};
 use crate::testing::{Client, DOMAIN, Stage};
 use chaski_xmpp::{Stanza, ns};
 
@@ -9,6 +10,22 @@ const ADD: &str = "http://jabber.org/protocol/admin#add-user";
 const DELETE: &str = "http://jabber.org/protocol/admin#delete-user";
 const CHANGE: &str = "http://jabber.org/protocol/admin#change-user-password";
 const END: &str = "http://jabber.org/protocol/admin#end-user-session";
+
+/// A number alone proves nobody in particular: whoever can read its SMS gets its key, and must not get the server with it.
+#[test]
+fn a_number_is_no_admin_without_a_registration_lock() {
+    let mut stage = Stage::with_admins(2, &[ROMEO]);
+    let romeo = stage.login(ROMEO, "phone");
+    assert_eq!(outcome(&execute(&mut stage, romeo, ADD)), "forbidden");
+    let Ok(Done::Account { mut record, .. }) = stage.command(ROMEO, Action::ShowAccount) else {
+        panic!("no account")
+    };
+    record.lock = Some(RegistrationLock { salt: "s".into(), hash: "h".into(), iterations: 1 });
+    let expected = Expected::Generation(record.generation());
+    stage.command(ROMEO, Action::SetAccount { record, expected }).unwrap();
+    let romeo = stage.login(ROMEO, "desk");
+    assert_eq!(outcome(&execute(&mut stage, romeo, ADD)), "executing");
+}
 
 /// The stage, and the operator's client.
 fn office() -> (Stage, Client) {

@@ -103,7 +103,8 @@ impl Play {
         let request =
             Request { phone: number, transport: Transport::Sms, locale: None, client: None, network: None };
         let begun = self.registrar.begin(request, self.now, &mut self.rng).unwrap();
-        (begun.id, begun.delivery.code.digits().to_owned())
+        let code = begun.code().digits().to_owned();
+        (begun.id, code)
     }
 
     fn change(&mut self, key: &str, id: &str, code: &str) -> Result<Registered, RegistrationError> {

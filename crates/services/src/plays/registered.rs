@@ -71,7 +71,7 @@ impl Play {
         let request =
             Request { phone: ROMEO, transport: Transport::Sms, locale: None, client: None, network: None };
         let begun = self.registrar.begin(request, self.now, &mut self.rng)?;
-        let confirmation = Confirmation { code: begun.delivery.code.digits(), ..Confirmation::default() };
+        let confirmation = Confirmation { code: begun.code().digits(), ..Confirmation::default() };
         let claim = self.claim();
         self.stage().claim(ROMEO, claim);
         let registered = self.registrar.confirm(&begun.id, confirmation, self.now, &mut self.rng);

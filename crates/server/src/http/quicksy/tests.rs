@@ -46,6 +46,33 @@ async fn the_app_registers() {
     assert_eq!(give(&router, NUMBER, &phone.last_code(), "another password of it").await.status, 200);
 }
 
+/// `<img src="https://chat.example.org/authentication/+4915123456789">` on any page.
+#[tokio::test]
+async fn a_page_on_the_web_can_not_have_a_code_sent() {
+    let (router, phone) = served();
+    let browser = |name: &str, value: &str| {
+        let request =
+            HttpRequest::get(format!("/authentication/{NUMBER}")).header("accept", "image/avif,*/*");
+        request.header("referer", "https://example.com/").header(name, value).body(Body::empty()).unwrap()
+    };
+    for request in [
+        browser("user-agent", "Mozilla/5.0"),
+        browser("installation-id", "cd3ee2c0"),
+        browser("sec-fetch-dest", "image"),
+    ] {
+        let answer = ask(&router, request).await;
+        assert_eq!(answer.status, 400);
+    }
+    // Nor can a script that may send the header.
+    for origin in ["https://example.com", "null"] {
+        let request =
+            HttpRequest::get(format!("/authentication/{NUMBER}")).header("user-agent", "Quicksy/2.17");
+        let request = request.header("installation-id", "cd3ee2c0").header("origin", origin);
+        assert_eq!(ask(&router, request.body(Body::empty()).unwrap()).await.status, 403);
+    }
+    assert!(phone.messages.lock().unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn a_number_that_was_silent_for_long_is_a_new_account() {
     for (days, status) in [(30, 200), (31, 201)] {

@@ -38,6 +38,9 @@ pub(crate) fn problem(error: RegistrationError) -> Problem {
         E::WrongLockPin { guesses_left } => {
             plain(StatusCode::FORBIDDEN, "wrong-lock-pin").with("guesses_left", guesses_left)
         }
+        E::TooManyLockPins { retry_after_ms } => {
+            plain(StatusCode::TOO_MANY_REQUESTS, "too-many-lock-pins").retry_after_ms(retry_after_ms)
+        }
         E::WrongProof { guesses_left } => {
             plain(StatusCode::FORBIDDEN, "wrong-proof").with("guesses_left", guesses_left)
         }

@@ -132,7 +132,7 @@ fn served_over(engine: &MemoryEngine, policy: Policy) -> (Router, Arc<Phone>) {
     let hosts = vec![Host { host: "example.org".to_owned(), port: 5223, tls: HostTls::Direct }];
     let api =
         RegistrationApi::with_clock(registrar, sms, doors(), "example.org", hosts, || 1_800_000_000_000);
-    (routes(api), phone)
+    (routes(api, Origins::default()), phone)
 }
 
 fn served() -> (Router, Arc<Phone>) {
@@ -181,7 +181,7 @@ async fn a_number_registers() {
     assert_eq!(begun.status, 201, "{}", begun.body);
     let id = begun.body["id"].as_str().unwrap();
     assert_eq!(begun.headers["location"], format!("/v1/registrations/{id}").as_str());
-    let expected = json!({"id": id, "code_length": 6, "expires_in": 600, "next_sms": 60, "next_voice": 60});
+    let expected = json!({"id": id, "code_length": 6, "expires_in": 600, "sent": true, "next_sms": 60, "next_voice": 60});
     assert_eq!(begun.body, expected);
     let message = phone.messages.lock().unwrap()[0].clone();
     assert_eq!(message.phone, REAL);
@@ -269,8 +269,13 @@ async fn too_many_for_one_number() {
         assert_eq!(send(&router, "POST", "/v1/registrations", json!({"phone": REAL})).await.status, 201);
     }
     let answer = send(&router, "POST", "/v1/registrations", json!({"phone": REAL})).await;
+    assert_eq!(answer.status, 201, "the latest message's code is right");
+    let told = json!([answer.body["sent"], answer.body["next_sms"], answer.body["next_voice"]]);
+    assert_eq!(told, json!([false, 24 * 3600 / 5, null]));
+    let path = format!("/v1/registrations/{}/code", answer.body["id"].as_str().unwrap());
+    let answer = send(&router, "POST", &path, json!({"transport": "sms"})).await;
     answer.assert_problem(429, "too-many-registrations");
-    assert_eq!(answer.headers["retry-after"], (5 * 3600).to_string().as_str());
+    assert_eq!(answer.headers["retry-after"], (24 * 3600 / 5).to_string().as_str());
 }
 
 #[tokio::test]
@@ -373,7 +378,7 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     let api =
         RegistrationApi::with_clock(registrar, sms, doors(), "example.org", Vec::new(), || 1_800_000_000_000);
     let taken = api.working.acquire_many(WORKING_MAX as u32).await.unwrap();
-    let router = routes(api.clone());
+    let router = routes(api.clone(), Origins::default());
     let answer = send(&router, "POST", "/v1/registrations", json!({"phone": REAL})).await;
     answer.assert_problem(503, "unavailable");
     assert!(answer.headers.contains_key("retry-after"));

@@ -1,17 +1,18 @@
 //! The second half of a registration: the code comes back, and the number gets a key.
 
+use super::begin::cut;
 use super::continuity::Verdict;
 use super::former::{Present, Proved, Wrong};
 use super::session::{Guess, Session};
-use super::{
-    Confirmation, Kept, Registered, Registrar, RegistrationError, TRIES_MAX, Table, check_id, cut, number_id,
-};
+use super::{Confirmation, Kept, Registered, Registrar, RegistrationError, TRIES_MAX, Table, check_id};
 use crate::accounts::phone::Phone;
 use crate::accounts::verification::{hash_code, normalise_code};
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, make_key};
 use crate::command::{Action, Expected, Refusal};
 use chaski_store::records::Put;
+use chaski_store::{Revision, StoreError};
 use rand::CryptoRng;
+use std::net::IpAddr;
 
 /// Bytes of a password that a client chose.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 12..=512;
@@ -59,16 +60,18 @@ impl Registrar {
     pub fn confirm_password(
         &self,
         number: &str,
-        code: &str,
+        (code, network): (&str, Option<IpAddr>),
         password: &str,
         now_unix_ms: u64,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Registered, RegistrationError> {
-        let id = number_id(Phone::parse(number)?);
+        let phone = Phone::parse(number)?;
+        let id = self.number_id(phone, network);
         if !PASSWORD_BYTES.contains(&password.len()) || password.contains('\0') {
             return Err(RegistrationError::BadPassword);
         }
-        let confirmation = Confirmation { code, ..Confirmation::default() };
+        self.join_by_number(&id, phone, network, now_unix_ms)?;
+        let confirmation = Confirmation { code, network, ..Confirmation::default() };
         let (phone, proved) = self.redeem(&id, &confirmation, now_unix_ms)?;
         let (name, derivation) = (AccountName::Phone(phone.number()), Derivation::PASSWORD);
         let new = NewSecret { name, secret: password, derivation, device_name: None, now_unix_ms };
@@ -85,33 +88,95 @@ impl Registrar {
         now_unix_ms: u64,
     ) -> Result<(Phone, Proved), RegistrationError> {
         let code = normalise_code(confirmation.code).ok_or(RegistrationError::NotACode)?;
-        let hash = hash_code(&self.secret, id, &code);
         for _ in 0..TRIES_MAX {
-            let (mut session, revision) = self.find(id)?.ok_or(RegistrationError::Unknown)?;
-            let guess = session.guess(&hash, now_unix_ms)?;
-            let phone = Phone::parse(&format!("+{}", session.phone))?;
-            let verdict = match guess {
-                Guess::Right => match self.gate(phone, confirmation, now_unix_ms)? {
-                    Err(wrong) => Err(wrong_proof(wrong, session.spend_guess())),
-                    Ok(proved) => {
-                        session.set_used(true);
-                        Ok((phone, proved))
-                    }
-                },
-                Guess::Wrong => Err(wrong_code(session.spend_guess())),
+            let (session, revision) = self.find(id)?.ok_or(RegistrationError::Unknown)?;
+            session.check_open(now_unix_ms)?;
+            let found = (session, revision);
+            let verdict = match found.0.host.clone() {
+                None => self.try_own(id, found, &code, confirmation, now_unix_ms)?,
+                Some(host) => self.try_joined((id, &host), found, &code, confirmation, now_unix_ms)?,
             };
-            match self.records.put_if(Table::Registrations, id, &session.to_json(), Some(revision)) {
-                Ok(_) => {
-                    if verdict.is_err() {
-                        self.metrics.wrong_guesses_total.inc();
-                    }
-                    return verdict;
+            if let Some(verdict) = verdict {
+                if verdict.is_err() {
+                    self.metrics.wrong_guesses_total.inc();
                 }
-                Err(chaski_store::StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+                return verdict;
             }
         }
         Err(RegistrationError::Unavailable("too many tries at once for one registration".to_owned()))
+    }
+
+    /// At a code of its own. `None`: somebody else was quicker.
+    fn try_own(
+        &self,
+        id: &str,
+        (mut session, revision): (Session, Revision),
+        code: &str,
+        confirmation: &Confirmation<'_>,
+        now_unix_ms: u64,
+    ) -> Result<Option<Redeemed>, RegistrationError> {
+        let guess = session.guess(&hash_code(&self.secret, id, code), now_unix_ms)?;
+        let verdict = match self.judge(guess, session.phone, confirmation, now_unix_ms)? {
+            Ok(redeemed) => {
+                session.set_used(true);
+                Ok(redeemed)
+            }
+            Err(miss) => Err(miss.error(session.spend_guess())),
+        };
+        Ok(self.swap(id, &session, revision)?.then_some(verdict))
+    }
+
+    /// At a code of another registration, which alone decides: it is what several share.
+    fn try_joined(
+        &self,
+        (id, host_id): (&str, &str),
+        (mut session, revision): (Session, Revision),
+        code: &str,
+        confirmation: &Confirmation<'_>,
+        now_unix_ms: u64,
+    ) -> Result<Option<Redeemed>, RegistrationError> {
+        let (mut host, host_revision) = self.find(host_id)?.ok_or(RegistrationError::CodeExpired)?;
+        let guess = host.joined_guess(&hash_code(&self.secret, host_id, code), now_unix_ms)?;
+        let verdict = match self.judge(guess, session.phone, confirmation, now_unix_ms)? {
+            Ok(redeemed) => {
+                host.set_used(true);
+                session.set_used(true);
+                Ok(redeemed)
+            }
+            Err(miss) => Err(miss.error(session.spend_guess().min(host.spend_joined_guess()))),
+        };
+        if !self.swap(host_id, &host, host_revision)? {
+            return Ok(None);
+        }
+        // What is lost of this is one more guess of its own, of those that the host has counted.
+        if let Err(error) = self.swap(id, &session, revision) {
+            tracing::warn!(%error, "a guess was not counted where it was made");
+        }
+        Ok(Some(verdict))
+    }
+
+    fn judge(
+        &self,
+        guess: Guess,
+        number: u64,
+        confirmation: &Confirmation<'_>,
+        now_unix_ms: u64,
+    ) -> Result<Result<(Phone, Proved), Miss>, RegistrationError> {
+        if guess == Guess::Wrong {
+            return Ok(Err(Miss::Code));
+        }
+        let phone = Phone::parse(&format!("+{number}"))?;
+        let proved = self.gate(phone, confirmation, now_unix_ms)?;
+        Ok(proved.map(|proved| (phone, proved)).map_err(Miss::Proof))
+    }
+
+    /// Writes a registration unless it has been changed since. Whether it has not.
+    fn swap(&self, id: &str, session: &Session, revision: Revision) -> Result<bool, RegistrationError> {
+        match self.records.put_if(Table::Registrations, id, &session.to_json(), Some(revision)) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What else than the number is proved, if that is enough for the account to be given a new key.
@@ -225,14 +290,18 @@ impl Registrar {
 
     /// No key was made after all: the code may be given again. If even that can't be written, the client begins anew.
     pub(super) fn restore(&self, id: &str) {
-        let outcome = self.find(id).and_then(|found| {
-            let Some((mut session, revision)) = found else { return Ok(()) };
-            Session::set_used(&mut session, false);
-            self.write(id, &session, Some(revision)).map(drop)
-        });
-        if let Err(error) = outcome {
+        let restored = self.unuse(id).and_then(|host| host.map_or(Ok(None), |host| self.unuse(&host)));
+        if let Err(error) = restored {
             tracing::warn!(%error, "a registration that failed can't be restored");
         }
+    }
+
+    /// The registration is as if it had not been used. Whose codes it shares.
+    fn unuse(&self, id: &str) -> Result<Option<String>, RegistrationError> {
+        let Some((mut session, revision)) = self.find(id)? else { return Ok(None) };
+        session.set_used(false);
+        self.write(id, &session, Some(revision))?;
+        Ok(session.host)
     }
 
     /// The account's record as the store has it.
@@ -250,18 +319,23 @@ impl Registrar {
     }
 }
 
-fn wrong_code(guesses_left: u32) -> RegistrationError {
-    match guesses_left {
-        0 => RegistrationError::Dead,
-        guesses_left => RegistrationError::WrongCode { guesses_left },
-    }
+/// What came of a code.
+type Redeemed = Result<(Phone, Proved), RegistrationError>;
+
+/// What was wrong, and is counted as a guess.
+enum Miss {
+    Code,
+    Proof(Wrong),
 }
 
-fn wrong_proof(wrong: Wrong, guesses_left: u32) -> RegistrationError {
-    match (wrong, guesses_left) {
-        (_, 0) => RegistrationError::Dead,
-        (Wrong::LockPin, guesses_left) => RegistrationError::WrongLockPin { guesses_left },
-        (Wrong::Proof, guesses_left) => RegistrationError::WrongProof { guesses_left },
+impl Miss {
+    fn error(self, guesses_left: u32) -> RegistrationError {
+        match (self, guesses_left) {
+            (_, 0) => RegistrationError::Dead,
+            (Self::Code, guesses_left) => RegistrationError::WrongCode { guesses_left },
+            (Self::Proof(Wrong::LockPin), guesses_left) => RegistrationError::WrongLockPin { guesses_left },
+            (Self::Proof(Wrong::Proof), guesses_left) => RegistrationError::WrongProof { guesses_left },
+        }
     }
 }
 

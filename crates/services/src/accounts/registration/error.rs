@@ -83,6 +83,14 @@ pub enum RegistrationError {
         /// Of five.
         guesses_left: u32,
     },
+    /// Too many wrong PINs of the lock, in whatever registrations. The code is still right, and this was not counted as a guess.
+    #[error(
+        "too many wrong PINs of the registration lock; try again later, or give the key that the number had, or a token of one of its devices"
+    )]
+    TooManyLockPins {
+        /// When one is looked at again.
+        retry_after_ms: u64,
+    },
     /// What was to prove that it is the same person does not. Counted as a guess.
     #[error(
         "this is neither the key that the number had nor a token of one of its devices; leave it out, or give the right one; {guesses_left} tries left"

@@ -8,8 +8,9 @@
 
 use super::continuity::{Former, Proof, Terms, Verdict, decide};
 use super::{Confirmation, Network, Registrar, RegistrationError, Table};
+use crate::accounts::limits::LimitError;
 use crate::accounts::tokens::Mint;
-use crate::accounts::{AccountName, AccountRecord};
+use crate::accounts::{AccountName, AccountRecord, RegistrationLock};
 use crate::command::{Action, Done, NewKey, Refusal};
 use crate::pep::Nodes;
 use crate::privacy::Settings;
@@ -105,12 +106,37 @@ impl Registrar {
         if let (Some(pin), Some(lock)) =
             (confirmation.lock_pin, record.and_then(|record| record.lock.as_ref()))
         {
-            if !lock.opens(&self.secret, pin) {
+            if !self.opens(name, lock, pin, now_unix_ms)? {
                 return Ok(Err(Wrong::LockPin));
             }
             proof = Proof::LockPin;
         }
         Ok(Ok(Proved { proof, generation: record.map(AccountRecord::generation) }))
+    }
+
+    /// Whether this is the lock's PIN. Wrong ones are counted over all registrations of the number and for long: each of those has five
+    /// guesses, and a PIN of four digits would not last.
+    fn opens(
+        &self,
+        name: &AccountName,
+        lock: &RegistrationLock,
+        pin: &str,
+        now_unix_ms: u64,
+    ) -> Result<bool, RegistrationError> {
+        let (limits, limiter, subject) = (self.limits(), self.policy.per_lock(), name.to_string());
+        // Taken first: of many that come at once none is looked at for nothing.
+        limits.take(limiter, &subject, now_unix_ms).map_err(|error| match error {
+            LimitError::Reached { retry_after_ms, .. } => {
+                self.metrics.lock_pins_refused_total.inc();
+                RegistrationError::TooManyLockPins { retry_after_ms }
+            }
+            error @ LimitError::Unavailable(_) => error.into(),
+        })?;
+        let is_right = lock.opens(&self.secret, pin);
+        if is_right {
+            limits.give_back(limiter, &subject)?;
+        }
+        Ok(is_right)
     }
 
     /// The contacts of a number's account are told that its key is new, and have that durably. `is_new`: the account is as well.

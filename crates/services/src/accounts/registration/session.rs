@@ -12,6 +12,9 @@ pub(super) const CODE_MS: u64 = 10 * MINUTE_MS;
 pub(super) const SESSION_MS: u64 = 30 * MINUTE_MS;
 /// Guesses at all codes of a registration together.
 pub(super) const GUESSES: u32 = 5;
+/// Guesses of a registration that shares another's codes, and of all together that share the same ([`super::joined`]).
+const JOINED_GUESSES: u32 = 2;
+const ALL_JOINED_GUESSES: u32 = 4;
 /// Waits after the first, second, … code of one transport; after the last there are no more.
 const WAITS_MS: [u64; 4] = [MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS];
 /// The first call after the first SMS.
@@ -30,10 +33,20 @@ pub(super) struct Session {
     guesses_left: u32,
     #[serde(default)]
     used: bool,
+    /// The registration whose codes it shares; it has none of its own then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
+    /// Guesses at its codes by those that share them.
+    #[serde(default = "all_joined_guesses")]
+    joined_guesses_left: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) locale: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) client: Option<String>,
+}
+
+fn all_joined_guesses() -> u32 {
+    ALL_JOINED_GUESSES
 }
 
 /// How often a transport has been used and when it may be used again.
@@ -93,6 +106,8 @@ impl Session {
             codes: Vec::new(),
             guesses_left: GUESSES,
             used: false,
+            host: None,
+            joined_guesses_left: ALL_JOINED_GUESSES,
             locale: None,
             client: None,
         }
@@ -133,7 +148,43 @@ impl Session {
         }
     }
 
+    /// Shares the codes of the registration `host` from now on, until one of its own is sent.
+    pub(super) fn join(&mut self, host: String) {
+        self.host = Some(host);
+        self.guesses_left = JOINED_GUESSES;
+    }
+
+    /// Whether others may share its codes.
+    pub(super) fn may_be_joined(&self, now_unix_ms: u64) -> bool {
+        let is_right = self.codes.last().is_some_and(|code| now_unix_ms < code.expires_unix_ms);
+        // Its own guesses may be spent: not by who joins.
+        !self.is_over(now_unix_ms) && !self.used && self.joined_guesses_left > 0 && is_right
+    }
+
+    /// A guess by one that shares its codes: that one's guesses count and not its own.
+    pub(super) fn joined_guess(&self, hash: &str, now_unix_ms: u64) -> Result<Guess, RegistrationError> {
+        if self.is_over(now_unix_ms) {
+            return Err(RegistrationError::Unknown);
+        }
+        if self.used {
+            return Err(RegistrationError::Used);
+        }
+        match self.joined_guesses_left {
+            0 => Err(RegistrationError::Dead),
+            _ => self.compare(hash, now_unix_ms),
+        }
+    }
+
+    /// Takes away a guess of those that share its codes.
+    pub(super) fn spend_joined_guess(&mut self) -> u32 {
+        self.joined_guesses_left = self.joined_guesses_left.saturating_sub(1);
+        self.joined_guesses_left
+    }
+
     pub(super) fn note_sent(&mut self, transport: Transport, hash: String, now_unix_ms: u64) {
+        if self.host.take().is_some() {
+            self.guesses_left = GUESSES;
+        }
         self.schedule_mut(transport).note_sent(now_unix_ms);
         self.codes.push(StoredCode { hash, expires_unix_ms: now_unix_ms + CODE_MS });
         let surplus = self.codes.len().saturating_sub(CODES_KEPT);
@@ -166,6 +217,10 @@ impl Session {
     /// Compares with all codes that are still right, in the same time whichever it is.
     pub(super) fn guess(&self, hash: &str, now_unix_ms: u64) -> Result<Guess, RegistrationError> {
         self.check_open(now_unix_ms)?;
+        self.compare(hash, now_unix_ms)
+    }
+
+    fn compare(&self, hash: &str, now_unix_ms: u64) -> Result<Guess, RegistrationError> {
         let (mut live, mut right) = (false, false);
         for code in &self.codes {
             let is_live = now_unix_ms < code.expires_unix_ms;

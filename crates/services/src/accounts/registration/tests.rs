@@ -2,6 +2,7 @@
 
 mod clock;
 mod former;
+mod joined;
 mod owner;
 mod storage;
 
@@ -14,6 +15,7 @@ use chaski_store::memory::MemoryEngine;
 use owner::Owner;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
 const START_MS: u64 = 1_800_000_000_000;
@@ -44,18 +46,32 @@ fn desk_with(policy: Policy) -> Desk {
     Desk { engine, owner, registrar, now: START_MS, rng: StdRng::seed_from_u64(3) }
 }
 
+const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+
 fn request(phone: &str) -> Request<'_> {
-    let network = Some("192.0.2.7".parse().unwrap());
+    request_from(phone, HERE)
+}
+
+fn request_from(phone: &str, network: Option<IpAddr>) -> Request<'_> {
     Request { phone, transport: Transport::Sms, locale: Some("de"), client: Some("test/1"), network }
 }
 
+/// Networks of strangers, apart from [`HERE`]'s.
+fn stranger(n: u8) -> Option<IpAddr> {
+    Some(IpAddr::V4(Ipv4Addr::new(198, 51, n, 1)))
+}
+
 impl Desk {
+    fn begin_from(&mut self, phone: &str, network: Option<IpAddr>) -> Result<Begun, RegistrationError> {
+        self.registrar.begin(request_from(phone, network), self.now, &mut self.rng)
+    }
+
     fn begin(&mut self, phone: &str) -> Result<Begun, RegistrationError> {
         self.registrar.begin(request(phone), self.now, &mut self.rng)
     }
 
     fn again(&mut self, id: &str, transport: Transport) -> Result<Begun, RegistrationError> {
-        self.registrar.send_again(id, transport, self.now, &mut self.rng)
+        self.registrar.send_again(id, transport, HERE, self.now, &mut self.rng)
     }
 
     fn confirm(&mut self, id: &str, code: &str) -> Result<Registered, RegistrationError> {
@@ -93,7 +109,7 @@ impl Desk {
 
     fn register(&mut self, number: &str) -> Registered {
         let begun = self.begin(number).unwrap();
-        self.confirm(&begun.id, begun.delivery.code.digits()).unwrap()
+        self.confirm(&begun.id, begun.code().digits()).unwrap()
     }
 }
 
@@ -109,10 +125,10 @@ fn a_number_becomes_an_account() {
     assert_eq!(begun.standing.expires_in_ms, 10 * MINUTE_MS);
     assert_eq!(begun.standing.next_sms_in_ms, Some(MINUTE_MS));
     assert_eq!(begun.standing.next_voice_in_ms, Some(MINUTE_MS));
-    assert_eq!(begun.delivery.phone.to_string(), NUMBER);
-    assert_eq!(begun.delivery.locale.as_deref(), Some("de"));
-    assert!(!begun.delivery.is_real());
-    let registered = desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
+    assert_eq!(begun.sent().phone.to_string(), NUMBER);
+    assert_eq!(begun.sent().locale.as_deref(), Some("de"));
+    assert!(!begun.sent().is_real());
+    let registered = desk.confirm(&begun.id, begun.code().digits()).unwrap();
     assert!(registered.is_new());
     let record = desk.record(NUMBER);
     assert_eq!(record.credentials.check_plain(&registered.key), PlainCheck::Right);
@@ -125,8 +141,8 @@ fn nothing_secret_is_stored_in_clear() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
     let stored = desk.engine.records().get(Table::Registrations, &begun.id).unwrap().unwrap();
-    assert!(!String::from_utf8(stored.value).unwrap().contains(begun.delivery.code.digits()));
-    let registered = desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
+    assert!(!String::from_utf8(stored.value).unwrap().contains(begun.code().digits()));
+    let registered = desk.confirm(&begun.id, begun.code().digits()).unwrap();
     let stored = desk.engine.records().get(Table::Accounts, NUMBER).unwrap().unwrap();
     assert!(!String::from_utf8(stored.value).unwrap().contains(&registered.key));
 }
@@ -165,7 +181,7 @@ fn an_account_made_again_begins_with_another_generation() {
 fn five_guesses_in_all_then_dead_also_across_a_restart() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
-    let bad = wrong(&begun.delivery.code);
+    let bad = wrong(&begun.code());
     for guesses_left in [4, 3] {
         assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::WrongCode { guesses_left }));
     }
@@ -174,12 +190,12 @@ fn five_guesses_in_all_then_dead_also_across_a_restart() {
     // A new code brings no new guesses.
     desk.now += MINUTE_MS;
     let second = desk.again(&begun.id, Transport::Sms).unwrap();
-    let bad = wrong(&second.delivery.code);
+    let bad = wrong(&second.code());
     for guesses_left in [2, 1] {
         assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::WrongCode { guesses_left }));
     }
     assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::Dead));
-    assert_eq!(desk.confirm(&begun.id, second.delivery.code.digits()).err(), Some(RegistrationError::Dead));
+    assert_eq!(desk.confirm(&begun.id, second.code().digits()).err(), Some(RegistrationError::Dead));
     desk.now += 2 * MINUTE_MS;
     assert_eq!(desk.again(&begun.id, Transport::Sms).err(), Some(RegistrationError::Dead));
     assert!(desk.begin(NUMBER).is_ok(), "a new registration helps");
@@ -189,7 +205,7 @@ fn five_guesses_in_all_then_dead_also_across_a_restart() {
 fn racing_guesses_are_all_counted() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
-    let bad = wrong(&begun.delivery.code);
+    let bad = wrong(&begun.code());
     let (registrar, now) = (&desk.registrar, desk.now);
     let wrong_codes = Mutex::new(0);
     std::thread::scope(|scope| {
@@ -206,7 +222,7 @@ fn racing_guesses_are_all_counted() {
         }
     });
     assert!(*wrong_codes.lock().unwrap() <= 4);
-    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Dead));
+    assert_eq!(desk.confirm(&begun.id, begun.code().digits()).err(), Some(RegistrationError::Dead));
 }
 
 #[test]
@@ -220,8 +236,7 @@ fn racing_right_codes_give_one_key() {
             let (keys, begun) = (&keys, &begun);
             scope.spawn(move || {
                 let mut rng = StdRng::seed_from_u64(seed);
-                let confirmation =
-                    Confirmation { code: begun.delivery.code.digits(), ..Confirmation::default() };
+                let confirmation = Confirmation { code: begun.code().digits(), ..Confirmation::default() };
                 match registrar.confirm(&begun.id, confirmation, now, &mut rng) {
                     Ok(registered) => keys.lock().unwrap().push(registered.key),
                     Err(error) => assert!(
@@ -244,13 +259,13 @@ fn codes_expire_and_another_one_helps() {
     desk.now += 10 * MINUTE_MS;
     for _ in 0..6 {
         assert_eq!(
-            desk.confirm(&begun.id, begun.delivery.code.digits()).err(),
+            desk.confirm(&begun.id, begun.code().digits()).err(),
             Some(RegistrationError::CodeExpired)
         );
     }
     let second = desk.again(&begun.id, Transport::Sms).unwrap();
     desk.now += 10 * MINUTE_MS - 1;
-    assert!(desk.confirm(&begun.id, second.delivery.code.digits()).is_ok());
+    assert!(desk.confirm(&begun.id, second.code().digits()).is_ok());
 }
 
 #[test]
@@ -260,11 +275,8 @@ fn a_registration_ends_after_half_an_hour() {
     desk.now += 25 * MINUTE_MS;
     let second = desk.again(&begun.id, Transport::Sms).unwrap();
     desk.now += 5 * MINUTE_MS;
-    assert_eq!(
-        desk.confirm(&begun.id, second.delivery.code.digits()).err(),
-        Some(RegistrationError::Unknown)
-    );
-    assert_eq!(desk.registrar.purge(desk.now - 1).unwrap(), 2, "two of the three limits are full again");
+    assert_eq!(desk.confirm(&begun.id, second.code().digits()).err(), Some(RegistrationError::Unknown));
+    assert_eq!(desk.registrar.purge(desk.now - 1).unwrap(), 3, "three of the five limits are full again");
     assert_eq!(desk.registrar.purge(desk.now).unwrap(), 1);
     assert!(desk.engine.records().get(Table::Registrations, &begun.id).unwrap().is_none());
 }
@@ -273,10 +285,10 @@ fn a_registration_ends_after_half_an_hour() {
 fn a_used_code_is_used_up() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
-    desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
-    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Used));
+    desk.confirm(&begun.id, begun.code().digits()).unwrap();
+    assert_eq!(desk.confirm(&begun.id, begun.code().digits()).err(), Some(RegistrationError::Used));
     desk.now += HOUR_MS;
-    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Unknown));
+    assert_eq!(desk.confirm(&begun.id, begun.code().digits()).err(), Some(RegistrationError::Unknown));
     assert_eq!(desk.confirm("AAAAAAAAAAAAAAAAAAAAAA", "123456").err(), Some(RegistrationError::Unknown));
 }
 
@@ -286,7 +298,7 @@ fn an_sms_that_comes_late_still_helps_after_asking_again() {
     let first = desk.begin(NUMBER).unwrap();
     desk.now += MINUTE_MS;
     desk.again(&first.id, Transport::Sms).unwrap();
-    assert!(desk.confirm(&first.id, first.delivery.code.digits()).is_ok());
+    assert!(desk.confirm(&first.id, first.code().digits()).is_ok());
 }
 
 #[test]
@@ -323,9 +335,9 @@ fn a_call_is_possible_a_minute_after_the_first_sms() {
     );
     desk.now += MINUTE_MS;
     let call = desk.again(&begun.id, Transport::Voice).unwrap();
-    assert_eq!(call.delivery.transport, Transport::Voice);
+    assert_eq!(call.sent().transport, Transport::Voice);
     assert_eq!(call.standing.next_sms_in_ms, Some(0), "apart from the SMS' schedule");
-    assert!(desk.confirm(&begun.id, call.delivery.code.digits()).is_ok());
+    assert!(desk.confirm(&begun.id, call.code().digits()).is_ok());
 
     let mut mute = desk_with(Policy::default());
     let begun = mute.begin(NUMBER).unwrap();
@@ -335,20 +347,23 @@ fn a_call_is_possible_a_minute_after_the_first_sms() {
 }
 
 #[test]
-fn five_registrations_of_a_number_then_one_per_five_hours() {
+fn five_registrations_of_a_number_then_five_a_day() {
     let mut desk = desk();
     for _ in 0..5 {
         desk.begin(NUMBER).unwrap();
     }
-    let too_many = RegistrationError::TooMany { limiter: "number", retry_after_ms: 5 * HOUR_MS };
+    desk.now += 10 * MINUTE_MS;
+    let retry_after_ms = DAY_MS / 5 - 10 * MINUTE_MS;
+    let too_many = RegistrationError::TooMany { limiter: "number-network", retry_after_ms };
     assert_eq!(desk.begin(NUMBER).err(), Some(too_many));
+    desk.now -= 10 * MINUTE_MS;
     desk.begin("+15551230002").unwrap();
     desk.restart();
-    desk.now += 5 * HOUR_MS - 1;
+    desk.now += DAY_MS / 5 - 1;
     assert!(desk.begin(NUMBER).is_err());
     desk.now += 1;
-    desk.begin(NUMBER).unwrap();
-    assert!(desk.begin(NUMBER).is_err());
+    assert!(desk.begin(NUMBER).unwrap().delivery.is_some());
+    assert!(desk.begin(NUMBER).unwrap().delivery.is_none(), "no more are sent");
 }
 
 #[test]
@@ -369,14 +384,22 @@ fn blocks_countries_and_the_purse_are_bounded_for_real_numbers() {
     let tight = Allowance { burst: 2, interval_ms: HOUR_MS };
     let cases = [
         ("sms-block", Policy { block_messages: tight, ..Policy::default() }, "+4915123456791"),
-        ("sms-country", Policy { country_messages: tight, ..Policy::default() }, "+4917623456791"),
-        ("sms", Policy { all_messages: tight, ..Policy::default() }, "+12124567890"),
+        (
+            "sms-country",
+            Policy { prices: Prices { country_budget: tight, ..Prices::default() }, ..Policy::default() },
+            "+4917623456791",
+        ),
+        (
+            "sms",
+            Policy { prices: Prices { budget: tight, ..Prices::default() }, ..Policy::default() },
+            "+12124567890",
+        ),
     ];
     for (name, policy, third) in cases {
         let mut desk = desk_with(policy);
-        desk.begin("+4915123456789").unwrap();
-        desk.begin("+4915123456790").unwrap();
-        let refused = desk.begin(third).err();
+        desk.begin_from("+4915123456789", stranger(1)).unwrap();
+        desk.begin_from("+4915123456790", stranger(2)).unwrap();
+        let refused = desk.begin_from(third, stranger(3)).err();
         assert_eq!(refused, Some(RegistrationError::TooMany { limiter: name, retry_after_ms: HOUR_MS }));
         desk.begin(NUMBER).expect("a number reserved for fiction costs nothing");
     }
@@ -385,14 +408,15 @@ fn blocks_countries_and_the_purse_are_bounded_for_real_numbers() {
 #[test]
 fn sending_again_spends_the_budgets_too() {
     use crate::accounts::limits::Allowance;
-    let mut desk =
-        desk_with(Policy { all_messages: Allowance { burst: 1, interval_ms: HOUR_MS }, ..Policy::default() });
+    let budget = Allowance { burst: 1, interval_ms: HOUR_MS };
+    let prices = Prices { budget, ..Prices::default() };
+    let mut desk = desk_with(Policy { prices, ..Policy::default() });
     let begun = desk.begin(REAL).unwrap();
-    assert!(begun.delivery.is_real());
+    assert!(begun.sent().is_real());
     desk.now += MINUTE_MS;
     let refused = desk.again(&begun.id, Transport::Sms).err();
     assert!(matches!(refused, Some(RegistrationError::TooMany { limiter: "sms", .. })), "{refused:?}");
-    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok(), "the first code is still right");
+    assert!(desk.confirm(&begun.id, begun.code().digits()).is_ok(), "the first code is still right");
 }
 
 #[test]
@@ -416,8 +440,8 @@ fn who_is_not_served() {
 fn a_fixed_code_is_for_fiction_only() {
     let code = Code::fixed("111222").unwrap();
     let mut desk = desk_with(Policy { test_numbers: TestNumbers::Fixed(code.clone()), ..Policy::default() });
-    assert_eq!(desk.begin(NUMBER).unwrap().delivery.code, code);
-    assert_ne!(desk.begin(REAL).unwrap().delivery.code, code);
+    assert_eq!(*desk.begin(NUMBER).unwrap().code(), code);
+    assert_ne!(*desk.begin(REAL).unwrap().code(), code);
 }
 
 #[test]
@@ -426,10 +450,7 @@ fn a_gateway_that_fails_costs_the_number_nothing() {
     for _ in 0..20 {
         let begun = desk.begin(NUMBER).unwrap();
         desk.registrar.delivery_failed(&begun).unwrap();
-        assert_eq!(
-            desk.confirm(&begun.id, begun.delivery.code.digits()).err(),
-            Some(RegistrationError::Unknown)
-        );
+        assert_eq!(desk.confirm(&begun.id, begun.code().digits()).err(), Some(RegistrationError::Unknown));
     }
     let begun = desk.begin(NUMBER).unwrap();
     desk.now += MINUTE_MS;
@@ -437,7 +458,7 @@ fn a_gateway_that_fails_costs_the_number_nothing() {
         let again = desk.again(&begun.id, Transport::Sms).unwrap();
         desk.registrar.delivery_failed(&again).unwrap();
     }
-    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok());
+    assert!(desk.confirm(&begun.id, begun.code().digits()).is_ok());
 }
 
 #[test]
@@ -445,9 +466,9 @@ fn an_owner_that_fails_leaves_the_code_right() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
     *desk.owner.refuse.lock().unwrap() = Some(Refusal::Overloaded);
-    let failed = desk.confirm(&begun.id, begun.delivery.code.digits()).err();
+    let failed = desk.confirm(&begun.id, begun.code().digits()).err();
     assert!(matches!(failed, Some(RegistrationError::Unavailable(_))), "{failed:?}");
-    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok());
+    assert!(desk.confirm(&begun.id, begun.code().digits()).is_ok());
 }
 
 #[test]
@@ -455,7 +476,7 @@ fn a_race_for_the_record_is_tried_again() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
     *desk.owner.refuse.lock().unwrap() = Some(Refusal::Conflict);
-    assert!(desk.confirm(&begun.id, begun.delivery.code.digits()).is_ok());
+    assert!(desk.confirm(&begun.id, begun.code().digits()).is_ok());
 }
 
 #[test]
@@ -466,7 +487,7 @@ fn an_account_switched_off_stays_off() {
     record.disabled = true;
     desk.owner.set_account(record, Expected::Any).unwrap();
     let begun = desk.begin(NUMBER).unwrap();
-    let refused = desk.confirm(&begun.id, begun.delivery.code.digits()).err();
+    let refused = desk.confirm(&begun.id, begun.code().digits()).err();
     assert_eq!(refused, Some(RegistrationError::AccountDisabled));
 }
 
@@ -479,7 +500,7 @@ fn the_lock_needs_its_pin_or_seven_days_of_silence() {
 
     desk.now += DAY_MS;
     let begun = desk.begin(NUMBER).unwrap();
-    let code = begun.delivery.code.digits();
+    let code = begun.code().digits();
     let locked = RegistrationError::Locked { retry_after_ms: 6 * DAY_MS };
     assert_eq!(desk.confirm(&begun.id, code).err(), Some(locked));
     let wrong_pin = RegistrationError::WrongLockPin { guesses_left: 4 };
@@ -495,9 +516,9 @@ fn the_lock_needs_its_pin_or_seven_days_of_silence() {
     desk.now += 7 * DAY_MS - 1;
     let begun = desk.begin(NUMBER).unwrap();
     let locked = RegistrationError::Locked { retry_after_ms: 1 };
-    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(locked));
+    assert_eq!(desk.confirm(&begun.id, begun.code().digits()).err(), Some(locked));
     desk.now += 1;
-    desk.confirm(&begun.id, begun.delivery.code.digits()).unwrap();
+    desk.confirm(&begun.id, begun.code().digits()).unwrap();
     assert_eq!(desk.record(NUMBER).lock, None, "the number has another user now");
 }
 
@@ -508,9 +529,9 @@ fn guessing_at_the_lock_is_guessing() {
     desk.set_lock(NUMBER, &registered.key, Some("4711")).unwrap();
     let begun = desk.begin(NUMBER).unwrap();
     for _ in 0..5 {
-        desk.confirm_with(&begun.id, begun.delivery.code.digits(), Some("0000")).err().unwrap();
+        desk.confirm_with(&begun.id, begun.code().digits(), Some("0000")).err().unwrap();
     }
-    let dead = desk.confirm_with(&begun.id, begun.delivery.code.digits(), Some("4711")).err();
+    let dead = desk.confirm_with(&begun.id, begun.code().digits(), Some("4711")).err();
     assert_eq!(dead, Some(RegistrationError::Dead));
 }
 
@@ -539,18 +560,18 @@ fn by_number_as_quicksy_does() {
     let begun = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).unwrap();
     let soon = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).err();
     assert_eq!(soon, Some(RegistrationError::TooSoon { retry_after_ms: MINUTE_MS }));
-    assert_eq!(desk.confirm(&begun.id, begun.delivery.code.digits()).err(), Some(RegistrationError::Unknown));
+    assert_eq!(desk.confirm(&begun.id, begun.code().digits()).err(), Some(RegistrationError::Unknown));
     desk.now += MINUTE_MS;
     let again = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).unwrap();
-    let code = again.delivery.code.digits();
+    let code = again.code().digits();
     let password = "chosen by the client";
     let mut confirm = |number: &str, code: &str, password: &str| {
-        desk.registrar.confirm_password(number, code, password, desk.now, &mut desk.rng)
+        desk.registrar.confirm_password(number, (code, HERE), password, desk.now, &mut desk.rng)
     };
     assert_eq!(confirm(NUMBER, code, "short").err(), Some(RegistrationError::BadPassword));
     assert_eq!(confirm(NUMBER, code, &"x".repeat(513)).err(), Some(RegistrationError::BadPassword));
     assert_eq!(confirm("+15551230002", code, password).err(), Some(RegistrationError::Unknown));
-    let bad = wrong(&again.delivery.code);
+    let bad = wrong(&again.code());
     assert_eq!(confirm(NUMBER, &bad, password).err(), Some(RegistrationError::WrongCode { guesses_left: 4 }));
     assert!(confirm(NUMBER, code, password).unwrap().is_new());
     let credentials = desk.record(NUMBER).credentials;
@@ -561,7 +582,7 @@ fn by_number_as_quicksy_does() {
     assert!(
         !desk
             .registrar
-            .confirm_password(NUMBER, anew.delivery.code.digits(), password, desk.now, &mut desk.rng)
+            .confirm_password(NUMBER, (anew.code().digits(), HERE), password, desk.now, &mut desk.rng)
             .unwrap()
             .is_new()
     );

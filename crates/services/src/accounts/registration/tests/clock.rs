@@ -28,14 +28,14 @@ fn a_lock_stays_and_a_code_is_good() {
         let begun = desk.begin(NUMBER).unwrap();
         clock.set(wall);
         desk.now = time.unix_ms() + HOUR_MS;
-        let refused = desk.confirm(&begun.id, begun.delivery.code.digits()).err();
+        let refused = desk.confirm(&begun.id, begun.code().digits()).err();
         assert!(matches!(refused, Some(RegistrationError::Locked { .. })), "{wall}: {refused:?}");
     }
 }
 
 #[test]
 fn a_limit_that_is_reached_stays_reached_for_its_time_and_no_longer() {
-    let limiter = Limiter { name: "test", allowance: Allowance { burst: 1, interval_ms: MINUTE_MS } };
+    let limiter = Limiter::of("test", Allowance { burst: 1, interval_ms: MINUTE_MS });
     for wall in WALLS {
         let (clock, time) = machine();
         let engine = MemoryEngine::new();

@@ -23,7 +23,7 @@ impl Desk {
     /// Registers with what else proves the person.
     fn come(&mut self, proofs: Confirmation<'_>) -> Result<Registered, RegistrationError> {
         let begun = self.begin(NUMBER).unwrap();
-        self.prove(&begun.id, Confirmation { code: begun.delivery.code.digits(), ..proofs })
+        self.prove(&begun.id, Confirmation { code: begun.code().digits(), ..proofs })
     }
 
     fn come_with_the_code(&mut self) -> Result<Registered, RegistrationError> {
@@ -133,7 +133,7 @@ fn wrong_proofs_are_guesses_and_say_nothing() {
     let wrong =
         |key, token| Confirmation { previous_key: key, device_token: token, ..Confirmation::default() };
     let begun = desk.begin(NUMBER).unwrap();
-    let code = begun.delivery.code.digits();
+    let code = begun.code().digits();
     let mut left = 5;
     for (previous_key, device_token) in [
         (Some("wrong"), None),
@@ -146,13 +146,13 @@ fn wrong_proofs_are_guesses_and_say_nothing() {
         assert_eq!(refused, Some(RegistrationError::WrongProof { guesses_left: left }));
     }
     // Who has no code learns nothing of a proof, and spends the same guesses.
-    let bad = super::wrong(&begun.delivery.code);
+    let bad = super::wrong(&begun.code());
     let refused = desk.prove(&begun.id, Confirmation { code: &bad, ..wrong(Some(&key), None) }).err();
     assert_eq!(refused, Some(RegistrationError::Dead));
 
     // A number without account answers the same.
     let begun = desk.begin("+15551230002").unwrap();
-    let code = begun.delivery.code.digits();
+    let code = begun.code().digits();
     let refused = desk.prove(&begun.id, Confirmation { code, ..wrong(Some(&key), None) }).err();
     assert_eq!(refused, Some(RegistrationError::WrongProof { guesses_left: 4 }));
     let refused = desk.prove(&begun.id, Confirmation { code, ..wrong(None, Some("x")) }).err();
@@ -179,9 +179,14 @@ fn quicksy_has_no_proof_and_so_the_time_alone_says() {
     for (days, is_new) in [(30, false), (31, true)] {
         let (mut desk, _) = silent(days);
         let begun = desk.registrar.begin_by_number(request(NUMBER), desk.now, &mut desk.rng).unwrap();
-        let code = begun.delivery.code.digits();
-        let registered =
-            desk.registrar.confirm_password(NUMBER, code, "chosen by the app", desk.now, &mut desk.rng);
+        let code = begun.code().digits();
+        let registered = desk.registrar.confirm_password(
+            NUMBER,
+            (code, HERE),
+            "chosen by the app",
+            desk.now,
+            &mut desk.rng,
+        );
         assert_eq!(registered.unwrap().is_new(), is_new);
     }
 }

@@ -10,7 +10,7 @@ fn damaged_records_harm_nobody_else() {
     assert_eq!(desk.confirm("AAAAAAAAAAAAAAAAAAAAAA", "123456").err(), Some(RegistrationError::Unknown));
     records.put_if(Table::Accounts, NUMBER, b"{", None).unwrap();
     let begun = desk.begin(NUMBER).unwrap();
-    let failed = desk.confirm(&begun.id, begun.delivery.code.digits()).err();
+    let failed = desk.confirm(&begun.id, begun.code().digits()).err();
     assert!(matches!(failed, Some(RegistrationError::Unavailable(_))), "{failed:?}");
     desk.register("+15551230002");
     assert_eq!(desk.registrar.purge(desk.now).unwrap(), 1);
@@ -78,7 +78,7 @@ fn a_full_disk_closes_registration_and_gives_no_free_guesses() {
     let policy = desk.registrar.policy.clone();
     desk.registrar = Registrar::new(records.clone(), SECRET, desk.owner.clone(), policy);
     let begun = desk.begin(NUMBER).unwrap();
-    let (right, bad) = (begun.delivery.code.digits().to_owned(), wrong(&begun.delivery.code));
+    let (right, bad) = (begun.code().digits().to_owned(), wrong(&begun.code()));
     records.broken.store(true, std::sync::atomic::Ordering::Relaxed);
     for code in [&right, &bad] {
         let answer = desk.confirm(&begun.id, code).err();
