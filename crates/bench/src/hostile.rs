@@ -17,9 +17,10 @@ use crate::load::Load;
 use crate::result::{Latency, Report, Scenario};
 use crate::run::Run;
 use crate::server::{Listener, Rig};
+use account::Act;
 use leash::Leash;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 use visitors::Visitors;
 
@@ -45,6 +46,8 @@ const VISITORS: u32 = 3_000;
 pub struct Options {
     /// Where; a server of its own.
     pub load: Load,
+    /// The binary of the hostile process.
+    pub attacker: PathBuf,
     /// Pairs of neighbours.
     pub pairs: u32,
     /// Messages per second, over all of them.
@@ -53,8 +56,14 @@ pub struct Options {
     pub visits_per_s: f64,
     /// How much of a processor the hostile process has, as of 1.
     pub processor_share: f64,
-    /// How long each of the three parts takes.
+    /// How long each part takes.
     pub seconds: u64,
+    /// Besides idling, which others are compared with.
+    pub parts: Vec<Part>,
+    /// What the hostile account does.
+    pub acts: Vec<Act>,
+    /// Each of these is a part of its own.
+    pub acts_alone: bool,
     /// The hostile address. A server knows no networks on 127.0.0.0/8, where a terminator stands for everybody: budgets by
     /// network show only with another address of this machine.
     pub from: Ipv4Addr,
@@ -101,6 +110,8 @@ pub struct Attack {
     pub seed: u64,
     /// The hostile account; behind it those that it picks on.
     pub account: u32,
+    /// What it does; its sessions are dealt out among these.
+    pub acts: Vec<Act>,
     /// Where strangers' connections come from.
     pub from: Ipv4Addr,
 }
@@ -116,9 +127,19 @@ pub async fn attack(attack: Attack) -> Result<(), BenchError> {
     }
 }
 
+/// One part as it is to be.
+#[derive(Debug, Clone)]
+struct Planned {
+    /// As the report has it.
+    name: String,
+    part: Part,
+    acts: Vec<Act>,
+}
+
 /// What was seen of one part.
 #[derive(Debug, Clone, Default)]
 struct Seen {
+    name: String,
     delivery: Latency,
     visits: visitors::Counts,
     grown_bytes: u64,
@@ -150,10 +171,11 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     let begin = run.standing()?;
     let mut seen = Vec::new();
     let mut latencies = Vec::new();
-    for part in Part::ALL {
-        let (one, measured) = take_part(&mut run, &rig, &visitors, options, part).await?;
-        latencies.extend(measured.into_iter().map(|(name, it)| (format!("{name}_{}", part.name()), it)));
-        latencies.push((format!("visit_{}", part.name()), one.visits.latency));
+    for planned in plan(&options.parts, &options.acts, options.acts_alone) {
+        let (one, measured) = take_part(&mut run, &rig, &visitors, options, &planned).await?;
+        let name = &planned.name;
+        latencies.extend(measured.into_iter().map(|(kind, it)| (format!("{kind}_{name}"), it)));
+        latencies.push((format!("visit_{name}"), one.visits.latency));
         seen.push(one);
         run.hold(REST).await?;
     }
@@ -172,26 +194,38 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     Ok(report)
 }
 
+/// The parts in their order. It idles first.
+fn plan(parts: &[Part], acts: &[Act], is_each_alone: bool) -> Vec<Planned> {
+    let of = |name: String, part, acts: &[Act]| Planned { name, part, acts: acts.to_vec() };
+    let of_part = |part: Part| match part {
+        Part::Account if is_each_alone => acts.iter().map(|act| of(act.name(), part, &[*act])).collect(),
+        _ => vec![of(part.name().into(), part, acts)],
+    };
+    let is_asked = |part: &Part| *part == Part::Idle || parts.contains(part);
+    Part::ALL.into_iter().filter(is_asked).flat_map(of_part).collect()
+}
+
 /// One part, and the latencies in it.
 async fn take_part(
     run: &mut Run,
     rig: &Rig,
     visitors: &Visitors,
     options: &Options,
-    part: Part,
+    planned: &Planned,
 ) -> Result<(Seen, Vec<(&'static str, Latency)>), BenchError> {
     run.next_phase()?;
-    run.mark(part.name());
-    let disk_before = disk_bytes(&rig.data());
+    run.mark(&planned.name);
+    let disk_before = rig.disk_bytes();
     let memory_before = run.standing()?.server.map_or(0, |usage| usage.resident_bytes);
     let attack = Attack {
-        part,
+        part: planned.part,
         ports: (rig.port(Listener::Plain), rig.port(Listener::Tls), rig.http_port()),
         seed: options.load.seed,
         account: options.pairs * 2,
+        acts: planned.acts.clone(),
         from: options.from,
     };
-    let leash = Leash::spawn(&options.load.own.binary, &attack, options.processor_share)?;
+    let leash = Leash::spawn(&options.attacker, &attack, options.processor_share)?;
     let visiting = visitors.begin();
     run.hold(Duration::from_secs(options.seconds)).await?;
     leash.end().await?;
@@ -199,10 +233,11 @@ async fn take_part(
     let measured = run.next_phase()?;
     let delivery = measured.iter().find(|(name, _)| *name == "delivery").map(|(_, it)| *it);
     let seen = Seen {
+        name: planned.name.clone(),
         delivery: delivery.unwrap_or_default(),
         visits,
         grown_bytes: run.most_resident_bytes().saturating_sub(memory_before),
-        disk_bytes: disk_bytes(&rig.data()).saturating_sub(disk_before),
+        disk_bytes: rig.disk_bytes().saturating_sub(disk_before),
     };
     Ok((seen, measured))
 }
@@ -210,8 +245,8 @@ async fn take_part(
 fn complaints(seen: &[Seen], seconds: u64) -> Vec<String> {
     let mut complaints = Vec::new();
     let idle = seen.first().map_or(0, |idle| idle.delivery.p99_us);
-    for (part, seen) in Part::ALL.iter().zip(seen) {
-        let name = part.name();
+    for seen in seen {
+        let name = &seen.name;
         if seen.visits.refused > 0 {
             complaints.push(format!(
                 "{name}: {} of {} logins failed",
@@ -235,10 +270,10 @@ fn complaints(seen: &[Seen], seconds: u64) -> Vec<String> {
 }
 
 fn model(seen: &[Seen], options: &Options) -> String {
-    let parts = Part::ALL.iter().zip(seen).map(|(part, seen)| {
+    let parts = seen.iter().map(|seen| {
         format!(
             "{}: p99 {} µs, {} visitors, {} refused, {} MiB of memory and {} MiB of disk more",
-            part.name(),
+            seen.name,
             seen.delivery.p99_us,
             seen.visits.done,
             seen.visits.refused,
@@ -250,17 +285,6 @@ fn model(seen: &[Seen], options: &Options) -> String {
     format!("hostile with {} of a processor. {}", options.processor_share, parts.join("; "))
 }
 
-/// What the files of a directory take.
-fn disk_bytes(dir: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => disk_bytes(&entry.path()),
-        Ok(found) => std::os::unix::fs::MetadataExt::blocks(&found) * 512,
-        Err(_) => 0,
-    });
-    sizes.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,7 +292,19 @@ mod tests {
     fn seen(p99_us: u64, refused: u64, grown_bytes: u64, disk_bytes: u64) -> Seen {
         let delivery = Latency { p99_us, ..Latency::default() };
         let visits = visitors::Counts { done: 10, refused, ..visitors::Counts::default() };
-        Seen { delivery, visits, grown_bytes, disk_bytes }
+        Seen { name: "account".into(), delivery, visits, grown_bytes, disk_bytes }
+    }
+
+    #[test]
+    fn parts_are_idle_first_and_then_what_is_asked_for() {
+        let acts = [Act::Ping, Act::FillTheDisk];
+        let names = |parts: &[Part], is_each_alone| {
+            plan(parts, &acts, is_each_alone).into_iter().map(|it| it.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&Part::ALL, false), ["idle", "account", "network"]);
+        assert_eq!(names(&[Part::Account], false), ["idle", "account"]);
+        assert_eq!(names(&[Part::Account], true), ["idle", "ping", "fill-the-disk"]);
+        assert_eq!(plan(&Part::ALL, &acts, true)[2].acts, [Act::FillTheDisk]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Called by: the binary and `bench/compare`. Promises: the same input makes the same output, byte for byte.
 
 use crate::error::BenchError;
+use crate::result::Report;
 use comparison::Input;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,13 @@ pub fn run(options: &Options) -> Result<Vec<PathBuf>, BenchError> {
         write(path.clone(), &new)?;
     }
     Ok(written)
+}
+
+/// Writes the page of one run that has just ended.
+pub fn write_page(name: &str, report: &Report, path: &Path) -> Result<(), BenchError> {
+    let input = Input::Run(name.to_owned(), Box::new(report.clone()));
+    let what = format!("can't write {}", path.display());
+    fs::write(path, page::write(&[input])).map_err(BenchError::io(what))
 }
 
 fn read(path: &Path) -> Result<Input, BenchError> {

@@ -226,6 +226,8 @@ pub struct Sample {
     pub server_cpu_percent: Option<f64>,
     /// Server's resident memory.
     pub server_resident_bytes: Option<u64>,
+    /// What the files of a server of our own take on disk.
+    pub server_disk_bytes: Option<u64>,
     /// Generator's CPU, of one processor.
     pub generator_cpu_percent: f64,
     /// Generator's resident memory.

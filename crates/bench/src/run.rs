@@ -337,6 +337,7 @@ impl Run {
             p99_us: quantile(0.99),
             server_cpu_percent: now.server_cpu_us_since(&self.last).map(cpu),
             server_resident_bytes: now.server.map(|usage| usage.resident_bytes),
+            server_disk_bytes: self.server.rig().map(Rig::disk_bytes),
             generator_cpu_percent: cpu(
                 now.generator.cpu.saturating_sub(self.last.generator.cpu).as_micros() as f64
             ),

@@ -104,6 +104,11 @@ impl Rig {
         self.dir.join("data")
     }
 
+    /// What the files of that take.
+    pub fn disk_bytes(&self) -> u64 {
+        disk_bytes(&self.data())
+    }
+
     /// What the server writes to its log.
     pub fn log(&self) -> PathBuf {
         self.dir.join("server.log")
@@ -244,6 +249,17 @@ impl Running {
         let end = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
         Ok(end.is_ok_and(|status| status.is_ok_and(|status| status.success())))
     }
+}
+
+/// What the files of a directory take.
+fn disk_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => disk_bytes(&entry.path()),
+        Ok(found) => std::os::unix::fs::MetadataExt::blocks(&found) * 512,
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 fn free_ports() -> Result<Ports, BenchError> {

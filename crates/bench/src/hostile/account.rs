@@ -20,7 +20,7 @@ const LARGE_BYTES: usize = 60_000;
 
 /// What a session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+pub enum Act {
     /// Headlines to numbers that nobody has: each is a load.
     HeadlinesToNobody,
     /// Messages to them, which come back.
@@ -55,7 +55,30 @@ enum Act {
     Flap,
 }
 
-const ACTS: [Act; 16] = [
+/// So many sessions an account has by default.
+const SESSIONS: usize = 16;
+
+impl Act {
+    /// As the command line and the report have it: `fill-the-disk`.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+
+    /// By its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ACTS.into_iter().find(|act| act.name() == name)
+    }
+}
+
+/// All of them.
+pub const ACTS: [Act; 16] = [
     Act::HeadlinesToNobody,
     Act::MessagesToNobody,
     Act::FillOneMailbox,
@@ -84,10 +107,10 @@ pub(super) async fn run(attack: &Attack) -> Result<(), BenchError> {
         domain: "localhost".into(),
     };
     let mut sessions = JoinSet::new();
-    for (index, act) in ACTS.into_iter().enumerate() {
+    for (index, act) in attack.acts.iter().copied().cycle().take(SESSIONS).enumerate() {
         let mut settings =
             Settings::new(target.clone(), accounts::number(account), accounts::key(attack.seed, account));
-        settings.resource = Some(format!("{act:?}"));
+        settings.resource = Some(format!("{act:?}{index}"));
         settings.stream_management = index % 2 == 0;
         let rng = StdRng::seed_from_u64(attack.seed ^ index as u64);
         sessions.spawn(Hostile { act, account, rng, count: 0 }.live(settings));
@@ -202,6 +225,13 @@ fn publish(count: u64, node: &str, payload: &str) -> String {
 mod tests {
     use super::*;
     use chaski_xmpp::Stanza;
+
+    #[test]
+    fn every_act_has_a_name() {
+        assert_eq!(Act::FillTheDisk.name(), "fill-the-disk");
+        assert!(ACTS.iter().all(|act| Act::from_name(&act.name()) == Some(*act)));
+        assert_eq!(Act::from_name("sleep"), None);
+    }
 
     #[test]
     fn every_act_is_well_formed() {

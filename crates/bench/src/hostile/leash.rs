@@ -28,10 +28,12 @@ impl Leash {
     /// Starts the process.
     pub(super) fn spawn(binary: &Path, attack: &Attack, share: f64) -> Result<Self, BenchError> {
         let (plain, tls, http) = attack.ports;
+        let acts: Vec<String> = attack.acts.iter().map(|act| act.name()).collect();
         let child = Command::new(binary)
             .args(["bench", "attack", "--part", attack.part.name()])
             .args(["--ports", &format!("{plain},{tls},{http}"), "--from", &attack.from.to_string()])
             .args(["--seed", &attack.seed.to_string(), "--account", &attack.account.to_string()])
+            .args(["--acts", &acts.join(",")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)

@@ -21,7 +21,7 @@ struct Panel {
     figure: fn(&Sample) -> Option<f64>,
 }
 
-const PANELS: [Panel; 6] = [
+const PANELS: [Panel; 8] = [
     Panel { title: "live sessions", unit: Unit::Count, figure: |it| Some(it.sessions as f64) },
     Panel { title: "logins per second", unit: Unit::Count, figure: |it| Some(it.logins_per_s) },
     Panel {
@@ -29,6 +29,7 @@ const PANELS: [Panel; 6] = [
         unit: Unit::Count,
         figure: |it| Some(it.delivered_per_s),
     },
+    Panel { title: "delivery latency, median", unit: Unit::Us, figure: |it| it.p50_us.map(|us| us as f64) },
     Panel {
         title: "delivery latency, 99th percentile",
         unit: Unit::Us,
@@ -43,6 +44,11 @@ const PANELS: [Panel; 6] = [
         title: "server resident memory",
         unit: Unit::Bytes,
         figure: |it| it.server_resident_bytes.map(|bytes| bytes as f64),
+    },
+    Panel {
+        title: "server's files on disk",
+        unit: Unit::Bytes,
+        figure: |it| it.server_disk_bytes.map(|bytes| bytes as f64),
     },
 ];
 

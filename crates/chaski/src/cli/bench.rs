@@ -1,5 +1,7 @@
 //! `chaski bench …` as clap sees it.
 
+use chaski_bench::hostile::Part;
+use chaski_bench::hostile::account::{ACTS, Act};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -27,7 +29,7 @@ pub(crate) enum BenchCommand {
     /// Far more messages than the server can do, then rest, then normal traffic
     Overload(Overload),
     /// A hostile account and a hostile address, held to a share of a processor: what neighbours notice of them
-    Hostile(Hostile),
+    Hostile(Box<Hostile>),
     /// Ask a server of its own in every way who is registered; no answer and no time may tell
     Oracle(Oracle),
     /// The hostile process of `hostile`
@@ -353,6 +355,21 @@ pub(crate) struct Hostile {
     /// How long each part takes: idle, account, address
     #[arg(long, value_name = "S", default_value_t = 300)]
     pub(crate) seconds: u64,
+    /// Whose server, if it is not this program's: to compare two
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
+    /// Only this besides idling: account or network
+    #[arg(long, value_name = "PART", value_parser = part)]
+    pub(crate) only: Option<Part>,
+    /// What the hostile account does, if not everything: publish,flip-presence, say
+    #[arg(long, value_name = "ACT,...", value_delimiter = ',', value_parser = act)]
+    pub(crate) acts: Vec<Act>,
+    /// Each of these for itself, one after the other, on all of its sessions: which costs others most?
+    #[arg(long)]
+    pub(crate) acts_alone: bool,
+    /// A page to be written: latency, memory and disk, second by second
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
     /// The hostile address, one of this machine's; budgets by network show only outside of 127.0.0.0/8
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.66.6")]
     pub(crate) from: std::net::Ipv4Addr,
@@ -386,8 +403,8 @@ pub(crate) struct Oracle {
 #[derive(Debug, Args)]
 pub(crate) struct Attack {
     /// idle, account or network
-    #[arg(long)]
-    pub(crate) part: String,
+    #[arg(long, value_parser = part)]
+    pub(crate) part: Part,
     /// Of the server on 127.0.0.1: without TLS, with TLS, HTTP
     #[arg(long, value_delimiter = ',')]
     pub(crate) ports: Vec<u16>,
@@ -397,7 +414,19 @@ pub(crate) struct Attack {
     /// The hostile account
     #[arg(long)]
     pub(crate) account: u32,
+    /// What it does
+    #[arg(long, value_delimiter = ',', value_parser = act)]
+    pub(crate) acts: Vec<Act>,
     /// Where strangers' connections come from
     #[arg(long)]
     pub(crate) from: std::net::Ipv4Addr,
+}
+
+fn part(name: &str) -> Result<Part, String> {
+    Part::from_name(name).ok_or_else(|| "it is idle, account or network".into())
+}
+
+fn act(name: &str) -> Result<Act, String> {
+    let known = || ACTS.map(Act::name).join(", ");
+    Act::from_name(name).ok_or_else(|| format!("it is one of {}", known()))
 }

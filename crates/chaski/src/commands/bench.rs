@@ -5,6 +5,7 @@ use crate::cli::bench::{
     Pairs, Presence, Report, Soak,
 };
 use crate::failure::Failure;
+use chaski_bench::hostile::account::ACTS;
 use chaski_bench::load::Way;
 use chaski_bench::{
     accounts, crash, floor, hostile, idle, login, mixed, oracle, overload, pairs, presence, report, result,
@@ -179,16 +180,27 @@ async fn run_overload(args: &Bench, typed: &Overload) -> Result<ExitCode, Failur
 }
 
 async fn run_hostile(args: &Bench, typed: &Hostile) -> Result<ExitCode, Failure> {
+    let mut load = load::of(args, &typed.load)?;
+    let attacker = load.own.binary;
+    load.own.binary = typed.binary.clone().unwrap_or_else(|| attacker.clone());
     let options = hostile::Options {
-        load: load::of(args, &typed.load)?,
+        load,
+        attacker,
         pairs: typed.pairs,
         rate: typed.rate,
         visits_per_s: typed.visits,
         processor_share: typed.processor_share,
         seconds: typed.seconds.max(1),
         from: typed.from,
+        parts: typed.only.map_or_else(|| hostile::Part::ALL.to_vec(), |only| vec![only]),
+        acts: if typed.acts.is_empty() { ACTS.to_vec() } else { typed.acts.clone() },
+        acts_alone: typed.acts_alone,
     };
-    done(args, &hostile::run(&options).await?)
+    let measured = hostile::run(&options).await?;
+    if let Some(plot) = &typed.plot {
+        report::write_page("hostile", &measured, plot)?;
+    }
+    done(args, &measured)
 }
 
 async fn run_oracle(args: &Bench, typed: &Oracle) -> Result<ExitCode, Failure> {
@@ -208,12 +220,12 @@ async fn run_oracle(args: &Bench, typed: &Oracle) -> Result<ExitCode, Failure> {
 }
 
 async fn run_attack(typed: &Attack) -> Result<ExitCode, Failure> {
-    let part = hostile::Part::from_name(&typed.part);
-    let (Some(part), &[plain, tls, http]) = (part, &typed.ports[..]) else {
-        return Err(Failure::new("--part is idle, account or network, and --ports are three"));
+    let &[plain, tls, http] = &typed.ports[..] else {
+        return Err(Failure::new("--ports are three"));
     };
-    let Attack { seed, account, from, .. } = *typed;
-    hostile::attack(hostile::Attack { part, ports: (plain, tls, http), seed, account, from }).await?;
+    let Attack { part, seed, account, from, .. } = *typed;
+    let acts = typed.acts.clone();
+    hostile::attack(hostile::Attack { part, ports: (plain, tls, http), seed, account, acts, from }).await?;
     Ok(ExitCode::SUCCESS)
 }
 

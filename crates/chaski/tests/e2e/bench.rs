@@ -132,8 +132,12 @@ fn every_way_of_asking_is_asked_and_none_tells_in_bytes() {
 /// Too short to say anything of latencies, which are a command's to judge: `chaski bench hostile`.
 #[test]
 fn neighbours_are_served_whatever_one_account_or_one_address_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let plot = dir.path().join("hostile.html").display().to_string();
     let hostile = measure(&[
         "hostile",
+        "--plot",
+        &plot,
         "--pairs",
         "10",
         "--rate",
@@ -151,5 +155,9 @@ fn neighbours_are_served_whatever_one_account_or_one_address_does() {
             let count = hostile["latencies"][format!("{what}_{part}")]["count"].as_u64();
             assert!(count > Some(5), "{what} {part}: {hostile}");
         }
+    }
+    let page = std::fs::read_to_string(plot).expect("the page is written");
+    for panel in ["latency, median", "latency, 99th percentile", "resident memory", "files on disk"] {
+        assert!(page.contains(panel), "{panel}");
     }
 }
