@@ -12,6 +12,7 @@
 use crate::desk::Desk;
 use crate::shard::Shard;
 use crate::wire::SessionId;
+use chaski_store::AccountId;
 
 /// Bytes that are read for each unit of a share that is left: of small stanzas that is about what it will cost.
 const BYTES_PER_UNIT: usize = 32;
@@ -128,8 +129,14 @@ impl Shard {
     }
 
     fn charge(&mut self, session: SessionId, units: u32) {
+        if let Some(account) = self.directory.account_of(session) {
+            self.charge_account(account, units);
+        }
+    }
+
+    /// Charges an account, wherever its sessions are.
+    pub(crate) fn charge_account(&mut self, account: AccountId, units: u32) {
         let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
-        let Some(account) = self.directory.account_of(session) else { return };
         let budgets = &mut self.desk.budgets;
         if budgets.len() >= BUDGETS_MAX {
             budgets.retain(|_, budget| budget.owed(turn, share) > 0);

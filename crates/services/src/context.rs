@@ -183,6 +183,13 @@ pub struct Limits {
     pub tidings_per_turn: usize,
     /// Of those that wait for that, per shard; beyond: dropped.
     pub tidings_waiting: usize,
+    /// Sessions that are told in one turn of presence that is for very many; beyond: in later ones. Of who is away, eight times as
+    /// many.
+    pub told_per_turn: usize,
+    /// Of those that wait for that, per shard, a fourth of it for one sender; beyond: dropped, or if it is somebody's end told at once.
+    pub told_waiting: usize,
+    /// Bytes of what else a sender sends meanwhile, which waits behind it; beyond: refused as overloaded.
+    pub told_line_bytes: usize,
     /// Roster items of one account; beyond: `resource-constraint` (RFC 6121 §2.3.3 not-acceptable).
     pub roster_items: usize,
     /// Numbers of one phone book, and how many an account may ask about at once; beyond: the sync is refused.
@@ -240,6 +247,9 @@ impl Default for Limits {
             work_per_turn: 256,
             tidings_per_turn: 128,
             tidings_waiting: 32_768,
+            told_per_turn: 128,
+            told_waiting: 262_144,
+            told_line_bytes: 1 << 20,
             roster_items: 2_000,
             book_numbers: 50_000,
             book_refill_ms: 600_000,

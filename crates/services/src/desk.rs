@@ -8,7 +8,7 @@ use crate::context::Realm;
 use crate::outbox::Outbox;
 use crate::pep::Tiding;
 use crate::presence::Presences;
-use crate::router::{InFlight, Origin, Outgoing, Parcel, Refusals};
+use crate::router::{InFlight, Lines, Origin, Outgoing, Parcel, Refusals};
 use crate::session::{End, Sent};
 use crate::timers::Timers;
 use crate::wire::SessionId;
@@ -79,6 +79,8 @@ chaski_telemetry::metrics! {
         messages_dropped_total: Counter,
         /// Presence dropped because another shard was overloaded, or because its session was.
         presence_dropped_total: Counter,
+        /// Accounts that are still to be told of somebody's presence: it is for very many, and told in several turns.
+        presence_waiting: Gauge,
         /// Presence, chat states and events held back because their client is inactive.
         stanzas_held_total: Counter,
         /// Of those that were held, the ones that something later replaced.
@@ -157,6 +159,8 @@ pub(crate) struct Desk {
     pub(crate) caps: Caps,
     /// News of nodes on their way to other accounts, in order.
     pub(crate) tidings: VecDeque<Box<Tiding>>,
+    /// Presence for very many, told piece by piece.
+    pub(crate) lines: Lines,
     /// Stanzas of this turn on their way, in order.
     pub(crate) parcels: VecDeque<Parcel>,
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
@@ -205,6 +209,7 @@ impl Desk {
             doomed: VecDeque::new(),
             caps: Caps::default(),
             tidings: VecDeque::new(),
+            lines: Lines::default(),
             parcels: VecDeque::new(),
             in_flight: Slab::new(),
             refusals: HashMap::new(),

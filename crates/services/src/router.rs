@@ -8,12 +8,14 @@
 
 mod client;
 mod compose;
+mod lines;
 mod outgoing;
 mod receive;
 mod refuse;
 mod told;
 
 pub(crate) use compose::is_bare_chat_state;
+pub(crate) use lines::Lines;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use refuse::{Refusals, Refuse};
 

@@ -189,7 +189,7 @@ impl Shard {
     pub fn envelope(&mut self, ctx: &mut Context<'_>, envelope: Envelope) {
         match envelope.0 {
             Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
-            Letter::Tell(tell) => tell.to.iter().for_each(|account| self.hear(ctx, *account, &tell)),
+            Letter::Tell(tell) => self.told(ctx, *tell),
             Letter::Settled(origins) => self.release(&origins),
             Letter::CredentialsWanted { asker, conn, account } => {
                 self.with_account(ctx, account, Work::Credentials { asker, conn });
@@ -295,6 +295,8 @@ impl Shard {
     #[must_use]
     pub fn end_turn(&mut self, ctx: &mut Context<'_>) -> bool {
         self.settle(ctx);
+        let is_more_told = self.lines_turn(ctx);
+        self.settle(ctx);
         let mut turned = std::mem::take(&mut self.desk.turned);
         for session in turned.drain(..) {
             self.with_session(session, |session, desk| session.turn_ends(desk, ctx));
@@ -312,7 +314,7 @@ impl Shard {
         metrics.parked.set(parked as i64);
         metrics.loads_waiting.set(self.directory.waiting() as i64);
         self.charge_owed();
-        self.tidings_turn()
+        self.tidings_turn() || is_more_told
     }
 
     fn with_session(&mut self, id: SessionId, call: impl FnOnce(&mut Session, &mut Desk)) {

@@ -184,6 +184,12 @@ impl Stage {
         }
     }
 
+    /// A turn of one shard ends, and what its store has completed comes in. Whether there is more to do.
+    pub fn end_turn(&mut self, shard: u16) -> bool {
+        let more = self.call(shard, |room, ctx| room.end_turn(ctx));
+        self.complete(shard) || more
+    }
+
     /// A connection that was paused, and is read again or has nothing unsent, goes on.
     fn read_on(&mut self) -> bool {
         let goes_on = |line: &Line| match line.paused {
@@ -400,17 +406,22 @@ impl Stage {
 
     /// The client sends an element.
     pub fn send(&mut self, client: Client, element: &str) {
+        self.begin_send(client, element);
+        self.settle();
+    }
+
+    /// The same, and the turn in which it comes is not over.
+    pub fn begin_send(&mut self, client: Client, element: &str) {
         let stanza =
             Stanza::parse(element.as_bytes()).expect("a client of a play sends well-formed elements");
         let line = self.line(client);
         let (shard, session) = (line.shard, line.session.expect("the client is bound"));
         if line.paused || !line.unread.is_empty() {
             line.unread.push_back(element.to_owned());
-            return self.settle();
+            return;
         }
         self.observe_sent(shard, session, &stanza);
         self.call(shard, |room, ctx| room.element(ctx, session, &stanza));
-        self.settle();
     }
 
     /// Takes what the client has received since the last time.

@@ -87,38 +87,84 @@ fn what_is_carried_to_many_is_paid_for_in_turns() {
     assert!(carried >= 5, "{carried}");
 }
 
+/// So many friends of Romeo, who see him and are there.
+fn friends(stage: &mut Stage, romeo: Client, count: usize) -> Vec<Client> {
+    let arrive = |number| {
+        let local = format!("+15551231{number:03}");
+        let (friend, _) = stage.arrive(&local, "phone");
+        announce(stage, friend, &["urn:x"]);
+        stage.send(friend, &format!("<presence type='subscribe' to='{}'/>", jid(ROMEO)));
+        stage.send(romeo, &format!("<presence type='subscribed' to='{}'/>", jid(&local)));
+        stage.received(friend);
+        friend
+    };
+    (0..count).map(arrive).collect()
+}
+
+/// How many of them hear something with these words, turn by turn.
+fn heard(stage: &mut Stage, friends: &[Client], words: &str) -> Vec<usize> {
+    let mut heard = Vec::new();
+    loop {
+        let more = stage.end_turn(0);
+        let of = |friend: &Client| stage.stanzas(*friend).iter().filter(|it| it.contains(words)).count();
+        heard.push(friends.iter().map(of).sum());
+        if !more {
+            return heard;
+        }
+    }
+}
+
 #[test]
 fn a_publication_for_many_is_carried_in_several_turns() {
     let mut stage = Stage::with_limits(1, Limits { tidings_per_turn: 4, ..Default::default() });
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
-    let mut friends = Vec::new();
-    for number in 0..12 {
-        let local = format!("+155512301{number:02}");
-        let (friend, _) = stage.arrive(&local, "phone");
-        announce(&mut stage, friend, &["urn:x"]);
-        stage.send(friend, &format!("<presence type='subscribe' to='{}'/>", jid(ROMEO)));
-        stage.send(romeo, &format!("<presence type='subscribed' to='{}'/>", jid(&local)));
-        stage.received(friend);
-        friends.push(friend);
-    }
-    stage.leave_unjudged("the publication goes past the stage, so that each turn can be looked at");
-    let session = stage.session(romeo).expect("it is bound");
+    let friends = friends(&mut stage, romeo, 12);
     let publish = "<iq type='set' id='p'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:x'>\
                    <item id='1'><x xmlns='urn:x'/></item></publish></pubsub></iq>";
-    let publish = chaski_xmpp::Stanza::parse(publish.as_bytes()).expect("it is well-formed");
-    stage.call(0, |room, ctx| room.element(ctx, session, &publish));
-    let mut heard = Vec::new();
-    loop {
-        let more = stage.call(0, |room, ctx| room.end_turn(ctx));
-        let mut told = 0;
-        for friend in &friends {
-            told += stage.stanzas(*friend).iter().filter(|stanza| stanza.contains("<event")).count();
-        }
-        heard.push(told);
-        if !(stage.complete(0) || more) {
-            break;
-        }
-    }
+    stage.begin_send(romeo, publish);
+    let heard = heard(&mut stage, &friends, "<event");
     assert_eq!(heard.iter().sum::<usize>(), 12, "{heard:?}");
     assert!(heard.iter().all(|count| *count <= 4), "{heard:?}");
+}
+
+#[test]
+fn a_presence_for_very_many_is_told_in_several_turns() {
+    let mut stage = Stage::with_limits(1, Limits { told_per_turn: 20, ..Default::default() });
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let friends = friends(&mut stage, romeo, 70);
+    stage.begin_send(romeo, "<presence><status>all of you</status></presence>");
+    let heard = heard(&mut stage, &friends, "all of you");
+    assert_eq!(heard.iter().sum::<usize>(), 70, "{heard:?}");
+    assert!(heard.iter().all(|count| *count <= 20), "{heard:?}");
+    stage.begin_send(romeo, "<presence type='unavailable'><status>gone</status></presence>");
+    stage.lose(romeo, crate::wire::Closed::Clean);
+    let gone = friends.iter().filter(|friend| stage.stanzas(**friend).concat().contains("gone"));
+    assert_eq!(gone.count(), 70, "an end reaches everybody");
+}
+
+/// What is sent behind it to one of its recipients would else pass it by: the last of them would see Romeo come after she was
+/// blocked.
+#[test]
+fn nothing_passes_a_presence_for_very_many() {
+    for shards in [1, 2] {
+        let mut stage = Stage::with_limits(shards, Limits { told_per_turn: 2, ..Default::default() });
+        let (romeo, _) = stage.arrive(ROMEO, "orchard");
+        friends(&mut stage, romeo, 130);
+        let last = format!("+15551231{:03}", 129);
+        let (phone, _) = stage.arrive(&last, "phone");
+        stage.received(phone);
+        stage.begin_send(romeo, "<presence><status>hello</status></presence>");
+        stage.begin_send(
+            romeo,
+            &format!("<message to='{}' type='chat'><body>first</body></message>", jid(&last)),
+        );
+        let item = format!("<block xmlns='urn:xmpp:blocking'><item jid='{}'/></block>", jid(&last));
+        stage.begin_send(romeo, &format!("<iq type='set' id='b'>{item}</iq>"));
+        stage.settle();
+        let got = stage.stanzas(phone);
+        let place = |words: &str| got.iter().position(|it| it.contains(words));
+        let (hello, first, gone) = (place("hello"), place("first"), place("unavailable"));
+        assert!(hello.is_some() && hello < first && first < gone, "{shards} shards: {got:?}");
+        assert_eq!(got.len(), 3, "{got:?}");
+    }
 }

@@ -103,7 +103,7 @@ pub(super) fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &
         }
     }
     let sender = Contact::new(&account.bare, domain);
-    turn.outbox.tell(Tell { stanza: stored.into(), is_end, sender, to: phones });
+    turn.outbox.tell(Tell { stanza: stored.into(), is_end, by: account.id, sender, to: phones });
 }
 
 /// To the account's available sessions, and to one more.

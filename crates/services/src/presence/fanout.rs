@@ -14,19 +14,26 @@ use chaski_store::AccountId;
 use std::sync::Arc;
 
 /// A presence for many accounts.
-#[derive(Clone)]
 pub struct Tell {
     /// In stored form, with `from` and without `to`.
     pub(crate) stanza: Arc<[u8]>,
     /// It says that somebody has gone: it must arrive.
     pub(crate) is_end: bool,
     /// Whose it is.
+    pub(crate) by: AccountId,
+    /// The same as contacts know it.
     pub(crate) sender: Contact,
     /// For whom: phone accounts, whose address follows from the key. Bounded by the sender's roster.
     pub(crate) to: Vec<AccountId>,
 }
 
 impl Tell {
+    /// The same for nobody.
+    pub(crate) fn without_recipients(&self) -> Self {
+        let Self { stanza, is_end, by, sender, to: _ } = self;
+        Self { stanza: Arc::clone(stanza), is_end: *is_end, by: *by, sender: sender.clone(), to: Vec::new() }
+    }
+
     /// The stanza for one of them.
     pub(crate) fn addressed(&self, desk: &mut Desk, bare: &str) -> Arc<[u8]> {
         desk.compose(|out| address(&self.stanza, &[("to", bare)], out))

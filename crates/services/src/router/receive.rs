@@ -41,6 +41,14 @@ impl Shard {
 
     /// A parcel at its recipient's owner.
     pub(crate) fn arrive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        match self.desk.lines.is_empty() {
+            true => self.arrive_now(ctx, parcel),
+            false => self.in_line(ctx, parcel),
+        }
+    }
+
+    /// The same with nothing before it.
+    pub(super) fn arrive_now(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         let settles = parcel.settles;
         self.with_account(ctx, parcel.to, Work::Parcel(parcel));
         self.desk.settle(settles);

@@ -1,11 +1,18 @@
-//! A presence for many accounts on its way: one envelope for each shard, and from there to each account.
+//! A presence for many accounts on its way: one envelope for each shard, and from there to each account, piece by piece if they
+//! are very many ([`super::lines`]).
 
-use super::{Envelope, Handling, Letter, Parcel};
+use super::lines::{Next, Place};
+use super::{Envelope, Handling, Letter, Parcel, Refuse};
 use crate::context::Context;
 use crate::directory::Work;
 use crate::presence::{self, Tell};
 use crate::shard::Shard;
 use chaski_store::AccountId;
+
+/// Recipients who are away and cost as much as one who is there: a look into a table instead of a write.
+const ABSENT_PER_PRESENT: usize = 8;
+/// If very many wait, because everybody comes back at once, more are told in a turn: it takes no more turns than this.
+const TURNS_BEHIND: usize = 128;
 
 impl Shard {
     /// Carries it to the owners of its recipients.
@@ -17,21 +24,82 @@ impl Shard {
         to.sort_unstable_by_key(|account| account.shard(shards).0);
         for part in to.chunk_by(|a, b| a.shard(shards) == b.shard(shards)) {
             let Some(owner) = part.first().map(|account| account.shard(shards)) else { continue };
+            let tell = Tell { to: part.to_vec(), ..tell.without_recipients() };
             if owner == self.desk.index {
-                part.iter().for_each(|account| self.hear(ctx, *account, &tell));
-                continue;
-            }
-            let letter = Letter::Tell(Box::new(Tell { to: part.to_vec(), ..tell.clone() }));
-            if tell.is_end || self.desk.outgoing.has_waiting(owner) {
-                self.reliably(ctx, owner, letter);
-            } else if ctx.wire.forward(owner, Envelope(letter)).is_err() {
+                self.told(ctx, tell);
+            } else if tell.is_end || self.desk.outgoing.has_waiting(owner) {
+                self.reliably(ctx, owner, Letter::Tell(Box::new(tell)));
+            } else if ctx.wire.forward(owner, Envelope(Letter::Tell(Box::new(tell)))).is_err() {
                 self.desk.metrics.presence_dropped_total.add(part.len() as u64);
             }
         }
     }
 
+    /// It has come to the owner of its recipients.
+    pub(crate) fn told(&mut self, ctx: &mut Context<'_>, tell: Tell) {
+        match self.desk.lines.tell(tell, &self.desk.realm.limits) {
+            Place::Now(tell) => self.hear_all(ctx, &tell),
+            Place::InLine => {}
+            Place::Full(tell) => self.desk.metrics.presence_dropped_total.add(tell.to.len() as u64),
+            Place::Hurried(tell) => {
+                self.hurry(ctx, tell.by);
+                self.hear_all(ctx, &tell);
+            }
+        }
+    }
+
+    /// A parcel at its recipient's owner, behind what its sender has standing in line here.
+    pub(super) fn in_line(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        match self.desk.lines.parcel(parcel, &self.desk.realm.limits) {
+            Place::Now(parcel) => self.arrive_now(ctx, parcel),
+            Place::InLine => {}
+            Place::Full(parcel) => self.refuse(parcel, Refuse::Busy),
+            Place::Hurried(parcel) => {
+                self.hurry(ctx, parcel.by);
+                self.arrive_now(ctx, parcel);
+            }
+        }
+    }
+
+    /// A turn ends: so many are told of what stands in line. Whether some are left.
+    pub(crate) fn lines_turn(&mut self, ctx: &mut Context<'_>) -> bool {
+        let most = self.desk.realm.limits.told_per_turn.max(self.desk.lines.recipients() / TURNS_BEHIND);
+        let mut left = most * ABSENT_PER_PRESENT;
+        while left > 0
+            && let Some((by, next)) = self.desk.lines.next(left / ABSENT_PER_PRESENT)
+        {
+            self.desk.work = 0;
+            let looked_at = if let Next::Tell(tell) = &next { tell.to.len() } else { ABSENT_PER_PRESENT };
+            self.take_turn(ctx, next);
+            let units = std::mem::take(&mut self.desk.work);
+            left = left.saturating_sub(looked_at + units as usize * ABSENT_PER_PRESENT);
+            if by.shard(self.desk.realm.shards) == self.desk.index {
+                self.charge_account(by, units);
+            }
+        }
+        self.desk.metrics.presence_waiting.set(self.desk.lines.recipients() as i64);
+        !self.desk.lines.is_empty()
+    }
+
+    fn hurry(&mut self, ctx: &mut Context<'_>, by: AccountId) {
+        while let Some(next) = self.desk.lines.hurry(by) {
+            self.take_turn(ctx, next);
+        }
+    }
+
+    fn take_turn(&mut self, ctx: &mut Context<'_>, next: Next) {
+        match next {
+            Next::Tell(tell) => self.hear_all(ctx, &tell),
+            Next::Parcel(parcel) => self.arrive_now(ctx, *parcel),
+        }
+    }
+
+    fn hear_all(&mut self, ctx: &mut Context<'_>, tell: &Tell) {
+        tell.to.iter().for_each(|account| self.hear(ctx, *account, tell));
+    }
+
     /// It has come to the owner of an account.
-    pub(crate) fn hear(&mut self, ctx: &mut Context<'_>, id: AccountId, tell: &Tell) {
+    fn hear(&mut self, ctx: &mut Context<'_>, id: AccountId, tell: &Tell) {
         if let Some(account) = self.directory.present(id)
             && account.settings.is_none()
         {
