@@ -159,6 +159,10 @@ pub struct Limits {
     pub directed_presences: usize,
     /// Stanzas that wait for one account's records.
     pub parked_per_account: usize,
+    /// The same in bytes; beyond: refused as overloaded.
+    pub parked_bytes_per_account: usize,
+    /// Bytes of all stanzas that wait for records, per shard; beyond: refused as overloaded. Logins are not.
+    pub parked_bytes_shard: usize,
     /// Accounts without session that are kept in memory, per shard.
     pub idle_accounts: usize,
     /// Records being loaded at the same time, per shard; beyond: refused as temporarily unavailable. Stanzas may fill half of
@@ -237,6 +241,8 @@ impl Default for Limits {
             put_off_bytes_shard: 256 << 20,
             directed_presences: 256,
             parked_per_account: 256,
+            parked_bytes_per_account: 1 << 20,
+            parked_bytes_shard: 64 << 20,
             idle_accounts: 4_096,
             loading_accounts: 4_096,
             loads_per_asker: 64,

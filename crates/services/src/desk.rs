@@ -67,6 +67,8 @@ chaski_telemetry::metrics! {
         accounts_loading: Gauge,
         /// Stanzas and calls that wait for an account's records.
         parked: Gauge,
+        /// Bytes of these.
+        parked_bytes: Gauge,
         /// Stanzas that wait because their account has enough records being loaded for it.
         loads_waiting: Gauge,
         /// Stanzas, logins and calls refused because too much waited for records.

@@ -8,8 +8,10 @@
 mod askers;
 mod keyed;
 mod looked;
+mod room;
 
 pub(crate) use askers::Asker;
+pub(crate) use room::{ParkedRoom, Parking};
 
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
 use crate::book::acquaintances::Acquaintances;
@@ -293,7 +295,8 @@ pub(crate) struct Directory {
     looked: Looked,
     sessions: Slab<(u32, AccountId)>,
     generation: u32,
-    parked: usize,
+    /// How much is parked, refusals that wait for the store included.
+    pub(crate) room: ParkedRoom,
     /// Accounts without sessions, oldest first; some have got a session again or are gone.
     idle: VecDeque<AccountId>,
     limits: Bounds,
@@ -307,12 +310,15 @@ struct Loading {
     /// For whom it is loaded; nobody in particular: it is being made or cleared.
     asker: Option<Asker>,
     parked: VecDeque<Work>,
+    parked_bytes: usize,
 }
 
 /// The directory's share of the limits.
 pub(crate) struct Bounds {
     pub(crate) loading: usize,
     pub(crate) parked: usize,
+    pub(crate) parked_bytes: usize,
+    pub(crate) parked_bytes_shard: usize,
     pub(crate) idle: usize,
     pub(crate) per_asker: usize,
     pub(crate) waiting_bytes_per_asker: usize,
@@ -325,6 +331,8 @@ impl Bounds {
         Self {
             loading: limits.loading_accounts,
             parked: limits.parked_per_account,
+            parked_bytes: limits.parked_bytes_per_account,
+            parked_bytes_shard: limits.parked_bytes_shard,
             idle: limits.idle_accounts,
             per_asker: limits.loads_per_asker,
             waiting_bytes_per_asker: limits.load_waiting_bytes,
@@ -345,7 +353,7 @@ impl Directory {
             looked: Looked::new(limits.looked, secret),
             sessions: Slab::new(),
             generation: 0,
-            parked: 0,
+            room: ParkedRoom::of(&limits),
             idle: VecDeque::new(),
             limits,
         }
@@ -358,11 +366,10 @@ impl Directory {
             return Found::Present(work);
         }
         if let Some(loading) = self.loading.get_mut(&id) {
-            if loading.parked.len() >= self.limits.parked {
+            if !self.room.take(loading.parked.len(), &mut loading.parked_bytes, Parking::of(&work)) {
                 return Found::Overloaded(work);
             }
             loading.parked.push_back(work);
-            self.parked += 1;
             return Found::Parked;
         }
         let asker = work.asker(id);
@@ -371,12 +378,17 @@ impl Directory {
         {
             return Found::Nobody(work);
         }
+        if !self.room.has(0, 0, Parking::of(&work)) {
+            return Found::Overloaded(work);
+        }
         if !self.askers.begin(asker, &self.limits) {
             return self.wait(asker, id, work);
         }
         let by = self.new_load();
-        self.loading.insert(id, Loading { by, asker: Some(asker), parked: VecDeque::from([work]) });
-        self.parked += 1;
+        let mut loading = Loading { by, asker: Some(asker), ..Loading::default() };
+        self.room.keep(&mut loading.parked_bytes, Parking::of(&work));
+        loading.parked.push_back(work);
+        self.loading.insert(id, loading);
         Found::Load(by)
     }
 
@@ -459,7 +471,7 @@ impl Directory {
         }
         let Some(loading) = self.loading.remove(&id) else { return VecDeque::new() };
         self.askers.ended(loading.asker.unwrap_or(Asker::Own));
-        self.parked -= loading.parked.len();
+        self.room.give_back(loading.parked.len(), loading.parked_bytes);
         loading.parked
     }
 
@@ -495,8 +507,10 @@ impl Directory {
     /// Puts back what can't be done yet, in order.
     pub(crate) fn park_all(&mut self, id: AccountId, work: VecDeque<Work>) {
         if let Some(loading) = self.loading.get_mut(&id) {
-            self.parked += work.len();
-            loading.parked.extend(work);
+            for work in work {
+                self.room.keep(&mut loading.parked_bytes, Parking::of(&work));
+                loading.parked.push_back(work);
+            }
         }
     }
 
@@ -557,9 +571,9 @@ impl Directory {
         }
     }
 
-    /// Accounts in memory, being loaded, and work parked: for the gauges.
-    pub(crate) fn levels(&self) -> (usize, usize, usize) {
-        (self.present.len(), self.loading.len(), self.parked)
+    /// Accounts in memory, and those that are being loaded: for the gauges.
+    pub(crate) fn levels(&self) -> (usize, usize) {
+        (self.present.len(), self.loading.len())
     }
 
     /// Work that waits in its asker's line.

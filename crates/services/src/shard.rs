@@ -308,10 +308,12 @@ impl Shard {
         let metrics = &self.desk.metrics;
         metrics.envelopes_waiting.set(self.desk.outgoing.waiting() as i64);
         metrics.messages_in_flight.set(self.desk.in_flight.len() as i64);
-        let (resident, loading, parked) = self.directory.levels();
+        let (resident, loading) = self.directory.levels();
         metrics.accounts_resident.set(resident as i64);
         metrics.accounts_loading.set(loading as i64);
+        let (parked, parked_bytes) = self.directory.room.level();
         metrics.parked.set(parked as i64);
+        metrics.parked_bytes.set(parked_bytes as i64);
         metrics.loads_waiting.set(self.directory.waiting() as i64);
         self.charge_owed();
         self.tidings_turn() || is_more_told

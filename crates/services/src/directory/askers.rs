@@ -22,7 +22,7 @@ const WORK_BYTES: usize = 256;
 pub(crate) enum Asker {
     /// The account itself: somebody who has proved to be its owner, or an answer to what it has asked.
     Own,
-    /// Somebody who has not logged in, or comes from elsewhere than a session: a login, HTTP, the operator.
+    /// Somebody who comes from elsewhere than a session: HTTP, the operator, a login from nobody knows where.
     Outside,
     /// A stanza of this account's sessions, or what a room posts on its behalf.
     Account(AccountId),
@@ -42,7 +42,8 @@ impl Work {
         }
     }
 
-    fn waiting_bytes(&self) -> usize {
+    /// What it counts while it waits.
+    pub(super) fn waiting_bytes(&self) -> usize {
         match self {
             Self::Parcel(parcel) => WORK_BYTES + parcel.stanza.len(),
             _ => WORK_BYTES,
@@ -210,6 +211,8 @@ mod tests {
     const BOUNDS: Bounds = Bounds {
         loading: 16,
         parked: 4,
+        parked_bytes: 1_000,
+        parked_bytes_shard: 1_000,
         idle: 4,
         per_asker: 3,
         waiting_bytes_per_asker: 4 * (WORK_BYTES + 10),

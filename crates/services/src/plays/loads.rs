@@ -207,3 +207,53 @@ fn who_is_remembered_to_show_nothing_stays_in_memory_as_long() {
     }
     assert!(!stage.is_resident(account(NURSE)) && stage.resident(0) < 16);
 }
+
+/// Whether the account is there or not: what is refused would else tell.
+#[test]
+fn what_waits_for_one_account_is_bounded_by_bytes_too() {
+    let bounds = [(4_000, 1 << 20), (1 << 20, 4_000)];
+    for ((parked_bytes_per_account, parked_bytes_shard), to) in
+        bounds.into_iter().flat_map(|bounds| [(bounds, NURSE), (bounds, "+15559000001")])
+    {
+        let limits = Limits { parked_bytes_per_account, parked_bytes_shard, ..Default::default() };
+        let (mut stage, romeo) = romeo_alone(limits);
+        stage.hold_store(true);
+        (0..10).for_each(|_| stage.send(romeo, &chat(to, &"x".repeat(1_000))));
+        let refused = stage.stanzas(romeo);
+        assert!(refused.iter().all(|error| condition(error) == "resource-constraint"), "{refused:?}");
+        assert_eq!(refused.len(), 8, "{to}, {parked_bytes_per_account}, {parked_bytes_shard}");
+        let juliet = stage.begin_credentials(0, JULIET);
+        stage.hold_store(false);
+        assert!(stage.take_credentials(juliet).expect("a login is not kept out").is_some());
+        stage.received(romeo);
+        stage.send(romeo, &chat(to, "again"));
+        let answers = stage.stanzas(romeo);
+        let is_refused = answers.iter().any(|answer| condition(answer) == "resource-constraint");
+        assert!(!is_refused, "what waited has given its room back: {answers:?}");
+    }
+}
+
+#[test]
+fn refusals_that_wait_for_the_store_are_bounded_by_bytes_too() {
+    let limits = Limits { parked_bytes_per_account: 4_000, ..Default::default() };
+    let (mut stage, romeo) = romeo_alone(limits);
+    let (nurse, _) = stage.arrive(NURSE, "hall");
+    stage.received(nurse);
+    stage.hold_store(true);
+    let question = |number| {
+        let to = jid(NURSE);
+        format!(
+            "<iq type='get' id='q{number}' to='{to}/away'><x xmlns='urn:x'>{}</x></iq>",
+            "x".repeat(1_000)
+        )
+    };
+    (0..10).for_each(|number| stage.send(romeo, &question(number)));
+    let refused = stage.stanzas(romeo);
+    assert_eq!(
+        refused.iter().filter(|error| condition(error) == "resource-constraint").count(),
+        8,
+        "{refused:?}"
+    );
+    stage.hold_store(false);
+    assert_eq!(stage.stanzas(romeo).len(), 2);
+}

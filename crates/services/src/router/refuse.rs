@@ -6,7 +6,7 @@
 use super::{Handling, Origin, Parcel};
 use crate::budget;
 use crate::context::Context;
-use crate::directory::{Asker, Found, Work};
+use crate::directory::{Asker, Found, Parking, Work};
 use crate::shard::{Shard, TABLES};
 use crate::ticket::Purpose;
 use chaski_store::{AccountId, StoreError};
@@ -85,6 +85,7 @@ pub(crate) struct Refusals {
     /// For whom it looks.
     asker: Asker,
     waiting: Vec<Parcel>,
+    bytes: usize,
 }
 
 impl Shard {
@@ -96,18 +97,25 @@ impl Shard {
         if parcel.has_waited {
             return self.refuse_as_nobody(parcel, false);
         }
-        let account = parcel.to;
-        if let Some(Refusals { waiting, .. }) = self.desk.refusals.get_mut(&account) {
-            if waiting.len() >= self.desk.realm.limits.parked_per_account {
-                return self.overloaded(ctx, Work::Parcel(parcel));
-            }
-            return waiting.push(parcel);
-        }
-        if self.directory.was_told_nobody(parcel.by, account) {
-            self.desk.metrics.loads_spared_total.inc();
-            return self.refuse_as_nobody(parcel, false);
-        }
+        let (account, by) = (parcel.to, parcel.by);
         let work = Work::Parcel(Parcel { is_refused: true, ..parcel });
+        if let Some(Refusals { waiting, bytes, .. }) = self.desk.refusals.get_mut(&account) {
+            let has_room = self.directory.room.take(waiting.len(), bytes, Parking::of(&work));
+            return match work {
+                Work::Parcel(parcel) if has_room => waiting.push(parcel),
+                work => self.overloaded(ctx, work),
+            };
+        }
+        if self.directory.was_told_nobody(by, account) {
+            self.desk.metrics.loads_spared_total.inc();
+            if let Work::Parcel(parcel) = work {
+                self.refuse_as_nobody(parcel, false);
+            }
+            return;
+        }
+        if !self.directory.room.has(0, 0, Parking::of(&work)) {
+            return self.overloaded(ctx, work);
+        }
         let asker = work.asker(account);
         if !self.directory.begin_look(asker) {
             if let Found::Overloaded(work) = self.directory.wait(asker, account, work) {
@@ -115,16 +123,19 @@ impl Shard {
             }
             return;
         }
+        let mut bytes = 0;
+        self.directory.room.keep(&mut bytes, Parking::of(&work));
         if let Work::Parcel(parcel) = work {
             self.desk.spend(budget::READ);
-            self.desk.refusals.insert(account, Refusals { asker, waiting: vec![parcel] });
+            self.desk.refusals.insert(account, Refusals { asker, waiting: vec![parcel], bytes });
             ctx.store.load(account, TABLES, Purpose::Refusal(account).ticket());
         }
     }
 
     /// The store has looked.
     pub(crate) fn refuse_after_all(&mut self, ctx: &mut Context<'_>, account: AccountId, has_looked: bool) {
-        let Some(Refusals { asker, waiting }) = self.desk.refusals.remove(&account) else { return };
+        let Some(Refusals { asker, waiting, bytes }) = self.desk.refusals.remove(&account) else { return };
+        self.directory.room.give_back(waiting.len(), bytes);
         self.directory.look_ended(asker);
         for parcel in waiting {
             match has_looked {
