@@ -168,7 +168,8 @@ pub struct Limits {
     /// Records being loaded at the same time, per shard; beyond: refused as temporarily unavailable. Stanzas may fill half of
     /// it, and logins that have not proved who they are seven eighths: there is room for who has.
     pub loading_accounts: usize,
-    /// Of these on behalf of one account's stanzas; beyond: they wait.
+    /// Of these on behalf of one account's stanzas, and four times as many for logins from one network; beyond: they wait. Few:
+    /// what is asked of the store stands in one queue, and everybody else's look-ups stand behind these.
     pub loads_per_asker: usize,
     /// Errors that say that nobody is there for a stranger, and wait for the next tick of their shard, so that their time says nothing of
     /// how they came about; beyond: the oldest is told at once. 0: all are.
@@ -245,7 +246,7 @@ impl Default for Limits {
             parked_bytes_shard: 64 << 20,
             idle_accounts: 4_096,
             loading_accounts: 4_096,
-            loads_per_asker: 64,
+            loads_per_asker: 8,
             late_refusals: 0,
             load_waiting_bytes: 1 << 20,
             load_waiting_bytes_shard: 64 << 20,

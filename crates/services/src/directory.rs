@@ -13,6 +13,7 @@ mod room;
 pub(crate) use askers::Asker;
 pub(crate) use room::{ParkedRoom, Parking};
 
+use crate::accounts::network::Network;
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
 use crate::book::acquaintances::Acquaintances;
 use crate::command::{Command, SessionSummary};
@@ -261,11 +262,11 @@ impl Account {
 /// Something that needs an account, and waits if the account is not in memory.
 pub(crate) enum Work {
     Parcel(Parcel),
-    Credentials { asker: ShardIndex, conn: ConnId },
+    Credentials { asker: ShardIndex, conn: ConnId, network: Network },
     Bind { conn: ConnId, who: Authenticated, resource: Option<Box<str>> },
     Resume { conn: ConnId, who: Authenticated, previd: Box<str>, h: u32 },
     Tiding(Box<Tiding>),
-    Token { asker: ShardIndex, conn: ConnId, proof: Box<TokenProof> },
+    Token { asker: ShardIndex, conn: ConnId, network: Network, proof: Box<TokenProof> },
     Admit { conn: ConnId, who: Authenticated, wishes: Box<Wishes> },
     Command(Box<Command>),
 }

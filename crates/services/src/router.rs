@@ -20,6 +20,7 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use refuse::{Refusals, Refuse};
 
 use crate::accounts::Credentials;
+use crate::accounts::network::Network;
 use crate::command::{Command, Outcome};
 use crate::pep::Tiding;
 use crate::presence::Tell;
@@ -43,13 +44,19 @@ pub(crate) enum Letter {
     /// Messages of the receiving shard's sessions are settled: durable, acknowledged or refused.
     Settled(Vec<Origin>),
     /// A connection on shard `asker` wants to authenticate.
-    CredentialsWanted { asker: ShardIndex, conn: ConnId, account: AccountId },
+    CredentialsWanted { asker: ShardIndex, conn: ConnId, network: Network, account: AccountId },
     /// The answer.
     Credentials { conn: ConnId, result: Result<Option<Box<Credentials>>, Unavailable> },
     /// News of nodes for an account of the receiving shard, or a wish for its own.
     Tiding(Box<Tiding>),
     /// A connection on shard `asker` claims to have a token.
-    TokenClaimed { asker: ShardIndex, conn: ConnId, account: AccountId, proof: Box<TokenProof> },
+    TokenClaimed {
+        asker: ShardIndex,
+        conn: ConnId,
+        network: Network,
+        account: AccountId,
+        proof: Box<TokenProof>,
+    },
     /// The answer.
     TokenProved { conn: ConnId, result: Result<Option<TokenProved>, Unavailable> },
     /// A command for an account of the receiving shard.

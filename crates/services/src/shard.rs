@@ -20,6 +20,7 @@ pub(crate) mod rosters;
 mod tidings;
 pub(crate) mod tokens;
 
+use crate::accounts::network::Network;
 use crate::budget;
 use crate::command::{Command, Reply};
 use crate::context::{Context, Realm};
@@ -81,16 +82,21 @@ impl Shard {
         }
     }
 
-    /// Asks for an account's credentials, whichever shard owns it. Answered by [`crate::wire::Wire::credentials`],
-    /// perhaps within this call.
-    pub fn lookup_credentials(&mut self, ctx: &mut Context<'_>, conn: ConnId, account: AccountId) {
+    /// Asks for an account's credentials for a client of this network, whichever shard owns it. Answered by
+    /// [`crate::wire::Wire::credentials`], perhaps within this call.
+    pub fn lookup_credentials(
+        &mut self,
+        ctx: &mut Context<'_>,
+        (conn, network): (ConnId, Network),
+        account: AccountId,
+    ) {
         let (owner, asker) = (account.shard(self.desk.realm.shards), self.desk.index);
         if owner == asker {
-            self.with_account(ctx, account, Work::Credentials { asker, conn });
+            self.with_account(ctx, account, Work::Credentials { asker, conn, network });
             self.settle(ctx);
         } else if ctx
             .wire
-            .forward(owner, Envelope(Letter::CredentialsWanted { asker, conn, account }))
+            .forward(owner, Envelope(Letter::CredentialsWanted { asker, conn, network, account }))
             .is_err()
         {
             ctx.wire.credentials(conn, Err(Unavailable));
@@ -191,15 +197,15 @@ impl Shard {
             Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
             Letter::Tell(tell) => self.told(ctx, *tell),
             Letter::Settled(origins) => self.release(&origins),
-            Letter::CredentialsWanted { asker, conn, account } => {
-                self.with_account(ctx, account, Work::Credentials { asker, conn });
+            Letter::CredentialsWanted { asker, conn, network, account } => {
+                self.with_account(ctx, account, Work::Credentials { asker, conn, network });
             }
             Letter::Credentials { conn, result } => {
                 ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
             }
             Letter::Tiding(tiding) => self.with_account(ctx, tiding.to(), Work::Tiding(tiding)),
-            Letter::TokenClaimed { asker, conn, account, proof } => {
-                self.with_account(ctx, account, Work::Token { asker, conn, proof });
+            Letter::TokenClaimed { asker, conn, network, account, proof } => {
+                self.with_account(ctx, account, Work::Token { asker, conn, network, proof });
             }
             Letter::TokenProved { conn, result } => ctx.wire.token_proved(conn, result),
             Letter::Look(hints) => self.look_all(ctx, hints),

@@ -20,6 +20,7 @@ mod observer;
 mod store;
 
 use crate::accounts::Credentials;
+use crate::accounts::network::Network;
 use crate::command::Outcome;
 use crate::context::{Context, Limits, Realm};
 use crate::shard::Shard;
@@ -300,8 +301,14 @@ impl Stage {
 
     /// The same, without waiting for the answer.
     pub fn begin_credentials(&mut self, asker: u16, local: &str) -> Client {
+        self.begin_credentials_from(Network::UNKNOWN, asker, local)
+    }
+
+    /// The same for a client of this network.
+    pub fn begin_credentials_from(&mut self, network: Network, asker: u16, local: &str) -> Client {
         let client = self.connect(local);
-        self.call(asker, |room, ctx| room.lookup_credentials(ctx, client.0, account(local)));
+        let from = (client.0, network);
+        self.call(asker, |room, ctx| room.lookup_credentials(ctx, from, account(local)));
         self.settle();
         client
     }

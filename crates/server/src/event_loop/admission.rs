@@ -24,7 +24,8 @@ impl EventLoop {
         login.asked = Asked::Token { account };
         match account {
             Some(account) => {
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.prove_token(ctx, conn, account, proof));
+                let from = (conn, self.network_of(conn));
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.prove_token(ctx, from, account, proof));
             }
             None => self.clients.answers.push_back((conn, Answer::TokenProved(Ok(None)))),
         }

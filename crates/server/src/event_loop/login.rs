@@ -186,7 +186,8 @@ impl EventLoop {
         login.asked = asked(counted);
         match account {
             Some(account) => {
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.lookup_credentials(ctx, conn, account));
+                let from = (conn, self.network_of(conn));
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.lookup_credentials(ctx, from, account));
             }
             None => self.clients.answers.push_back((conn, Answer::Credentials(Ok(None)))),
         }

@@ -189,7 +189,7 @@ impl EventLoop {
         self.negotiate(conn, |negotiation, out| negotiation.plain_verified(result, out));
     }
 
-    fn network_of(&self, conn: ConnId) -> Network {
+    pub(super) fn network_of(&self, conn: ConnId) -> Network {
         self.clients.table.get(conn).map_or(Network::UNKNOWN, |connection| connection.network)
     }
 }

@@ -11,6 +11,7 @@
 
 use super::keyed::Keyed;
 use super::{Bounds, Work};
+use crate::accounts::network::{Network, WIDER};
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
@@ -24,6 +25,8 @@ pub(crate) enum Asker {
     Own,
     /// Somebody who comes from elsewhere than a session: HTTP, the operator, a login from nobody knows where.
     Outside,
+    /// Somebody in this network who has not logged in.
+    Network(Network),
     /// A stanza of this account's sessions, or what a room posts on its behalf.
     Account(AccountId),
     /// The same for last items of nodes, for which nobody waits and whose order does not matter.
@@ -38,6 +41,9 @@ impl Work {
             Self::Parcel(parcel) => Asker::Account(parcel.by),
             Self::Tiding(tiding) => Asker::News(tiding.asker()),
             Self::Bind { .. } | Self::Resume { .. } | Self::Admit { .. } => Asker::Own,
+            Self::Credentials { network, .. } | Self::Token { network, .. } if !network.is_unknown() => {
+                Asker::Network(*network)
+            }
             Self::Credentials { .. } | Self::Token { .. } | Self::Command(_) => Asker::Outside,
         }
     }
@@ -88,7 +94,7 @@ impl Askers {
         }
         if is_bounded(asker) {
             let asking = self.table.entry(asker).or_default();
-            if asking.under_way >= bounds.per_asker {
+            if asking.under_way >= most_of(asker, bounds) {
                 return false;
             }
             asking.under_way += 1;
@@ -125,7 +131,7 @@ impl Askers {
     ) -> Option<Work> {
         let bytes = work.waiting_bytes();
         let most = match asker {
-            Asker::Account(_) => bounds.waiting_bytes,
+            Asker::Account(_) | Asker::Network(_) => bounds.waiting_bytes,
             // Of which stanzas must find some room.
             Asker::News(_) => bounds.waiting_bytes / 2,
             Asker::Own | Asker::Outside => 0,
@@ -141,7 +147,7 @@ impl Askers {
         asking.waiting_bytes += bytes;
         self.waiting += 1;
         self.waiting_bytes += bytes;
-        if asking.under_way < bounds.per_asker && !std::mem::replace(&mut asking.is_ready, true) {
+        if asking.under_way < most_of(asker, bounds) && !std::mem::replace(&mut asking.is_ready, true) {
             self.ready.push_back(asker);
         }
         None
@@ -162,7 +168,7 @@ impl Askers {
             }
             let Some(asking) = self.table.get_mut(&asker) else { continue };
             asking.is_ready = false;
-            if asking.under_way >= bounds.per_asker {
+            if asking.under_way >= most_of(asker, bounds) {
                 continue;
             }
             let Some((id, work)) = asking.waiting.pop_front() else { continue };
@@ -188,14 +194,23 @@ impl Askers {
 }
 
 fn is_bounded(asker: Asker) -> bool {
-    matches!(asker, Asker::Account(_) | Asker::News(_))
+    matches!(asker, Asker::Account(_) | Asker::News(_) | Asker::Network(_))
+}
+
+/// How many of its own it may have under way.
+fn most_of(asker: Asker, bounds: &Bounds) -> usize {
+    match asker {
+        // Behind one address there may be many people.
+        Asker::Network(_) => bounds.per_asker.saturating_mul(WIDER as usize),
+        _ => bounds.per_asker,
+    }
 }
 
 /// How many look-ups may be under way for this asker to begin one.
 fn room(asker: Asker, bounds: &Bounds) -> usize {
     let part = match asker {
         Asker::Own => bounds.loading,
-        Asker::Outside => bounds.loading - bounds.loading / 8,
+        Asker::Outside | Asker::Network(_) => bounds.loading - bounds.loading / 8,
         Asker::Account(_) => bounds.loading / 2,
         Asker::News(_) => bounds.loading / 8,
     };

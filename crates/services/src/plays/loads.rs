@@ -1,6 +1,7 @@
 //! Accounts looked up in the store: how many at a time for whom, and what is remembered of the answers.
 
 use super::*;
+use crate::accounts::network::Network;
 use crate::context::Limits;
 use crate::testing::{Stage, account};
 use crate::wire::Closed;
@@ -256,4 +257,26 @@ fn refusals_that_wait_for_the_store_are_bounded_by_bytes_too() {
     );
     stage.hold_store(false);
     assert_eq!(stage.stanzas(romeo).len(), 2);
+}
+
+/// One address asks for salts of numbers that nobody has; somebody elsewhere logs in.
+#[test]
+fn logins_from_one_network_wait_for_each_other_and_nobody_else_for_them() {
+    let limits = Limits { loading_accounts: 64, loads_per_asker: 2, ..Default::default() };
+    let (mut stage, romeo) = romeo_alone(limits);
+    let [hostile, elsewhere] =
+        [1, 2].map(|last| Network::of(std::net::Ipv4Addr::new(192, 0, 2, last).into()));
+    stage.hold_store(true);
+    let asked: Vec<Client> =
+        (0..100).map(|number| stage.begin_credentials_from(hostile, 0, &nobodys(number))).collect();
+    assert_eq!(stage.loading(0), 8, "so many of one network");
+    let juliet = stage.begin_credentials_from(elsewhere, 0, JULIET);
+    let nurse = stage.begin_credentials(0, NURSE);
+    stage.send(romeo, &headline(&nobodys(200)));
+    assert_eq!(stage.loading(0), 11, "others are looked up at once");
+    stage.hold_store(false);
+    assert!(stage.take_credentials(juliet).expect("it was looked up").is_some());
+    assert!(stage.take_credentials(nurse).expect("it was looked up").is_some());
+    let told = asked.into_iter().filter(|conn| stage.take_credentials(*conn).is_ok()).count();
+    assert_eq!(told, 100, "and the others in their turn: none is refused");
 }

@@ -84,11 +84,11 @@ impl Shard {
     fn perform(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
         match work {
             Work::Parcel(parcel) => self.receive(ctx, parcel),
-            Work::Credentials { asker, conn } => self.tell_credentials(ctx, id, asker, conn),
+            Work::Credentials { asker, conn, .. } => self.tell_credentials(ctx, id, asker, conn),
             Work::Bind { conn, who, resource } => self.bind_now(ctx, conn, who, resource.as_deref()),
             Work::Resume { conn, who, previd, h } => self.resume_now(ctx, conn, who, &previd, h),
             Work::Tiding(tiding) => self.tell(ctx, &tiding),
-            Work::Token { asker, conn, proof } => self.prove_now(ctx, id, asker, conn, &proof),
+            Work::Token { asker, conn, proof, .. } => self.prove_now(ctx, id, asker, conn, &proof),
             Work::Admit { conn, who, wishes } => self.admit_now(ctx, conn, who, &wishes),
             Work::Command(command) => self.command_now(ctx, *command),
         }
@@ -182,7 +182,7 @@ impl Shard {
     fn perform_for_nobody(&mut self, ctx: &mut Context<'_>, work: Work) {
         match work {
             Work::Parcel(parcel) => self.receive_for_nobody(parcel),
-            Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Ok(None)),
+            Work::Credentials { asker, conn, .. } => self.answer_credentials(ctx, asker, conn, Ok(None)),
             Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
             Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
             Work::Tiding(_) => {}
@@ -196,7 +196,9 @@ impl Shard {
     fn turn_away(&mut self, ctx: &mut Context<'_>, work: Work, why: Refuse) {
         match work {
             Work::Parcel(parcel) => self.refuse(parcel, why),
-            Work::Credentials { asker, conn } => self.answer_credentials(ctx, asker, conn, Err(Unavailable)),
+            Work::Credentials { asker, conn, .. } => {
+                self.answer_credentials(ctx, asker, conn, Err(Unavailable))
+            }
             Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::Unavailable)),
             Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
             Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),

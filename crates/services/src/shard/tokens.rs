@@ -5,6 +5,7 @@
 //! with a token that nobody knows and falls back to its key, as XEP-0484 §4.1 has it. Not so when a client gives its tokens
 //! back: that is answered once it is durable, for whoever has logged out counts on it.
 
+use crate::accounts::network::Network;
 use crate::accounts::tokens::{Device, Mint, Proved};
 use crate::context::Context;
 use crate::directory::{Account, Work};
@@ -30,17 +31,17 @@ impl Shard {
     pub fn prove_token(
         &mut self,
         ctx: &mut Context<'_>,
-        conn: ConnId,
+        (conn, network): (ConnId, Network),
         account: AccountId,
         proof: Box<TokenProof>,
     ) {
         let (owner, asker) = (account.shard(self.desk.realm.shards), self.desk.index);
         if owner == asker {
-            self.with_account(ctx, account, Work::Token { asker, conn, proof });
+            self.with_account(ctx, account, Work::Token { asker, conn, network, proof });
             self.settle(ctx);
         } else if ctx
             .wire
-            .forward(owner, Envelope(Letter::TokenClaimed { asker, conn, account, proof }))
+            .forward(owner, Envelope(Letter::TokenClaimed { asker, conn, network, account, proof }))
             .is_err()
         {
             ctx.wire.token_proved(conn, Err(Unavailable));

@@ -1,6 +1,7 @@
 //! The part of a stage that plays the newer ways in: tokens, and everything in one exchange.
 
 use super::{Client, Stage, account};
+use crate::accounts::network::Network;
 use crate::wire::{Admitted, Authenticated, TokenProved, Unavailable};
 use chaski_xmpp::stream::{Access, Refused, TokenProof, Wishes};
 
@@ -20,7 +21,9 @@ impl Stage {
     pub fn begin_prove_token(&mut self, asker: u16, local: &str, proof: &TokenProof) -> Client {
         let client = self.connect(local);
         let proof = Box::new(proof.clone());
-        self.call(asker, |room, ctx| room.prove_token(ctx, client.0, account(local), proof));
+        self.call(asker, |room, ctx| {
+            room.prove_token(ctx, (client.0, Network::UNKNOWN), account(local), proof)
+        });
         self.settle();
         client
     }
