@@ -20,8 +20,11 @@ use crate::directory::Account;
 use crate::roster::Contact;
 use chaski_store::AccountId;
 
-/// How many of those an account has asked about, and of those who have written to it, it remembers: 6 KiB.
-const REMEMBERED_MAX: usize = 256;
+/// How many of those that it has asked about an account remembers: 16 KiB for who asks about so many. Whoever writes to more by turns
+/// than are remembered pays for each again and again.
+const ASKED_MAX: usize = 2_048;
+/// How many of those who have written to it: 4 KiB.
+const HEARD_MAX: usize = 256;
 /// For how long who has written may be answered.
 const HEARD_MS: u64 = 7 * 24 * 3_600_000;
 /// Who goes on writing is noted again after this long.
@@ -30,7 +33,7 @@ const HEARD_AGAIN_MS: u64 = 24 * 3_600_000;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Acquaintances {
-    /// Paid for. In a ring: `oldest` is the next to be replaced once there are [`REMEMBERED_MAX`].
+    /// Paid for. In a ring: `oldest` is the next to be replaced once there are [`ASKED_MAX`].
     asked: Vec<AccountId>,
     oldest: usize,
     /// Who has written, and when, Unix time in milliseconds.
@@ -94,17 +97,17 @@ impl Acquaintances {
     }
 
     fn remember(&mut self, whom: AccountId) {
-        match self.asked.get_mut(self.oldest).filter(|_| self.oldest < REMEMBERED_MAX) {
+        match self.asked.get_mut(self.oldest).filter(|_| self.oldest < ASKED_MAX) {
             Some(place) => *place = whom,
             None => self.asked.push(whom),
         }
         // While it grows this is its length, so that it grows on.
-        self.oldest = (self.oldest + 1) % REMEMBERED_MAX;
+        self.oldest = (self.oldest + 1) % ASKED_MAX;
     }
 
     fn note(&mut self, by: AccountId, unix_ms: u64) {
         self.heard.retain(|(known, at)| *known != by && unix_ms.saturating_sub(*at) < HEARD_MS);
-        if self.heard.len() >= REMEMBERED_MAX {
+        if self.heard.len() >= HEARD_MAX {
             // In order of time, since whoever writes again goes to the end.
             self.heard.remove(0);
         }
@@ -123,14 +126,14 @@ mod tests {
     #[test]
     fn the_oldest_is_forgotten_first() {
         let mut known = Acquaintances::default();
-        let most = REMEMBERED_MAX as u64;
+        let most = ASKED_MAX as u64;
         (0..most).for_each(|n| known.remember(number(n)));
         assert!((0..most).all(|n| known.asked.contains(&number(n))));
         known.remember(number(most));
-        assert!(known.asked.len() == REMEMBERED_MAX && !known.asked.contains(&number(0)));
+        assert!(known.asked.len() == ASKED_MAX && !known.asked.contains(&number(0)));
         assert!((1..=most).all(|n| known.asked.contains(&number(n))));
-        (0..=most).for_each(|n| known.note(number(n), 1_000 + n));
-        assert!(known.heard.len() == REMEMBERED_MAX && !known.has_heard(number(0), 2_000, HEARD_MS));
+        (0..=HEARD_MAX as u64).for_each(|n| known.note(number(n), 1_000 + n));
+        assert!(known.heard.len() == HEARD_MAX && !known.has_heard(number(0), 2_000, HEARD_MS));
     }
 
     #[test]

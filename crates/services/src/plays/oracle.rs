@@ -300,3 +300,16 @@ fn acquaintances_are_free() {
         assert_eq!(stage.stanzas(romeo), [""; 0], "{question}");
     }
 }
+
+/// Four hundred, by turns: who is remembered to be paid for is free, though others were asked about since.
+#[test]
+fn who_writes_to_several_hundred_pays_for_each_once() {
+    let (mut stage, romeo) = stage(Who::Nobody, few(500));
+    let written = |stage: &mut Stage| {
+        let numbers = (0..400).map(|number| format!("+1555900{number:04}"));
+        numbers.for_each(|number| stage.send(romeo, &chat(&number, "x")));
+        let answers = stage.stanzas(romeo);
+        answers.iter().filter(|answer| condition(answer) == "resource-constraint").count()
+    };
+    assert_eq!([(); 3].map(|()| written(&mut stage)), [0; 3]);
+}
