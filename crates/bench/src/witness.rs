@@ -307,7 +307,8 @@ impl Witness {
         self.arrived(index, to);
         let is_it = |open: &&Open| open.letter.content.identity == Some(identity);
         let content = self.peers[index].open.iter().find(is_it).map(|open| open.letter.content);
-        self.see(Event::Refused { session, to: account(to), content });
+        // Nobody blocks anybody here.
+        self.see(Event::Refused { session, to: account(to), content, is_bound: false });
     }
 
     fn arrived(&mut self, from: usize, to: usize) {

@@ -137,7 +137,9 @@ impl Checker {
             Event::Crashed { .. } => self.epoch += 1,
             Event::Sent { session, letter } => self.sent(session, letter.as_ref()),
             Event::Covered { session, h } => self.covered(session, h),
-            Event::Refused { session, to, content } => self.refused(session, to, content),
+            Event::Refused { session, to, content, is_bound } => {
+                self.refused(session, (to, content), is_bound)
+            }
             Event::Shown { session, showing } => self.shown(session, showing.as_ref()),
             Event::Acknowledged { session, h } => self.acknowledged(session, h),
             Event::Confirmed { session } => self.confirmed(session),

@@ -226,6 +226,8 @@ pub enum Event {
         to: Account,
         /// Which, if the error tells.
         content: Option<Content>,
+        /// It says that the sender has reached a bound (`resource-constraint`), which who is blocked does like any stranger.
+        is_bound: bool,
     },
     /// A client has got a stanza.
     Shown {

@@ -233,7 +233,7 @@ impl Model {
         let letter = Letter { to, resource: None, content, kept: true };
         self.tell(Event::Sent { session, letter: Some(letter) });
         let Some(home) = self.homes.get_mut(&to) else {
-            return self.tell(Event::Refused { session, to, content: Some(content) });
+            return self.tell(Event::Refused { session, to, content: Some(content), is_bound: false });
         };
         if home.blocks.contains(&from) {
             return;

@@ -149,7 +149,7 @@ impl StoreHistory {
         of.covered += count as u32;
         let h = of.covered;
         if is_refused {
-            self.see(Event::Refused { session, to: owner, content: Some(content) });
+            self.see(Event::Refused { session, to: owner, content: Some(content), is_bound: true });
         }
         if count > 0 {
             self.see(Event::Covered { session, h });

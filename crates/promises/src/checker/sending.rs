@@ -150,7 +150,12 @@ impl Checker {
         }
     }
 
-    pub(super) fn refused(&mut self, session: Session, to: Account, content: Option<Content>) {
+    pub(super) fn refused(
+        &mut self,
+        session: Session,
+        (to, content): (Account, Option<Content>),
+        is_bound: bool,
+    ) {
         let Some(stream) = self.streams.get(&session) else { return };
         let from = stream.account;
         let is_meant = |message: &Message| {
@@ -162,14 +167,14 @@ impl Checker {
             sent.filter(|&index| self.message(index).is_some_and(is_meant)).collect();
         under_way.dedup();
         match (&under_way[..], content) {
-            ([index], _) => self.refuse(session, *index),
+            ([index], _) => self.refuse(session, *index, is_bound),
             // One of them was refused, and nobody can say which.
             ([_, _, ..], _) => self.unclear(&under_way),
             ([], Some(content)) => {
                 let mut alike = self.alike(from, content);
                 alike.retain(|&index| self.message(index).is_some_and(|message| message.to == to));
                 match alike[..] {
-                    [index] => self.refuse(session, index),
+                    [index] => self.refuse(session, index, is_bound),
                     _ => self.unclear(&alike),
                 }
             }
@@ -187,7 +192,7 @@ impl Checker {
         }
     }
 
-    fn refuse(&mut self, session: Session, index: Index) {
+    fn refuse(&mut self, session: Session, index: Index, is_bound: bool) {
         let (now_ms, at) = (self.now_ms, self.position);
         if let Some(stream) = self.streams.get_mut(&session)
             && let Some(sent) =
@@ -199,7 +204,7 @@ impl Checker {
             self.streams.get(&session).is_some_and(|stream| stream.provisional.contains(&index));
         let Some(message) = self.message_mut(index) else { return };
         let (sent_at, covered_at) = (message.last.1, message.covered_at);
-        if message.is_blocked {
+        if message.is_blocked && !is_bound {
             self.broken(Rule::BlockedTold, &[sent_at], || "a blocked sender was told by an error".into());
         }
         let Some(message) = self.message_mut(index) else { return };

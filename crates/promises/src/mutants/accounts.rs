@@ -244,6 +244,9 @@ fn blocked_told(spoiled: &mut Spoiled) -> bool {
     let Some(index) = blocked_message(spoiled) else { return false };
     let message = &spoiled.trace.messages[index];
     let (session, letter, sent) = (message.session, message.letter, message.sent[0]);
-    spoiled.insert(sent + 1, Event::Refused { session, to: letter.to, content: Some(letter.content) });
+    spoiled.insert(
+        sent + 1,
+        Event::Refused { session, to: letter.to, content: Some(letter.content), is_bound: false },
+    );
     true
 }

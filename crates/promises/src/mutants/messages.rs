@@ -155,7 +155,7 @@ fn refused_after_accepted(spoiled: &mut Spoiled) -> bool {
     let Some(index) = found else { return false };
     let message = &spoiled.trace.messages[index];
     let (session, letter, covered) = (message.session, message.letter, message.covered.unwrap_or_default());
-    let event = Event::Refused { session, to: letter.to, content: Some(letter.content) };
+    let event = Event::Refused { session, to: letter.to, content: Some(letter.content), is_bound: false };
     spoiled.insert(covered + 1, event);
     true
 }
@@ -331,7 +331,10 @@ fn after_error(spoiled: &mut Spoiled) -> bool {
     let Some(index) = found else { return false };
     let message = &spoiled.trace.messages[index];
     let (session, letter, sent) = (message.session, message.letter, message.sent[0]);
-    spoiled.insert(sent + 1, Event::Refused { session, to: letter.to, content: Some(letter.content) });
+    spoiled.insert(
+        sent + 1,
+        Event::Refused { session, to: letter.to, content: Some(letter.content), is_bound: false },
+    );
     true
 }
 

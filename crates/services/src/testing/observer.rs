@@ -246,9 +246,10 @@ impl Observer {
         }
         let by = line.account;
         if let (Some(list), Some(id)) = (stanza.child("block", ns::BLOCKING), stanza.id()) {
-            let asked = blocked(&list);
-            line.blocks.insert(id.into_owned(), asked.clone());
-            asked.into_iter().for_each(|whom| self.see(Event::Blocking { by, whom }));
+            line.blocks.insert(id.into_owned(), blocked(&list));
+            // Of a resource, nobody here knows which stanzas are its own: each of that account may be.
+            let asked = blocked(&list).into_iter().chain(blocked_resources(&list));
+            asked.for_each(|whom| self.see(Event::Blocking { by, whom }));
         }
         if let Some(list) = stanza.child("unblock", ns::BLOCKING) {
             let items = blocked(&list);
@@ -298,7 +299,10 @@ impl Observer {
             self.see(Event::Blocked { by, whom });
         }
         if let Some((to, content)) = refused {
-            self.see(Event::Refused { session, to, content });
+            let is_bound = stanza.child("error", ns::CLIENT).is_some_and(|error| {
+                error.children().any(|child| child.is("resource-constraint", ns::STANZA_ERRORS))
+            });
+            self.see(Event::Refused { session, to, content, is_bound });
         }
     }
 
@@ -370,6 +374,13 @@ fn account_of(address: &str) -> Option<Account> {
 fn blocked(list: &ElementRef<'_>) -> Vec<Account> {
     let jids = list.children().filter_map(|item| item.attr("jid"));
     jids.filter(|jid| !jid.contains('/') && jid.contains('@')).filter_map(|jid| account_of(&jid)).collect()
+}
+
+/// The accounts of which a list of blocked addresses has a resource.
+fn blocked_resources(list: &ElementRef<'_>) -> Vec<Account> {
+    let jids = list.children().filter_map(|item| item.attr("jid"));
+    let bare = |jid: &str| jid.split_once('/').and_then(|(bare, _)| account_of(bare));
+    jids.filter_map(|jid| bare(&jid)).collect()
 }
 
 /// What a message is made of. `None`: it is none that is kept for who is away, or one that the server may change.
