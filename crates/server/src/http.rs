@@ -14,6 +14,7 @@ mod peers;
 pub mod problem;
 pub mod quicksy;
 pub mod registration;
+mod seats;
 mod stream;
 pub mod websocket;
 
@@ -32,7 +33,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// From accept to a finished TLS handshake, and again to a complete header.
@@ -51,6 +52,8 @@ chaski_telemetry::metrics! {
     pub struct HttpMetrics("chaski_http") {
         /// Connections accepted.
         connections_accepted_total: Counter,
+        /// Connections closed because others came and they had no request in progress for longest.
+        connections_ousted_total: Counter,
         /// Connections turned away because there are too many, of all or of their address.
         connections_refused_total: Counter,
         /// Connections open now, upgraded ones not counted.
@@ -124,7 +127,7 @@ pub struct Listener {
 impl Listener {
     /// Serves `router` until `stop` becomes true, then lets requests in progress finish for as long as the runtime lives.
     pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
-        let slots = Arc::new(Semaphore::new(self.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let seats = seats::Seats::new(self.connections);
         let peers = peers::Peers::default();
         loop {
             let accepted = tokio::select! {
@@ -145,17 +148,22 @@ impl Listener {
                 Protection::Terminated => Network::UNKNOWN,
                 _ => Network::of(peer.ip()),
             };
-            let (Ok(slot), Some(place)) = (slots.clone().try_acquire_owned(), peers.enter(counted)) else {
+            // Who has too many of his own must not cost others theirs.
+            let place = peers.enter(counted);
+            let Some((place, (seat, is_made))) = place.and_then(|place| Some((place, seats.enter()?))) else {
                 self.metrics.connections_refused_total.inc();
                 continue;
             };
+            if is_made {
+                self.metrics.connections_ousted_total.inc();
+            }
             self.metrics.connections_accepted_total.inc();
             let connection = Connection {
                 peer,
                 protection: self.protection.clone(),
                 metrics: self.metrics.clone(),
                 stop: stop.clone(),
-                _slot: slot,
+                seat: Arc::new(seat),
                 _place: place,
             };
             tokio::spawn(connection.run(tcp, router.clone()));
@@ -168,20 +176,27 @@ struct Connection {
     protection: Protection,
     metrics: Arc<HttpMetrics>,
     stop: watch::Receiver<bool>,
-    _slot: OwnedSemaphorePermit,
+    seat: Arc<seats::Seat>,
     _place: peers::Place,
 }
 
 impl Connection {
     async fn run(self, tcp: TcpStream, router: Router) {
         self.metrics.connections.add(1);
+        tokio::select! {
+            () = self.begin(tcp, router) => {}
+            () = self.seat.ousted() => {}
+        }
+        self.metrics.connections.add(-1);
+    }
+
+    async fn begin(&self, tcp: TcpStream, router: Router) {
         let _ = tcp.set_nodelay(true);
         let stream = timeout(HEADER_TIME, self.protect(tcp)).await;
         match stream {
             Ok(Some(stream)) => self.serve(stream, router).await,
             Ok(None) | Err(_) => self.metrics.handshakes_failed_total.inc(),
         }
-        self.metrics.connections.add(-1);
     }
 
     async fn protect(&self, tcp: TcpStream) -> Option<HttpStream> {
@@ -210,18 +225,24 @@ impl Connection {
             tls || matches!(self.protection, Protection::Terminated) || self.peer.ip().is_loopback();
         let arrival = Arrival { tls, protected };
         let believe_forwarded = matches!(self.protection, Protection::Terminated);
-        let (peer, metrics) = (self.peer, self.metrics.clone());
+        let (peer, metrics, seat) = (self.peer, self.metrics.clone(), Arc::clone(&self.seat));
         let app = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
             metrics.requests_total.inc();
-            let metrics = metrics.clone();
+            let (metrics, seat) = (metrics.clone(), Arc::clone(&seat));
             let client = if believe_forwarded { forwarded_for(&request).unwrap_or(peer) } else { peer };
             request.extensions_mut().insert(ConnectInfo(client));
             request.extensions_mut().insert(arrival);
             async move {
-                timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| {
+                if !seat.begin() {
+                    // Somebody else has its place; it is being closed.
+                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                }
+                let response = timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| {
                     metrics.requests_timed_out_total.inc();
                     (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")]).into_response()
-                })
+                });
+                seat.end();
+                response
             }
         }));
         let mut http = hyper::server::conn::http1::Builder::new();

@@ -127,15 +127,37 @@ async fn only_a_terminator_may_say_where_a_client_is() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_turned_away() {
+async fn too_many_connections_in_the_middle_of_a_request_turn_others_away() {
     let server = start(Protection::Either, 1).await;
     let mut held = TcpStream::connect(server.addr).await.unwrap();
-    held.write_all(b"GET / HT").await.unwrap();
-    while server.metrics.connections.get() == 0 {
+    held.write_all(b"POST /v1/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf")
+        .await
+        .unwrap();
+    while server.metrics.requests_total.get() == 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(server.plain(&format!("GET / HTTP/1.1\r\n{CLOSE}")).await, "");
     assert_eq!(server.metrics.connections_refused_total.get(), 1);
+}
+
+/// Else as many connections as a listener allows, which say nothing, would keep everybody out.
+#[tokio::test]
+async fn the_longest_idle_connection_makes_room() {
+    let server = start(Protection::Either, 3).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    held[0].write_all(b"GET / HT").await.unwrap();
+    while server.metrics.connections.get() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let answer = server.plain(&format!("POST /v1/echo HTTP/1.1\r\nContent-Length: 4\r\n{CLOSE}wish")).await;
+    assert!(answer.ends_with("wish"), "{answer}");
+    assert_eq!(server.metrics.connections_ousted_total.get(), 1);
+    let mut rest = Vec::new();
+    let _ = held[0].read_to_end(&mut rest).await;
+    assert_eq!(rest, b"", "the one that began a request first and never ended it is gone");
 }
 
 #[tokio::test]
