@@ -200,6 +200,11 @@ fn sighup_takes_over_the_certificate_and_says_what_it_does_not() {
     // Who was connected stays so.
     Client::new(before).open();
 
+    std::fs::write(new.join("cert.pem"), "no certificate").unwrap();
+    server.signal(libc::SIGHUP);
+    assert!(server.wait_for_log("the certificate stays as it was").contains("not reloaded"));
+    drop(tls(tcp(server.direct_tls()), &other.ca_file(), &[]));
+
     std::fs::write(server.config_file(), text + "loud = true\n").unwrap();
     server.signal(libc::SIGHUP);
     assert!(server.wait_for_log("not reloaded").contains("unknown key \"loud\""));

@@ -7,18 +7,24 @@ use chaski_server::config::Config;
 
 /// Reloads the configuration file and the certificate. On any mistake everything stays as it is.
 pub(super) fn reload(server: &mut Server, args: &Serve, log: &logging::Log) {
-    let mut new = match args.source.load() {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!("not reloaded: {error}");
-            return;
-        }
-    };
-    if let Err(error) = log.set_level(&new.log.level) {
-        tracing::error!("not reloaded: {error}");
-        return;
+    match try_reload(server, args, log) {
+        Ok(()) => tracing::info!("reloaded: certificate, log level"),
+        Err(error) => tracing::error!("not reloaded: {error}"),
     }
-    reload_certificate(server, &new);
+}
+
+fn try_reload(server: &mut Server, args: &Serve, log: &logging::Log) -> Result<(), String> {
+    let mut new = args.source.load().map_err(|error| error.to_string())?;
+    let certificate = load_certificate(server, &new)?;
+    log.set_level(&new.log.level)?;
+    if let Err(error) = server.network.switch.reload(&certificate.identity) {
+        // It was good until now.
+        log.set_level(&server.config.log.level)?;
+        return Err(error.to_string());
+    }
+    certificate.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    server.edge.reload_tls(certificate.identity.clone());
+    server.certificate = certificate;
     let kept = needs_restart(&server.config, &new);
     if !kept.is_empty() {
         tracing::warn!("changed in the file, but only a restart takes it over: {}", kept.join(", "));
@@ -26,25 +32,14 @@ pub(super) fn reload(server: &mut Server, args: &Serve, log: &logging::Log) {
     // What was not taken over stays the one that is compared with next time.
     std::mem::swap(&mut server.config.tls, &mut new.tls);
     std::mem::swap(&mut server.config.log.level, &mut new.log.level);
-    tracing::info!("reloaded: certificate, log level");
+    Ok(())
 }
 
-fn reload_certificate(server: &mut Server, new: &Config) {
+fn load_certificate(server: &Server, new: &Config) -> Result<certificate::Certificate, String> {
     // The domain and directory are those of the start, even if the file says otherwise by now.
     let config = Config { tls: new.tls.clone(), ..server.config.clone() };
     let loaded = certificate::load(&config, (unix_ms() / 1000) as i64);
-    let loaded = loaded.map_err(|error| error.to_string()).and_then(|certificate| {
-        server.network.switch.reload(&certificate.identity).map_err(|error| error.to_string())?;
-        Ok(certificate)
-    });
-    match loaded {
-        Err(error) => tracing::error!("the certificate stays as it was: {error}"),
-        Ok(certificate) => {
-            certificate.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            server.edge.reload_tls(certificate.identity.clone());
-            server.certificate = certificate;
-        }
-    }
+    loaded.map_err(|error| format!("the certificate stays as it was: {error}"))
 }
 
 /// The keys that differ and are read only at start.
