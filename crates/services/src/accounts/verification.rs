@@ -54,14 +54,91 @@ impl fmt::Debug for Code {
     }
 }
 
-/// What a person typed as a code, without spaces and hyphens: six ASCII digits, or it is no code at all.
+/// Longest text that is looked at.
+const TYPED_BYTES_MAX: usize = 96;
+
+/// What a person typed or pasted as a code: six digits of whatever script, in ASCII. What stands between and around them (white
+/// space of all kinds, line breaks, hyphens and dashes, marks of direction) means nothing.
 pub fn normalise_code(typed: &str) -> Option<String> {
-    if typed.len() > 32 {
+    let digits = ascii_digits(typed)?;
+    (digits.len() == CODE_DIGITS).then_some(digits)
+}
+
+/// The digits of a text, if it has nothing else.
+fn ascii_digits(typed: &str) -> Option<String> {
+    if typed.len() > TYPED_BYTES_MAX {
         return None;
     }
-    let digits: String = typed.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-    (digits.len() == CODE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
+    typed.chars().filter(|c| !is_separator(*c)).map(digit).collect()
 }
+
+fn is_separator(c: char) -> bool {
+    let is_dash =
+        matches!(c, '-' | '\u{AD}' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{FE63}' | '\u{FF0D}');
+    let is_invisible = matches!(
+        c,
+        '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}'
+    );
+    c.is_whitespace() || is_dash || is_invisible
+}
+
+/// A decimal digit as ASCII writes it. Unicode has ten in a row for each script.
+fn digit(c: char) -> Option<char> {
+    let zero = DIGIT_ZEROS[..DIGIT_ZEROS.partition_point(|zero| *zero <= c)].last()?;
+    char::from_digit(u32::from(c) - u32::from(*zero), 10)
+}
+
+/// The zeros of the scripts whose decimal digits (general category Nd) people type, in order.
+const DIGIT_ZEROS: &[char] = &[
+    '0',
+    '\u{660}',
+    '\u{6F0}',
+    '\u{7C0}',
+    '\u{966}',
+    '\u{9E6}',
+    '\u{A66}',
+    '\u{AE6}',
+    '\u{B66}',
+    '\u{BE6}',
+    '\u{C66}',
+    '\u{CE6}',
+    '\u{D66}',
+    '\u{DE6}',
+    '\u{E50}',
+    '\u{ED0}',
+    '\u{F20}',
+    '\u{1040}',
+    '\u{1090}',
+    '\u{17E0}',
+    '\u{1810}',
+    '\u{1946}',
+    '\u{19D0}',
+    '\u{1A80}',
+    '\u{1A90}',
+    '\u{1B50}',
+    '\u{1BB0}',
+    '\u{1C40}',
+    '\u{1C50}',
+    '\u{A620}',
+    '\u{A8D0}',
+    '\u{A900}',
+    '\u{A9D0}',
+    '\u{A9F0}',
+    '\u{AA50}',
+    '\u{ABF0}',
+    '\u{FF10}',
+    '\u{104A0}',
+    '\u{10D30}',
+    '\u{11066}',
+    '\u{110F0}',
+    '\u{11136}',
+    '\u{1D7CE}',
+    '\u{1D7D8}',
+    '\u{1D7E2}',
+    '\u{1D7EC}',
+    '\u{1D7F6}',
+    '\u{1E950}',
+];
 
 /// A registration's id: 128 bits as base64url.
 pub fn make_id(rng: &mut (impl CryptoRng + ?Sized)) -> String {
@@ -86,9 +163,9 @@ pub fn same_hash(a: &str, b: &str) -> bool {
 }
 
 impl RegistrationLock {
-    /// Whether this can be a lock's PIN: 4 to 20 digits.
+    /// Whether this can be a lock's PIN: 4 to 20 digits, typed as a code may be.
     pub fn is_acceptable(pin: &str) -> bool {
-        LOCK_DIGITS.contains(&pin.len()) && pin.bytes().all(|b| b.is_ascii_digit())
+        ascii_digits(pin).is_some_and(|digits| LOCK_DIGITS.contains(&digits.len()))
     }
 
     /// A lock with this PIN. Slow on purpose.
@@ -110,6 +187,8 @@ impl RegistrationLock {
 }
 
 fn lock_hash(secret: &[u8; 16], pin: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
+    let digits = ascii_digits(pin);
+    let pin = digits.as_deref().unwrap_or(pin);
     let mut salted = Vec::with_capacity(secret.len() + salt.len());
     salted.extend_from_slice(secret);
     salted.extend_from_slice(salt);
@@ -142,8 +221,28 @@ mod tests {
     #[test]
     fn typed_codes() {
         assert_eq!(normalise_code("123 456").as_deref(), Some("123456"));
-        assert_eq!(normalise_code("123-456").as_deref(), Some("123456"));
-        for bad in ["", "12345", "1234567", "12345a", "١٢٣٤٥٦", &" ".repeat(40)] {
+        for code in [
+            "123-456",
+            "123456\n",
+            "123\r\n456",
+            "\t123\u{a0}456",
+            "123\u{202f}456",
+            "123\u{2011}456",
+            "\u{200e}123456\u{200e}",
+            "\u{feff}123456",
+            "１２３４５６",
+            "１２３－４５６",
+            "١٢٣٤٥٦",
+            "۱۲۳۴۵۶",
+            "१२३४५६",
+            "๑๒๓๔๕๖",
+            "𝟏𝟐𝟑𝟒𝟓𝟔",
+        ] {
+            assert_eq!(normalise_code(code).as_deref(), Some("123456"), "{code:?}");
+        }
+        for bad in
+            ["", "12345", "1234567", "12345a", "12345/", "12345:", "12345²", "一二三四五六", &" ".repeat(200)]
+        {
             assert_eq!(normalise_code(bad), None, "{bad}");
         }
     }
@@ -162,12 +261,14 @@ mod tests {
     fn locks_open_to_their_pin_only() {
         let lock = RegistrationLock::make(&[1; 16], "4711", &mut rng());
         assert!(lock.opens(&[1; 16], "4711"));
+        assert!(lock.opens(&[1; 16], "٤٧ ١١\n"), "on another keyboard");
         assert!(!lock.opens(&[1; 16], "4712"));
         assert!(!lock.opens(&[2; 16], "4711"));
         let damaged = RegistrationLock { hash: "AAAA".into(), ..lock };
         assert!(!damaged.opens(&[1; 16], "4711"));
         assert!(RegistrationLock::is_acceptable("4711"));
-        for bad in ["", "471", "47a1", &"1".repeat(21)] {
+        assert!(RegistrationLock::is_acceptable("４７１１"));
+        for bad in ["", "471", "47a1", "4 7-1", &"1".repeat(21)] {
             assert!(!RegistrationLock::is_acceptable(bad), "{bad}");
         }
     }
