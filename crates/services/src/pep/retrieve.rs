@@ -87,7 +87,7 @@ fn wanted<'n>(node: &'n Node, ids: &[Box<str>], most: Option<usize>) -> Vec<&'n 
     let all = node.items.iter().rev();
     match ids.is_empty() {
         true => all.take(most.unwrap_or(usize::MAX)).collect(),
-        false => all.filter(|item| ids.contains(&item.id)).collect(),
+        false => all.filter(|item| ids.iter().any(|id| node.names(item, id))).collect(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::config::{BadForm, Config};
 use crate::commands::form::Form;
+use chaski_xmpp::ns;
 
 /// Most nodes of an account: old OMEMO has one for each device, and clients use some tens.
 pub(crate) const NODES_MAX: usize = 200;
@@ -264,7 +265,12 @@ impl Node {
 
     /// The item of this id.
     pub(crate) fn item(&self, id: &str) -> Option<&Item> {
-        self.items.iter().find(|item| *item.id == *id)
+        self.items.iter().find(|item| self.names(item, id))
+    }
+
+    /// Whether this is the item's id. A picture's is a hash, which some write in capitals.
+    pub(super) fn names(&self, item: &Item, id: &str) -> bool {
+        *item.id == *id || (*self.name == *ns::AVATAR_DATA && item.id.eq_ignore_ascii_case(id))
     }
 
     /// Whether this bare JID has subscribed by name.
@@ -285,15 +291,15 @@ impl Node {
         if !self.config.persist {
             return writes;
         }
-        let replaced = self.items.iter().position(|item| *item.id == *new.id).map(|at| self.items.remove(at));
+        let replaced = self.items.iter().position(|item| self.names(item, new.id));
+        let replaced = replaced.map(|at| self.items.remove(at));
         let was_last_inline = self.inline.take();
         let inline = new.payload.len() <= INLINE_BYTES_MAX;
+        // An older, long payload would otherwise stay behind.
+        let left_behind = |old: &Item| old.stored && (inline || *old.id != *new.id);
+        writes.extend(replaced.filter(left_behind).map(|old| forget(&self.name, old.id)));
         if inline {
             self.inline = Some(new.payload.into());
-            // An older, long payload of the same id would otherwise stay behind.
-            writes.extend(
-                replaced.as_ref().filter(|old| old.stored).map(|_| forget(&self.name, new.id.into())),
-            );
         } else {
             writes.push(Write {
                 node: self.name.clone(),
@@ -322,7 +328,7 @@ impl Node {
     }
 
     fn retract(&mut self, id: &str) -> Option<Write> {
-        let at = self.items.iter().position(|item| *item.id == *id)?;
+        let at = self.items.iter().position(|item| self.names(item, id))?;
         if at + 1 == self.items.len() {
             self.inline = None;
         }

@@ -222,3 +222,34 @@ fn a_removed_account_leaves_no_picture() {
         assert_eq!(left.len(), 0, "{table:?}");
     }
 }
+
+/// A picture is the same whether its hash is written in capitals or not, in the metadata, the data and the question.
+#[test]
+fn a_hash_in_capitals_is_the_same_picture() {
+    for (in_data, in_metadata) in [(true, false), (false, true), (true, true)] {
+        let (mut stage, romeo, juliet) = lovers();
+        let (text, hash) = picture(64);
+        let spelled = |is_upper: bool| if is_upper { hash.to_uppercase() } else { hash.clone() };
+        let (data_id, id) = (spelled(in_data), spelled(in_metadata));
+        let data = format!("<data xmlns='{DATA}'>{text}</data>");
+        publish(&mut stage, romeo, DATA, &data_id, &data);
+        let info =
+            format!("<metadata xmlns='{METADATA}'><info id='{id}' bytes='24' type='image/png'/></metadata>");
+        stage.stanzas(juliet);
+        publish(&mut stage, romeo, METADATA, &id, &info);
+        let got = stage.stanzas(juliet);
+        let shown = format!("<photo>{hash}</photo>");
+        assert!(got.iter().any(|stanza| stanza.contains(&shown)), "{in_data} {in_metadata}: {got:?}");
+        assert!(vcard(&mut stage, juliet, ROMEO).contains(&text));
+        for asked in [id, hash.clone(), hash.to_uppercase()] {
+            let items = format!(
+                "<pubsub xmlns='{PUBSUB}'><items node='{DATA}'><item id='{asked}'/></items></pubsub>"
+            );
+            assert!(ask(&mut stage, juliet, "get", &jid(ROMEO), &items).contains(&text), "{asked}");
+        }
+        // Published again otherwise, it is one item still.
+        publish(&mut stage, romeo, DATA, &spelled(!in_data), &data);
+        let all = format!("<pubsub xmlns='{PUBSUB}'><items node='{DATA}'/></pubsub>");
+        assert_eq!(ask(&mut stage, juliet, "get", &jid(ROMEO), &all).matches("<item ").count(), 1);
+    }
+}

@@ -97,7 +97,7 @@ fn check_data(id: Option<&str>, data: &ElementRef<'_>) -> Result<Box<str>, Fault
         Some(id) if !id.eq_ignore_ascii_case(&picture.id()) => {
             Err(malformed("the id is the content's SHA-1"))
         }
-        // As it was written: who asks for it does so by the id in the metadata.
+        // As it was written, in capitals perhaps: who asks for it does so by the id in the metadata.
         Some(id) => Ok(id.into()),
         None => Ok(picture.id().into()),
     }
