@@ -12,7 +12,7 @@
 //! Defaults: last seen, online, photo and status are for contacts, so that a stranger who tries a number learns nothing: not
 //! whether it is registered, nor whether it has blocked him. Read marks are for everyone: they are sent by a user who has
 //! read a message and so tell nothing to who only tries a number, and a conversation with a new acquaintance has them
-//! at both ends. Most accounts change nothing, and cost nothing: `None`.
+//! at both ends. A service account is there to be found: its photo and status are for everyone. Most accounts change nothing, and cost nothing: `None`.
 
 pub(crate) mod change;
 mod document;
@@ -26,6 +26,7 @@ pub use document::{DocumentError, Patch, PatchError, RulePatch, RuleView, View};
 use crate::blocking::BlockList;
 use crate::directory::Account;
 use crate::roster::Contact;
+use chaski_store::AccountId;
 use serde::{Deserialize, Serialize};
 
 /// Most exceptions of one kind ("always show to", "never show to") of one setting.
@@ -65,12 +66,30 @@ impl What {
         }
     }
 
-    /// Who sees it unless the account says otherwise.
-    pub fn default_audience(self) -> Audience {
+    /// Who sees it unless an account of this kind says otherwise.
+    pub fn default_audience(self, owner: Owner) -> Audience {
         match self {
+            Self::Photo | Self::Status if owner == Owner::Service => Audience::Everyone,
             Self::LastSeen | Self::Online | Self::Photo | Self::Status => Audience::Contacts,
             Self::ReadMarks => Audience::Everyone,
         }
+    }
+}
+
+/// What kind of account it is whose settings these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Owner {
+    /// Its name is a phone number.
+    #[default]
+    Person,
+    /// It has another name, which an operator has given it.
+    Service,
+}
+
+impl Owner {
+    /// Of this account.
+    pub fn of(account: AccountId) -> Self {
+        if account.phone_number().is_some() { Self::Person } else { Self::Service }
     }
 }
 
@@ -103,6 +122,8 @@ struct Exceptions {
 /// What one account has set: see the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Decides what holds where nothing is set.
+    owner: Owner,
     rules: [Rule; What::ALL.len()],
     /// Whom it has blocked.
     pub(crate) blocks: BlockList,
@@ -110,14 +131,19 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { rules: What::ALL.map(Rule::default_of), blocks: BlockList::default() }
+        Self::of(Owner::Person)
     }
 }
 
 impl Settings {
+    /// As they are at first.
+    pub fn of(owner: Owner) -> Self {
+        Self { owner, rules: Rule::defaults(owner), blocks: BlockList::default() }
+    }
+
     /// Whether it says what holds without it.
     pub fn is_default(&self) -> bool {
-        *self == Self::default()
+        *self == Self::of(self.owner)
     }
 
     /// The rule, for a contact as seen by the server of `domain`; `is_contact` is asked only if it matters.
@@ -146,7 +172,7 @@ impl Settings {
     /// Who is shown what, as far as it names nobody: no exceptions, and nobody blocked.
     pub(crate) fn without_people(&self) -> Self {
         let rules = What::ALL.map(|what| Rule { audience: self.rule(what).audience, exceptions: None });
-        Self { rules, ..Self::default() }
+        Self { rules, ..Self::of(self.owner) }
     }
 
     fn rule(&self, what: What) -> &Rule {
@@ -159,12 +185,16 @@ impl Settings {
 }
 
 impl Rule {
-    fn default_of(what: What) -> Self {
-        Self { audience: what.default_audience(), exceptions: None }
+    fn defaults(owner: Owner) -> [Self; What::ALL.len()] {
+        What::ALL.map(|what| Self::default_of(what, owner))
     }
 
-    fn is_default_of(&self, what: What) -> bool {
-        *self == Self::default_of(what)
+    fn default_of(what: What, owner: Owner) -> Self {
+        Self { audience: what.default_audience(owner), exceptions: None }
+    }
+
+    fn is_default_of(&self, what: What, owner: Owner) -> bool {
+        *self == Self::default_of(what, owner)
     }
 }
 
@@ -188,7 +218,7 @@ pub fn shows(account: &Account, what: What, contact: &Contact) -> bool {
         state.from() || state.is_booked()
     };
     match &account.settings {
-        None => what.default_audience().admits(is_contact),
+        None => what.default_audience(Owner::of(account.id)).admits(is_contact),
         Some(settings) => settings.shows(what, contact, domain(account), is_contact),
     }
 }
@@ -199,7 +229,7 @@ pub(crate) fn may_see(account: &Account, what: What, contact: &Contact) -> bool 
     let Some(settings) = &account.settings else { return true };
     match what {
         What::LastSeen | What::ReadMarks => {
-            settings.rule(what).is_default_of(what) || shows(account, what, contact)
+            settings.rule(what).is_default_of(what, settings.owner) || shows(account, what, contact)
         }
         What::Online | What::Photo | What::Status => true,
     }
@@ -207,7 +237,7 @@ pub(crate) fn may_see(account: &Account, what: What, contact: &Contact) -> bool 
 
 /// The account's rules, for its owner.
 pub(crate) fn view(account: &Account) -> View {
-    account.settings.as_deref().map_or_else(|| Settings::default().view(), Settings::view)
+    account.settings.as_deref().map_or_else(|| Settings::of(Owner::of(account.id)).view(), Settings::view)
 }
 
 /// Whether the contact is the account itself.

@@ -3,7 +3,7 @@
 //! Called by [`crate::blocking`] (IQ), [`crate::commands`] (form) and the shard (HTTPS). A flood of changes waits in line, one
 //! write at a time, and is refused beyond [`crate::errand::ERRANDS_MAX`].
 
-use super::{Patch, PatchError, Settings};
+use super::{Owner, Patch, PatchError, Settings};
 use crate::command::Refusal;
 use crate::directory::Account;
 use crate::errand::{Change, Errand, Found};
@@ -103,7 +103,8 @@ fn draft(account: &Account, found: Found) -> Result<Draft, Refused> {
         StoreError::Overloaded => Refused::Busy,
         _ => Refused::Store,
     })?;
-    let settings = account.settings.as_deref().cloned().unwrap_or_default();
+    let settings = account.settings.as_deref().cloned();
+    let settings = settings.unwrap_or_else(|| Settings::of(Owner::of(account.id)));
     Ok(Draft { settings, found, puts: Vec::new() })
 }
 

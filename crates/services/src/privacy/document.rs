@@ -6,7 +6,7 @@
 //! Rules that are as they always were are left out. Own-domain phone numbers stand without the domain, as in rosters.
 //! Promises that whatever is read holds the bounds of [`super`].
 
-use super::{Audience, EXCEPTIONS_BYTES_MAX, EXCEPTIONS_MAX, Exceptions, Rule, Settings, What};
+use super::{Audience, EXCEPTIONS_BYTES_MAX, EXCEPTIONS_MAX, Exceptions, Owner, Rule, Settings, What};
 use crate::blocking::Entry;
 use crate::roster::Contact;
 use chaski_store::AccountId;
@@ -84,7 +84,7 @@ struct Document {
 impl Settings {
     /// The document to be saved.
     pub fn to_document(&self) -> Vec<u8> {
-        let changed = What::ALL.into_iter().filter(|what| !self.rule(*what).is_default_of(*what));
+        let changed = What::ALL.into_iter().filter(|what| !self.rule(*what).is_default_of(*what, self.owner));
         let document = Document {
             format: FORMAT,
             rules: changed.map(|what| (what, self.rule(what).view())).collect(),
@@ -93,13 +93,13 @@ impl Settings {
         serde_json::to_vec(&document).expect("a document of strings and numbers is always JSON")
     }
 
-    /// The settings of a saved document.
-    pub fn from_document(json: &[u8]) -> Result<Self, DocumentError> {
+    /// The settings of a saved document of such an account.
+    pub fn from_document(json: &[u8], owner: Owner) -> Result<Self, DocumentError> {
         let document: Document = serde_json::from_slice(json)?;
         if document.format != FORMAT {
             return Err(DocumentError::Format(document.format));
         }
-        let mut settings = Self::default();
+        let mut settings = Self::of(owner);
         for (what, view) in document.rules {
             let read = |texts: Vec<String>| -> Option<Vec<Contact>> {
                 texts.iter().map(|text| Contact::from_document(text)).collect()
@@ -126,7 +126,7 @@ impl Settings {
     pub fn apply(&mut self, patch: &Patch, whole: bool, domain: &str) -> Result<(), PatchError> {
         let mut rules = self.rules.clone();
         if whole {
-            rules = What::ALL.map(Rule::default_of);
+            rules = Rule::defaults(self.owner);
         }
         for (what, change) in patch {
             let rule = &mut rules[*what as usize];
@@ -223,18 +223,32 @@ mod tests {
         settings.apply(&patch(json), false, DOMAIN).unwrap();
         settings.blocks = blocks(&["+15551230002@d.example", "spam.example", "a@b.example/c"]);
         let document = settings.to_document();
-        assert_eq!(Settings::from_document(&document).unwrap(), settings);
+        assert_eq!(Settings::from_document(&document, Owner::Person).unwrap(), settings);
         let text = String::from_utf8(document).unwrap();
         assert!(!text.contains("read_marks") && text.contains(r#""blocked":["+15551230002","#), "{text}");
-        assert!(Settings::from_document(br#"{"format":1}"#).unwrap().is_default());
+        assert!(Settings::from_document(br#"{"format":1}"#, Owner::Person).unwrap().is_default());
+    }
+
+    #[test]
+    fn what_a_service_account_hides_stays_hidden() {
+        let mut settings = Settings::of(Owner::Service);
+        assert_eq!(settings.view()[&What::Photo].show, Audience::Everyone);
+        settings.apply(&patch(r#"{"photo":{"show":"contacts"}}"#), false, DOMAIN).unwrap();
+        let again = Settings::from_document(&settings.to_document(), Owner::Service).unwrap();
+        assert_eq!((&again, again.view()[&What::Photo].show), (&settings, Audience::Contacts));
+        settings.apply(&patch("{}"), true, DOMAIN).unwrap();
+        assert!(settings.is_default());
     }
 
     #[test]
     fn damage_and_later_formats_are_refused() {
-        assert!(matches!(Settings::from_document(b"[]"), Err(DocumentError::Json(_))));
-        assert!(matches!(Settings::from_document(br#"{"format":2}"#), Err(DocumentError::Format(2))));
+        assert!(matches!(Settings::from_document(b"[]", Owner::Person), Err(DocumentError::Json(_))));
+        assert!(matches!(
+            Settings::from_document(br#"{"format":2}"#, Owner::Person),
+            Err(DocumentError::Format(2))
+        ));
         let damaged = br#"{"format":1,"blocked":["+0"]}"#;
-        assert!(matches!(Settings::from_document(damaged), Err(DocumentError::Entry)));
+        assert!(matches!(Settings::from_document(damaged, Owner::Person), Err(DocumentError::Entry)));
     }
 
     #[test]

@@ -79,7 +79,7 @@ proptest! {
         }
         let expected = model(&blocked, &never, &always, audience, &contact, is_contact);
         prop_assert_eq!(settings.shows(what, &contact, DOMAIN, || is_contact), expected);
-        let again = Settings::from_document(&settings.to_document()).unwrap();
+        let again = Settings::from_document(&settings.to_document(), Owner::Person).unwrap();
         prop_assert_eq!(again, settings);
     }
 }
@@ -93,6 +93,16 @@ fn a_stranger_is_shown_nothing_at_first() {
         assert!(settings.shows(what, &stranger, DOMAIN, || true), "{what:?}");
     }
     assert!(settings.shows(What::ReadMarks, &stranger, DOMAIN, || false));
+}
+
+#[test]
+fn a_service_account_is_there_to_be_found() {
+    let settings = Settings::of(Owner::of(AccountId::service("bot")));
+    let stranger = Contact::Phone(15_551_230_001);
+    for what in What::ALL {
+        let is_shown = matches!(what, What::Photo | What::Status | What::ReadMarks);
+        assert_eq!(settings.shows(what, &stranger, DOMAIN, || false), is_shown, "{what:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::command::Refusal;
 use crate::context::Context;
 use crate::directory::{Account, Found, Incarnation, Records, Work};
 use crate::pep::Nodes;
-use crate::privacy::Settings;
+use crate::privacy::{Owner, Settings};
 use crate::roster::Roster;
 use crate::router::{Letter, Refuse};
 use crate::shard::Shard;
@@ -159,7 +159,7 @@ impl Shard {
         };
         let unlisted = roster.0.follow_all(book, &self.desk.realm.limits);
         self.books.metrics.unlisted_total.add(unlisted as u64);
-        let settings = settings.map(|found| Settings::from_document(&found.value)).transpose();
+        let settings = settings.map(|found| Settings::from_document(&found.value, Owner::of(id))).transpose();
         let settings = settings.map_err(|error| error.to_string())?.map(Box::new);
         let nodes = nodes.map(|found| Nodes::from_document(&found.value)).transpose();
         let nodes = nodes.map_err(|error| error.to_string())?.map(Box::new);

@@ -13,7 +13,7 @@ use crate::accounts::tokens::Mint;
 use crate::accounts::{AccountName, AccountRecord, RegistrationLock};
 use crate::command::{Action, Done, NewKey, Refusal};
 use crate::pep::Nodes;
-use crate::privacy::Settings;
+use crate::privacy::{Owner, Settings};
 use chaski_store::records::Put;
 
 /// Without its PIN a registration lock gives way after this time of silence.
@@ -185,7 +185,7 @@ impl Registrar {
         };
         let mut puts = Vec::new();
         if let Some(found) = self.records.get(Table::Settings, &key)? {
-            match Settings::from_document(&found.value) {
+            match Settings::from_document(&found.value, Owner::of(name.account())) {
                 Ok(settings) => {
                     puts.push((Table::Settings, key.clone(), settings.without_people().to_document()))
                 }
