@@ -25,6 +25,7 @@ use chaski_services::wire::{
 };
 use chaski_store::ShardIndex;
 use chaski_xmpp::StreamCondition;
+use chaski_xmpp::sm::TooHigh;
 use chaski_xmpp::stream::{self, Framing, Outlet, Refused};
 use connection::{Connection, Stage};
 use guests::Guests;
@@ -267,15 +268,22 @@ impl Clients {
 
     /// Writes the end of a stream whose header is out, and begins to close.
     pub(crate) fn end_stream(&mut self, conn: ConnId, error: Option<(StreamCondition, Option<&str>)>) {
+        self.end_with(conn, error.is_some(), |framing, out| stream::end(framing, error, out));
+    }
+
+    /// The same for who has acknowledged what it was never sent.
+    pub(crate) fn end_too_high(&mut self, conn: ConnId, error: TooHigh) {
+        self.end_with(conn, true, |framing, out| stream::end_too_high(framing, error, out));
+    }
+
+    fn end_with(&mut self, conn: ConnId, is_error: bool, write: impl FnOnce(Framing, &mut Pieces)) {
         let Some(connection) = self.table.get(conn) else { return };
         if matches!(connection.stage, Stage::Ending) {
             return;
         }
-        if error.is_some() {
-            self.metrics.stream_errors_total.inc();
-        }
+        self.metrics.stream_errors_total.add(u64::from(is_error));
         let mut pieces = Pieces::new(connection.framing());
-        stream::end(connection.framing(), error, &mut pieces);
+        write(connection.framing(), &mut pieces);
         self.put(conn, &pieces.bytes);
         self.begin_ending(conn);
     }

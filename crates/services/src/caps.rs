@@ -16,7 +16,7 @@ pub(crate) use own::is_own;
 pub use own::own;
 
 use crate::directory::Account;
-use crate::iq::Xep;
+use crate::iq::{Scope, Xep};
 use crate::outbox::Turn;
 use crate::pep;
 use crate::wire::SessionId;
@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What this room implements.
-pub const SPEC: &[Xep] = &[Xep::new(115, "1.6.0", "Entity Capabilities", &[])];
+pub const SPEC: &[Xep] = &[Xep::new(115, "1.6.0", "Entity Capabilities", &[(Scope::Domain, ns::CAPS)])];
 
 /// Hashes that a shard remembers. Beyond, those that no session uses are forgotten; if all are in use, new ones are asked
 /// for session by session.
@@ -119,14 +119,17 @@ pub(crate) fn announced(
         match turn.caps.known.get(&*ver).filter(|_| is_verifiable(caps)) {
             Some(known) => {
                 let known = Arc::clone(known);
-                return learned(turn, account, id, known, initial);
+                let how = if initial { Learned::AtOnce } else { Learned::Again };
+                return learned(turn, account, id, known, how);
             }
             None if initial => session.interests = None,
             None => {}
         }
         ask(turn, account, id, caps);
     } else if let Some(interests) = session.interests.clone().filter(|_| initial) {
-        pep::interested(turn, account, id, &interests);
+        pep::interested(turn, account, id, &interests, true);
+    } else if initial {
+        pep::came_without_caps(turn, account, id);
     }
 }
 
@@ -170,7 +173,18 @@ pub(crate) fn answered(turn: &mut Turn<'_>, account: &mut Account, id: SessionId
     if let Some(ver) = question.ver.filter(|ver| hash::of(&query).as_deref() == Some(ver)) {
         turn.caps.remember(ver, &interests);
     }
-    learned(turn, account, id, interests, false);
+    learned(turn, account, id, interests, Learned::ByAnswer);
+}
+
+/// How the interests of a session have become known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Learned {
+    /// It has become available, and is of a kind that is known.
+    AtOnce,
+    /// It was available and had said something of itself.
+    Again,
+    /// It was asked.
+    ByAnswer,
 }
 
 /// A session's interests are known now.
@@ -179,21 +193,20 @@ fn learned(
     account: &mut Account,
     id: SessionId,
     interests: Arc<Interests>,
-    initial: bool,
+    how: Learned,
 ) {
     turn.caps.forget(id);
     let Some(session) = account.session_mut(id) else { return };
-    let before = session.interests.take().filter(|_| !initial);
+    let before = session.interests.take().filter(|_| how != Learned::AtOnce);
+    let has_come = before.is_none() && how != Learned::Again;
     let gained = match before {
-        Some(before) if before == interests => None,
-        Some(before) => Some(Arc::new(interests.without(&before))),
-        None => Some(Arc::clone(&interests)),
+        Some(before) => Arc::new(interests.without(&before)),
+        None => Arc::clone(&interests),
     };
     session.interests = (!interests.is_empty()).then_some(interests);
-    if let Some(gained) = gained.filter(|gained| !gained.is_empty())
-        && session.presence.is_available()
-    {
-        pep::interested(turn, account, id, &gained);
+    // Without interests it may have subscribed by name.
+    if session.presence.is_available() && (has_come || !gained.is_empty()) {
+        pep::interested(turn, account, id, &gained, has_come);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ad-hoc commands on the domain (XEP-0050): the framework, and the table of commands.
+//! Ad-hoc commands on the domain, and for its owner on an account's bare JID (XEP-0050): the framework, and the table of commands.
 //!
 //! Called by [`crate::iq`] with a request and by the router with the outcome of what a command has asked of an account's
 //! owner ([`finished`]). Commands of XEP-0133 are for the accounts listed as `admins` in the configuration only; [`crate::privacy`]'s is for everybody.
@@ -112,11 +112,15 @@ pub(crate) fn visible<'a>(
     COMMANDS.iter().filter(move |command| may_use(realm, account, command))
 }
 
-/// `<iq type='set'><command/></iq>` to the domain.
+/// `<iq type='set'><command/></iq>` to the domain, or to the own account.
 pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, request: &Request<'_>) {
     let Some(asker) = account.session(session).map(|session| account.full_jid(session)) else { return };
+    let asked = request.stanza.to();
+    let from = asked
+        .map(|to| if to.contains('@') { account.bare.to_string() } else { turn.realm.domain.to_string() });
     let reply = Reply {
         id: request.stanza.id().unwrap_or_default().into_owned(),
+        from,
         to: asker,
         session,
         node: request.child.attr("node").unwrap_or_default().into_owned(),

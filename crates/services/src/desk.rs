@@ -9,6 +9,7 @@ use crate::outbox::Outbox;
 use crate::pep::Tiding;
 use crate::presence::Presences;
 use crate::router::{InFlight, Lines, Origin, Outgoing, Parcel, Refusals};
+use crate::session::language::{Language, Languages};
 use crate::session::{End, Sent};
 use crate::timers::Timers;
 use crate::wire::SessionId;
@@ -109,6 +110,8 @@ chaski_telemetry::metrics! {
         envelopes_lost_total: Counter,
         /// Errands of a room that were refused because too many of the same account waited.
         errands_refused_total: Counter,
+        /// Streams whose language is not added to their stanzas, because too many others are spoken.
+        languages_unsaid_total: Counter,
         /// Tokens given to clients (XEP-0484).
         tokens_issued_total: Counter,
         /// Logins by a token.
@@ -159,6 +162,10 @@ pub(crate) struct Desk {
     pub(crate) doomed: VecDeque<(SessionId, End)>,
     /// What the shard's clients can.
     pub(crate) caps: Caps,
+    /// In which languages their streams are.
+    pub(crate) languages: Languages,
+    /// That of the client whose stanza is at hand.
+    pub(crate) language: Language,
     /// News of nodes on their way to other accounts, in order.
     pub(crate) tidings: VecDeque<Box<Tiding>>,
     /// Presence for very many, told piece by piece.
@@ -210,6 +217,8 @@ impl Desk {
             outbox: Outbox::default(),
             doomed: VecDeque::new(),
             caps: Caps::default(),
+            languages: Languages::default(),
+            language: Language::default(),
             tidings: VecDeque::new(),
             lines: Lines::default(),
             parcels: VecDeque::new(),

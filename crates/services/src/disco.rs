@@ -35,16 +35,7 @@ pub(crate) fn domain_info(
     match node.as_deref() {
         None => Ok(server_info(None)),
         Some(hash) if caps::is_own(hash) => Ok(server_info(Some(hash))),
-        Some(ns::COMMANDS) => {
-            let list = Identity { category: "automation", kind: "command-list", name: Some("Commands") };
-            Ok(info(node.as_deref(), &[list], &[ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS]))
-        }
-        Some(name) => {
-            let command = permitted(realm, account, name)?;
-            let identity =
-                Identity { category: "automation", kind: "command-node", name: Some(command.name) };
-            Ok(info(node.as_deref(), &[identity], &[ns::COMMANDS, ns::DISCO_INFO, ns::DATA_FORMS]))
-        }
+        Some(node) => commands_info(realm, account, node),
     }
 }
 
@@ -60,18 +51,36 @@ pub(crate) fn domain_items(
     account: &Account,
     query: &ElementRef<'_>,
 ) -> Result<Vec<u8>, StanzaCondition> {
-    let node = query.attr("node");
-    match node.as_deref() {
+    match query.attr("node").as_deref() {
         None => Ok(items(None, &realm.domain, &[])),
-        Some(ns::COMMANDS) => {
-            let visible: Vec<_> = commands::visible(realm, account).collect();
-            Ok(items(node.as_deref(), &realm.domain, &visible))
-        }
-        Some(name) => {
-            permitted(realm, account, name)?;
-            Ok(items(node.as_deref(), &realm.domain, &[]))
-        }
+        Some(node) => commands_items(realm, account, &realm.domain, node),
     }
+}
+
+/// `disco#info` of the list of commands or of one.
+fn commands_info(realm: &Realm, account: &Account, node: &str) -> Result<Vec<u8>, StanzaCondition> {
+    if node == ns::COMMANDS {
+        let list = Identity { category: "automation", kind: "command-list", name: Some("Commands") };
+        return Ok(info(Some(node), &[list], &[ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS]));
+    }
+    let command = permitted(realm, account, node)?;
+    let identity = Identity { category: "automation", kind: "command-node", name: Some(command.name) };
+    Ok(info(Some(node), &[identity], &[ns::COMMANDS, ns::DISCO_INFO, ns::DATA_FORMS]))
+}
+
+/// `disco#items` of the list of commands as it stands at `jid`, or of one, which has none.
+fn commands_items(
+    realm: &Realm,
+    account: &Account,
+    jid: &str,
+    node: &str,
+) -> Result<Vec<u8>, StanzaCondition> {
+    if node == ns::COMMANDS {
+        let visible: Vec<_> = commands::visible(realm, account).collect();
+        return Ok(items(Some(node), jid, &visible));
+    }
+    permitted(realm, account, node)?;
+    Ok(items(Some(node), jid, &[]))
 }
 
 fn permitted(realm: &Realm, account: &Account, node: &str) -> Result<&'static AdHoc, StanzaCondition> {
@@ -79,46 +88,86 @@ fn permitted(realm: &Realm, account: &Account, node: &str) -> Result<&'static Ad
     if commands::may_use(realm, account, command) { Ok(command) } else { Err(StanzaCondition::Forbidden) }
 }
 
-/// `disco#info` of an account's bare JID or one of its nodes. `asker`: another account, of which the caller has checked
-/// that it may know of this one.
-pub(crate) fn account_info(
+/// `disco#info` of an account's bare JID for its owner, who finds the domain's commands there, too.
+pub(crate) fn own_info(
+    realm: &Realm,
     account: &Account,
-    asker: Option<&Asker>,
     query: &ElementRef<'_>,
 ) -> Result<Vec<u8>, StanzaCondition> {
-    let Some(node) = query.attr("node") else {
-        let registered = Identity { category: "account", kind: "registered", name: None };
-        let pep = Identity { category: "pubsub", kind: "pep", name: None };
-        return Ok(info(None, &[registered, pep], &features(Scope::Account)));
-    };
-    if !pep::is_visible(account, asker, &node) {
-        return Err(StanzaCondition::ItemNotFound);
+    match query.attr("node").as_deref() {
+        Some(node) if !pep::is_visible(account, None, node) => commands_info(realm, account, node),
+        Some(node) => Ok(node_info(node)),
+        None => Ok(bare_info(&[ns::COMMANDS])),
     }
-    let leaf = Identity { category: "pubsub", kind: "leaf", name: None };
-    Ok(info(Some(&node), &[leaf], &[ns::PUBSUB]))
 }
 
-/// `disco#items` of an account's bare JID: its nodes that the asker may see; of a node: the ids of its items. The account's
-/// sessions are told by presence only.
-pub(crate) fn account_items(
+/// `disco#items` of an account's bare JID for its owner.
+pub(crate) fn own_items(
+    realm: &Realm,
     account: &Account,
-    asker: Option<&Asker>,
     query: &ElementRef<'_>,
 ) -> Result<Vec<u8>, StanzaCondition> {
-    let node = query.attr("node");
-    let found: Vec<_> = match node.as_deref() {
-        None => pep::visible(account, asker).map(|name| ("node", name)).collect(),
-        Some(name) if pep::is_visible(account, asker, name) => {
-            pep::item_ids(account, name).map(|id| ("name", id)).collect()
+    match query.attr("node").as_deref() {
+        Some(node) if !pep::is_visible(account, None, node) => {
+            commands_items(realm, account, &account.bare, node)
         }
-        Some(_) => return Err(StanzaCondition::ItemNotFound),
+        node => Ok(nodes_items(account, None, node)),
+    }
+}
+
+/// `disco#info` of an account's bare JID or one of its nodes for another account, of which the caller has checked that it may
+/// know of this one.
+pub(crate) fn account_info(
+    account: &Account,
+    asker: &Asker,
+    query: &ElementRef<'_>,
+) -> Result<Vec<u8>, StanzaCondition> {
+    match query.attr("node").as_deref() {
+        Some(node) if !pep::is_visible(account, Some(asker), node) => Err(StanzaCondition::ItemNotFound),
+        Some(node) => Ok(node_info(node)),
+        None => Ok(bare_info(&[])),
+    }
+}
+
+/// `disco#items` of an account's bare JID for another account: the nodes that it may see; of a node: the ids of its items.
+pub(crate) fn account_items(
+    account: &Account,
+    asker: &Asker,
+    query: &ElementRef<'_>,
+) -> Result<Vec<u8>, StanzaCondition> {
+    match query.attr("node").as_deref() {
+        Some(node) if !pep::is_visible(account, Some(asker), node) => Err(StanzaCondition::ItemNotFound),
+        node => Ok(nodes_items(account, Some(asker), node)),
+    }
+}
+
+fn bare_info(more: &[&'static str]) -> Vec<u8> {
+    let registered = Identity { category: "account", kind: "registered", name: None };
+    let pep = Identity { category: "pubsub", kind: "pep", name: None };
+    let mut features = features(Scope::Account);
+    features.extend(more);
+    features.sort_unstable();
+    info(None, &[registered, pep], &features)
+}
+
+fn node_info(node: &str) -> Vec<u8> {
+    let leaf = Identity { category: "pubsub", kind: "leaf", name: None };
+    info(Some(node), &[leaf], &[ns::PUBSUB])
+}
+
+/// The nodes that the asker may see (the owner, `None`: all), or the ids of a node's items. The account's sessions are told by
+/// presence only.
+fn nodes_items(account: &Account, asker: Option<&Asker>, node: Option<&str>) -> Vec<u8> {
+    let found: Vec<_> = match node {
+        None => pep::visible(account, asker).map(|name| ("node", name)).collect(),
+        Some(name) => pep::item_ids(account, name).map(|id| ("name", id)).collect(),
     };
-    Ok(xml(|writer| {
-        writer.open_ns("query", ns::DISCO_ITEMS).attr_opt("node", node.as_deref());
+    xml(|writer| {
+        writer.open_ns("query", ns::DISCO_ITEMS).attr_opt("node", node);
         for (attribute, value) in found {
             writer.open("item").attr("jid", &account.bare).attr(attribute, value).close();
         }
-    }))
+    })
 }
 
 fn info(node: Option<&str>, identities: &[Identity<'_>], features: &[&str]) -> Vec<u8> {

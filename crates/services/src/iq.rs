@@ -87,6 +87,9 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
     if request.child.is("query", ns::ROSTER) {
         return roster::answer::asked(turn, account, session, &request);
     }
+    if !request.is_get && request.child.is("command", ns::COMMANDS) {
+        return commands::asked(turn, account, session, &request);
+    }
     let reply = Reply::to_owner(account, session, stanza);
     if let Some(ask) = door(&request).and_then(|door| door.owner) {
         return ask(turn, account, session, &request, reply);
@@ -100,10 +103,10 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
 fn for_owner(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Result<Vec<u8>, StanzaCondition> {
     let child = &request.child;
     if request.gets("query", ns::DISCO_INFO) {
-        return disco::account_info(account, None, child);
+        return disco::own_info(turn.realm, account, child);
     }
     if request.gets("query", ns::DISCO_ITEMS) {
-        return disco::account_items(account, None, child);
+        return disco::own_items(turn.realm, account, child);
     }
     if request.gets("query", ns::LAST) {
         return entity::last_activity(turn, account);
@@ -183,10 +186,10 @@ fn for_other(
         return Err(StanzaCondition::ServiceUnavailable);
     }
     if request.gets("query", ns::DISCO_INFO) {
-        return disco::account_info(account, Some(asker), &request.child);
+        return disco::account_info(account, asker, &request.child);
     }
     if request.gets("query", ns::DISCO_ITEMS) {
-        return disco::account_items(account, Some(asker), &request.child);
+        return disco::account_items(account, asker, &request.child);
     }
     Err(StanzaCondition::ServiceUnavailable)
 }

@@ -35,6 +35,8 @@ pub struct Turn<'a> {
     pub presences: &'a mut Presences,
     /// What the shard's clients can, by the hash that they announce.
     pub caps: &'a mut Caps,
+    /// The language of the stream on which the stanza at hand has come.
+    pub lang: Option<&'a str>,
     /// What is counted.
     pub(crate) metrics: &'a RoomMetrics,
     /// Where to put what is to be sent.

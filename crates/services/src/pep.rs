@@ -25,7 +25,7 @@ pub(crate) use document::read_payload;
 #[cfg(test)]
 pub(crate) use event::News;
 pub(crate) use fault::{BUSY, Fault, fault, not_kept};
-pub(crate) use last::interested;
+pub(crate) use last::{came_without_caps, interested, probed_without_caps};
 pub(crate) use owner::{Outcome, change, change_reading, in_line, publish, retract};
 pub(crate) use request::standalone;
 pub(crate) use retrieve::{ANSWER_BYTES_MAX, Payload, Selection, payload};
@@ -71,7 +71,8 @@ pub const SPEC: &[Xep] = &[
         },
     )
     .lacking("all but personal nodes; access models authorize and roster, other owners, collections, several items at once"),
-    Xep::new(163, "1.2.2", "Personal Eventing Protocol", &[]),
+    Xep::new(163, "1.2.2", "Personal Eventing Protocol", &[])
+        .lacking("access models authorize and roster, and others on a whitelist"),
     Xep::new(222, "1.0.1", "Persistent Storage of Public Data via PubSub", &[]),
     Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
 ];

@@ -1,11 +1,13 @@
 //! Plays: what an outsider sees of the rooms, as short scenes with named people. See [`crate::testing::Stage`].
 
+mod addressing;
 mod admission;
 mod blocking;
 mod books;
 mod bursts;
 mod carbons;
 mod chaos;
+mod claims;
 mod commands;
 mod directory;
 mod gaps;

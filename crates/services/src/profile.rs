@@ -27,7 +27,7 @@ pub(crate) const DOORS: &[Door] = &[Door {
 
 /// What this room implements.
 pub const SPEC: &[Xep] = &[
-    Xep::new(54, "1.3.0", "vcard-temp", &[(Scope::Account, ns::VCARD)]),
+    Xep::new(54, "1.3.0", "vcard-temp", &[(Scope::Everywhere, ns::VCARD)]),
     Xep::new(84, "1.1.4", "User Avatar", &[]),
     Xep::new(153, "1.1.1", "vCard-Based Avatars", &[]),
     Xep::new(292, "0.12.0", "vCard4 Over XMPP", &[]),

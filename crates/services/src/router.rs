@@ -14,7 +14,7 @@ mod receive;
 mod refuse;
 mod told;
 
-pub(crate) use compose::is_bare_chat_state;
+pub(crate) use compose::{is_bare_chat_state, left_out};
 pub(crate) use lines::Lines;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use refuse::{Refusals, Refuse};

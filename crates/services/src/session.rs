@@ -10,6 +10,7 @@
 
 pub(crate) mod carbons;
 pub(crate) mod hold;
+pub(crate) mod language;
 mod late;
 mod managed;
 
@@ -27,6 +28,7 @@ use chaski_store::{Entry, Seq};
 use chaski_xmpp::rewrite::delay_split;
 use chaski_xmpp::sm::Outbound;
 use chaski_xmpp::write;
+use language::Language;
 use std::sync::Arc;
 
 const REQUEST: &[u8] = b"<r xmlns='urn:xmpp:sm:3'/>";
@@ -59,12 +61,12 @@ pub struct Session {
     pub(crate) retrying: bool,
     /// Where it is in the mailbox.
     pub(crate) progress: Progress,
-    /// The server made its resource up: nobody knows it who was not told.
-    pub(crate) secret_resource: bool,
     /// The nodes it wants to hear of, kept by the caps room and shared with all sessions of the same client.
     pub(crate) interests: Option<Arc<Interests>>,
     /// What its client has said of itself.
     wishes: Wishes,
+    /// The language of its stream.
+    language: Language,
     /// What waits for its client to become active.
     held: Option<Box<Held>>,
 }
@@ -78,6 +80,8 @@ impl Wishes {
     const CARBONS: Self = Self(1);
     /// Nobody looks at it (XEP-0352).
     const INACTIVE: Self = Self(2);
+    /// It left its resource to the server.
+    const NO_RESOURCE: Self = Self(4);
 
     fn has(self, wish: Self) -> bool {
         self.0 & wish.0 != 0
@@ -131,11 +135,11 @@ pub(crate) enum End {
 
 impl End {
     pub(crate) fn over(condition: &'static str, text: &str) -> Self {
-        Self::Over(Some(StreamEnd { condition, text: Some(text.into()) }))
+        Self::Over(Some(StreamEnd::new(condition, text)))
     }
 
     fn cut(condition: &'static str, text: &str) -> Self {
-        Self::Cut(StreamEnd { condition, text: Some(text.into()) })
+        Self::Cut(StreamEnd::new(condition, text))
     }
 }
 
@@ -154,11 +158,31 @@ impl Session {
             confirming: false,
             retrying: false,
             progress: Progress::Live,
-            secret_resource,
             interests: None,
-            wishes: Wishes::default(),
+            wishes: if secret_resource { Wishes::NO_RESOURCE } else { Wishes::default() },
+            language: Language::default(),
             held: None,
         }
+    }
+
+    /// The server made its resource up: nobody knows it who was not told.
+    pub(crate) fn has_secret_resource(&self) -> bool {
+        self.wishes.has(Wishes::NO_RESOURCE)
+    }
+
+    /// The language of its stream, in which its stanzas are that name none.
+    pub(crate) fn language(&self) -> Language {
+        self.language
+    }
+
+    /// Its stream is in this language from now on, or in none that it has said.
+    pub(crate) fn speak(&mut self, desk: &mut Desk, tag: Option<&str>) {
+        desk.languages.leave(self.language);
+        let language = tag.map(|tag| desk.languages.join(tag));
+        if language == Some(None) {
+            desk.metrics.languages_unsaid_total.inc();
+        }
+        self.language = language.flatten().unwrap_or_default();
     }
 
     /// Whether it wants to hear of this node.

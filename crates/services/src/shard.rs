@@ -179,6 +179,12 @@ impl Shard {
         }
     }
 
+    /// The session has got a connection whose stream is in this language (a tag), or names none. Called before anything that
+    /// its client says.
+    pub fn speaks(&mut self, session: SessionId, language: Option<&str>) {
+        self.with_session(session, |session, desk| session.speak(desk, language));
+    }
+
     /// The session's connection is over. Not called for a connection that the rooms closed. Does nothing if the session
     /// has another by now: it was resumed away from this one.
     pub fn closed(&mut self, ctx: &mut Context<'_>, session: SessionId, conn: ConnId, why: Closed) {

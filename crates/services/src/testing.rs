@@ -249,6 +249,13 @@ impl Stage {
         }
     }
 
+    /// The client's stream is in this language.
+    pub fn speak(&mut self, client: Client, language: Option<&str>) {
+        let line = self.line(client);
+        let (shard, session) = (line.shard, line.session.expect("the client is bound"));
+        self.call(shard, |room, _| room.speaks(session, language));
+    }
+
     /// The session of a client that has one.
     pub fn session(&mut self, client: Client) -> Option<SessionId> {
         self.line(client).session

@@ -4,6 +4,7 @@
 
 use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::sasl::token::PROOF_BYTES;
+use chaski_xmpp::sm::TooHigh;
 use chaski_xmpp::stream::{Admission, Refused};
 
 /// A client connection as its shard's edge knows it. Never reused while a room may still hold it.
@@ -126,10 +127,12 @@ pub enum BindRefused {
 }
 
 /// Why a session was not resumed: `<failed/>` with item-not-found, and our `h` if it is still known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ResumeRefused {
     /// What was handled of the lost session, if that is still known (XEP-0198 §5).
     pub h: Option<u32>,
+    /// The session is there, but the client says that it got what it was never sent: the stream ends (§4).
+    pub too_high: Option<TooHigh>,
 }
 
 /// The store could not be asked: temporary failure.
@@ -143,6 +146,21 @@ pub struct StreamEnd {
     pub condition: &'static str,
     /// Text for a person, if it helps.
     pub text: Option<String>,
+    /// The client has acknowledged what it was never sent: told in the words of XEP-0198 §4.
+    pub too_high: Option<TooHigh>,
+}
+
+impl StreamEnd {
+    /// An end for this reason.
+    pub fn new(condition: &'static str, text: impl Into<String>) -> Self {
+        Self { condition, text: Some(text.into()), too_high: None }
+    }
+}
+
+impl From<TooHigh> for StreamEnd {
+    fn from(too_high: TooHigh) -> Self {
+        Self { too_high: Some(too_high), ..Self::new("undefined-condition", too_high.to_string()) }
+    }
 }
 
 /// Why the edge says a connection is over.

@@ -66,6 +66,8 @@ pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
 pub const AVATAR_METADATA: &str = "urn:xmpp:avatar:metadata";
 /// XEP-0085.
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// XEP-0091: delays as they were said before XEP-0203.
+pub const LEGACY_DELAY: &str = "jabber:x:delay";
 /// XEP-0092.
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0115.

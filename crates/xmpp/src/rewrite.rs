@@ -2,12 +2,12 @@
 //!
 //! Called by the router before it stores or relays. The form is made so that what is added later needs no parsing: it
 //! begins with the stanza's name and a space (WebSocket puts `xmlns` there) and ends with an end tag (`<delay/>` goes
-//! before it, XEP-0203). XEP-0359 §5: a stanza-id that a sender forged in our name must not pass.
+//! before it, XEP-0203). What a sender says in a server's name must not pass (XEP-0359 §5: [`servers_words`]).
 
 use crate::escape::escape_into;
 use crate::ns;
 use crate::scan::Span;
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::{ChildName, Kind, Stanza};
 use memchr::memrchr;
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub enum Attr<'r> {
     Set(&'r str),
 }
 
-/// How a stanza is changed. `xml:lang` and `xmlns:*` are always kept, other attributes and `xmlns` dropped.
+/// How a stanza is changed. Its own `xml:lang` and `xmlns:*` are always kept, other attributes and `xmlns` dropped.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rewrite<'r> {
     /// The sender.
@@ -34,6 +34,8 @@ pub struct Rewrite<'r> {
     pub id: Attr<'r>,
     /// The stanza's type.
     pub type_attr: Attr<'r>,
+    /// Its language, if it names none itself.
+    pub lang: Option<&'r str>,
     /// Well-formed elements to be put right after the start tag, in order.
     pub extra: &'r [&'r [u8]],
     /// Ranges of children (from [`crate::ElementRef::range`]) to leave out, in order.
@@ -58,7 +60,8 @@ pub fn rewrite(stanza: &Stanza<'_>, change: &Rewrite<'_>, out: &mut Vec<u8>) {
     attr(doc, " to=", change.to, stanza.attrs.to, out);
     attr(doc, " id=", change.id, stanza.attrs.id, out);
     attr(doc, " type=", change.type_attr, stanza.attrs.type_attr, out);
-    attr(doc, " xml:lang=", Attr::Keep, stanza.attrs.lang, out);
+    let lang = change.lang.filter(|_| stanza.attrs.lang.is_none()).map_or(Attr::Keep, Attr::Set);
+    attr(doc, " xml:lang=", lang, stanza.attrs.lang, out);
     for declaration in &stanza.attrs.declarations {
         out.push(b' ');
         out.extend_from_slice(declaration.of(doc).as_bytes());
@@ -110,17 +113,42 @@ fn payload(stanza: &Stanza<'_>, skip: &[Range<usize>], out: &mut Vec<u8>) {
 /// Ranges of children, usually none.
 pub type Ranges = smallvec::SmallVec<[Range<usize>; 2]>;
 
-/// The children `<stanza-id xmlns='urn:xmpp:sid:0' by='…'/>` for whose `by` the closure says yes: they were forged.
-pub fn stanza_ids(stanza: &Stanza<'_>, is_ours: impl Fn(&str) -> bool) -> Ranges {
-    let is_forged = |by: Option<std::borrow::Cow<'_, str>>| by.is_some_and(|by| is_ours(&by));
-    if !stanza.has_child("stanza-id", ns::STANZA_ID) {
-        return Ranges::new();
-    }
+/// What an element says in somebody's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// `<stanza-id by='…'/>` (XEP-0359): who has given the stanza its id.
+    StanzaId,
+    /// `<delay from='…'/>` (XEP-0203, XEP-0091): who says that it was late.
+    Delay,
+}
+
+/// The children that only a server may put into a stanza: stanza-ids and delays in a name that is `ours`, copies and the wish
+/// that none are made, which is for servers (XEP-0280 §9, §11), and what is Chaski's own. Nearly always none, and found by one
+/// look at each child's name.
+pub fn servers_words(stanza: &Stanza<'_>, is_ours: impl Fn(Word, &str) -> bool) -> Ranges {
+    let is_said =
+        |word: Word, name: Option<std::borrow::Cow<'_, str>>| name.is_some_and(|name| is_ours(word, &name));
     stanza
-        .children()
-        .filter(|child| child.is("stanza-id", ns::STANZA_ID) && is_forged(child.attr("by")))
+        .children_named(may_be_a_servers)
+        .filter(|child| match child.name() {
+            "stanza-id" => is_said(Word::StanzaId, child.attr("by")),
+            "delay" | "x" => is_said(Word::Delay, child.attr("from")),
+            _ => true,
+        })
         .map(|child| child.range())
         .collect()
+}
+
+fn may_be_a_servers(child: &ChildName<'_>) -> bool {
+    match child.local() {
+        "stanza-id" => child.is_in(ns::STANZA_ID),
+        "delay" => child.is_in(ns::DELAY),
+        "x" => child.is_in(ns::LEGACY_DELAY),
+        "private" | "sent" | "received" => child.is_in(ns::CARBONS),
+        "gap" => child.is_in(ns::MAILBOX),
+        "key-changed" => child.is_in(ns::REGISTRATION),
+        _ => false,
+    }
 }
 
 /// Where a `<delay/>` (or any child) can be put into a stanza in stored form: before its end tag.
@@ -161,23 +189,33 @@ mod tests {
     #[test]
     fn an_empty_stanza_gets_an_end_tag() {
         assert_eq!(rewritten("<presence/>", &Rewrite::default()), "<presence ></presence>");
+        let lang = Rewrite { lang: Some("de"), ..Rewrite::default() };
+        assert_eq!(rewritten("<presence/>", &lang), "<presence xml:lang='de'></presence>");
+        let spanish = "<presence xml:lang='es'></presence>";
+        assert_eq!(rewritten(spanish, &lang), spanish, "its own");
         let drop = Rewrite { id: Attr::Drop, type_attr: Attr::Set("error"), ..Rewrite::default() };
         assert_eq!(rewritten("<iq id='1' type='get'/>", &drop), "<iq type='error'></iq>");
     }
 
     #[test]
-    fn forged_stanza_ids_are_left_out() {
-        let input = "<message xmlns:s='urn:xmpp:si&#100;:0'><stanza-id xmlns='urn:xmpp:sid:0' by='me' id='1'/>\
-                     <stanza-id xmlns='urn:xmpp:sid:0' by='room' id='2'/><body/><s:stanza-id by='&#109;e' id='3'>x\
-                     </s:stanza-id><stanza-id by='me'/></message>";
+    fn what_is_said_in_our_name_is_left_out() {
+        let input = "<message xmlns:s='urn:xmpp:si&#100;:0' xmlns:d='urn:xmpp:delay'>\
+                     <stanza-id xmlns='urn:xmpp:sid:0' by='me' id='1'/><stanza-id xmlns='urn:xmpp:sid:0' by='room' id='2'/>\
+                     <body/><s:stanza-id by='&#109;e' id='3'>x</s:stanza-id><stanza-id by='me'/>\
+                     <delay xmlns='urn:xmpp:delay' from='me'/><d:delay from='me'>late</d:delay><d:delay from='you'/>\
+                     <delay from='me'/><x xmlns='jabber:x:delay' from='me'/><x xmlns='jabber:x:data' from='me'/>\
+                     <sent xmlns='urn:xmpp:carbons:2'/><received xmlns='urn:xmpp:receipts'/>\
+                     <gap xmlns='urn:chaski:mailbox:0'/><key-changed xmlns='urn:chaski:registration:0'/></message>";
         let stanza = Stanza::parse(input.as_bytes()).unwrap();
-        let forged = stanza_ids(&stanza, |by| by == "me");
-        assert_eq!(forged.len(), 2);
+        let forged = servers_words(&stanza, |_, name| name == "me");
         assert_eq!(
             rewritten(input, &Rewrite { skip: &forged, ..Rewrite::default() }),
-            "<message xmlns:s='urn:xmpp:si&#100;:0'><stanza-id xmlns='urn:xmpp:sid:0' by='room' id='2'/><body/>\
-             <stanza-id by='me'/></message>"
+            "<message xmlns:s='urn:xmpp:si&#100;:0' xmlns:d='urn:xmpp:delay'>\
+             <stanza-id xmlns='urn:xmpp:sid:0' by='room' id='2'/><body/><stanza-id by='me'/><d:delay from='you'/>\
+             <delay from='me'/><x xmlns='jabber:x:data' from='me'/><received xmlns='urn:xmpp:receipts'/></message>"
         );
+        let ids = servers_words(&stanza, |word, _| word == Word::StanzaId);
+        assert_eq!(ids.len(), 3 + 3, "three ids, and what nobody may say in any name");
     }
 
     #[test]

@@ -179,6 +179,24 @@ impl RootAttrs {
     }
 }
 
+/// What a child element is called, before it is looked into.
+pub struct ChildName<'a> {
+    doc: &'a str,
+    span: ElementSpan,
+}
+
+impl<'a> ChildName<'a> {
+    /// Its local name.
+    pub fn local(&self) -> &'a str {
+        self.span.name.local(self.doc)
+    }
+
+    /// Whether it is in this namespace.
+    pub fn is_in(&self, ns: &str) -> bool {
+        value_is(self.span.ns.of(self.doc), ns)
+    }
+}
+
 impl<'a> Stanza<'a> {
     /// Validates one element that is all of `bytes` (white space may follow). Without an own `xmlns` it is in
     /// `jabber:client`.
@@ -351,6 +369,15 @@ impl<'a> Stanza<'a> {
     /// Whether there is a child element in this namespace, whatever its name (chat states, markers, hints).
     pub fn has_child_in(&self, ns: &str) -> bool {
         self.children.iter().any(|span| value_is(span.ns.of(self.doc), ns))
+    }
+
+    /// The child elements whose name and namespace the closure wants. What is not wanted costs next to nothing.
+    pub fn children_named<'s>(
+        &'s self,
+        wanted: impl Fn(&ChildName<'a>) -> bool + 's,
+    ) -> impl Iterator<Item = ElementRef<'a>> + 's {
+        let is_wanted = move |span: &&ElementSpan| wanted(&ChildName { doc: self.doc, span: **span });
+        self.children.iter().filter(is_wanted).map(|&span| ElementRef::new(self.doc, span, &self.bindings))
     }
 
     /// Everything between start and end tag, as it came.

@@ -19,6 +19,7 @@ use crate::error::StreamCondition;
 use crate::sasl::server::{Step, Tries};
 use crate::sasl::token::PROOF_BYTES;
 use crate::sasl::{ChannelBindings, Failure, Hash, Mechanism, Password, ScramSecret};
+use crate::sm::TooHigh;
 use crate::{Stanza, StreamHeader, ns, websocket};
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ mod sasl2;
 mod state;
 
 pub use features::{CLIENT_STATES, PRE_APPROVAL, ROSTER_VERSIONING};
-pub use framing::{Attributes, Framing, Outlet, end};
+pub use framing::{Attributes, Framing, Outlet, end, end_too_high};
 use header::Opening;
 pub use inline::{
     Access, Admission, ClientId, InlineBind, InlineEnable, InlineEnabled, InlineResume, IssuedToken,
@@ -237,6 +238,11 @@ impl Negotiation {
         self.state.awaits_edge()
     }
 
+    /// Whether the client's next word of an authentication is awaited.
+    pub fn is_amid_exchange(&self) -> bool {
+        matches!(self.state, State::Response(_))
+    }
+
     /// What a proof can lead to, if one comes next. Until it is said otherwise.
     pub fn set_tries(&mut self, tries: Tries) {
         self.tries = tries;
@@ -252,6 +258,11 @@ impl Negotiation {
             }
             (State::Header(phase), Input::Open(open)) if self.framing == Framing::WebSocket => {
                 self.open(phase, &Opening::of_open(open), out)
+            }
+            (state @ (State::StartTls | State::Auth | State::Response(_)), Input::Element(element))
+                if bind::asks_for_stream_management(element) =>
+            {
+                self.too_early(state, out)
             }
             (State::StartTls, Input::Element(element)) => self.before_tls(element, out),
             (State::Auth, Input::Element(element)) => self.before_auth(element, out),
@@ -353,6 +364,18 @@ impl Negotiation {
     pub fn resumed(&mut self, result: Result<u32, Option<u32>>, out: &mut dyn Outlet) -> Action {
         match self.take_state() {
             State::Resuming { previd } => self.answer_resume(&previd, result, out),
+            state => self.unasked(state, out),
+        }
+    }
+
+    /// The same if the session is there and the client says that it got more than was sent: the stream ends, the session stays
+    /// as it is.
+    pub fn too_high(&mut self, error: TooHigh, out: &mut dyn Outlet) -> Action {
+        match self.take_state() {
+            State::Resuming { .. } => {
+                framing::end_too_high(self.framing, error, out);
+                Action::Close
+            }
             state => self.unasked(state, out),
         }
     }

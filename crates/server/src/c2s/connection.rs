@@ -86,6 +86,16 @@ pub(crate) enum Stage {
     Ending,
 }
 
+impl Stage {
+    /// The session, if there is one.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Live(session) => Some(*session),
+            Self::Handshake | Self::Login(_) | Self::Ending => None,
+        }
+    }
+}
+
 /// What only a login needs. Dropped when there is a session.
 pub(crate) struct Login {
     pub(crate) negotiation: Negotiation,

@@ -60,6 +60,7 @@ impl Wire for Clients {
 
     fn close(&mut self, conn: ConnId, error: Option<StreamEnd>) {
         match error {
+            Some(StreamEnd { too_high: Some(too_high), .. }) => self.end_too_high(conn, too_high),
             Some(end) => {
                 let condition =
                     StreamCondition::from_name(end.condition).unwrap_or(StreamCondition::UndefinedCondition);

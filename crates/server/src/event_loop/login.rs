@@ -364,7 +364,11 @@ impl EventLoop {
                 self.live(conn, Stage::Live(session));
                 self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session, conn));
             }
-            Err(ResumeRefused { h }) => {
+            Err(ResumeRefused { too_high: Some(too_high), .. }) => {
+                self.metrics.stream_errors_total.inc();
+                self.negotiate(conn, |negotiation, out| negotiation.too_high(too_high, out));
+            }
+            Err(ResumeRefused { h, too_high: None }) => {
                 self.negotiate(conn, |negotiation, out| negotiation.resumed(Err(h), out));
             }
         }
@@ -377,11 +381,16 @@ impl EventLoop {
         connection.flags.probed = false;
         connection.partial.shrink_to_fit();
         connection.framer.set_max_skipped(MAX_BYTES_SKIPPED);
+        let session = connection.stage.session();
         self.metrics.sessions.add(1);
-        if let Stage::Login(login) = before
-            && !login.early.is_empty()
-        {
-            self.clients.put(conn, &login.early);
+        if let Stage::Login(login) = before {
+            if !login.early.is_empty() {
+                self.clients.put(conn, &login.early);
+            }
+            if let Some(session) = session {
+                let lang = login.negotiation.lang();
+                self.rooms.call(&mut self.clients, |shard, _| shard.speaks(session, lang));
+            }
         }
         let idle_ms = self.clients.timing.idle_timeout_ms;
         self.clients.set_deadline(conn, idle_ms);

@@ -140,6 +140,10 @@ impl EventLoop {
         if is_wrong && tries == Tries::Left {
             self.doors.guesses.wrong(network, account, now_unix_ms);
         }
+        // What is answered without ending the exchange must not spare the proof that is still to come.
+        if let Some(login) = self.login_mut(conn).filter(|login| login.negotiation.is_amid_exchange()) {
+            login.proving = Some(proving);
+        }
         flow
     }
 

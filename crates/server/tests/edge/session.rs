@@ -1,6 +1,6 @@
 //! Sessions in the rooms: messages between shards, resumption, confirmation by TCP, silence.
 
-use crate::rig::{HEADER, KEY, Server};
+use crate::rig::{HEADER, KEY, Server, auth_plain};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
 use std::time::Duration;
 
@@ -38,12 +38,46 @@ fn a_lost_session_is_resumed() {
         let enabled = client.until("/>");
         let id = enabled.split("id='").nth(1).unwrap().split('\'').next().unwrap().to_owned();
         client.vanish();
+        // XEP-0198 §4: whoever says that he got what he was never sent is told so, and the session stays.
+        let mut client = server.connect(Terminated);
+        client.plain(&local, KEY);
+        client.send(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='4000'/>"));
+        let end = client.until_closed();
+        assert!(
+            end.contains(
+                "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='4000' send-count='0'/></stream:error>"
+            ),
+            "{end}"
+        );
         let mut client = server.connect(Terminated);
         client.plain(&local, KEY);
         client.send(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>"));
         let answer = client.until("/>");
         assert!(answer.contains("<resumed") && answer.contains(&id), "{answer}");
         client.ping("after");
+        client.send("<a xmlns='urn:xmpp:sm:3' h='4000'/>");
+        assert!(client.until_closed().contains("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='4000' "));
+    }
+}
+
+/// RFC 6120 §8.1.5: the last header counts, also if the connection moves to another shard after it.
+#[test]
+fn the_streams_language_goes_with_the_session() {
+    let server = Server::start();
+    let [romeo_local, juliet_local] = server.two_accounts();
+    for (sender, recipient) in [(&romeo_local, &juliet_local), (&juliet_local, &romeo_local)] {
+        let mut there = server.session(recipient, "there");
+        there.send("<presence/>");
+        there.ping("ready");
+        let mut client = server.connect(Terminated);
+        client.open();
+        client.send(&auth_plain(sender, KEY));
+        client.until("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+        client.send(&HEADER.replace(" version='1.0' xmlns", " version='1.0' xml:lang='pt-BR' xmlns"));
+        client.until("</stream:features>");
+        client.bind("here");
+        client.send(&format!("<message type='chat' to='{recipient}@localhost'><body>oi</body></message>"));
+        assert!(there.until("<body>oi</body>").contains(" xml:lang='pt-BR'>"));
     }
 }
 

@@ -234,6 +234,7 @@ impl Reply {
     pub(super) fn again(&self) -> Self {
         Self {
             id: self.id.clone(),
+            from: self.from.clone(),
             to: self.to.clone(),
             session: self.session,
             node: self.node.clone(),

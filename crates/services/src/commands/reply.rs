@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Reply {
     /// The request's id.
     pub(super) id: String,
+    /// Whom it has asked: the domain, or itself (nobody: it named nobody).
+    pub(super) from: Option<String>,
     /// The asker's full JID.
     pub(super) to: String,
     /// The asker's session. Not in the memo: the router says it again.
@@ -90,7 +92,7 @@ impl Reply {
 
     fn post(&self, turn: &mut Turn<'_>, type_attr: &str, payload: &[u8]) {
         let header = Header {
-            from: Some(&turn.realm.domain),
+            from: self.from.as_deref(),
             to: Some(&self.to),
             id: Some(&self.id),
             type_attr: Some(type_attr),

@@ -252,3 +252,44 @@ fn actions_are_checked() {
         assert_eq!(outcome(&send(&mut stage, admin, &command(action, id))), expected, "{action}");
     }
 }
+
+/// Clients look for commands at the own account, too (XEP-0050 §2): the same stand there, for its owner alone.
+#[test]
+fn the_commands_stand_at_the_own_account_too() {
+    let (mut stage, admin) = office();
+    let romeo = stage.login(ROMEO, "orchard");
+    let own = |local: &str| format!("{local}@{DOMAIN}");
+    let ask = |stage: &mut Stage, client, kind: &str, to: &str, child: &str| {
+        stage.received(client);
+        stage.send(client, &format!("<iq type='{kind}' id='c1' to='{to}'>{child}</iq>"));
+        stage.stanzas(client).pop().unwrap()
+    };
+    let info = format!("<query xmlns='{}'/>", ns::DISCO_INFO);
+    let list = format!("<query xmlns='{}' node='{}'/>", ns::DISCO_ITEMS, ns::COMMANDS);
+    for (client, local, count) in [(romeo, ROMEO, 2), (admin, "admin", 6)] {
+        let to = own(local);
+        let feature = format!("<feature var='{}'/>", ns::COMMANDS);
+        assert!(ask(&mut stage, client, "get", &to, &info).contains(&feature));
+        let listed = ask(&mut stage, client, "get", &to, &list);
+        assert_eq!(listed.matches(&format!("<item jid='{to}' node=")).count(), count, "{listed}");
+        let pong = format!("<command xmlns='{}' node='ping'/>", ns::COMMANDS);
+        let pong = ask(&mut stage, client, "set", &to, &pong);
+        assert!(pong.starts_with(&format!("<iq from='{to}' ")) && pong.contains("Pong"), "{pong}");
+    }
+    // What has to be asked of another account answers from there, too.
+    let open = format!("<command xmlns='{}' node='{END}'/>", ns::COMMANDS);
+    let id = session_id(&ask(&mut stage, admin, "set", &own("admin"), &open));
+    let form = format!(
+        "<command xmlns='{}' node='{END}' sessionid='{id}'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='accountjids'><value>{}</value></field></x></command>",
+        ns::COMMANDS,
+        own(ROMEO)
+    );
+    let ended = ask(&mut stage, admin, "set", &own("admin"), &form);
+    assert!(
+        ended.starts_with(&format!("<iq from='{}' ", own("admin"))) && ended.contains("Sessions ended: 1.")
+    );
+    // Nobody else finds them there.
+    let refused = ask(&mut stage, admin, "set", &own(ROMEO), &open);
+    assert_eq!(outcome(&refused), "service-unavailable");
+}

@@ -3,6 +3,7 @@
 use crate::context::Realm;
 use crate::directory::Account;
 use crate::outbox::Outbox;
+use crate::privacy::{What, shows};
 use crate::roster::Contact;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
@@ -34,6 +35,8 @@ pub(crate) struct Asker {
     /// Who.
     pub(crate) contact: Contact,
     /// It has a subscription to the presence of the account that it asks.
+    pub(crate) subscribed: bool,
+    /// The account shows it its presence, and so that it is there.
     pub(crate) may_see: bool,
 }
 
@@ -46,8 +49,12 @@ impl Reply {
     /// To a session of the account at hand, on the account's own behalf (no `from`).
     pub fn to_owner(account: &Account, session: SessionId, request: &Stanza<'_>) -> Self {
         let to = account.session(session).map(|session| account.full_jid(session)).unwrap_or_default();
-        // A client that named its own bare JID gets the answer from there, one that named nobody from nobody.
-        let from = request.to().map(|_| account.bare.to_string());
+        // A client that named its own bare JID gets the answer from there, one that named nobody from nobody. What a presence
+        // leads to comes from whom it was for (RFC 6120 §8.3.1).
+        let from = request.to().map(|to| match request.kind() {
+            Kind::Presence => to.into_owned(),
+            _ => account.bare.to_string(),
+        });
         Self::new(request, from, to, Target::Session(session))
     }
 
@@ -82,8 +89,9 @@ impl Reply {
         let bare = self.to.split_once('/').map_or(&*self.to, |(bare, _)| bare);
         let domain = account.bare.split_once('@').map_or(&*account.bare, |(_, domain)| domain);
         let contact = Contact::new(bare, domain);
-        let may_see = bare == &*account.bare || account.roster.state(&contact).from();
-        Asker { contact, may_see }
+        let subscribed = bare == &*account.bare || account.roster.state(&contact).from();
+        let may_see = shows(account, What::Online, &contact);
+        Asker { contact, subscribed, may_see }
     }
 
     /// The result, with this payload.

@@ -37,11 +37,13 @@ pub(super) fn uptime(turn: &Turn<'_>) -> Vec<u8> {
     seconds_since(turn.realm.started_unix_ms, turn.unix_ms)
 }
 
-/// XEP-0012 §4: 0 while a session is available, else the time since the account was last seen, which is known within
-/// ten minutes ([`crate::accounts::ResidentRecord`]). The caller has checked that the asker may know.
+/// XEP-0012 §4: 0 while a session is available, else the time since one was: whoever is connected and not available is away.
+/// Without any it was last seen when the record says, which is right within ten minutes ([`crate::accounts::ResidentRecord`]).
+/// The caller has checked that the asker may know.
 pub(super) fn last_activity(turn: &Turn<'_>, account: &Account) -> Result<Vec<u8>, StanzaCondition> {
     let online = account.sessions.iter().any(|session| session.presence.is_available());
-    let seen = if online { turn.unix_ms } else { account.record.seen_unix_ms() };
+    let left = account.sessions.iter().map(|session| session.presence.left_unix_ms()).max();
+    let seen = if online { turn.unix_ms } else { left.unwrap_or(account.record.seen_unix_ms()) };
     Ok(seconds_since(seen, turn.unix_ms))
 }
 

@@ -1,7 +1,9 @@
-//! The last item of each node, for a session whose interest has just become known (XEP-0163 §4.3.4, XEP-0060 §6.1.7).
+//! The last item of each node, for a session whose interest has just become known, and for who has subscribed by name: then, and
+//! whenever it comes (XEP-0163 §4.3.4, XEP-0060 §6.1.7).
 //!
 //! The session's own account gives its own; each contact whose presence the account receives is asked, also one who is
-//! offline. What is asked and given is bounded, and given up first when memory is short.
+//! offline. A client that says nothing of its capabilities has no interests: for its sake a contact is asked by nothing but the
+//! probe for its presence, so one that is not in memory gives nothing. What is asked and given is bounded, and given up first when memory is short.
 
 use super::Tiding;
 use super::config::SendLast;
@@ -42,33 +44,87 @@ pub(crate) struct Wanted {
     /// and its full JID.
     asker: Box<str>,
     interests: Arc<Interests>,
+    /// Those to which it has subscribed by name, too.
+    by_name: bool,
 }
 
 /// Whom last items are for.
 #[derive(Clone)]
 struct Target {
     account: AccountId,
-    resource: Box<str>,
+    /// One session, or all that are available.
+    resource: Option<Box<str>>,
 }
 
-/// A session has become available with these interests, or has got them: it gets what it has not seen.
+/// Which nodes are wanted.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    interests: &'a Interests,
+    /// Also those to which this bare JID has subscribed.
+    by_name: Option<&'a str>,
+}
+
+impl Wish<'_> {
+    fn has(self, node: &Node) -> bool {
+        let by_name =
+            |bare: &str| node.config.send_last == SendLast::OnSubAndPresence && node.is_subscribed(bare);
+        self.interests.has(&node.name) || self.by_name.is_some_and(by_name)
+    }
+}
+
+/// A session has become available with these interests (`has_come`), or has got them: it gets what it has not seen.
 pub(crate) fn interested(
     turn: &mut Turn<'_>,
     account: &mut Account,
     session: SessionId,
     gained: &Arc<Interests>,
+    has_come: bool,
 ) {
     let Some(session) = account.session(session) else { return };
-    let target = Target { account: account.id, resource: session.resource.clone() };
+    let target = Target { account: account.id, resource: Some(session.resource.clone()) };
     let full: Box<str> = account.full_jid(session).into();
-    give(turn, account, &target, gained, None);
+    let wish = Wish { interests: gained, by_name: has_come.then_some(&*account.bare) };
+    give(turn, account, &target, wish, None);
     // Presence comes first to be given up, and this is an answer to presence.
     let contacts = account.roster.subscriptions().take(CONTACTS_MAX).count();
     if turn.sheds_presence || !turn.caps.may_ask(account.id, contacts, turn.now_ms) {
         return;
     }
     for contact in account.roster.subscriptions().take(CONTACTS_MAX) {
-        ask(turn, account.id, &full, contact, gained);
+        ask(turn, account.id, &full, contact, (gained, has_come));
+    }
+}
+
+/// A session has become available that says nothing of its interests: it gets what it has subscribed to of its own.
+pub(crate) fn came_without_caps(turn: &mut Turn<'_>, account: &Account, session: SessionId) {
+    let Some(session) = account.session(session) else { return };
+    let target = Target { account: account.id, resource: Some(session.resource.clone()) };
+    let wish = Wish { interests: &Interests::default(), by_name: Some(&account.bare) };
+    give(turn, account, &target, wish, None);
+}
+
+/// Such a session of a contact to whom the account shows that it is there.
+pub(crate) fn probed_without_caps(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    contact: &Contact,
+    asker: JidRef<'_>,
+) {
+    let Some(of) = contact.account(&turn.realm.domain) else { return };
+    let Some(resource) = asker.resource else { return };
+    let target = Target { account: of, resource: Some(resource.into()) };
+    let bare = contact.jid(&turn.realm.domain);
+    let wish = Wish { interests: &Interests::default(), by_name: Some(&bare) };
+    give(turn, account, &target, wish, Some(Viewer::of(account, contact)));
+}
+
+/// A bare JID has subscribed to a node by name.
+pub(super) fn subscribed(turn: &mut Turn<'_>, account: &Account, node: &str, bare: &str) {
+    let Some(node) = account.nodes.as_deref().and_then(|nodes| nodes.get(node)) else { return };
+    let Some(of) = Contact::new(bare, &turn.realm.domain).account(&turn.realm.domain) else { return };
+    if node.config.send_last != SendLast::Never && node.config.deliver_notifications {
+        let target = Target { account: of, resource: None };
+        give_nodes(turn, account, &target, std::iter::once(node));
     }
 }
 
@@ -80,14 +136,20 @@ pub(super) fn granted(turn: &mut Turn<'_>, account: &Account, by: &str) {
     }
     for session in account.sessions.iter().filter(|session| session.presence.is_available()) {
         if let Some(interests) = &session.interests {
-            ask(turn, account.id, &account.full_jid(session), &contact, interests);
+            ask(turn, account.id, &account.full_jid(session), &contact, (interests, false));
         }
     }
 }
 
-fn ask(turn: &mut Turn<'_>, account: AccountId, asker: &str, contact: &Contact, interests: &Arc<Interests>) {
+fn ask(
+    turn: &mut Turn<'_>,
+    account: AccountId,
+    asker: &str,
+    contact: &Contact,
+    (interests, by_name): (&Arc<Interests>, bool),
+) {
     let Some(of) = contact.account(&turn.realm.domain) else { return };
-    let wanted = Wanted { of, account, asker: asker.into(), interests: Arc::clone(interests) };
+    let wanted = Wanted { of, account, asker: asker.into(), interests: Arc::clone(interests), by_name };
     turn.outbox.tiding(Tiding::wanted(wanted));
 }
 
@@ -97,26 +159,31 @@ pub(super) fn wanted(turn: &mut Turn<'_>, account: &Account, wanted: &Wanted) {
     let contact = Contact::new(&asker.to_bare().to_string(), &turn.realm.domain);
     let viewer = Viewer::of(account, &contact);
     if let Some(resource) = asker.resource.filter(|_| viewer.subscribed) {
-        let target = Target { account: wanted.account, resource: resource.into() };
-        give(turn, account, &target, &wanted.interests, Some(viewer));
+        let target = Target { account: wanted.account, resource: Some(resource.into()) };
+        let bare = asker.to_bare().to_string();
+        let wish = Wish { interests: &wanted.interests, by_name: wanted.by_name.then_some(&bare) };
+        give(turn, account, &target, wish, Some(viewer));
     }
 }
 
-/// Sends the last items of the nodes in which the target is interested. `viewer`: as another account sees them.
-fn give(
-    turn: &mut Turn<'_>,
-    account: &Account,
-    target: &Target,
-    interests: &Interests,
-    viewer: Option<Viewer<'_>>,
-) {
+/// Sends the last items of the nodes that the target wants. `viewer`: as another account sees them.
+fn give(turn: &mut Turn<'_>, account: &Account, target: &Target, wish: Wish<'_>, viewer: Option<Viewer<'_>>) {
     let Some(nodes) = account.nodes.as_deref() else { return };
     let wanted = nodes.iter().filter(|node| {
         node.config.send_last != SendLast::Never
             && node.config.deliver_notifications
-            && interests.has(&node.name)
+            && wish.has(node)
             && viewer.is_none_or(|viewer| may_see(account, viewer, &node.name, &node.config))
     });
+    give_nodes(turn, account, target, wanted);
+}
+
+fn give_nodes<'n>(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    target: &Target,
+    wanted: impl Iterator<Item = &'n Node>,
+) {
     let (mut waiting, mut bytes) = (account.errands_waiting(), 0);
     for node in wanted.take(NODES_MAX) {
         let fits = |last: &&Item| last.bytes <= ITEM_BYTES_MAX && bytes + last.bytes <= BYTES_MAX;
@@ -153,9 +220,9 @@ fn send(
     let news = News::Published { item: id, payload: Some(payload.into()) };
     let event = Event {
         to: target.account,
-        resource: Some(target.resource.clone()),
+        resource: target.resource.clone(),
         node: (&*node.name).into(),
-        to_all: false,
+        to_all: true,
         stanza: news.message(&account.bare, &node.name, &node.config, published).into(),
     };
     if target.account == account.id {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(crate) struct Event {
     /// Whose sessions get it.
     pub(crate) to: AccountId,
-    /// One of them alone.
+    /// One of them alone, whatever it is interested in.
     pub(crate) resource: Option<Box<str>>,
     /// At which node.
     pub(crate) node: Arc<str>,

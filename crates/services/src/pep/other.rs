@@ -31,13 +31,13 @@ pub(super) fn asked(
         Ask::Items { node, ids, most } => return items(turn, account, &asker, (node, ids, *most), reply),
         Ask::Subscribe { node, jid } => return subscribe(turn, account, &asker, node, jid, true, reply),
         Ask::Unsubscribe { node, jid } => return subscribe(turn, account, &asker, node, jid, false, reply),
-        Ask::Subscriptions { node } if asker.may_see => {
+        Ask::Subscriptions { node } if asker.subscribed => {
             let bare = bare_of(&reply);
             let empty = Nodes::default();
             let nodes = account.nodes.as_deref().unwrap_or(&empty);
             Ok(event::subscriptions(None, &subscriptions_of(nodes, node.as_deref(), &bare)))
         }
-        Ask::Affiliations { .. } if asker.may_see => Ok(event::affiliations(&[])),
+        Ask::Affiliations { .. } if asker.subscribed => Ok(event::affiliations(&[])),
         // XEP-0163 §3: nobody but the owner publishes.
         _ => Err(masked(&asker, StanzaCondition::Forbidden.into())),
     };
@@ -49,7 +49,7 @@ pub(super) fn asked(
 
 /// What somebody is told who may know that the account is there; others are told that nobody is.
 fn masked(asker: &Asker, fault: Fault) -> Fault {
-    if asker.may_see { fault } else { StanzaCondition::ServiceUnavailable.into() }
+    if asker.subscribed { fault } else { StanzaCondition::ServiceUnavailable.into() }
 }
 
 fn bare_of(reply: &Reply) -> String {

@@ -9,7 +9,7 @@ use super::request::Ask;
 use super::retrieve::payloads;
 use super::state::{NewItem, Node, Nodes, Write};
 use super::visible::default_config;
-use super::{document, retrieve};
+use super::{document, last, retrieve};
 use crate::commands::form::Form;
 use crate::directory::Account;
 use crate::errand::{Change, Errand};
@@ -29,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) payload: Vec<u8>,
     /// What is told of which node, which may be gone by then.
     pub(crate) news: Vec<(Node, News)>,
+    /// Who has subscribed to which node by name: it gets the last item.
+    pub(crate) subscribed: Option<(Box<str>, Box<str>)>,
 }
 
 impl Outcome {
@@ -161,7 +163,8 @@ pub(crate) fn publish(
     let writes = nodes.publish(name, item, options, default_config(name))?;
     let node = nodes.get(name).cloned().ok_or(StanzaCondition::ItemNotFound)?;
     let news = News::Published { item: item.id.into(), payload: Some(item.payload.into()) };
-    Ok(Outcome { writes, payload: event::published(name, item.id), news: vec![(node, news)] })
+    let (payload, news) = (event::published(name, item.id), vec![(node, news)]);
+    Ok(Outcome { writes, payload, news, ..Outcome::default() })
 }
 
 /// Retracts, and says what is told of it.
@@ -177,7 +180,7 @@ pub(crate) fn retract(
     // The one who retracts can ask for the notification, but not forbid the owner's own wish (§7.2.2.1).
     node.config.notify_retract |= notify == Some(true);
     let items = writes.iter().map(|write| write.item.clone()).collect();
-    Ok(Outcome { writes, payload: Vec::new(), news: vec![(node, News::Retracted { items })] })
+    Ok(Outcome { writes, news: vec![(node, News::Retracted { items })], ..Outcome::default() })
 }
 
 fn create(
@@ -202,7 +205,7 @@ fn told(
     let before = nodes.get(name).cloned();
     let writes = change(nodes)?;
     let news = nodes.get(name).cloned().or(before).map(|node| (node, news));
-    Ok(Outcome { writes, payload: Vec::new(), news: news.into_iter().collect() })
+    Ok(Outcome { writes, news: news.into_iter().collect(), ..Outcome::default() })
 }
 
 /// The owner subscribes itself by name, or takes that back.
@@ -227,13 +230,14 @@ pub(super) fn subscribe_as(
     jid: &str,
     on: bool,
 ) -> Result<Outcome, Fault> {
-    if on {
-        nodes.subscribe(node, bare)?;
-    } else if !nodes.unsubscribe(node, bare)? {
+    // Who has subscribed before has had the last item.
+    let is_new = on && nodes.subscribe(node, bare)?;
+    if !on && !nodes.unsubscribe(node, bare)? {
         return Err(super::fault::fault(StanzaCondition::UnexpectedRequest, "not-subscribed"));
     }
     let payload = if on { event::subscription(node, jid, "subscribed") } else { Vec::new() };
-    Ok(Outcome { payload, ..Outcome::default() })
+    let subscribed = is_new.then(|| (node.into(), bare.into()));
+    Ok(Outcome { payload, subscribed, ..Outcome::default() })
 }
 
 /// An id that nobody has used.
@@ -295,7 +299,7 @@ pub(crate) fn change_reading(
 
 /// Writes the index and the payloads in one transaction; then the new state holds.
 fn keep(account: &Account, nodes: Nodes, outcome: Outcome, reply: Reply) -> Change {
-    let Outcome { writes, payload, news } = outcome;
+    let Outcome { writes, payload, news, subscribed } = outcome;
     let puts = match account.nodes.as_deref() {
         Some(before) if *before == nodes && writes.is_empty() => Vec::new(),
         _ => puts(account.id, &nodes, writes),
@@ -309,6 +313,9 @@ fn keep(account: &Account, nodes: Nodes, outcome: Outcome, reply: Reply) -> Chan
         reply.result(turn.outbox, &payload);
         for (node, news) in &news {
             notify(turn, account, node, news);
+        }
+        if let Some((node, bare)) = subscribed {
+            last::subscribed(turn, account, &node, &bare);
         }
         let shows = profile::photo(account);
         if shows != shown {

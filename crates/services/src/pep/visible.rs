@@ -56,7 +56,7 @@ impl<'a> Viewer<'a> {
 
     /// Who asks.
     pub(crate) fn asking(asker: &'a Asker) -> Self {
-        Self { contact: &asker.contact, subscribed: asker.may_see }
+        Self { contact: &asker.contact, subscribed: asker.subscribed }
     }
 }
 

@@ -91,10 +91,10 @@ fn what_does_not_wait() {
     let (romeo, _, juliet) = pocket(&mut stage);
     let to = jid(ROMEO);
     for at_once in [
+        "<message to='{}/phone' type='error'><error type='cancel'/></message>",
         "<message to='{}' type='chat'><received xmlns='urn:xmpp:receipts' id='1'/></message>",
         "<message to='{}' type='chat'><body>x</body><no-store xmlns='urn:xmpp:hints'/></message>",
         "<message to='{}' type='headline'><body>x</body></message>",
-        "<message to='{}' type='error'><error type='cancel'/></message>",
         "<presence to='{}' type='subscribe'/>",
     ] {
         stage.send(juliet, &at_once.replace("{}", &to));

@@ -252,7 +252,19 @@ fn acknowledging_what_was_never_sent_ends_the_stream() {
     let mut stage = Stage::new(1);
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     stage.send(romeo, "<a xmlns='urn:xmpp:sm:3' h='4000'/>");
-    assert_eq!(stage.closed_with(romeo).unwrap().unwrap().condition, "undefined-condition");
+    let end = stage.closed_with(romeo).unwrap().unwrap();
+    assert_eq!(end.condition, "undefined-condition");
+    assert_eq!(end.too_high.map(|too_high| too_high.h), Some(4000));
+}
+
+#[test]
+fn resuming_with_more_than_was_sent_is_told_as_that() {
+    let mut stage = Stage::new(1);
+    let (romeo, id) = stage.arrive(ROMEO, "orchard");
+    let sent = stage.counted(romeo);
+    stage.lose(romeo, Closed::Lost);
+    let refused = stage.resume(ROMEO, &id, 4000).1.unwrap_err();
+    assert_eq!(refused.too_high, Some(chaski_xmpp::sm::TooHigh { h: 4000, sent }));
 }
 
 #[test]

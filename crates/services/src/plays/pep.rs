@@ -344,6 +344,55 @@ fn a_contact_subscribes_by_name() {
     assert_eq!(condition(&again[0]), "unexpected-request");
 }
 
+/// XEP-0060 §6.1.7, XEP-0163 §4.3.4: of a contact and of one's own, whether the client says what it can or not.
+#[test]
+fn who_has_subscribed_by_name_gets_the_last_item_at_once_and_whenever_it_comes() {
+    for shards in [1, 2] {
+        let mut stage = Stage::new(shards);
+        let romeo = stage.login(ROMEO, "orchard");
+        let juliet = stage.login(JULIET, "balcony");
+        befriend(&mut stage, romeo, juliet);
+        stage.send(juliet, "<presence/>");
+        let long = format!("<b xmlns='urn:x'>{}</b>", "y".repeat(3_000));
+        let last = [("send_last_published_item", "on_sub_and_presence")];
+        for (node, options) in [("urn:x", &last[..]), ("urn:never", &[("send_last_published_item", "never")])]
+        {
+            publish_with(&mut stage, romeo, node, "1", "<old xmlns='urn:x'/>", options);
+            publish_with(&mut stage, romeo, node, "2", &long, options);
+        }
+        publish(&mut stage, romeo, "urn:other", "1", "<a xmlns='urn:x'/>");
+        publish(&mut stage, juliet, "urn:own", "1", "<own xmlns='urn:x'/>");
+        stage.stanzas(juliet);
+        for (of, node) in [(ROMEO, "urn:x"), (ROMEO, "urn:never"), (JULIET, "urn:own")] {
+            let child =
+                format!("<pubsub xmlns='{PUBSUB}'><subscribe node='{node}' jid='{}'/></pubsub>", jid(JULIET));
+            let got = ask(&mut stage, juliet, "set", Some(&jid(of)), &child);
+            assert!(got[0].contains("subscription='subscribed'"), "the answer comes first: {got:?}");
+            assert_eq!(events(&got).len(), usize::from(node != "urn:never"), "{node}: {got:?}");
+            assert_eq!(events(&ask(&mut stage, juliet, "set", Some(&jid(of)), &child)).len(), 0, "once");
+        }
+        // It says nothing of what it can: from whoever is there, and from itself.
+        stage.lose(juliet, crate::wire::Closed::Clean);
+        let juliet = stage.login(JULIET, "balcony");
+        stage.send(juliet, "<presence/>");
+        let got = stage.stanzas(juliet);
+        assert_eq!(events(&got).len(), 2, "{got:?}");
+        assert!(
+            got.iter().any(|event| event.contains(&long)) && got.iter().any(|event| event.contains("<own"))
+        );
+        stage.send(juliet, "<presence><show>away</show></presence>");
+        assert_eq!(events(&stage.stanzas(juliet)).len(), 0, "it was there already");
+        // It does, and wants nothing, or something else: also from who is away.
+        for interests in [&[][..], &["urn:other"]] {
+            stage.crash();
+            let juliet = stage.login(JULIET, "balcony");
+            let got = announce(&mut stage, juliet, interests);
+            assert_eq!(events(&got).len(), 2 + interests.len(), "{interests:?}: {got:?}");
+            assert_eq!(events(&announce(&mut stage, juliet, interests)).len(), 0, "once");
+        }
+    }
+}
+
 #[test]
 fn a_node_that_fails_to_be_saved_is_as_it_was() {
     let mut stage = Stage::new(1);

@@ -241,3 +241,49 @@ fn an_account_that_is_away_can_be_changed_and_its_contacts_hear_nothing() {
     set(&mut stage, JULIET, r#"{"online":{"show":"contacts"}}"#);
     assert_eq!(stage.stanzas(romeo), [""; 0]);
 }
+
+/// As all else: who is not shown that she is there is told what he is told of nobody, and whoever is shown it hears of her.
+#[test]
+fn what_an_account_can_is_told_to_whom_it_is_shown() {
+    let (mut stage, romeo, _) = couple();
+    let ask = |stage: &mut Stage| {
+        stage.received(romeo);
+        let info = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+        stage.send(romeo, &format!("<iq type='get' id='d' to='{}'>{info}</iq>", jid(JULIET)));
+        stage.stanzas(romeo).pop().unwrap()
+    };
+    assert!(ask(&mut stage).contains("type='pep'"));
+    set(&mut stage, JULIET, r#"{"online":{"show":"nobody"}}"#);
+    assert_eq!(condition(&ask(&mut stage)), "service-unavailable");
+    set(&mut stage, JULIET, r#"{"online":{"show":"everyone","never":["+15551230001"]}}"#);
+    assert_eq!(condition(&ask(&mut stage)), "service-unavailable");
+    set(&mut stage, JULIET, r#"{"online":{"never":[]}}"#);
+    assert!(ask(&mut stage).contains("type='pep'"));
+    stage.send(romeo, &format!("<presence to='{}' type='unsubscribe'/>", jid(JULIET)));
+    assert!(ask(&mut stage).contains("type='pep'"), "to everyone");
+}
+
+/// XEP-0012 §4: who is connected and says that he is not there is away since then, however long he stays connected.
+#[test]
+fn who_is_connected_and_not_available_is_away_since_he_said_so() {
+    const MINUTE_MS: u64 = 60_000;
+    let (mut stage, romeo, juliet) = couple();
+    let second = stage.login(JULIET, "hall");
+    let seconds = |stage: &mut Stage| {
+        let answer = asks_last(stage, romeo, JULIET);
+        answer.split_once("seconds='").unwrap().1.split_once('\'').unwrap().0.parse::<u64>().unwrap()
+    };
+    stage.now_ms += 300 * MINUTE_MS;
+    assert_eq!(seconds(&mut stage), 0, "one is available");
+    stage.send(juliet, "<presence type='unavailable'/>");
+    stage.now_ms += 2 * MINUTE_MS;
+    assert_eq!(seconds(&mut stage), 120);
+    stage.now_ms += 600 * MINUTE_MS;
+    stage.send(juliet, "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    assert_eq!(seconds(&mut stage), 602 * 60, "what it does meanwhile is not told");
+    stage.lose(juliet, Closed::Clean);
+    stage.login(JULIET, "street");
+    assert_eq!(seconds(&mut stage), 602 * 60, "nor that another has come");
+    stage.send(second, "<presence/>");
+    assert_eq!(seconds(&mut stage), 0);
+}

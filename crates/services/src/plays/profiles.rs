@@ -223,6 +223,20 @@ fn a_removed_account_leaves_no_picture() {
     }
 }
 
+/// XEP-0054 §3.3: no vCard is what nobody has, also for who would be shown it; the owner has an empty one.
+#[test]
+fn no_vcard_is_as_nobodys() {
+    let (mut stage, romeo, juliet) = lovers();
+    assert_eq!(condition(&vcard(&mut stage, juliet, ROMEO)), "service-unavailable");
+    assert!(vcard(&mut stage, romeo, ROMEO).contains("<vCard xmlns='vcard-temp'"));
+    set_vcard(&mut stage, romeo, "<FN>Romeo</FN>");
+    assert!(vcard(&mut stage, juliet, ROMEO).contains(">Romeo</FN>"));
+    set_vcard(&mut stage, romeo, "");
+    assert_eq!(condition(&vcard(&mut stage, juliet, ROMEO)), "service-unavailable");
+    publish_avatar(&mut stage, romeo, 64);
+    assert!(vcard(&mut stage, juliet, ROMEO).contains("<BINVAL>"), "a picture alone is one");
+}
+
 /// A picture is the same whether its hash is written in capitals or not, in the metadata, the data and the question.
 #[test]
 fn a_hash_in_capitals_is_the_same_picture() {
@@ -252,4 +266,31 @@ fn a_hash_in_capitals_is_the_same_picture() {
         let all = format!("<pubsub xmlns='{PUBSUB}'><items node='{DATA}'/></pubsub>");
         assert_eq!(ask(&mut stage, juliet, "get", &jid(ROMEO), &all).matches("<item ").count(), 1);
     }
+}
+
+/// Whoever writes to a service wants to see with whom he has to do.
+#[test]
+fn a_service_account_shows_its_card_to_everybody() {
+    let mut stage = Stage::new(2);
+    stage.set_account("bot", 1).unwrap();
+    let bot = stage.login("bot", "x");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(romeo);
+    assert_eq!(condition(&vcard(&mut stage, romeo, "bot")), "service-unavailable");
+    set_vcard(&mut stage, bot, &format!("<FN>Bot</FN>{}", photo(&picture(64).0)));
+    let shown = vcard(&mut stage, romeo, "bot");
+    assert!(shown.contains(">Bot</FN>") && shown.contains("<BINVAL>"), "{shown}");
+    let hide: crate::privacy::Patch =
+        serde_json::from_str(r#"{"photo":{"show":"contacts"},"status":{"show":"contacts"}}"#).unwrap();
+    let change = crate::command::PrivacyChange { patch: hide, whole: false };
+    stage.command("bot", crate::command::Action::Privacy(Some(change))).unwrap();
+    assert_eq!(
+        condition(&vcard(&mut stage, romeo, "bot")),
+        "service-unavailable",
+        "unless it says otherwise"
+    );
+    stage.crash();
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.received(romeo);
+    assert_eq!(condition(&vcard(&mut stage, romeo, "bot")), "service-unavailable", "and that is kept");
 }

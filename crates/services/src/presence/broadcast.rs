@@ -1,7 +1,7 @@
 //! Presence to everybody who may see it: initial presence, updates, and the end (RFC 6121 §4.2, §4.4, §4.5).
 
 use super::directed::{last_for, stanza_for};
-use super::probe::SUBSCRIBER;
+use super::probe::{SUBSCRIBER, SUBSCRIBER_WITHOUT_CAPS};
 use super::state::Directed;
 use super::{BROADCAST_BYTES_MAX, Tell, local_account, photo};
 use crate::blocking::blocks_contact;
@@ -11,8 +11,9 @@ use crate::outbox::Turn;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{What, shows};
 use crate::roster::Contact;
+use crate::router::left_out;
 use crate::wire::SessionId;
-use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
+use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite};
 use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, ns, write};
 use std::borrow::Cow;
 
@@ -28,7 +29,7 @@ pub(super) fn available(
         return Err(StanzaCondition::PolicyViolation);
     }
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
-    let (kept, stored) = photo::forms(account, stanza, &full);
+    let (kept, stored) = photo::forms(account, stanza, &full, turn.lang);
     let kept = turn.presences.share(&kept);
     let Some(own) = account.session_mut(session) else { return Ok(()) };
     let initial = !own.presence.is_available();
@@ -38,7 +39,8 @@ pub(super) fn available(
     }
     tell_own_sessions(turn, account, &stored, None);
     if initial {
-        catch_up(turn, account, session, &full);
+        let has_caps = stanza.has_child("c", ns::CAPS);
+        catch_up(turn, account, session, &full, has_caps);
     }
     caps::announced(turn, account, session, stanza, initial);
     Ok(())
@@ -53,13 +55,17 @@ pub(super) fn unavailable(
 ) {
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return };
     let stored = match stanza.filter(|stanza| stanza.bytes().len() <= BROADCAST_BYTES_MAX) {
-        Some(stanza) => stored_form(stanza, Attr::Set(&full), Attr::Keep),
+        Some(stanza) => {
+            let skip = left_out(stanza, &turn.realm.domain, &account.bare);
+            stored_form(stanza, (Attr::Set(&full), Attr::Keep), turn.lang, &skip)
+        }
         None => plain_unavailable(&full),
     };
     let Some(own) = account.session_mut(session) else { return };
     let was_available = own.presence.is_available();
     let directed = own.presence.set_unavailable();
     if was_available {
+        account.sessions.iter_mut().for_each(|session| session.presence.note_left(turn.unix_ms));
         // Also when presence is given up: nothing would ever correct a contact's view that it is still there.
         tell_subscribers(turn, account, &stored, true);
         // §4.5.2: also to the session itself if it goes on.
@@ -76,9 +82,15 @@ pub(super) fn plain_unavailable(from: &str) -> Vec<u8> {
     out
 }
 
-pub(super) fn stored_form(stanza: &Stanza<'_>, from: Attr<'_>, id: Attr<'_>) -> Vec<u8> {
+/// Without `to`, and without the children at these places; in this language if it names none.
+pub(super) fn stored_form(
+    stanza: &Stanza<'_>,
+    (from, id): (Attr<'_>, Attr<'_>),
+    lang: Option<&str>,
+    skip: &Ranges,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
-    let change = Rewrite { from, to: Attr::Drop, id, ..Rewrite::default() };
+    let change = Rewrite { from, to: Attr::Drop, id, lang, skip, ..Rewrite::default() };
     rewrite(stanza, &change, &mut out);
     out
 }
@@ -145,14 +157,21 @@ fn tell_directed(
 
 /// What a session that has just become available gets to know: its contacts (by probing them, §4.2.2), the account's
 /// other sessions, and the requests that wait for an answer (§3.1.3).
-fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &str) {
+fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &str, has_caps: bool) {
+    let is_known = account.session(session).is_some_and(|session| session.interests.is_some());
+    let contacts = account.roster.subscriptions().count();
+    let may_ask = !has_caps
+        && !is_known
+        && !turn.sheds_presence
+        && turn.caps.may_ask(account.id, contacts, turn.now_ms);
+    let id = if may_ask { SUBSCRIBER_WITHOUT_CAPS } else { SUBSCRIBER };
     for other in account.sessions.iter().filter(|other| other.id != session) {
         if let Some(last) = last_for(account, other, full) {
             turn.outbox.to_session(session, last);
         }
     }
     for contact in account.roster.subscriptions().filter(|contact| !blocks_contact(account, contact)) {
-        probe(turn, contact, full);
+        probe(turn, contact, full, id);
     }
     for (contact, request) in account.roster.requests().filter(|(from, _)| !blocks_contact(account, from)) {
         let request = match request {
@@ -164,11 +183,10 @@ fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &s
 }
 
 /// Asks a contact for its presence in a session's name.
-pub(super) fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str) {
+pub(super) fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str, id: &str) {
     let jid = contact.jid(&turn.realm.domain);
     let Some(account) = local_account(JidRef::split(&jid), &turn.realm.domain) else { return };
-    let (id, kind) = (Some(SUBSCRIBER), Some("probe"));
-    let header = Header { from: Some(full), to: Some(&jid), id, type_attr: kind };
+    let header = Header { from: Some(full), to: Some(&jid), id: Some(id), type_attr: Some("probe") };
     let mut out = Vec::with_capacity(128);
     write::stanza(&mut out, Kind::Presence, &header, b"");
     turn.outbox.to_account(account, out);

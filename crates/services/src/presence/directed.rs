@@ -5,6 +5,7 @@ use super::{local_account, photo};
 use crate::directory::Account;
 use crate::outbox::Turn;
 use crate::roster::Contact;
+use crate::router::left_out;
 use crate::session::Session;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
@@ -30,7 +31,9 @@ pub(super) fn sent(
     let to_text = to.to_string();
     // The id of a probe means something between servers.
     let id = if kind == PresenceType::Probe { Attr::Drop } else { Attr::Keep };
-    let change = Rewrite { from: Attr::Set(&full), to: Attr::Set(&to_text), id, ..Rewrite::default() };
+    let skip = left_out(stanza, &turn.realm.domain, &account.bare);
+    let (from, to_attr, lang) = (Attr::Set(&full), Attr::Set(&to_text), turn.lang);
+    let change = Rewrite { from, to: to_attr, id, lang, skip: &skip, ..Rewrite::default() };
     rewrite(stanza, &change, &mut out);
     match to.resource {
         Some(resource) => turn.outbox.to_resource(target, resource, out),

@@ -7,19 +7,20 @@ use super::broadcast::{stored_form, tell_own_sessions, tell_subscribers};
 use super::directed::sent_by;
 use crate::directory::Account;
 use crate::outbox::Turn;
+use crate::privacy;
 use crate::profile::{self, Photo};
-use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite};
+use crate::router::left_out;
+use chaski_xmpp::rewrite::Attr;
+use chaski_xmpp::stanza::ChildName;
 use chaski_xmpp::{Stanza, ns};
+use std::ops::Range;
 
 const END: &[u8] = b"</presence>";
 
-/// The presence without what the client says of the avatar.
-fn without_claim(stanza: &Stanza<'_>, from: Attr<'_>, id: Attr<'_>) -> Vec<u8> {
-    let claims = stanza.children().filter(|child| child.is("x", ns::VCARD_UPDATE));
-    let skip: Ranges = claims.map(|child| child.range()).collect();
-    let mut out = Vec::with_capacity(stanza.bytes().len() + 160);
-    rewrite(stanza, &Rewrite { from, to: Attr::Drop, id, skip: &skip, ..Rewrite::default() }, &mut out);
-    out
+/// What a presence says of the avatar.
+fn claims<'a>(stanza: &'a Stanza<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
+    let is_claim = |child: &ChildName<'_>| child.local() == "x" && child.is_in(ns::VCARD_UPDATE);
+    stanza.children_named(is_claim).map(|child| child.range())
 }
 
 /// A presence in stored form with this element at its end.
@@ -31,15 +32,23 @@ fn with(mut stored: Vec<u8>, update: &[u8]) -> Vec<u8> {
 }
 
 /// A client's presence: as it is kept, and as it is sent.
-pub(super) fn forms(account: &Account, stanza: &Stanza<'_>, full: &str) -> (Vec<u8>, Vec<u8>) {
-    match profile::photo(account) {
-        None => {
-            (stored_form(stanza, Attr::Drop, Attr::Drop), stored_form(stanza, Attr::Set(full), Attr::Keep))
-        }
-        Some(photo) => {
-            let sent = without_claim(stanza, Attr::Set(full), Attr::Keep);
-            (without_claim(stanza, Attr::Drop, Attr::Drop), with(sent, &profile::update(Some(&photo))))
-        }
+pub(super) fn forms(
+    account: &Account,
+    stanza: &Stanza<'_>,
+    full: &str,
+    lang: Option<&str>,
+) -> (Vec<u8>, Vec<u8>) {
+    let photo = profile::photo(account);
+    let mut skip = left_out(stanza, privacy::domain(account), &account.bare);
+    if photo.is_some() {
+        skip.extend(claims(stanza));
+        skip.sort_unstable_by_key(|range| range.start);
+    }
+    let kept = stored_form(stanza, (Attr::Drop, Attr::Drop), lang, &skip);
+    let sent = stored_form(stanza, (Attr::Set(full), Attr::Keep), lang, &skip);
+    match photo {
+        None => (kept, sent),
+        Some(photo) => (kept, with(sent, &profile::update(Some(&photo)))),
     }
 }
 
@@ -57,7 +66,8 @@ pub(crate) fn renew(turn: &mut Turn<'_>, account: &mut Account, photo: Option<&P
     for at in 0..account.sessions.len() {
         let Some(last) = account.sessions[at].presence.last().cloned() else { continue };
         let Ok(stanza) = Stanza::parse(&last) else { continue };
-        let kept = turn.presences.share(&without_claim(&stanza, Attr::Drop, Attr::Drop));
+        let kept = stored_form(&stanza, (Attr::Drop, Attr::Drop), None, &claims(&stanza).collect());
+        let kept = turn.presences.share(&kept);
         let own = &mut account.sessions[at].presence;
         own.set_available(kept.clone(), own.priority());
         let stored = with(sent_by(account, &account.sessions[at], &kept), &update);

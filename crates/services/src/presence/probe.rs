@@ -8,6 +8,7 @@ use super::directed::last_for;
 use super::local_account;
 use crate::directory::Account;
 use crate::outbox::Turn;
+use crate::pep;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{What, shows};
 use crate::roster::{Contact, Kind};
@@ -15,16 +16,22 @@ use chaski_xmpp::{Header, JidRef, write};
 
 /// The id of a probe in the name of a user whose roster says that he has a subscription.
 pub(super) const SUBSCRIBER: &str = "subscriber";
+/// The same, for a session that has said nothing of its capabilities ([`crate::pep`]).
+pub(super) const SUBSCRIBER_WITHOUT_CAPS: &str = "subscriber-without-caps";
 
 /// Somebody (a full or bare JID) asks for the account's presence.
 pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>, id: Option<&str>) {
     let bare = from.to_bare().to_string();
     let contact = Contact::new(&bare, &turn.realm.domain);
     if !shows(account, What::Online, &contact) {
-        if id == Some(SUBSCRIBER) && !account.roster.state(&contact).from() {
+        if matches!(id, Some(SUBSCRIBER | SUBSCRIBER_WITHOUT_CAPS)) && !account.roster.state(&contact).from()
+        {
             correct(turn, &account.bare, from);
         }
         return;
+    }
+    if id == Some(SUBSCRIBER_WITHOUT_CAPS) && account.nodes.is_some() {
+        pep::probed_without_caps(turn, account, &contact, from);
     }
     let hidden = Hidden::from_contact(account, &contact);
     let Some(asker) = local_account(from, &turn.realm.domain) else { return };

@@ -57,6 +57,8 @@ pub struct SessionPresence {
     /// Who was told otherwise than by broadcast, each once. Rare, so behind a pointer.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in nearly every session")]
     directed: Option<Box<Vec<Directed>>>,
+    /// When a session of the account was available last, as far as this one knows, in seconds of Unix time. Counts while none is.
+    left_unix_s: u32,
     priority: i8,
     interested: bool,
     watches_blocks: bool,
@@ -78,6 +80,16 @@ impl SessionPresence {
     /// Its priority; 0 while unavailable.
     pub fn priority(&self) -> i8 {
         self.priority
+    }
+
+    /// When a session of its account was available last, while none is.
+    pub(crate) fn left_unix_ms(&self) -> u64 {
+        u64::from(self.left_unix_s) * 1_000
+    }
+
+    /// None of its account's sessions is available since then.
+    pub(crate) fn note_left(&mut self, unix_ms: u64) {
+        self.left_unix_s = u32::try_from(unix_ms / 1_000).unwrap_or(u32::MAX);
     }
 
     /// Whether messages to the bare JID are for it: available with a priority of zero or more (RFC 6121 §8.5.2.1).

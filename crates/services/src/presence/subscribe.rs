@@ -14,6 +14,7 @@ use crate::pep;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{self, What};
 use crate::roster::{Contact, Kind, PresenceDue, answer::push};
+use crate::router::left_out;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
 use chaski_xmpp::{Header, JidRef, Stanza, StanzaCondition, write};
@@ -69,7 +70,9 @@ pub(super) fn sent(
 fn route(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, to: JidRef<'_>, bare: &str) {
     let Some(target) = local_account(to, &turn.realm.domain) else { return };
     let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
-    let change = Rewrite { from: Attr::Set(&account.bare), to: Attr::Set(bare), ..Rewrite::default() };
+    let skip = left_out(stanza, &turn.realm.domain, &account.bare);
+    let (from, to) = (Attr::Set(&account.bare), Attr::Set(bare));
+    let change = Rewrite { from, to, lang: turn.lang, skip: &skip, ..Rewrite::default() };
     rewrite(stanza, &change, &mut out);
     turn.outbox.to_account(target, out);
 }

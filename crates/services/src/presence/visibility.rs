@@ -5,6 +5,7 @@
 
 use super::broadcast::{plain_unavailable, probe};
 use super::directed::stanza_for;
+use super::probe::SUBSCRIBER;
 use super::subscribe::send_due;
 use crate::blocking;
 use crate::directory::Account;
@@ -78,7 +79,7 @@ fn take_back_directed(turn: &mut Turn<'_>, account: &mut Account) {
 /// What came from a contact before it was wanted was dropped, by us or by the clients: it is asked for.
 pub(crate) fn look_again(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
     for session in account.sessions.iter().filter(|session| session.presence.is_available()) {
-        probe(turn, contact, &account.full_jid(session));
+        probe(turn, contact, &account.full_jid(session), SUBSCRIBER);
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn asked_by_owner(
         return reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
     }
     if request.is_get {
-        return show(turn, account, reply, (true, true));
+        return show(turn, account, reply, (true, true), false);
     }
     match NewCard::read(&request.child) {
         Ok(card) => {
@@ -115,11 +115,12 @@ pub(super) fn asked_by_other(
     if pep::is_busy(account) {
         return reply.error(turn.outbox, pep::BUSY);
     }
-    show(turn, account, reply, shows);
+    show(turn, account, reply, shows, true);
 }
 
-/// Answers with what of the vCard is shown: its picture, its text.
-fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bool, bool)) {
+/// Answers with what of the vCard is shown: its picture, its text. `to_other`: if there is nothing, as for an account that is
+/// not there (XEP-0054 §3.3); the owner has an empty one then.
+fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bool, bool), to_other: bool) {
     let empty = Nodes::default();
     let nodes = account.nodes.as_deref().unwrap_or(&empty);
     let photo = avatar::shown(nodes).filter(|_| photo);
@@ -139,6 +140,9 @@ fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bo
             None => {}
         }
     }
+    if to_other && keys.is_empty() && here.iter().flatten().all(String::is_empty) {
+        return reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
+    }
     let mime = photo.map(|photo| photo.mime).unwrap_or_default();
     turn.outbox.errand(Errand::read(keys, move |turn, _, found| {
         match found {
@@ -146,6 +150,10 @@ fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bo
                 let read = |at: usize| pep::read_payload(&found.get(places[at]?)?.as_ref()?.value);
                 let text = here[0].clone().or_else(|| read(0)).unwrap_or_default();
                 let data = here[1].clone().or_else(|| read(1));
+                if to_other && text.is_empty() && data.is_none() {
+                    reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
+                    return None;
+                }
                 reply.result(turn.outbox, &whole(&text, &mime, data.as_deref()));
             }
             Err(error) => reply.error(turn.outbox, pep::not_kept(&error)),

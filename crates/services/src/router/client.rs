@@ -4,12 +4,13 @@
 //! can't be sent is answered with one error. Specification: RFC 6120 §8 and §10, RFC 6121 §8.1.
 
 use super::compose::{self, Fate};
-use super::refuse::is_answerable;
+use super::refuse::{is_answerable, refusal};
 use super::{Handling, Origin, Parcel, Refuse};
 use crate::context::{Context, Pressure};
 use crate::directory::Account;
 use crate::privacy::redact::{self, Verdict};
 use crate::rate::IsHeavy;
+use crate::session::language::Language;
 use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
@@ -17,7 +18,7 @@ use crate::{budget, caps, iq, mailbox, presence};
 use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
-use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns, write};
+use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns};
 use std::fmt::Write as _;
 
 /// Who has sent the stanza at hand.
@@ -57,6 +58,7 @@ impl Shard {
         let Some(session) = account.session(id) else { return };
         // Writing into a String can't fail.
         _ = write!(from, "{}/{}", account.bare, session.resource);
+        self.desk.language = session.language();
         if !is_own(account, session, stanza) {
             self.desk.doom(id, End::over("invalid-from", "not your address"));
         } else if let Some(session) = account.session_mut(id) {
@@ -76,6 +78,7 @@ impl Shard {
             }
         }
         self.from = from;
+        self.desk.language = Language::default();
         if is_news {
             self.note_activity(ctx, account_id);
         }
@@ -114,8 +117,17 @@ impl Shard {
             Place::Account(account) => account,
             place => return self.answer(ctx, sender, message, nowhere(place)),
         };
-        if message.message_type() == MessageType::Groupchat {
-            return self.answer(ctx, sender, message, Refuse::Nobody.error());
+        match message.message_type() {
+            // RFC 6121 §8.5.2.1.1: an error tells nothing to those who did not cause it. Else anybody would reach every session
+            // by one.
+            MessageType::Error if to.resource.is_none() => {
+                return self.desk.metrics.messages_dropped_total.inc();
+            }
+            // There are no groups here; to a full JID (§8.5.3.1) it is that session's own affair.
+            MessageType::Groupchat if to.resource.is_none() => {
+                return self.answer(ctx, sender, message, Refuse::Nobody.error());
+            }
+            _ => {}
         }
         if message.message_type() != MessageType::Error && !self.may_ask(ctx, sender.account, account) {
             return self.answer(ctx, sender, message, Refuse::TooManyNew.error());
@@ -323,7 +335,7 @@ impl Shard {
         let to = stanza.to().filter(|_| !malformed);
         let realm = std::sync::Arc::clone(&self.desk.realm);
         let from = if malformed { Some(&*realm.domain) } else { to.as_deref() };
-        let reply = self.desk.compose(|out| write::error_reply(out, stanza, from, Some(sender.from), &error));
+        let reply = self.desk.compose(|out| refusal(out, stanza, from, Some(sender.from), &error));
         let session = self.directory.present(sender.account).and_then(|a| a.session_mut(sender.session));
         if let Some(session) = session {
             session.send(&mut self.desk, ctx, reply);

@@ -6,9 +6,9 @@
 use crate::context::Realm;
 use crate::desk::Desk;
 use chaski_store::MessageId;
-use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite, stanza_ids};
+use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, Word, rewrite, servers_words};
 use chaski_xmpp::stanza::MessageType;
-use chaski_xmpp::{ElementRef, JidRef, Kind, Stanza, ns};
+use chaski_xmpp::{JidRef, Kind, Stanza, ns};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt::Write as _;
 use std::hash::Hasher;
@@ -85,7 +85,7 @@ pub(super) fn identity(
     Identity { stanza_id, id: MessageId(hasher.finish128().as_u128()) }
 }
 
-/// Makes the stored form: `from` stamped, `to` in normal form, forged stanza-ids out, our own in if there is one.
+/// Makes the stored form: `from` stamped, `to` in normal form, what only we may say out, our own stanza-id in if there is one.
 pub(super) fn stored_form(
     desk: &mut Desk,
     stanza: &Stanza<'_>,
@@ -94,7 +94,7 @@ pub(super) fn stored_form(
     id: Option<u128>,
 ) -> Arc<[u8]> {
     let skip = match stanza.kind() {
-        Kind::Message => left_out(stanza, &desk.realm.domain),
+        Kind::Message => left_out(stanza, &desk.realm.domain, from),
         _ => Default::default(),
     };
     let mut stanza_id = std::mem::take(&mut desk.element);
@@ -108,23 +108,27 @@ pub(super) fn stored_form(
     let normal = (!is_normal(to, stanza.to().as_deref())).then(|| to.to_string());
     let to = normal.as_deref().map_or(Attr::Keep, Attr::Set);
     let extra: &[&[u8]] = if stanza_id.is_empty() { &[] } else { &[&stanza_id] };
-    let change = Rewrite { from: Attr::Set(from), to, extra, skip: &skip, ..Rewrite::default() };
+    let languages = std::mem::take(&mut desk.languages);
+    let lang = languages.tag(desk.language);
+    let change = Rewrite { from: Attr::Set(from), to, lang, extra, skip: &skip, ..Rewrite::default() };
     let stored = desk.compose(|out| rewrite(stanza, &change, out));
+    desk.languages = languages;
     desk.element = stanza_id;
     stored
 }
 
-/// Stanza-ids forged in our name, notices that only we give, and the wish not to be copied: it is for the servers (XEP-0280
-/// §9).
-fn left_out(message: &Stanza<'_>, domain: &str) -> Ranges {
-    let mut ranges = stanza_ids(message, |by| is_ours(by, domain));
-    if message.has_child("private", ns::CARBONS) || message.has_child_in(ns::REGISTRATION) {
-        let is_left_out =
-            |child: &ElementRef<'_>| child.is("private", ns::CARBONS) || child.ns() == ns::REGISTRATION;
-        ranges.extend(message.children().filter(is_left_out).map(|child| child.range()));
-        ranges.sort_unstable_by_key(|range| range.start);
-    }
-    ranges
+/// What only the server may say, in a message or a presence of this sender. His own delay is his to tell: a client says so of what
+/// it could not send before. (A request has one child, which its recipient takes for what he is asked, and an answer goes to who
+/// knows what he has asked for: there is nothing to be believed beside it.)
+pub(crate) fn left_out(stanza: &Stanza<'_>, domain: &str, sender: &str) -> Ranges {
+    servers_words(stanza, |word, name| {
+        let mut scratch = String::new();
+        // What is no address is nobody's, and might be taken for ours.
+        let Ok(jid) = JidRef::parse(name, &mut scratch) else { return true };
+        let rest = jid.domain.strip_suffix(domain);
+        let is_ours = rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        is_ours && (word != Word::Delay || jid.to_bare() != JidRef::split(sender).to_bare())
+    })
 }
 
 /// Whether `text` is this address as we write it.
@@ -141,13 +145,6 @@ fn is_normal(jid: &JidRef<'_>, text: Option<&str>) -> bool {
         (Some(tail), Some(resource)) => tail.strip_prefix('/') == Some(resource),
         _ => false,
     }
-}
-
-/// Whether an address is one of our domain, in whose name only we speak.
-fn is_ours(by: &str, domain: &str) -> bool {
-    let mut scratch = String::new();
-    // What is no address can't be ours, but might be taken for it.
-    JidRef::parse(by, &mut scratch).is_ok_and(|jid| jid.domain == domain)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl Shard {
         // is no news from whom the account has hidden itself since.
         let was_told = |session: &Session| {
             let contact = Contact::new(asker, &self.desk.realm.domain);
-            session.secret_resource && !presence::hides_online(account, &contact)
+            session.has_secret_resource() && !presence::hides_online(account, &contact)
         };
         let target = account.resource(resource).filter(|session| {
             !is_request

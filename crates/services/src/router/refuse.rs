@@ -11,7 +11,7 @@ use crate::shard::{Shard, TABLES};
 use crate::ticket::Purpose;
 use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
-use chaski_xmpp::{ErrorType, JidRef, Kind, Stanza, StanzaCondition, StanzaError, write};
+use chaski_xmpp::{ErrorType, Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, Writer, ns, write};
 
 /// Room for refusals that a shard keeps.
 const LATE_KEPT: usize = 64;
@@ -69,6 +69,33 @@ pub(super) fn is_answerable(stanza: &Stanza<'_>) -> bool {
         Kind::Iq => matches!(stanza.iq_type(), Some(IqType::Get | IqType::Set) | None),
         Kind::Nonza => false,
     }
+}
+
+/// Writes what answers a stanza that is refused: an error; but whoever asks an account for its items that is not there, or
+/// does not show itself to him, is told that there are none (XEP-0030 §8).
+pub(super) fn refusal(
+    out: &mut Vec<u8>,
+    stanza: &Stanza<'_>,
+    from: Option<&str>,
+    to: Option<&str>,
+    error: &StanzaError<'_>,
+) {
+    let items = stanza
+        .child("query", ns::DISCO_ITEMS)
+        .filter(|_| error.condition == StanzaCondition::ServiceUnavailable && asks_an_account(stanza, from));
+    let Some(items) = items else { return write::error_reply(out, stanza, from, to, error) };
+    let id = stanza.id();
+    let mut writer = Writer::new(out);
+    Header { from, to, id: id.as_deref(), type_attr: Some("result") }.open(&mut writer, Kind::Iq);
+    writer.open_ns("query", ns::DISCO_ITEMS).attr_opt("node", items.attr("node").as_deref()).close_all();
+}
+
+/// Whether it is a question to a bare JID.
+fn asks_an_account(stanza: &Stanza<'_>, to: Option<&str>) -> bool {
+    let to = to.map(JidRef::split);
+    stanza.kind() == Kind::Iq
+        && stanza.iq_type() == Some(IqType::Get)
+        && to.is_some_and(|to| to.local.is_some() && to.resource.is_none())
 }
 
 /// Whether the sender of a parcel that is refused is told.
@@ -225,7 +252,7 @@ impl Shard {
         let sender = JidRef::split(&from);
         let account = sender.local.and_then(AccountId::from_local)?;
         self.desk.metrics.stanzas_refused_total.inc();
-        let reply = self.desk.compose(|out| write::error_reply(out, &stanza, Some(&to), Some(&from), error));
+        let reply = self.desk.compose(|out| refusal(out, &stanza, Some(&to), Some(&from), error));
         Some(Parcel::new(account, sender.resource.map(Box::from), reply, Handling::Quiet))
     }
 }

@@ -4,7 +4,7 @@ use super::{End, Progress, REQUEST, Session};
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::timers::Timer;
-use crate::wire::{ConnId, StreamEnd};
+use crate::wire::ConnId;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chaski_store::Seq;
@@ -318,8 +318,7 @@ impl Session {
 
     /// The client acknowledged what it was never sent (XEP-0198 §4).
     pub(crate) fn too_high(&self, desk: &mut Desk, error: sm::TooHigh) {
-        let end = StreamEnd { condition: "undefined-condition", text: Some(error.to_string()) };
-        desk.doom(self.id, End::Over(Some(end)));
+        desk.doom(self.id, End::Over(Some(error.into())));
     }
 
     /// The connection is gone: waits for its resumption, if that was agreed. False: it has to end.

@@ -89,6 +89,7 @@ impl Shard {
         self.in_room(ctx, account_id, |turn, account| presence::leaving(turn, account, id));
         let Some(account) = self.directory.present(account_id) else { return };
         let Some(mut session) = account.remove_session(id) else { return };
+        session.speak(&mut self.desk, None);
         drop(session.take_held(&self.desk));
         let late = session.take_late(&self.desk);
         mailbox::inherit(&mut self.desk, ctx, account);

@@ -62,7 +62,10 @@ impl Shard {
         let id = self.directory.new_session(who.account);
         let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
         let full_jid = format!("{}/{resource}", account.bare);
-        account.add_session(Session::new(id, resource, conn, is_secret));
+        let mut session = Session::new(id, resource, conn, is_secret);
+        let left = account.sessions.iter().map(|other| other.presence.left_unix_ms()).max();
+        session.presence.note_left(left.unwrap_or(account.record.seen_unix_ms()));
+        account.add_session(session);
         self.desk.metrics.sessions.add(1);
         Ok(Bound { session: id, full_jid })
     }
@@ -107,7 +110,7 @@ impl Shard {
         previd: &str,
         h: u32,
     ) -> Result<Resumed, ResumeRefused> {
-        let refused = ResumeRefused { h: None };
+        let refused = ResumeRefused::default();
         let account = self.directory.present(who.account).ok_or(refused)?;
         if account.record.disabled || account.record.generation() != who.key_generation {
             return Err(refused);
@@ -116,18 +119,19 @@ impl Shard {
         if session.is_expired(ctx.now_ms) {
             let (id, handled) = (session.id, session.managed.as_ref().map(|managed| managed.inbound.h()));
             self.end_session(ctx, who.account, id, &End::Over(None));
-            return Err(ResumeRefused { h: handled });
+            return Err(ResumeRefused { h: handled, ..refused });
         }
         let (id, resource) = (session.id, session.resource.clone());
         let full_jid = format!("{}/{resource}", account.bare);
         let session = account.session_mut(id).ok_or(refused)?;
         // An impossible `h` leaves everything as it is: whoever says it is not the client we know.
-        session.acknowledge(&mut self.desk, h).map_err(|_| refused)?;
+        session
+            .acknowledge(&mut self.desk, h)
+            .map_err(|too_high| ResumeRefused { too_high: Some(too_high), ..refused })?;
         let h = session.managed.as_mut().ok_or(refused)?.inbound.resume();
         match session.resume_on(&self.desk, conn) {
             Some(old) => {
-                let text = Some("resumed on another connection".into());
-                ctx.wire.close(old, Some(StreamEnd { condition: "conflict", text }));
+                ctx.wire.close(old, Some(StreamEnd::new("conflict", "resumed on another connection")));
             }
             None => self.desk.metrics.sessions_hibernating.add(-1),
         }

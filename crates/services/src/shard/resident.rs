@@ -184,7 +184,7 @@ impl Shard {
             Work::Parcel(parcel) => self.receive_for_nobody(parcel),
             Work::Credentials { asker, conn, .. } => self.answer_credentials(ctx, asker, conn, Ok(None)),
             Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
-            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
+            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused::default())),
             Work::Tiding(_) => {}
             Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Ok(None)),
             Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::NotAuthorized)),
@@ -200,7 +200,7 @@ impl Shard {
                 self.answer_credentials(ctx, asker, conn, Err(Unavailable))
             }
             Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::Unavailable)),
-            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused { h: None })),
+            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused::default())),
             Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),
             Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Err(Unavailable)),
             Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::Unavailable)),

@@ -32,6 +32,7 @@ impl Shard {
             rng: ctx.rng,
             presences: &mut self.desk.presences,
             caps: &mut self.desk.caps,
+            lang: self.desk.languages.tag(self.desk.language),
             metrics: &self.desk.metrics,
             outbox: &mut outbox,
         };

@@ -396,7 +396,10 @@ fn content(message: &Stanza<'_>) -> Option<Content> {
     // A message of nothing but read marks may be swallowed.
     let is_worth = |child: &ElementRef<'_>| !is_ours(child) && !is_state(child);
     let is_mark = message.children().any(|c| is_read_mark(&c)) && !message.children().any(|c| is_worth(&c));
-    let is_copy = message.has_child("sent", ns::CARBONS) || message.has_child("received", ns::CARBONS);
+    // A client that sends something of this kind has it left out.
+    let from = message.from();
+    let is_from_account = from.as_deref().is_some_and(|from| JidRef::split(from).resource.is_none());
+    let is_copy = is_from_account && message.has_child_in(ns::CARBONS);
     if message.kind() != Kind::Message || !is_plain || !is_kept || is_mark || is_copy {
         return None;
     }
@@ -416,14 +419,18 @@ fn is_read_mark(child: &ElementRef<'_>) -> bool {
 
 /// Whether a child of a message is the server's to add or to take.
 fn is_ours(child: &ElementRef<'_>) -> bool {
-    let is_ours = |jid: &str| JidRef::split(jid).domain == DOMAIN;
-    let is_delay = child.is("delay", ns::DELAY) && child.attr("from").is_some_and(|from| is_ours(&from));
-    // A notice of a new key is given by the server alone.
-    let is_notice = child.is("key-changed", ns::REGISTRATION);
+    let is_ours = |jid: &str| {
+        let mut scratch = String::new();
+        JidRef::parse(jid, &mut scratch).map_or(true, |jid| jid.domain.ends_with(DOMAIN))
+    };
+    let is_late = child.is("delay", ns::DELAY) || child.is("x", ns::LEGACY_DELAY);
+    let is_delay = is_late && child.attr("from").is_some_and(|from| is_ours(&from));
+    // A notice of a new key or of a gap is given by the server alone.
+    let is_notice = child.is("key-changed", ns::REGISTRATION) || child.is("gap", ns::MAILBOX);
     is_notice
         || is_delay
         || child.is("stanza-id", ns::STANZA_ID)
-        || child.is("private", ns::CARBONS)
+        || child.ns() == ns::CARBONS
         || is_read_mark(child)
 }
 

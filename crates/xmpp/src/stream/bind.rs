@@ -47,6 +47,14 @@ impl Negotiation {
         self.refuse_stream_management(refusal, None, out)
     }
 
+    /// [`asks_for_stream_management`] before the client has proved who it is: what was awaited still is.
+    pub(super) fn too_early(&mut self, awaited: State, out: &mut dyn Outlet) -> Action {
+        let mut piece = Vec::with_capacity(128);
+        sm::write_failed(&mut piece, StanzaCondition::UnexpectedRequest, None);
+        out.put(&piece);
+        self.refused(awaited, out)
+    }
+
     pub(super) fn answer_bind(
         &mut self,
         id: Option<&str>,
@@ -71,7 +79,7 @@ impl Negotiation {
         error_element(&mut error, &StanzaError::new(condition));
         self.open_iq(&mut piece, "error", id).raw(&error).close();
         out.put(&piece);
-        self.refused(out)
+        self.refused(State::Session, out)
     }
 
     pub(super) fn answer_resume(
@@ -100,11 +108,11 @@ impl Negotiation {
         let mut piece = Vec::with_capacity(128);
         sm::write_failed(&mut piece, condition, h);
         out.put(&piece);
-        self.refused(out)
+        self.refused(State::Session, out)
     }
 
-    fn refused(&mut self, out: &mut dyn Outlet) -> Action {
-        self.state = State::Session;
+    fn refused(&mut self, next: State, out: &mut dyn Outlet) -> Action {
+        self.state = next;
         self.refusals = self.refusals.saturating_add(1);
         if self.refusals >= REFUSALS_MAX {
             return self.fail(StreamCondition::PolicyViolation, Some("too many refused requests"), out);
@@ -121,4 +129,10 @@ impl Negotiation {
             .attr_opt("id", id);
         writer
     }
+}
+
+/// Whether a client asks for what it may ask for once it is authenticated. Too early it is told so (XEP-0198 §3, §5), and the
+/// stream goes on.
+pub(super) fn asks_for_stream_management(element: &Stanza<'_>) -> bool {
+    element.is("enable", ns::SM) || element.is("resume", ns::SM)
 }

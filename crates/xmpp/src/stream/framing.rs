@@ -2,6 +2,7 @@
 //! The states write through this and don't know which it is.
 
 use crate::error::StreamCondition;
+use crate::sm::{self, TooHigh};
 use crate::websocket::{self, Open};
 use crate::write::Writer;
 use crate::{ns, write};
@@ -120,6 +121,14 @@ fn write_stream(header: &Attributes<'_>, piece: &mut Vec<u8>) {
         piece.push(b'\'');
     }
     piece.push(b'>');
+}
+
+/// Ends a stream whose client has acknowledged what it was never sent (XEP-0198 §4).
+pub fn end_too_high(framing: Framing, error: TooHigh, out: &mut dyn Outlet) {
+    let mut piece = Vec::with_capacity(256);
+    sm::too_high_error(&mut piece, error.h, error.sent, framing == Framing::WebSocket);
+    out.put(&piece);
+    framing.write_footer(out);
 }
 
 /// Ends a stream whose header is out, with an error or in peace: for after the negotiation.

@@ -45,7 +45,7 @@ fn an_error_before_any_header_brings_ours_along() {
 
 #[test]
 fn nothing_but_starttls_works_before_tls() {
-    for element in ["<message/>", BIND, "<resume xmlns='urn:xmpp:sm:3' previd='a' h='1'/>"] {
+    for element in ["<message/>", BIND, "<a xmlns='urn:xmpp:sm:3' h='1'/>"] {
         let mut play = Play::new(Framing::Tcp, Security::StartTls);
         let _ = play.header();
         play.said();
@@ -91,6 +91,34 @@ fn nothing_but_bind_and_resume_works_before_a_session() {
         assert_eq!(play.says(element), Action::Close, "{element}");
         play.ended_with(StreamCondition::NotAuthorized, false);
     }
+}
+
+/// XEP-0198 §3: it is told so, and what was under way goes on.
+#[test]
+fn stream_management_before_authentication_is_too_early() {
+    const EARLY: [&str; 2] =
+        ["<enable xmlns='urn:xmpp:sm:3'/>", "<resume xmlns='urn:xmpp:sm:3' previd='a' h='1'/>"];
+    let failed = "<failed xmlns='urn:xmpp:sm:3'><unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
+    for element in EARLY {
+        let mut play = Play::new(Framing::Tcp, Security::StartTls);
+        let _ = play.header();
+        play.said();
+        assert_eq!(play.says(element), Action::Read, "before TLS");
+        assert_eq!(play.one(), failed);
+        assert_eq!(play.says("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), Action::StartTls);
+        let mut play = Play::secured();
+        assert_eq!(play.says(element), Action::Read, "before authentication");
+        assert_eq!(play.one(), failed);
+        let _ = play.says("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'/>");
+        play.said();
+        assert_eq!(play.says(element), Action::Read, "amid an exchange");
+        assert_eq!(play.one(), failed);
+        assert!(play.negotiation.is_amid_exchange());
+        assert!(matches!(play.response(b"\0u\0key"), Action::VerifyPlain { .. }));
+    }
+    let mut play = Play::secured();
+    let actions: Vec<_> = (0..8).map(|_| play.says(EARLY[0])).collect();
+    assert!(actions.ends_with(&[Action::Read, Action::Close]), "not for ever: {actions:?}");
 }
 
 #[test]
