@@ -104,8 +104,12 @@ impl EventLoop {
     pub(super) fn scram_proof(&mut self, conn: ConnId, proving: Proving, input: Input<'_, '_>) -> Flow {
         let Input::Element(element) = input else { return self.judge(conn, proving, input, true) };
         match element.name() == "response" {
-            // It is given up: nothing was tried.
-            false => self.negotiate(conn, |negotiation, out| negotiation.receive(input, out)),
+            // It is given up, or something is refused meanwhile: nothing was tried.
+            false => {
+                let flow = self.negotiate(conn, |negotiation, out| negotiation.receive(input, out));
+                self.keep_proving(conn, proving);
+                flow
+            }
             true if proving.is_blind => {
                 self.note_try(conn);
                 let Some(login) = self.login_mut(conn) else { return Flow::Gone };
@@ -140,11 +144,15 @@ impl EventLoop {
         if is_wrong && tries == Tries::Left {
             self.doors.guesses.wrong(network, account, now_unix_ms);
         }
-        // What is answered without ending the exchange must not spare the proof that is still to come.
+        self.keep_proving(conn, proving);
+        flow
+    }
+
+    /// What is answered without ending the exchange must not spare the proof that is still to come.
+    fn keep_proving(&mut self, conn: ConnId, proving: Proving) {
         if let Some(login) = self.login_mut(conn).filter(|login| login.negotiation.is_amid_exchange()) {
             login.proving = Some(proving);
         }
-        flow
     }
 
     fn plain_credentials(

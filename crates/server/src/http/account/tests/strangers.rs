@@ -100,7 +100,8 @@ async fn no_way_over_http_tells_who_is_registered() {
     put_account(&*records, USER, KEY);
     let submit = |_: Command| panic!("nobody is proved");
     let router = routes(AccountApi::new(api.clone(), Arc::new(submit), "example.org"));
-    let router = router.merge(crate::http::registration::routes(api, crate::http::registration::Origins::default()));
+    let router =
+        router.merge(crate::http::registration::routes(api, crate::http::registration::Origins::default()));
     for way in [
         ("GET", "/v1/contacts"),
         ("PUT", "/v1/contacts"),
