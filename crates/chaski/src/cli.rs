@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Chat from this terminal as +NUMBER, which is registered first if need be
     Chat(chat::Chat),
+    /// See two people converse on a server of their own, then be one of them; nothing is left of it
+    Demo(Demo),
     /// Load a server on this machine, kill it, measure it
     Bench(bench::Bench),
 }
@@ -58,6 +60,16 @@ pub(crate) struct Serve {
     /// Write the complete configuration file with its defaults to stdout, and stop
     #[arg(long)]
     pub(crate) print_config: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Without pauses for reading
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Take lines from the standard input although it is no terminal
+    #[arg(long)]
+    pub(crate) keyboard: bool,
 }
 
 #[derive(Debug, Args)]

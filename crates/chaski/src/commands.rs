@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod ctl;
+mod demo;
 mod doctor;
 mod serve;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ctl(args) => ctl::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

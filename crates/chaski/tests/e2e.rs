@@ -14,6 +14,8 @@ mod chat;
 mod client;
 #[path = "e2e/ctl.rs"]
 mod ctl;
+#[path = "e2e/demo.rs"]
+mod demo;
 #[path = "e2e/doctor.rs"]
 mod doctor;
 #[path = "e2e/registered.rs"]

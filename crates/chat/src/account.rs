@@ -1,4 +1,5 @@
-//! Which account we are and where its server is: from the command line, from the file of an earlier run, or by registering.
+//! Which account we are and where its server is: from the command line, from the file of an earlier run, from what a server on
+//! this machine tells of itself, or by registering.
 //!
 //! Promises: a key is written only to a file that nobody else can read (0600 in a directory 0700), and whole or not at all.
 
@@ -6,6 +7,7 @@ use crate::failure::ChatError;
 use crate::input::Input;
 use crate::line::number;
 use crate::{Options, Output, Tls, register, say};
+use chaski_client::local::{LocalServer, data_home};
 use chaski_client::registration::{Host, HostTls};
 use chaski_client::target::split_host_port;
 use chaski_client::{Device, Security, Settings, Target, Token, Trust};
@@ -92,6 +94,15 @@ impl std::fmt::Debug for SavedToken {
 }
 
 impl Saved {
+    /// The same server may listen elsewhere by now.
+    fn moved_to(&mut self, near: Option<&LocalServer>) {
+        let same = near.filter(|near| self.ca.as_ref() == Some(&near.ca));
+        if let Some((at, is_direct)) = same.and_then(LocalServer::client_address) {
+            (self.host, self.port) = (at.ip().to_string(), at.port());
+            self.tls = if is_direct { "direct" } else { "starttls" }.into();
+        }
+    }
+
     /// The installation with its token, or a new one.
     fn device(&self) -> Device {
         let Some(id) = self.device.as_deref().and_then(ClientId::parse) else { return Device::new() };
@@ -114,29 +125,33 @@ pub async fn find(options: &Options, input: &mut Input, out: &mut Output) -> Res
             "\"{typed}\" is no phone number; write it with its country, e.g. +15550100001"
         ))
     })?;
-    let file = file_of(options, &number)?;
+    let near = nearby(options)?;
+    let file = file_of(options, near.as_ref(), &number)?;
     if !options.register
-        && let Some(saved) = read(&file)?
+        && let Some(mut saved) = read(&file)?
     {
+        saved.moved_to(near.as_ref());
         return of_saved(options, file, saved);
     }
     // Of a damaged file there is nothing to prove anything with.
     let former = read(&file).ok().flatten();
-    let (host, _) = server(options)?.unwrap_or(("localhost".into(), None));
-    let ca = ca_of(options, &host);
+    let host = match (server(options)?, &near) {
+        (Some((host, _)), _) => host,
+        (None, Some(near)) => near.domain.clone(),
+        (None, None) => "localhost".into(),
+    };
+    let ca = ca_of(options, near.as_ref(), &host);
     let trust = trust(options, ca.as_deref())?;
-    let url = options.register_url.clone().unwrap_or_else(|| match is_this_machine(&host) {
-        true => "https://localhost:8080".into(),
-        false => format!("https://{host}"),
+    let url = options.register_url.clone().unwrap_or_else(|| match &near {
+        Some(near) => near.register_url(),
+        None if is_this_machine(&host) => "https://localhost:8080".into(),
+        None => format!("https://{host}"),
     });
     let previous_key = former.as_ref().map(|saved| saved.key.as_str());
     let registered = register::register(&number, &url, &trust, previous_key, input, out).await?;
     let registered_anew = registered.kept == "nothing";
-    let known = registered.hosts.into_iter().next().unwrap_or(Host {
-        host: registered.domain.clone(),
-        port: 5222,
-        tls: HostTls::Starttls,
-    });
+    let known = near.as_ref().and_then(host_of).or_else(|| registered.hosts.into_iter().next());
+    let known = known.unwrap_or(Host { host: registered.domain.clone(), port: 5222, tls: HostTls::Starttls });
     let tls = if known.tls == HostTls::Direct { "direct" } else { "starttls" };
     let ca = ca.map(|ca| std::path::absolute(&ca).unwrap_or(ca));
     let saved = Saved {
@@ -178,7 +193,8 @@ fn with_password(options: &Options, path: &Path) -> Result<Account, ChatError> {
     })?;
     let (host, port) = named.unwrap_or((jid.domain().to_owned(), None));
     let port = port.unwrap_or(if options.tls == Some(Tls::Direct) { 5223 } else { 5222 });
-    let ca = ca_of(options, &host);
+    let near = nearby(options)?.filter(|near| near.domain == jid.domain());
+    let ca = ca_of(options, near.as_ref(), &host);
     account(options, jid.as_str(), &password, (host, port, port == 5223), ca.as_deref())
 }
 
@@ -235,11 +251,39 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The named authority, or that of a development server that was started here.
-fn ca_of(options: &Options, host: &str) -> Option<PathBuf> {
+/// The server of this user on this machine that is meant, if there is one: the one named, or else the one of this directory, or else the
+/// last that was started. Whoever names an authority or a place to register knows better.
+fn nearby(options: &Options) -> Result<Option<LocalServer>, ChatError> {
+    if options.ca.is_some() || options.insecure || options.register_url.is_some() {
+        return Ok(None);
+    }
+    let named = server(options)?;
+    let is_meant = |near: &LocalServer| match &named {
+        None => true,
+        Some((host, port)) => {
+            let ports = [near.direct, near.starttls].map(|at| at.map(|at| at.port()));
+            (*host == near.domain || is_this_machine(host)) && (port.is_none() || ports.contains(port))
+        }
+    };
+    let mut all = data_home().map(|home| LocalServer::all(&home)).unwrap_or_default();
+    all.retain(is_meant);
+    let here = std::path::absolute(DEVELOPMENT_CA).ok();
+    let of_here = all.iter().position(|near| Some(&near.ca) == here.as_ref());
+    Ok((!all.is_empty()).then(|| all.swap_remove(of_here.unwrap_or(0))))
+}
+
+fn host_of(near: &LocalServer) -> Option<Host> {
+    let (at, is_direct) = near.client_address()?;
+    let tls = if is_direct { HostTls::Direct } else { HostTls::Starttls };
+    Some(Host { host: at.ip().to_string(), port: at.port(), tls })
+}
+
+/// The named authority, or that of a development server.
+fn ca_of(options: &Options, near: Option<&LocalServer>, host: &str) -> Option<PathBuf> {
     let development =
         || Some(PathBuf::from(DEVELOPMENT_CA)).filter(|path| is_this_machine(host) && path.exists());
-    options.ca.clone().or_else(development)
+    let named = options.ca.clone().or_else(|| near.map(|near| near.ca.clone()));
+    named.or_else(development)
 }
 
 fn trust(options: &Options, ca: Option<&Path>) -> Result<Trust, ChatError> {
@@ -251,17 +295,12 @@ fn trust(options: &Options, ca: Option<&Path>) -> Result<Trust, ChatError> {
 }
 
 /// One file per account and server.
-fn file_of(options: &Options, number: &str) -> Result<PathBuf, ChatError> {
-    let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let dir = options
-        .data
-        .clone()
-        .or_else(|| home("XDG_DATA_HOME").map(|data| data.join("chaski")))
-        .or_else(|| home("HOME").map(|home| home.join(".local/share/chaski")))
-        .ok_or_else(|| {
-            ChatError::Usage("there is no home directory for the key; name one with --data DIR".into())
-        })?;
-    let server = options.server.as_deref().unwrap_or("localhost");
+fn file_of(options: &Options, near: Option<&LocalServer>, number: &str) -> Result<PathBuf, ChatError> {
+    let dir = options.data.clone().or_else(data_home).ok_or_else(|| {
+        ChatError::Usage("there is no home directory for the key; name one with --data DIR".into())
+    })?;
+    let near = near.map(|near| near.domain.as_str());
+    let server = options.server.as_deref().or(near).unwrap_or("localhost");
     let server: String = server
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' })
@@ -311,7 +350,7 @@ mod tests {
     fn a_key_is_kept_for_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let options = Options { data: Some(dir.path().join("keys")), ..Options::default() };
-        let file = file_of(&options, "+15550100001").unwrap();
+        let file = file_of(&options, None, "+15550100001").unwrap();
         assert!(read(&file).unwrap().is_none());
         let saved = Saved {
             jid: "+15550100001@localhost".into(),

@@ -1,7 +1,8 @@
 //! The terminal client: `chaski chat +NUMBER`. Line mode, for people and for scripts.
 //!
 //! [`run`] is everything: finds or registers the account ([`account`], [`register`]), then talks ([`session`]). What
-//! a typed line means is in [`line`](mod@line), what is shown in [`show`], which mark a sent message has in [`outbox`].
+//! a typed line means is in [`line`](mod@line), what is shown in [`show`], which mark a sent message has in [`outbox`], who is in the phone book
+//! in [`people`].
 //! Called by: the binary. Calls `chaski-client`.
 
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ pub mod account;
 pub mod input;
 pub mod line;
 pub mod outbox;
+pub mod people;
 pub mod place;
 pub mod register;
 pub mod session;
@@ -53,6 +55,8 @@ pub struct Options {
     pub password_file: Option<PathBuf>,
     /// Register again although there is a key.
     pub register: bool,
+    /// How lines are shown.
+    pub style: show::Style,
 }
 
 /// Where lines for the user go.
@@ -61,7 +65,7 @@ pub type Output = Box<dyn Write + Send>;
 /// Chats until the user or the end of the input ends it.
 pub async fn run(options: &Options, mut input: Input, mut out: Output) -> Result<(), ChatError> {
     let account = account::find(options, &mut input, &mut out).await?;
-    session::Session::new(account, input, out).run().await
+    session::Session::new(account, options.style, input, out).run().await
 }
 
 /// Writes one line at once: the reader may be a program.

@@ -3,14 +3,60 @@
 use crate::place::Place;
 
 /// What `/help` says.
-pub const HELP: &str = "\
+const HELP: &str = "\
++NUMBER text     send a text to a number, which becomes the partner
+text             send a text to the partner
+/quit            stop when everything is accepted
+/help TOPIC      more about: sending, people, marks, keys";
+
+const TOPICS: [(&str, &str); 4] = [
+    (
+        "sending",
+        "\
 +NUMBER text     send a text to a number, which becomes the partner
 text             send a text to the partner (begin with // to send a text that begins with /)
-/to ADDRESS      make a number, or user@domain, the partner
+/to WHO          make a number, a name of the phone book, or user@domain the partner
 /link URL        send a link to a file, a picture or a voice note
 /place LAT,LON   send a location
-/quit            stop when everything is accepted
-Marks: ✓ accepted by the server, ✓✓ delivered to the device, ✓✓ read.";
+What is typed without a connection waits, and goes out with the next one.",
+    ),
+    (
+        "people",
+        "\
+/who             who is in the phone book, and who of them is here
+/name NAME       give the partner a name, which is shown instead of the number
+/name +NUMBER NAME
+/to NAME         talk to somebody by that name",
+    ),
+    (
+        "marks",
+        "\
+✓                accepted: the server keeps it until the other phone has it
+✓✓               delivered: it is on their device
+✓✓ read          they have seen it
+✗                not delivered, and why",
+    ),
+    (
+        "keys",
+        "\
+The key that registering gave stands in a file that only you can read, and logs in the next time.
+chaski chat +NUMBER --register gets a new one by a new code, and logs the number's other devices out.
+NO_COLOR=1 in the environment keeps this program from using colours.",
+    ),
+];
+
+/// The help on a topic, or in general.
+pub fn help(topic: &str) -> String {
+    let topic = topic.trim().trim_start_matches('/').to_lowercase();
+    let known = TOPICS.iter().find(|(name, _)| *name == topic);
+    match known {
+        _ if topic.is_empty() => HELP.to_owned(),
+        Some((_, text)) => (*text).to_owned(),
+        None => {
+            format!("There is no help on that; there is on: {}.", TOPICS.map(|(name, _)| name).join(", "))
+        }
+    }
+}
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +71,12 @@ pub enum Line {
     Link(String),
     /// Send a location.
     Place(Place),
-    /// Show the help.
-    Help,
+    /// Give somebody, or the partner, a name.
+    Name(Option<String>, String),
+    /// Show who is there.
+    Who,
+    /// Show the help on a topic, or in general.
+    Help(String),
     /// Stop.
     Quit,
     /// It can't be understood, and this is why.
@@ -59,7 +109,7 @@ impl Line {
 
     fn command(name: &str, rest: &str) -> Self {
         match name {
-            "to" if rest.is_empty() => Self::Wrong("to whom? Type /to +NUMBER".into()),
+            "to" if rest.is_empty() => Self::Wrong("to whom? Type /to +NUMBER, or /to NAME".into()),
             "to" => Self::To(number(rest).unwrap_or_else(|| rest.to_owned()), None),
             "link" if rest.contains(':') && !rest.contains(char::is_whitespace) => {
                 Self::Link(rest.to_owned())
@@ -67,9 +117,23 @@ impl Line {
             "link" => Self::Wrong("that is no link. Type /link https://…".into()),
             "place" => Place::parse(rest)
                 .map_or_else(|| Self::Wrong("that is no place. Type /place 52.52,13.40".into()), Self::Place),
-            "help" | "?" => Self::Help,
+            "name" => Self::name(rest),
+            "who" => Self::Who,
+            "help" | "?" => Self::Help(rest.to_owned()),
             "quit" | "exit" | "q" => Self::Quit,
             _ => Self::Wrong(format!("there is no command /{name}; /help lists them")),
+        }
+    }
+}
+
+impl Line {
+    fn name(rest: &str) -> Self {
+        let (first, name) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        match number(first) {
+            _ if rest.is_empty() => Self::Wrong("which name? Type /name NAME, or /name +NUMBER NAME".into()),
+            Some(_) if name.trim().is_empty() => Self::Wrong("which name? Type /name +NUMBER NAME".into()),
+            Some(number) => Self::Name(Some(number), name.trim().to_owned()),
+            None => Self::Name(None, rest.to_owned()),
         }
     }
 }
@@ -87,6 +151,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_topic_that_is_named_has_its_help() {
+        let general = help("");
+        let named = general.lines().last().unwrap().rsplit_once(": ").unwrap().1;
+        for topic in named.split(", ") {
+            assert_ne!(help(topic), help("nonsense"), "{topic}");
+        }
+        assert!(help("nonsense").contains(named));
+    }
+
+    #[test]
     fn lines() {
         let to = |number: &str, text: Option<&str>| Line::To(number.into(), text.map(Into::into));
         assert_eq!(Line::parse("  "), Line::Empty);
@@ -98,8 +172,14 @@ mod tests {
         assert_eq!(Line::parse("/to ann@example.org"), to("ann@example.org", None));
         assert_eq!(Line::parse("+1 is more than 0"), Line::Text("+1 is more than 0".into()));
         assert_eq!(Line::parse("/link https://x/a.ogg"), Line::Link("https://x/a.ogg".into()));
-        assert_eq!((Line::parse("/help"), Line::parse("/quit")), (Line::Help, Line::Quit));
-        for wrong in ["/to", "/link x y", "/place here", "/place 91,0", "/dance"] {
+        assert_eq!((Line::parse("/who"), Line::parse("/quit")), (Line::Who, Line::Quit));
+        assert_eq!(Line::parse("/help marks"), Line::Help("marks".into()));
+        assert_eq!(Line::parse("/name Ann Lee"), Line::Name(None, "Ann Lee".into()));
+        let named = Line::Name(Some("+15550100002".into()), "Ben".into());
+        assert_eq!(Line::parse("/name +15550100002 Ben"), named);
+        for wrong in
+            ["/name", "/name +15550100002", "/to", "/link x y", "/place here", "/place 91,0", "/dance"]
+        {
             assert!(matches!(Line::parse(wrong), Line::Wrong(_)), "{wrong}");
         }
         assert!(matches!(Line::parse("/place -13.5, -71.97"), Line::Place(_)));

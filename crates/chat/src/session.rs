@@ -6,10 +6,11 @@
 use crate::account::{Account, Profile};
 use crate::failure::ChatError;
 use crate::input::Input;
-use crate::line::{HELP, Line, number};
+use crate::line::{Line, help, number};
 use crate::outbox::{Mark, News, Outbox};
+use crate::people::People;
 use crate::place::Place;
-use crate::show::{bare, harmless, incoming, name};
+use crate::show::{Style, bare, harmless, incoming, name};
 use crate::{Output, say};
 use chaski_client::message::{self, Received};
 use chaski_client::{Client, ClientError, Connected, Element, Event, UNMARKED};
@@ -39,6 +40,8 @@ pub struct Session {
     out: Output,
     partner: Option<String>,
     outbox: Outbox,
+    people: People,
+    style: Style,
     /// Stanza-ids, or sender and id, of what was shown.
     seen: VecDeque<String>,
     /// When to stop, once there is nothing more to send.
@@ -50,7 +53,7 @@ pub struct Session {
 
 impl Session {
     /// Not connected yet.
-    pub fn new(account: Account, input: Input, out: Output) -> Self {
+    pub fn new(account: Account, style: Style, input: Input, out: Output) -> Self {
         let domain = account.settings.target.domain.clone();
         Self {
             client: Client::new(account.settings),
@@ -61,6 +64,8 @@ impl Session {
             out,
             partner: None,
             outbox: Outbox::default(),
+            people: People::default(),
+            style,
             seen: VecDeque::new(),
             farewell: None,
             retry: RETRY.0,
@@ -91,6 +96,8 @@ impl Session {
     async fn connect(&mut self) -> Result<Connected, ClientError> {
         let connected = self.client.connect().await?;
         if connected == Connected::Bound {
+            self.people.forget_presence();
+            self.client.send(UNMARKED, People::ask())?;
             self.client.send(UNMARKED, message::presence())?;
         }
         self.retry = RETRY.0;
@@ -198,7 +205,9 @@ impl Session {
         match Line::parse(&line) {
             Line::Empty => {}
             Line::Quit => self.say_goodbye(),
-            Line::Help => say(&mut self.out, HELP)?,
+            Line::Help(topic) => say(&mut self.out, &help(&topic))?,
+            Line::Who => self.show_who()?,
+            Line::Name(number, name) => self.rename(number, &name)?,
             Line::Wrong(why) => say(&mut self.out, &format!("- {}", harmless(&why)))?,
             Line::Text(text) => self.send(&text, message::chat)?,
             Line::Link(url) => self.send(&url, message::link)?,
@@ -221,9 +230,16 @@ impl Session {
 
     /// Makes this the partner. False: it is no address.
     fn choose(&mut self, address: &str) -> Result<bool, ChatError> {
-        let jid = match number(address) {
-            Some(number) => format!("{number}@{}", self.domain),
-            None => address.to_owned(),
+        let jid = match (number(address), self.people.named(address).as_slice()) {
+            (Some(number), _) => format!("{number}@{}", self.domain),
+            (None, [jid]) => (*jid).to_owned(),
+            (None, []) => address.to_owned(),
+            (None, several) => {
+                let several: Vec<&str> = several.iter().map(|jid| name(jid, &self.domain)).collect();
+                let told = format!("- several have that name: {}; type /to and a number", several.join(", "));
+                say(&mut self.out, &harmless(&told))?;
+                return Ok(false);
+            }
         };
         match BareJid::parse(&jid) {
             Ok(jid) if jid.local().is_some() => {
@@ -233,11 +249,55 @@ impl Session {
             _ => {
                 say(
                     &mut self.out,
-                    &format!("- \"{}\" is no address; type +NUMBER or user@domain", harmless(address)),
+                    &format!(
+                        "- \"{}\" is no address and no name of the phone book; type +NUMBER or user@domain",
+                        harmless(address)
+                    ),
                 )?;
                 Ok(false)
             }
         }
+    }
+
+    fn show_who(&mut self) -> Result<(), ChatError> {
+        let who = self.people.who();
+        if who.is_empty() {
+            return Ok(say(
+                &mut self.out,
+                "- nobody is in the phone book; /name +NUMBER NAME puts somebody there",
+            )?);
+        }
+        for (jid, called, show) in who {
+            let address = harmless(name(jid, &self.domain));
+            let who = match called {
+                Some(called) => format!("{} ({address})", self.style.person(&harmless(called))),
+                None => self.style.person(&address),
+            };
+            let show = match show {
+                Some(show) => self.style.good(&harmless(show)),
+                None => self.style.aside("not here, as far as they show"),
+            };
+            say(&mut self.out, &format!("  {who}: {show}"))?;
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, number: Option<String>, called: &str) -> Result<(), ChatError> {
+        let jid = number.map(|number| format!("{number}@{}", self.domain)).or_else(|| self.partner.clone());
+        let Some(jid) = jid else {
+            return Ok(say(&mut self.out, "- whose name? Type /name +NUMBER NAME")?);
+        };
+        if !self.client.has_room() {
+            return Ok(say(&mut self.out, "- too much waits to be sent; try again later")?);
+        }
+        self.client.send(UNMARKED, People::rename(&jid, called))?;
+        let address = harmless(name(&jid, &self.domain));
+        Ok(say(&mut self.out, &format!("- {address} is {} from now on", harmless(called)))?)
+    }
+
+    /// How somebody is called here.
+    fn called(&self, jid: &str) -> String {
+        self.people.name_of(jid).unwrap_or_else(|| name(jid, &self.domain)).to_owned()
     }
 
     fn send_place(&mut self, place: Place) -> Result<(), ChatError> {
@@ -255,8 +315,8 @@ impl Session {
         let number = self.outbox.sent(&id, &partner);
         // There is room, so it can't be refused.
         self.client.send(number, compose(&partner, &id, text))?;
-        let to = name(&partner, &self.domain);
-        Ok(say(&mut self.out, &format!("  #{number} to {}: {}", harmless(to), harmless(text)))?)
+        let to = self.style.person(&harmless(&self.called(&partner)));
+        Ok(say(&mut self.out, &format!("  #{number} to {to}: {}", harmless(text)))?)
     }
 
     fn take(&mut self, event: Event) -> Result<(), ChatError> {
@@ -273,7 +333,11 @@ impl Session {
     }
 
     fn stanza(&mut self, element: &Element) -> Result<(), ChatError> {
-        let Some(received) = Received::read(&element.stanza()) else { return Ok(()) };
+        let stanza = element.stanza();
+        let Some(received) = Received::read(&stanza) else {
+            self.people.take(&stanza, &self.jid);
+            return Ok(());
+        };
         let from = bare(&received.from).to_owned();
         if let Some((condition, text)) = &received.error {
             return self.refused(&received, condition, text.as_deref());
@@ -286,7 +350,7 @@ impl Session {
             let news = self.outbox.read(&from, id);
             self.show_marks(news)?;
         }
-        let Some(text) = incoming(&received, &self.domain) else { return Ok(()) };
+        let Some(text) = incoming(&received, &self.called(&received.from), self.style) else { return Ok(()) };
         if self.is_new(&received) {
             say(&mut self.out, &text)?;
             // The server tells of a gap in its own name; nobody answers it.
@@ -303,7 +367,7 @@ impl Session {
             let shown = match mark {
                 Mark::Accepted => format!("✓  #{number} accepted"),
                 Mark::Delivered => format!("✓✓ #{number} delivered"),
-                Mark::Read => format!("✓✓ #{number} read"),
+                Mark::Read => self.style.good(&format!("✓✓ #{number} read")),
                 Mark::Sent | Mark::Refused => continue,
             };
             say(&mut self.out, &shown)?;
@@ -323,7 +387,8 @@ impl Session {
             (_, Some(text)) => text,
             (condition, None) => condition,
         };
-        Ok(say(&mut self.out, &format!("✗  #{number} not delivered: {}", harmless(why)))?)
+        let told = format!("✗  #{number} not delivered: {}", harmless(why));
+        Ok(say(&mut self.out, &self.style.bad(&told))?)
     }
 
     /// Whether it was not shown before. Servers may send again after a fault, with the same stanza-id.

@@ -1,4 +1,6 @@
 //! What a message looks like on the terminal. Nothing that others send can move the cursor or change colours.
+//!
+//! Everything is said in words and signs; colours ([`Style`]) only repeat it, for terminals and people that have them.
 
 use crate::place::Place;
 use chaski_client::message::Received;
@@ -17,14 +19,48 @@ pub fn bare(jid: &str) -> &str {
     jid.split('/').next().unwrap_or(jid)
 }
 
-/// The line, or lines, of an incoming message; `None` if it has nothing to show.
-pub fn incoming(message: &Received, own_domain: &str) -> Option<String> {
+/// The line, or lines, of an incoming message of `who`; `None` if it has nothing to show.
+pub fn incoming(message: &Received, who: &str, style: Style) -> Option<String> {
     let content = content(message)?;
-    let who = harmless(name(&message.from, own_domain));
+    let who = style.person(&harmless(who));
     Some(match &message.delayed {
-        Some(stamp) => format!("[{who}, {}] {content}", harmless(stamp)),
+        Some(stamp) => format!("[{who}, {}] {content}", style.aside(&harmless(stamp))),
         None => format!("[{who}] {content}"),
     })
+}
+
+/// Whether and how colours are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// For a terminal that has them, and a person who wants them (https://no-color.org).
+    pub colours: bool,
+}
+
+impl Style {
+    /// Somebody's name.
+    pub fn person(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    /// What is of less weight.
+    pub fn aside(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    /// What has been read, or who is here.
+    pub fn good(self, text: &str) -> String {
+        self.with("36", text)
+    }
+
+    /// What went wrong.
+    pub fn bad(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    /// ECMA-48 §8.3.117.
+    fn with(self, code: &str, text: &str) -> String {
+        if self.colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
 }
 
 fn content(message: &Received) -> Option<String> {
@@ -77,6 +113,9 @@ mod tests {
 
     #[test]
     fn messages_are_shown() {
+        const PLAIN: Style = Style { colours: false };
+        let incoming =
+            |message: &Received, domain: &str| incoming(message, name(&message.from, domain), PLAIN);
         assert_eq!(incoming(&message("hello"), "x").unwrap(), "[+15550100002] hello");
         assert_eq!(incoming(&message("hello"), "y").unwrap(), "[+15550100002@x] hello");
         let late = Received { delayed: Some("2024-01-01T00:00:00Z".into()), ..message("Ñandú") };
@@ -86,6 +125,13 @@ mod tests {
         let note = Received { link: Some("https://x/a.ogg?t".into()), ..message("https://x/a.ogg?t") };
         assert_eq!(incoming(&note, "x").unwrap(), "[+15550100002] voice note: https://x/a.ogg?t");
         assert_eq!(incoming(&Received { body: None, ..message("") }, "x"), None);
+    }
+
+    #[test]
+    fn colours_are_ours_and_end() {
+        let style = Style { colours: true };
+        let shown = incoming(&message("\u{1b}[31mred"), "\u{1b}[7mEve", style).unwrap();
+        assert_eq!(shown, "[\u{1b}[1m\u{FFFD}[7mEve\u{1b}[0m] \u{FFFD}[31mred");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) fn answer(stanza: &Stanza<'_>, out: &mut Vec<u8>) -> bool {
     } else if is_get && discovers {
         write::iq_result(out, stanza, None, to, &disco());
     } else if stanza.has_child("query", ns::ROSTER) && !is_get {
-        // RFC 6121 §2.1.6: a roster push, which we have no use for.
+        // RFC 6121 §2.1.6: a roster push.
         write::iq_result(out, stanza, None, to, b"");
     } else {
         write::error_reply(out, stanza, None, to, &StanzaError::new(StanzaCondition::ServiceUnavailable));

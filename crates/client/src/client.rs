@@ -310,7 +310,14 @@ impl Client {
         }
         let mut answer = Vec::new();
         if answer::answer(&stanza, &mut answer) {
-            self.handled = self.handled.wrapping_add(u32::from(self.managed));
+            let is_push = stanza.has_child("query", ns::ROSTER);
+            drop(stanza);
+            if is_push {
+                // Answered for the caller, who wants to know what it says, and so counted when it is handed over.
+                self.ready.push_back(Event::Stanza(element));
+            } else {
+                self.handled = self.handled.wrapping_add(u32::from(self.managed));
+            }
             // Answers to requests of others are not worth a mark; they are counted like every stanza.
             return self.send(UNMARKED, answer);
         }

@@ -2,8 +2,9 @@
 //!
 //! The development certificate is a CA and a leaf (a CA used as a leaf is refused by clients), kept in the data
 //! directory's `tls/`: `ca.pem` (to be trusted by development clients), `ca-key.pem`, `cert.pem`, `key.pem` (keys with
-//! mode 0600). The leaf covers the domain, `localhost`, `127.0.0.1` and `::1`, and is issued anew by the same CA when it
-//! is near its end or the domain has changed, so that clients that trust the CA never notice.
+//! mode 0600). The leaf covers whatever clients may call the server: the domain, `localhost`, the machine's name if it listens to more
+//! than itself, and each address that it listens on ([`names`]). It is issued anew by the same CA when it is near its end or
+//! lacks a name, so that clients that trust the CA never notice.
 //!
 //! Called by `serve` at start and on SIGHUP. Promise: an error names the file and what to do.
 
@@ -47,7 +48,7 @@ pub struct Certificate {
 pub fn load(config: &Config, now_unix_seconds: i64) -> Result<Certificate, CertificateError> {
     if config.uses_development_certificate() {
         let files = Development::in_data(&config.data);
-        files.ensure(&config.domain, now_unix_seconds)?;
+        files.ensure(&names(config), now_unix_seconds)?;
         let identity = read_identity(&files.cert, &files.key, "the development certificate")?;
         return Ok(Certificate { identity, ca_file: Some(files.ca), warnings: Vec::new() });
     }
@@ -58,6 +59,41 @@ pub fn load(config: &Config, now_unix_seconds: i64) -> Result<Certificate, Certi
         .map(|problem| format!("tls.certificate {} {problem}", config.tls.certificate.display()))
         .collect();
     Ok(Certificate { identity, ca_file: None, warnings })
+}
+
+/// Every name and address by which a client can reach the listeners, the domain first.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = vec![config.domain.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
+    let listening = config.c2s.iter().map(|c2s| c2s.listen).chain([config.http.listen]);
+    for ip in listening.map(|listen| listen.ip()) {
+        match ip.is_unspecified() {
+            true => names.extend(of_this_machine()),
+            false => names.push(ip.to_string()),
+        }
+    }
+    let public = config.http.public_url.parse::<axum::http::Uri>().ok();
+    names.extend(public.and_then(|url| url.host().map(|host| host.trim_matches(['[', ']']).to_owned())));
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.to_ascii_lowercase()));
+    names
+}
+
+/// The machine's name and all its addresses, as far as they can be told.
+fn of_this_machine() -> Vec<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim().to_ascii_lowercase();
+    let is_name = |name: &str| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+        !name.is_empty() && name.len() < 64 && name.bytes().all(legal)
+    };
+    let addresses = if_addrs::get_if_addrs().unwrap_or_default();
+    let addresses = addresses.into_iter().map(|interface| interface.ip()).filter(|ip| !is_link_local(*ip));
+    is_name(&name).then_some(name).into_iter().chain(addresses.map(|ip| ip.to_string())).collect()
+}
+
+/// Such an address (IPv6) is reached by naming the interface too, which no certificate can.
+fn is_link_local(ip: std::net::IpAddr) -> bool {
+    matches!(ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 fn read_chain(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
@@ -147,15 +183,15 @@ impl Development {
         }
     }
 
-    fn ensure(&self, domain: &str, now: i64) -> Result<(), CertificateError> {
+    fn ensure(&self, names: &[String], now: i64) -> Result<(), CertificateError> {
         fs::create_dir_all(&self.dir).map_err(|error| self.failed("create", &self.dir, &error))?;
         if self.is_good(&self.ca, CA_DAYS / 10, now, None).is_err()
             || KeyPair::from_pem(&self.text(&self.ca_key)).is_err()
         {
             self.make_ca(now)?;
         }
-        if self.is_good(&self.cert, RENEW_DAYS, now, Some(domain)).is_err() || !self.key.exists() {
-            self.make_leaf(domain, now)?;
+        if self.is_good(&self.cert, RENEW_DAYS, now, Some(names)).is_err() || !self.key.exists() {
+            self.make_leaf(names, now)?;
         }
         Ok(())
     }
@@ -164,17 +200,17 @@ impl Development {
         fs::read_to_string(path).unwrap_or_default()
     }
 
-    /// Whether the certificate is there, has `days` left, and (a leaf) is the CA's and for the domain.
-    fn is_good(&self, path: &Path, days: i64, now: i64, leaf_of: Option<&str>) -> Result<(), ()> {
+    /// Whether the certificate is there, has `days` left, and (a leaf) is the CA's and for all these names.
+    fn is_good(&self, path: &Path, days: i64, now: i64, leaf_of: Option<&[String]>) -> Result<(), ()> {
         let der = CertificateDer::from_pem_file(path).map_err(drop)?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(drop)?;
         let good = parsed.validity().not_after.timestamp() - now > days * DAY_SECONDS;
         let good = good && parsed.validity().not_before.timestamp() <= now;
-        let Some(domain) = leaf_of else { return good.then_some(()).ok_or(()) };
+        let Some(names) = leaf_of else { return good.then_some(()).ok_or(()) };
         let ca = CertificateDer::from_pem_file(&self.ca).map_err(drop)?;
         let (_, ca) = X509Certificate::from_der(&ca).map_err(drop)?;
         let issued = parsed.verify_signature(Some(ca.public_key())).is_ok();
-        (good && issued && covers(&parsed, domain)).then_some(()).ok_or(())
+        (good && issued && names.iter().all(|name| covers(&parsed, name))).then_some(()).ok_or(())
     }
 
     fn make_ca(&self, now: i64) -> Result<(), CertificateError> {
@@ -193,17 +229,13 @@ impl Development {
         self.write(&self.ca, &ca.pem(), 0o644)
     }
 
-    fn make_leaf(&self, domain: &str, now: i64) -> Result<(), CertificateError> {
+    fn make_leaf(&self, names: &[String], now: i64) -> Result<(), CertificateError> {
         let ca_key = KeyPair::from_pem(&self.text(&self.ca_key)).map_err(|error| self.made(&error))?;
         let issuer =
             Issuer::from_ca_cert_pem(&self.text(&self.ca), ca_key).map_err(|error| self.made(&error))?;
         let key = KeyPair::generate().map_err(|error| self.made(&error))?;
-        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
-        if !names.iter().any(|name| name == domain) {
-            names.insert(0, domain.to_string());
-        }
         let mut params = CertificateParams::new(names).map_err(|error| self.made(&error))?;
-        params.distinguished_name.push(DnType::CommonName, domain.chars().take(64).collect::<String>());
+        params.distinguished_name.push(DnType::CommonName, names[0].chars().take(64).collect::<String>());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
@@ -301,6 +333,35 @@ mod tests {
         for key in ["key.pem", "ca-key.pem"] {
             let mode = fs::metadata(dir.path().join("tls").join(key)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_leaf_is_for_each_address_and_name_that_is_listened_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let leaf = |config: &Config| {
+            load(config, NOW).unwrap();
+            fs::read(dir.path().join("tls/cert.pem")).unwrap()
+        };
+        let is_for = |pem: &[u8], name: &str| {
+            covers(&X509Certificate::from_der(&CertificateDer::from_pem_slice(pem).unwrap()).unwrap().1, name)
+        };
+        let before = leaf(&config(dir.path()));
+        let mut named = config(dir.path());
+        named.c2s[0].listen = "192.0.2.7:5222".parse().unwrap();
+        named.http.listen = "[2001:db8::7]:443".parse().unwrap();
+        named.http.public_url = "https://web.example:8443/x".into();
+        let after = leaf(&named);
+        for name in ["192.0.2.7", "2001:db8::7", "web.example", "chat.example", "localhost"] {
+            assert!(is_for(&after, name), "{name}");
+            assert_eq!(is_for(&before, name), ["chat.example", "localhost"].contains(&name), "{name}");
+        }
+        let mut everywhere = config(dir.path());
+        everywhere.c2s[0].listen = "0.0.0.0:5222".parse().unwrap();
+        let leaf = leaf(&everywhere);
+        for interface in if_addrs::get_if_addrs().unwrap() {
+            let ip = interface.ip();
+            assert!(is_link_local(ip) || is_for(&leaf, &ip.to_string()), "{ip}");
         }
     }
 

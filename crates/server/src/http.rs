@@ -8,6 +8,7 @@
 //! [`REQUEST_TIME`], or more than [`HEADER_BYTES`] and [`BODY_BYTES`] of memory.
 
 pub mod account;
+pub mod front_page;
 pub mod hostmeta;
 pub mod metrics;
 mod peers;
@@ -25,7 +26,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use chaski_services::accounts::network::Network;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -272,10 +273,17 @@ fn forwarded_for(request: &Request) -> Option<SocketAddr> {
 }
 
 /// The public routes: `api` (registration), WebSocket, host-meta and a page that says what this is.
-pub fn public_router(api: Router, hostmeta: hostmeta::HostMeta, websocket: websocket::WebSocket) -> Router {
+pub fn public_router(
+    api: Router,
+    hostmeta: hostmeta::HostMeta,
+    websocket: websocket::WebSocket,
+    page: Arc<front_page::FrontPage>,
+) -> Router {
     let for_browsers = api.merge(hostmeta::routes(hostmeta)).layer(middleware::from_fn(cors));
-    let page = axum::routing::get(async || Html(include_str!("http/page.html")));
-    for_browsers.merge(websocket::routes(websocket)).route("/", page).layer(DefaultBodyLimit::max(BODY_BYTES))
+    for_browsers
+        .merge(websocket::routes(websocket))
+        .merge(page.routes())
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
 /// Lets web pages of any origin call: nothing here is authorised by cookies, so origin means nothing, but where codes are asked for

@@ -2,7 +2,9 @@
 
 use crate::cli::chat::{Chat, ChatTls};
 use crate::failure::Failure;
+use chaski_chat::show::Style;
 use chaski_chat::{Input, Options, Tls};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub(super) fn run(args: &Chat) -> Result<ExitCode, Failure> {
@@ -20,8 +22,16 @@ pub(super) fn run(args: &Chat) -> Result<ExitCode, Failure> {
         data: args.data.clone(),
         password_file: args.password_file.clone(),
         register: args.register,
+        style: style(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(chaski_chat::run(&options, Input::stdin(), Box::new(std::io::stdout())))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Colours where they can be seen and are not unwanted (https://no-color.org).
+pub(super) fn style() -> Style {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    Style { colours: std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb }
 }

@@ -6,6 +6,7 @@
 
 mod banner;
 mod logging;
+mod nearby;
 mod network;
 mod parts;
 mod reload;
@@ -40,8 +41,10 @@ pub(super) fn run(args: &Serve) -> Result<ExitCode, Failure> {
     raise_open_files();
     let server = Server::start(config)?;
     let stop_time = Duration::from_secs(server.config.limits.stop_seconds);
+    let announced = nearby::announce(&server);
     banner::write(&server)?;
     let server = server.wait(args, &log)?;
+    drop(announced);
     server.stop(stop_time);
     Ok(ExitCode::SUCCESS)
 }
@@ -115,7 +118,8 @@ impl Server {
         let of_store = engine.clone();
         let health = Health { troubles: Arc::new(move || of_store.troubles()), time: engine.time() };
         let private = (Arc::new(registry), health);
-        let network = bound.serve(&config, api, &edge, http_metrics, private, &stopping);
+        let ca = certificate.ca_file.as_ref().and_then(|file| std::fs::read(file).ok());
+        let network = bound.serve(&config, (api, ca), &edge, http_metrics, private, &stopping);
         drop(inside);
         Ok(Self { config, runtime, engine, edge, network, certificate, stop, signals })
     }

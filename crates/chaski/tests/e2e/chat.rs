@@ -14,11 +14,21 @@ struct Chat {
 
 impl Chat {
     fn start(server: &Server, number: &str, more: &[&str]) -> Self {
+        let url = format!("https://localhost:{}", server.web().port());
+        let (ca, keys) =
+            (server.ca_file().display().to_string(), server.dir.join("keys").display().to_string());
+        let mut args = vec!["--register-url", &url, "--ca", &ca, "--data", &keys];
+        args.extend_from_slice(more);
+        Self::start_with(server, number, &args)
+    }
+
+    /// With nothing but these, as the same user as the server, anywhere on the machine.
+    fn start_with(server: &Server, number: &str, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_chaski"))
-            .args(["chat", number, "--register-url", &format!("https://localhost:{}", server.web().port())])
-            .args(["--ca", &server.ca_file().display().to_string()])
-            .args(["--data", &server.dir.join("keys").display().to_string()])
-            .args(more)
+            .args(["chat", number])
+            .args(args)
+            .env("XDG_DATA_HOME", server.dir.join("home"))
+            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -68,7 +78,10 @@ impl Drop for Chat {
 }
 
 fn registered(server: &Server, number: &str) -> Chat {
-    let mut chat = Chat::start(server, number, &[]);
+    register(server, number, Chat::start(server, number, &[]))
+}
+
+fn register(server: &Server, number: &str, mut chat: Chat) -> Chat {
     chat.wait("digits");
     let line = server.wait_for_log(&format!("code for {number}"));
     let code = line.split(&format!("{number}: ")).nth(1).unwrap()[..6].to_owned();
@@ -115,6 +128,35 @@ fn two_numbers_talk_and_see_the_marks() {
     ann.wait("✗  #3 not delivered: there is no such account");
     ann.say("/quit");
     assert!(ann.end().success() && ben.end().success());
+}
+
+#[test]
+fn on_this_machine_no_option_is_needed_and_people_have_names() {
+    let owned = tempfile::tempdir().unwrap();
+    let server = Server::start_in(owned.path(), "");
+    let of = |number: &str| register(&server, number, Chat::start_with(&server, number, &[]));
+    let (mut ann, mut ben) = (of("+15550100001"), of("+15550100002"));
+    ben.say("/who");
+    ben.wait("nobody is in the phone book");
+    ben.say("/name +15550100001 Ann");
+    ben.wait("+15550100001 is Ann from now on");
+    ann.say("+15550100002 it's me");
+    ben.wait("[Ann] it's me");
+    ben.say("/to ann");
+    ben.say("I know");
+    ben.wait("to Ann: I know");
+    ann.wait("[+15550100002] I know");
+    ben.say("/who");
+    ben.wait("Ann (+15550100001): ");
+    ben.say("/help marks");
+    ben.wait("delivered: it is on their device");
+    assert!(ann.end().success() && ben.end().success());
+    // The second time it knows its account, and a server that listens elsewhere by now.
+    assert!(Chat::start_with(&server, "+15550100001", &[]).end().success());
+    let dir = server.dir.join("home/chaski/servers");
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    assert!(server.end(libc::SIGTERM).0.success());
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0, "it does not tell of itself any more");
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Server {
             .arg(dir.join("chaski.toml"))
             .arg("--data")
             .arg(dir.join("data"))
+            .env("XDG_DATA_HOME", dir.join("home"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -38,7 +38,7 @@ impl HostMeta {
 }
 
 /// Host name or address with an optional port: nothing that would need escaping in XML or JSON.
-fn is_plain(host: &str) -> bool {
+pub(super) fn is_plain(host: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
     !host.is_empty() && host.len() <= 260 && host.bytes().all(legal)
 }

@@ -37,7 +37,15 @@ async fn start(protect: impl FnOnce(Arc<TlsSwitch>) -> Protection, connections: 
         "/v1/peer",
         axum::routing::get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()),
     );
-    let router = public_router(api, hostmeta, websocket::WebSocket { adopt, metrics: metrics.clone() });
+    let about = front_page::About {
+        domain: "localhost".into(),
+        public_url: String::new(),
+        ca: std::fs::read(dir.path().join("tls/ca.pem")).ok(),
+        registration: true,
+    };
+    let page = front_page::FrontPage::new(about, &protection);
+    let websocket = websocket::WebSocket { adopt, metrics: metrics.clone() };
+    let router = public_router(api, hostmeta, websocket, page);
     let (stop, stopping) = watch::channel(false);
     let listener = Listener { socket, protection, connections, metrics: metrics.clone() };
     tokio::spawn(listener.serve(router, stopping));

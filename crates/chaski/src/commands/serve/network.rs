@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use axum::Router;
 use chaski_server::config::{Config, HttpTls};
+use chaski_server::http::front_page::{About, FrontPage};
 use chaski_server::http::metrics::Health;
 use chaski_server::http::{self, HttpMetrics, Listener, Protection, TlsSwitch, hostmeta, websocket};
 use chaski_server::{Edge, StartError, TlsIdentity};
@@ -48,11 +49,11 @@ impl Bound {
         Ok(Self { public, private, protection, switch })
     }
 
-    /// Begins to serve. Within the runtime.
+    /// Begins to serve. Within the runtime. `ca`: the development authority's certificate, for whoever wants to believe it.
     pub(super) fn serve(
         self,
         config: &Config,
-        api: Router,
+        (api, ca): (Router, Option<Vec<u8>>),
         edge: &Arc<Edge>,
         metrics: Arc<HttpMetrics>,
         (registry, health): (Arc<Registry>, Health),
@@ -64,7 +65,14 @@ impl Bound {
         let edge = edge.clone();
         let adopt: websocket::Adopt = Arc::new(move |socket| edge.adopt_websocket(socket));
         let websocket = websocket::WebSocket { adopt, metrics: metrics.clone() };
-        let router = http::public_router(api, hostmeta, websocket);
+        let about = About {
+            domain: config.domain.clone(),
+            public_url: config.http.public_url.clone(),
+            ca,
+            registration: config.registration.enabled,
+        };
+        let page = FrontPage::new(about, &self.protection);
+        let router = http::public_router(api, hostmeta, websocket, page);
         let listener = Listener {
             socket: self.public,
             protection: self.protection,
