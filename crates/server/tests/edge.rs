@@ -9,6 +9,8 @@
 mod bad_input;
 #[path = "edge/bursts.rs"]
 mod bursts;
+#[path = "edge/first_requests.rs"]
+mod first_requests;
 #[path = "edge/login.rs"]
 mod login;
 #[path = "edge/oracle.rs"]

@@ -70,6 +70,11 @@ fn scram(client: &mut Client, local: &str, wishes: &Wishes) -> Admission {
     admission
 }
 
+/// As today's clients log in: one exchange that binds, enables stream management, and has carbons.
+pub(crate) fn bound_by_one_exchange(client: &mut Client, local: &str) {
+    id_of(&scram(client, local, &wishes(TokenMechanism::Exporter)));
+}
+
 fn plain(client: &mut Client, local: &str, wishes: &Wishes) -> Admission {
     client.open();
     client.send(&authenticate("PLAIN", format!("\0{local}\0{KEY}").as_bytes(), wishes, None));
