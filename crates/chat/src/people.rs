@@ -39,8 +39,12 @@ impl People {
         })
     }
 
-    /// Gives somebody a name, and puts them into the roster if they are not there.
-    pub fn rename(jid: &str, name: &str) -> Vec<u8> {
+    /// Gives somebody a name, and puts them into the roster if they are not there. Shown at once; the server's push confirms it.
+    pub fn rename(&mut self, jid: &str, name: &str) -> Vec<u8> {
+        if let Some(person) = self.person(jid) {
+            person.name = Some(name.to_owned());
+            person.in_book = true;
+        }
         iq("set", &new_id(), |writer| {
             writer.open_ns("query", ns::ROSTER).open("item").attr("jid", jid).attr("name", name).close();
             writer.close();
@@ -206,7 +210,9 @@ mod tests {
 
     #[test]
     fn names_are_written_with_care() {
-        let set = String::from_utf8(People::rename("+1@x", "A & <B>'")).unwrap();
+        let mut people = People::default();
+        let set = String::from_utf8(people.rename("+1@x", "A & <B>'")).unwrap();
+        assert_eq!(people.name_of("+1@x"), Some("A & <B>'"));
         let parsed = Stanza::parse(set.as_bytes()).unwrap();
         let query = parsed.child("query", ns::ROSTER).unwrap();
         assert_eq!(query.children().next().unwrap().attr("name").unwrap(), "A & <B>'");

@@ -290,7 +290,8 @@ impl Session {
         if !self.client.has_room() {
             return Ok(say(&mut self.out, "- too much waits to be sent; try again later")?);
         }
-        self.client.send(UNMARKED, People::rename(&jid, called))?;
+        let set = self.people.rename(&jid, called);
+        self.client.send(UNMARKED, set)?;
         let address = harmless(name(&jid, &self.domain));
         Ok(say(&mut self.out, &format!("- {address} is {} from now on", harmless(called)))?)
     }

@@ -75,7 +75,7 @@ impl LocalServer {
                 None => {}
             }
         }
-        found.sort_by(|a, b| b.0.cmp(&a.0));
+        found.sort_by_key(|(started, _)| std::cmp::Reverse(*started));
         found.into_iter().map(|(_, server)| server).collect()
     }
 
@@ -131,7 +131,8 @@ mod tests {
         let announced = ours.announce(dir.path()).unwrap();
         assert!(LocalServer::all(dir.path()).is_empty(), "its certificate is gone");
         fs::write(&ours.ca, "PEM").unwrap();
-        let announced = (announced, ours.announce(dir.path()).unwrap()).1;
+        drop(announced);
+        let announced = ours.announce(dir.path()).unwrap();
         // No process has this id: the largest that Linux gives is 2^22.
         let gone = server(dir.path(), 1 << 30).announce(dir.path()).unwrap();
         fs::write(dir.path().join("servers/x.json"), "{").unwrap();

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked at what is no event.
 const GLANCE: Duration = Duration::from_millis(20);
 
+const TOO_SLOW: &str = "the demo's server did not answer in time; is the machine very busy?";
+
 const NAMES: [(&str, &str); 2] = [("Ann", "+15550100001"), ("Ben", "+15550100002")];
 
 pub(super) fn run(args: &Demo) -> Result<ExitCode, Failure> {
@@ -42,7 +44,8 @@ async fn play(args: &Demo) -> Result<(), Failure> {
     panes.aside(&format!("It serves {}, and knows nobody yet.", stage.server.register_url()))?;
     let mut people = Vec::new();
     for (name, number) in NAMES {
-        people.push(Person::register(&mut stage, name, number).await?);
+        let registered = timeout(PATIENCE, Person::register(&mut stage, name, number)).await;
+        people.push(registered.map_err(|_| Failure::new(TOO_SLOW))??);
     }
     let [ann, ben]: [Person; 2] =
         people.try_into().map_err(|_| Failure::new("there are two people in a demo"))?;

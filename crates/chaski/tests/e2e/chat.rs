@@ -101,7 +101,9 @@ fn two_numbers_talk_and_see_the_marks() {
     ann.say("+1 555-010-0002"); // A number as people write it is no number at the beginning of a line…
     ann.wait("to whom?"); // …because the rest could be the text.
     ann.say("+15550100002 ¿Qué tal? <&> 你好");
-    assert_eq!(ben.wait("Qué"), "[+15550100001] ¿Qué tal? <&> 你好");
+    // With a time, if it came before Ben's presence.
+    let heard = ben.wait("Qué");
+    assert!(heard.starts_with("[+15550100001") && heard.ends_with("] ¿Qué tal? <&> 你好"), "{heard}");
     for mark in ["✓  #1 accepted", "✓✓ #1 delivered", "✓✓ #1 read"] {
         ann.wait(mark);
     }

@@ -94,12 +94,18 @@ fn all_are_answered(client: &mut Client, own: &str, script: &[Asked]) {
         .map(|(at, (request, _))| request.replace("{}", &id(at)).replace("{own}", own))
         .collect();
     client.send(&requests);
-    // The ping is the last, and answered behind all else.
-    let last = format!("id='{}'", id(script.len() - 1));
+    let is_asked =
+        |(at, (_, expected)): (usize, &Asked)| (!expected.is_empty()).then(|| format!("id='{}'", id(at)));
+    let ids: Vec<String> = script.iter().enumerate().filter_map(is_asked).collect();
     let mut heard = String::new();
-    while !heard.contains(&last) {
+    // What has to be written first is answered later than what has not.
+    while !ids.iter().all(|id| heard.contains(id)) {
         heard.push_str(&client.until(">"));
     }
+    // The rest of the last of them.
+    client.send("<iq type='get' id='end'><ping xmlns='urn:xmpp:ping'/></iq>");
+    heard.push_str(&client.until("id='end'"));
+    client.until("</iq>");
     for (at, (request, expected)) in
         script.iter().enumerate().filter(|(_, (_, expected))| !expected.is_empty())
     {

@@ -57,7 +57,14 @@ impl Person {
         let (domain, outbox) = (registered.domain, Outbox::default());
         let mut person = Self { name, number, code, is_here: false, domain, client, outbox, counts: [0; 3] };
         person.come_back().await?;
+        person.is_seen().await?;
         Ok(person)
+    }
+
+    /// Until the server has said that this phone is there: its own presence is the first thing that comes (RFC 6121 §4.2.2).
+    async fn is_seen(&mut self) -> Result<(), Failure> {
+        while !matches!(self.client.next().await?, Event::Stanza(_)) {}
+        Ok(())
     }
 
     pub(super) fn address(&self) -> String {

@@ -181,7 +181,7 @@ fn an_account_made_again_begins_with_another_generation() {
 fn five_guesses_in_all_then_dead_also_across_a_restart() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
-    let bad = wrong(&begun.code());
+    let bad = wrong(begun.code());
     for guesses_left in [4, 3] {
         assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::WrongCode { guesses_left }));
     }
@@ -190,7 +190,7 @@ fn five_guesses_in_all_then_dead_also_across_a_restart() {
     // A new code brings no new guesses.
     desk.now += MINUTE_MS;
     let second = desk.again(&begun.id, Transport::Sms).unwrap();
-    let bad = wrong(&second.code());
+    let bad = wrong(second.code());
     for guesses_left in [2, 1] {
         assert_eq!(desk.confirm(&begun.id, &bad).err(), Some(RegistrationError::WrongCode { guesses_left }));
     }
@@ -205,7 +205,7 @@ fn five_guesses_in_all_then_dead_also_across_a_restart() {
 fn racing_guesses_are_all_counted() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
-    let bad = wrong(&begun.code());
+    let bad = wrong(begun.code());
     let (registrar, now) = (&desk.registrar, desk.now);
     let wrong_codes = Mutex::new(0);
     std::thread::scope(|scope| {
@@ -571,7 +571,7 @@ fn by_number_as_quicksy_does() {
     assert_eq!(confirm(NUMBER, code, "short").err(), Some(RegistrationError::BadPassword));
     assert_eq!(confirm(NUMBER, code, &"x".repeat(513)).err(), Some(RegistrationError::BadPassword));
     assert_eq!(confirm("+15551230002", code, password).err(), Some(RegistrationError::Unknown));
-    let bad = wrong(&again.code());
+    let bad = wrong(again.code());
     assert_eq!(confirm(NUMBER, &bad, password).err(), Some(RegistrationError::WrongCode { guesses_left: 4 }));
     assert!(confirm(NUMBER, code, password).unwrap().is_new());
     let credentials = desk.record(NUMBER).credentials;

@@ -146,7 +146,7 @@ fn wrong_proofs_are_guesses_and_say_nothing() {
         assert_eq!(refused, Some(RegistrationError::WrongProof { guesses_left: left }));
     }
     // Who has no code learns nothing of a proof, and spends the same guesses.
-    let bad = super::wrong(&begun.code());
+    let bad = super::wrong(begun.code());
     let refused = desk.prove(&begun.id, Confirmation { code: &bad, ..wrong(Some(&key), None) }).err();
     assert_eq!(refused, Some(RegistrationError::Dead));
 

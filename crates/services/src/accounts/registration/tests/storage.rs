@@ -78,7 +78,7 @@ fn a_full_disk_closes_registration_and_gives_no_free_guesses() {
     let policy = desk.registrar.policy.clone();
     desk.registrar = Registrar::new(records.clone(), SECRET, desk.owner.clone(), policy);
     let begun = desk.begin(NUMBER).unwrap();
-    let (right, bad) = (begun.code().digits().to_owned(), wrong(&begun.code()));
+    let (right, bad) = (begun.code().digits().to_owned(), wrong(begun.code()));
     records.broken.store(true, std::sync::atomic::Ordering::Relaxed);
     for code in [&right, &bad] {
         let answer = desk.confirm(&begun.id, code).err();
