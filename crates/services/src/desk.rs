@@ -84,6 +84,8 @@ chaski_telemetry::metrics! {
         presence_dropped_total: Counter,
         /// Accounts that are still to be told of somebody's presence: it is for very many, and told in several turns.
         presence_waiting: Gauge,
+        /// Bytes of stanzas that stand behind such presence of their sender.
+        behind_presence_bytes: Gauge,
         /// Presence, chat states and events held back because their client is inactive.
         stanzas_held_total: Counter,
         /// Of those that were held, the ones that something later replaced.

@@ -243,6 +243,12 @@ impl Negotiation {
         matches!(self.state, State::Response(_))
     }
 
+    /// Whether this is the response that the exchange waits for. Anything else proves nothing, whatever it is called.
+    pub fn is_response(&self, element: &Stanza<'_>) -> bool {
+        let namespace = if self.wishes.is_some() { ns::SASL2 } else { ns::SASL };
+        self.is_amid_exchange() && element.is("response", namespace)
+    }
+
     /// What a proof can lead to, if one comes next. Until it is said otherwise.
     pub fn set_tries(&mut self, tries: Tries) {
         self.tries = tries;

@@ -52,6 +52,13 @@ fn admins(config: &Config) -> Result<(), Wrong> {
             );
             return wrong("admins", what);
         }
+        if admin.starts_with('+') {
+            let what = format!(
+                "\"{admin}\" in admins is a phone number: whoever reads its SMS could take the server with it; make an account with a \
+                 name (chaski ctl account add boss) and list that"
+            );
+            return wrong("admins", what);
+        }
     }
     Ok(())
 }

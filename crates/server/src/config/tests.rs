@@ -69,6 +69,7 @@ fn values_that_make_no_sense_name_their_line() {
         ("[tls]\ncertificate = \"a.pem\"\n", "line 2: tls.certificate needs tls.key"),
         ("[limits]\nstanza_bytes = 100\n", "line 2: limits.stanza_bytes"),
         ("admins = [\"nobody\"]\n", "line 1: \"nobody\""),
+        ("admins = [\"+15551230001@localhost\"]\n", "is a phone number"),
         ("[sms]\ngateway = \"webhook\"\n", "line 2: sms.gateway \"webhook\" needs sms.url"),
         ("[registration]\ncountries = [\"DE\"]\n", "line 2: \"DE\""),
         ("[registration]\nnumber_messages = 25\n", "line 2: registration.number_messages must be more than"),

@@ -53,11 +53,12 @@ impl EventLoop {
         login.asked = Asked::Nothing;
         let tried_at_ms = login.tried_at_ms.take();
         let action = step(&mut login.negotiation, &mut pieces);
-        if pieces.login_failed {
-            self.metrics.login_failures_total.inc();
-            if let Some(tried_at_ms) = tried_at_ms {
-                return self.tell_late(conn, tried_at_ms, pieces.bytes.into(), action);
-            }
+        self.metrics.login_failures_total.add(u64::from(pieces.login_failed));
+        // However it has failed: the stream may be over, too.
+        if let Some(tried_at_ms) = tried_at_ms
+            && (pieces.login_failed || matches!(action, Action::Close))
+        {
+            return self.tell_late(conn, tried_at_ms, pieces.bytes.into(), action);
         }
         if !pieces.bytes.is_empty() {
             self.clients.put(conn, &pieces.bytes);

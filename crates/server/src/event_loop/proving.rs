@@ -103,7 +103,8 @@ impl EventLoop {
     /// What the client has sent when its proof was due.
     pub(super) fn scram_proof(&mut self, conn: ConnId, proving: Proving, input: Input<'_, '_>) -> Flow {
         let Input::Element(element) = input else { return self.judge(conn, proving, input, true) };
-        match element.name() == "response" {
+        let is_proof = self.login_mut(conn).is_some_and(|login| login.negotiation.is_response(element));
+        match is_proof {
             // It is given up, or something is refused meanwhile: nothing was tried.
             false => {
                 let flow = self.negotiate(conn, |negotiation, out| negotiation.receive(input, out));

@@ -18,7 +18,7 @@ use qrcode::QrCode;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const PAGE: &str = include_str!("front_page/page.html");
 const STYLE: &str = include_str!("front_page/style.css");
@@ -51,6 +51,8 @@ pub struct FrontPage {
     terminated: bool,
     languages: Vec<(&'static str, BTreeMap<String, String>)>,
     policy: String,
+    /// The code drawn last, and of what: nearly all ask under one name, and drawing takes longer than all else here.
+    drawn: Mutex<(String, String)>,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +72,7 @@ impl FrontPage {
         );
         let languages = LANGUAGES.map(|(tag, text)| (tag, texts(text))).into();
         let terminated = matches!(protection, Protection::Terminated);
-        Arc::new(Self { about, terminated, languages, policy })
+        Arc::new(Self { about, terminated, languages, policy, drawn: Mutex::default() })
     }
 
     /// `/`, and `/ca.pem` if there is one.
@@ -91,6 +93,14 @@ impl FrontPage {
         format!("{scheme}://{}", host.unwrap_or(&self.about.domain))
     }
 
+    fn qr(&self, url: &str) -> String {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.0 != url {
+            *drawn = (url.to_owned(), qr(url));
+        }
+        drawn.1.clone()
+    }
+
     fn render(&self, language: usize, url: &str) -> String {
         let (tag, texts) = &self.languages[language];
         let others = self.languages.iter().filter(|(other, _)| other != tag);
@@ -103,7 +113,7 @@ impl FrontPage {
         let values = [
             ("domain", escape(&self.about.domain)),
             ("url", escape(url)),
-            ("qr", qr(url)),
+            ("qr", self.qr(url)),
             ("lang", (*tag).to_owned()),
             ("languages", others.join(" ")),
             ("docs", DOCS.to_owned()),

@@ -192,7 +192,7 @@ impl RegistrationApi {
     pub(super) async fn deliver(self: &Arc<Self>, begun: Begun) -> Result<Begun, Problem> {
         let Some(delivery) = &begun.delivery else { return Ok(begun) };
         let Err(error) = self.sms.deliver(delivery).await else { return Ok(begun) };
-        let failed = self.step(move |registrar, _, _| registrar.delivery_failed(&begun)).await;
+        let failed = self.step(move |registrar, now, _| registrar.delivery_failed(&begun, now)).await;
         if let Err(error) = failed {
             tracing::warn!(%error, "a registration whose code was not sent stays as it is");
         }

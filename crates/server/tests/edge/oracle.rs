@@ -140,6 +140,11 @@ fn no_answer_waits_for_an_account() {
         client.until("</challenge>");
         client.send("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
         client.until("</failure>");
+        // Something that is called a response and is none.
+        client.send(&Inside::Sasl.begin("SCRAM-SHA-256", format!("n,,n={name},r=abc").as_bytes()));
+        client.until("</challenge>");
+        client.send("<response xmlns='urn:xmpp:sasl:2'>AAAA</response>");
+        assert!(client.until_closed().contains("<not-authorized"));
         assert_eq!(resident(), 0, "nobody has looked for {name}");
     }
     let mut told = 0;

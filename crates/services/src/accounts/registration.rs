@@ -8,7 +8,7 @@
 //! - a code is right for ten minutes; all codes of a registration together can be guessed five times;
 //! - a registration gives out at most one key, and with it ends every session of the number's older keys;
 //! - who does not prove to be the person that had the number before inherits nothing of an account that was silent for long;
-//! - nobody who can read a number's SMS is kept from registering it by requests of strangers in other networks ([`joined`]);
+//! - nobody who can read a number's SMS is kept from registering it by requests of strangers in a few other networks ([`joined`]);
 //! - no SMS is sent beyond the budgets of [`Policy`]; numbers reserved for fiction never get a real one.
 
 mod begin;
@@ -103,6 +103,8 @@ pub struct Begun {
     /// code that was sent last is right.
     pub delivery: Option<Delivery>,
     asker: Asker,
+    /// The registration that had sent the latest code before.
+    former: Option<String>,
 }
 
 /// What proves the number, and what goes with it.

@@ -78,11 +78,6 @@ impl ResidentRecord {
         self.disabled && self.rare.as_ref().is_some_and(|rare| rare.extra.contains_key(MOVING_TO))
     }
 
-    /// Whether a registration lock is set.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.lock.is_some())
-    }
-
     /// By which its devices come back.
     pub(crate) fn tokens(&self) -> Option<&Tokens> {
         self.rare.as_ref().map(|rare| &rare.tokens)

@@ -60,8 +60,11 @@ impl Work {
 /// See the module.
 pub(super) struct Askers {
     table: HashMap<Asker, Asking, Keyed>,
-    /// Those of whom something waits that may go on as soon as there is room, each once.
-    ready: VecDeque<Asker>,
+    /// Those of whom something waits that may go on as soon as there is room, each once; apart by the room that they have, so that
+    /// those who have none left keep no others waiting.
+    ready: [VecDeque<Asker>; CLASSES],
+    /// Which of them is asked first the next time.
+    first: usize,
     under_way: usize,
     waiting: usize,
     waiting_bytes: usize,
@@ -80,7 +83,8 @@ impl Askers {
     pub(super) fn new(secret: &[u8; 16]) -> Self {
         Self {
             table: HashMap::with_hasher(Keyed::new(secret)),
-            ready: VecDeque::new(),
+            ready: Default::default(),
+            first: 0,
             under_way: 0,
             waiting: 0,
             waiting_bytes: 0,
@@ -115,7 +119,7 @@ impl Askers {
         asking.under_way -= 1;
         if !asking.waiting.is_empty() {
             if !std::mem::replace(&mut asking.is_ready, true) {
-                self.ready.push_back(asker);
+                self.ready[class(asker)].push_back(asker);
             }
         } else if asking.under_way == 0 {
             self.table.remove(&asker);
@@ -148,7 +152,7 @@ impl Askers {
         self.waiting += 1;
         self.waiting_bytes += bytes;
         if asking.under_way < most_of(asker, bounds) && !std::mem::replace(&mut asking.is_ready, true) {
-            self.ready.push_back(asker);
+            self.ready[class(asker)].push_back(asker);
         }
         None
     }
@@ -161,9 +165,14 @@ impl Askers {
 
     /// What may go on now: one piece of each asker in turn.
     pub(super) fn next(&mut self, bounds: &Bounds) -> Option<(AccountId, Work)> {
-        while let Some(asker) = self.ready.pop_front() {
+        self.first = (self.first + 1) % CLASSES;
+        (0..CLASSES).find_map(|class| self.next_of((self.first + class) % CLASSES, bounds))
+    }
+
+    fn next_of(&mut self, class: usize, bounds: &Bounds) -> Option<(AccountId, Work)> {
+        while let Some(asker) = self.ready[class].pop_front() {
             if self.under_way >= room(asker, bounds) {
-                self.ready.push_front(asker);
+                self.ready[class].push_front(asker);
                 return None;
             }
             let Some(asking) = self.table.get_mut(&asker) else { continue };
@@ -176,7 +185,7 @@ impl Askers {
             asking.waiting_bytes -= bytes;
             if !asking.waiting.is_empty() {
                 asking.is_ready = true;
-                self.ready.push_back(asker);
+                self.ready[class].push_back(asker);
             } else if asking.under_way == 0 {
                 self.table.remove(&asker);
             }
@@ -190,6 +199,18 @@ impl Askers {
     /// Work that waits.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+}
+
+/// Kinds of askers that have a line.
+const CLASSES: usize = 3;
+
+/// Which of them it is.
+fn class(asker: Asker) -> usize {
+    match asker {
+        Asker::News(_) => 0,
+        Asker::Account(_) => 1,
+        Asker::Network(_) | Asker::Own | Asker::Outside => 2,
     }
 }
 

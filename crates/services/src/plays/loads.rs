@@ -104,6 +104,20 @@ fn what_waits_for_its_accounts_loads_stays_in_order_and_arrives() {
     assert_eq!(stage.received(romeo).pop().as_deref(), Some("<a xmlns='urn:xmpp:sm:3' h='8'/>"));
 }
 
+/// The first stands in a load already when the line forms, the second in the line.
+#[test]
+fn what_was_parked_is_not_overtaken_by_what_waits_in_line() {
+    let limits = Limits { loading_accounts: 64, loads_per_asker: 2, ..Default::default() };
+    let (mut stage, romeo) = romeo_alone(limits);
+    stage.hold_store(true);
+    stage.send(romeo, &chat(NURSE, "one"));
+    (0..3).for_each(|number| stage.send(romeo, &headline(&nobodys(number))));
+    stage.send(romeo, &chat(NURSE, "two"));
+    stage.hold_store(false);
+    let (nurse, _) = stage.arrive(NURSE, "hall");
+    assert_eq!(heard(&mut stage, nurse), ["one", "two"]);
+}
+
 #[test]
 fn what_is_over_the_bound_is_refused_and_counted() {
     let limits = Limits { loads_per_asker: 2, load_waiting_bytes: 4_096, ..Default::default() };

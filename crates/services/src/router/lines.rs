@@ -6,7 +6,7 @@
 //! message, a withdrawal or a later presence before the one that was sent first.
 //!
 //! Bounds: recipients waited for, of one sender and in all; beyond, presence is dropped, but never an end. Bytes of other stanzas
-//! in one line; beyond, they are refused. What may be neither dropped nor refused goes at once, with all that stands before it.
+//! in one line and in all; beyond, they are refused. What may be neither dropped nor refused goes at once, with all that stands before it.
 //! Kept by the shard's desk, used by [`super::told`]. Pure.
 
 use super::{Handling, Parcel};
@@ -23,6 +23,8 @@ const PIECE: usize = 32;
 const PARCEL_BYTES: usize = 256;
 /// Of the bound in bytes, what rooms may post beyond it: this is not refused.
 const HARD: usize = 2;
+/// All lines together have the bytes of so many.
+const FULL_LINES: usize = 64;
 
 /// See the module.
 #[derive(Default)]
@@ -32,6 +34,7 @@ pub(crate) struct Lines {
     /// Whose line has something, each once, in the order of their turns.
     turns: VecDeque<AccountId>,
     recipients: usize,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -98,15 +101,17 @@ impl Lines {
         let line = self.lines.get_mut(&parcel.by).filter(|_| parcel.by != parcel.to);
         let Some(line) = line else { return Place::Now(parcel) };
         let bytes = PARCEL_BYTES + parcel.stanza.len();
-        match (parcel.handling, line.bytes + bytes) {
-            (Handling::Mail { .. } | Handling::Relay, bytes) if bytes > limits.told_line_bytes => {
-                return Place::Full(parcel);
-            }
-            (Handling::Quiet, bytes) if bytes > limits.told_line_bytes.saturating_mul(HARD) => {
-                return Place::Hurried(parcel);
-            }
-            _ => line.bytes += bytes,
+        let is_over = |of: usize| {
+            let most = limits.told_line_bytes.saturating_mul(of);
+            line.bytes + bytes > most || self.bytes + bytes > most.saturating_mul(FULL_LINES)
+        };
+        match parcel.handling {
+            Handling::Mail { .. } | Handling::Relay if is_over(1) => return Place::Full(parcel),
+            Handling::Quiet if is_over(HARD) => return Place::Hurried(parcel),
+            _ => {}
         }
+        line.bytes += bytes;
+        self.bytes += bytes;
         line.standing.push_back(Standing::Parcel(Box::new(parcel)));
         Place::InLine
     }
@@ -152,7 +157,9 @@ impl Lines {
                 Next::Tell(piece)
             }
             Standing::Parcel(parcel) => {
-                line.bytes -= PARCEL_BYTES + parcel.stanza.len();
+                let bytes = PARCEL_BYTES + parcel.stanza.len();
+                line.bytes -= bytes;
+                self.bytes -= bytes;
                 Next::Parcel(parcel)
             }
         };
@@ -165,6 +172,11 @@ impl Lines {
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// Bytes of what stands behind presence.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Recipients that are still to be told.
@@ -233,6 +245,19 @@ mod tests {
             (0..30).filter(|_| matches!(lines.parcel(parcel(1, Handling::Quiet), &limits), Place::InLine));
         assert_eq!(quiet.count(), 10, "what rooms post is not refused, and goes at once in the end");
         assert_eq!(std::iter::from_fn(|| lines.hurry(account(1))).count(), 1 + 20);
-        assert_eq!((lines.recipients(), lines.turns.len()), (3_000, 3));
+        assert_eq!((lines.recipients(), lines.turns.len(), lines.bytes()), (3_000, 3, 0));
+    }
+
+    #[test]
+    fn all_lines_together_are_bounded() {
+        let (mut lines, limits) = (Lines::default(), Limits { told_waiting: 1_000_000, ..limits() });
+        let mut taken = 0;
+        for by in 1..100 {
+            assert!(matches!(lines.tell(tell(by, AT_ONCE + 1, false), &limits), Place::InLine));
+            let mine = (0..30)
+                .filter(|_| matches!(lines.parcel(parcel(by, Handling::Relay), &limits), Place::InLine));
+            taken += mine.count();
+        }
+        assert_eq!(taken * (PARCEL_BYTES + 10), FULL_LINES * limits.told_line_bytes);
     }
 }

@@ -78,6 +78,7 @@ impl Shard {
             }
         }
         self.desk.metrics.presence_waiting.set(self.desk.lines.recipients() as i64);
+        self.desk.metrics.behind_presence_bytes.set(self.desk.lines.bytes() as i64);
         !self.desk.lines.is_empty()
     }
 

@@ -24,6 +24,8 @@ impl Shard {
     pub(crate) fn with_account(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
         if let Work::Parcel(parcel) = &work
             && parcel.by != id
+            // What has waited for these very records stands before all that its sender's line has for them.
+            && !parcel.has_waited
             && self.directory.is_behind(parcel.by)
         {
             self.desk.spend(budget::READ);

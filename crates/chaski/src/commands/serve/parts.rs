@@ -132,7 +132,8 @@ pub(super) fn api(
     let submit = Arc::new(move |command| to_owners.command(command));
     let account = AccountApi::new(api.clone(), submit, &config.domain);
     registry.register(account.metrics());
-    Ok(registration::routes(api, config.http.web_origins.clone().into()).merge(account::routes(account)))
+    let origins = registration::Origins::new(&config.http.public_url, &config.http.web_origins);
+    Ok(registration::routes(api, origins).merge(account::routes(account)))
 }
 
 /// A shard's part of what strangers may have; which of them come to which shard is chance.

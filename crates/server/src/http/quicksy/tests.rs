@@ -100,7 +100,8 @@ async fn refusals() {
     assert_eq!(authenticate(&router, NUMBER).await.status, 451);
     assert_eq!(authenticate(&router, "+1").await.status, 400);
     assert_eq!(authenticate(&router, "nobody").await.status, 400);
-    assert_eq!(give(&router, "+12124567890", "123456", "a password of the app").await.status, 404);
+    let unasked = give(&router, "+12124567890", "123456", "a password of the app").await;
+    assert_eq!(unasked.status, 401, "a wrong code, whether one was asked for or not");
     for authorization in ["", "Basic AA==", "!!!", "AA==", "AGEA", "/////w=="] {
         let request = HttpRequest::post("/password").header("authorization", authorization);
         let answer = ask(&router, request.body(Body::from("x".repeat(20))).unwrap()).await;

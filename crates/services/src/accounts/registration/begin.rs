@@ -60,8 +60,12 @@ impl Registrar {
 
     /// The gateway did not take the code: the next one is due at once, and if it was the registration's first, the
     /// registration does not count against its number. The budgets of networks and of the gateway stay spent.
-    pub fn delivery_failed(&self, begun: &Begun) -> Result<(), RegistrationError> {
+    pub fn delivery_failed(&self, begun: &Begun, now_unix_ms: u64) -> Result<(), RegistrationError> {
         let Some(delivery) = &begun.delivery else { return Ok(()) };
+        if let Some(former) = &begun.former {
+            // The message before this one is on the phone, and this one is not.
+            self.note_latest(delivery.phone, former, now_unix_ms)?;
+        }
         let Some((mut session, revision)) = self.find(&begun.id)? else { return Ok(()) };
         let (phone, limits) = (delivery.phone, self.limits());
         limits.give_back(self.policy.per_number(), &phone.to_string())?;
@@ -120,16 +124,16 @@ impl Registrar {
                 if self.policy.is_of_number(limiter) =>
             {
                 let joined = self.join((id, replaces, session), phone, asker, now_unix_ms)?;
-                return joined.map(|begun| begun.with_next_sms(&refused)).ok_or(refused);
+                return Ok(joined.with_next_sms(&refused));
             }
             taken => taken?,
         }
         let code = self.make_code(phone, rng);
         session.note_sent(Transport::Sms, self.hash(&id, &code), now_unix_ms);
         self.write(&id, &session, replaces)?;
-        self.note_latest(phone, &id, now_unix_ms)?;
+        let former = self.note_latest(phone, &id, now_unix_ms)?;
         self.metrics.begun_total.inc();
-        Ok(self.begun((id, asker), phone, &session, code, Transport::Sms, now_unix_ms))
+        Ok(self.begun((id, asker, former), phone, &session, code, Transport::Sms, now_unix_ms))
     }
 
     fn again(
@@ -156,14 +160,14 @@ impl Registrar {
         let code = self.make_code(phone, rng);
         session.note_sent(transport, self.hash(id, &code), now_unix_ms);
         self.write(id, &session, Some(revision))?;
-        self.note_latest(phone, id, now_unix_ms)?;
+        let former = self.note_latest(phone, id, now_unix_ms)?;
         self.metrics.codes_again_total.inc();
-        Ok(self.begun((id.to_owned(), asker), phone, &session, code, transport, now_unix_ms))
+        Ok(self.begun((id.to_owned(), asker, former), phone, &session, code, transport, now_unix_ms))
     }
 
     fn begun(
         &self,
-        (id, asker): (String, Asker),
+        (id, asker, former): (String, Asker, Option<String>),
         phone: Phone,
         session: &Session,
         code: Code,
@@ -172,7 +176,7 @@ impl Registrar {
     ) -> Begun {
         let standing = session.standing(self.policy.voice, now_unix_ms);
         let delivery = Some(Delivery { phone, code, transport, locale: session.locale.clone() });
-        Begun { id, standing, delivery, asker }
+        Begun { id, standing, delivery, asker, former }
     }
 
     /// What one message takes. Those to numbers reserved for fiction cost nothing, so only who asks and for whom is counted.

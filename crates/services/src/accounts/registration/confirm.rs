@@ -135,19 +135,26 @@ impl Registrar {
         confirmation: &Confirmation<'_>,
         now_unix_ms: u64,
     ) -> Result<Option<Redeemed>, RegistrationError> {
-        let (mut host, host_revision) = self.find(host_id)?.ok_or(RegistrationError::CodeExpired)?;
-        let guess = host.joined_guess(&hash_code(&self.secret, host_id, code), now_unix_ms)?;
-        let verdict = match self.judge(guess, session.phone, confirmation, now_unix_ms)? {
+        let host = self.find(host_id)?;
+        let hash = hash_code(&self.secret, host_id, code);
+        let guess = host.as_ref().map_or(Guess::Wrong, |(host, _)| host.joined_guess(&hash, now_unix_ms));
+        let judged = self.judge(guess, session.phone, confirmation, now_unix_ms)?;
+        if let Some((mut host, revision)) = host {
+            match &judged {
+                Ok(_) => host.set_used(true),
+                Err(_) => host.spend_joined_guess(),
+            }
+            if !self.swap(host_id, &host, revision)? {
+                return Ok(None);
+            }
+        }
+        let verdict = match judged {
             Ok(redeemed) => {
-                host.set_used(true);
                 session.set_used(true);
                 Ok(redeemed)
             }
-            Err(miss) => Err(miss.error(session.spend_guess().min(host.spend_joined_guess()))),
+            Err(miss) => Err(miss.error(session.spend_guess())),
         };
-        if !self.swap(host_id, &host, host_revision)? {
-            return Ok(None);
-        }
         // What is lost of this is one more guess of its own, of those that the host has counted.
         if let Err(error) = self.swap(id, &session, revision) {
             tracing::warn!(%error, "a guess was not counted where it was made");

@@ -109,11 +109,13 @@ impl Default for Policy {
 
 const NUMBER: &str = "number";
 const NUMBER_AND_NETWORK: &str = "number-network";
+const BLOCK: &str = "sms-block";
+const BLOCK_AND_NETWORK: &str = "sms-block-network";
 
 impl Policy {
-    /// Whether a limiter of this name is one of those that strangers use up for a number.
+    /// Whether a limiter of this name is one of those that strangers use up for a number, or for it and its neighbours.
     pub(super) fn is_of_number(&self, limiter: &str) -> bool {
-        limiter == NUMBER || limiter == NUMBER_AND_NETWORK
+        [NUMBER, NUMBER_AND_NETWORK, BLOCK, BLOCK_AND_NETWORK].contains(&limiter)
     }
 
     /// Stops one number from being bothered by one network, which can't use up what others have for it. Fails closed; clients
@@ -149,12 +151,12 @@ impl Policy {
 
     /// Stops earning from a block of numbers (SMS pumping). Fails closed.
     pub(super) fn per_block(&self) -> Limiter {
-        Limiter::of("sms-block", self.block_messages)
+        Limiter::of(BLOCK, self.block_messages)
     }
 
     /// What one network may have of that: it must not keep a block's numbers from registering. Fails closed.
     pub(super) fn per_block_and_network(&self) -> Limiter {
-        Limiter::of("sms-block-network", self.block_messages.part(BLOCK_PARTS))
+        Limiter::of(BLOCK_AND_NETWORK, self.block_messages.part(BLOCK_PARTS))
     }
 
     /// The same for all blocks of a country, at its price. Fails closed.

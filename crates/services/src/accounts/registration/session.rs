@@ -154,31 +154,18 @@ impl Session {
         self.guesses_left = JOINED_GUESSES;
     }
 
-    /// Whether others may share its codes.
-    pub(super) fn may_be_joined(&self, now_unix_ms: u64) -> bool {
-        let is_right = self.codes.last().is_some_and(|code| now_unix_ms < code.expires_unix_ms);
-        // Its own guesses may be spent: not by who joins.
-        !self.is_over(now_unix_ms) && !self.used && self.joined_guesses_left > 0 && is_right
-    }
-
     /// A guess by one that shares its codes: that one's guesses count and not its own.
-    pub(super) fn joined_guess(&self, hash: &str, now_unix_ms: u64) -> Result<Guess, RegistrationError> {
-        if self.is_over(now_unix_ms) {
-            return Err(RegistrationError::Unknown);
-        }
-        if self.used {
-            return Err(RegistrationError::Used);
-        }
-        match self.joined_guesses_left {
-            0 => Err(RegistrationError::Dead),
-            _ => self.compare(hash, now_unix_ms),
+    pub(super) fn joined_guess(&self, hash: &str, now_unix_ms: u64) -> Guess {
+        let is_open = !self.is_over(now_unix_ms) && !self.used && self.joined_guesses_left > 0;
+        match self.compare(hash, now_unix_ms) {
+            Ok(guess) if is_open => guess,
+            _ => Guess::Wrong,
         }
     }
 
     /// Takes away a guess of those that share its codes.
-    pub(super) fn spend_joined_guess(&mut self) -> u32 {
+    pub(super) fn spend_joined_guess(&mut self) {
         self.joined_guesses_left = self.joined_guesses_left.saturating_sub(1);
-        self.joined_guesses_left
     }
 
     pub(super) fn note_sent(&mut self, transport: Transport, hash: String, now_unix_ms: u64) {
@@ -208,7 +195,7 @@ impl Session {
         let expires = self.codes.last().map_or(0, |code| code.expires_unix_ms);
         let next_voice_in_ms = if voice { self.voice.due_in_ms(now_unix_ms) } else { None };
         Standing {
-            expires_in_ms: expires.saturating_sub(now_unix_ms),
+            expires_in_ms: expires.min(self.created_unix_ms + SESSION_MS).saturating_sub(now_unix_ms),
             next_sms_in_ms: self.sms.due_in_ms(now_unix_ms),
             next_voice_in_ms,
         }

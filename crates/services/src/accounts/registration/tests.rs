@@ -352,15 +352,11 @@ fn five_registrations_of_a_number_then_five_a_day() {
     for _ in 0..5 {
         desk.begin(NUMBER).unwrap();
     }
-    desk.now += 10 * MINUTE_MS;
-    let retry_after_ms = DAY_MS / 5 - 10 * MINUTE_MS;
-    let too_many = RegistrationError::TooMany { limiter: "number-network", retry_after_ms };
-    assert_eq!(desk.begin(NUMBER).err(), Some(too_many));
-    desk.now -= 10 * MINUTE_MS;
+    assert!(desk.begin(NUMBER).unwrap().delivery.is_none(), "no more are sent");
     desk.begin("+15551230002").unwrap();
     desk.restart();
     desk.now += DAY_MS / 5 - 1;
-    assert!(desk.begin(NUMBER).is_err());
+    assert!(desk.begin(NUMBER).unwrap().delivery.is_none());
     desk.now += 1;
     assert!(desk.begin(NUMBER).unwrap().delivery.is_some());
     assert!(desk.begin(NUMBER).unwrap().delivery.is_none(), "no more are sent");
@@ -399,8 +395,13 @@ fn blocks_countries_and_the_purse_are_bounded_for_real_numbers() {
         let mut desk = desk_with(policy);
         desk.begin_from("+4915123456789", stranger(1)).unwrap();
         desk.begin_from("+4915123456790", stranger(2)).unwrap();
-        let refused = desk.begin_from(third, stranger(3)).err();
-        assert_eq!(refused, Some(RegistrationError::TooMany { limiter: name, retry_after_ms: HOUR_MS }));
+        match desk.begin_from(third, stranger(3)) {
+            // A block's neighbours may have used it up: whoever has a code already may use it.
+            Ok(joined) => assert_eq!((name, joined.delivery.is_none()), ("sms-block", true)),
+            Err(refused) => {
+                assert_eq!(refused, RegistrationError::TooMany { limiter: name, retry_after_ms: HOUR_MS });
+            }
+        }
         desk.begin(NUMBER).expect("a number reserved for fiction costs nothing");
     }
 }
@@ -449,14 +450,14 @@ fn a_gateway_that_fails_costs_the_number_nothing() {
     let mut desk = desk();
     for _ in 0..20 {
         let begun = desk.begin(NUMBER).unwrap();
-        desk.registrar.delivery_failed(&begun).unwrap();
+        desk.registrar.delivery_failed(&begun, desk.now).unwrap();
         assert_eq!(desk.confirm(&begun.id, begun.code().digits()).err(), Some(RegistrationError::Unknown));
     }
     let begun = desk.begin(NUMBER).unwrap();
     desk.now += MINUTE_MS;
     for _ in 0..5 {
         let again = desk.again(&begun.id, Transport::Sms).unwrap();
-        desk.registrar.delivery_failed(&again).unwrap();
+        desk.registrar.delivery_failed(&again, desk.now).unwrap();
     }
     assert!(desk.confirm(&begun.id, begun.code().digits()).is_ok());
 }
@@ -570,7 +571,12 @@ fn by_number_as_quicksy_does() {
     };
     assert_eq!(confirm(NUMBER, code, "short").err(), Some(RegistrationError::BadPassword));
     assert_eq!(confirm(NUMBER, code, &"x".repeat(513)).err(), Some(RegistrationError::BadPassword));
-    assert_eq!(confirm("+15551230002", code, password).err(), Some(RegistrationError::Unknown));
+    let wrong_code = RegistrationError::WrongCode { guesses_left: 1 };
+    assert_eq!(
+        confirm("+15551230002", code, password).err(),
+        Some(wrong_code),
+        "whether somebody asked or not"
+    );
     let bad = wrong(again.code());
     assert_eq!(confirm(NUMBER, &bad, password).err(), Some(RegistrationError::WrongCode { guesses_left: 4 }));
     assert!(confirm(NUMBER, code, password).unwrap().is_new());

@@ -35,7 +35,7 @@ fn many_networks_do_not_either_since_their_last_message_is_on_the_phone() {
     let last = desk.pester(NUMBER, 20);
     let joined = desk.begin(NUMBER).unwrap();
     assert!(joined.delivery.is_none(), "the number is not bothered any more");
-    assert_eq!(joined.standing.expires_in_ms, 10 * MINUTE_MS);
+    assert_eq!(joined.standing.expires_in_ms, 10 * MINUTE_MS, "at most");
     assert_eq!(joined.standing.next_sms_in_ms, Some(2 * HOUR_MS), "nobody can have one sent before");
     let code = last.code().digits().to_owned();
     assert!(desk.confirm(&joined.id, &code).unwrap().is_new());
@@ -56,14 +56,52 @@ fn whoever_gets_the_next_message_sent_it_opens_to_the_owner() {
     desk.confirm(&joined.id, &code).unwrap();
 }
 
+/// P1: nobody without an account learns that a number is being registered, or has been.
 #[test]
-fn without_a_code_that_is_right_one_has_to_wait() {
+fn whether_there_is_a_code_at_all_does_not_show() {
+    let told = |prepare: fn(&mut Desk)| {
+        let mut desk = desk();
+        for _ in 0..5 {
+            desk.begin(NUMBER).unwrap();
+        }
+        desk.now += 31 * MINUTE_MS;
+        prepare(&mut desk);
+        let joined = desk.begin(NUMBER).unwrap();
+        let by_number = |desk: &mut Desk| {
+            let code = ("000000", HERE);
+            desk.registrar.confirm_password(NUMBER, code, "of the app's", desk.now, &mut desk.rng).err()
+        };
+        let guesses = [(); 4].map(|()| desk.confirm(&joined.id, "000000").err());
+        (joined.standing, joined.delivery.is_none(), guesses, [by_number(&mut desk), by_number(&mut desk)])
+    };
+    let nobody = told(|_| {});
+    let is_sent = told(|desk| drop(desk.begin_from(NUMBER, stranger(1)).unwrap()));
+    let is_registered = told(|desk| {
+        let begun = desk.begin_from(NUMBER, stranger(1)).unwrap();
+        let code = begun.code().digits().to_owned();
+        desk.confirm(&begun.id, &code).unwrap();
+    });
+    let is_over = told(|desk| {
+        desk.begin_from(NUMBER, stranger(1)).unwrap();
+        desk.now += 11 * MINUTE_MS;
+    });
+    assert_eq!(nobody, is_sent);
+    assert_eq!(nobody, is_registered);
+    assert_eq!(
+        (nobody.0.expires_in_ms, nobody.1, nobody.2, nobody.3),
+        (is_over.0.expires_in_ms, is_over.1, is_over.2, is_over.3)
+    );
+}
+
+#[test]
+fn a_message_that_did_not_go_out_leaves_the_one_before_it_to_be_joined() {
     let mut desk = desk();
-    desk.pester(NUMBER, 20);
-    desk.now += 10 * MINUTE_MS;
-    let refused = desk.begin(NUMBER).err();
-    let retry_after_ms = 2 * HOUR_MS - 10 * MINUTE_MS;
-    assert_eq!(refused, Some(RegistrationError::TooMany { limiter: "number", retry_after_ms }));
+    let theirs = desk.begin_from(NUMBER, stranger(1)).unwrap();
+    let failed = desk.begin(NUMBER).unwrap();
+    let phone = failed.sent().phone;
+    assert_eq!(desk.registrar.latest(phone).unwrap(), Some(failed.id.clone()));
+    desk.registrar.delivery_failed(&failed, desk.now).unwrap();
+    assert_eq!(desk.registrar.latest(phone).unwrap(), Some(theirs.id));
 }
 
 #[test]
@@ -73,7 +111,7 @@ fn those_who_join_have_few_guesses_together_and_none_of_the_host() {
     let bad = wrong(host.code());
     let mut guesses = 0;
     for n in 0..10 {
-        let Ok(joined) = desk.begin_from(NUMBER, stranger(100 + n)) else { break };
+        let joined = desk.begin_from(NUMBER, stranger(100 + n)).unwrap();
         for _ in 0..10 {
             match desk.confirm(&joined.id, &bad) {
                 Err(RegistrationError::WrongCode { .. }) => guesses += 1,
@@ -85,10 +123,13 @@ fn those_who_join_have_few_guesses_together_and_none_of_the_host() {
             }
         }
     }
-    assert_eq!(guesses, 4);
+    assert_eq!(guesses, 20, "as many as each has, so that nobody learns of the others");
     let expected = RegistrationError::WrongCode { guesses_left: 4 };
-    assert_eq!(desk.confirm(&host.id, &bad).err(), Some(expected), "all its own are there");
     let code = host.code().digits().to_owned();
+    let late = desk.begin(NUMBER).unwrap();
+    let refused = desk.confirm(&late.id, &code).err();
+    assert_eq!(refused, Some(RegistrationError::WrongCode { guesses_left: 1 }), "four were looked at");
+    assert_eq!(desk.confirm(&host.id, &bad).err(), Some(expected), "all its own are there");
     desk.confirm(&host.id, &code).unwrap();
 }
 
@@ -189,9 +230,11 @@ fn a_site_with_many_networks_is_one_that_has_somewhat_more() {
 #[test]
 fn one_network_does_not_use_up_what_is_there_for_a_block_of_numbers() {
     let mut desk = desk();
-    let sent = (0..20).filter(|n| desk.begin(&format!("+49151234567{n:02}")).is_ok()).count();
-    assert_eq!(sent, 5);
-    desk.begin_from("+4915123456799", stranger(1)).unwrap();
+    let is_sent = |desk: &mut Desk, n: u32, network| {
+        desk.begin_from(&format!("+49151234567{n:02}"), network).unwrap().delivery.is_some()
+    };
+    assert_eq!((0..20).filter(|n| is_sent(&mut desk, *n, HERE)).count(), 5);
+    assert!(is_sent(&mut desk, 99, stranger(1)));
 }
 
 #[test]
