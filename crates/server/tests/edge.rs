@@ -17,6 +17,8 @@ mod login;
 mod oracle;
 #[path = "edge/over_bounds.rs"]
 mod over_bounds;
+#[path = "edge/prefixes.rs"]
+mod prefixes;
 #[path = "edge/rig.rs"]
 mod rig;
 #[path = "edge/round_trips.rs"]

@@ -28,5 +28,5 @@ pub use element::ElementRef;
 pub use error::{ErrorType, StanzaCondition, StreamCondition};
 pub use framer::{Frame, FrameError, Framer};
 pub use jid::{BareJid, FullJid, Jid, JidError, JidRef};
-pub use stanza::{Husk, Kind, ParseError, Stanza, StreamHeader};
+pub use stanza::{Husk, Kind, ParseError, Prefixes, Stanza, StreamHeader};
 pub use write::{Header, StanzaError, Writer};

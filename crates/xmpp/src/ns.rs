@@ -2,6 +2,8 @@
 
 /// RFC 6120: stanzas between client and server.
 pub const CLIENT: &str = "jabber:client";
+/// The content namespace of streams between servers: none of ours.
+pub const SERVER: &str = "jabber:server";
 /// RFC 6120 §4.8.1: the stream element itself.
 pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// RFC 6120 §4.9: stream error conditions.

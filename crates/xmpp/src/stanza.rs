@@ -15,9 +15,11 @@ use std::borrow::Cow;
 
 mod header;
 mod husk;
+mod prefixes;
 
 pub use header::StreamHeader;
 pub use husk::Husk;
+pub use prefixes::Prefixes;
 
 /// What a top-level element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,7 +99,7 @@ pub enum ParseError {
     /// Not well-formed XML, or not UTF-8.
     #[error("not well-formed")]
     NotWellFormed,
-    /// Well-formed, but not namespace-well-formed in itself, or a root with a prefix.
+    /// Well-formed, but not namespace-well-formed in itself, or a stanza that has a prefix.
     #[error("bad namespace prefix")]
     BadNamespacePrefix,
     /// Comment, processing instruction, DTD, entity beyond the five (RFC 6120 §11.1), or something legal that is known to
@@ -211,8 +213,8 @@ impl<'a> Stanza<'a> {
         let mut root = tag.span(0, validator.pos);
         let doc = validator.doc();
         let ns = root.ns.of(doc);
-        // RFC 6120 §4.8.5: only the stream's own elements have a prefix.
-        if root.name.prefix(doc).is_some_and(|prefix| prefix != "stream" || !value_is(ns, ns::STREAMS)) {
+        // RFC 6120 §4.8.5: what is of a content namespace has no prefix, and `stream` is the stream's.
+        if root.name.prefix(doc).is_some_and(|prefix| is_reserved(prefix, ns)) {
             return Err(ParseError::BadNamespacePrefix);
         }
         let kind = Kind::of(root.name.local(doc), ns);
@@ -384,6 +386,12 @@ impl<'a> Stanza<'a> {
     pub fn payload(&self) -> &'a [u8] {
         Span { start: self.root.head_end, end: self.root.content_end }.of(self.doc).as_bytes()
     }
+}
+
+/// Whether no root of this namespace may have this prefix.
+fn is_reserved(prefix: &str, ns: &str) -> bool {
+    let is_streams = value_is(ns, ns::STREAMS);
+    (prefix == "stream") != is_streams || [ns::CLIENT, ns::SERVER].iter().any(|content| value_is(ns, content))
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use crate::timers::Deadline;
 use chaski_services::accounts::network::Network;
 use chaski_services::wire::{Authenticated, SessionId};
 use chaski_store::AccountId;
-use chaski_xmpp::Husk;
 use chaski_xmpp::framer::Framer;
 use chaski_xmpp::sasl::{Hash, Password};
 use chaski_xmpp::stream::{Action, Framing, Negotiation, Wishes};
 use chaski_xmpp::websocket::Decoder;
+use chaski_xmpp::{Husk, Prefixes};
 
 /// See the module.
 pub(crate) struct Connection {
@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) partial: Vec<u8>,
     /// Of a stanza that is too large and being read to its end: what its answer needs.
     pub(crate) skipped: Option<Box<Husk>>,
+    /// What its stream header declares for its elements. `None` for nearly all.
+    pub(crate) prefixes: Option<Box<Prefixes>>,
     /// What is written and not yet taken by the kernel. `None` in an idle connection.
     pub(crate) outbound: Option<Box<Outbound>>,
     pub(crate) stage: Stage,
@@ -162,6 +164,7 @@ impl Connection {
             framer: Framer::new(),
             partial: Vec::new(),
             skipped: None,
+            prefixes: None,
             outbound: None,
             stage,
             deadline: Deadline::default(),

@@ -9,7 +9,7 @@ use chaski_services::wire::{Closed, ConnId};
 use chaski_xmpp::framer::{FrameKind, MAX_BYTES_SKIPPED, Piece};
 use chaski_xmpp::stream::Input;
 use chaski_xmpp::websocket::{self, CloseCode, Event, Message};
-use chaski_xmpp::{Husk, ParseError, Stanza, StreamCondition, StreamHeader};
+use chaski_xmpp::{Husk, ParseError, Prefixes, Stanza, StreamCondition, StreamHeader};
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -234,7 +234,12 @@ impl EventLoop {
         match kind {
             FrameKind::Whitespace => Flow::On,
             FrameKind::StreamOpen => match StreamHeader::parse(bytes) {
-                Ok(header) => self.login_input(conn, Input::Header(&header)),
+                Ok(mut header) => {
+                    if let Some(connection) = self.clients.table.get_mut(conn) {
+                        connection.prefixes = header.prefixes.take();
+                    }
+                    self.login_input(conn, Input::Header(&header))
+                }
                 Err(_) if declares_other_encoding(bytes) => {
                     self.fail(conn, StreamCondition::UnsupportedEncoding, None)
                 }
@@ -242,10 +247,22 @@ impl EventLoop {
             },
             FrameKind::Element => match Stanza::parse(bytes) {
                 Ok(element) => self.element(conn, &element),
+                Err(ParseError::BadNamespacePrefix) => self.with_prefixes(conn, bytes),
                 Err(error) => self.not_accepted(conn, Husk::of_whole(bytes), error),
             },
             FrameKind::StreamClose => self.stream_closed(conn),
             FrameKind::Excess(piece) => self.excess(conn, piece, bytes),
+        }
+    }
+
+    /// An element with a prefix that it does not declare: the stream header may have done so.
+    fn with_prefixes(&mut self, conn: ConnId, bytes: &[u8]) -> Flow {
+        let prefixes = self.clients.table.get(conn).and_then(|connection| connection.prefixes.as_deref());
+        let whole = Prefixes::bring_along(prefixes, bytes);
+        let parsed = whole.as_deref().map_or(Err(ParseError::BadNamespacePrefix), Stanza::parse);
+        match parsed {
+            Ok(element) => self.element(conn, &element),
+            Err(error) => self.not_accepted(conn, Husk::of_whole(bytes), error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The stream header: the one start tag that stands without its end (RFC 6120 §4.7), with the XML declaration before it.
 //! Called by the stream state machine for each [`crate::framer::FrameKind::StreamOpen`]. Promises the same checks as for stanzas.
 
-use super::ParseError;
+use super::{ParseError, Prefixes};
 use crate::element::Ns;
 use crate::escape;
 use crate::validate::Validator;
@@ -28,6 +28,8 @@ pub struct StreamHeader<'a> {
     pub version: Option<Cow<'a, str>>,
     /// `xml:lang`
     pub lang: Option<Cow<'a, str>>,
+    /// Prefixes that it declares for the elements that follow, beside `stream`.
+    pub prefixes: Option<Box<Prefixes>>,
 }
 
 impl<'a> StreamHeader<'a> {
@@ -63,6 +65,7 @@ impl<'a> StreamHeader<'a> {
             id: attr("id"),
             version: attr("version"),
             lang: attr("xml:lang"),
+            prefixes: Prefixes::of_header(doc, &validator.bindings).map(Box::new),
         })
     }
 }

@@ -97,7 +97,9 @@ fn refuses_what_could_break_another_stream() {
         ("<a xmlns:p='u' xmlns:q='&#117;' p:x='' q:x=''/>".into(), Malformed),
         ("<a><![CDATA[x</a>".into(), Malformed),
         ("<p:a/>".into(), Prefix),
-        ("<p:a xmlns:p='u'/>".into(), Prefix),
+        ("<p:iq xmlns:p='jabber:client'/>".into(), Prefix),
+        ("<p:message xmlns:p='jabber:serve&#114;'/>".into(), Prefix),
+        ("<p:error xmlns:p='http://etherx.jabber.org/streams'/>".into(), Prefix),
         ("<stream:a xmlns:stream='u'/>".into(), Prefix),
         ("<a><p:b/></a>".into(), Prefix),
         ("<a><b xmlns:p='u'/><p:b/></a>".into(), Prefix),
@@ -129,6 +131,24 @@ fn refuses_what_could_break_another_stream() {
     parsed(&format!("<a>{}</a>", format!("<b{}/>", prefixes(60)).repeat(3)));
     parsed("<a xmlns:p='u' xmlns:q='v' p:x='' q:x='' x=''/>");
     parsed("<a xmlns:xml='http://www.w3.org/XML/1998/namespace' xml:space='preserve'/>");
+}
+
+#[test]
+fn an_element_of_another_namespace_may_have_a_prefix() {
+    for (text, name, ns) in [
+        ("<t:starttls xmlns:t='urn:ietf:params:xml:ns:xmpp-tls'/>", "starttls", ns::TLS),
+        ("<s:r xmlns:s='urn:xmpp:sm:3' xmlns='x'></s:r>", "r", ns::SM),
+        ("<x:message xmlns:x='u'/>", "message", "u"),
+    ] {
+        let stanza = parsed(text);
+        assert!(stanza.is(name, ns) && stanza.root().is(name, ns) && stanza.kind() == Kind::Nonza, "{text}");
+    }
+    let authenticate = parsed(
+        "<s:authenticate xmlns:s='urn:xmpp:sasl:2' mechanism='PLAIN'><s:initial-response>AA==</s:initial-response>\
+         </s:authenticate>",
+    );
+    let initial = authenticate.root().child("initial-response", ns::SASL2).unwrap();
+    assert_eq!(initial.text(), "AA==");
 }
 
 #[test]
