@@ -34,10 +34,13 @@ pub const RFCS: &[Rfc] = &[
     Rfc::new(5929, "Channel binding tls-server-end-point"),
     Rfc::new(6120, "XMPP Core").lacking("streams between servers, on purpose: one domain"),
     Rfc::new(6121, "Instant Messaging and Presence"),
-    Rfc::new(6122, "Address Format"),
     Rfc::new(7395, "XMPP over WebSocket"),
     Rfc::new(7590, "Use of TLS in XMPP"),
+    Rfc::new(7622, "Address Format"),
     Rfc::new(7677, "SCRAM-SHA-256, also -PLUS"),
+    Rfc::new(8264, "PRECIS Framework"),
+    Rfc::new(8265, "PRECIS of user names and resources")
+        .lacking("passwords, which SCRAM (RFC 5802) wants by SASLprep"),
     Rfc::new(9266, "Channel binding tls-exporter"),
 ];
 

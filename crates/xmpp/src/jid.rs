@@ -1,11 +1,15 @@
-//! Addresses (RFC 7622, prepared by the stringprep profiles of RFC 6122: nodeprep, nameprep, resourceprep).
+//! Addresses (RFC 7622), prepared by PRECIS in today's Unicode: local parts and the labels of domains by case and width, resources
+//! by nothing but composition and spaces.
 //!
 //! Called wherever an address enters: stream headers, stanzas, configuration. Promises that every [`Jid`] and [`JidRef`] is in
 //! normal form, so that comparing texts compares addresses. ASCII addresses, so every phone number's, cost one look at
 //! each byte. Internationalised domains are kept as they are written: `xn--` labels and their Unicode form differ.
+//! What was stored is read by [`JidRef::split`] and so stays what it is, whatever the rules were when it was prepared.
 
 use std::borrow::Cow;
 use std::fmt;
+
+mod precis;
 
 /// Most bytes of each part of a JID.
 pub const MAX_PART_BYTES: usize = 1023;
@@ -217,7 +221,7 @@ impl BareJid {
         if jid.resource().is_none() { Ok(Self(jid)) } else { Err(JidError::WrongForm) }
     }
 
-    /// With this resource, which is prepared by resourceprep.
+    /// With this resource, which is prepared by [`prepare_resource`].
     pub fn with_resource(&self, resource: &str) -> Result<FullJid, JidError> {
         let resource = prepare_resource(resource)?;
         Ok(FullJid(JidRef { resource: Some(&resource), ..self.as_ref() }.to_jid()))
@@ -258,41 +262,67 @@ impl fmt::Display for FullJid {
     }
 }
 
-/// Prepares a resource alone (RFC 6122 resourceprep).
+/// Prepares a resource alone (RFC 7622 §3.4: `OpaqueString`).
 pub fn prepare_resource(resource: &str) -> Result<Cow<'_, str>, JidError> {
     if !resource.is_ascii() {
-        return bounded(prepare_twice(resource, |text| stringprep::resourceprep(text).ok())?);
+        return bounded(settled(resource, precis::opaque)?.into());
     }
     let is_control = |b: u8| b < b' ' || b == 0x7F;
     if resource.bytes().any(is_control) { Err(JidError::Forbidden) } else { bounded(Cow::Borrowed(resource)) }
 }
 
-/// Prepares a local part alone (RFC 6122 nodeprep).
+/// Prepares a local part alone (RFC 7622 §3.3: `UsernameCaseMapped` without some characters).
 pub fn prepare_local(local: &str) -> Result<Cow<'_, str>, JidError> {
-    if !local.is_ascii() {
-        return bounded(prepare_twice(local, |text| stringprep::nodeprep(text).ok())?);
-    }
     let is_allowed = |b: u8| matches!(b, b'!'..=b'~') && !b"\"&'/:<>@".contains(&b);
-    if !local.bytes().all(is_allowed) {
-        return Err(JidError::Forbidden);
+    if local.is_ascii() {
+        return if local.bytes().all(is_allowed) {
+            bounded(lower_case(local))
+        } else {
+            Err(JidError::Forbidden)
+        };
     }
-    bounded(lower_case(local))
+    let prepared = settled(local, precis::username)?;
+    // Only now: some of those have forms of full width.
+    if prepared.bytes().all(|b| b >= 0x80 || is_allowed(b)) {
+        bounded(prepared.into())
+    } else {
+        Err(JidError::Forbidden)
+    }
 }
 
-/// Prepares a domain alone (RFC 6122 nameprep), e.g. the `to` of a stream header.
+/// Prepares a domain alone (RFC 7622 §3.2, RFC 5895), e.g. the `to` of a stream header.
 pub fn prepare_domain(domain: &str) -> Result<Cow<'_, str>, JidError> {
     let prepared = if domain.is_ascii() {
         lower_case(domain.strip_suffix('.').unwrap_or(domain))
     } else {
         // RFC 3490 §3.1: these are dots too.
         let dotted = domain.replace(['\u{3002}', '\u{FF0E}', '\u{FF61}'], ".");
-        let name = dotted.strip_suffix('.').unwrap_or(&dotted);
-        Cow::Owned(prepare_twice(name, |text| stringprep::nameprep(text).ok())?.into_owned())
+        settled(dotted.strip_suffix('.').unwrap_or(&dotted), labels)?.into()
     };
     if !is_domain(&prepared) {
         return Err(if prepared.is_empty() { JidError::Empty } else { JidError::Forbidden });
     }
     bounded(prepared)
+}
+
+/// Prepares a nickname (RFC 8266): what is shown of a person, in a room for one. Names that differ by case alone are two, but
+/// [`nickname_key`] is one.
+pub fn prepare_nickname(name: &str) -> Result<Cow<'_, str>, JidError> {
+    let is_plain = |b: u8| matches!(b, b'!'..=b'~');
+    if name.bytes().all(is_plain) {
+        return bounded(Cow::Borrowed(name));
+    }
+    bounded(settled(name, precis::nickname)?.into())
+}
+
+/// By which nicknames are compared (RFC 8266 §2.4).
+pub fn nickname_key(prepared: &str) -> Result<String, JidError> {
+    prepare_nickname(&prepared.to_lowercase()).map(Cow::into_owned)
+}
+
+fn labels(name: &str) -> Option<String> {
+    let labels: Option<Vec<String>> = name.split('.').map(precis::username).collect();
+    Some(labels?.join("."))
 }
 
 /// A host name (its ASCII characters are letters, digits, `-`, `_`; no label is empty) or an address literal.
@@ -320,17 +350,25 @@ fn bounded(part: Cow<'_, str>) -> Result<Cow<'_, str>, JidError> {
     }
 }
 
-/// Stringprep is not idempotent for a few texts. Those have no normal form and are refused.
-fn prepare_twice(
-    text: &str,
-    prepare: impl for<'t> Fn(&'t str) -> Option<Cow<'t, str>>,
-) -> Result<Cow<'_, str>, JidError> {
+/// A few texts need more than one step, as RFC 8264 §7 has it. What has not come to rest after three has no normal form and is
+/// refused.
+fn settled(text: &str, prepare: impl Fn(&str) -> Option<String>) -> Result<String, JidError> {
     // Before the costly part: nothing of use grows shorter by so much.
-    if text.len() > 4 * MAX_PART_BYTES {
+    if text.len() > 2 * MAX_PART_BYTES {
         return Err(JidError::TooLong);
     }
-    let once = prepare(text).ok_or(JidError::Forbidden)?;
-    if prepare(&once).is_some_and(|twice| twice == once) { Ok(once) } else { Err(JidError::Forbidden) }
+    let mut prepared = prepare(text).ok_or(JidError::Forbidden)?;
+    if prepared == text {
+        return Ok(prepared);
+    }
+    for _ in 0..3 {
+        let again = prepare(&prepared).ok_or(JidError::Forbidden)?;
+        if again == prepared {
+            return Ok(prepared);
+        }
+        prepared = again;
+    }
+    Err(JidError::Forbidden)
 }
 
 #[cfg(test)]

@@ -35,7 +35,12 @@ impl Query {
                 return Err(StanzaCondition::PolicyViolation);
             }
             let jid = item.attr("jid").ok_or(StanzaCondition::BadRequest)?;
-            let entry = Entry::parse(&jid, domain).map_err(|_| StanzaCondition::JidMalformed)?;
+            let entry = match Entry::parse(&jid, domain) {
+                Ok(entry) => entry,
+                // It may be there since other rules made addresses, and must not be there for ever.
+                Err(_) if !blocks => Entry::from_document(&jid).ok_or(StanzaCondition::JidMalformed)?,
+                Err(_) => return Err(StanzaCondition::JidMalformed),
+            };
             if blocks && entry.jid(domain) == own {
                 return Err(StanzaCondition::NotAllowed);
             }
@@ -88,6 +93,16 @@ mod tests {
         let block = format!("<block xmlns='urn:xmpp:blocking'>{items}</block>");
         let expected = entries.into_iter().map(|entry| (entry, None)).collect();
         assert_eq!(read(false, &block), Ok(Query::Block(expected)));
+    }
+
+    #[test]
+    fn what_older_rules_let_in_can_be_unblocked() {
+        let item = "<item jid='☃@b.example'/>";
+        let stored = Entry::from_document("☃@b.example").unwrap();
+        let unblock = format!("<unblock xmlns='urn:xmpp:blocking'>{item}</unblock>");
+        assert_eq!(read(false, &unblock), Ok(Query::Unblock(vec![stored])));
+        let block = format!("<block xmlns='urn:xmpp:blocking'>{item}</block>");
+        assert_eq!(read(false, &block), Err(StanzaCondition::JidMalformed));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::{Contact, GROUP_BYTES_MAX, GROUPS_MAX, Item, NAME_BYTES_MAX, Roster, Subscription};
 use crate::iq::xml;
 use chaski_xmpp::stanza::IqType;
-use chaski_xmpp::{BareJid, ElementRef, StanzaCondition, Writer, ns};
+use chaski_xmpp::{BareJid, ElementRef, JidRef, StanzaCondition, Writer, ns};
 use std::borrow::Cow;
 
 /// What the account's client asks of its roster.
@@ -57,13 +57,16 @@ impl Request {
             return Err(StanzaCondition::BadRequest);
         }
         let jid = item.attr("jid").ok_or(StanzaCondition::BadRequest)?;
-        let jid = BareJid::parse(&jid).map_err(|_| StanzaCondition::JidMalformed)?;
-        if jid.as_str() == own {
-            return Err(StanzaCondition::NotAllowed);
-        }
-        let contact = Contact::new(jid.as_str(), domain);
         // Any other subscription, and `ask` and `approved`, are not the client's to set: ignored (§2.1.2).
-        if item.attr("subscription").is_some_and(|value| value == "remove") {
+        let removes = item.attr("subscription").is_some_and(|value| value == "remove");
+        let contact = match BareJid::parse(&jid) {
+            Ok(jid) if jid.as_str() == own => return Err(StanzaCondition::NotAllowed),
+            Ok(jid) => Contact::new(jid.as_str(), domain),
+            // It may be there since other rules made addresses, and must not be there for ever.
+            Err(_) if removes && JidRef::split(&jid).resource.is_none() => Contact::new(&jid, domain),
+            Err(_) => return Err(StanzaCondition::JidMalformed),
+        };
+        if removes {
             return Ok(Self::Remove { contact });
         }
         let name = item.attr("name").unwrap_or_default().into_owned();

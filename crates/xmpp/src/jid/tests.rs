@@ -20,9 +20,14 @@ fn others_are_normalised() {
     for (text, normal) in [
         ("A.b@EXAMPLE.org./Res", "a.b@example.org/Res"),
         ("Ñ@BÜCHER.example", "ñ@bücher.example"),
-        ("fußball@a", "fussball@a"),
+        ("fußball@a", "fußball@a"),
+        ("STRAẞE@a", "straße@a"),
+        ("ＡＢ@a", "ab@a"),
         ("a@例。jp", "a@例.jp"),
-        ("a@b/ℌ", "a@b/H"),
+        ("a@Ｂücher.例。", "a@bücher.例"),
+        ("a@b/e\u{301}", "a@b/é"),
+        ("a@b/ℌ ", "a@b/ℌ "),
+        ("a@b/a\u{3000}b", "a@b/a b"),
         ("[::1]", "[::1]"),
         ("a@b//", "a@b//"),
     ] {
@@ -30,6 +35,51 @@ fn others_are_normalised() {
     }
     assert_eq!(Jid::parse("a@b/c"), Jid::parse("A@B/c"));
     assert_ne!(Jid::parse("a@b/c"), Jid::parse("a@b/C"));
+}
+
+#[test]
+fn a_resource_may_have_what_unicode_has_today() {
+    for (resource, normal) in [
+        ("📱", "📱"),
+        ("₿", "₿"),
+        ("GROẞE Straße", "GROẞE Straße"),
+        ("🫨🪿", "🫨🪿"),
+        ("👍🏽", "👍🏽"),
+        ("🇵🇪", "🇵🇪"),
+        // How something is drawn is no part of a name.
+        ("❤\u{FE0F}", "❤"),
+        ("👩\u{200D}🚀", "👩🚀"),
+        ("🏴\u{E0067}\u{E0062}\u{E007F}", "🏴"),
+        ("نامه\u{200C}ای", "نامه\u{200C}ای"),
+    ] {
+        assert_eq!(prepare_resource(resource).as_deref(), Ok(normal), "{resource}");
+        let full = format!("+15551230001@d.example/{resource}");
+        assert_eq!(Jid::parse(&full).unwrap().resource(), Some(normal));
+    }
+    for refused in ["\u{FE0F}", "📱\u{7}", "\u{202E}x", "\u{E000}", "\u{378}"] {
+        assert!(prepare_resource(refused).is_err(), "{refused:?}");
+    }
+}
+
+#[test]
+fn nicknames_are_shown_as_they_are_and_compared_by_their_key() {
+    assert_eq!(prepare_nickname("+15551230001").as_deref(), Ok("+15551230001"));
+    assert_eq!(prepare_nickname(" Zoë  ₿ ").as_deref(), Ok("Zoë ₿"));
+    assert_eq!(prepare_nickname("\u{200B}"), Err(JidError::Empty));
+    assert_eq!(prepare_nickname("\u{7}"), Err(JidError::Forbidden));
+    assert_eq!(nickname_key("GROẞE"), nickname_key("große"));
+    assert_ne!(nickname_key("Zoë"), nickname_key("Zoe"));
+}
+
+#[test]
+fn what_older_rules_made_is_read_as_it_is() {
+    // nodeprep had symbols in local parts, and folded what is now kept.
+    for stored in ["☃@b.example", "fussball@b.example/H", "a@b.example/x·y"] {
+        let read = JidRef::split(stored);
+        assert_eq!(read.to_string(), stored);
+        assert_eq!(read.to_jid().as_str(), stored);
+    }
+    assert_eq!(Jid::parse("☃@b.example"), Err(JidError::Forbidden));
 }
 
 #[test]
@@ -50,6 +100,10 @@ fn refuses_what_is_no_address() {
         ("a@b/\u{1}", JidError::Forbidden),
         ("a@b/\u{FDD0}", JidError::Forbidden),
         ("ａ＠b@c", JidError::Forbidden),
+        ("ａ＇b@c", JidError::Forbidden),
+        ("☃@c", JidError::Forbidden),
+        ("a\u{3000}b@c", JidError::Forbidden),
+        ("a@☃.c", JidError::Forbidden),
         ("a@b／c.é", JidError::Forbidden),
         (&format!("{long}@b"), JidError::TooLong),
         (&format!("a@b/{long}"), JidError::TooLong),
@@ -68,8 +122,8 @@ fn parts() {
     );
     let domain = Jid::parse("b").unwrap();
     assert_eq!((domain.local(), domain.domain(), domain.resource()), (None, "b", None));
-    let full = jid.to_bare().with_resource("Ｒ").unwrap();
-    assert_eq!(full.as_str(), "a@b/R");
+    let full = jid.to_bare().with_resource("Ｒe\u{301}").unwrap();
+    assert_eq!(full.as_str(), "a@b/Ｒé");
     assert_eq!(full.to_bare().resource(), None);
     assert_eq!(BareJid::parse("a@b/c"), Err(JidError::WrongForm));
     assert_eq!(FullJid::parse("a@b"), Err(JidError::WrongForm));
@@ -80,7 +134,7 @@ fn parts() {
 
 proptest! {
     #[test]
-    fn what_is_parsed_is_in_normal_form(text in "[a-zA-Zßéﬁ\u{130}\u{37A}日@/.＠]{1,12}|\\PC{1,20}") {
+    fn what_is_parsed_is_in_normal_form(text in "[a-zA-Zßéﬁ\u{130}\u{37A}日@/.＠\u{200D}\u{200C}क्\u{FE0F}ΣẞＡא]{1,12}|\\PC{1,20}") {
         if let Ok(jid) = Jid::parse(&text) {
             prop_assert_eq!(Jid::parse(jid.as_str()), Ok(jid.clone()));
             prop_assert_eq!(JidRef::split(jid.as_str()), jid.as_ref());

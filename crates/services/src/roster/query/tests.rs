@@ -50,6 +50,13 @@ fn a_removal_is_a_subscription_of_remove() {
 }
 
 #[test]
+fn what_older_rules_let_in_can_be_removed() {
+    let request = set("<item jid='☃@verona.example' subscription='remove'/>");
+    assert_eq!(request, Ok(Request::Remove { contact: Contact::Other("☃@verona.example".into()) }));
+    assert_eq!(set("<item jid='☃@verona.example'/>"), Err(StanzaCondition::JidMalformed));
+}
+
+#[test]
 fn refused_as_the_rfc_says() {
     let item = "<item jid='nurse@verona.example'/>";
     let long_name = format!("<item jid='nurse@verona.example' name='{}'/>", "n".repeat(NAME_BYTES_MAX + 1));
