@@ -39,6 +39,8 @@ pub struct Config {
     pub sms: Sms,
     /// Who may register.
     pub registration: Registration,
+    /// What clients can use for calls.
+    pub calls: Calls,
     /// Bounds.
     pub limits: Limits,
     /// The log.
@@ -196,6 +198,18 @@ pub struct Registration {
     pub lock_pins_per_day: u32,
 }
 
+/// What clients can use for calls (XEP-0215).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Calls {
+    /// URIs of STUN and TURN servers; empty: none.
+    pub relays: Vec<String>,
+    /// What the TURN servers know, too.
+    pub secret: String,
+    /// How long a login is good for a new call.
+    pub login_minutes: u64,
+}
+
 /// Bounds on everything that input can grow.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -290,6 +304,7 @@ impl Default for Config {
             tls: Tls::default(),
             sms: Sms::default(),
             registration: Registration::default(),
+            calls: Calls::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -355,6 +370,12 @@ impl Default for Registration {
             lock_pins: 5,
             lock_pins_per_day: 2,
         }
+    }
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { relays: Vec::new(), secret: String::new(), login_minutes: 60 }
     }
 }
 

@@ -298,7 +298,7 @@ fn passages(shards: u16) -> io::Result<Option<Arc<[Passage]>>> {
 fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
     Settings {
         sasl_failures_max: config.limits.login_failures,
-        session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES, &caps::own()].concat(),
+        session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES, &caps::own(realm)].concat(),
         bind_features: vec![ns::CARBONS, ns::CSI, ns::SM],
         ..Settings::new(&*realm.domain)
     }

@@ -2,6 +2,7 @@
 //!
 //! Made by the edge (or a test, or a simulator) for each call into [`crate::shard::Shard`].
 
+use crate::calls::Relays;
 use crate::wire::Wire;
 use chaski_store::ShardStore;
 use std::sync::Arc;
@@ -74,6 +75,8 @@ pub struct Realm {
     pub admins: Vec<Box<str>>,
     /// The bounds.
     pub limits: Limits,
+    /// What clients can use for calls; none by default.
+    pub relays: Relays,
     /// When the server was started, Unix time in milliseconds (XEP-0012 of the domain).
     pub started_unix_ms: u64,
     /// The server's version, for XEP-0092.
@@ -89,6 +92,7 @@ impl Realm {
             secret,
             admins: Vec::new(),
             limits: Limits::default(),
+            relays: Relays::default(),
             started_unix_ms: 0,
             version: env!("CARGO_PKG_VERSION"),
         })

@@ -100,6 +100,8 @@ chaski_telemetry::metrics! {
         late_bytes: Gauge,
         /// Answers and pushes lost because far too many waited for a session that was cut for it already.
         stanzas_lost_total: Counter,
+        /// Answers that were sent behind what waited in the mailbox.
+        answers_behind_mail_total: Counter,
         /// Copies of messages sent to an account's other sessions.
         carbons_total: Counter,
         /// News of nodes, and questions for last items, dropped because a shard was overloaded.

@@ -33,16 +33,20 @@ pub(crate) fn domain_info(
 ) -> Result<Vec<u8>, StanzaCondition> {
     let node = query.attr("node");
     match node.as_deref() {
-        None => Ok(server_info(None)),
-        Some(hash) if caps::is_own(hash) => Ok(server_info(Some(hash))),
+        None => Ok(server_info(realm, None)),
+        Some(hash) if caps::is_own(realm, hash) => Ok(server_info(realm, Some(hash))),
         Some(node) => commands_info(realm, account, node),
     }
 }
 
 /// What the domain is and can, the same for everybody.
-pub(crate) fn server_info(node: Option<&str>) -> Vec<u8> {
+pub(crate) fn server_info(realm: &Realm, node: Option<&str>) -> Vec<u8> {
     let server = Identity { category: "server", kind: "im", name: Some("Chaski") };
-    info(node, &[server], &features(Scope::Domain))
+    let scopes: &[Scope] = match realm.relays.relays.is_empty() {
+        true => &[Scope::Domain],
+        false => &[Scope::Domain, Scope::DomainWithRelays],
+    };
+    info(node, &[server], &features(scopes))
 }
 
 /// `disco#items` of the domain: nothing, or the commands that this account may use (XEP-0050 §2.2).
@@ -144,7 +148,7 @@ pub(crate) fn account_items(
 fn bare_info(more: &[&'static str]) -> Vec<u8> {
     let registered = Identity { category: "account", kind: "registered", name: None };
     let pep = Identity { category: "pubsub", kind: "pep", name: None };
-    let mut features = features(Scope::Account);
+    let mut features = features(&[Scope::Account]);
     features.extend(more);
     features.sort_unstable();
     info(None, &[registered, pep], &features)

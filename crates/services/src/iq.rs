@@ -19,7 +19,7 @@ use crate::outbox::Turn;
 use crate::privacy::{self, What};
 use crate::session::carbons;
 use crate::wire::SessionId;
-use crate::{blocking, book, commands, disco, leaving, pep, private, profile, roster};
+use crate::{blocking, book, calls, commands, disco, leaving, pep, private, profile, roster};
 use chaski_xmpp::stanza::IqType;
 use chaski_xmpp::{ElementRef, Stanza, StanzaCondition, ns};
 
@@ -44,6 +44,7 @@ pub(crate) struct Door {
 const DOORS: &[&[Door]] = &[
     blocking::DOORS,
     book::quicksy::DOORS,
+    calls::DOORS,
     carbons::DOORS,
     leaving::DOORS,
     pep::DOORS,
@@ -93,6 +94,10 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
     let reply = Reply::to_owner(account, session, stanza);
     if let Some(ask) = door(&request).and_then(|door| door.owner) {
         return ask(turn, account, session, &request, reply);
+    }
+    // XEP-0353 has no sign that all that waited has come; this is what Conversations takes for one (wire.md "Calls").
+    if request.gets("ping", ns::PING) && stanza.to().is_none() {
+        return reply.result_behind_mail(turn.outbox);
     }
     match for_owner(turn, account, &request) {
         Ok(payload) => reply.result(turn.outbox, &payload),

@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod blocking;
 pub mod book;
 mod budget;
+pub mod calls;
 pub mod caps;
 pub mod command;
 pub mod commands;

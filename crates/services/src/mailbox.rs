@@ -9,6 +9,7 @@
 //! Called by `router` (messages) and `shard` (acknowledgements, completions). Calls the store.
 //! Specification: RFC 6121 §8.5 (which sessions), XEP-0160, XEP-0198, XEP-0203, wire.md "What is a message's fate".
 
+mod calls;
 mod gap;
 mod standing;
 
@@ -87,6 +88,7 @@ fn offer(
 ) {
     let target = resource.and_then(|resource| account.resource(resource)).map(|session| session.id);
     for session in &mut account.sessions {
+        session.note_appended(entry.seq);
         let wanted = target.map_or_else(|| session.presence.takes_messages(), |target| target == session.id);
         match session.progress {
             Progress::Reading { after, rewound, .. } => {
@@ -132,6 +134,7 @@ pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Acco
         let Some(session) = account.session_mut(id) else { return };
         let Progress::Behind(after) = session.progress else { return };
         if ctx.pressure >= Pressure::Backlog {
+            session.answer_anyway(desk, ctx);
             return session.retry_reading(desk, ctx.now_ms + RETRY_MS);
         }
         let Some((messages, bytes)) = session.window(desk, ctx) else {
@@ -149,12 +152,13 @@ pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Acco
                 return;
             }
             ReadStart::Ready { entries, more } => {
-                let after = deliver_backlog(desk, ctx, account, id, after, &entries);
+                let after = deliver_backlog(desk, ctx, account, id, after, &entries, more);
                 // Nothing else can have been appended in this turn: it has kept up from here on.
                 let progress =
                     if more && !entries.is_empty() { Progress::Behind(after) } else { Progress::Live };
                 if let Some(session) = account.session_mut(id) {
                     session.progress = progress;
+                    session.came_further(desk, ctx);
                 }
             }
         }
@@ -180,18 +184,21 @@ pub(crate) fn read_done(
         Err(error) => {
             session.retry_reading(desk, ctx.now_ms + RETRY_MS);
             session.progress = Progress::Behind(if rewound { Seq(0) } else { after });
+            session.answer_anyway(desk, ctx);
             return tracing::warn!(account = ?account.id, %error, "a mailbox could not be read");
         }
     };
     session.progress = Progress::Behind(after);
-    let after = deliver_backlog(desk, ctx, account, id, after, &entries);
+    let after = deliver_backlog(desk, ctx, account, id, after, &entries, more);
     let Some(session) = account.session_mut(id) else { return };
     let done = !more && !appended;
     session.progress = if done { Progress::Live } else { Progress::Behind(after) };
+    session.came_further(desk, ctx);
     read_on(desk, ctx, account, id);
 }
 
-/// Sends what of `entries` is for the session and not with it already. Returns where to read on.
+/// Sends what of `entries` is for the session and not with it already. Returns where to read on. `more`: there are further ones,
+/// and the last of these may go with them.
 fn deliver_backlog(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -199,7 +206,9 @@ fn deliver_backlog(
     id: SessionId,
     after: Seq,
     entries: &[Entry],
+    more: bool,
 ) -> Seq {
+    let entries = if more { &entries[..calls::cut(entries)] } else { entries };
     for entry in entries {
         let wanted = is_for(account, id, &entry.stanza);
         let told = entry.gap.map(|gap| gap::told(desk, ctx, &account.bare, entry.seq, gap));

@@ -72,6 +72,13 @@ pub enum Post {
         /// The stanza, with `to` being that session's full JID.
         stanza: Arc<[u8]>,
     },
+    /// The same, behind what waits for it in the mailbox.
+    BehindMail {
+        /// Which session.
+        session: SessionId,
+        /// The stanza.
+        stanza: Arc<[u8]>,
+    },
     /// The same for what a stranger sends: dropped if it would fill the session's queue, behind which its own stanzas wait.
     Droppable {
         /// Which session.

@@ -5,6 +5,7 @@ mod admission;
 mod blocking;
 mod books;
 mod bursts;
+mod calls;
 mod carbons;
 mod chaos;
 mod claims;

@@ -23,6 +23,8 @@ pub const SPEC: &[Xep] = &[
     Xep::new(48, "1.2", "Bookmarks", &[]),
     Xep::new(49, "1.2", "Private XML Storage", &[(Scope::Account, ns::PRIVATE)]),
     Xep::new(402, "1.2.0", "PEP Native Bookmarks", &[(Scope::Account, "urn:xmpp:bookmarks:1#compat")]),
+    Xep::new(492, "0.2.0", "Chat notification settings", &[])
+        .lacking("pushes that would heed them: they are kept with the bookmarks, for clients"),
 ];
 
 const NODE: &str = "\u{1}private";

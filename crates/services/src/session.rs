@@ -8,6 +8,7 @@
 //! the queue is bounded, and beyond the bounds messages stay in the mailbox while the rest waits, and what the client sends
 //! waits behind it.
 
+mod behind;
 pub(crate) mod carbons;
 pub(crate) mod hold;
 pub(crate) mod language;

@@ -21,6 +21,7 @@ mod store;
 
 use crate::accounts::Credentials;
 use crate::accounts::network::Network;
+use crate::calls::Relays;
 use crate::command::Outcome;
 use crate::context::{Context, Limits, Realm};
 use crate::shard::Shard;
@@ -92,14 +93,19 @@ impl Stage {
 
     /// A stage on which these accounts are administrators.
     pub fn with_admins(shards: u16, admins: &[&str]) -> Self {
-        Self::on_with_admins(MemoryEngine::new(), shards, Limits::default(), admins)
+        Self::of(MemoryEngine::new(), shards, Limits::default(), admins, Relays::default())
+    }
+
+    /// A stage whose server names these for calls.
+    pub fn with_relays(shards: u16, relays: Relays) -> Self {
+        Self::of(MemoryEngine::new(), shards, Limits::default(), &["admin"], relays)
     }
 
     fn on(engine: MemoryEngine, shards: u16, limits: Limits) -> Self {
-        Self::on_with_admins(engine, shards, limits, &["admin"])
+        Self::of(engine, shards, limits, &["admin"], Relays::default())
     }
 
-    fn on_with_admins(engine: MemoryEngine, shards: u16, limits: Limits, admins: &[&str]) -> Self {
+    fn of(engine: MemoryEngine, shards: u16, limits: Limits, admins: &[&str], relays: Relays) -> Self {
         let admins = admins.iter().map(|admin| format!("{admin}@{DOMAIN}").into_boxed_str()).collect();
         let realm = Arc::new(Realm {
             domain: DOMAIN.into(),
@@ -107,6 +113,7 @@ impl Stage {
             secret: engine.secret(),
             admins,
             limits,
+            relays,
             started_unix_ms: 1_000_000,
             version: "0.0.0",
         });

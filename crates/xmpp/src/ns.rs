@@ -106,6 +106,8 @@ pub const MAM: &str = "urn:xmpp:mam:2";
 pub const IDLE: &str = "urn:xmpp:idle:1";
 /// XEP-0333.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
+/// XEP-0215.
+pub const EXTDISCO: &str = "urn:xmpp:extdisco:2";
 /// XEP-0334.
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0352.

@@ -98,10 +98,11 @@ impl<S: Read + Write> Client<S> {
         self.wait_for("xmpp-sasl").contains("<success")
     }
 
-    /// Logs in and sends presence. What comes before the answer to a ping after that (mail that waited) is dropped.
+    /// Logs in and sends presence. What comes before the answer to a ping of the domain after that (mail that waited in memory) is
+    /// dropped; what has to be read from the disk comes later.
     pub(crate) fn log_in(stream: S, name: &str, key: &str, resource: &str) -> Self {
         let mut client = Self::bind(stream, name, key, resource);
-        client.send("<presence/><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+        client.send("<presence/><iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
         client.wait_for("id='p'");
         client
     }

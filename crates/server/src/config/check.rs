@@ -1,6 +1,7 @@
 //! Whether the values make sense together.
 
 use super::{C2sTls, Config, HttpTls, SmsGateway};
+use chaski_services::calls::{RELAYS_MAX, Relay};
 use std::net::{IpAddr, SocketAddr};
 
 /// A key, as [`super::schema::Document::line_of`] takes it, and what is wrong with its value.
@@ -15,6 +16,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     sms(config)?;
     costs(config)?;
     registration(config)?;
+    calls(config)?;
     limits(config)
 }
 
@@ -229,6 +231,34 @@ fn costs(config: &Config) -> Result<(), Wrong> {
         if !sms.country_prices.contains_key(country) {
             price("sms.country_budgets_per_hour", sms.price, f64::from(*budget))?;
         }
+    }
+    Ok(())
+}
+
+/// Shortest secret that nobody guesses from a login, which shows what was made by it.
+const SECRET_BYTES_MIN: usize = 16;
+
+fn calls(config: &Config) -> Result<(), Wrong> {
+    let calls = &config.calls;
+    let mut wants_secret = false;
+    for uri in &calls.relays {
+        match Relay::parse(uri) {
+            Ok(relay) => wants_secret |= relay.wants_login(),
+            Err(why) => return wrong("calls.relays", format!("\"{uri}\" in calls.relays {why}")),
+        }
+    }
+    if calls.relays.len() > RELAYS_MAX {
+        return wrong("calls.relays", format!("calls.relays names more than {RELAYS_MAX}"));
+    }
+    if wants_secret && calls.secret.len() < SECRET_BYTES_MIN {
+        let what = format!(
+            "\"turn\" and \"turns\" in calls.relays need calls.secret, which coturn has as static-auth-secret, of at least \
+             {SECRET_BYTES_MIN} characters"
+        );
+        return wrong("calls.secret", what);
+    }
+    if !(5..=1_440).contains(&calls.login_minutes) {
+        return wrong("calls.login_minutes", "calls.login_minutes must lie between 5 and 1440");
     }
     Ok(())
 }

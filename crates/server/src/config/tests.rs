@@ -103,3 +103,26 @@ fn the_command_line_wins() {
     let error = Config::load(None, &Overrides { domain: Some("a b".into()), data: None }).unwrap_err();
     assert!(error.to_string().starts_with("--domain: "), "{error}");
 }
+
+#[test]
+fn relays_for_calls_are_checked() {
+    let with = |lines: &str| parse(&format!("[calls]\n{lines}"));
+    let right =
+        with("relays = [\"stun:a.example\", \"turns:a.example:443\"]\nsecret = \"sixteen letters!\"\n")
+            .unwrap();
+    assert_eq!(right.calls.relays.len(), 2);
+    assert!(with("relays = [\"stun:a.example\"]\n").is_ok(), "which wants no login");
+    for (lines, expected) in [
+        ("relays = [\"a.example\"]\n", "line 2: \"a.example\" in calls.relays is not such as \"stun:"),
+        (
+            "relays = [\"turn:a.example\"]\n",
+            "line 1: \"turn\" and \"turns\" in calls.relays need calls.secret",
+        ),
+        ("relays = [\"turn:a.example\"]\nsecret = \"short\"\n", "line 3: \"turn\" and"),
+        ("login_minutes = 1\n", "line 2: calls.login_minutes must lie between 5 and 1440"),
+        ("relais = []\n", "did you mean \"relays\"?"),
+    ] {
+        let error = with(lines).unwrap_err();
+        assert!(error.contains(expected), "{lines}: {error}");
+    }
+}

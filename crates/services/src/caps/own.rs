@@ -2,6 +2,7 @@
 //! that know this version of it need not ask.
 
 use super::hash;
+use crate::context::Realm;
 use crate::disco;
 use chaski_xmpp::{Stanza, Writer, ns};
 
@@ -9,15 +10,15 @@ use chaski_xmpp::{Stanza, Writer, ns};
 const NODE: &str = "https://github.com/chaski/chaski";
 
 /// The hash of what the domain answers to `disco#info`.
-fn ver() -> Option<String> {
-    let info = disco::server_info(None);
+fn ver(realm: &Realm) -> Option<String> {
+    let info = disco::server_info(realm, None);
     hash::of(&Stanza::parse(&info).ok()?.root())
 }
 
 /// `<c/>`, for the stream's features.
-pub fn own() -> String {
+pub fn own(realm: &Realm) -> String {
     let mut out = Vec::new();
-    if let Some(ver) = ver() {
+    if let Some(ver) = ver(realm) {
         let mut writer = Writer::new(&mut out);
         writer.open_ns("c", ns::CAPS).attr("hash", "sha-1").attr("node", NODE).attr("ver", &ver);
         writer.close_all();
@@ -26,9 +27,9 @@ pub fn own() -> String {
 }
 
 /// Whether a node of `disco#info` is this hash.
-pub(crate) fn is_own(node: &str) -> bool {
+pub(crate) fn is_own(realm: &Realm, node: &str) -> bool {
     let asked = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#'));
-    asked.is_some_and(|asked| ver().as_deref() == Some(asked))
+    asked.is_some_and(|asked| ver(realm).as_deref() == Some(asked))
 }
 
 #[cfg(test)]
@@ -37,12 +38,13 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_answer() {
-        let caps = own();
+        let realm = Realm::new("d.example", 1, [0; 16]);
+        let caps = own(&realm);
         let stanza = Stanza::parse(caps.as_bytes()).unwrap();
         let ver = stanza.attr("ver").unwrap();
         let node = format!("{NODE}#{ver}");
-        assert!(is_own(&node) && !is_own(NODE) && !is_own(&format!("{NODE}#x")));
-        let answer = disco::server_info(Some(&node));
+        assert!(is_own(&realm, &node) && !is_own(&realm, NODE) && !is_own(&realm, &format!("{NODE}#x")));
+        let answer = disco::server_info(&realm, Some(&node));
         assert_eq!(hash::of(&Stanza::parse(&answer).unwrap().root()).as_deref(), Some(&*ver));
     }
 }

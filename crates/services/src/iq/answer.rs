@@ -2,7 +2,7 @@
 
 use crate::context::Realm;
 use crate::directory::Account;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Post};
 use crate::privacy::{What, shows};
 use crate::roster::Contact;
 use crate::wire::SessionId;
@@ -99,6 +99,18 @@ impl Reply {
         let mut out = Vec::with_capacity(128 + payload.len());
         write::stanza(&mut out, self.kind, &self.header("result"), payload);
         self.post(outbox, out);
+    }
+
+    /// An empty result, which a session of the account gets behind what waits for it in the mailbox.
+    pub(crate) fn result_behind_mail(self, outbox: &mut Outbox) {
+        match self.target {
+            Target::Session(session) => {
+                let mut out = Vec::with_capacity(128);
+                write::stanza(&mut out, self.kind, &self.header("result"), b"");
+                outbox.posts.push(Post::BehindMail { session, stanza: out.into() });
+            }
+            Target::Other { .. } => self.result(outbox, b""),
+        }
     }
 
     /// A refusal.

@@ -66,7 +66,7 @@ fn the_domain_is_a_server_and_says_what_it_can() {
     );
     let (announced, identities) = disco(&answer);
     assert_eq!(identities, ["server/im"]);
-    assert_eq!(announced, features(Scope::Domain));
+    assert_eq!(announced, features(&[Scope::Domain]));
     for feature in [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::PING, ns::VERSION, ns::TIME, ns::LAST, ns::COMMANDS]
     {
         assert!(announced.iter().any(|known| known == feature), "{feature}");

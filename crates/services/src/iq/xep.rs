@@ -9,6 +9,8 @@ pub enum Scope {
     Domain,
     /// On an account's bare JID.
     Account,
+    /// On the domain of a server that names relays for calls.
+    DomainWithRelays,
     /// On both.
     Everywhere,
 }
@@ -49,6 +51,7 @@ impl Xep {
 pub const SPECS: &[&[Xep]] = &[
     super::entity::SPEC,
     crate::blocking::SPEC,
+    crate::calls::SPEC,
     crate::caps::SPEC,
     crate::commands::SPEC,
     crate::leaving::SPEC,
@@ -71,13 +74,13 @@ const CARRIED: &[Xep] = &[
     Xep::new(359, "0.7.0", "Unique and Stable Stanza IDs", &[(Scope::Account, ns::STANZA_ID)]),
 ];
 
-/// The features announced in a scope, sorted, each once.
-pub(crate) fn features(scope: Scope) -> Vec<&'static str> {
+/// The features announced in these scopes, sorted, each once.
+pub(crate) fn features(scopes: &[Scope]) -> Vec<&'static str> {
     let mut features: Vec<_> = SPECS
         .iter()
         .flat_map(|specs| specs.iter())
         .flat_map(|xep| xep.features)
-        .filter(|(place, _)| *place == scope || *place == Scope::Everywhere)
+        .filter(|(place, _)| scopes.contains(place) || *place == Scope::Everywhere)
         .map(|(_, feature)| *feature)
         .collect();
     features.sort_unstable();
@@ -91,8 +94,8 @@ mod tests {
 
     #[test]
     fn what_we_refuse_on_purpose_is_not_announced() {
-        for scope in [Scope::Domain, Scope::Account] {
-            let features = features(scope);
+        for scope in [Scope::Domain, Scope::DomainWithRelays, Scope::Account] {
+            let features = features(&[scope]);
             assert!(!features.iter().any(|f| f.starts_with("urn:xmpp:mam:")), "no archive");
             assert!(!features.contains(&"http://jabber.org/protocol/offline"));
         }

@@ -9,6 +9,7 @@
 //! inactive, and what finds no room is dropped there: it is presence. An active session, and an inactive one
 //! that nothing waits for, pay one pointer.
 
+use super::behind::Behind;
 use super::late::Late;
 use super::{Session, Wishes};
 use crate::context::Context;
@@ -33,6 +34,8 @@ pub(crate) struct Held {
     bytes: usize,
     /// What has found no room at all, and what waits for that.
     pub(super) late: Option<Box<Late>>,
+    /// Answers that wait until the client has been sent what waits in the mailbox.
+    pub(super) behind: Vec<Behind>,
 }
 
 /// One of them.
@@ -129,7 +132,7 @@ impl Held {
 
     /// Whether it can be given up.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.late.is_none()
+        self.waiting.is_empty() && self.late.is_none() && self.behind.is_empty()
     }
 
     /// Something was said in the chat by this full JID: what it was doing before is of no interest.

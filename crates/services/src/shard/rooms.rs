@@ -66,6 +66,12 @@ impl Shard {
                     session.send(&mut self.desk, ctx, stanza);
                 }
             }
+            Post::BehindMail { session, stanza } => {
+                let account = id.and_then(|id| self.directory.present(id));
+                if let Some(session) = account.and_then(|account| account.session_mut(session)) {
+                    session.send_behind_mail(&mut self.desk, ctx, stanza);
+                }
+            }
             Post::Droppable { session, stanza } => {
                 let account = id.and_then(|id| self.directory.present(id));
                 let Some(session) = account.and_then(|account| account.session_mut(session)) else { return };

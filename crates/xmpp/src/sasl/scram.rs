@@ -73,7 +73,8 @@ impl Hash {
         }
     }
 
-    pub(crate) fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
+    /// The HMAC (RFC 2104) of `data`.
+    pub fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
         const ANY_KEY: &str = "HMAC takes keys of any length";
         match self {
             Self::Sha1 => {

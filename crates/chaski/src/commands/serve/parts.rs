@@ -12,6 +12,7 @@ use chaski_server::{
 use chaski_services::accounts::guesses::Allowances;
 use chaski_services::accounts::limits::Allowance;
 use chaski_services::accounts::registration::Registrar;
+use chaski_services::calls::{Relay, Relays, Secret};
 use chaski_services::context::{Limits, Realm};
 use chaski_store::{Engine, Shares, embedded};
 use chaski_telemetry::Registry;
@@ -64,6 +65,12 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
             services_have_rate: limits.services_have_rate,
             late_refusals: LATE_REFUSALS,
             ..Limits::default()
+        },
+        relays: Relays {
+            // They were checked when the file was read.
+            relays: config.calls.relays.iter().filter_map(|uri| Relay::parse(uri).ok()).collect(),
+            secret: Secret(config.calls.secret.as_str().into()),
+            login_ms: config.calls.login_minutes * 60_000,
         },
         started_unix_ms,
         version: env!("CARGO_PKG_VERSION"),

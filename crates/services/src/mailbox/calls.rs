@@ -1,0 +1,75 @@
+//! Call proposals in a backlog (XEP-0353): one that waited is sent together with what became of it.
+//!
+//! A client rings when it is told of a proposal, whatever its age, and stops when it is told that the call was taken back or
+//! taken elsewhere. A backlog comes in windows that wait for acknowledgements: so that nothing rings for as long as that
+//! takes, a window ends before a proposal of which it does not hold the end, and the next one begins with it. Called by
+//! [`super::deliver_backlog`] for a window that more follows, and for no other. Promises: order stays as it is, and a
+//! proposal never waits for more than one window; where its end is further away than a window is long, it does ring.
+
+use chaski_store::Entry;
+use chaski_xmpp::{ElementRef, Stanza, ns};
+use memchr::memmem;
+
+/// How many of the entries go with this window.
+pub(super) fn cut(entries: &[Entry]) -> usize {
+    let finder = memmem::Finder::new(ns::JINGLE_MESSAGE);
+    let mut open: Vec<(usize, String)> = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if finder.find(&entry.stanza).is_none() {
+            continue;
+        }
+        let Ok(stanza) = Stanza::parse(&entry.stanza) else { continue };
+        let Some(said) = stanza.children().find(|child| child.ns() == ns::JINGLE_MESSAGE) else { continue };
+        let Some(id) = said.attr("id") else { continue };
+        if said.name() == "propose" {
+            open.push((place, id.into_owned()));
+        } else if ends(&said) {
+            open.retain(|(_, proposed)| *proposed != *id);
+        }
+    }
+    // The first of the window goes in any case.
+    let first_open = open.iter().map(|(place, _)| *place).find(|place| *place > 0);
+    first_open.unwrap_or(entries.len())
+}
+
+/// Whether nothing rings any more behind this.
+fn ends(said: &ElementRef<'_>) -> bool {
+    matches!(said.name(), "retract" | "accept" | "proceed" | "reject" | "finish")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaski_store::{MessageId, Seq};
+
+    fn entries(texts: &[&str]) -> Vec<Entry> {
+        let entry = |(at, text): (usize, &&str)| {
+            let said = match text.split_once(' ') {
+                Some((name, id)) => format!("<{name} xmlns='urn:xmpp:jingle-message:0' id='{id}'/>"),
+                None => format!("<body>{text}, urn:xmpp:jingle-message:0</body>"),
+            };
+            let stanza = format!("<message>{said}</message>").into_bytes().into();
+            let seq = Seq(at as u64 + 1);
+            Entry { seq, id: MessageId(at as u128), accepted_unix_ms: 0, stanza, gap: None }
+        };
+        texts.iter().enumerate().map(entry).collect()
+    }
+
+    #[test]
+    fn a_window_ends_before_a_call_whose_end_it_does_not_hold() {
+        for (texts, sent) in [
+            (&["a", "b"][..], 2),
+            (&["a", "propose 1", "b", "retract 1"], 4),
+            (&["a", "propose 1", "b"], 1),
+            (&["a", "propose 1", "propose 2", "retract 1"], 2),
+            (&["a", "propose 1", "retract 2"], 1),
+            (&["a", "propose 1", "accept 1", "propose 2", "finish 2"], 5),
+            // It has waited for a window already.
+            (&["propose 1", "a", "b"], 3),
+            (&["propose 1", "a", "propose 2"], 2),
+            (&["a", "retract 1", "ringing 1"], 3),
+        ] {
+            assert_eq!(cut(&entries(texts)), sent, "{texts:?}");
+        }
+    }
+}
