@@ -140,7 +140,8 @@ fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bo
             None => {}
         }
     }
-    if to_other && keys.is_empty() && here.iter().flatten().all(String::is_empty) {
+    // One that was set and is empty is there.
+    if to_other && keys.is_empty() && here.iter().all(Option::is_none) {
         return reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
     }
     let mime = photo.map(|photo| photo.mime).unwrap_or_default();
@@ -150,10 +151,6 @@ fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bo
                 let read = |at: usize| pep::read_payload(&found.get(places[at]?)?.as_ref()?.value);
                 let text = here[0].clone().or_else(|| read(0)).unwrap_or_default();
                 let data = here[1].clone().or_else(|| read(1));
-                if to_other && text.is_empty() && data.is_none() {
-                    reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
-                    return None;
-                }
                 reply.result(turn.outbox, &whole(&text, &mime, data.as_deref()));
             }
             Err(error) => reply.error(turn.outbox, pep::not_kept(&error)),
