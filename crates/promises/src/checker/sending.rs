@@ -41,12 +41,15 @@ impl Checker {
             {
                 (message.fate, message.covered_at) = (Fate::Open, 0);
             }
+            // Of one that was refused nothing is owed: it is as if it were sent for the first time.
+            let is_anew =
+                self.message(index).is_some_and(|message| matches!(message.fate, Fate::Refused { .. }));
             self.sent_again(index, session, void);
             if let Some(message) = self.message_mut(index) {
                 message.may_be_blocked |= may_be_blocked;
-                message.is_unsure &= may_be_blocked;
-                message.is_blocked &= is_blocked;
-                message.for_nobody &= for_nobody;
+                message.is_unsure = may_be_blocked && (is_anew || message.is_unsure);
+                message.is_blocked = is_blocked && (is_anew || message.is_blocked);
+                message.for_nobody = for_nobody && (is_anew || message.for_nobody);
             }
             return index;
         }

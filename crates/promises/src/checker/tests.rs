@@ -46,3 +46,33 @@ fn after_a_removal_without_an_answer_nobody_knows_who_is_blocked() {
     };
     assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::BlockedShown]));
 }
+
+/// What was refused and is sent again while its sender is blocked is dropped like anything of theirs; without the block it is owed.
+#[test]
+fn what_was_refused_is_sent_anew() {
+    let (romeo, tybalt) = (Account(1), Account(2));
+    let (reader, writer) = (Session(1), Session(2));
+    let content = Content { identity: Some(7), bytes: 7 };
+    let letter = Letter { to: romeo, resource: None, content, kept: true };
+    let register = Event::Registered { account: romeo, key: 1, proof: true, silent_ms: 0, lock: Lock::None };
+    let rules = |is_blocked: bool| -> Vec<Rule> {
+        let mut events = vec![
+            Event::Began { session: writer, account: tybalt, device: Device(2), key: 1 },
+            Event::Managed { session: writer },
+            register,
+            Event::Began { session: reader, account: romeo, device: Device(1), key: 1 },
+            Event::Sent { session: writer, letter: Some(letter) },
+            Event::Refused { session: writer, to: romeo, content: Some(content), is_bound: true },
+            Event::Covered { session: writer, h: 1 },
+        ];
+        events.extend(is_blocked.then_some(Event::Blocked { by: romeo, whom: tybalt }));
+        events.extend([
+            Event::Sent { session: writer, letter: Some(letter) },
+            Event::Covered { session: writer, h: 2 },
+            Event::Drained { account: romeo },
+        ]);
+        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::NeverShown]));
+}
