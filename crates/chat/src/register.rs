@@ -30,7 +30,8 @@ pub async fn register(
     let told = match begun.sent {
         true => format!("A code is on its way to {number} (a development server writes it to its log)."),
         false => format!(
-            "Too many codes were sent to {number} of late. The one in the latest message is right, whoever asked for it."
+            "No code is sent to {number} now, there were too many. If one has come in the last ten minutes, it is right, whoever asked for it; \
+             else try again later."
         ),
     };
     say(out, &told)?;

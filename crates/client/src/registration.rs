@@ -35,7 +35,7 @@ pub struct Begun {
     pub code_length: usize,
     /// Seconds until it is over.
     pub expires_in: u64,
-    /// Whether a message was sent for it. If not, the code of the latest one is right.
+    /// Whether a message was sent for it. If not, the code of the latest one is right, if there was one lately.
     #[serde(default = "yes")]
     pub sent: bool,
 }

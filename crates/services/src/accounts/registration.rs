@@ -100,7 +100,7 @@ pub struct Begun {
     /// What the client may do when.
     pub standing: Standing,
     /// What must be sent now; if that fails, [`Registrar::delivery_failed`]. `None`: no more is sent to this number for a while, and the
-    /// code that was sent last is right.
+    /// code that was sent last is right, if there was one lately.
     pub delivery: Option<Delivery>,
     asker: Asker,
     /// The registration that had sent the latest code before.

@@ -4,7 +4,8 @@
 //! taken elsewhere. A backlog comes in windows that wait for acknowledgements: so that nothing rings for as long as that
 //! takes, a window ends before a proposal of which it does not hold the end, and the next one begins with it. Called by
 //! [`super::deliver_backlog`] for a window that more follows, and for no other. Promises: order stays as it is, and a
-//! proposal never waits for more than one window; where its end is further away than a window is long, it does ring.
+//! proposal never waits for more than one window; where its end is further away than a window is long, it does ring, and so may one of
+//! several calls in the window behind one that has waited. Of the windows none but the first is less than half as long for it.
 
 use chaski_store::Entry;
 use chaski_xmpp::{ElementRef, Stanza, ns};
@@ -27,8 +28,11 @@ pub(super) fn cut(entries: &[Entry]) -> usize {
             open.retain(|(_, proposed)| *proposed != *id);
         }
     }
-    // The first of the window goes in any case.
-    let first_open = open.iter().map(|(place, _)| *place).find(|place| *place > 0);
+    // The first of the window goes in any case; behind one that has waited so, half a window goes at least: who sends nothing but
+    // proposals must not have each of them read by itself.
+    let has_waited = open.first().is_some_and(|(place, _)| *place == 0);
+    let least = if has_waited { entries.len().div_ceil(2) } else { 1 };
+    let first_open = open.iter().map(|(place, _)| *place).find(|place| *place >= least);
     first_open.unwrap_or(entries.len())
 }
 
@@ -68,6 +72,9 @@ mod tests {
             (&["propose 1", "a", "b"], 3),
             (&["propose 1", "a", "propose 2"], 2),
             (&["a", "retract 1", "ringing 1"], 3),
+            // Nothing but proposals: the first window is short, and no other.
+            (&["a", "propose 1", "propose 2", "propose 3"], 1),
+            (&["propose 1", "propose 2", "propose 3", "propose 4"], 2),
         ] {
             assert_eq!(cut(&entries(texts)), sent, "{texts:?}");
         }

@@ -62,8 +62,10 @@ impl Registrar {
     /// registration does not count against its number. The budgets of networks and of the gateway stay spent.
     pub fn delivery_failed(&self, begun: &Begun, now_unix_ms: u64) -> Result<(), RegistrationError> {
         let Some(delivery) = &begun.delivery else { return Ok(()) };
-        if let Some(former) = &begun.former {
-            // The message before this one is on the phone, and this one is not.
+        if let Some(former) = &begun.former
+            && self.latest(delivery.phone)?.as_ref() == Some(&begun.id)
+        {
+            // The message before this one is on the phone, and this one is not; unless another has followed.
             self.note_latest(delivery.phone, former, now_unix_ms)?;
         }
         let Some((mut session, revision)) = self.find(&begun.id)? else { return Ok(()) };

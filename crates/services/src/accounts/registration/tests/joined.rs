@@ -102,6 +102,11 @@ fn a_message_that_did_not_go_out_leaves_the_one_before_it_to_be_joined() {
     assert_eq!(desk.registrar.latest(phone).unwrap(), Some(failed.id.clone()));
     desk.registrar.delivery_failed(&failed, desk.now).unwrap();
     assert_eq!(desk.registrar.latest(phone).unwrap(), Some(theirs.id));
+    // Another has followed meanwhile, and that one has gone out.
+    let failed = desk.begin(NUMBER).unwrap();
+    let later = desk.begin_from(NUMBER, stranger(2)).unwrap();
+    desk.registrar.delivery_failed(&failed, desk.now).unwrap();
+    assert_eq!(desk.registrar.latest(phone).unwrap(), Some(later.id));
 }
 
 #[test]
