@@ -54,8 +54,9 @@ const EVENTS: usize = 1024;
 const READ_BYTES: usize = 64 * 1024;
 /// Envelopes dealt with in one turn.
 const ENVELOPES_PER_TURN: usize = 4096;
-/// How long a turn waits at most if all who are to be read wait for another shard.
-const PEER_WAIT_MS: u64 = 1;
+/// How often accounts get a share of the shard's time, at most: who has spent one waits for as long, and the rest of the
+/// machine is the others'. As fine as the wait for events is.
+const SHARES_EVERY: Duration = Duration::from_millis(1);
 /// How often the rooms' coarse timers run.
 const ROOMS_TICK_MS: u64 = 250;
 
@@ -141,8 +142,10 @@ pub(crate) struct EventLoop {
     again: bool,
     /// Sessions that are to be read and were not, because their accounts have had their share of the turn.
     put_off: usize,
-    /// Another shard can't keep up: shares were not renewed in this turn.
-    peer_is_behind: bool,
+    /// When this turn began.
+    begun: Instant,
+    /// When shares were renewed last.
+    shares_since: Instant,
     turn_max_us: u64,
     turn_max_since_ms: u64,
 }
@@ -250,7 +253,8 @@ impl EventLoop {
             stop_at_ms: None,
             again: true,
             put_off: 0,
-            peer_is_behind: false,
+            begun: now(),
+            shares_since: now(),
             turn_max_us: 0,
             turn_max_since_ms: 0,
         })
@@ -282,6 +286,7 @@ impl EventLoop {
 
     fn read_clock(&mut self) -> Instant {
         let begun = now();
+        self.begun = begun;
         self.rooms.now_ms = begun.duration_since(self.origin).as_millis() as u64;
         self.rooms.now = self.rooms.time.now();
         self.rooms.pressure = self.memory.pressure();
@@ -302,10 +307,10 @@ impl EventLoop {
 
     /// How long the next wait may be.
     fn wait(&self) -> Duration {
-        // Who waits for another shard is not read sooner by asking again at once.
-        let waits_for_peer = self.peer_is_behind && self.put_off == self.clients.ready.len();
+        // Who has spent a share is not read sooner by asking again at once.
+        let has_readable = self.put_off < self.clients.ready.len();
         let work = self.again
-            || (!self.clients.ready.is_empty() && !waits_for_peer)
+            || has_readable
             || !self.clients.logins.is_empty()
             || !self.envelopes.is_empty()
             || !self.buffers.fired.is_empty()
@@ -318,7 +323,7 @@ impl EventLoop {
         let mut wait_ms = self.clients.wheel.next_tick_in_ms(now_ms);
         wait_ms = wait_ms.min(self.next_rooms_tick_ms.saturating_sub(now_ms));
         if !self.clients.ready.is_empty() {
-            wait_ms = wait_ms.min(PEER_WAIT_MS);
+            wait_ms = wait_ms.min(SHARES_EVERY.as_millis() as u64);
         }
         if let Some(Reverse((due_ms, _))) = self.late.peek() {
             wait_ms = wait_ms.min(due_ms.saturating_sub(now_ms));

@@ -67,6 +67,8 @@ chaski_telemetry::metrics! {
         ready_connections: Gauge,
         /// Reads of sessions put off to a later turn because their account had had its share of this one.
         reads_put_off_total: Counter,
+        /// Reads that were dealt with in part, because that had used up their account's share of the turn.
+        reads_held_total: Counter,
         /// Turns of the event loop.
         turns_total: Counter,
         /// Time spent in turns, without waiting.

@@ -5,9 +5,9 @@
 //! ([`Shard::has_read`]). Who has spent the share of a turn is read again in later ones, and owes what it was over: so a stanza that
 //! is carried to two thousand contacts costs what as many messages do. What is not read waits in its client's socket.
 //!
-//! Shares count turns and not time: alone, an account's turns follow each other at once and it has the whole machine; beside others,
-//! each turn is as long as what all of them have it do. Called by the edge. A small read is not looked at: there are as many
-//! sessions as make up one share.
+//! Shares count turns: each is as long as what all accounts have the shard do in it. But there is one in a millisecond at most: an
+//! account that is alone would else have the shard take a whole processor, and every other thread of the machine wait for it.
+//! Called by the edge. A small read is not looked at: there are as many sessions as make up one share.
 
 use crate::desk::Desk;
 use crate::shard::Shard;
@@ -33,10 +33,10 @@ pub(crate) const STANZA: u32 = 2;
 pub(crate) const CARRIED: u32 = 2;
 /// Something written to a session.
 pub(crate) const WRITTEN: u32 = 1;
-/// Records read from the store.
-pub(crate) const READ: u32 = 10;
+/// Records read from the store, by whichever thread.
+pub(crate) const READ: u32 = 60;
 /// Records written to it.
-pub(crate) const SAVED: u32 = 20;
+pub(crate) const SAVED: u32 = 100;
 
 /// Accounts of which a shard knows what they have spent; beyond, those that owe nothing are forgotten, and then all.
 const BUDGETS_MAX: usize = 4_096;
@@ -98,23 +98,36 @@ impl Shard {
     /// this and [`Self::has_read`] is done for it.
     pub fn readable_bytes(&mut self, session: SessionId) -> usize {
         self.desk.work = 0;
-        let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
-        let left = match self.has_debtors() {
-            false => share,
-            true => {
-                let account = self.directory.account_of(session);
-                let budget = account.and_then(|account| self.desk.budgets.get(&account));
-                share.saturating_sub(budget.map_or(0, |budget| budget.owed(turn, share)))
-            }
-        };
+        let left = self.left(session);
+        self.desk.work_most = if left == 0 { u32::MAX } else { left };
         match left {
             0 => 0,
             left => (left as usize * BYTES_PER_UNIT).max(READ_MIN),
         }
     }
 
+    /// What is left of a session's account's share.
+    fn left(&self, session: SessionId) -> u32 {
+        let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
+        match self.has_debtors() {
+            false => share,
+            true => {
+                let account = self.directory.account_of(session);
+                let budget = account.and_then(|account| self.desk.budgets.get(&account));
+                share.saturating_sub(budget.map_or(0, |budget| budget.owed(turn, share)))
+            }
+        }
+    }
+
+    /// Whether what was dealt with since [`Self::readable_bytes`] leaves something of the share: small stanzas can cost far more
+    /// than their bytes say, and what is left of them then waits for the next share, unread.
+    pub fn may_go_on(&self) -> bool {
+        self.desk.work < self.desk.work_most
+    }
+
     /// So many bytes of a session's connection have been read and dealt with.
     pub fn has_read(&mut self, session: SessionId, bytes: usize) {
+        self.desk.work_most = u32::MAX;
         let units = self.desk.work.saturating_add(of_bytes(bytes));
         if units >= self.desk.realm.limits.work_per_turn / FREE_PART {
             self.charge(session, units);

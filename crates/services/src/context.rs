@@ -178,6 +178,9 @@ pub struct Limits {
     /// Errors that say that nobody is there for a stranger, and wait for the next tick of their shard, so that their time says nothing of
     /// how they came about; beyond: the oldest is told at once. 0: all are.
     pub late_refusals: usize,
+    /// Stanzas for strangers that one account may have waiting for its shard's next tick, so that their time says nothing of whom they
+    /// are for; beyond: requests are refused, and what is never answered is dropped. 0: none waits.
+    pub strangers_waiting: usize,
     /// Bytes of stanzas that wait for that, for each account; beyond: refused as overloaded.
     pub load_waiting_bytes: usize,
     /// The same for all accounts of a shard.
@@ -252,6 +255,7 @@ impl Default for Limits {
             loading_accounts: 4_096,
             loads_per_asker: 8,
             late_refusals: 0,
+            strangers_waiting: 0,
             load_waiting_bytes: 1 << 20,
             load_waiting_bytes_shard: 64 << 20,
             undelivered_envelopes: 65_536,

@@ -8,7 +8,7 @@ use crate::context::Realm;
 use crate::outbox::Outbox;
 use crate::pep::Tiding;
 use crate::presence::Presences;
-use crate::router::{InFlight, Lines, Origin, Outgoing, Parcel, Refusals};
+use crate::router::{InFlight, Lines, Origin, Outgoing, Parcel, Refusals, Strangers};
 use crate::session::language::{Language, Languages};
 use crate::session::{End, Sent};
 use crate::timers::Timers;
@@ -78,6 +78,10 @@ chaski_telemetry::metrics! {
         loads_spared_total: Counter,
         /// Answers to strangers that nobody is there, which wait for the next tick.
         refusals_late: Gauge,
+        /// Stanzas for strangers that are no messages to be kept, which wait for the next tick.
+        strangers_waiting: Gauge,
+        /// Bytes of these.
+        strangers_bytes: Gauge,
         /// Messages that are not stored, dropped because their session had too much unacknowledged.
         messages_dropped_total: Counter,
         /// Presence dropped because another shard was overloaded, or because its session was.
@@ -174,6 +178,8 @@ pub(crate) struct Desk {
     pub(crate) tidings: VecDeque<Box<Tiding>>,
     /// Presence for very many, told piece by piece.
     pub(crate) lines: Lines,
+    /// What is for strangers, and waits for the next tick.
+    pub(crate) strangers: Strangers,
     /// Stanzas of this turn on their way, in order.
     pub(crate) parcels: VecDeque<Parcel>,
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
@@ -186,6 +192,8 @@ pub(crate) struct Desk {
     pub(crate) records_saving: usize,
     /// Work done since a connection was last begun to be read ([`crate::budget`]).
     pub(crate) work: u32,
+    /// How much of it may be done until then: what was left of the account's share.
+    pub(crate) work_most: u32,
     /// What accounts have spent that is not paid yet.
     pub(crate) budgets: HashMap<AccountId, Budget>,
     /// What is to be charged to the accounts of sessions at the end of the turn.
@@ -225,12 +233,14 @@ impl Desk {
             language: Language::default(),
             tidings: VecDeque::new(),
             lines: Lines::default(),
+            strangers: Strangers::default(),
             parcels: VecDeque::new(),
             in_flight: Slab::new(),
             refusals: HashMap::new(),
             late: VecDeque::new(),
             records_saving: 0,
             work: 0,
+            work_most: u32::MAX,
             budgets: HashMap::new(),
             owed: Vec::new(),
             turn: 0,

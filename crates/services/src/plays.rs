@@ -32,6 +32,7 @@ mod shards;
 mod shares;
 mod strangers;
 mod turns;
+mod unhurried;
 
 use crate::testing::{Client, Stage};
 

@@ -12,12 +12,14 @@ mod lines;
 mod outgoing;
 mod receive;
 mod refuse;
+mod strangers;
 mod told;
 
 pub(crate) use compose::{is_bare_chat_state, left_out};
 pub(crate) use lines::Lines;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use refuse::{Refusals, Refuse};
+pub(crate) use strangers::Strangers;
 
 use crate::accounts::Credentials;
 use crate::accounts::network::Network;

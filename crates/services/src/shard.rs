@@ -297,7 +297,9 @@ impl Shard {
             self.timer(ctx, session, timer);
         }
         self.removals_tick(ctx);
-        let more = self.books_tick(ctx) | self.tell_refused(REFUSALS_PER_CALL);
+        let more = self.books_tick(ctx) | self.strangers_turn(ctx);
+        self.settle(ctx);
+        let more = more | self.tell_refused(REFUSALS_PER_CALL);
         self.settle(ctx);
         more || self.desk.timers.is_due(ctx.now_ms)
     }

@@ -50,6 +50,10 @@ pub(crate) struct Flags {
     pub(crate) read_closed: bool,
     /// There was readiness while an answer was owed: read on afterwards.
     pub(crate) read_pending: bool,
+    /// Some of what was read waits for its account's next share.
+    pub(crate) held: bool,
+    /// The peer has said its last byte, and it is among what waits.
+    pub(crate) last_held: bool,
     /// It is in the list of connections to be flushed.
     pub(crate) dirty: bool,
     /// The kernel did not take everything: wait for writability.

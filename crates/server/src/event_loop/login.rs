@@ -228,7 +228,7 @@ impl EventLoop {
     /// The connection may be read again: first what it had kept, then its socket.
     pub(super) fn go_on(&mut self, conn: ConnId) {
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
-        if !connection.owes_answer() && !connection.partial.is_empty() {
+        if !connection.owes_answer() && !connection.partial.is_empty() && !connection.flags.held {
             self.consume(conn, &[]);
         }
         let Some(connection) = self.clients.table.get_mut(conn) else { return };

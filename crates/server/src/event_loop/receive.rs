@@ -3,7 +3,7 @@
 //! Bytes are read into the shard's one buffer and dealt with there; only an incomplete element, or what came while
 //! the login owed an answer, is copied to the connection. RFC 6120 §4 and §11, RFC 7395.
 
-use super::{EventLoop, READ_BYTES, now};
+use super::{EventLoop, READ_BYTES, SHARES_EVERY, now};
 use crate::c2s::connection::{Connection, Stage};
 use chaski_services::wire::{Closed, ConnId};
 use chaski_xmpp::framer::{FrameKind, MAX_BYTES_SKIPPED, Piece};
@@ -51,14 +51,17 @@ impl EventLoop {
         }
     }
 
-    /// A turn begins: each account has its share of it. While another shard is behind with what this one sends it, who has
-    /// spent a share waits for that shard, too: its queue is everybody's.
+    /// A turn begins: each account has its share of it, but not more often than [`SHARES_EVERY`], or one alone would take all of
+    /// a processor, and others' threads wait for it. While another shard is behind with what this one sends it, who has spent a
+    /// share waits for that shard, too: its queue is everybody's.
     fn renew_shares(&mut self) {
         let shard = &mut self.rooms.shard;
-        self.peer_is_behind = shard.has_debtors() && self.clients.is_peer_behind(self.index);
-        if !self.peer_is_behind {
-            shard.renew_shares();
+        let is_early = self.begun.duration_since(self.shares_since) < SHARES_EVERY;
+        if shard.has_debtors() && (is_early || self.clients.is_peer_behind(self.index)) {
+            return;
         }
+        self.shares_since = self.begun;
+        shard.renew_shares();
     }
 
     fn read_session(&mut self, conn: ConnId) {
@@ -74,10 +77,46 @@ impl EventLoop {
                 self.metrics.reads_put_off_total.inc();
             }
             most => {
-                let count = self.read(conn, most);
+                let count = if self.is_held(conn) { self.read_held(conn) } else { self.read(conn, most) };
                 self.rooms.shard.has_read(session, count);
             }
         }
+    }
+
+    fn is_held(&self, conn: ConnId) -> bool {
+        self.clients.table.get(conn).is_some_and(|connection| connection.flags.held)
+    }
+
+    /// Goes on with what was read before and had to wait for its account's share. Its bytes are paid for.
+    fn read_held(&mut self, conn: ConnId) -> usize {
+        let Some(connection) = self.clients.table.get_mut(conn) else { return 0 };
+        connection.flags.queued = false;
+        if connection.owes_answer() {
+            connection.flags.read_pending = true;
+            return 0;
+        }
+        connection.flags.held = false;
+        self.consume(conn, &[]);
+        let Some(connection) = self.clients.table.get_mut(conn) else { return 0 };
+        if !connection.flags.held && std::mem::take(&mut connection.flags.last_held) {
+            self.peer_closed(conn);
+        } else {
+            // What has come meanwhile was announced, and is still in the socket.
+            self.clients.queue(conn);
+        }
+        0
+    }
+
+    /// Whether what is left of a read has to wait: its account has had its share.
+    fn hold(&mut self, conn: ConnId) -> bool {
+        if self.rooms.shard.may_go_on() {
+            return false;
+        }
+        if let Some(connection) = self.clients.table.get_mut(conn) {
+            connection.flags.held = true;
+            self.metrics.reads_held_total.inc();
+        }
+        true
     }
 
     /// Reads a connection, and deals with what was read; how many bytes.
@@ -102,7 +141,7 @@ impl EventLoop {
                 let mut buffer = std::mem::take(&mut self.buffers.read);
                 self.take_bytes(conn, &mut buffer[..count]);
                 self.buffers.read = buffer;
-                if more {
+                if more || self.is_held(conn) {
                     self.clients.queue(conn);
                 }
                 return count;
@@ -141,7 +180,10 @@ impl EventLoop {
         plain.clear();
         self.buffers.plain = plain;
         match outcome {
-            Ok(decrypted) if decrypted.ended => self.peer_closed(conn),
+            Ok(decrypted) if decrypted.ended => match self.clients.table.get_mut(conn) {
+                Some(connection) if connection.flags.held => connection.flags.last_held = true,
+                _ => self.peer_closed(conn),
+            },
             Ok(_) => {}
             Err(error) => self.tls_failed(conn, &error),
         }
@@ -203,9 +245,10 @@ impl EventLoop {
             if matches!(connection.stage, Stage::Ending) {
                 return None;
             }
-            if connection.owes_answer() {
+            if connection.owes_answer() || used > 0 && used < bytes.len() && self.hold(conn) {
                 return Some(used);
             }
+            let connection = self.clients.table.get_mut(conn)?;
             let rest = &bytes[used..];
             let frame = match connection.framer.next(rest) {
                 Ok(Some(frame)) => frame,
@@ -336,10 +379,10 @@ impl EventLoop {
             if matches!(connection.stage, Stage::Ending) {
                 return;
             }
-            if connection.owes_answer() {
+            if connection.owes_answer() || used > 0 && used < kept.len() && self.hold(conn) {
                 break;
             }
-            let is_live = connection.is_live();
+            let is_live = self.clients.table.get(conn).is_some_and(Connection::is_live);
             let max_bytes = self.element_bytes(conn);
             decoder.set_max_bytes(max_bytes);
             decoder.set_max_skipped(if is_live { MAX_BYTES_SKIPPED as usize } else { 0 });

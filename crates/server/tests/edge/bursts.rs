@@ -55,6 +55,31 @@ fn more_pings_than_a_queue_holds() {
     assert_eq!(server.metric("chaski_rooms_late_bytes"), 0);
 }
 
+/// So many small messages are more than an account's share of a turn, and less than is read at once.
+#[test]
+fn what_waits_for_the_next_share_is_dealt_with_although_its_client_has_gone() {
+    const MESSAGES: usize = 90;
+    for tls in [Direct, Terminated] {
+        let server = Server::start();
+        for local in server.two_accounts() {
+            let mut other = server.session(&local, "desk");
+            other.send("<presence/>");
+            other.ping("there");
+            let mut client = server.connect(tls);
+            client.plain(&local, crate::rig::KEY);
+            client.bind("phone");
+            let burst: String =
+                (0..MESSAGES).map(|n| format!("<message><body>{n}.</body></message>")).collect();
+            client.send_and_end(&burst);
+            (0..MESSAGES).for_each(|n| {
+                let heard = other.until("</message>");
+                assert!(heard.contains(&format!("<body>{n}.</body>")), "{n} is the next: {heard}");
+            });
+        }
+        assert!(server.metric("chaski_edge_reads_held_total") > 0);
+    }
+}
+
 #[test]
 fn four_long_answers_and_each_is_acknowledged_at_once() {
     let server = Server::start();

@@ -293,6 +293,19 @@ impl Client {
         assert!(heard.contains(id) && heard.contains("result"), "{heard}");
     }
 
+    /// Says this and that it is the last, in one write if TLS has room for it.
+    pub(crate) fn send_and_end(mut self, text: &str) {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.write_all(text.as_bytes()).unwrap(),
+            Stream::Tls(tls) => {
+                tls.conn.writer().write_all(text.as_bytes()).unwrap();
+                tls.conn.send_close_notify();
+                tls.flush().unwrap();
+            }
+            Stream::Gone => unreachable!(),
+        }
+    }
+
     /// Vanishes without a word.
     pub(crate) fn vanish(mut self) {
         self.stream = Stream::Gone;

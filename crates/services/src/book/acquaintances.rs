@@ -76,6 +76,17 @@ fn is_free(account: &Account, whom: AccountId, unix_ms: u64) -> bool {
     known.is_some_and(|known| known.asked.contains(&whom) || known.has_heard(whom, unix_ms, HEARD_MS))
 }
 
+/// Whether somebody is nobody's business of the account yet: no contact, and has not written to it lately. What it has paid for
+/// may tell that somebody is registered, and no more.
+pub(crate) fn is_stranger(account: &Account, whom: AccountId, unix_ms: u64) -> bool {
+    let Some(number) = whom.phone_number().filter(|_| account.id.phone_number().is_some()) else {
+        return false;
+    };
+    let has_written =
+        account.acquaintances.as_deref().is_some_and(|it| it.has_heard(whom, unix_ms, HEARD_MS));
+    whom != account.id && !is_contact(account, number) && !has_written
+}
+
 fn is_contact(account: &Account, number: u64) -> bool {
     let state = account.roster.state(&Contact::Phone(number));
     state.is_booked() || state.to() || state.from() || state.pending_in() || state.pending_out()

@@ -18,8 +18,15 @@ use chaski_xmpp::stanza::{IqType, PresenceType};
 use chaski_xmpp::{Kind, Stanza, write};
 
 impl Shard {
-    /// Sends a parcel to its recipient's owner, which may be this shard.
+    /// Sends a parcel to its recipient's owner, which may be this shard, now or with the next tick ([`super::strangers`]).
     pub(crate) fn forward(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        if let Some(parcel) = self.unhurried(ctx, parcel) {
+            self.send_on(ctx, parcel);
+        }
+    }
+
+    /// The same, now.
+    pub(super) fn send_on(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         self.desk.spend(budget::CARRIED);
         let owner = parcel.to.shard(self.desk.realm.shards);
         if owner == self.desk.index {
@@ -235,7 +242,7 @@ impl Shard {
 
 /// Whether a parcel is one that can't be refused: an answer, an error, or presence that would leave the two sides with
 /// different ideas (a subscription's step, somebody's leaving).
-fn must_arrive(parcel: &Parcel) -> bool {
+pub(super) fn must_arrive(parcel: &Parcel) -> bool {
     match parcel.kind() {
         Kind::Message => parcel.handling == Handling::Quiet,
         Kind::Iq if parcel.handling == Handling::Quiet => true,

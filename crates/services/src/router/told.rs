@@ -17,6 +17,7 @@ const TURNS_BEHIND: usize = 128;
 impl Shard {
     /// Carries it to the owners of its recipients.
     pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: Tell) {
+        self.hurry_before(ctx, &tell);
         let shards = self.desk.realm.shards;
         let mut to = std::mem::take(&mut tell.to);
         // Most are away. Who is not costs a write besides.

@@ -24,6 +24,8 @@ const OTHER_FILES: usize = 1_000;
 const OTHER_FILES_OF_SHARD: usize = 64;
 /// Refusals of strangers' questions that wait for a shard's tick: some hundred bytes each.
 const LATE_REFUSALS: usize = 16_384;
+/// Stanzas of one account for strangers that wait for a tick, four times a second: more than a client has for them.
+const STRANGERS_WAITING: usize = 64;
 
 pub(super) fn store_options(config: &Config) -> embedded::Options {
     let limits = &config.limits;
@@ -64,6 +66,7 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
             stored_bytes_per_s: limits.stored_bytes_per_second,
             services_have_rate: limits.services_have_rate,
             late_refusals: LATE_REFUSALS,
+            strangers_waiting: STRANGERS_WAITING,
             ..Limits::default()
         },
         relays: Relays {
