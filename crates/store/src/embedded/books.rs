@@ -52,18 +52,19 @@ pub(super) fn all_matches(connection: &Connection, owner: AccountId) -> rusqlite
     Ok(matches(connection, owner, 0, usize::MAX)?.0)
 }
 
+/// The second question only where the first is answered with yes: most numbers of a book are nobody's.
+const MATCHES: &str = "SELECT number, CASE WHEN EXISTS (SELECT 1 FROM accounts WHERE key = '+' || number)
+                   THEN EXISTS (SELECT 1 FROM books AS theirs WHERE theirs.owner = page.number AND theirs.number = ?4)
+                   ELSE NULL END
+               FROM (SELECT number FROM books WHERE owner = ?1 AND number > ?2 ORDER BY number LIMIT ?3) AS page";
+
 fn matches(
     connection: &Connection,
     owner: AccountId,
     after: u64,
     limit: usize,
 ) -> rusqlite::Result<(Vec<Match>, Option<u64>)> {
-    // The second question only where the first is answered with yes: most numbers of a book are nobody's.
-    let select = "SELECT number, CASE WHEN EXISTS (SELECT 1 FROM accounts WHERE key = '+' || number)
-                   THEN EXISTS (SELECT 1 FROM books AS theirs WHERE theirs.owner = page.number AND theirs.number = ?4)
-                   ELSE NULL END
-               FROM (SELECT number FROM books WHERE owner = ?1 AND number > ?2 ORDER BY number LIMIT ?3) AS page";
-    let mut statement = connection.prepare_cached(select)?;
+    let mut statement = connection.prepare_cached(MATCHES)?;
     let own = owner.phone_number().map(|number| number as i64);
     let mut rows = statement.query(params![bits(owner), after as i64, limited(limit), own])?;
     let (mut matches, mut looked_at, mut last) = (Vec::new(), 0, after);
@@ -131,4 +132,33 @@ fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 fn limited(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::database::{open_reader, open_writer, path};
+    use crate::embedded::{Disk, SystemDisk};
+    use rusqlite::StatementStatus;
+
+    /// Who comes back with an empty book is not the only one who pays if it isn't so: every `LIMIT` is bound.
+    #[test]
+    fn a_plan_stays_from_one_login_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: &dyn Disk = &SystemDisk;
+        let writer = open_writer(disk, &path(dir.path())).unwrap();
+        for connection in [open_reader(disk, &path(dir.path())).unwrap(), writer] {
+            for owner in 1..20 {
+                assert!(all_matches(&connection, AccountId::from_bits(owner)).unwrap().is_empty());
+                matches(&connection, AccountId::from_bits(owner), 7, owner as usize).unwrap();
+            }
+            let statement = connection.prepare_cached(MATCHES).unwrap();
+            assert_eq!(
+                statement.get_status(StatementStatus::Run),
+                38,
+                "the statement is the one that was kept"
+            );
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
 use super::{OpenError, Options};
 use crate::{AccountId, Gap, MessageId, Seq};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::io;
@@ -18,6 +19,9 @@ mod reading;
 
 pub(crate) use reading::Found;
 pub(super) use reading::read;
+
+/// Prepared statements that a connection keeps: more than there are texts.
+const STATEMENTS_MAX: usize = 64;
 
 /// Where the database of a data directory is.
 pub(super) fn path(data: &Path) -> PathBuf {
@@ -73,10 +77,17 @@ pub(super) fn connect(disk: &dyn Disk, path: &Path, flags: OpenFlags) -> rusqlit
     }
 }
 
+/// Statements are made once. SQLite would make one anew whenever a `LIMIT` is bound (it looks at the value for its plan), which is
+/// dearer than most of what is asked here; and a small cache would forget those that are asked between them.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // A reader holds up a checkpoint only for the length of one statement.
     connection.busy_timeout(Duration::from_millis(200))?;
-    connection.set_prepared_statement_cache_capacity(64);
+    keep_plans(connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
@@ -92,6 +103,7 @@ pub(super) fn open_reader(disk: &dyn Disk, path: &Path) -> Result<Connection, Op
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(disk, path, flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
+        keep_plans(&connection)?;
         connection.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;")?;
         Ok(connection)
     };
