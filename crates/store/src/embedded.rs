@@ -50,14 +50,14 @@ use journal::format::Seed;
 use journal::writer::{Place, ToJournal, Writer};
 use link::{Link, Shared};
 use metrics::{FrontMetrics, JournalMetrics, SqliteMetrics};
-use readers::Job;
+use readers::{Jobs, Taker};
 use rusqlite::Connection;
 use seal::Slots;
 use sqlite_writer::{SqliteWriter, ToSqlite};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -107,11 +107,11 @@ pub struct SalvageReport {
 /// Opens a data directory, makes it if it isn't there, and recovers what a crash left behind.
 pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     let Opened { engine, lock, writer, sqlite_writer, readers, jobs } = prepare(dir, options)?;
-    let (jobs, secret) = (Arc::new(Mutex::new(jobs)), engine.secret);
+    let secret = engine.secret;
     let start_reader = |connection| {
         let jobs = jobs.clone();
         let known = (engine.shared.arrears.clone(), engine.shared.health.clone());
-        start("chaski-reader", move || readers::run(connection, secret, known, jobs))
+        start("chaski-reader", move || readers::run(connection, secret, known, &jobs))
     };
     let threads = Threads {
         readers: readers.into_iter().map(start_reader).collect::<Result<_, _>>()?,
@@ -119,6 +119,8 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         sqlite: start("chaski-sqlite", move || sqlite_writer.run())?,
         _lock: lock,
     };
+    // The readers have theirs.
+    drop(jobs);
     *engine.threads.lock().unwrap_or_else(PoisonError::into_inner) = Some(threads);
     Ok(engine)
 }
@@ -130,7 +132,7 @@ struct Opened {
     writer: Writer,
     sqlite_writer: SqliteWriter,
     readers: Vec<Connection>,
-    jobs: Receiver<Job>,
+    jobs: Taker,
 }
 
 fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
@@ -173,7 +175,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
 
     let (to_journal, from_fronts) = channel();
     let (to_sqlite, for_sqlite) = channel();
-    let (to_readers, jobs) = channel();
+    let (to_readers, jobs) = Jobs::new();
     let keeper = keeper(to_sqlite.clone());
     if !is_kept {
         keeper(false);
@@ -368,9 +370,7 @@ impl Engine for EmbeddedEngine {
         let journal = threads.journal.join();
         let _ = self.shared.to_sqlite.send(ToSqlite::Stop);
         let sqlite = threads.sqlite.join();
-        for _ in &threads.readers {
-            let _ = self.shared.to_readers.send(Job::Stop);
-        }
+        self.shared.to_readers.close();
         threads.readers.into_iter().for_each(|reader| drop(reader.join()));
         match (journal, sqlite) {
             (Ok(()), Ok((connection, mut slots))) => {

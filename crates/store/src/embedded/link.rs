@@ -8,7 +8,7 @@ use super::database::Found;
 use super::health::Health;
 use super::journal::writer::ToJournal;
 use super::metrics::FrontMetrics;
-use super::readers::Job;
+use super::readers::Jobs;
 use super::sqlite_writer::ToSqlite;
 use crate::{AccountId, Completion, Gap, Seq, ShardIndex, StoreError, Time, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -140,7 +140,7 @@ pub(crate) struct Shared {
     pub(crate) links: RwLock<Vec<Arc<Link>>>,
     pub(crate) to_journal: Sender<ToJournal>,
     pub(crate) to_sqlite: Sender<ToSqlite>,
-    pub(crate) to_readers: Sender<Job>,
+    pub(crate) to_readers: Jobs,
 }
 
 /// Bits of a sequence number or revision below the epoch.

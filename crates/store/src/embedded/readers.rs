@@ -3,6 +3,10 @@
 //! A few threads with a connection each take jobs from one queue, so that a slow read blocks neither a shard nor the
 //! writer. Each job is one or a few short statements: a long read would hold up the checkpoint that forgets messages.
 
+mod jobs;
+
+pub(crate) use jobs::{Jobs, Taker};
+
 use super::arrears::Arrears;
 use super::health::{Health, Part};
 use super::link::{Event, Link};
@@ -11,8 +15,7 @@ use crate::leftovers::Place;
 use crate::records::Wanted;
 use crate::{AccountId, Completion, ReadLimit, Seq, StoreError, Ticket, books};
 use rusqlite::{Connection, ErrorCode};
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Something to read.
 pub(crate) enum Job {
@@ -26,27 +29,18 @@ pub(crate) enum Job {
     Leftovers { link: Arc<Link>, from: Place, ticket: Ticket },
     /// Anything, for a caller that waits.
     Query(Box<dyn FnOnce(&Connection) + Send>),
-    /// End one thread.
-    Stop,
 }
 
-/// One thread: takes jobs until one says stop.
+/// One thread: takes jobs until there are no more.
 pub(super) fn run(
     connection: Connection,
     secret: [u8; 16],
     (arrears, health): (Arc<Arrears>, Arc<Health>),
-    jobs: Arc<Mutex<Receiver<Job>>>,
+    jobs: &Taker,
 ) {
-    loop {
-        // Whoever waits holds the lock; the others wait for it.
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(Job::Stop) | Err(_) => return,
-            Ok(job) => {
-                if let Some((link, found)) = carry_out(job, &connection, &secret, (&arrears, &health)) {
-                    link.push(found);
-                }
-            }
+    while let Some(job) = jobs.take() {
+        if let Some((link, found)) = carry_out(job, &connection, &secret, (&arrears, &health)) {
+            link.push(found);
         }
     }
 }
@@ -82,7 +76,6 @@ pub(super) fn carry_out(
             query(connection);
             None
         }
-        Job::Stop => None,
     }
 }
 

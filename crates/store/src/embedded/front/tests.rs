@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::embedded::database::{Found, Waiting};
+use crate::embedded::readers::{Jobs, Taker};
 use crate::embedded::{Options, journal::writer};
 use crate::{Entry, MessageId, Sender, ShardIndex};
 use std::sync::mpsc::{Receiver, channel};
@@ -12,7 +13,7 @@ struct Hands {
     shared: Arc<Shared>,
     at_journal: Receiver<ToJournal>,
     at_sqlite: Receiver<ToSqlite>,
-    at_readers: Receiver<Job>,
+    at_readers: Taker,
 }
 
 fn romeo() -> AccountId {
@@ -31,7 +32,7 @@ impl Hands {
     /// A front of a mailbox with this much in SQLite.
     fn new(messages: u32, last: u64) -> Self {
         let ((to_journal, at_journal), (to_sqlite, at_sqlite), (to_readers, at_readers)) =
-            (channel(), channel(), channel());
+            (channel(), channel(), Jobs::new());
         let options = Options::default();
         let shared = Arc::new(Shared {
             time: crate::Time::begin(options.clock.clone(), None),
@@ -64,8 +65,8 @@ impl Hands {
     /// Begins a read that SQLite is asked for; its number.
     fn begin_read(&mut self) -> u64 {
         assert!(matches!(self.front.read(romeo(), Seq(0), ALL, Ticket(1)), ReadStart::Pending));
-        match self.at_readers.try_recv() {
-            Ok(Job::Mailbox { number, .. }) => number,
+        match self.at_readers.try_take() {
+            Some(Job::Mailbox { number, .. }) => number,
             _ => panic!("the readers were not asked"),
         }
     }
@@ -150,7 +151,7 @@ fn a_read_of_which_nothing_is_left_goes_on_where_more_was_moved() {
     let found = Found { entries: vec![entry(7)], ..Found::default() };
     let answered = hands.tell(Event::Read { number: read, result: Ok(found) });
     assert!(answered.is_empty(), "an answer that there is more, with nothing in it: {answered:?}");
-    let Ok(Job::Mailbox { number, after, .. }) = hands.at_readers.try_recv() else {
+    let Some(Job::Mailbox { number, after, .. }) = hands.at_readers.try_take() else {
         panic!("the readers were not asked again")
     };
     assert_eq!((after, hands.end_read(number, &[moved])), (Seq(7), (vec![moved], false)));

@@ -5,7 +5,7 @@ use crate::embedded::database;
 use crate::embedded::directory::Lock;
 use crate::embedded::journal::writer::{ToJournal, Writer};
 use crate::embedded::link::{Event, Link};
-use crate::embedded::readers::{self, Job};
+use crate::embedded::readers::{self, Taker};
 use crate::embedded::sqlite_writer::{SqliteWriter, ToSqlite};
 use crate::embedded::{Clock, EmbeddedEngine, OpenError, Opened, Options, prepare};
 use crate::{Engine, ShardIndex, ShardStore, Waker};
@@ -13,7 +13,6 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Default)]
@@ -55,7 +54,7 @@ pub struct Stepped {
     writer: Writer,
     sqlite_writer: SqliteWriter,
     reader: Connection,
-    jobs: Receiver<Job>,
+    jobs: Taker,
     /// Read and not handed over.
     found: Option<(Arc<Link>, Event)>,
     engine: EmbeddedEngine,
@@ -94,7 +93,7 @@ impl Stepped {
                 Some((link, event)) => link.push(event),
                 None => {
                     let (secret, shared) = (self.engine.secret, self.engine.shared.clone());
-                    self.found = self.jobs.try_recv().ok().and_then(|job| {
+                    self.found = self.jobs.try_take().and_then(|job| {
                         readers::carry_out(job, &self.reader, &secret, (&shared.arrears, &shared.health))
                     });
                 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::embedded::journal::roll::Roll;
 use crate::embedded::journal::scan::Scanned;
 use crate::embedded::metrics::FrontMetrics;
+use crate::embedded::readers::Jobs;
 use crate::embedded::{Options, SystemDisk};
 use crate::{AccountId, Append, MessageId, ShardIndex, Ticket};
 use std::sync::atomic::AtomicBool;
@@ -37,7 +38,7 @@ impl Bench {
             links: Default::default(),
             to_journal: to_journal.clone(),
             to_sqlite: channel().0,
-            to_readers: channel().0,
+            to_readers: Jobs::new().0,
         });
         let (wake, woken) = channel();
         let wake = std::sync::Mutex::new(wake);
