@@ -316,6 +316,23 @@ impl Clients {
         into.append(&mut self.dirty);
     }
 
+    /// Whether what was written waits for an answer that a login is owed, to go with it in one segment ([`Self::release`]): who
+    /// has asked before he was told what there is (XEP-0305, XEP-0484) waits for nothing else. It has to wait also for an answer that
+    /// comes late, or else its time would tell what the answer's does not.
+    pub(crate) fn is_held_back(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.table.get_mut(conn) else { return false };
+        let waits = matches!(connection.stage, Stage::Login(_)) && connection.owes_answer();
+        connection.flags.dirty &= !waits;
+        waits
+    }
+
+    /// What was held back goes out with this turn, also if the answer was nothing to write.
+    pub(crate) fn release(&mut self, conn: ConnId) {
+        if self.table.get(conn).is_some_and(|connection| connection.unsent_bytes() > 0) {
+            self.append(conn, |_| {});
+        }
+    }
+
     /// Hands what was written to the kernel, with one call.
     pub(crate) fn flush(&mut self, conn: ConnId) -> Flushed {
         let Some(connection) = self.table.get_mut(conn) else { return Flushed::Fine };
@@ -426,6 +443,7 @@ impl Connection {
             match self.socket.write(outbound.ready()) {
                 Ok(taken) => {
                     metrics.written_bytes_total.add(taken as u64);
+                    metrics.writes_total.inc();
                     outbound.taken(taken);
                     // A full socket: epoll tells when there is room again.
                     if taken < wanted {

@@ -427,6 +427,9 @@ impl EventLoop {
         let mut dirty = std::mem::take(&mut self.buffers.dirty);
         self.clients.take_dirty(&mut dirty);
         for conn in dirty.drain(..) {
+            if self.clients.is_held_back(conn) {
+                continue;
+            }
             match self.clients.flush(conn) {
                 Flushed::Fine => {}
                 // What the rooms do about either is written by the next turn, which begins at once.

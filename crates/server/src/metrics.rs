@@ -23,6 +23,8 @@ chaski_telemetry::metrics! {
         sessions: Gauge,
         /// TLS handshakes completed.
         tls_handshakes_total: Counter,
+        /// Of those, resumptions of earlier sessions by ticket.
+        tls_resumed_total: Counter,
         /// TLS connections that failed, in the handshake or later.
         tls_failures_total: Counter,
         /// Clients that have proved who they are.
@@ -37,6 +39,8 @@ chaski_telemetry::metrics! {
         read_bytes_total: Counter,
         /// Bytes the kernel has taken (encrypted where there is TLS).
         written_bytes_total: Counter,
+        /// Writes to sockets that took something: segments, nearly.
+        writes_total: Counter,
         /// Elements given to the rooms.
         elements_total: Counter,
         /// Stanzas over a bound or not well-formed, counted and answered with an error.

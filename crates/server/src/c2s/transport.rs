@@ -6,7 +6,7 @@
 use crate::tls::TlsIdentity;
 use chaski_tls::Session;
 use chaski_xmpp::sasl::ChannelBindings;
-use rustls::{ProtocolVersion, ServerConnection};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use std::io::{Read, Write};
 use std::sync::Arc;
 
@@ -45,6 +45,14 @@ impl TlsSession {
         match &self.inner {
             Inner::Small(session) => session.is_handshaking(),
             Inner::Buffered(connection) => connection.is_handshaking(),
+        }
+    }
+
+    /// Whether the handshake took up an earlier session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        match &self.inner {
+            Inner::Small(session) => session.is_resumed(),
+            Inner::Buffered(connection) => connection.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 

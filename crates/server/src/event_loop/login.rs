@@ -153,6 +153,7 @@ impl EventLoop {
         self.metrics.tls_handshakes_total.inc();
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
         let Some(tls) = &mut connection.tls else { return };
+        self.metrics.tls_resumed_total.add(u64::from(tls.is_resumed()));
         let bindings = tls.channel_bindings();
         if let Stage::Login(login) = &mut connection.stage {
             login.asked = Asked::Nothing;
@@ -227,6 +228,7 @@ impl EventLoop {
 
     /// The connection may be read again: first what it had kept, then its socket.
     pub(super) fn go_on(&mut self, conn: ConnId) {
+        self.clients.release(conn);
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
         if !connection.owes_answer() && !connection.partial.is_empty() && !connection.flags.held {
             self.consume(conn, &[]);
