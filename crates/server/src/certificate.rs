@@ -10,6 +10,7 @@
 
 use crate::TlsIdentity;
 use crate::config::Config;
+use chaski_tls::tickets::Tickets;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -45,14 +46,20 @@ pub struct Certificate {
 }
 
 /// Loads the configured certificate, or makes or renews the development certificate.
-pub fn load(config: &Config, now_unix_seconds: i64) -> Result<Certificate, CertificateError> {
+///
+/// `tickets`: by which TLS sessions can be resumed, if the configuration has that on.
+pub fn load(
+    config: &Config,
+    now_unix_seconds: i64,
+    tickets: Option<&Tickets>,
+) -> Result<Certificate, CertificateError> {
     if config.uses_development_certificate() {
         let files = Development::in_data(&config.data);
         files.ensure(&names(config), now_unix_seconds)?;
-        let identity = read_identity(&files.cert, &files.key, "the development certificate")?;
+        let identity = read_identity((&files.cert, &files.key), "the development certificate", tickets)?;
         return Ok(Certificate { identity, ca_file: Some(files.ca), warnings: Vec::new() });
     }
-    let identity = read_identity(&config.tls.certificate, &config.tls.key, "tls.certificate")?;
+    let identity = read_identity((&config.tls.certificate, &config.tls.key), "tls.certificate", tickets)?;
     let chain = read_chain(&config.tls.certificate, "tls.certificate")?;
     let warnings = leaf_problems(&chain[0], &config.domain, now_unix_seconds)
         .into_iter()
@@ -109,7 +116,11 @@ fn read_chain(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>, C
     }
 }
 
-fn read_identity(cert: &Path, key: &Path, what: &str) -> Result<TlsIdentity, CertificateError> {
+fn read_identity(
+    (cert, key): (&Path, &Path),
+    what: &str,
+    tickets: Option<&Tickets>,
+) -> Result<TlsIdentity, CertificateError> {
     let chain = read_chain(cert, what)?;
     let shown = key.display();
     let bytes =
@@ -119,7 +130,7 @@ fn read_identity(cert: &Path, key: &Path, what: &str) -> Result<TlsIdentity, Cer
             "tls.key {shown} holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
         ))
     })?;
-    TlsIdentity::new(chain, private).map_err(|error| {
+    TlsIdentity::new(chain, private, tickets.cloned()).map_err(|error| {
         CertificateError(format!("{what} {} and tls.key {shown} don't go together: {error}", cert.display()))
     })
 }
@@ -298,20 +309,20 @@ mod tests {
     #[test]
     fn the_development_certificate_is_made_once_and_renewed_by_the_same_ca() {
         let dir = tempfile::tempdir().unwrap();
-        let made = load(&config(dir.path()), NOW).unwrap();
+        let made = load(&config(dir.path()), NOW, None).unwrap();
         assert_eq!(made.ca_file.unwrap(), dir.path().join("tls/ca.pem"));
         let first = leaf_and_ca(dir.path());
 
-        load(&config(dir.path()), NOW + 300 * DAY_SECONDS).unwrap();
+        load(&config(dir.path()), NOW + 300 * DAY_SECONDS, None).unwrap();
         assert_eq!(leaf_and_ca(dir.path()), first, "nothing changes while the leaf is good");
 
-        load(&config(dir.path()), NOW + 380 * DAY_SECONDS).unwrap();
+        load(&config(dir.path()), NOW + 380 * DAY_SECONDS, None).unwrap();
         let second = leaf_and_ca(dir.path());
         assert_ne!(second.0, first.0, "the leaf is renewed near its end");
         assert_eq!(second.1, first.1, "the CA stays");
 
         let other = Config { domain: "other.example".into(), ..config(dir.path()) };
-        load(&other, NOW + 380 * DAY_SECONDS).unwrap();
+        load(&other, NOW + 380 * DAY_SECONDS, None).unwrap();
         let third = leaf_and_ca(dir.path());
         assert!(third.0 != second.0 && third.1 == second.1, "another domain needs another leaf");
     }
@@ -319,7 +330,7 @@ mod tests {
     #[test]
     fn the_leaf_is_issued_by_the_ca_for_domain_and_loopback() {
         let dir = tempfile::tempdir().unwrap();
-        load(&config(dir.path()), NOW).unwrap();
+        load(&config(dir.path()), NOW, None).unwrap();
         let read = |name: &str| CertificateDer::from_pem_file(dir.path().join("tls").join(name)).unwrap();
         let (leaf, ca) = (read("cert.pem"), read("ca.pem"));
         let (leaf, ca) =
@@ -340,7 +351,7 @@ mod tests {
     fn the_leaf_is_for_each_address_and_name_that_is_listened_on() {
         let dir = tempfile::tempdir().unwrap();
         let leaf = |config: &Config| {
-            load(config, NOW).unwrap();
+            load(config, NOW, None).unwrap();
             fs::read(dir.path().join("tls/cert.pem")).unwrap()
         };
         let is_for = |pem: &[u8], name: &str| {
@@ -368,26 +379,26 @@ mod tests {
     #[test]
     fn an_operators_certificate_is_loaded_and_looked_at() {
         let dir = tempfile::tempdir().unwrap();
-        load(&config(dir.path()), NOW).unwrap();
+        load(&config(dir.path()), NOW, None).unwrap();
         let mut own = config(dir.path());
         own.tls.certificate = dir.path().join("tls/cert.pem");
         own.tls.key = dir.path().join("tls/key.pem");
-        let loaded = load(&own, NOW).unwrap();
+        let loaded = load(&own, NOW, None).unwrap();
         assert!(loaded.ca_file.is_none() && loaded.warnings.is_empty());
         own.domain = "elsewhere.example".into();
-        assert!(load(&own, NOW).unwrap().warnings[0].contains("is not for elsewhere.example"));
-        assert!(load(&own, NOW + 500 * DAY_SECONDS).unwrap().warnings[0].contains("has expired"));
+        assert!(load(&own, NOW, None).unwrap().warnings[0].contains("is not for elsewhere.example"));
+        assert!(load(&own, NOW + 500 * DAY_SECONDS, None).unwrap().warnings[0].contains("has expired"));
     }
 
     #[test]
     fn mistakes_name_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        load(&config(dir.path()), NOW).unwrap();
+        load(&config(dir.path()), NOW, None).unwrap();
         let tls = dir.path().join("tls");
         let try_with = |cert: &str, key: &str| {
             let mut own = config(dir.path());
             (own.tls.certificate, own.tls.key) = (tls.join(cert), tls.join(key));
-            let error = load(&own, NOW).unwrap_err().to_string();
+            let error = load(&own, NOW, None).unwrap_err().to_string();
             assert_eq!(error.lines().count(), 1, "{error}");
             error
         };

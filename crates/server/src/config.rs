@@ -107,13 +107,17 @@ pub enum HttpTls {
 }
 
 /// The server's certificate. Both paths or none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Tls {
     /// PEM chain; empty: the development certificate.
     pub certificate: PathBuf,
     /// PEM private key.
     pub key: PathBuf,
+    /// Whether sessions can be resumed by ticket.
+    pub tickets: bool,
+    /// How long a ticket is good for.
+    pub ticket_hours: u32,
 }
 
 /// How registration codes reach a phone, and what that may cost.
@@ -328,6 +332,12 @@ impl Default for Http {
             web_origins: Vec::new(),
             private_listen: Some(loopback(9222)),
         }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { certificate: PathBuf::new(), key: PathBuf::new(), tickets: true, ticket_hours: 24 }
     }
 }
 

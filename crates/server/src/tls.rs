@@ -5,7 +5,10 @@
 //! connected. Called by the composition and the shards. RFC 5929 (tls-server-end-point), RFC 9266 (tls-exporter),
 //! XEP-0368 (ALPN `xmpp-client`).
 
+use chaski_tls::ServerSettings;
+pub use chaski_tls::tickets::Tickets;
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -27,8 +30,9 @@ pub enum TlsError {
 /// A certificate chain and its key, ready to serve.
 #[derive(Clone)]
 pub struct TlsIdentity {
-    xmpp: Arc<ServerConfig>,
+    xmpp: ServerSettings,
     key: Arc<CertifiedKey>,
+    tickets: Option<Tickets>,
     end_point: Option<Arc<[u8]>>,
 }
 
@@ -39,23 +43,30 @@ impl fmt::Debug for TlsIdentity {
 }
 
 impl TlsIdentity {
-    /// Checks chain (leaf first) and key, and prepares them for TLS 1.2 and 1.3 with stateless tickets.
-    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
+    /// Checks chain (leaf first) and key, and prepares them for TLS 1.2 and 1.3; `tickets`: by which sessions can be resumed, if
+    /// they can be at all.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        tickets: Option<Tickets>,
+    ) -> Result<Self, TlsError> {
         let leaf = chain.first().ok_or(TlsError::EmptyChain)?;
         let end_point = end_point_hash(leaf.as_ref());
-        let key = Arc::new(CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())?);
-        let mut xmpp = server_config(&key, &[b"xmpp-client"])?;
+        let key = Arc::new(CertifiedKey::from_der(chain, key, &chaski_tls::provider())?);
+        let mut xmpp = server_config(chaski_tls::provider(), &key, &[b"xmpp-client"], tickets.as_ref())?;
         chaski_tls::prepare_server(&mut xmpp);
-        Ok(Self { xmpp: Arc::new(xmpp), key, end_point })
+        Ok(Self { xmpp: ServerSettings::new(xmpp), key, tickets, end_point })
     }
 
     /// Settings for another protocol on the same certificate (HTTP), with its ALPN names.
     pub fn config_for(&self, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
-        server_config(&self.key, alpn).map(Arc::new)
+        // Browsers know what their device has hardware for.
+        let provider = rustls::crypto::ring::default_provider();
+        server_config(provider, &self.key, alpn, self.tickets.as_ref()).map(Arc::new)
     }
 
     /// Settings for XMPP: ALPN `xmpp-client` if the client uses ALPN at all.
-    pub fn xmpp(&self) -> &Arc<ServerConfig> {
+    pub fn xmpp(&self) -> &ServerSettings {
         &self.xmpp
     }
 
@@ -66,18 +77,32 @@ impl TlsIdentity {
     }
 }
 
-fn server_config(key: &Arc<CertifiedKey>, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+fn server_config(
+    provider: CryptoProvider,
+    key: &Arc<CertifiedKey>,
+    alpn: &[&[u8]],
+    tickets: Option<&Tickets>,
+) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key.clone())));
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     // Stateless: the ticket is all there is to a resumable TLS session, so that a million of them cost nothing.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    config.send_tls13_tickets = 1;
+    config.send_tls13_tickets = 0;
+    if let Some(tickets) = tickets {
+        config.ticketer = tickets.producer(&purpose(key, alpn))?;
+        // Each costs a client and the network 250 bytes, and a phone comes back with the newest.
+        config.send_tls13_tickets = 1;
+    }
     Ok(config)
+}
+
+/// What tickets are for. Who resumes doesn't look at the certificate again and may bind a login to it (`tls-server-end-point`); so
+/// with another certificate he makes a full handshake, whoever it was that it was taken away from.
+fn purpose<'a>(key: &'a CertifiedKey, alpn: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    key.cert.first().map(AsRef::as_ref).into_iter().chain(alpn.iter().copied()).collect()
 }
 
 /// RFC 5929 §4.1: the hash of the certificate's signature algorithm, SHA-256 in place of MD5 and SHA-1.

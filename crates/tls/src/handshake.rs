@@ -3,9 +3,9 @@
 //! Called by [`crate::Session`]. The bytes that a call did not use must be given again, with more behind them, in the
 //! next: rustls remembers what it has seen of them.
 
-use crate::Handshake;
 use crate::record::{HEADER_BYTES, Record};
 use crate::schedule::{Cipher, Keys, Secrets};
+use crate::{Handshake, order};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
@@ -57,7 +57,15 @@ impl Handshake {
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> (usize, Result<bool, Error>) {
-        let Self { rustls, secrets, given, established } = self;
+        if let Some(theirs_first) = self.theirs_first.take_if(|_| !bytes.is_empty())
+            && order::wants_chacha(bytes)
+        {
+            match Rustls::server(theirs_first) {
+                Ok(rustls) => self.rustls = rustls,
+                Err(error) => return (0, Err(error)),
+            }
+        }
+        let Self { rustls, secrets, given, established, .. } = self;
         let mut used = 0;
         let mut all = *established;
         loop {

@@ -19,17 +19,17 @@
 //! - After an error the alert is in `wire`, and the session takes nothing more.
 
 mod handshake;
+mod order;
 mod record;
 mod schedule;
+pub mod tickets;
+
+pub use order::{ServerSettings, provider};
 
 use handshake::{Intent, Rustls};
 use record::Record;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::{
-    CipherSuite, ClientConfig, Error, HandshakeKind, InvalidMessage, NamedGroup, ProtocolVersion,
-    ServerConfig,
-};
+use rustls::{ClientConfig, Error, HandshakeKind, InvalidMessage, ProtocolVersion, ServerConfig};
 use schedule::Secrets;
 use std::sync::Arc;
 
@@ -42,16 +42,6 @@ const HELLO_BYTES_MAX: usize = 8 << 10;
 const RECORD_BYTES_MAX: usize = 5 + (1 << 14) + 2048;
 /// By how much the room for it grows at least.
 const KEPT_GROWTH_BYTES: usize = 512;
-
-/// ring, with the cheapest of what is safe first: AES-128-GCM and X25519.
-///
-/// A server follows its client's order, which on a phone says what that has hardware for; so this matters to clients.
-pub fn provider() -> CryptoProvider {
-    let mut provider = rustls::crypto::ring::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    provider.kx_groups.sort_by_key(|group| group.name() != NamedGroup::X25519);
-    provider
-}
 
 /// Makes the settings fit for small sessions and for [`Session::exporter`].
 pub fn prepare_server(config: &mut ServerConfig) {
@@ -99,12 +89,15 @@ struct Handshake {
     /// How many bytes at the beginning of what is fed rustls has had: complete records that it still needs.
     given: usize,
     established: bool,
+    /// Of a server that has heard nothing yet: its settings for a client that has its own order.
+    theirs_first: Option<Arc<ServerConfig>>,
 }
 
 impl Session {
     /// A server's session before its handshake.
-    pub fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self::new(Rustls::server(config)?))
+    pub fn server(settings: impl Into<ServerSettings>) -> Result<Self, Error> {
+        let ServerSettings { ours_first, theirs_first } = settings.into();
+        Ok(Self::new(Rustls::server(ours_first)?, theirs_first))
     }
 
     /// A client's session; the beginning of its handshake is appended to `wire`. So many of the server's tickets are
@@ -115,14 +108,14 @@ impl Session {
         tickets: u8,
         wire: &mut Vec<u8>,
     ) -> Result<Self, Error> {
-        let mut session = Self::new(Rustls::client(config, name, tickets)?);
+        let mut session = Self::new(Rustls::client(config, name, tickets)?, None);
         session.feed(&mut [], &mut Vec::new(), wire)?;
         Ok(session)
     }
 
-    fn new(rustls: Rustls) -> Self {
+    fn new(rustls: Rustls, theirs_first: Option<Arc<ServerConfig>>) -> Self {
         let secrets = Box::default();
-        let handshake = Box::new(Handshake { rustls, secrets, given: 0, established: false });
+        let handshake = Box::new(Handshake { rustls, secrets, given: 0, established: false, theirs_first });
         Self {
             state: State::Rustls(handshake),
             kept: Vec::new(),

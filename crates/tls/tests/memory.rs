@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use chaski_tls::tickets::Tickets;
 use chaski_tls::{Session, prepare_client, prepare_server};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -103,7 +104,7 @@ fn settings(
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    server.ticketer = rustls::crypto::ring::Ticketer::new().unwrap();
+    server.ticketer = Tickets::new(b"secret", 3_600, Arc::new(|| 1_000_000)).producer(&[]).unwrap();
     server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     server.send_tls13_tickets = 1;
     server.alpn_protocols = vec![b"xmpp-client".to_vec()];

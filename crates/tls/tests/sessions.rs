@@ -4,6 +4,10 @@
 
 #[path = "sessions/end_of_handshake.rs"]
 mod end_of_handshake;
+#[path = "sessions/order.rs"]
+mod order;
+#[path = "sessions/resumption.rs"]
+mod resumption;
 
 use chaski_tls::{Progress, Session, prepare_client, prepare_server};
 use proptest::prelude::*;

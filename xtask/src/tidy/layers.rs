@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("chaski-tls", &[]),
     ("chaski-services", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-promises"]),
     ("chaski-server", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-services", "chaski-tls"]),
-    ("chaski-client", &["chaski-xmpp"]),
+    ("chaski-client", &["chaski-tls", "chaski-xmpp"]),
     ("chaski-chat", &["chaski-client", "chaski-xmpp"]),
     ("chaski-bench", &["chaski-client", "chaski-xmpp", "chaski-tls", "chaski-promises"]),
     (

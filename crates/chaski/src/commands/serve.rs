@@ -78,7 +78,7 @@ impl Server {
     }
 
     fn start_on(config: Config, engine: Arc<embedded::EmbeddedEngine>) -> Result<Self, Failure> {
-        let certificate = certificate::load(&config, (unix_ms() / 1000) as i64)?;
+        let certificate = parts::certificate(&config, &*engine, unix_ms())?;
         certificate.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -129,6 +129,10 @@ fn certificate(config: &Config) -> Result<(), Wrong> {
     match given {
         (true, false) => wrong("tls.certificate", "tls.certificate needs tls.key beside it"),
         (false, true) => wrong("tls.key", "tls.key needs tls.certificate beside it"),
+        // RFC 8446 §4.6.1: a week at most.
+        _ if !(1..=168).contains(&config.tls.ticket_hours) => {
+            wrong("tls.ticket_hours", "tls.ticket_hours must lie between 1 and 168")
+        }
         _ => Ok(()),
     }
 }

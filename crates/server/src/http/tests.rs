@@ -21,7 +21,7 @@ struct Server {
 async fn start(protect: impl FnOnce(Arc<TlsSwitch>) -> Protection, connections: usize) -> Server {
     let dir = tempfile::tempdir().unwrap();
     let config = Config { data: dir.path().into(), ..Config::default() };
-    let certificate = certificate::load(&config, unix_seconds()).unwrap();
+    let certificate = certificate::load(&config, unix_seconds(), None).unwrap();
     let protection = protect(TlsSwitch::new(&certificate.identity).unwrap());
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = socket.local_addr().unwrap();

@@ -1,5 +1,6 @@
 //! A server and a client of raw bytes.
 
+use chaski_server::tls::Tickets;
 use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
 use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
 use chaski_services::context::Realm;
@@ -29,7 +30,8 @@ pub(crate) fn identity() -> (TlsIdentity, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let leaf = made.cert.der().clone();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    (TlsIdentity::new(vec![leaf.clone()], key).unwrap(), leaf)
+    let tickets = Tickets::new(b"a secret", 86_400, Arc::new(|| 1_700_000_000));
+    (TlsIdentity::new(vec![leaf.clone()], key, Some(tickets)).unwrap(), leaf)
 }
 
 impl Server {

@@ -2,10 +2,12 @@
 
 use crate::failure::Failure;
 use axum::Router;
+use chaski_server::certificate::{self, Certificate, CertificateError};
 use chaski_server::config::{C2sTls, Config};
 use chaski_server::http::account::{self, AccountApi};
 use chaski_server::http::registration::{self, CommandOwner, Host, RegistrationApi};
 use chaski_server::sms::{SmsDesk, SmsMetrics};
+use chaski_server::tls::Tickets;
 use chaski_server::{
     Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity, has_table_per_shard, memory,
 };
@@ -45,6 +47,19 @@ pub(super) fn store_options(config: &Config) -> embedded::Options {
         },
         ..embedded::Options::default()
     }
+}
+
+/// The certificate, with tickets under keys that follow from the data's secret and time.
+pub(super) fn certificate(
+    config: &Config,
+    engine: &dyn Engine,
+    now_unix_ms: u64,
+) -> Result<Certificate, CertificateError> {
+    let time = engine.time();
+    let now_s = Arc::new(move || time.unix_ms() / 1000);
+    let lifetime_s = config.tls.ticket_hours.saturating_mul(3_600);
+    let tickets = config.tls.tickets.then(|| Tickets::new(&engine.secret(), lifetime_s, now_s));
+    certificate::load(config, (now_unix_ms / 1000) as i64, tickets.as_ref())
 }
 
 pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> Arc<Realm> {

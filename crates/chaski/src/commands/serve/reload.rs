@@ -1,8 +1,8 @@
 //! SIGHUP: takes over what can be changed while clients are connected, and says what can't.
 
-use super::{Server, logging, unix_ms};
+use super::{Server, logging, parts, unix_ms};
 use crate::cli::Serve;
-use chaski_server::certificate;
+use chaski_server::certificate::Certificate;
 use chaski_server::config::Config;
 
 /// Reloads the configuration file and the certificate. On any mistake everything stays as it is.
@@ -35,10 +35,10 @@ fn try_reload(server: &mut Server, args: &Serve, log: &logging::Log) -> Result<(
     Ok(())
 }
 
-fn load_certificate(server: &Server, new: &Config) -> Result<certificate::Certificate, String> {
+fn load_certificate(server: &Server, new: &Config) -> Result<Certificate, String> {
     // The domain and directory are those of the start, even if the file says otherwise by now.
     let config = Config { tls: new.tls.clone(), ..server.config.clone() };
-    let loaded = certificate::load(&config, (unix_ms() / 1000) as i64);
+    let loaded = parts::certificate(&config, &*server.engine, unix_ms());
     loaded.map_err(|error| format!("the certificate stays as it was: {error}"))
 }
 
