@@ -9,6 +9,7 @@ pub(crate) mod ledger;
 mod login;
 mod mark;
 mod pace;
+pub(crate) mod purse;
 mod random;
 mod secure;
 mod session;
@@ -116,6 +117,8 @@ pub(crate) struct Counters {
     pub(crate) live: u64,
     pub(crate) logins: u64,
     pub(crate) resumed: u64,
+    /// TLS sessions that took up an earlier one.
+    pub(crate) tls_resumed: u64,
     pub(crate) login_failures: u64,
     pub(crate) sessions_lost: u64,
     pub(crate) sent: u64,
@@ -143,6 +146,7 @@ impl AddAssign for Counters {
         self.live += other.live;
         self.logins += other.logins;
         self.resumed += other.resumed;
+        self.tls_resumed += other.tls_resumed;
         self.login_failures += other.login_failures;
         self.sessions_lost += other.sessions_lost;
         self.sent += other.sent;

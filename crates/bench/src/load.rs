@@ -1,6 +1,7 @@
 //! What all loads share: a server (our own, or one that is named), accounts on it, and how sessions reach it.
 
 use crate::accounts;
+use crate::engine::purse::Purse;
 use crate::engine::{Setup, Tls, Transport, Wishes};
 use crate::error::BenchError;
 use crate::server::process::{self, Usage};
@@ -210,9 +211,10 @@ impl LoadServer {
         let trust = self.trust.clone().unwrap_or_else(Trust::anybody_on_loopback);
         let mut config = (**trust.xmpp_config()).clone();
         chaski_tls::prepare_client(&mut config);
-        if !resumption {
-            config.resumption = Resumption::disabled();
-        }
+        config.resumption = match resumption {
+            true => Resumption::store(Arc::new(Purse)),
+            false => Resumption::disabled(),
+        };
         let name = ServerName::try_from(self.domain.clone())
             .map_err(|_| BenchError::Refused(format!("{} is no domain", self.domain)))?;
         Ok(Tls { config: Arc::new(config), name, takes_tickets: resumption })

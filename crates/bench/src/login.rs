@@ -92,6 +92,7 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
     report.options.logins_per_s = options.return_per_s;
     report.figures.recovery_s = back.recovery_s;
     report.figures.resumed = Some(back.resumed);
+    report.figures.tls_resumed = options.load.tls_resumption.then_some(back.tls_resumed);
     report.figures.logins_per_s = back.recovery_s.map(|s| f64::from(options.cut) / s);
     report.figures.server_cpu_us_per_return = back.server_cpu_us.map(|us| us / f64::from(options.cut));
     if back.recovery_s.is_none() {
@@ -105,6 +106,7 @@ struct Back {
     /// How long it took, if all came in time.
     recovery_s: Option<f64>,
     resumed: u64,
+    tls_resumed: u64,
     server_cpu_us: Option<f64>,
 }
 
@@ -131,6 +133,7 @@ async fn cut_and_wait(run: &mut Run, options: &Options, stay: u32) -> Result<Bac
     let recovery_s = (run.fleet.now_us() - cut_us) as f64 / 1e6;
     run.mark("back");
     let server_cpu_us = run.standing()?.server_cpu_us_since(&begin);
-    let resumed = run.counters().resumed - before.resumed;
-    Ok(Back { recovery_s: is_back.then_some(recovery_s), resumed, server_cpu_us })
+    let now = run.counters();
+    let (resumed, tls_resumed) = (now.resumed - before.resumed, now.tls_resumed - before.tls_resumed);
+    Ok(Back { recovery_s: is_back.then_some(recovery_s), resumed, tls_resumed, server_cpu_us })
 }

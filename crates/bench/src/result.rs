@@ -71,6 +71,8 @@ pub struct Options {
     pub stream_management: bool,
     /// How sessions logged in: `classic`, `pipelined` (XEP-0305), `sasl2` (XEP-0388), `fast` (XEP-0484); empty is classic.
     pub way: String,
+    /// Whether TLS sessions were resumed by ticket.
+    pub tls_resumption: bool,
     /// The login mechanism that was used, e.g. `SCRAM-SHA-256`.
     pub mechanism: String,
     /// Generator threads.
@@ -157,6 +159,8 @@ pub struct Figures {
     pub recovery_s: Option<f64>,
     /// `login`: sessions that came back by resumption.
     pub resumed: Option<u64>,
+    /// `login`: those of which the TLS session was resumed, by a ticket.
+    pub tls_resumed: Option<u64>,
 }
 
 /// Latencies of one kind. Microseconds. Open loop: counted from the intended time, so that a stalled server's

@@ -367,6 +367,7 @@ impl Run {
             transport: self.load.security.name().to_owned(),
             stream_management: self.load.stream_management,
             way: self.load.way.name().to_owned(),
+            tls_resumption: self.load.tls_resumption,
             mechanism: self.mechanism.clone(),
             threads: self.threads.into(),
             shards: self.load.own.shards.filter(|_| self.load.running.is_none()).map(u64::from),
@@ -481,6 +482,7 @@ impl Run {
                 .map(|us| us / (now.presence - then.presence) as f64),
             recovery_s: None,
             resumed: None,
+            tls_resumed: None,
         }
     }
 

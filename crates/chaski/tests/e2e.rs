@@ -28,3 +28,5 @@ mod serve;
 mod server;
 #[path = "e2e/startup.rs"]
 mod startup;
+#[path = "e2e/tickets.rs"]
+mod tickets;

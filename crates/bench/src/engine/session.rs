@@ -2,6 +2,7 @@
 
 use super::login::Login;
 use super::mark::Mark;
+use super::purse::Ticket;
 use super::secure::Secure;
 use chaski_xmpp::Framer;
 use mio::net::TcpStream;
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) id: Option<Box<str>>,
     /// By which it comes back (XEP-0484).
     pub(crate) token: Option<Box<String>>,
+    /// By which its next TLS session takes up this one.
+    pub(crate) ticket: Option<Ticket>,
     /// Stanzas handled, and sent (XEP-0198).
     pub(crate) handled: u32,
     pub(crate) sent: u32,
@@ -86,6 +89,7 @@ impl Default for Session {
             unaccepted: None,
             id: None,
             token: None,
+            ticket: None,
             handled: 0,
             sent: 0,
             written: 0,
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_session_is_small() {
-        assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 168, "{}", size_of::<Session>());
     }
 
     #[test]

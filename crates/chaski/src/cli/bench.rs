@@ -156,7 +156,7 @@ pub(crate) struct Load {
     /// STARTTLS
     #[arg(long, conflicts_with = "tls")]
     pub(crate) starttls: bool,
-    /// Let TLS sessions be resumed by ticket (one cache for all accounts)
+    /// Let TLS sessions be resumed by ticket, each account its own
     #[arg(long)]
     pub(crate) tls_resumption: bool,
     /// Without stream management (XEP-0198) even where the server offers it

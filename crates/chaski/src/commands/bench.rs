@@ -118,9 +118,14 @@ async fn run_login(args: &Bench, typed: &Login) -> Result<ExitCode, Failure> {
 /// One run for each way, each on a server that has just started.
 async fn compare_logins(args: &Bench, typed: &Login) -> Result<ExitCode, Failure> {
     let mut reports = Vec::new();
-    for way in Way::ALL {
+    let all = Way::ALL.map(|way| (way, typed.load.tls_resumption));
+    // With TLS, also a phone that has kept everything.
+    let best = (Way::Fast, true);
+    let best = (typed.load.tls && !all.contains(&best)).then_some(best);
+    for (way, tls_resumption) in all.into_iter().chain(best) {
         let mut options = login_options(args, typed)?;
         options.load.way = way;
+        options.load.tls_resumption = tls_resumption;
         reports.push(login::run(&options).await?);
     }
     say(args, &reports, &lines::of_ways(&reports))?;

@@ -18,7 +18,7 @@ fn nothing_accepted_is_lost_when_the_server_is_killed() {
 }
 
 /// What a load says against a server of its own.
-fn measure(args: &[&str]) -> serde_json::Value {
+pub(crate) fn measure(args: &[&str]) -> serde_json::Value {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("load").display().to_string();
     let said = succeed(&[&["bench"], args, &["--json", "--data", &data]].concat());

@@ -30,8 +30,9 @@ impl Generator {
         let (Transport::DirectTls(tls) | Transport::StartTls(tls)) = &self.shared.setup.transport else {
             return;
         };
-        let begun = Secure::begin(&tls.config, &tls.name, tls.takes_tickets, &mut self.buffers.wire);
         let session = &mut self.sessions[index as usize];
+        let tickets = (tls.takes_tickets, &mut session.ticket);
+        let begun = Secure::begin(&tls.config, &tls.name, tickets, &mut self.buffers.wire);
         session.state = State::Handshake;
         match begun {
             Ok(secure) => session.secure = Some(secure),

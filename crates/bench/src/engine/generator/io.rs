@@ -101,9 +101,10 @@ impl Generator {
         let mut plain = std::mem::take(&mut self.buffers.plain);
         plain.clear();
         plain.extend_from_slice(session.partial.as_deref().unwrap_or_default());
-        match secure.feed(bytes, &mut plain, &mut self.buffers.wire) {
+        match secure.feed(&mut session.ticket, bytes, &mut plain, &mut self.buffers.wire) {
             Ok(is_established) => {
                 if is_established {
+                    self.counters.tls_resumed += u64::from(secure.is_resumed());
                     self.secured(index);
                 }
                 self.cut_frames(index, &plain);

@@ -29,14 +29,18 @@ pub(super) fn of(report: &Report) -> Vec<String> {
 /// One table for the ways to log in: what they cost when everybody comes back.
 pub(super) fn of_ways(reports: &[Report]) -> Vec<String> {
     let mut lines: Vec<String> = reports.first().map(title).into_iter().collect();
-    lines.push("coming back    logins/s    resumed   server CPU each   login p50     p99".to_owned());
+    lines.push("coming back         logins/s    resumed   server CPU each   login p50     p99".to_owned());
     for Report { options, figures, latencies, complaints, .. } in reports {
-        let (way, latency) = (&options.way, latencies.get("login_back").copied().unwrap_or_default());
+        let latency = latencies.get("login_back").copied().unwrap_or_default();
+        let way = match options.tls_resumption {
+            true => format!("{}, ticket", options.way),
+            false => options.way.clone(),
+        };
         let rate = figures.logins_per_s.unwrap_or_default();
         let cpu_us = figures.server_cpu_us_per_return.unwrap_or_default();
         let resumed = figures.resumed.unwrap_or_default();
         lines.push(format!(
-            "{way:12} {rate:10.0} {resumed:10} {cpu_us:14.0} µs {:8.1} ms {:4.1} ms",
+            "{way:17} {rate:10.0} {resumed:10} {cpu_us:14.0} µs {:8.1} ms {:4.1} ms",
             latency.p50_us as f64 / 1e3,
             latency.p99_us as f64 / 1e3
         ));
