@@ -47,11 +47,14 @@ fn main() -> ExitCode {
     }
     eprintln!();
     println!(
-        "{} power cuts ({} while opening, {} while closing), {} openings looked through, {} messages committed, {} came back \
+        "{} power cuts ({} while opening, {} while closing, {} while segments waited to be \
+         removed, {} with one cut off in part), {} openings looked through, {} messages committed, {} came back \
          once, {} full disks, {} quiet minutes: {broken} promises broken (seeds {first} to {})",
         tally.cuts,
         tally.cuts_in_opening,
         tally.cuts_in_closing,
+        tally.cuts_in_removal,
+        tally.cuts_in_shrinking,
         tally.openings,
         tally.committed,
         tally.returned,

@@ -7,7 +7,7 @@
 //! - `lock`: held while the engine is open,
 //! - `journal-damaged/`: only after [`salvage`], for the operator to look at and delete.
 //!
-//! Owns the threads: one writes the journal, one writes SQLite, a few read SQLite. Each shard owns a front, the
+//! Owns the threads: one writes the journal, one sees to its segments' room, one writes SQLite, a few read SQLite. Each shard owns a front, the
 //! [`ShardStore`], which keeps the newest messages in memory; queues join them (`link.rs`).
 //!
 //! Promises, besides those of [`crate::mailbox`]: what was committed survives the process and the machine's power;
@@ -46,6 +46,7 @@ use crate::time::plausible::{Doubt, PlausibleTime, Reading};
 use crate::time::{self, Time};
 use crate::{AccountId, Engine, Records, ShardIndex, ShardStore, Waker};
 use directory::Lock;
+use journal::caretaker::Caretaker;
 use journal::format::Seed;
 use journal::writer::{Place, ToJournal, Writer};
 use link::{Link, Shared};
@@ -76,12 +77,14 @@ pub struct EmbeddedEngine {
     recovered: Mutex<recovery::Recovered>,
     journal_metrics: Arc<JournalMetrics>,
     sqlite_metrics: Arc<SqliteMetrics>,
+    caretaker: Arc<Caretaker>,
     /// `None` before they have started and once closed.
     threads: Mutex<Option<Threads>>,
 }
 
 struct Threads {
     journal: JoinHandle<()>,
+    caretaker: JoinHandle<()>,
     sqlite: JoinHandle<(Connection, Slots)>,
     readers: Vec<JoinHandle<()>>,
     _lock: Lock,
@@ -113,7 +116,10 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
         let known = (engine.shared.arrears.clone(), engine.shared.health.clone());
         start("chaski-reader", move || readers::run(connection, secret, known, &jobs))
     };
+    let caretaker = engine.caretaker.clone();
+    caretaker.begin();
     let threads = Threads {
+        caretaker: start("chaski-segments", move || caretaker.run())?,
         readers: readers.into_iter().map(start_reader).collect::<Result<_, _>>()?,
         journal: start("chaski-journal", move || writer.run())?,
         sqlite: start("chaski-sqlite", move || sqlite_writer.run())?,
@@ -196,13 +202,17 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         to_readers,
     });
     let (journal_metrics, sqlite_metrics) = <(Arc<JournalMetrics>, Arc<SqliteMetrics>)>::default();
+    let (journal, options) = (journal::directory(dir), &shared.options);
+    let pace = (options.preallocate_bytes, Duration::from_millis(options.tick_ms));
+    let caretaker = Arc::new(Caretaker::new(disk.clone(), journal.clone(), pace, journal_metrics.clone()));
     let place = Place {
-        journal: journal::directory(dir),
+        journal,
         seed: Seed::of(&meta.secret),
         next_segment: absorbed.next_segment,
         next_frame: absorbed.next_frame.unwrap_or(shared.first_number() + 1),
         roll: absorbed.roll,
         kept: absorbed.kept,
+        caretaker: caretaker.clone(),
     };
     let writer = Writer::new(shared.clone(), from_fronts, place, journal_metrics.clone());
     let sqlite_writer = SqliteWriter::new(
@@ -224,6 +234,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         recovered: Mutex::new(recovered),
         journal_metrics,
         sqlite_metrics,
+        caretaker,
         threads: Mutex::new(None),
     };
     Ok(Opened { engine, lock, writer, sqlite_writer, readers, jobs })
@@ -368,11 +379,14 @@ impl Engine for EmbeddedEngine {
         // A thread that has ended already has nothing to be told.
         let _ = self.shared.to_journal.send(ToJournal::Stop);
         let journal = threads.journal.join();
+        // What he leaves of segments goes with the journal.
+        self.caretaker.stop();
+        let caretaker = threads.caretaker.join();
         let _ = self.shared.to_sqlite.send(ToSqlite::Stop);
         let sqlite = threads.sqlite.join();
         self.shared.to_readers.close();
         threads.readers.into_iter().for_each(|reader| drop(reader.join()));
-        match (journal, sqlite) {
+        match (journal.and(caretaker), sqlite) {
             (Ok(()), Ok((connection, mut slots))) => {
                 if let Err(error) = database::keep_time(&connection, &self.shared.time.to_text()) {
                     tracing::warn!(%error, "the time cannot be kept: the next start goes on with an older one");

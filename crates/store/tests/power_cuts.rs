@@ -17,6 +17,7 @@ fn no_promise_is_broken_by_a_power_cut() {
     // What the lives are for has happened in them.
     assert!(tally.cuts >= SEEDS * CUTS_PER_SEED && tally.committed > 2_000, "{tally:?}");
     assert!(tally.cuts_in_opening > 20 && tally.cuts_in_closing > 5, "{tally:?}");
+    assert!(tally.cuts_in_removal > 5 && tally.cuts_in_shrinking > 0, "{tally:?}");
     assert!(tally.returned > 0 && tally.minutes > 5 && tally.full > 5, "{tally:?}");
 }
 

@@ -184,3 +184,192 @@ fn the_last_room_of_the_disk_is_for_contacts() {
     rig.until("room for strangers", |rig| write(rig, Sender::stranger(nurse)).is_ok());
     assert_eq!(engine.troubles(), [""; 0]);
 }
+
+/// Everything of Romeo's, and that the start has left no file of the journal's behind.
+fn found_after(left: &SimulatedDisk) -> Vec<u128> {
+    let mut hand = Hand::open(left, options(left));
+    let files = left.list(&data(left).join("journal")).unwrap();
+    assert!(files.is_empty(), "left over: {files:?}");
+    if let ReadStart::Ready { entries, .. } = hand.front.read(romeo(), Seq(0), everything(), Ticket(99)) {
+        return ids(&entries);
+    }
+    hand.turns(&[Who::Reader]);
+    hand.turns(&[Who::Reader]);
+    let found = hand.completions.iter().find_map(|completion| match completion {
+        Completion::Read { result: Ok((entries, _)), .. } => Some(ids(entries)),
+        _ => None,
+    });
+    found.expect("an answer")
+}
+
+/// A segment nobody needs is taken off the roll, cut off step by step and unlinked while a message comes; the power goes during
+/// the operation `cut_at`. Whether the message was confirmed; `None`: the power lasted. What was seen on the way.
+fn removal_cut_at(disk: &SimulatedDisk, cut_at: u64) -> (bool, [bool; 3]) {
+    let clock = Arc::new(SimulatedClock::default());
+    let small = Options { clock: clock.clone(), preallocate_bytes: 512, ..options(disk) };
+    let mut hand = Hand::open(disk, small);
+    let mut seqs = Vec::new();
+    for id in 1..=20 {
+        hand.append(id);
+        hand.turns(&[Who::Journal, Who::Caretaker, Who::Caretaker]);
+    }
+    if let ReadStart::Ready { entries, .. } = hand.front.read(romeo(), Seq(0), everything(), Ticket(98)) {
+        seqs.extend(entries.iter().map(|entry| entry.seq));
+    }
+    assert_eq!(seqs.len(), 20);
+    hand.front.ack(romeo(), &seqs);
+    hand.turns(&[Who::Journal]);
+    clock.advance_ms(1_000);
+    hand.turns(&[Who::Journal]);
+    assert!(!hand.engine.is_removing());
+    disk.cut_in(cut_at);
+    clock.advance_ms(16_000);
+    hand.turns(&[Who::Journal]);
+    let (mut confirmed, mut seen) = (false, [false; 3]);
+    for turn in 0..40 {
+        let when =
+            [hand.engine.is_removing() && !hand.engine.is_shrinking(), hand.engine.is_shrinking(), confirmed];
+        if !disk.is_off() {
+            seen = when;
+        }
+        if turn == 3 && !disk.is_off() {
+            hand.append(100);
+            hand.turns(&[Who::Journal]);
+            let is_it = |one: &Completion| matches!(one, Completion::Committed(Ticket(100)));
+            confirmed = hand.completions.iter().any(is_it);
+        }
+        hand.turns(&[Who::Caretaker]);
+    }
+    assert!(disk.is_off() || !hand.engine.is_removing());
+    (confirmed, seen)
+}
+
+#[test]
+fn a_power_cut_at_any_moment_of_a_removal_brings_nothing_back_and_leaves_nothing() {
+    let (mut cut_at, mut seen) = (0, [0; 3]);
+    loop {
+        let disk = SimulatedDisk::default();
+        let (confirmed, during) = removal_cut_at(&disk, cut_at);
+        (0..3).for_each(|at| seen[at] += u32::from(during[at]));
+        let cuts = (0..20).map(Cut::of).chain([Cut::losing_all()]);
+        for (number, mut cut) in cuts.enumerate() {
+            let found = found_after(&disk.after_cut(&mut cut));
+            let expected: &[u128] = if confirmed { &[100] } else { &[] };
+            assert!(
+                found == expected || (!confirmed && found == [100]),
+                "cut at {cut_at}, {number}: {found:?}"
+            );
+        }
+        if !disk.is_off() {
+            break;
+        }
+        cut_at += 1;
+    }
+    // Off the roll and whole; cut off in part; the message confirmed meanwhile.
+    assert!(seen.iter().all(|&times| times > 1), "{seen:?} of {cut_at} cuts");
+}
+
+fn reading_of(sources: &[Arc<dyn chaski_telemetry::Source>], name: &str) -> i64 {
+    let readings = sources.iter().flat_map(|source| source.metrics());
+    readings.filter(|metric| metric.name == name).map(|metric| metric.value).sum()
+}
+
+struct Held {
+    disk: SimulatedDisk,
+    engine: embedded::EmbeddedEngine,
+    rig: Rig,
+    sent: u128,
+}
+
+impl Held {
+    /// An engine whose caretaker is held up in the sync of new room, while frames are still written into the old.
+    fn new() -> Self {
+        let disk = SimulatedDisk::default();
+        let engine = embedded::open(&data(&disk), options(&disk)).unwrap();
+        let mut held = Self { rig: Rig::new(&engine), disk, engine, sent: 1 };
+        held.rig.append_durably(romeo(), 1);
+        held.disk.hold_fsyncs();
+        while held.reading("chaski_journal_extended_ahead_total") == 0 {
+            held.sent += 1;
+            held.rig.append_durably(romeo(), held.sent);
+            assert!(held.sent < 60, "nobody makes room ahead of need");
+        }
+        let disk = held.disk.clone();
+        held.rig.until("room is being made", |_| disk.waiting_syncs() == 1);
+        held
+    }
+
+    fn reading(&self, name: &str) -> i64 {
+        reading_of(&self.engine.metrics(), name)
+    }
+
+    /// Sends one that fills the old room and more.
+    fn submit_large(&mut self) -> Ticket {
+        self.sent += 1;
+        let text = vec![b'x'; 3000];
+        let (_, ticket) = self.rig.append_stanza(romeo(), self.sent, &text).unwrap();
+        self.rig.turn();
+        ticket
+    }
+
+    /// All that was sent is there, now and after a cut that leaves what was synced.
+    fn assert_all_there(&mut self) {
+        let sent: Vec<u128> = (1..=self.sent).collect();
+        assert_eq!(self.rig.ids(romeo()), sent);
+        assert_eq!(found_after(&self.disk.after_cut(&mut Cut::losing_all())), sent);
+    }
+}
+
+#[test]
+fn a_commit_that_needs_room_waits_for_who_makes_it() {
+    let mut held = Held::new();
+    let waits = held.reading("chaski_journal_room_waits_total");
+    let ticket = held.submit_large();
+    let metrics = held.engine.metrics();
+    held.rig.until("it waits", |_| reading_of(&metrics, "chaski_journal_room_waits_total") > waits);
+    held.disk.release_fsyncs();
+    held.rig.committed(ticket);
+    assert_eq!(held.reading("chaski_journal_room_waits_total"), waits + 1);
+    assert_eq!(held.reading("chaski_journal_failures_total"), 0);
+    held.assert_all_there();
+}
+
+#[test]
+fn a_failure_to_make_room_is_the_journals_whether_somebody_waits_for_it_or_not() {
+    for waits in [true, false] {
+        for code in [libc::EIO, libc::ENOSPC] {
+            let mut held = Held::new();
+            held.disk.fail_sync_in(0, code);
+            let waiting = waits.then(|| held.submit_large());
+            held.disk.release_fsyncs();
+            if let Some(ticket) = waiting {
+                held.rig.committed(ticket);
+            }
+            held.sent += 1;
+            held.rig.append_durably(romeo(), held.sent);
+            let metrics = held.engine.metrics();
+            held.rig.until("it is counted", |_| reading_of(&metrics, "chaski_journal_failures_total") > 0);
+            let journal = data(&held.disk).join("journal");
+            assert_eq!(held.disk.list(&journal).unwrap().len(), 2, "what failed is never written again");
+            held.assert_all_there();
+        }
+    }
+}
+
+/// The sync of new room fails and drops a frame that was written meanwhile; the frame's own sync, which comes after, has to know.
+#[test]
+fn what_a_failed_sync_of_new_room_has_dropped_is_not_confirmed() {
+    let mut held = Held::new();
+    held.disk.hold_syncs();
+    held.sent += 1;
+    let (_, ticket) = held.rig.append(romeo(), held.sent).unwrap();
+    held.rig.turn();
+    let disk = held.disk.clone();
+    held.rig.until("both syncs are under way", |_| disk.waiting_syncs() == 2);
+    held.disk.fail_sync_in(0, libc::EIO);
+    held.disk.release_fsyncs();
+    held.rig.until("that of the room has failed", |_| disk.waiting_syncs() == 1);
+    held.disk.release_syncs();
+    held.rig.committed(ticket);
+    held.assert_all_there();
+}

@@ -5,7 +5,8 @@
 //! that fails, fills up or loses its power (`crate::simulation`), because a real one does so too rarely.
 //!
 //! Promises: none of its own. What is written is durable after [`DiskFile::sync_data`]; what is made, renamed or
-//! unlinked after [`Disk::sync_directory`] of the directory that it is in; before that, a power cut may leave anything.
+//! unlinked after [`Disk::sync_directory`] of the directory that it is in; before that, a power cut may leave anything. What could not be
+//! written back is told once through every file that was opened before, by its next sync (Linux since 4.13).
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};

@@ -17,6 +17,16 @@ chaski_telemetry::metrics! {
         sync_time_total_us: Counter,
         /// Segments unlinked.
         unlinked_total: Counter,
+        /// Segments that nobody needs and that are still there, in whole or in part.
+        removing_segments: Gauge,
+        /// Their bytes on disk.
+        removing_bytes: Gauge,
+        /// Times that room was asked for before a commit needed it.
+        extended_ahead_total: Counter,
+        /// Commits that found no room and waited until it was made, for a new segment too.
+        room_waits_total: Counter,
+        /// Time that they waited, in microseconds.
+        room_wait_total_us: Counter,
         /// Segments on disk.
         segments: Gauge,
         /// Messages refused because the disk was full.

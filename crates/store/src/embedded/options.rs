@@ -71,7 +71,7 @@ pub struct Options {
     /// When a closed segment's first record is this old, what is unacknowledged in it moves to SQLite and the
     /// segment is unlinked.
     pub spill_after_ms: u64,
-    /// One step of a segment's zero-filled preallocation.
+    /// One step of a segment's zero-filled preallocation, and of its removal.
     pub preallocate_bytes: u64,
     /// Appends are refused as full when the disk has less room than this, so that acknowledgements and deletions,
     /// which need a little, still get through.

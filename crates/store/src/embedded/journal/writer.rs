@@ -1,13 +1,14 @@
-//! The journal's one writer thread: group commit, rotation, unlinking.
+//! The journal's one writer thread: group commit, rotation, what is to be removed.
 //!
 //! Takes batches from all shards, makes one frame of what has come meanwhile, writes and syncs it, tells the shards,
 //! and repeats. Between frames it closes segments that are old or large, asks the shards to move what is still
-//! unacknowledged in them to SQLite, and unlinks those that nobody needs. With nothing to do it sleeps without a
-//! timeout and the disk is not touched.
+//! unacknowledged in them to SQLite, and takes those that nobody needs off the roll. Room is made and given back by the
+//! [`super::caretaker`], so that a commit waits for neither. With nothing to do it sleeps without a timeout and the disk is not touched.
 //!
 //! A full disk refuses the appends of a frame and keeps its acknowledgements for the next. What any other failure means,
 //! and a sync that fails for whatever reason, is the policy in `writer/failure.rs`.
 
+use super::caretaker::Caretaker;
 use super::format::{self, FRAME_HEADER, Seed};
 use super::roll::RollFile;
 use super::segment::{Segment, SegmentError};
@@ -72,6 +73,8 @@ pub(crate) struct Place {
     pub(crate) roll: RollFile,
     /// Segments from before, whose messages are in arrears.
     pub(crate) kept: Vec<(u64, PathBuf)>,
+    /// Who sees to the segments' room.
+    pub(crate) caretaker: Arc<Caretaker>,
 }
 
 /// The thread's state.
@@ -85,6 +88,7 @@ pub(crate) struct Writer {
     active_last_seqs: LastSeqs,
     closed: VecDeque<Closed>,
     roll: RollFile,
+    caretaker: Arc<Caretaker>,
     next_segment: u64,
     next_frame: u64,
     frame: Vec<u8>,
@@ -103,9 +107,11 @@ pub(crate) struct Writer {
     unmarked_since_ms: Option<u64>,
     /// The disk was full at the last frame.
     full: bool,
-    /// Taken off the roll, to be unlinked, and whether the directory is to be synced for some that were.
+    /// Taken off the roll, to be unlinked here, and whether the directory is to be synced for some that were.
     off_roll: VecDeque<PathBuf>,
     unlinked_unsynced: bool,
+    /// It was said that segments can't be removed.
+    removal_ails: bool,
 }
 
 impl Writer {
@@ -118,6 +124,7 @@ impl Writer {
     ) -> Self {
         let kept = place.kept.into_iter().map(|(number, path)| Closed {
             number,
+            bytes: shared.options.disk.length(&path).unwrap_or(0),
             path,
             spill_at_ms: 0,
             last_seqs: Vec::new(),
@@ -135,6 +142,7 @@ impl Writer {
             active: None,
             active_last_seqs: Vec::new(),
             roll: place.roll,
+            caretaker: place.caretaker,
             next_segment: place.next_segment,
             frame: Vec::new(),
             batches: Vec::new(),
@@ -149,6 +157,7 @@ impl Writer {
             full: false,
             off_roll: VecDeque::new(),
             unlinked_unsynced: false,
+            removal_ails: false,
         }
     }
 
@@ -173,10 +182,15 @@ impl Writer {
         self.take(next);
         self.pace();
         let now_ms = self.shared.options.clock.now_ms();
+        self.collect_room(now_ms);
         self.collect_acks(now_ms);
         let outcome = self.step(now_ms);
+        let wrote = matches!(outcome, Outcome::Durable(segment) if segment > 0);
         self.publish(outcome);
         self.mark(now_ms);
+        if wrote {
+            self.ask_for_room();
+        }
         if now_ms >= self.next_upkeep_ms {
             self.next_upkeep_ms = now_ms + self.shared.options.tick_ms;
             self.upkeep(now_ms);
@@ -232,17 +246,17 @@ impl Writer {
         }
     }
 
-    /// Lets messages gather until the next commit may begin, and uses the time to make room for them.
+    /// Lets messages gather until the next commit may begin.
     fn pace(&mut self) {
         let appends: usize = self.batches.iter().map(|batch| batch.buffers.appends.len()).sum();
         if appends == 0 {
             return;
         }
-        if !self.stopping && appends < self.shared.options.frame_bytes && self.until_commit().is_some() {
-            self.allocate_ahead();
-            if let Some(rest) = self.until_commit() {
-                std::thread::sleep(rest);
-            }
+        if !self.stopping
+            && appends < self.shared.options.frame_bytes
+            && let Some(rest) = self.until_commit()
+        {
+            std::thread::sleep(rest);
             let next = self.receiver.try_recv();
             self.take(next);
         }
@@ -256,22 +270,6 @@ impl Writer {
         (!rest.is_zero()).then_some(rest)
     }
 
-    /// Makes room in the segment before a commit has to. Want of room shows again when it is needed.
-    fn allocate_ahead(&mut self) {
-        let shared = self.shared.clone();
-        let options = &shared.options;
-        let step = options.preallocate_bytes;
-        // Room for the next step, and for one that may be taken meanwhile.
-        if self.active.as_ref().is_some_and(|segment| {
-            segment.is_short(step) && segment.used() + 2 * step <= options.segment_bytes
-        }) && self.disk_has(2 * step)
-            && let Some(segment) = &mut self.active
-            && let Err(error) = segment.extend(step, step)
-        {
-            self.give_up_segment(options.clock.now_ms(), &error);
-        }
-    }
-
     /// How long nothing needs to be done: `None` for ever.
     fn wait(&self) -> Option<Duration> {
         let options = &self.shared.options;
@@ -281,6 +279,8 @@ impl Writer {
             || self.full
             || self.shared.health.is_scarce()
             || !self.off_roll.is_empty()
+            || self.caretaker.is_removing()
+            || self.removal_ails
             || self.unlinked_unsynced;
         let wait_ms = match (self.acks_since_ms, pending) {
             (Some(_), _) if !self.failing.is_failing() => options.ack_linger_ms.min(options.tick_ms),

@@ -24,8 +24,12 @@ pub struct Tally {
     pub cuts: u64,
     /// of these while the directory was being opened,
     pub cuts_in_opening: u64,
-    /// while it was being closed.
+    /// while it was being closed,
     pub cuts_in_closing: u64,
+    /// while segments that were off the roll waited to be removed,
+    pub cuts_in_removal: u64,
+    /// and one of them had been cut off in part.
+    pub cuts_in_shrinking: u64,
     /// Openings that were looked through.
     pub openings: u64,
     /// Messages committed.
@@ -44,6 +48,8 @@ impl Tally {
         self.cuts += other.cuts;
         self.cuts_in_opening += other.cuts_in_opening;
         self.cuts_in_closing += other.cuts_in_closing;
+        self.cuts_in_removal += other.cuts_in_removal;
+        self.cuts_in_shrinking += other.cuts_in_shrinking;
         self.openings += other.openings;
         self.committed += other.committed;
         self.returned += other.returned;
@@ -82,6 +88,8 @@ pub fn run(seed: u64, cuts: u64) -> Result<(Tally, Vec<Event>), Box<Broken>> {
 /// How every message begins, so that it can be looked for.
 const MARKER: &[u8] = b"wherefore art thou";
 const ACCOUNTS: u64 = 4;
+/// Most operations of the caretaker's in the time of a tick; he has time for more.
+const CARETAKER_TURNS: usize = 8;
 
 /// What a completion is about.
 enum Asked {
@@ -195,6 +203,10 @@ impl World {
     /// The power is gone, or goes now. What is left is the next life's disk.
     fn cut(&mut self) {
         self.tally.cuts += 1;
+        if let Some(engine) = &self.engine {
+            self.tally.cuts_in_removal += u64::from(engine.is_removing());
+            self.tally.cuts_in_shrinking += u64::from(engine.is_shrinking());
+        }
         self.ledger.cut();
         let mut cut = Cut::of(self.dice.any());
         let left = self.disk.after_cut(&mut cut);
@@ -261,6 +273,7 @@ impl World {
         if *self.secret.get_or_insert(engine.secret()) != engine.secret() {
             return Err(End::Broken("the directory has another secret".to_owned()));
         }
+        self.nothing_is_left_over()?;
         self.shards = 1 + self.dice.below(2) as u16;
         self.ledger.attached(self.shards);
         self.fronts = (0..self.shards)
@@ -292,8 +305,9 @@ impl World {
                 self.fronts.iter_mut().for_each(|front| front.flush());
                 self.poll()
             }
-            62..74 => self.turn(Who::Journal),
-            74..84 => self.turn(Who::Sqlite),
+            62..71 => self.turn(Who::Journal),
+            71..76 => self.turn(Who::Caretaker),
+            76..84 => self.turn(Who::Sqlite),
             84..92 => self.turn(Who::Reader),
             92..96 => {
                 let ms = self.dice.below(300) as u64;
@@ -328,6 +342,13 @@ impl World {
         self.fronts.iter_mut().for_each(|front| front.flush());
         for who in [Who::Journal, Who::Sqlite, Who::Reader, Who::Reader] {
             self.turn(who)?;
+        }
+        if self.engine.as_ref().is_some_and(Stepped::is_removing) && self.dice.chance(4) {
+            // Removals are rare, and done with soon: the power goes in some.
+            self.disk.cut_in(self.dice.below(12) as u64);
+        }
+        for _ in 0..1 + self.dice.below(CARETAKER_TURNS) {
+            self.turn(Who::Caretaker)?;
         }
         self.poll()
     }

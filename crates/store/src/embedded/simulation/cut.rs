@@ -70,7 +70,7 @@ impl Cut {
         match node {
             Node::File(file) => {
                 let content = self.content(file);
-                Node::File(FileNode { now: content.clone(), durable: content, changes: Vec::new() })
+                Node::File(FileNode { now: content.clone(), durable: content, ..FileNode::default() })
             }
             Node::Directory(directory) => {
                 let mut names = directory.durable.clone();

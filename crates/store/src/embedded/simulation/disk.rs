@@ -5,7 +5,8 @@
 //! [`SimulatedDisk::after_cut`] says what is left when the power goes ([`super::cut`] decides what of the changes).
 //!
 //! Failures: the power goes before a chosen operation ends, after which every operation fails; a sync or write fails with an
-//! error of choice (and, as Linux does it, the changes that a failed sync had to write are dropped and the next sync succeeds);
+//! error of choice (and, as Linux does it, the changes that a failed sync had to write are dropped, each file that was opened before is
+//! told so once, and then syncs succeed);
 //! there is room for so many bytes, noticed when written or only when synced; syncs can be held up.
 
 use super::cut::Cut;
@@ -36,6 +37,10 @@ pub struct SimulatedDisk {
 /// Every disk that is in use, by number, for SQLite, which knows nothing but a path.
 static DISKS: Mutex<BTreeMap<u64, Weak<Inner>>> = Mutex::new(BTreeMap::new());
 static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// Kinds of syncs.
+const FDATASYNC: usize = 0;
+const FSYNC: usize = 1;
 
 /// How the root directory of a disk is called: this and its number.
 const ROOT: &str = "simulated-";
@@ -136,13 +141,29 @@ impl SimulatedDisk {
 
     /// From now on syncs of files wait until [`Self::release_syncs`].
     pub fn hold_syncs(&self) {
-        self.state().faults.held = true;
+        self.state().faults.held = [true; 2];
+    }
+
+    /// From now on those that are an `fsync` do: of new segments and new room, and no frame's.
+    pub fn hold_fsyncs(&self) {
+        self.state().faults.held[FSYNC] = true;
+    }
+
+    /// Lets these go on.
+    pub fn release_fsyncs(&self) {
+        self.state().faults.held[FSYNC] = false;
+        self.inner.released.notify_all();
     }
 
     /// Lets syncs go on.
     pub fn release_syncs(&self) {
-        self.state().faults.held = false;
+        self.state().faults.held = [false; 2];
         self.inner.released.notify_all();
+    }
+
+    /// Syncs that wait.
+    pub fn waiting_syncs(&self) -> u64 {
+        self.state().faults.waiting
     }
 
     /// Whether any file holds these bytes: as programs see it, or as it would be after a power cut.
@@ -181,8 +202,8 @@ impl SimulatedDisk {
             (None, Open::Existing) => return Err(io::ErrorKind::NotFound.into()),
             (None, _) => state.make(parent, name, Node::File(FileNode::default()))?,
         };
-        state.file(node)?;
-        Ok(SimulatedFile { disk: self.clone(), node })
+        let seen = AtomicU64::new(state.file(node)?.failed_syncs);
+        Ok(SimulatedFile { disk: self.clone(), node, seen })
     }
 }
 
@@ -190,6 +211,8 @@ impl SimulatedDisk {
 pub(super) struct SimulatedFile {
     pub(super) disk: SimulatedDisk,
     pub(super) node: usize,
+    /// Failed syncs of the file that were told to whoever has opened it here.
+    seen: AtomicU64,
 }
 
 impl SimulatedFile {
@@ -197,6 +220,23 @@ impl SimulatedFile {
         let mut state = self.disk.state();
         state.alive()?;
         Ok(state.file(self.node)?.now.len() as u64)
+    }
+
+    fn sync(&self, kind: usize) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.faults.waiting += 1;
+        while state.faults.held[kind] && !state.off {
+            state = self.disk.inner.released.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.faults.waiting -= 1;
+        let synced = state.sync(self.node);
+        let file = state.file(self.node)?;
+        let seen = self.seen.swap(file.failed_syncs, Ordering::Relaxed);
+        match seen < file.failed_syncs {
+            // Its own failure, or one that somebody else was told first.
+            true => synced.and(Err(io::Error::from_raw_os_error(file.last_error))),
+            false => synced,
+        }
     }
 }
 
@@ -223,15 +263,11 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.sync_all()
+        self.sync(FDATASYNC)
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        let mut state = self.disk.state();
-        while state.faults.held && !state.off {
-            state = self.disk.inner.released.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.sync(self.node)
+        self.sync(FSYNC)
     }
 }
 

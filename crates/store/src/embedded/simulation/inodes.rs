@@ -46,6 +46,9 @@ pub(super) struct FileNode {
     pub(super) now: Vec<u8>,
     pub(super) durable: Vec<u8>,
     pub(super) changes: Vec<Change>,
+    /// Syncs that failed, and the system's number of the last error. Each is told once through every file that was open.
+    pub(super) failed_syncs: u64,
+    pub(super) last_error: i32,
 }
 
 /// A change of a directory: the name stands for this node, or for none any more.
@@ -80,8 +83,10 @@ pub(super) struct Faults {
     /// Bytes that fit on the disk, and whether a want of room shows only at a sync.
     pub(super) room: Option<u64>,
     pub(super) late: bool,
-    /// Syncs wait.
-    pub(super) held: bool,
+    /// Every sync waits (`fdatasync`, `fsync`).
+    pub(super) held: [bool; 2],
+    /// How many do.
+    pub(super) waiting: u64,
 }
 
 pub(super) struct State {
@@ -254,14 +259,18 @@ impl State {
             let end = file.changes.iter().map(Change::end).max().unwrap_or(0);
             let grown = end.saturating_sub(file.durable.len()) as u64;
             if grown > 0 && self.used(true) + grown > room {
-                error = Some(io::ErrorKind::StorageFull.into());
+                error = Some(io::Error::from_raw_os_error(libc::ENOSPC));
             }
         }
         let file = self.file(node)?;
         let changes = std::mem::take(&mut file.changes);
         match error {
             // What could not be written is dropped, and forgotten: the next sync knows nothing of it.
-            Some(error) => Err(error),
+            Some(error) => {
+                file.failed_syncs += 1;
+                file.last_error = error.raw_os_error().unwrap_or(libc::EIO);
+                Err(error)
+            }
             None => {
                 changes.iter().for_each(|change| change.apply(&mut file.durable));
                 Ok(())

@@ -1,4 +1,4 @@
-//! The real engine without its threads: each turn of the journal's writer, SQLite's writer and a reader is taken when the
+//! The real engine without its threads: each turn of the journal's writer, its caretaker, SQLite's writer and a reader is taken when the
 //! caller says so, so that a seed repeats a run and a power cut falls between any two operations.
 
 use crate::embedded::database;
@@ -45,6 +45,8 @@ pub enum Who {
     Journal,
     /// SQLite's writer.
     Sqlite,
+    /// The caretaker of the journal's segments; one turn is one operation.
+    Caretaker,
     /// The reader thread; one turn reads, the next hands over what was read.
     Reader,
 }
@@ -66,6 +68,7 @@ impl Stepped {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let Opened { engine, lock, writer, sqlite_writer, mut readers, jobs } = prepare(dir, options)?;
         let reader = readers.remove(0);
+        engine.caretaker.drive_by_hand();
         Ok(Self { writer, sqlite_writer, reader, jobs, found: None, engine, _lock: lock })
     }
 
@@ -79,6 +82,16 @@ impl Stepped {
         self.engine.secret()
     }
 
+    /// Whether segments that are off the roll wait to be removed.
+    pub fn is_removing(&self) -> bool {
+        self.engine.caretaker.is_removing()
+    }
+
+    /// Whether one of them has been cut off in part.
+    pub fn is_shrinking(&self) -> bool {
+        self.engine.caretaker.is_shrinking()
+    }
+
     /// Whether the engine has given up and accepts nothing.
     pub fn is_stopped(&self) -> bool {
         self.engine.shared.is_stopped()
@@ -89,6 +102,7 @@ impl Stepped {
         match who {
             Who::Journal => drop(self.writer.take_turn()),
             Who::Sqlite => drop(self.sqlite_writer.take_turn()),
+            Who::Caretaker => self.engine.caretaker.turn(),
             Who::Reader => match self.found.take() {
                 Some((link, event)) => link.push(event),
                 None => {

@@ -5,7 +5,7 @@
 //! dropped, and a second sync that succeeds proves nothing (PostgreSQL learnt that in 2018). Hence:
 //!
 //! 1. A segment that failed is never written or synced again. What was confirmed in it stays there until it is in SQLite,
-//!    which the shards are asked for at once.
+//!    which the shards are asked for at once. The caretaker may be making room there at that moment; nothing is confirmed by that.
 //! 2. The frame that failed is written anew, from memory, as the first of a new segment, under the same number: so that
 //!    what may stand of it in the old one is void (`format.rs`). Only when that is durable is anything confirmed.
 //! 3. What has been in a frame is never refused, as it may be on the disk and come back after a crash: its senders see
@@ -14,6 +14,10 @@
 //! 4. The first failure after a quiet second is answered by a new segment at once, and nobody is refused. One that follows
 //!    is answered by a rest, from `retry_ms` doubling to `retry_ms_max`. The first success ends it; no restart is needed.
 //! 5. It is said: one line in the log when it begins and one when it ends, a reason in [`Health`], counters.
+//!
+//! New room is made by the caretaker, and his failures are taken here: before the next frame, and again when that was synced, as his
+//! sync and the frame's are of one file. Each syncs a file that it has opened for itself, so that Linux (since 4.13) tells both what
+//! could not be written back, whoever asks first.
 //!
 //! Room that runs out before a frame is written, or a partial frame that could be cut off durably, is no failure but a
 //! full disk: those messages are refused, and the segment goes on.
@@ -84,6 +88,13 @@ impl Writer {
         false
     }
 
+    /// The caretaker has failed in a segment that was closed or given up meanwhile. Nothing is written there any more.
+    pub(super) fn failed_after_its_end(&mut self, now_ms: u64, what: &str, error: &std::io::Error) {
+        self.metrics.failures_total.inc();
+        tracing::warn!(what, %error, "the journal failed in a segment that it had done with; look at the disk (dmesg)");
+        self.spill_all(now_ms);
+    }
+
     /// There is no room to write anew what is in doubt.
     pub(super) fn rest_in_doubt(&mut self, now_ms: u64) {
         let options = &self.shared.options;
@@ -119,14 +130,19 @@ impl Writer {
             self.closed.push_back(Closed {
                 number: segment.number,
                 path: segment.path().to_owned(),
+                bytes: segment.allocated(),
                 spill_at_ms: now_ms,
                 last_seqs: std::mem::take(&mut self.active_last_seqs),
                 is_void: segment.first_frame_ms.is_none(),
                 arrears: None,
             });
         }
-        self.closed.iter_mut().for_each(|closed| closed.spill_at_ms = closed.spill_at_ms.min(now_ms));
         self.unmarked_since_ms = None;
+        self.spill_all(now_ms);
+    }
+
+    fn spill_all(&mut self, now_ms: u64) {
+        self.closed.iter_mut().for_each(|closed| closed.spill_at_ms = closed.spill_at_ms.min(now_ms));
         self.next_upkeep_ms = now_ms;
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Writer, now};
 use crate::embedded::health::Part;
+use crate::embedded::journal::caretaker::Caretaker;
 use crate::embedded::journal::format::SegmentHeader;
 use crate::embedded::journal::roll::Roll;
 use crate::embedded::journal::segment::{self, Segment, SegmentError};
@@ -12,10 +13,11 @@ use std::io;
 impl Writer {
     pub(super) fn write_frame(&mut self, now_ms: u64, appends: bool) -> Result<u64, SegmentError> {
         self.prepare_segment(now_ms, appends)?;
-        let Self { active: Some(segment), frame, metrics, .. } = self else {
+        let Self { active: Some(segment), frame, metrics, caretaker, .. } = self else {
             return Err(segment::failed("no segment after it was prepared")(io::ErrorKind::NotFound.into()));
         };
         if let Err(error) = segment.write(frame) {
+            let error = cut_off(segment, caretaker, error);
             // A frame that was cut off is not on the disk; one before it that failed still may be.
             self.in_doubt |= appends && !matches!(error, SegmentError::Full);
             return Err(error);
@@ -23,6 +25,10 @@ impl Writer {
         self.in_doubt |= appends;
         let start = now();
         segment.sync(frame.len() as u64)?;
+        // Where a failure to write back is told but once, it may have been told to the caretaker, and was of this frame.
+        if let Some(error) = caretaker.failure(segment.number) {
+            return Err(error);
+        }
         metrics.sync_time_total_us.add(start.elapsed().as_micros() as u64);
         segment.first_frame_ms.get_or_insert(now_ms);
         self.next_frame += 1;
@@ -34,7 +40,7 @@ impl Writer {
     fn prepare_segment(&mut self, now_ms: u64, appends: bool) -> Result<(), SegmentError> {
         let shared = self.shared.clone();
         let options = &shared.options;
-        let (length, step) = (self.frame.len() as u64, options.preallocate_bytes);
+        let length = self.frame.len() as u64;
         if let Some(segment) = &self.active
             && segment.first_frame_ms.is_some()
             && segment.used() + length > options.segment_bytes
@@ -44,12 +50,61 @@ impl Writer {
         if self.active.as_ref().is_some_and(|segment| segment.has_room(length)) {
             return Ok(());
         }
+        let start = now();
+        self.metrics.room_waits_total.inc();
+        let made = self.make_room(length, appends);
+        self.metrics.room_wait_total_us.add(start.elapsed().as_micros() as u64);
+        made
+    }
+
+    /// Waits for the caretaker if he is making room, else makes it, in this segment or another.
+    fn make_room(&mut self, length: u64, appends: bool) -> Result<(), SegmentError> {
+        let step = self.shared.options.preallocate_bytes;
+        if let Some(segment) = &mut self.active {
+            segment.take_room(self.caretaker.wait_for_outcome(segment.number))?;
+            if segment.has_room(length) {
+                return Ok(());
+            }
+        }
         if appends && !self.disk_has(step.max(length)) {
             return Err(SegmentError::Full);
         }
         match &mut self.active {
             Some(segment) => segment.extend(length, step),
             None => self.create_segment(length.max(step)),
+        }
+    }
+
+    /// Has the caretaker make room before a commit has to wait for it.
+    pub(super) fn ask_for_room(&self) {
+        let options = &self.shared.options;
+        let step = options.preallocate_bytes;
+        // Room for the next step, and for one that may be taken meanwhile.
+        if let Some(segment) = &self.active
+            && segment.is_short(step / 2)
+            && segment.used() + 2 * step <= options.segment_bytes
+            && self.caretaker.is_free()
+            && self.disk_has(2 * step)
+            && self.caretaker.extend(segment.extension(step))
+        {
+            self.metrics.extended_ahead_total.inc();
+        }
+    }
+
+    /// Takes over what the caretaker has done meanwhile. His failure is the writer's.
+    pub(super) fn collect_room(&mut self, now_ms: u64) {
+        let Some((number, outcome)) = self.caretaker.outcome() else { return };
+        match &mut self.active {
+            Some(segment) if segment.number == number => {
+                if let Err(error) = segment.take_room(Some(outcome)) {
+                    self.give_up_segment(now_ms, &error);
+                }
+            }
+            _ => {
+                if let Err(SegmentError::Failed { what, source }) = outcome {
+                    self.failed_after_its_end(now_ms, what, &source);
+                }
+            }
         }
     }
 
@@ -100,4 +155,14 @@ impl Writer {
         let roll = Roll { segments, next: self.next_segment };
         self.roll.write(&roll).map_err(segment::failed("writing the journal's roll"))
     }
+}
+
+/// A frame could not be written. If that is for want of room, what is there of it goes; what it is then.
+fn cut_off(segment: &mut Segment, caretaker: &Caretaker, error: SegmentError) -> SegmentError {
+    if !matches!(error, SegmentError::Full) {
+        return error;
+    }
+    // The end of the file is the caretaker's while he is making room there.
+    let taken = segment.take_room(caretaker.wait_for_outcome(segment.number));
+    taken.and_then(|()| segment.cut()).err().unwrap_or(error)
 }

@@ -48,8 +48,17 @@ impl Bench {
         std::fs::create_dir(&journal).unwrap();
         let roll =
             RollFile::create(&SystemDisk, &journal, seed, &Roll { segments: vec![], next: 1 }).unwrap();
-        let place = Place { journal, seed, next_segment: 1, next_frame: 5, roll, kept: Vec::new() };
-        let writer = Writer::new(shared, receiver, place, Arc::new(JournalMetrics::default()));
+        let metrics = Arc::new(JournalMetrics::default());
+        // Nobody drives him: the writer does all itself.
+        let caretaker = Arc::new(Caretaker::new(
+            Arc::new(SystemDisk),
+            journal.clone(),
+            (4096, Duration::from_millis(1)),
+            metrics.clone(),
+        ));
+        let place =
+            Place { journal, seed, next_segment: 1, next_frame: 5, roll, kept: Vec::new(), caretaker };
+        let writer = Writer::new(shared, receiver, place, metrics);
         let thread = Some(std::thread::spawn(|| writer.run()));
         Self { dir, link, woken, to_journal, thread, last: 0 }
     }

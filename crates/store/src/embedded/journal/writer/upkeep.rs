@@ -20,6 +20,8 @@ pub(super) type LastSeqs = Vec<(Arc<Link>, Seq)>;
 pub(super) struct Closed {
     pub(super) number: u64,
     pub(super) path: PathBuf,
+    /// What it takes on the disk.
+    pub(super) bytes: u64,
     /// When the shards are asked to move what they need of it.
     pub(super) spill_at_ms: u64,
     pub(super) last_seqs: LastSeqs,
@@ -60,16 +62,22 @@ impl Writer {
         {
             self.shared.links().iter().for_each(|link| link.wake());
         }
-        match self.unlink_cleared() {
-            Ok(()) => drop(self.shared.health.mend(Part::Removal)),
-            Err(error) => {
-                self.metrics.removal_failures_total.inc();
-                let trouble =
-                    format!("segments of the journal that nobody needs cannot be removed ({error})");
-                if self.shared.health.ail(Part::Removal, trouble) {
-                    tracing::warn!(%error, "segments of the journal cannot be removed; trying again until they can");
-                }
-            }
+        if let Err(error) = self.unlink_cleared() {
+            self.metrics.removal_failures_total.inc();
+            self.say_removal(&error.to_string());
+        } else if let Some(error) = self.caretaker.trouble() {
+            self.say_removal(&error);
+        } else {
+            self.removal_ails = false;
+            self.shared.health.mend(Part::Removal);
+        }
+    }
+
+    fn say_removal(&mut self, error: &str) {
+        self.removal_ails = true;
+        let trouble = format!("segments of the journal that nobody needs cannot be removed ({error})");
+        if self.shared.health.ail(Part::Removal, trouble) {
+            tracing::warn!(error, "segments of the journal cannot be removed; trying again until they can");
         }
     }
 
@@ -100,6 +108,7 @@ impl Writer {
             self.closed.push_back(Closed {
                 number: segment.number,
                 path: segment.path().to_owned(),
+                bytes: segment.allocated(),
                 spill_at_ms: first_frame_ms + self.shared.options.spill_after_ms,
                 last_seqs: std::mem::take(&mut self.active_last_seqs),
                 is_void: segment.first_frame_ms.is_none(),
@@ -108,8 +117,9 @@ impl Writer {
         }
     }
 
-    /// Takes closed segments off the roll and unlinks them: oldest first, as long as no front needs them, and those that
-    /// never held anything. What fails is tried again at the next tick.
+    /// Takes closed segments off the roll and has the caretaker remove them: oldest first, as long as no front needs them.
+    /// Those that never held anything, which are small, and what he doesn't take are unlinked here. What fails is tried again at
+    /// the next tick.
     pub(super) fn unlink_cleared(&mut self) -> io::Result<()> {
         let needed_from = self.closed.iter().position(Closed::is_needed).unwrap_or(self.closed.len());
         let stays = |at: usize, closed: &Closed| at >= needed_from && !closed.is_void;
@@ -123,7 +133,13 @@ impl Writer {
                 .enumerate()
                 .partition::<Vec<_>, _>(|(at, closed)| stays(*at, closed));
             self.closed = closed.into_iter().map(|(_, closed)| closed).collect();
-            self.off_roll.extend(gone.into_iter().map(|(_, closed)| closed.path));
+            for (_, closed) in gone {
+                let refused = match closed.is_void {
+                    true => Err(closed.path),
+                    false => self.caretaker.remove(closed.path, closed.bytes),
+                };
+                self.off_roll.extend(refused.err());
+            }
         }
         while let Some(path) = self.off_roll.front() {
             match self.shared.options.disk.unlink(path) {

@@ -2,13 +2,24 @@
 //! minute nothing acknowledged is left on the disk.
 
 use super::{ACCOUNTS, Asked, End, Lived, MARKER, World, account, record, shown};
-use crate::embedded::database;
 use crate::embedded::simulation::ledger::Shown;
 use crate::embedded::simulation::{Cut, Who};
+use crate::embedded::{Disk, database};
 use crate::mailbox::{Completion, ReadStart};
 use crate::{AccountId, ReadLimit, Seq, Table, Ticket, books};
 
 impl World {
+    /// A start on a disk with room takes everything over and removes every segment, those too that were being removed.
+    pub(super) fn nothing_is_left_over(&self) -> Lived {
+        let journal = self.dir().join("journal");
+        let left =
+            self.disk.list(&journal).map_err(|error| format!("the journal can't be listed: {error}"))?;
+        match left.is_empty() {
+            true => Ok(()),
+            false => Err(End::Broken(format!("a start leaves {left:?}"))),
+        }
+    }
+
     /// Holds everything of an account against the ledger.
     pub(super) fn look_through(&mut self, of: AccountId, closed: bool) -> Lived {
         let entries = self.read_all(of)?;
