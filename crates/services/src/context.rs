@@ -143,6 +143,8 @@ pub struct Limits {
     pub ask_after_bytes: usize,
     /// A client that was asked within this time is not asked again for fewer: it gets messages in a stream.
     pub ask_every_ms: u64,
+    /// Then it is asked together with the first message after that time; if none comes, this long after it was asked last.
+    pub ask_alone_ms: u64,
     /// Stanzas other than messages are asked for this long after they were sent, unless messages are before,
     pub remind_ms: u64,
     /// and the first ones of a session after this: then it is idle and keeps nothing.
@@ -238,7 +240,8 @@ impl Default for Limits {
             unsent_bytes_cut: 1 << 20,
             ask_after_stanzas: 16,
             ask_after_bytes: 32 << 10,
-            ask_every_ms: 1_000,
+            ask_every_ms: 2_000,
+            ask_alone_ms: 5_000,
             remind_ms: 60_000,
             remind_first_ms: 4_000,
             ack_timeout_ms: 60_000,

@@ -360,7 +360,9 @@ fn a_stream_of_messages_is_asked_for_now_and_then() {
         stage.send(juliet, &chat(ROMEO, body));
     }
     assert_eq!(asked(&mut stage), 0, "just asked");
-    stage.pass(2_000);
+    stage.pass(3_000);
+    assert_eq!(asked(&mut stage), 0, "the next may take the question along");
+    stage.pass(2_250);
     assert_eq!(asked(&mut stage), 1, "not left for longer");
     stage.acknowledge(romeo, 0);
     assert_eq!(stage.waiting(ROMEO), 0);
@@ -526,4 +528,37 @@ fn two_connections_that_resume_at_once_leave_one_alive() {
     assert_eq!(heard(&mut stage, second), ["to whom it concerns"]);
     assert_eq!(stage.received(first), [""; 0]);
     assert_eq!(stage.closed_with(second), None);
+}
+
+/// An `<r/>` that goes alone costs a segment and a wake-up of the phone, and so does its answer.
+#[test]
+fn who_gets_a_message_a_second_is_hardly_ever_asked_alone() {
+    let mut stage = Stage::new(1);
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.send(juliet, "<presence/>");
+    let acknowledged = |stage: &mut Stage| {
+        stage.received(juliet);
+        stage.acknowledge(juliet, 0);
+    };
+    stage.pass(10_000);
+    acknowledged(&mut stage);
+    let mut asked = 0;
+    for number in 0..40 {
+        stage.pass(1_000);
+        let alone = stage.received(juliet);
+        assert!(alone.is_empty(), "with message {number}, not before it: {alone:?}");
+        stage.send(romeo, &chat(JULIET, &format!("{number}")));
+        if stage.received(juliet).iter().any(|heard| heard == "<r xmlns='urn:xmpp:sm:3'/>") {
+            asked += 1;
+            stage.acknowledge(juliet, 0);
+        }
+    }
+    assert!((13..=20).contains(&asked), "asked {asked} times");
+    // The last that she has not acknowledged is asked for in the end, within the time that docs/protocol.md says.
+    stage.send(romeo, &chat(JULIET, "the last"));
+    let with_it = stage.received(juliet).len() > 1;
+    stage.pass(5_250);
+    let later = stage.received(juliet);
+    assert_eq!(with_it, later.is_empty(), "once: {later:?}");
 }

@@ -225,7 +225,8 @@ impl Session {
     }
 
     /// Writes an `<r/>` if something is unacknowledged and none is unanswered. A client to which messages stream is
-    /// not asked after each: only when there are many, when reading on waits for it, or after a while.
+    /// not asked after each: only when there are many, when reading on waits for it, or with one that comes a while after the last
+    /// `<r/>`. Alone it costs a segment, and its answer another: so it goes alone only where no message has taken it along for longer.
     fn request_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         let limits = &desk.realm.limits;
         let many = self.queue.len() >= limits.ask_after_stanzas
@@ -238,7 +239,7 @@ impl Session {
         let next_ms = managed.requested_ms + limits.ask_every_ms;
         if !many && managed.requested_ms != 0 && ctx.now_ms < next_ms {
             if !std::mem::replace(&mut managed.ask_timed, true) {
-                desk.timers.set(next_ms, self.id, Timer::Ask);
+                desk.timers.set(managed.requested_ms + limits.ask_alone_ms, self.id, Timer::Ask);
             }
             return;
         }
@@ -271,10 +272,16 @@ impl Session {
     }
 
     /// What was sent has been unacknowledged for a while.
-    pub(crate) fn ask_late(&mut self, desk: &mut Desk) {
-        if let Some(managed) = &mut self.managed {
-            managed.ask_timed = false;
+    pub(crate) fn ask_late(&mut self, desk: &mut Desk, ctx: &Context<'_>) {
+        let Some(managed) = &mut self.managed else { return };
+        managed.ask_timed = false;
+        let due_ms = managed.requested_ms + desk.realm.limits.ask_alone_ms;
+        if ctx.now_ms >= due_ms {
             self.ask(desk);
+        } else if !self.queue.is_empty() {
+            // A message has taken one along since, and another has come.
+            managed.ask_timed = true;
+            desk.timers.set(due_ms, self.id, Timer::Ask);
         }
     }
 

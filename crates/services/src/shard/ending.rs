@@ -133,7 +133,7 @@ impl Shard {
             Timer::Hibernation => {}
             Timer::Unanswered => session.unanswered(&mut self.desk, ctx),
             Timer::Answers => session.answers_lost(&mut self.desk),
-            Timer::Ask => session.ask_late(&mut self.desk),
+            Timer::Ask => session.ask_late(&mut self.desk, ctx),
             Timer::Remind => session.remind_now(&mut self.desk),
             Timer::Answer => session.answer_late(&mut self.desk, ctx),
             Timer::ReadOn => {
