@@ -248,6 +248,8 @@ pub struct Limits {
     pub services_have_rate: bool,
     /// Room of the disk that is kept for contacts' messages.
     pub contacts_reserve_bytes: u64,
+    /// By how much a busy shard's turns begin apart at least.
+    pub turn_gap_us: u64,
     /// How long a lost session can be resumed.
     pub resume_seconds: u64,
     /// Deadline for login.
@@ -407,6 +409,7 @@ impl Default for Limits {
             stored_bytes_per_second: 256 * 1024,
             services_have_rate: false,
             contacts_reserve_bytes: 256 * 1024 * 1024,
+            turn_gap_us: 1_000,
             resume_seconds: 600,
             login_seconds: 30,
             logins_waiting: 16_384,

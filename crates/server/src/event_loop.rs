@@ -14,6 +14,7 @@ mod admission;
 mod arrivals;
 mod deadlines;
 mod login;
+mod pace;
 mod proving;
 mod receive;
 
@@ -38,6 +39,7 @@ use chaski_xmpp::stream::Settings;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use pace::Pace;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
@@ -144,8 +146,12 @@ pub(crate) struct EventLoop {
     put_off: usize,
     /// When this turn began.
     begun: Instant,
+    /// How often there is one.
+    pace: Pace,
     /// When shares were renewed last.
     shares_since: Instant,
+    /// The gap as it was told last.
+    gap_us: i64,
     turn_max_us: u64,
     turn_max_since_ms: u64,
 }
@@ -254,7 +260,9 @@ impl EventLoop {
             again: true,
             put_off: 0,
             begun: now(),
+            pace: Pace::new(Duration::from_micros(parts.timing.turn_gap_us), now()),
             shares_since: now(),
+            gap_us: 0,
             turn_max_us: 0,
             turn_max_since_ms: 0,
         })
@@ -265,7 +273,14 @@ impl EventLoop {
         let _guard = AbortOnPanic { shard: self.index };
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            if let Err(error) = self.poll.poll(&mut events, Some(self.wait()))
+            let wait = self.wait();
+            if !wait.is_zero()
+                && let Some(pause) = self.pace.pause(self.begun, now())
+            {
+                std::thread::sleep(pause);
+                self.metrics.turns_spaced_total.inc();
+            }
+            if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 // Only a programming error gets here (a bad descriptor); without events there is no service.
@@ -294,7 +309,9 @@ impl EventLoop {
     }
 
     fn measure(&mut self, begun: Instant) {
-        let spent_us = now().duration_since(begun).as_micros() as u64;
+        let ended = now();
+        let spent_us = ended.duration_since(begun).as_micros() as u64;
+        self.pace.turned(begun, ended);
         if self.rooms.now_ms >= self.turn_max_since_ms + 60_000 {
             self.turn_max_since_ms = self.rooms.now_ms;
             self.turn_max_us = 0;
@@ -303,6 +320,9 @@ impl EventLoop {
         self.metrics.turns_total.inc();
         self.metrics.turn_us_total.add(spent_us);
         self.metrics.turn_max_us.set(self.turn_max_us as i64);
+        let gap_us = self.pace.gap().as_micros() as i64;
+        self.metrics.turn_gap_us.add(gap_us - self.gap_us);
+        self.gap_us = gap_us;
     }
 
     /// How long the next wait may be.
@@ -339,6 +359,9 @@ impl EventLoop {
         for event in events {
             self.note(event);
         }
+        // Before anything is read: what waits for a tick does not have it in the turn in which it comes, or an answer to who is told with the
+        // tick might pass the acknowledgement that stood before it.
+        self.tick_rooms();
         self.accept();
         self.read_ready();
         self.take_arrivals();
@@ -348,7 +371,6 @@ impl EventLoop {
         self.take_late();
         self.take_deadlines();
         self.poll_confirmations();
-        self.tick_rooms();
         self.again |= self.rooms.call(&mut self.clients, |shard, ctx| shard.end_turn(ctx));
         // What these lead to is the rooms' next turn, which begins at once.
         self.again |= self.take_answers();

@@ -77,6 +77,10 @@ chaski_telemetry::metrics! {
         turns_total: Counter,
         /// Time spent in turns, without waiting.
         turn_us_total: Counter,
+        /// Turns that were put off a little, so that more would come together.
+        turns_spaced_total: Counter,
+        /// By how much a busy shard's turns are apart at least (the sum of the shards').
+        turn_gap_us: Gauge,
         /// The longest turn since the last minute began (the sum of the shards' maxima).
         turn_max_us: Gauge,
     }

@@ -272,7 +272,7 @@ const MEMORY_MIN: u64 = 64 << 20;
 
 fn limits(config: &Config) -> Result<(), Wrong> {
     let limits = &config.limits;
-    let ranges: [(&str, u64, u64, u64); 19] = [
+    let ranges: [(&str, u64, u64, u64); 20] = [
         // RFC 6120 §13.12: a server must take stanzas of 10,000 bytes.
         ("limits.stanza_bytes", limits.stanza_bytes as u64, 10_000, 16 * 1024 * 1024),
         ("limits.stanza_bytes_before_login", limits.stanza_bytes_before_login as u64, 2_048, 65_536),
@@ -284,6 +284,7 @@ fn limits(config: &Config) -> Result<(), Wrong> {
         ("limits.mailbox_strangers_percent", limits.mailbox_strangers_percent.into(), 1, 100),
         // The largest stanza, with what is added to it, has to fit.
         ("limits.stored_burst_bytes", limits.stored_burst_bytes, limits.stanza_bytes as u64 + 1_024, 1 << 40),
+        ("limits.turn_gap_us", limits.turn_gap_us, 0, 10_000),
         ("limits.resume_seconds", limits.resume_seconds, 0, 7 * 86_400),
         ("limits.login_seconds", limits.login_seconds, 1, 600),
         ("limits.logins_waiting", limits.logins_waiting as u64, 64, 16_000_000),

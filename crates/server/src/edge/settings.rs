@@ -121,10 +121,13 @@ pub struct EdgeTiming {
     /// A login that fails is told so this long after it was asked for, and up to as long again, as chance decides: who proves
     /// nothing learns nothing from how long it took to find out. If it took longer: so many times as long.
     pub failure_ms: u64,
-    /// Granularity of all of these but the last two.
+    /// Granularity of all of these but the last three.
     pub tick_ms: u64,
     /// How often the kernel is asked whether a peer without stream management has what was sent.
     pub confirm_poll_ms: u64,
+    /// By how much a busy shard's turns begin apart at least, so that what has come meanwhile is dealt with together; 0: as events
+    /// come. In microseconds.
+    pub turn_gap_us: u64,
 }
 
 impl Default for EdgeTiming {
@@ -138,6 +141,7 @@ impl Default for EdgeTiming {
             failure_ms: 100,
             tick_ms: 1_000,
             confirm_poll_ms: 25,
+            turn_gap_us: 1_000,
         }
     }
 }

@@ -128,6 +128,7 @@ pub(super) fn edge_config(config: &Config, identity: &TlsIdentity) -> EdgeConfig
     edge.limits.element_bytes_before_auth = limits.stanza_bytes_before_login;
     edge.limits.unsent_bytes = limits.unsent_bytes.saturating_mul(2);
     edge.timing.login_deadline_ms = limits.login_seconds * 1000;
+    edge.timing.turn_gap_us = limits.turn_gap_us;
     edge.timing.idle_timeout_ms = limits.idle_seconds * 1000;
     edge
 }

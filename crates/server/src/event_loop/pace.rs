@@ -1,0 +1,106 @@
+//! How often a busy shard has a turn: what comes within a millisecond is dealt with together.
+//!
+//! A turn costs its wake-up, and each client that it writes to a segment, however little there is to do. So a shard that is busy begins
+//! turns at least a *gap* apart: what has come meanwhile is one turn's work, several stanzas for one client one write. A shard that
+//! has little to do has no gap, and one that has more to do than fits into it has turns that are longer. In between the gap grows with
+//! the part of its time that the shard spends in turns. What a gap costs is latency, up to its length at each shard that a stanza passes
+//! (docs/performance.md).
+//!
+//! Owned by the shard's event loop. No clock of its own.
+
+use std::time::{Duration, Instant};
+
+/// How long is looked back at once.
+const WINDOW: Duration = Duration::from_millis(20);
+/// A shard that is in turns for less than this part of its time has no gap, in thousandths,
+const IDLE: u64 = 40;
+/// and one that is for more than this has the whole of it.
+const BUSY: u64 = 100;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pace {
+    gap_max: Duration,
+    gap: Duration,
+    /// The part of time spent in turns lately, in thousandths.
+    busy: u64,
+    /// In this window.
+    spent: Duration,
+    since: Instant,
+}
+
+impl Pace {
+    /// Of a shard that has done nothing yet. `gap_max` of zero: turns follow each other as events come.
+    pub(super) fn new(gap_max: Duration, now: Instant) -> Self {
+        Self { gap_max, gap: Duration::ZERO, busy: 0, spent: Duration::ZERO, since: now }
+    }
+
+    /// A turn is over.
+    pub(super) fn turned(&mut self, begun: Instant, ended: Instant) {
+        self.spent += ended.duration_since(begun);
+        let elapsed = ended.duration_since(self.since);
+        if elapsed < WINDOW {
+            return;
+        }
+        let share = 1_000 * self.spent.as_micros() as u64 / elapsed.as_micros().max(1) as u64;
+        // After a long quiet nothing of what was before it counts.
+        self.busy = if elapsed > 10 * WINDOW { share } else { (self.busy + share) / 2 };
+        (self.spent, self.since) = (Duration::ZERO, ended);
+        let grown = self.busy.clamp(IDLE, BUSY) - IDLE;
+        self.gap = self.gap_max * grown as u32 / (BUSY - IDLE) as u32;
+    }
+
+    /// How long the next turn is to be put off, if the last one has begun then.
+    pub(super) fn pause(&self, begun: Instant, now: Instant) -> Option<Duration> {
+        let pause = (begun + self.gap).saturating_duration_since(now);
+        (!pause.is_zero()).then_some(pause)
+    }
+
+    /// The gap now.
+    pub(super) fn gap(&self) -> Duration {
+        self.gap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GAP_MAX: Duration = Duration::from_millis(1);
+
+    /// Turns of so many microseconds, one in each millisecond, for so long; what the gap is then.
+    fn gap(pace: &mut Pace, now: &mut Instant, turn_us: u64, ms: u32) -> Duration {
+        for _ in 0..ms {
+            let begun = *now;
+            pace.turned(begun, begun + Duration::from_micros(turn_us));
+            *now += Duration::from_millis(1);
+        }
+        pace.gap()
+    }
+
+    #[test]
+    fn the_gap_grows_with_the_load_and_goes_with_it() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(GAP_MAX, now);
+        assert_eq!(gap(&mut pace, &mut now, 30, 500), Duration::ZERO, "three in a hundred is idle");
+        let some = gap(&mut pace, &mut now, 70, 500);
+        assert!(some > GAP_MAX / 3 && some < GAP_MAX * 2 / 3, "{some:?}");
+        assert_eq!(gap(&mut pace, &mut now, 200, 500), GAP_MAX);
+        assert_eq!(gap(&mut pace, &mut now, 30, 200), Duration::ZERO);
+        gap(&mut pace, &mut now, 200, 500);
+        now += Duration::from_secs(1);
+        pace.turned(now, now + Duration::from_micros(50));
+        assert_eq!(pace.gap(), Duration::ZERO, "after a quiet second it is gone at once");
+    }
+
+    #[test]
+    fn a_turn_is_put_off_until_the_last_one_began_a_gap_ago() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(GAP_MAX, now);
+        assert_eq!(pace.pause(now, now), None);
+        gap(&mut pace, &mut now, 300, 500);
+        assert_eq!(pace.pause(now, now + GAP_MAX / 4), Some(GAP_MAX * 3 / 4));
+        assert_eq!(pace.pause(now, now + GAP_MAX), None, "long turns follow each other");
+        assert_eq!(Pace::new(Duration::ZERO, now).pause(now, now), None);
+    }
+}
