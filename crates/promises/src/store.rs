@@ -349,6 +349,79 @@ mod tests {
         assert!(!rules(&history).is_empty());
     }
 
+    /// Sends, and has it confirmed.
+    fn accept(history: &mut StoreHistory, id: u128) {
+        history.submitted(7, id, b"text");
+        history.confirmed(7, id);
+    }
+
+    /// The mailbox is read from its start after a cut.
+    fn cut_and_read(history: &mut StoreHistory, ids: &[u128]) {
+        history.cut(true);
+        history.rewound(7);
+        ids.iter().for_each(|&id| history.read(7, id, b"text"));
+    }
+
+    /// A device that acknowledges the second of two has got the first before it. It is owed that still, and gets it again after
+    /// the cut; whether it had come in its place was judged when it came.
+    #[test]
+    fn what_came_before_something_acknowledged_is_not_late_when_it_comes_again() {
+        let history = |before: &[u128], after: &[u128]| {
+            let mut history = StoreHistory::new(Knobs::default());
+            history.submitted(7, 1, b"text");
+            history.cut(true);
+            // Its sender has seen no answer, and sends it again.
+            accept(&mut history, 1);
+            accept(&mut history, 2);
+            before.iter().for_each(|&id| history.read(7, id, b"text"));
+            history.acknowledged(7, 2, b"text");
+            cut_and_read(&mut history, after);
+            history.drained(7);
+            rules(&history)
+        };
+        assert_eq!(history(&[1, 2], &[1]), []);
+        assert_eq!(history(&[2], &[1]), [Rule::OutOfOrder], "it had not come before");
+        assert_eq!(history(&[2, 1], &[1]), [Rule::OutOfOrder; 2], "it had come behind, if at all");
+        assert_eq!(history(&[1, 2], &[]), [Rule::LostInCrash], "it is owed");
+    }
+
+    /// What is kept beside its first copy can outlive that in a removal that a cut has left half done.
+    #[test]
+    fn a_removal_that_was_cut_may_leave_the_second_copy() {
+        let history = |is_repeated: bool, is_removing: bool, found: &[u128]| {
+            let mut history = StoreHistory::new(Knobs::default());
+            accept(&mut history, 1);
+            accept(&mut history, 2);
+            if is_repeated {
+                accept(&mut history, 1);
+            }
+            accept(&mut history, 3);
+            if is_removing {
+                history.purging(7, 1);
+            }
+            cut_and_read(&mut history, found);
+            rules(&history)
+        };
+        assert_eq!(history(true, true, &[2, 1, 3]), []);
+        assert_eq!(
+            history(true, true, &[2, 3, 1]),
+            [Rule::OutOfOrder],
+            "it was sent before the third, both times"
+        );
+        assert_eq!(history(true, false, &[2, 1, 3]), [Rule::OutOfOrder], "nothing takes the first copy");
+        assert_eq!(history(false, true, &[2, 1, 3]), [Rule::OutOfOrder], "there is no second");
+    }
+
+    /// Before a cut nothing of a removal is half done that anybody could see.
+    #[test]
+    fn a_removal_without_a_cut_changes_no_order() {
+        let mut history = StoreHistory::new(Knobs::default());
+        [1, 2, 1].into_iter().for_each(|id| accept(&mut history, id));
+        history.purging(7, 1);
+        [2, 1].into_iter().for_each(|id| history.read(7, id, b"text"));
+        assert_eq!(rules(&history), [Rule::OutOfOrder]);
+    }
+
     #[test]
     fn refused_reordered_changed() {
         let mut history = with_two();

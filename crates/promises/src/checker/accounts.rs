@@ -28,8 +28,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Life {
     pub(super) state: State,
-    /// Its removal was asked for.
-    pub(super) is_leaving: bool,
+    /// Its removal was asked for after so many crashes, and not answered.
+    pub(super) leaving_in: Option<u32>,
     /// The generation of its key; 0: not known.
     pub(super) key: u32,
     pub(super) key_at: u32,
@@ -39,6 +39,19 @@ pub(super) struct Life {
     /// Messages that were accepted for it and never shown.
     pub(super) waits: BTreeSet<u32>,
     pub(super) gap: Option<super::judging::Gap>,
+}
+
+impl Life {
+    /// Whether its removal was asked for.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving_in.is_some()
+    }
+
+    /// Whether a crash, after which there have been `epoch`, may have left a removal half done. Nothing is owed then, and of what was
+    /// sent twice the first copy may be gone and the second not: it stands where it was sent last.
+    pub(super) fn may_be_half_gone(&self, epoch: u32) -> bool {
+        self.leaving_in.is_some_and(|leaving_in| leaving_in < epoch)
+    }
 }
 
 /// A number.
@@ -71,7 +84,7 @@ impl Checker {
     fn new_life(&mut self, state: State) -> LifeIndex {
         let (blocks, may_block, waits) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (key, key_at) = (0, self.position);
-        let life = Life { state, is_leaving: false, key, key_at, blocks, may_block, waits, gap: None };
+        let life = Life { state, leaving_in: None, key, key_at, blocks, may_block, waits, gap: None };
         self.lives.push(life);
         (self.lives.len() - 1) as LifeIndex
     }
@@ -95,7 +108,7 @@ impl Checker {
         let seen_within_ms = self.knobs.seen_within_ms;
         let at = self.position;
         let life = self.life_mut(index);
-        if std::mem::take(&mut life.is_leaving) {
+        if life.leaving_in.take().is_some() {
             // Nobody knows whether the removal was carried out, and with it what the account had: messages, blocks.
             life.waits.clear();
             life.blocks.clear();
@@ -133,8 +146,8 @@ impl Checker {
     }
 
     pub(super) fn removing(&mut self, account: Account) {
-        let index = self.life_of(account);
-        self.life_mut(index).is_leaving = true;
+        let (index, epoch) = (self.life_of(account), self.epoch);
+        self.life_mut(index).leaving_in.get_or_insert(epoch);
     }
 
     pub(super) fn removed(&mut self, account: Account) {

@@ -35,7 +35,7 @@ impl Checker {
     /// What has not come by now will not come.
     pub(super) fn drained(&mut self, account: Account) {
         let index = self.life_of(account);
-        if self.life(index).is_leaving {
+        if self.life(index).is_leaving() {
             return;
         }
         let gap = self.life(index).gap;

@@ -23,10 +23,13 @@ pub(super) enum Fate {
 }
 
 /// How far it got on a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reached {
     /// Written to a connection that was lost before it arrived.
     Written,
+    /// Arrived, as something behind it was acknowledged, and still owed: it was not acknowledged itself before the connection was
+    /// lost. That it comes again says nothing of the order.
+    Passed,
     Shown,
     Acknowledged,
 }
@@ -111,7 +114,7 @@ impl Message {
     }
 
     pub(super) fn was_shown(&self) -> bool {
-        self.marks.as_slice().iter().any(|mark| mark.reached != Reached::Written)
+        self.marks.as_slice().iter().any(|mark| mark.reached >= Reached::Shown)
     }
 
     /// Whether it would be missed.

@@ -29,7 +29,7 @@ impl Checker {
         let recipient = self.life(life);
         let (is_blocked, may_be_blocked) =
             (recipient.blocks.contains(&from), recipient.may_block.contains(&from));
-        let for_nobody = recipient.state == State::Nobody && !recipient.is_leaving;
+        let for_nobody = recipient.state == State::Nobody && !recipient.is_leaving();
         let known = letter.content.identity.and_then(|_| self.sent_before(from, letter, life));
         if let Some(index) = known {
             // What may have been dropped because its sender was blocked counts from now on, when he is not.

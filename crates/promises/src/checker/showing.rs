@@ -17,7 +17,7 @@ impl Checker {
             self.broken(rule, &[began_at, at], || "a stanza came on a session that is void".into());
         }
         let found = showing.and_then(|showing| self.find_shown(session, showing));
-        let mut written = Written { message: found, mark: None, order: None };
+        let mut written = Written { message: found, mark: None, order: None, is_passed: false };
         if let (Some(index), Some(showing)) = (found, showing) {
             self.judge_content(index);
             if self.message(index).is_some_and(|message| message.is_kept) {
@@ -172,7 +172,7 @@ impl Checker {
         let Some(mark) = mark else { return };
         let no_fault = mark.faults == faults && mark.epoch == epoch;
         // Each sending may be kept.
-        if no_fault && mark.copies >= sends && mark.reached != Reached::Written {
+        if no_fault && mark.copies >= sends && mark.reached >= Reached::Shown {
             self.broken(Rule::CopyWithoutFault, &[sent_at, mark.at], || {
                 "a message was shown twice on a device, and neither a fault nor its sender is the reason"
                     .into()
@@ -184,7 +184,11 @@ impl Checker {
     fn judge_order(&mut self, index: Index, place: u32) -> (u32, u32) {
         let Some(message) = self.message(index) else { return (0, 0) };
         let (flow, (first_session, first_at), covered_at) = (message.flow, message.first, message.covered_at);
-        let (last_session, last_at) = message.last;
+        let (last_session, mut last_at) = message.last;
+        let mut stands_at = covered_at;
+        if self.life(message.life).may_be_half_gone(self.epoch) {
+            (last_at, stands_at) = (last_at.max(message.again_at), stands_at.max(message.again_at));
+        }
         let order = self.order(flow, place);
         let before = order.latest;
         let of = |order: &super::Order, session: Session| {
@@ -198,7 +202,7 @@ impl Checker {
         }
         let later = if of_last > last_at {
             Some(of_last)
-        } else if covered_at != 0 && before > covered_at {
+        } else if covered_at != 0 && before > stands_at {
             Some(before)
         } else {
             None
@@ -249,6 +253,8 @@ impl Checker {
         let Some(stream) = self.streams.get_mut(&session) else { return };
         let place = stream.place;
         let found = stream.written.iter().position(|w| w.message.is_some_and(|index| alike.contains(&index)));
+        // What was written before it has arrived before it.
+        stream.written.iter_mut().take(found.unwrap_or(0)).for_each(|written| written.is_passed = true);
         if let (false, Some(written)) =
             (stream.is_managed, found.and_then(|found| stream.written.remove(found)))
         {

@@ -22,6 +22,8 @@ pub(super) struct Written {
     pub(super) mark: Option<Mark>,
     /// The order of first showings, if this was one: the latest of all and of its sender's session.
     pub(super) order: Option<(u32, u32)>,
+    /// Something that was written behind it was acknowledged: it has arrived.
+    pub(super) is_passed: bool,
 }
 
 /// A session as it was seen.
@@ -163,16 +165,19 @@ impl Checker {
         for _ in 0..missing {
             let Some(stream) = self.streams.get_mut(&session) else { return };
             let place = stream.place;
-            let Some(Written { message: index, mark, order }) = stream.written.pop_back() else { return };
+            let Some(Written { message: index, mark, order, is_passed }) = stream.written.pop_back() else {
+                return;
+            };
             let Some(message) = index.and_then(|index| self.message_mut(index)) else { continue };
             let (flow, first, life) = (message.flow, message.first.0, message.life);
             let now = message.mark(place);
             let written = now.map(|now| Mark { reached: Reached::Written, ..now });
             if let Some(before) = mark.or(written) {
-                message.set_mark(before);
+                let least = if is_passed { Reached::Passed } else { Reached::Written };
+                message.set_mark(Mark { reached: before.reached.max(least), ..before });
             }
             let is_awaited = message.is_awaited();
-            if let Some((latest, of_session)) = order {
+            if let (false, Some((latest, of_session))) = (is_passed, order) {
                 let order = self.order(flow, place);
                 order.latest = latest;
                 if let Some(known) = order.by_session.as_mut_slice().iter_mut().find(|known| known.0 == first)
@@ -196,7 +201,7 @@ impl Checker {
             || timed_out
             || !stream.is_managed
             || stream.epoch != self.epoch
-            || life.is_leaving
+            || life.is_leaving()
             || self.void(stream).is_some()
             || self.places[stream.place as usize].session != session;
         let (place, began_at) = (stream.place, stream.began_at);
