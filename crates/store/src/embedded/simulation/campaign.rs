@@ -376,3 +376,6 @@ fn record(of: AccountId, part: &str) -> String {
 fn shown(entry: &Entry) -> Shown {
     Shown { seq: entry.seq.0, id: entry.id.0, text: entry.stanza.to_vec() }
 }
+
+#[cfg(test)]
+mod tests;

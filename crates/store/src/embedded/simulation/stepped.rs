@@ -97,6 +97,11 @@ impl Stepped {
         self.engine.shared.is_stopped()
     }
 
+    /// Whether no message is taken for now, because the journal rests after a failure.
+    pub fn is_refusing(&self) -> bool {
+        self.engine.shared.health.refusal().is_some()
+    }
+
     /// One turn.
     pub fn step(&mut self, who: Who) {
         match who {

@@ -3,10 +3,15 @@
 
 use super::{ACCOUNTS, Asked, End, Lived, MARKER, World, account, record, shown};
 use crate::embedded::simulation::ledger::Shown;
-use crate::embedded::simulation::{Cut, Who};
+use crate::embedded::simulation::{Cut, Stepped, Who};
 use crate::embedded::{Disk, database};
 use crate::mailbox::{Completion, ReadStart};
 use crate::{AccountId, ReadLimit, Seq, Table, Ticket, books};
+
+/// So soon after a full disk has room again messages are accepted,
+const SERVICE_RESUMES_MS: u64 = 5_000;
+/// if everybody has a turn as often as this.
+const TURNS_APART_MS: u64 = 250;
 
 impl World {
     /// A start on a disk with room takes everything over and removes every segment, those too that were being removed.
@@ -103,10 +108,7 @@ impl World {
     pub(super) fn fill(&mut self) -> Lived {
         // What is acknowledged is deleted first: without room that waits, and the journal does not wait for it, so that
         // such a message may come back once.
-        for _ in 0..8 {
-            self.clock.advance_ms(250);
-            self.everybody()?;
-        }
+        self.everybody_for(2_000)?;
         self.tally.full += 1;
         self.full = true;
         self.ledger.room(false);
@@ -124,9 +126,14 @@ impl World {
         }
         self.disk.set_size(None, false);
         self.disk.fail_nothing();
-        for _ in 0..20 {
-            self.clock.advance_ms(250);
-            self.everybody()?;
+        self.service_resumes()
+    }
+
+    /// Within some seconds a message is accepted again; if the journal rests after a failure, then within its longest rest.
+    pub(super) fn service_resumes(&mut self) -> Lived {
+        self.everybody_for(SERVICE_RESUMES_MS)?;
+        if self.engine.as_ref().is_some_and(Stepped::is_refusing) {
+            self.everybody_for(self.options.retry_ms_max)?;
         }
         self.full = false;
         let to = self.any_account();
@@ -142,6 +149,15 @@ impl World {
             false => Ok(()),
             true => Err(End::Broken("service does not resume when the disk has room again".to_owned())),
         }
+    }
+
+    /// Everybody has turns for so long.
+    fn everybody_for(&mut self, ms: u64) -> Lived {
+        for _ in 0..ms.div_ceil(TURNS_APART_MS) {
+            self.clock.advance_ms(TURNS_APART_MS);
+            self.everybody()?;
+        }
+        Ok(())
     }
 
     /// A minute without load: every acknowledged byte is gone from the disk.
