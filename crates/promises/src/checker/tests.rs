@@ -47,6 +47,36 @@ fn after_a_removal_without_an_answer_nobody_knows_who_is_blocked() {
     assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::BlockedShown]));
 }
 
+/// Nor whether there is an account: a blocked sender may be told that there is none, as anybody is. Before the removal is asked for,
+/// an error can only be about the block.
+#[test]
+fn after_a_removal_without_an_answer_a_blocked_sender_may_be_told_that_nobody_is_there() {
+    let (romeo, tybalt, writer) = (Account(1), Account(2), Session(1));
+    let content = Content { identity: Some(7), bytes: 7 };
+    let letter = Letter { to: romeo, resource: None, content, kept: true };
+    let asked = Event::Removing { account: romeo };
+    let rules = |is_asked_before: bool, is_asked_after: bool| -> Vec<Rule> {
+        let mut events = vec![
+            Event::Registered { account: romeo, key: 1, proof: true, silent_ms: 0, lock: Lock::None },
+            Event::Blocked { by: romeo, whom: tybalt },
+        ];
+        events.extend(is_asked_before.then_some(asked));
+        events.extend([
+            Event::Crashed { power: false },
+            Event::Began { session: writer, account: tybalt, device: Device(2), key: 1 },
+            Event::Managed { session: writer },
+            Event::Sent { session: writer, letter: Some(letter) },
+            Event::Refused { session: writer, to: romeo, content: Some(content), is_bound: false },
+            Event::Covered { session: writer, h: 1 },
+        ]);
+        events.extend(is_asked_after.then_some(asked));
+        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!(rules(true, false), []);
+    assert_eq!((rules(false, false), rules(false, true)), (vec![Rule::BlockedTold], vec![Rule::BlockedTold]));
+}
+
 /// What was refused and is sent again while its sender is blocked is dropped like anything of theirs; without the block it is owed.
 #[test]
 fn what_was_refused_is_sent_anew() {

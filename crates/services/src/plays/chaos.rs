@@ -269,6 +269,22 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
+/// A removal is carried out and the answer lost in the crash; whom the account had blocked sends again what was not accepted, and is
+/// told what anybody is told of nobody. That was once judged as if it were about the block.
+#[test]
+fn who_was_blocked_is_told_that_the_account_is_gone() {
+    for managed in [false, true] {
+        for renewed in [None, Some(0), Some(2)] {
+            let mut events = vec![Event::Arrive { who: 0, managed }, Event::Block { sender: 0 }];
+            events.extend(renewed.map(|account| Event::Register { account }));
+            let to_the_end = [Event::Say { sender: 0 }, Event::Remove { account: 0 }, Event::Crash];
+            events.push(Event::HoldStore(true));
+            events.extend(to_the_end);
+            Play::new().run(events);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 
