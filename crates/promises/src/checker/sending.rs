@@ -166,29 +166,36 @@ impl Checker {
                 && content.is_none_or(|content| message.from == from && message.content == content)
         };
         let sent = stream.sent.iter().filter(|sent| !sent.is_refused).filter_map(|sent| sent.message);
+        // What a resumption has covered may still be refused, once.
+        let is_open = |message: &Message| is_meant(message) && message.fate == Fate::Accepted;
+        let covered = stream.provisional.iter().copied();
+        let covered = covered.filter(|&index| self.message(index).is_some_and(is_open));
         let mut under_way: Vec<Index> =
-            sent.filter(|&index| self.message(index).is_some_and(is_meant)).collect();
+            sent.filter(|&index| self.message(index).is_some_and(is_meant)).chain(covered).collect();
+        under_way.sort_unstable();
         under_way.dedup();
         match (&under_way[..], content) {
             ([index], _) => self.refuse(session, *index, is_bound),
             // One of them was refused, and nobody can say which.
-            ([_, _, ..], _) => self.unclear(&under_way),
+            ([_, _, ..], _) => self.unclear(session, &under_way),
             ([], Some(content)) => {
                 let mut alike = self.alike(from, content);
                 alike.retain(|&index| self.message(index).is_some_and(|message| message.to == to));
                 match alike[..] {
                     [index] => self.refuse(session, index, is_bound),
-                    _ => self.unclear(&alike),
+                    _ => self.unclear(session, &alike),
                 }
             }
             ([], None) => {}
         }
     }
 
-    fn unclear(&mut self, all: &[Index]) {
+    fn unclear(&mut self, session: Session, all: &[Index]) {
         for &index in all {
+            let stream = self.streams.get(&session);
+            let is_provisional = stream.is_some_and(|stream| stream.provisional.contains(&index));
             if let Some(message) = self.message_mut(index)
-                && message.fate == Fate::Open
+                && (message.fate == Fate::Open || is_provisional && message.fate == Fate::Accepted)
             {
                 message.fate = Fate::Unclear;
             }

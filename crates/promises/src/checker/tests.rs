@@ -77,6 +77,37 @@ fn after_a_removal_without_an_answer_a_blocked_sender_may_be_told_that_nobody_is
     assert_eq!((rules(false, false), rules(false, true)), (vec![Rule::BlockedTold], vec![Rule::BlockedTold]));
 }
 
+/// An error whose message can't be told by its id, behind a resumption that has covered it: it is for the only one left, or for one
+/// of several. Without any error a message for nobody was accepted.
+#[test]
+fn an_error_behind_a_resumption_is_for_what_is_left() {
+    let (romeo, tybalt, writer) = (Account(1), Account(2), Session(1));
+    let contents = [7, 8].map(|number| Content { identity: Some(number), bytes: number });
+    let error = |content| Event::Refused { session: writer, to: romeo, content, is_bound: false };
+    let rules = |errors: &[Event]| -> Vec<Rule> {
+        let mut events = vec![
+            Event::Registered { account: romeo, key: 1, proof: true, silent_ms: 0, lock: Lock::None },
+            Event::Removed { account: romeo },
+            Event::Began { session: writer, account: tybalt, device: Device(2), key: 1 },
+            Event::Managed { session: writer },
+        ];
+        events.extend(contents.map(|content| {
+            let letter = Letter { to: romeo, resource: None, content, kept: true };
+            Event::Sent { session: writer, letter: Some(letter) }
+        }));
+        events.push(Event::Lost { session: writer, missing: 0 });
+        events.push(Event::Resumed { session: writer, key: 1, h: 2, arrived: 0 });
+        events.extend(errors);
+        events.push(Event::Covered { session: writer, h: 2 });
+        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!(rules(&[error(Some(contents[0])), error(None)]), []);
+    assert_eq!(rules(&[error(None), error(Some(contents[0]))]), []);
+    assert_eq!(rules(&[error(Some(contents[0]))]), [Rule::AcceptedForNobody]);
+    assert_eq!(rules(&[]), [Rule::AcceptedForNobody; 2]);
+}
+
 /// What was refused and is sent again while its sender is blocked is dropped like anything of theirs; without the block it is owed.
 #[test]
 fn what_was_refused_is_sent_anew() {

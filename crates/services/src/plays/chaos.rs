@@ -285,6 +285,19 @@ fn who_was_blocked_is_told_that_the_account_is_gone() {
     }
 }
 
+/// Two messages for nobody are refused while their sender is lost, one of them under an id that was said before with other bytes: of
+/// that error nobody can tell by the id which it is for. That was once judged as if it had not come.
+#[test]
+fn what_is_refused_while_its_sender_is_lost_is_told() {
+    let (sender, who, missing) = (0, DEVICES, 0);
+    let mut events = vec![Event::Say { sender }, Event::Say { sender }, Event::Remove { account: 0 }];
+    events.extend([Event::HoldStore(true), Event::Say { sender }]);
+    events.push(Event::Repeat { sender, back: 0, changed: true });
+    events.push(Event::Lose { who, clean: false, missing });
+    events.extend([Event::Arrive { who: 0, managed: true }, Event::Resume { who }]);
+    Play::new().run(events);
+}
+
 proptest! {
     #![proptest_config(config())]
 
