@@ -3,7 +3,8 @@
 Two builds of Chaski under the same loads, in pairs: both are up with fresh data, and each load goes to one, the other, the other, the one
 (the next pair the other way round). What counts is the ratio within a pair, since the machine's speed changes from minute to minute. Of the
 ratios of all pairs: the median, and the interval in which the true median lies with at least 95 % confidence (by order statistics: nothing
-is assumed of the noise). Both are loaded by the same generator, the new build's. Afterwards each build once more under callgrind, which
+is assumed of the noise). Both are loaded by the same generator, the new build's. With --floors the floor relay, without and with
+acknowledgements, has its turn in the middle of each pair's messages, and the new build's ratio to either is told. Afterwards each build once more under callgrind, which
 counts instructions: what they cost in instructions doesn't depend on the machine's mood.
 """
 
@@ -27,7 +28,8 @@ import servers
 BOUND = 1.05
 CONFIDENCE = 0.95
 SIZE = dataclasses.replace(loads.SHORT, pairs_seconds=3, open_seconds=3)
-HOSTS = {"new": "127.0.77.9", "old": "127.0.77.10"}
+HOSTS = {"new": "127.0.77.9", "old": "127.0.77.10", "floor": "127.0.77.11", "floor-acks": "127.0.77.12"}
+FLOORS = (servers.Floor, servers.FloorWithAcks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,38 +97,42 @@ def _built(root, commit, say):
 def _pairs(builds, generator, options, say):
     """Loads both builds in turns; gives a row for each figure."""
     listed = accounts.listed(generator, SIZE.accounts())
-    taken = {"new": [], "old": []}
+    floors = FLOORS if options.floors else ()
+    taken = {side: [] for side in ("new", "old", *(floor.name for floor in floors))}
     for pair in range(options.pairs):
         say(f"pair {pair + 1} of {options.pairs}")
         order = ("new", "old") if pair % 2 == 0 else ("old", "new")
-        for side, values in _pair(builds, generator, listed, options.threads, order).items():
+        for side, values in _pair(builds, generator, listed, options.threads, order, floors).items():
             taken[side].append(values)
     return [row for figure in FIGURES if (row := _row(figure, taken))]
 
 
-def _pair(builds, generator, listed, threads, order):
-    """Both builds under all loads: {side: {(load, figure): value}}."""
-    values = {side: {} for side in order}
+def _pair(builds, generator, listed, threads, order, floors):
+    """Both builds under all loads, and the floors under messages: {side: {(load, figure): value}}."""
+    values = {side: {} for side in (*order, *(floor.name for floor in floors))}
     with tempfile.TemporaryDirectory(prefix="chaski-against-") as directory:
         up = {side: servers.Chaski(HOSTS[side], pathlib.Path(directory) / side, builds[side], threads) for side in order}
         for server in up.values():
             server.import_accounts(listed, None)
-        for group in ((loads.idle(SIZE, False),), (loads.idle(SIZE, True),), _messages()):
+        beside = {floor.name: floor(HOSTS[floor.name], pathlib.Path(directory), generator, threads) for floor in floors}
+        for group, others in (((loads.idle(SIZE, False),), {}), ((loads.idle(SIZE, True),), {}), (_messages(), beside)):
             with contextlib.ExitStack() as running:
-                for server in up.values():
+                both = up | others
+                for server in both.values():
                     running.enter_context(server)
                 for load in group:
-                    runs = {side: [] for side in order}
-                    for side in (*order, *reversed(order)):
-                        runs[side].append(_load(up[side], generator, load))
-                    for side in order:
+                    runs = {side: [] for side in both}
+                    for side in (*order, *others, *reversed(order)):
+                        runs[side].append(_load(both[side], generator, load))
+                    for side in both:
                         values[side].update(_joined(load, *runs[side]))
     return values
 
 
-def _joined(load, first, second):
-    """Two runs of one load: the mean, but of memory the first, for which nothing was there already."""
+def _joined(load, first, second=None):
+    """Two runs of one load: the mean, but of memory the first, for which nothing was there already. Or one."""
     joined = {}
+    second = second or first
     for name, value in first.items():
         if isinstance(value, (int, float)) and isinstance(second.get(name), (int, float)):
             joined[load.name, name] = value if "bytes" in name else (value + second[name]) / 2
@@ -142,6 +148,8 @@ def _load(server, generator, load):
     target = ["--server", f"{server.host}:{port}", "--pid", str(server.pid()), "--domain", servers.DOMAIN]
     if load.is_tls():
         target += ["--ca", str(server.certificate_authority())]
+    if not server.has_acks:
+        target.append("--no-sm")
     report = json.loads(servers.run([generator, "bench", "--json", *load.arguments, *target]))
     if report.get("complaints"):
         raise servers.Failed(f"{load.title}: {report['complaints']}")
@@ -164,7 +172,14 @@ def _row(figure, taken):
         "lower": lower,
         "upper": upper,
         "ratios": ratios,
+        "floors": {floor.name: _to_floor(key, taken, floor.name) for floor in FLOORS if taken.get(floor.name)},
     }
+
+
+def _to_floor(key, taken, floor):
+    """The new build's ratio to a floor: the median of all pairs'. None: that is not measured."""
+    ratios = sorted(new[key] / low[key] for new, low in zip(taken["new"], taken[floor]) if new.get(key) and low.get(key))
+    return median(ratios) if ratios else None
 
 
 def median(ordered):
@@ -202,11 +217,14 @@ def _write(root, commit, options, rows, counts, say):
 def _table(rows):
     if not rows:
         return []
-    lines = ["| figure | new | old | new / old, median | 95 % interval | at most 1.05 |", "|---|---|---|---|---|---|"]
+    floors = [floor for floor in FLOORS if any(floor.name in row["floors"] for row in rows)]
+    heads = ["figure", "new", "old", "new / old, median", "95 % interval", "at most 1.05", *(f"new / {floor.title}" for floor in floors)]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in rows:
         said = "yes" if row["upper"] <= BOUND else "no"
         lines.append(
             f"| {row['figure']} | {row['new']:.1f} {row['unit']} | {row['old']:.1f} {row['unit']} | {row['ratio']:.3f} "
             f"| {row['lower']:.3f} to {row['upper']:.3f} | {said} |"
+            + "".join(f" {row['floors'][floor.name]:.2f} |" if row["floors"].get(floor.name) else " – |" for floor in floors)
         )
     return lines

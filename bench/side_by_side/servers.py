@@ -1,4 +1,4 @@
-"""The four servers: how each is set up in a directory of its own, started, and ended by its process id.
+"""The servers: how each is set up in a directory of its own, started, and ended by its process id.
 
 Each listens on its own loopback addresses. A server that is stopped may be started again on the same data.
 """
@@ -25,12 +25,13 @@ class Failed(Exception):
 
 
 class Server:
-    """What the four have in common."""
+    """What they have in common."""
 
     name = ""
     title = ""
     has_tls = True
-    has_stream_management = True
+    # Whether its clients use stream management.
+    has_acks = False
 
     def __init__(self, host, directory):
         self.host = host
@@ -124,6 +125,7 @@ class Server:
 class Chaski(Server):
     name = "chaski"
     title = "Chaski"
+    has_acks = True
 
     def __init__(self, host, directory, binary, shards):
         super().__init__(host, directory)
@@ -166,7 +168,6 @@ class Floor(Server):
     name = "floor"
     title = "Floor relay"
     has_tls = False
-    has_stream_management = False
 
     def __init__(self, host, directory, binary, threads):
         super().__init__(host, directory)
@@ -175,13 +176,23 @@ class Floor(Server):
 
     def command(self):
         listen = f"{self.host}:{PLAIN_PORT}"
-        return [self.binary, "bench", "floor", "--listen", listen, "--threads", str(self.threads)]
+        acks = ["--acks"] if self.has_acks else []
+        return [self.binary, "bench", "floor", "--listen", listen, "--threads", str(self.threads), *acks]
 
     def version(self):
         return run([self.binary, "--version"]).strip()
 
     def settings(self):
         return f"{self.threads} threads; the login has canned answers; no parsing, no storage, no TLS, no stream management"
+
+
+class FloorWithAcks(Floor):
+    name = "floor-acks"
+    title = "Floor with acks"
+    has_acks = True
+
+    def settings(self):
+        return "the same; answers <r/> once a turn and asks behind messages, at most every 2 s a connection; nothing is kept for it"
 
 
 class Ejabberd(Server):

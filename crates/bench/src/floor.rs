@@ -10,8 +10,14 @@
 //! `<message to='juliet@localhost'>…</message>` goes to the addressee as it is, and everything else is dropped. It trusts everybody, so
 //! it listens on loopback only.
 //!
+//! With *acknowledgements* it also sends what stream management (XEP-0198) makes a relay send, and no more often than a server that batches:
+//! stanzas are counted, and a client's `<r/>` is answered once a turn; the floor's own goes out behind messages, at most every
+//! [`acks::ASK_INTERVAL_MS`] for a connection, and the answer is dropped. Neither ever goes alone where the turn has something else for the
+//! connection. Nothing is kept for it, and no session is resumed.
+//!
 //! Called by: `chaski bench floor` and the tests. Promises: what it can't write at once it keeps up to a bound, and no longer.
 
+mod acks;
 mod element;
 mod greeting;
 mod outbound;
@@ -45,6 +51,8 @@ pub struct Options {
     /// Whether each thread has a descriptor table of its own. For a process that is nothing but the floor: what else it has open
     /// stays open in every table.
     pub own_tables: bool,
+    /// Whether it does its half of stream management.
+    pub acks: bool,
 }
 
 /// What the threads share.
@@ -53,6 +61,7 @@ struct Shared {
     inboxes: Vec<Inbox>,
     stop: AtomicBool,
     own_tables: bool,
+    has_acks: bool,
     /// Nobody accepts before everybody has a descriptor table of its own.
     start: Barrier,
 }
@@ -94,6 +103,7 @@ impl Floor {
             inboxes,
             stop: AtomicBool::new(false),
             own_tables: options.own_tables,
+            has_acks: options.acks,
             start: Barrier::new(options.threads),
         });
         let mut floor = Self { address, shared: shared.clone(), threads: Vec::new() };

@@ -19,6 +19,12 @@ pub(super) enum Element<'a> {
     Iq(&'a [u8]),
     /// The end of a stream.
     End,
+    /// A stanza that goes nowhere.
+    Stanza,
+    /// Stream management: it begins.
+    Enable,
+    /// Stream management: how many stanzas have come?
+    Request,
     /// Of no interest.
     Other,
 }
@@ -63,7 +69,8 @@ impl Knife {
         let cut = |element| Ok(Some(Cut { element, bytes: tag_end + 1 }));
         match tag {
             [b'<', b'/', ..] => cut(Element::End),
-            [b'<', b'?', ..] | [.., b'/'] => cut(Element::Other),
+            [b'<', b'?', ..] => cut(Element::Other),
+            [.., b'/'] => cut(closed(tag)),
             _ if tag.starts_with(b"<stream:stream") => cut(Element::Header),
             _ => Ok(other(bytes, tag)),
         }
@@ -75,7 +82,17 @@ impl Knife {
             _ => tag.len() + self.message_end.find(&bytes[tag.len()..])? + "</message>".len(),
         };
         let to = self.to.find(tag).and_then(|at| address(&tag[at + " to=".len()..]));
-        Some(Cut { element: to.map_or(Element::Other, Element::Message), bytes: end })
+        Some(Cut { element: to.map_or(Element::Stanza, Element::Message), bytes: end })
+    }
+}
+
+/// An element without content.
+fn closed(tag: &[u8]) -> Element<'static> {
+    match tag {
+        [b'<', b'r', b' ' | b'/', ..] => Element::Request,
+        [b'<', b'e', b'n', b'a', b'b', b'l', b'e', ..] => Element::Enable,
+        [b'<', b'p', b'r', b'e', b's', ..] | [b'<', b'i', b'q', ..] => Element::Stanza,
+        _ => Element::Other,
     }
 }
 
@@ -87,6 +104,7 @@ fn other<'a>(bytes: &'a [u8], tag: &'a [u8]) -> Option<Cut<'a>> {
     let element = match name {
         b"auth" => Element::Auth(&bytes[tag.len() + 1..at]),
         b"iq" => Element::Iq(tag),
+        b"presence" => Element::Stanza,
         _ => Element::Other,
     };
     Some(Cut { element, bytes: at + closing.len() })
@@ -147,15 +165,30 @@ mod tests {
 
     #[test]
     fn the_rest_is_dropped() {
-        for other in [
-            "<presence/>",
-            "<?xml version='1.0'?>",
-            " ",
-            "<message/>",
-            "<r xmlns='urn:xmpp:sm:3'/>",
-            "<a><b/></a>",
+        for (element, texts) in [
+            (
+                Element::Other,
+                ["<?xml version='1.0'?>", " ", "<a xmlns='urn:xmpp:sm:3' h='3'/>", "<a><b/></a>"],
+            ),
+            (
+                Element::Stanza,
+                ["<presence/>", "<message/>", "<iq type='result' id='1'/>", "<presence><show/></presence>"],
+            ),
         ] {
-            assert_eq!(cut(other), Ok(Some(Cut { element: Element::Other, bytes: other.len() })), "{other}");
+            for text in texts {
+                assert_eq!(cut(text), Ok(Some(Cut { element, bytes: text.len() })), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn stream_management_is_told_apart() {
+        for (text, element) in [
+            ("<r xmlns='urn:xmpp:sm:3'/>", Element::Request),
+            ("<r/>", Element::Request),
+            ("<enable xmlns='urn:xmpp:sm:3' resume='true'/>", Element::Enable),
+        ] {
+            assert_eq!(cut(text), Ok(Some(Cut { element, bytes: text.len() })), "{text}");
         }
     }
 

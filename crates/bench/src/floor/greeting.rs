@@ -11,8 +11,8 @@ const DOMAIN: &str = "localhost";
 /// Longest name.
 const NAME_BYTES_MAX: usize = 256;
 
-/// To a stream header.
-pub(super) fn header(is_authenticated: bool, out: &mut Vec<u8>) {
+/// To a stream header; with what is behind the login, stream management if there are acknowledgements.
+pub(super) fn header(is_authenticated: bool, has_acks: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(
         b"<?xml version='1.0'?><stream:stream from='localhost' id='floor' version='1.0' xml:lang='en' \
           xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'><stream:features>",
@@ -23,6 +23,9 @@ pub(super) fn header(is_authenticated: bool, out: &mut Vec<u8>) {
             b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>"
         }
     });
+    if is_authenticated && has_acks {
+        out.extend_from_slice(b"<sm xmlns='urn:xmpp:sm:3'/>");
+    }
     out.extend_from_slice(b"</stream:features>");
 }
 

@@ -1,9 +1,10 @@
 //! One thread of the floor: its connections and its turns.
 //!
 //! A turn: wait, accept, read and sort what was read into the addressees' buffers, take what other threads sent, write every buffer once,
-//! hand over to other threads. Promises: a connection's messages to one addressee stay in order.
+//! hand over to other threads. What stream management adds rides on that write. Promises: a connection's messages to one addressee stay in order.
 
 use super::Shared;
+use super::acks::Acks;
 use super::element::{self, Cut, Element, Garbage, Knife};
 use super::greeting;
 use super::outbound::{Buffers, Handle, KEPT_BYTES_MAX};
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 pub(super) const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
@@ -74,6 +76,7 @@ struct Connection {
     outbound: Handle,
     /// The beginning of an element whose end has not come.
     partial: Handle,
+    acks: Acks,
     /// 0: it has not said who it is.
     address: u64,
 }
@@ -86,6 +89,7 @@ pub(super) struct Relay {
     shared: Arc<Shared>,
     connections: Slab<Connection>,
     sorter: Sorter,
+    started: Instant,
     /// The names of connections between authentication and binding.
     names: HashMap<usize, Box<str>>,
     /// Connections that became live since the last turn.
@@ -105,6 +109,14 @@ struct Sorter {
     dirty: Vec<usize>,
     /// For each thread what it is to get.
     others: Vec<Vec<u8>>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "each thread reads the time once a turn, for stream management"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Why a connection ends.
@@ -128,6 +140,7 @@ impl Relay {
             shared,
             connections: Slab::new(),
             sorter,
+            started: now(),
             names: HashMap::new(),
             logins: Vec::new(),
             ended: Vec::new(),
@@ -196,6 +209,7 @@ impl Relay {
                     stream,
                     outbound: Handle::NONE,
                     partial: Handle::NONE,
+                    acks: Acks::default(),
                     address: 0,
                 });
             }
@@ -237,13 +251,21 @@ impl Relay {
         };
         self.sorter.buffers.consume(&mut connection.partial, kept);
         let mut rest = &buffer[..kept + read];
+        let mut stanzas = 0_u32;
         while let Some(Cut { element, bytes }) = self.sorter.knife.cut(rest)? {
             let (text, behind) = rest.split_at(bytes);
             match element {
                 Element::Message(to) => {
+                    stanzas += 1;
                     if let Some(&place) = registry.get(&to) {
                         self.sorter.message(&mut self.connections, place, to, text);
                     }
+                }
+                Element::Stanza => stanzas += 1,
+                Element::Request => self.owe(slot),
+                Element::Enable => {
+                    self.enable(slot);
+                    stanzas = 0;
                 }
                 Element::Other => {}
                 Element::End => return Err(Ended),
@@ -254,21 +276,40 @@ impl Relay {
         if rest.len() == buffer.len() {
             return Err(Ended);
         }
+        let connection = &mut self.connections[slot];
+        connection.acks.count(stanzas);
         if !rest.is_empty() {
-            self.sorter.buffers.of(&mut self.connections[slot].partial).extend_from_slice(rest);
+            self.sorter.buffers.of(&mut connection.partial).extend_from_slice(rest);
         }
         // A short read has emptied the socket: the next byte is another event.
         Ok(read == space)
     }
 
+    /// Stanzas count from here on, where there is stream management.
+    fn enable(&mut self, slot: usize) {
+        if !self.shared.has_acks {
+            return;
+        }
+        let now_ms = self.now_ms();
+        let connection = &mut self.connections[slot];
+        let out = self.sorter.outbound(connection, slot);
+        connection.acks.enable(now_ms, out);
+    }
+
+    /// The answer goes with what the turn has for it; the buffer is what has it written.
+    fn owe(&mut self, slot: usize) {
+        let connection = &mut self.connections[slot];
+        if connection.acks.owe() {
+            self.sorter.outbound(connection, slot);
+        }
+    }
+
     fn greet(&mut self, slot: usize, element: Element<'_>) -> Result<(), Ended> {
         let connection = &mut self.connections[slot];
-        if connection.outbound.is_none() {
-            self.sorter.dirty.push(slot);
-        }
-        let out = self.sorter.buffers.of(&mut connection.outbound);
+        let is_authenticated = connection.address != 0;
+        let out = self.sorter.outbound(connection, slot);
         match element {
-            Element::Header => greeting::header(connection.address != 0, out),
+            Element::Header => greeting::header(is_authenticated, self.shared.has_acks, out),
             Element::Auth(data) => {
                 let name = greeting::success(data, out).ok_or(Ended)?;
                 connection.address = element::hash(name.as_bytes());
@@ -276,14 +317,18 @@ impl Relay {
             }
             Element::Iq(tag) => {
                 // Without a name it is a question of a live session: no answer.
-                let Some(name) = self.names.remove(&slot) else { return Ok(()) };
+                let Some(name) = self.names.remove(&slot) else {
+                    connection.acks.count(1);
+                    return Ok(());
+                };
                 greeting::bound(tag, &name, out);
                 let thread = u32::try_from(self.index).expect("THREADS_MAX is small");
                 let place =
                     Place { thread, slot: u32::try_from(slot).expect("slots are fewer than descriptors") };
                 self.logins.push((connection.address, place));
             }
-            Element::Message(_) | Element::End | Element::Other => {}
+            // The others are no part of a greeting.
+            _ => {}
         }
         Ok(())
     }
@@ -315,8 +360,12 @@ impl Relay {
     }
 
     fn write(&mut self) {
+        let now_ms = self.now_ms();
         for slot in self.sorter.dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if self.shared.has_acks {
+                connection.acks.write(now_ms, self.sorter.buffers.of(&mut connection.outbound));
+            }
             let bytes = self.sorter.buffers.bytes(connection.outbound);
             if bytes.is_empty() {
                 self.sorter.buffers.consume(&mut connection.outbound, 0);
@@ -332,6 +381,11 @@ impl Relay {
             }
             self.sorter.buffers.consume(&mut connection.outbound, written);
         }
+    }
+
+    /// Since the start; only looked at for stream management.
+    fn now_ms(&self) -> u32 {
+        if self.shared.has_acks { self.started.elapsed().as_millis() as u32 } else { 0 }
     }
 
     fn end(&mut self) {
@@ -359,6 +413,14 @@ impl Relay {
 }
 
 impl Sorter {
+    /// What a connection is to get; it will be written this turn.
+    fn outbound(&mut self, connection: &mut Connection, slot: usize) -> &mut Vec<u8> {
+        if connection.outbound.is_none() {
+            self.dirty.push(slot);
+        }
+        self.buffers.of(&mut connection.outbound)
+    }
+
     fn message(&mut self, connections: &mut Slab<Connection>, place: Place, to: u64, text: &[u8]) {
         if place.thread as usize == self.index {
             self.deliver(connections, place.slot as usize, to, text);
@@ -377,10 +439,8 @@ impl Sorter {
         let Some(connection) = connections.get_mut(slot).filter(|connection| connection.address == to) else {
             return;
         };
-        if connection.outbound.is_none() {
-            self.dirty.push(slot);
-        }
-        self.buffers.of(&mut connection.outbound).extend_from_slice(text);
+        connection.acks.relayed();
+        self.outbound(connection, slot).extend_from_slice(text);
     }
 
     /// Its socket has room again.

@@ -7,8 +7,22 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+const QUESTION: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+
 fn floor(threads: usize) -> Floor {
-    Floor::start(&Options { listen: "127.0.0.1:0".parse().unwrap(), threads, own_tables: false }).unwrap()
+    start(threads, false)
+}
+
+fn start(threads: usize, acks: bool) -> Floor {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    Floor::start(&Options { listen, threads, own_tables: false, acks }).unwrap()
+}
+
+fn log_in_with_acks(floor: &Floor, name: &str) -> TcpStream {
+    let mut stream = log_in(floor, name);
+    ask(&mut stream, ENABLE, "<enabled xmlns='urn:xmpp:sm:3'/>");
+    stream
 }
 
 fn log_in(floor: &Floor, name: &str) -> TcpStream {
@@ -89,6 +103,42 @@ fn a_message_to_nobody_is_dropped_and_who_left_is_nobody() {
 }
 
 #[test]
+fn with_acks_stanzas_are_counted_and_messages_asked_about() {
+    let floor = start(2, true);
+    let (mut romeo, mut juliet) = (log_in_with_acks(&floor, "romeo"), log_in_with_acks(&floor, "juliet"));
+    let text = message("juliet", "soft");
+    let lost = message("tybalt", "ay");
+    romeo.write_all(format!("{text}<presence/>{lost}{QUESTION}").as_bytes()).unwrap();
+    let answer = "<a xmlns='urn:xmpp:sm:3' h='3'/>";
+    assert_eq!(read(&mut romeo, answer.len()), answer);
+    assert_eq!(read(&mut juliet, text.len()), text);
+    assert_eq!(read(&mut juliet, QUESTION.len()), QUESTION);
+    // Her answer is dropped, and counts for nothing; a question, with content or without, counts.
+    juliet.write_all(b"<a xmlns='urn:xmpp:sm:3' h='1'/><iq type='get' id='1'><ping/></iq>").unwrap();
+    ask(&mut juliet, QUESTION, "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+}
+
+#[test]
+fn many_questions_of_a_turn_have_one_answer() {
+    let floor = start(1, true);
+    let mut romeo = log_in_with_acks(&floor, "romeo");
+    romeo.write_all(format!("{QUESTION}<presence/>").repeat(10).as_bytes()).unwrap();
+    let answer = "<a xmlns='urn:xmpp:sm:3' h='10'/>";
+    assert_eq!(read(&mut romeo, answer.len()), answer);
+}
+
+#[test]
+fn without_acks_nothing_is_said_of_them() {
+    let floor = floor(1);
+    let mut romeo = log_in(&floor, "romeo");
+    let text = message("romeo", "alone");
+    romeo.write_all(format!("{ENABLE}{QUESTION}{text}").as_bytes()).unwrap();
+    assert_eq!(read(&mut romeo, text.len()), text);
+    romeo.write_all(text.as_bytes()).unwrap();
+    assert_eq!(read(&mut romeo, text.len()), text);
+}
+
+#[test]
 fn garbage_ends_the_connection() {
     let floor = floor(1);
     let mut stream = TcpStream::connect(floor.address()).unwrap();
@@ -102,6 +152,7 @@ fn garbage_ends_the_connection() {
 
 #[test]
 fn it_does_not_listen_to_other_machines() {
-    let outside = Options { listen: "192.0.2.1:5222".parse().unwrap(), threads: 1, own_tables: false };
+    let outside =
+        Options { listen: "192.0.2.1:5222".parse().unwrap(), threads: 1, own_tables: false, acks: false };
     assert!(matches!(Floor::start(&outside), Err(BenchError::Refused(_))));
 }

@@ -54,7 +54,7 @@ pub struct Machine {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Server {
-    /// A word: `floor`, `chaski`, `chaski-no-acks`, `ejabberd`, `prosody`.
+    /// A word: `floor`, `floor-acks`, `chaski`, `chaski-no-acks`, `ejabberd`, `prosody`.
     pub name: String,
     /// What people read.
     pub title: String,

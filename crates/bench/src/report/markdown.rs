@@ -75,7 +75,8 @@ pub(super) fn figures(comparison: &Comparison) -> Table {
         .collect();
     let mut head = vec![String::new()];
     head.extend(shown.iter().map(|server| server.title.clone()));
-    head.push("Chaski to floor".into());
+    let floors: Vec<&Server> = shown.iter().copied().filter(|server| is_floor(server)).collect();
+    head.extend(floors.iter().map(|floor| format!("Chaski to {}", floor_title(floor))));
     head.extend(
         shown.iter().filter(|server| is_peer(server)).map(|server| format!("{} to Chaski", server.title)),
     );
@@ -89,7 +90,9 @@ pub(super) fn figures(comparison: &Comparison) -> Table {
             let title = comparison.load_title(load).unwrap_or(load);
             let mut row = vec![format!("{}: {title}", measure.title)];
             row.extend(shown.iter().map(|server| cell(figure(&server.name), |it| amount(it, measure.unit))));
-            row.push(cell(quotient(figure("chaski"), figure("floor")), ratio));
+            for floor in &floors {
+                row.push(cell(quotient(figure("chaski"), figure(&floor.name)), ratio));
+            }
             for peer in shown.iter().filter(|server| is_peer(server)) {
                 row.push(cell(quotient(figure(&peer.name), figure("chaski")), ratio));
             }
@@ -99,8 +102,16 @@ pub(super) fn figures(comparison: &Comparison) -> Table {
     table
 }
 
+fn is_floor(server: &Server) -> bool {
+    server.name.starts_with("floor")
+}
+
+fn floor_title(floor: &Server) -> &'static str {
+    if floor.name == "floor" { "floor" } else { "floor with acks" }
+}
+
 fn is_peer(server: &Server) -> bool {
-    server.name != "floor" && !server.name.starts_with("chaski")
+    !is_floor(server) && !server.name.starts_with("chaski")
 }
 
 fn quotient(dividend: Option<f64>, divisor: Option<f64>) -> Option<f64> {

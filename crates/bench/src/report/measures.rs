@@ -116,7 +116,7 @@ impl Measure {
 
 /// A server's colour: its own if it is known, whichever others are there.
 pub(super) fn colour(servers: &[Server], name: &str) -> usize {
-    const KNOWN: [&str; 5] = ["floor", "chaski", "chaski-no-acks", "ejabberd", "prosody"];
+    const KNOWN: [&str; 6] = ["floor", "chaski", "chaski-no-acks", "ejabberd", "prosody", "floor-acks"];
     let known = KNOWN.iter().position(|known| *known == name);
     known.unwrap_or_else(|| servers.iter().position(|server| server.name == name).unwrap_or(0) + KNOWN.len())
 }

@@ -6,10 +6,11 @@ const COMPARISON: &str = r#"{
   "name": "short", "taken_at": "2026-01-31 12:00 UTC", "is_short": true,
   "machine": {"cpu": "A & B", "cores": 2, "memory_bytes": 24000000000, "kernel": "Linux 6", "system": "Debian 12"},
   "servers": [
-    {"name": "floor", "title": "Floor relay"}, {"name": "chaski", "title": "Chaski"}, {"name": "ejabberd", "title": "ejabberd"}
+    {"name": "floor", "title": "Floor relay"}, {"name": "floor-acks", "title": "Floor with acks"}, {"name": "chaski", "title": "Chaski"}, {"name": "ejabberd", "title": "ejabberd"}
   ],
   "runs": [
     {"load": "pairs-4", "title": "1,000 pairs", "server": "floor", "report": {"figures": {"server_cpu_us_per_message": 6.0}}},
+    {"load": "pairs-4", "title": "1,000 pairs", "server": "floor-acks", "report": {"figures": {"server_cpu_us_per_message": 7.5}}},
     {"load": "pairs-4", "title": "1,000 pairs", "server": "chaski", "report": {"figures": {"server_cpu_us_per_message": 9.0},
       "latencies": {"delivery": {"count": 1000, "p50_us": 900, "p90_us": 1500, "p99_us": 4000, "p999_us": 9000, "max_us": 9000}}}},
     {"load": "pairs-4", "title": "1,000 pairs", "server": "ejabberd", "report": {"figures": {"server_cpu_us_per_message": 63.0}}}
@@ -22,14 +23,18 @@ fn input() -> Input {
 }
 
 #[test]
-fn ratios_are_taken_to_the_floor_and_to_the_peers() {
+fn ratios_are_taken_to_both_floors_and_to_the_peers() {
     let text = markdown::write(&input(), Some("plots"));
     assert!(
-        text.contains("| Floor relay | Chaski | ejabberd | Chaski to floor | ejabberd to Chaski |"),
+        text.contains(
+            "| Floor relay | Floor with acks | Chaski | ejabberd | Chaski to floor | Chaski to floor with acks | ejabberd to Chaski |"
+        ),
         "{text}"
     );
     assert!(
-        text.contains("| server CPU per message: 1,000 pairs | 6 µs | 9 µs | 63 µs | 1.5× | 7× |"),
+        text.contains(
+            "| server CPU per message: 1,000 pairs | 6 µs | 7.5 µs | 9 µs | 63 µs | 1.5× | 1.2× | 7× |"
+        ),
         "{text}"
     );
     assert!(text.contains("![Server CPU per message](plots/message.svg)"), "{text}");

@@ -74,6 +74,9 @@ pub(crate) struct Floor {
     /// How many threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) threads: usize,
+    /// Do a relay's half of stream management too: count and answer <r/>, and ask behind messages, at most every 2 seconds
+    #[arg(long)]
+    pub(crate) acks: bool,
 }
 
 #[derive(Debug, Args)]

@@ -241,7 +241,8 @@ fn done(args: &Bench, report: &result::Report) -> Result<ExitCode, Failure> {
 }
 
 fn run_floor(typed: &Floor) -> Result<ExitCode, Failure> {
-    let options = floor::Options { listen: typed.listen, threads: typed.threads, own_tables: true };
+    let options =
+        floor::Options { listen: typed.listen, threads: typed.threads, own_tables: true, acks: typed.acks };
     let floor = floor::Floor::start(&options)?;
     writeln!(std::io::stdout(), "Ready. The floor listens on {}.", floor.address())?;
     floor.join();
