@@ -2,6 +2,7 @@
 //!
 //! The file is what `chaski ctl account import` reads: lines `+number,key`.
 
+use crate::engine::digits;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -24,10 +25,21 @@ impl fmt::Display for Number {
 }
 
 impl Number {
+    /// Appends it.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"+1999");
+        digits::write_decimal(out, self.0.into(), 7);
+    }
+
     /// Whether it is written so.
     pub fn is(self, text: &[u8]) -> bool {
-        let digits = text.strip_prefix(b"+1999").filter(|digits| digits.len() >= 7 && digits.is_ascii());
-        digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()) == Some(self.0)
+        let digits = text.strip_prefix(b"+1999").filter(|digits| (7..=9).contains(&digits.len()));
+        let value = digits.and_then(|digits| {
+            digits
+                .iter()
+                .try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
+        });
+        value == Some(self.0)
     }
 }
 
@@ -73,7 +85,10 @@ mod tests {
     #[test]
     fn a_number_knows_itself() {
         for index in [0, 7, 9_999_999, 12_345_678] {
-            assert!(Number(index).is(number(index as usize).as_bytes()));
+            let mut text = Vec::new();
+            Number(index).write(&mut text);
+            assert_eq!(text, number(index as usize).as_bytes());
+            assert!(Number(index).is(&text));
         }
         for other in ["+19990000008", "+1999", "19990000007", "+1999000000x", ""] {
             assert!(!Number(7).is(other.as_bytes()), "{other}");

@@ -4,6 +4,7 @@
 //! them what to do by [`Command`]s and collect counts and latencies from them; nothing else is shared but the ledger.
 
 mod alarm;
+pub(crate) mod digits;
 mod generator;
 pub(crate) mod ledger;
 mod login;

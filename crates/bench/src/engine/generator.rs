@@ -1,12 +1,13 @@
 //! A generator thread: one event loop with its share of the run's sessions.
 //!
-//! A turn: wait; handle what sockets, timers and the run say; begin what is due; write; publish counts. Promises: no buffer on an
-//! idle session, one write per session and turn, reading into one shared buffer; all queues are bounded by the share or by
+//! A turn: wait, in an open loop until there is something of a turn; handle what sockets, timers and the run say; begin what is due; write; publish counts. Promises: no buffer on an
+//! idle session, one write per session and turn, nothing written that carries only an acknowledgement if it can wait, reading into one shared buffer; all queues are bounded by the share or by
 //! the constants below.
 
 mod arrive;
 mod io;
 mod live;
+mod owe;
 mod tell;
 mod turn;
 mod write;
@@ -47,6 +48,8 @@ pub(super) struct Generator {
     alarm: Alarm,
     sessions: Vec<Session>,
     now_us: u64,
+    /// The turn before this one was only just over.
+    is_busy: bool,
     random: Random,
     arrivals: Arrivals,
     closed: Option<Closed>,
@@ -54,6 +57,8 @@ pub(super) struct Generator {
     telling: Option<tell::Telling>,
     /// Sessions that may write more in a closed loop.
     due: Vec<u32>,
+    /// Acknowledgements that wait for something to ride on.
+    debts: VecDeque<owe::Debt>,
     /// Closes the oldest session and logs it in again.
     cycle: Option<Pace>,
     oldest: u32,
@@ -112,12 +117,27 @@ impl Generator {
         if shared.setup.own_descriptors {
             super::socket::own_descriptors()?;
         }
+        let mut generator = Self::new(shared, inbox, thread, accounts)?;
+        let mut events = Events::with_capacity(EVENTS);
+        while !generator.is_over {
+            generator.turn(&mut events)?;
+        }
+        Ok(())
+    }
+
+    /// In the descriptor table of the thread that will run it.
+    fn new(
+        shared: Arc<Shared>,
+        inbox: Arc<Inbox>,
+        thread: u32,
+        accounts: std::ops::Range<u32>,
+    ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         inbox.listen(poll.registry(), WAKE)?;
         let sessions = accounts.clone().map(|_| Session::default()).collect();
         let now_us = shared.clock.now_us();
-        let mut generator = Self {
+        Ok(Self {
             random: Random::new(shared.setup.seed ^ u64::from(thread) << 32 ^ now_us),
             shared,
             inbox,
@@ -127,11 +147,13 @@ impl Generator {
             alarm,
             sessions,
             now_us,
+            is_busy: false,
             arrivals: Arrivals { at_once_max: 1, ..Arrivals::default() },
             closed: None,
             open: None,
             telling: None,
             due: Vec::new(),
+            debts: VecDeque::new(),
             cycle: None,
             oldest: 0,
             numbers: 0..0,
@@ -142,12 +164,7 @@ impl Generator {
             is_unpublished: false,
             answered: 0,
             is_over: false,
-        };
-        let mut events = Events::with_capacity(EVENTS);
-        while !generator.is_over {
-            generator.turn(&mut events)?;
-        }
-        Ok(())
+        })
     }
 
     fn obey(&mut self, command: Command) {
@@ -157,11 +174,20 @@ impl Generator {
                 self.arrivals.at_once_max = at_once.max(1);
                 self.arrivals.waiting.extend(sessions);
             }
-            Command::Traffic(plan) => self.plan(plan),
+            Command::Traffic(plan) => {
+                self.pay_due(u64::MAX);
+                self.plan(plan);
+            }
             Command::Cut { sessions, resume } => self.cut(sessions, resume),
             Command::Cycle(per_s) => self.cycle = per_s.map(|per_s| Pace::new(self.now_us, per_s)),
-            Command::Answer(question) => self.answered = question,
-            Command::Stop => self.is_over = true,
+            Command::Answer(question) => {
+                self.pay_due(u64::MAX);
+                self.answered = question;
+            }
+            Command::Stop => {
+                self.pay_due(u64::MAX);
+                self.is_over = true;
+            }
         }
     }
 }

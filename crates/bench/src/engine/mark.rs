@@ -1,7 +1,8 @@
 //! What a load's stanzas look like, and how they are known again: a mark at the beginning of the text, which no server
 //! changes, and looking for it by byte searches, because the generator's processor time is the server's too.
 
-use std::fmt::Display;
+use super::digits;
+use crate::accounts::Number;
 use std::io::Write;
 
 /// Identifies a message: of which run, intended when, which in the ledger.
@@ -39,18 +40,24 @@ pub(crate) enum Seen {
 pub(crate) const BODY_BYTES_MAX: usize = 8_000;
 
 /// Appends a message with a text of about `body_bytes`, at least long enough for the mark.
-pub(crate) fn write_message(
-    out: &mut Vec<u8>,
-    to: impl Display,
-    domain: &str,
-    mark: Mark,
-    body_bytes: usize,
-) {
+pub(crate) fn write_message(out: &mut Vec<u8>, to: Number, domain: &str, mark: Mark, body_bytes: usize) {
     let Mark { run, intended_us, number } = mark;
-    write!(out, "<message to='{to}@{domain}' type='chat' id='chb-{run:08x}-{number:08x}'><body>")
-        .expect("a vector takes everything");
+    out.extend_from_slice(b"<message to='");
+    to.write(out);
+    out.push(b'@');
+    out.extend_from_slice(domain.as_bytes());
+    out.extend_from_slice(b"' type='chat' id='chb-");
+    digits::write_hex(out, run);
+    out.push(b'-');
+    digits::write_hex(out, number);
+    out.extend_from_slice(b"'><body>");
     let start = out.len();
-    write!(out, "{run:08x}.{intended_us}.{number:08x} ").expect("a vector takes everything");
+    digits::write_hex(out, run);
+    out.push(b'.');
+    digits::write_decimal(out, intended_us, 1);
+    out.push(b'.');
+    digits::write_hex(out, number);
+    out.push(b' ');
     let end = start + body_bytes.min(BODY_BYTES_MAX);
     if out.len() < end {
         out.resize(end, b'x');
@@ -59,7 +66,7 @@ pub(crate) fn write_message(
 }
 
 /// Appends a notification that somebody types (XEP-0085).
-pub(crate) fn write_typing(out: &mut Vec<u8>, to: impl Display, domain: &str, is_over: bool) {
+pub(crate) fn write_typing(out: &mut Vec<u8>, to: Number, domain: &str, is_over: bool) {
     let state = if is_over { "paused" } else { "composing" };
     write!(
         out,
@@ -76,7 +83,7 @@ pub(crate) fn write_status(out: &mut Vec<u8>, mark: Mark) {
 }
 
 /// Appends a step of a subscription (RFC 6121 §3.1).
-pub(crate) fn write_subscription(out: &mut Vec<u8>, to: impl Display, domain: &str, kind: &str) {
+pub(crate) fn write_subscription(out: &mut Vec<u8>, to: Number, domain: &str, kind: &str) {
     write!(out, "<presence to='{to}@{domain}' type='{kind}'/>").expect("a vector takes everything");
 }
 
@@ -108,7 +115,9 @@ fn see_message(frame: &[u8]) -> Seen {
 }
 
 fn read_mark(frame: &[u8], tag: &[u8]) -> Option<Mark> {
-    let start = memchr::memmem::find(frame, tag)? + tag.len();
+    // Hardly a stanza has many tags, and looking for a byte needs no preparation.
+    let at = memchr::memchr_iter(b'<', frame).find(|&at| frame[at..].starts_with(tag))?;
+    let start = at + tag.len();
     let text = frame.get(start..)?;
     let end = text.iter().take(64).position(|&b| b == b' ')?;
     let mut parts = std::str::from_utf8(&text[..end]).ok()?.split('.');
@@ -152,7 +161,10 @@ mod tests {
     fn a_message_is_known_again() {
         let mark = Mark { run: 0xABC, intended_us: 123_456, number: 77 };
         let mut out = Vec::new();
-        write_message(&mut out, "+1", "localhost", mark, 100);
+        write_message(&mut out, Number(1), "localhost", mark, 100);
+        let begin = "<message to='+19990000001@localhost' type='chat' id='chb-00000abc-0000004d'>\
+                     <body>00000abc.123456.0000004d x";
+        assert!(out.starts_with(begin.as_bytes()), "{}", String::from_utf8_lossy(&out));
         assert_eq!(see(&out), Seen::Message(mark));
         let body = out.len() - "</body></message>".len() - memchr::memmem::find(&out, b"<body>").unwrap() - 6;
         assert_eq!(body, 100);
@@ -167,7 +179,7 @@ mod tests {
         write_status(&mut out, mark);
         assert_eq!(see(&out), Seen::Status(mark));
         out.clear();
-        write_subscription(&mut out, "+1", "localhost", "subscribe");
+        write_subscription(&mut out, Number(1), "localhost", "subscribe");
         assert_eq!(see(&out), Seen::Stanza);
     }
 

@@ -54,7 +54,11 @@ pub(crate) struct Session {
     pub(crate) latest: u32,
     pub(crate) state: State,
     pub(crate) is_managed: bool,
+    /// It was asked what it has got: which time that was, by a number that wraps.
     pub(crate) owes_ack: bool,
+    pub(crate) debt: u8,
+    /// Stanzas handled since it has last said so, up to 255.
+    pub(crate) unacked: u8,
     /// It is on the list of those who may write more.
     pub(crate) is_due: bool,
     /// It was cut by us and is not back yet.
@@ -99,6 +103,8 @@ impl Default for Session {
             state: State::Away,
             is_managed: false,
             owes_ack: false,
+            debt: 0,
+            unacked: 0,
             is_due: false,
             was_cut: false,
         }
@@ -120,6 +126,7 @@ impl Session {
         self.partial = None;
         self.pending = None;
         self.owes_ack = false;
+        self.unacked = 0;
         self.state = State::Away;
         self.socket.take()
     }

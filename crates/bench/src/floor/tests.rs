@@ -1,10 +1,13 @@
 //! Sockets against a floor with two threads.
 
 use super::*;
+use crate::load::{Load, OwnServer, RunningServer, Security, Way};
+use crate::pairs;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
@@ -116,6 +119,49 @@ fn with_acks_stanzas_are_counted_and_messages_asked_about() {
     // Her answer is dropped, and counts for nothing; a question, with content or without, counts.
     juliet.write_all(b"<a xmlns='urn:xmpp:sm:3' h='1'/><iq type='get' id='1'><ping/></iq>").unwrap();
     ask(&mut juliet, QUESTION, "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+}
+
+/// What `bench/compare` does: the generator's own clients against it.
+#[tokio::test]
+async fn a_load_finds_its_messages_accepted() {
+    let floor = start(2, true);
+    let options = pairs::Options {
+        load: load(floor.address()),
+        pairs: 2,
+        pace: pairs::Pace::InFlight(1),
+        seconds: 1,
+        body_bytes: 100,
+    };
+    let report = pairs::run(&options).await.unwrap();
+    let figures = &report.figures;
+    assert!(report.complaints.is_empty(), "{:?}", report.complaints);
+    assert!(figures.accepted.is_some_and(|accepted| accepted > 0) && figures.delivered > 0, "{figures:?}");
+    assert_eq!((figures.lost, figures.not_accepted), (0, Some(0)), "{figures:?}");
+}
+
+fn load(address: SocketAddr) -> Load {
+    Load {
+        own: OwnServer { binary: PathBuf::new(), dir: PathBuf::new(), shards: None, config: String::new() },
+        running: Some(RunningServer {
+            addresses: vec![address.to_string()],
+            domain: "localhost".into(),
+            pids: Vec::new(),
+            ca: None,
+            is_own: false,
+        }),
+        security: Security::Plain,
+        tls_resumption: false,
+        stream_management: true,
+        presence: true,
+        way: Way::Classic,
+        mechanism: None,
+        threads: Some(1),
+        logins_at_once: 4,
+        logins_per_s: None,
+        seed: 1,
+        label: "floor".into(),
+        quiet: true,
+    }
 }
 
 #[test]

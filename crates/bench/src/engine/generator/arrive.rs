@@ -159,10 +159,8 @@ impl Generator {
             return;
         }
         session.id = None;
-        if session.is_managed {
-            session.owes_ack = true;
-        }
-        self.flush(index);
+        session.owes_ack = session.is_managed;
+        self.pay(index);
         self.buffers.out.extend_from_slice(b"</stream:stream>");
         self.flush(index);
         self.ended(index);

@@ -1,6 +1,7 @@
 //! Sockets of sessions: connecting, reading, writing, ending.
 
 use super::Generator;
+use super::owe::UNACKED_MAX;
 use crate::engine::session::{Arrival, Session, State};
 use crate::engine::socket;
 use chaski_xmpp::framer::FrameKind;
@@ -141,13 +142,13 @@ impl Generator {
         session.partial = (pos < bytes.len()).then(|| bytes[pos..].into());
     }
 
-    /// Writes what the session at work has to say: one write.
+    /// Writes what the session at work has to say: one write. An acknowledgement that it owes rides on that.
     pub(super) fn flush(&mut self, index: u32) {
-        let session = &mut self.sessions[index as usize];
-        if session.owes_ack && session.socket.is_some() {
-            session.owes_ack = false;
-            chaski_xmpp::sm::write_ack(&mut self.buffers.out, session.handled);
+        let session = &self.sessions[index as usize];
+        if session.owes_ack && (!self.buffers.out.is_empty() || session.unacked >= UNACKED_MAX) {
+            self.pay(index);
         }
+        let session = &mut self.sessions[index as usize];
         if let Some(secure) = session.secure.as_mut()
             && !self.buffers.out.is_empty()
         {

@@ -16,7 +16,7 @@ impl Generator {
         self.is_unpublished = true;
         let session = &mut self.sessions[index as usize];
         match seen {
-            Seen::Request => session.owes_ack = true,
+            Seen::Request => self.owe(index),
             Seen::Ack(h) => self.accept(index, h),
             Seen::StreamError => {
                 let said = String::from_utf8_lossy(frame.get(..STREAM_ERROR_BYTES).unwrap_or(frame));
@@ -25,6 +25,7 @@ impl Generator {
             Seen::Other => {}
             Seen::Message(_) | Seen::Status(_) | Seen::Refused(_) | Seen::Question | Seen::Stanza => {
                 session.handled = session.handled.wrapping_add(1);
+                session.unacked = session.unacked.saturating_add(1);
                 self.counters.deliveries += 1;
                 match seen {
                     Seen::Message(mark) => {

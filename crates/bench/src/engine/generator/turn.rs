@@ -10,8 +10,11 @@ use std::time::Duration;
 const PUBLISH_US: u64 = 50_000;
 /// Waiting shorter than this is left to the alarm, which is finer than the event loop's milliseconds.
 const FINE_US: u64 = 20_000;
-/// What comes within this time is done in one turn.
-const GATHER_US: u64 = 200;
+/// The alarm is set no finer than this.
+const ALARM_US: u64 = 200;
+/// What comes within this time is one turn of a busy open loop. Its latencies hold as much of the generator's own where it sends, and
+/// once more where it reads.
+const GATHER_US: u64 = 400;
 /// Deadlines of logins are looked at this often.
 const LOGIN_LOOK_US: u64 = 500_000;
 /// Open-loop messages in one turn, so that the sockets are read in between.
@@ -19,13 +22,16 @@ const MESSAGES_PER_TURN: usize = 2_048;
 
 impl Generator {
     pub(super) fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        self.gather();
         let timeout = self.set_alarm();
         match self.poll.poll(events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
         }
-        self.now_us = self.shared.clock.now_us();
+        let now_us = self.shared.clock.now_us();
+        self.is_busy = now_us < self.now_us + 2 * GATHER_US;
+        self.now_us = now_us;
         for event in events.iter() {
             match event.token() {
                 ALARM => {}
@@ -38,8 +44,20 @@ impl Generator {
         }
         self.log_in_due();
         self.write_due();
+        self.pay_due(self.now_us);
         self.publish_due();
         Ok(())
+    }
+
+    /// Lets a busy thread's next turn wait for more of the same. Not in a closed loop: what is sent there waits for what is read.
+    fn gather(&self) {
+        if !self.is_busy || (self.open.is_none() && self.telling.is_none()) {
+            return;
+        }
+        let wait_us = (self.now_us + GATHER_US).saturating_sub(self.shared.clock.now_us());
+        if wait_us > 0 {
+            std::thread::sleep(Duration::from_micros(wait_us));
+        }
     }
 
     /// How long to wait at most; short times are set on the alarm.
@@ -50,7 +68,7 @@ impl Generator {
             return Some(Duration::ZERO);
         }
         if wait_us < FINE_US {
-            self.alarm.set(wait_us.max(GATHER_US));
+            self.alarm.set(wait_us.max(ALARM_US));
         }
         Some(Duration::from_micros(wait_us))
     }
@@ -66,7 +84,8 @@ impl Generator {
         let telling = self.telling.as_ref().and_then(|telling| telling.pace.next_us());
         let cycle = self.cycle.as_ref().and_then(|cycle| cycle.next_us());
         let publish = self.is_unpublished.then_some(self.published_us + PUBLISH_US);
-        [begin, later, look, open, telling, cycle, publish].into_iter().flatten().min()
+        let pay = self.pay_us();
+        [begin, later, look, open, telling, cycle, publish, pay].into_iter().flatten().min()
     }
 
     fn log_in_due(&mut self) {
