@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_gap_grows_with_the_load_and_goes_with_it() {
-        let mut now = Instant::now();
+        let mut now = super::super::now();
         let mut pace = Pace::new(GAP_MAX, now);
         assert_eq!(gap(&mut pace, &mut now, 30, 500), Duration::ZERO, "three in a hundred is idle");
         let some = gap(&mut pace, &mut now, 70, 500);
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_put_off_until_the_last_one_began_a_gap_ago() {
-        let mut now = Instant::now();
+        let mut now = super::super::now();
         let mut pace = Pace::new(GAP_MAX, now);
         assert_eq!(pace.pause(now, now), None);
         gap(&mut pace, &mut now, 300, 500);

@@ -84,7 +84,8 @@ fn a_message_does_not_pass_what_was_sent_before_it() {
     let (juliet, _) = stage.arrive(JULIET, "phone");
     let (nurse, _) = stage.arrive(NURSE, "hall");
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
-    (stage.received(juliet), stage.received(nurse));
+    stage.received(juliet);
+    stage.received(nurse);
     let headline = |to: &str, body: &str| {
         format!("<message to='{}' type='headline'><body>{body}</body></message>", jid(to))
     };
