@@ -342,7 +342,7 @@ impl Shard {
     }
 
     /// Carries out what the call has collected: stanzas on their way, sessions to be ended, acceptances.
-    fn settle(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn settle(&mut self, ctx: &mut Context<'_>) {
         loop {
             if let Some(parcel) = self.desk.parcels.pop_front() {
                 self.forward(ctx, parcel);

@@ -1,7 +1,8 @@
 //! A generator thread: one event loop with its share of the run's sessions.
 //!
-//! A turn: wait, in an open loop until there is something of a turn; handle what sockets, timers and the run say; begin what is due; write; publish counts. Promises: no buffer on an
-//! idle session, one write per session and turn, nothing written that carries only an acknowledgement if it can wait, reading into one shared buffer; all queues are bounded by the share or by
+//! A turn: wait, in an open loop until there is something of a turn; handle what sockets, timers and the run say; begin what is due;
+//! write; publish counts. Promises: no buffer on an idle session, one write per session and turn, nothing written that carries only an
+//! acknowledgement if it can wait, reading into one shared buffer; all queues are bounded by the share or by
 //! the constants below.
 
 mod arrive;

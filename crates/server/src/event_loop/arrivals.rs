@@ -103,6 +103,7 @@ impl EventLoop {
         }
         self.listeners.clear();
         tracing::info!(shard = self.index, connections = self.clients.table.len(), "stopping");
+        self.rooms.call(&mut self.clients, |shard, ctx| shard.carry_before_stop(ctx));
         for conn in self.clients.table.ids() {
             self.dismiss(conn);
         }

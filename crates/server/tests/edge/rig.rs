@@ -3,7 +3,7 @@
 use chaski_server::tls::Tickets;
 use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
 use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
-use chaski_services::context::Realm;
+use chaski_services::context::{Limits, Realm};
 use chaski_store::{Engine, Table, memory::MemoryEngine};
 use chaski_telemetry::Registry;
 use chaski_xmpp::sasl::client::{Binding, Credentials as ClientCredentials, Exchange};
@@ -41,6 +41,15 @@ impl Server {
 
     /// Listeners: starttls, direct, terminated, in this order.
     pub(crate) fn start_with(change: impl FnOnce(&mut EdgeConfig)) -> Self {
+        Self::start_on(Arc::new(MemoryEngine::new()), change, Limits::default())
+    }
+
+    /// With what another server has left.
+    pub(crate) fn start_on(
+        engine: Arc<MemoryEngine>,
+        change: impl FnOnce(&mut EdgeConfig),
+        limits: Limits,
+    ) -> Self {
         let (identity, leaf) = identity();
         let listener = |tls| ListenerConfig { addr: "127.0.0.1:0".parse().unwrap(), tls, force: false };
         let mut config = EdgeConfig {
@@ -54,9 +63,9 @@ impl Server {
         };
         config.timing.failure_ms = 2;
         change(&mut config);
-        let engine = Arc::new(MemoryEngine::new());
         let mut registry = Registry::default();
-        let realm = Realm::new("localhost", 2, engine.secret());
+        let mut realm = Realm::new("localhost", 2, engine.secret());
+        Arc::get_mut(&mut realm).unwrap().limits = limits;
         let edge = Arc::new(Edge::start(config, realm, engine.clone(), &mut registry).unwrap());
         Self { edge, registry, leaf, engine }
     }

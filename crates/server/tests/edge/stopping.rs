@@ -3,8 +3,9 @@
 use crate::rig::{KEY, Server};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
 use chaski_server::{Edge, EdgeConfig, StartError};
+use chaski_services::accounts::Derivation;
 use chaski_services::command::{Action, Done, Refusal};
-use chaski_services::context::Realm;
+use chaski_services::context::{Limits, Realm};
 use chaski_store::{AccountId, Engine, memory::MemoryEngine};
 use chaski_telemetry::Registry;
 use std::net::TcpStream;
@@ -31,6 +32,39 @@ fn everybody_is_told() {
     drop((plain, tls, early, handshaking));
     assert!(stopping.join().unwrap());
     assert!(TcpStream::connect(server.addr(StartTls)).is_err());
+}
+
+/// It waits for a tick, and whoever has sent it believes that it has gone.
+#[test]
+fn what_is_for_strangers_is_carried_before_the_end() {
+    let engine = Arc::new(MemoryEngine::new());
+    let limits = || Limits { strangers_waiting: 64, ..Limits::default() };
+    let server = Server::start_on(engine.clone(), |_| {}, limits());
+    let [one, _] = server.two_accounts();
+    // Of the same shard: another that has nobody is over at once.
+    let shard_of = |number: u64| AccountId::phone(number).unwrap().shard(2).0;
+    let number = (15_551_239_001..).find(|number| shard_of(*number) == 0).unwrap();
+    let two = format!("+{number}");
+    server.add(&two, KEY, Derivation::KEY);
+    let mut asking = server.session(&one, "a");
+    asking.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq><presence/>");
+    asking.until("id='roster'");
+    asking.send(&format!("<presence type='subscribe' to='{two}@localhost'/>"));
+    asking.until("ask='subscribe'");
+    // Taken back: from here on the other is a stranger again.
+    asking.send(&format!("<presence type='unsubscribe' to='{two}@localhost'/>"));
+    asking.until("<item ");
+    let edge = server.edge.clone();
+    let stopping = std::thread::spawn(move || edge.stop(Duration::from_secs(20)));
+    asking.until_closed();
+    drop(asking);
+    assert!(stopping.join().unwrap());
+    let server = Server::start_on(engine, |_| {}, limits());
+    let mut asked = server.session(&two, "b");
+    asked.send("<presence/>");
+    asked.send("<iq type='get' id='there'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let heard = asked.until("id='there'");
+    assert!(!heard.contains("type='subscribe'"), "{heard}");
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Shard {
             return Some(parcel);
         }
         match self.desk.strangers.push(parcel, &self.desk.realm.limits) {
-            Ok(()) => {}
+            Ok(()) => self.note_strangers(),
             Err(parcel) if parcel.kind() == Kind::Presence => self.desk.metrics.presence_dropped_total.inc(),
             Err(parcel) => {
                 if parcel.kind() == Kind::Message {
@@ -167,8 +167,14 @@ impl Shard {
         !self.desk.strangers.queues.is_empty()
     }
 
+    /// The shard is about to stop, and there will be no tick: all goes now.
+    pub fn carry_before_stop(&mut self, ctx: &mut Context<'_>) {
+        while self.strangers_turn(ctx) {}
+        self.settle(ctx);
+    }
+
     /// An account is removed: nothing of it comes any more, but that it has gone.
-    pub(crate) fn forget_stranger(&mut self, ctx: &mut Context<'_>, by: AccountId) {
+    pub(crate) fn forget_what_waits(&mut self, ctx: &mut Context<'_>, by: AccountId) {
         let ends = self.desk.strangers.take(by, |_| true).into_iter().filter(must_arrive);
         ends.for_each(|parcel| self.send_on(ctx, parcel));
         self.note_strangers();

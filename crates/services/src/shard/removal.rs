@@ -148,7 +148,7 @@ impl Shard {
     /// The account is marked: nobody sees it any more. A session that waits for the answer stays until that has come, and can
     /// do nothing else.
     fn take_leave(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        self.forget_stranger(ctx, id);
+        self.forget_what_waits(ctx, id);
         let Some(account) = self.directory.present(id) else { return };
         account.saving.change(|writes| {
             if let Some(removing) = &mut writes.removing {
