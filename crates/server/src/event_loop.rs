@@ -39,7 +39,7 @@ use chaski_xmpp::stream::Settings;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use pace::Pace;
+use pace::{Pace, Turn};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
@@ -146,6 +146,8 @@ pub(crate) struct EventLoop {
     put_off: usize,
     /// When this turn began.
     begun: Instant,
+    /// What of it went to those who are logging in.
+    strangers_took: Duration,
     /// How often there is one.
     pace: Pace,
     /// When shares were renewed last.
@@ -260,6 +262,7 @@ impl EventLoop {
             again: true,
             put_off: 0,
             begun: now(),
+            strangers_took: Duration::ZERO,
             pace: Pace::new(Duration::from_micros(parts.timing.turn_gap_us), now()),
             shares_since: now(),
             gap_us: 0,
@@ -311,7 +314,8 @@ impl EventLoop {
     fn measure(&mut self, begun: Instant) {
         let ended = now();
         let spent_us = ended.duration_since(begun).as_micros() as u64;
-        self.pace.turned(begun, ended);
+        let has_debtors = self.rooms.shard.has_debtors();
+        self.pace.turned(Turn { begun, ended, strangers_took: self.strangers_took, has_debtors });
         if self.rooms.now_ms >= self.turn_max_since_ms + 60_000 {
             self.turn_max_since_ms = self.rooms.now_ms;
             self.turn_max_us = 0;

@@ -7,6 +7,7 @@
 //!
 //! Shares count turns: each is as long as what all accounts have the shard do in it. But there is one in a millisecond at most: an
 //! account that is alone would else have the shard take a whole processor, and every other thread of the machine wait for it.
+//! Who goes on like that for seconds has a part of the share, [`LASTING_PART`]: a phone book, a backlog, a thousand messages are bursts.
 //! Called by the edge. A small read is not looked at: there are as many sessions as make up one share.
 
 use crate::desk::Desk;
@@ -24,7 +25,13 @@ const BYTES_PER_COST: usize = 512;
 pub(crate) const LARGE_BYTES: usize = 4_096;
 /// Part of a share that a read may cost without being charged: as many sessions as an account has by default.
 const FREE_PART: u32 = 16;
-/// What an account owes at most: it is not silenced for longer than the rest is served some thousand times.
+/// What an account may spend for long: this part of each share,
+const LASTING_PART: u32 = 4;
+/// beyond so many shares that it may have spent before.
+const BURST_SHARES: u32 = 2_000;
+/// What was spent in a burst of less than so many shares is soon not looked at any more.
+const FORGIVEN_SHARES: u32 = 16;
+/// What an account owes at most: it is not silenced for longer than the rest is served some ten thousand times.
 const OWED_SHARES_MAX: u32 = 4_096;
 
 /// A stanza or an element of stream management taken from a client.
@@ -44,21 +51,49 @@ const BUDGETS_MAX: usize = 4_096;
 /// What an account has spent lately. Kept only while somebody owes something: hardly any account does at any time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Budget {
-    /// As it was in that turn.
+    /// As it was in that turn: paid by a share each turn,
     owed: u32,
+    /// and what was spent in all, paid by a part of it.
+    lasting: u32,
     turn: u32,
 }
 
 impl Budget {
-    /// What is still owed in this turn.
-    fn owed(self, turn: u32, share: u32) -> u32 {
-        let paid = u64::from(turn.wrapping_sub(self.turn)) * u64::from(share);
-        self.owed.saturating_sub(u32::try_from(paid).unwrap_or(u32::MAX))
+    /// As it is in this turn.
+    fn at(self, turn: u32, share: u32) -> Self {
+        let turns = u64::from(turn.wrapping_sub(self.turn));
+        let left = |owed: u32, paid: u64| owed.saturating_sub(u32::try_from(paid).unwrap_or(u32::MAX));
+        let each = u64::from(share);
+        Self {
+            owed: left(self.owed, turns * each),
+            lasting: left(self.lasting, turns * each / u64::from(LASTING_PART)),
+            turn,
+        }
     }
 
     fn charge(&mut self, turn: u32, share: u32, units: u32) {
-        let owed = self.owed(turn, share).saturating_add(units);
-        *self = Self { owed: owed.min(share.saturating_mul(OWED_SHARES_MAX)), turn };
+        let now = self.at(turn, share);
+        let most = share.saturating_mul(OWED_SHARES_MAX);
+        self.owed = now.owed.saturating_add(units).min(most);
+        self.lasting = now.lasting.saturating_add(units).min(most);
+        self.turn = turn;
+    }
+
+    /// What it may still spend in this turn.
+    fn left(self, turn: u32, share: u32) -> u32 {
+        let now = self.at(turn, share);
+        let burst = share.saturating_mul(BURST_SHARES);
+        share.saturating_sub(now.owed).min(burst.saturating_sub(now.lasting))
+    }
+
+    /// For how many turns it makes a difference.
+    fn turns(self, share: u32) -> u32 {
+        let share = share.max(1);
+        let lasting = match self.lasting / share {
+            0..FORGIVEN_SHARES => 0,
+            _ => (u64::from(self.lasting) * u64::from(LASTING_PART) / u64::from(share)) as u32,
+        };
+        (self.owed / share).max(lasting) + 1
     }
 }
 
@@ -114,7 +149,7 @@ impl Shard {
             true => {
                 let account = self.directory.account_of(session);
                 let budget = account.and_then(|account| self.desk.budgets.get(&account));
-                share.saturating_sub(budget.map_or(0, |budget| budget.owed(turn, share)))
+                budget.map_or(share, |budget| budget.left(turn, share))
             }
         }
     }
@@ -152,7 +187,7 @@ impl Shard {
         let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
         let budgets = &mut self.desk.budgets;
         if budgets.len() >= BUDGETS_MAX {
-            budgets.retain(|_, budget| budget.owed(turn, share) > 0);
+            budgets.retain(|_, budget| budget.at(turn, share).owed > 0);
         }
         if budgets.len() >= BUDGETS_MAX {
             budgets.clear();
@@ -160,8 +195,7 @@ impl Shard {
         let budget = budgets.entry(account).or_default();
         budget.charge(turn, share, units);
         // What is left of a share is looked at as long as somebody has spent some of it.
-        let turns = budget.owed / share.max(1) + 1;
-        self.desk.owing_turns = self.desk.owing_turns.max(turns);
+        self.desk.owing_turns = self.desk.owing_turns.max(budget.turns(share));
     }
 }
 
@@ -173,11 +207,40 @@ mod tests {
     fn what_is_owed_is_paid_by_a_share_each_turn() {
         let mut budget = Budget::default();
         budget.charge(u32::MAX, 100, 250);
-        assert_eq!(budget.owed(u32::MAX, 100), 250);
-        assert_eq!(budget.owed(0, 100), 150, "turns go round");
+        assert_eq!(budget.at(u32::MAX, 100).owed, 250);
+        assert_eq!(budget.at(0, 100).owed, 150, "turns go round");
         budget.charge(1, 100, 30);
-        assert_eq!([1, 2, 1_000_000].map(|turn| budget.owed(turn, 100)), [80, 0, 0]);
+        assert_eq!([1, 2, 1_000_000].map(|turn| budget.at(turn, 100).owed), [80, 0, 0]);
         budget.charge(7, 100, u32::MAX);
-        assert_eq!(budget.owed(7, 100), 100 * OWED_SHARES_MAX);
+        assert_eq!(budget.at(7, 100).owed, 100 * OWED_SHARES_MAX);
+    }
+
+    /// Spends all it may for so many turns; how much that is.
+    fn spend_all(budget: &mut Budget, turns: std::ops::Range<u32>) -> u32 {
+        turns
+            .map(|turn| {
+                let left = budget.left(turn, 100);
+                budget.charge(turn, 100, left);
+                left
+            })
+            .sum()
+    }
+
+    #[test]
+    fn who_spends_all_its_shares_for_seconds_has_a_part_of_them() {
+        let mut budget = Budget::default();
+        assert_eq!(spend_all(&mut budget, 0..2_000), 200_000, "two seconds are a burst");
+        spend_all(&mut budget, 2_000..10_000);
+        assert_eq!(spend_all(&mut budget, 10_000..11_000), 100_000 / LASTING_PART);
+        assert!(budget.turns(100) > 7_000, "and is not forgotten between two reads");
+        assert_eq!(budget.at(14_999, 100).lasting, 100_000, "four quiet seconds");
+        assert_eq!(spend_all(&mut budget, 15_000..16_000), 100_000, "pay for a second");
+    }
+
+    #[test]
+    fn a_small_burst_is_forgotten_with_its_share() {
+        let mut budget = Budget::default();
+        budget.charge(0, 100, 450);
+        assert_eq!(budget.turns(100), 5);
     }
 }

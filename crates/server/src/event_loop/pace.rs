@@ -4,7 +4,8 @@
 //! turns at least a *gap* apart: what has come meanwhile is one turn's work, several stanzas for one client one write. A shard that
 //! has little to do has no gap, and one that has more to do than fits into it has turns that are longer. In between the gap grows with
 //! the part of its time that the shard spends in turns. What a gap costs is latency, up to its length at each shard that a stanza passes
-//! (docs/performance.md).
+//! (docs/performance.md). So nobody is to be able to have others wait: what accounts do beyond their share, and who is still logging in,
+//! is no load here.
 //!
 //! Owned by the shard's event loop. No clock of its own.
 
@@ -29,6 +30,27 @@ pub(super) struct Pace {
     since: Instant,
 }
 
+/// A turn that is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) begun: Instant,
+    pub(super) ended: Instant,
+    /// What of it went to those who are logging in.
+    pub(super) strangers_took: Duration,
+    /// Some account has spent its share, and more of the turn may have been its than can be told.
+    pub(super) has_debtors: bool,
+}
+
+impl Turn {
+    /// How much of it is a reason to space turns.
+    fn load(&self) -> Duration {
+        match self.has_debtors {
+            true => Duration::ZERO,
+            false => self.ended.duration_since(self.begun).saturating_sub(self.strangers_took),
+        }
+    }
+}
+
 impl Pace {
     /// Of a shard that has done nothing yet. `gap_max` of zero: turns follow each other as events come.
     pub(super) fn new(gap_max: Duration, now: Instant) -> Self {
@@ -36,8 +58,9 @@ impl Pace {
     }
 
     /// A turn is over.
-    pub(super) fn turned(&mut self, begun: Instant, ended: Instant) {
-        self.spent += ended.duration_since(begun);
+    pub(super) fn turned(&mut self, turn: Turn) {
+        self.spent += turn.load();
+        let ended = turn.ended;
         let elapsed = ended.duration_since(self.since);
         if elapsed < WINDOW {
             return;
@@ -68,14 +91,23 @@ mod tests {
 
     const GAP_MAX: Duration = Duration::from_millis(1);
 
-    /// Turns of so many microseconds, one in each millisecond, for so long; what the gap is then.
-    fn gap(pace: &mut Pace, now: &mut Instant, turn_us: u64, ms: u32) -> Duration {
+    fn turn(begun: Instant, turn_us: u64) -> Turn {
+        let ended = begun + Duration::from_micros(turn_us);
+        Turn { begun, ended, strangers_took: Duration::ZERO, has_debtors: false }
+    }
+
+    /// Such turns, one in each millisecond, for so long; what the gap is then.
+    fn gap_of(pace: &mut Pace, now: &mut Instant, ms: u32, turn: impl Fn(Instant) -> Turn) -> Duration {
         for _ in 0..ms {
-            let begun = *now;
-            pace.turned(begun, begun + Duration::from_micros(turn_us));
+            pace.turned(turn(*now));
             *now += Duration::from_millis(1);
         }
         pace.gap()
+    }
+
+    /// The same with turns of so many microseconds.
+    fn gap(pace: &mut Pace, now: &mut Instant, turn_us: u64, ms: u32) -> Duration {
+        gap_of(pace, now, ms, |begun| turn(begun, turn_us))
     }
 
     #[test]
@@ -89,8 +121,20 @@ mod tests {
         assert_eq!(gap(&mut pace, &mut now, 30, 200), Duration::ZERO);
         gap(&mut pace, &mut now, 200, 500);
         now += Duration::from_secs(1);
-        pace.turned(now, now + Duration::from_micros(50));
+        pace.turned(turn(now, 50));
         assert_eq!(pace.gap(), Duration::ZERO, "after a quiet second it is gone at once");
+    }
+
+    #[test]
+    fn nobody_who_takes_more_than_a_share_has_others_wait() {
+        let mut now = super::super::now();
+        let mut pace = Pace::new(GAP_MAX, now);
+        let owing = gap_of(&mut pace, &mut now, 500, |begun| Turn { has_debtors: true, ..turn(begun, 400) });
+        assert_eq!(owing, Duration::ZERO);
+        let strangers_took = Duration::from_micros(380);
+        let strangers = gap_of(&mut pace, &mut now, 500, |begun| Turn { strangers_took, ..turn(begun, 400) });
+        assert_eq!(strangers, Duration::ZERO);
+        assert_eq!(gap(&mut pace, &mut now, 400, 500), GAP_MAX, "what the others do is a load as before");
     }
 
     #[test]

@@ -39,13 +39,19 @@ impl EventLoop {
         self.put_off = put_off.len();
         put_off.append(&mut self.clients.ready);
         std::mem::swap(put_off, &mut self.clients.ready);
+        self.read_logins();
+    }
+
+    fn read_logins(&mut self) {
         let budget = Duration::from_micros(self.clients.limits.login_us_per_turn);
+        self.strangers_took = Duration::ZERO;
         let begun = now();
         for _ in 0..self.clients.logins.len() {
             if let Some(conn) = self.clients.logins.pop_front() {
                 self.read(conn, READ_BYTES);
             }
-            if now().duration_since(begun) >= budget {
+            self.strangers_took = now().duration_since(begun);
+            if self.strangers_took >= budget {
                 break;
             }
         }
