@@ -91,17 +91,18 @@ fn what_waits_for_its_accounts_loads_stays_in_order_and_arrives() {
     stage.send(romeo, &chat(NURSE, "two"));
     // Somebody else has the nurse loaded: Romeo's second message must not pass the first.
     let nurse = stage.begin_credentials(0, NURSE);
-    stage.step_store();
     stage.send(romeo, &chat(NURSE, "three"));
+    stage.step_store();
+    stage.send(romeo, &chat(NURSE, "four"));
     assert_eq!(heard(&mut stage, juliet)[0], "before");
     stage.hold_store(false);
     assert!(stage.take_credentials(nurse).is_ok());
     stage.acknowledge(juliet, 0);
     let (nurse, _) = stage.arrive(NURSE, "hall");
-    assert_eq!(heard(&mut stage, nurse), ["one", "two", "three"]);
+    assert_eq!(heard(&mut stage, nurse), ["one", "two", "three", "four"]);
     stage.send(romeo, "<r xmlns='urn:xmpp:sm:3'/>");
     stage.pass(3_000);
-    assert_eq!(stage.received(romeo).pop().as_deref(), Some("<a xmlns='urn:xmpp:sm:3' h='8'/>"));
+    assert_eq!(stage.received(romeo).pop().as_deref(), Some("<a xmlns='urn:xmpp:sm:3' h='9'/>"));
 }
 
 /// The first stands in a load already when the line forms, the second in the line.
@@ -179,7 +180,7 @@ fn who_was_told_that_nobody_is_there_is_told_again_without_a_look_up_and_others_
 
 #[test]
 fn an_account_made_under_a_number_of_nobody_is_there_at_once() {
-    let (mut stage, romeo) = romeo_alone(Limits::default());
+    let (mut stage, romeo) = romeo_alone(Limits { idle_accounts: 8, ..Limits::default() });
     let paris = "+15551230007";
     for _ in 0..2 {
         stage.send(romeo, &chat(paris, "nobody"));
@@ -195,6 +196,16 @@ fn an_account_made_under_a_number_of_nobody_is_there_at_once() {
     stage.send(romeo, &chat(paris, "afterwards"));
     assert_eq!(stage.stanzas(romeo), [""; 0]);
     assert_eq!(stage.waiting(paris), 2);
+    // And when it is not in memory any more.
+    for number in 0..40 {
+        let local = format!("+15551231{number:03}");
+        stage.set_account(&local, 1).unwrap();
+        stage.send(romeo, &chat(&local, "x"));
+    }
+    assert!(!stage.is_resident(account(paris)));
+    stage.send(romeo, &chat(paris, "later"));
+    assert_eq!(stage.stanzas(romeo), [""; 0]);
+    assert_eq!(stage.waiting(paris), 3);
 }
 
 #[test]
