@@ -3,7 +3,7 @@
 //! A broadcast is most of what a messenger's server delivers, so its way is short: no stanza, parcel or envelope for each
 //! contact, and nothing is parsed again. The room posts a [`Tell`]; the router splits it by shard; [`hear`] hands it to
 //! each recipient's available sessions (RFC 6121 §4.2.2, §4.4.2). An account with settings of its own, or one whose
-//! records are being loaded, gets it as a parcel like any other stanza, and whatever looks at those applies.
+//! records are being loaded or whose roster is being saved, gets it as a parcel like any other stanza, and whatever looks at those applies.
 
 use super::directed::address;
 use crate::context::Context;

@@ -104,6 +104,8 @@ impl Shard {
     fn hear(&mut self, ctx: &mut Context<'_>, id: AccountId, tell: &Tell) {
         if let Some(account) = self.directory.present(id)
             && account.settings.is_none()
+            // While a roster is saved, what came before waits for that: `unavailable` must not pass `subscribed`.
+            && !account.has_line()
         {
             presence::hear(&mut self.desk, ctx, account, tell);
         } else if !self.directory.is_absent(id)
