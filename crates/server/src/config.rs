@@ -41,6 +41,8 @@ pub struct Config {
     pub registration: Registration,
     /// What clients can use for calls.
     pub calls: Calls,
+    /// Files that people send each other.
+    pub media: Media,
     /// Bounds.
     pub limits: Limits,
     /// The log.
@@ -214,6 +216,43 @@ pub struct Calls {
     pub login_minutes: u64,
 }
 
+/// Files that people send each other (XEP-0363).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Media {
+    /// Whether any may be sent.
+    pub enabled: bool,
+    /// Where they lie; empty: below the data directory.
+    pub folder: PathBuf,
+    /// A listener of their own; `None`: that of `[http]`.
+    #[serde(deserialize_with = "optional_address")]
+    pub listen: Option<SocketAddr>,
+    /// What their URLs begin with; empty: the listener, under the domain's name.
+    pub public_url: String,
+    /// Largest file.
+    pub max_file_bytes: u64,
+    /// Days until a file of a message is dropped.
+    pub expire_days: u64,
+    /// What one account may have.
+    pub quota_bytes: u64,
+    /// Uploads that one account may ask for at once.
+    pub uploads: u32,
+    /// And from then on; 0: as many as it likes.
+    pub uploads_per_hour: u32,
+    /// Bytes that it may announce at once.
+    pub upload_bytes: u64,
+    /// And from then on; 0: as many as it likes.
+    pub upload_bytes_per_hour: u64,
+    /// Transfers at once.
+    pub transfers: usize,
+    /// The same of one network.
+    pub transfers_per_network: usize,
+    /// Room on the disk that uploads leave.
+    pub reserve_bytes: u64,
+    /// Threads that serve them.
+    pub threads: usize,
+}
+
 /// Bounds on everything that input can grow.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -311,6 +350,7 @@ impl Default for Config {
             sms: Sms::default(),
             registration: Registration::default(),
             calls: Calls::default(),
+            media: Media::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -388,6 +428,28 @@ impl Default for Registration {
 impl Default for Calls {
     fn default() -> Self {
         Self { relays: Vec::new(), secret: String::new(), login_minutes: 60 }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            folder: PathBuf::new(),
+            listen: None,
+            public_url: String::new(),
+            max_file_bytes: 100 << 20,
+            expire_days: 30,
+            quota_bytes: 4 << 30,
+            uploads: 100,
+            uploads_per_hour: 600,
+            upload_bytes: 1 << 30,
+            upload_bytes_per_hour: 1 << 30,
+            transfers: 1_024,
+            transfers_per_network: 64,
+            reserve_bytes: 1 << 30,
+            threads: 2,
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! stand in the modules beside this file; a WebSocket leaves for the shards once it is upgraded.
 //!
 //! Called by `serve`. Promise: no client holds a connection longer than [`CONNECTION_TIME`], a request longer than
-//! [`REQUEST_TIME`], or more than [`HEADER_BYTES`] and [`BODY_BYTES`] of memory.
+//! [`REQUEST_TIME`], or more than [`HEADER_BYTES`] and [`BODY_BYTES`] of memory; but files ([`Listener::unhurried`]) may take their time while
+//! they move (`unhurried.rs`).
 
 pub mod account;
 pub mod front_page;
@@ -17,9 +18,11 @@ pub mod quicksy;
 pub mod registration;
 mod seats;
 mod stream;
+mod unhurried;
 pub mod websocket;
 
 pub use stream::HttpStream;
+pub use unhurried::STILL_TIME;
 
 use crate::TlsIdentity;
 use axum::Router;
@@ -36,6 +39,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use unhurried::InProgress;
 
 /// From accept to a finished TLS handshake, and again to a complete header.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -121,6 +125,8 @@ pub struct Listener {
     pub protection: Protection,
     /// Most connections at once.
     pub connections: usize,
+    /// Requests below this path may take as long as they like while they move.
+    pub unhurried: Option<&'static str>,
     /// Where it counts.
     pub metrics: Arc<HttpMetrics>,
 }
@@ -164,6 +170,8 @@ impl Listener {
                 protection: self.protection.clone(),
                 metrics: self.metrics.clone(),
                 stop: stop.clone(),
+                unhurried: self.unhurried,
+                moves: Arc::default(),
                 seat: Arc::new(seat),
                 _place: place,
             };
@@ -177,6 +185,8 @@ struct Connection {
     protection: Protection,
     metrics: Arc<HttpMetrics>,
     stop: watch::Receiver<bool>,
+    unhurried: Option<&'static str>,
+    moves: Arc<unhurried::Moves>,
     seat: Arc<seats::Seat>,
     _place: peers::Place,
 }
@@ -227,9 +237,11 @@ impl Connection {
         let arrival = Arrival { tls, protected };
         let believe_forwarded = matches!(self.protection, Protection::Terminated);
         let (peer, metrics, seat) = (self.peer, self.metrics.clone(), Arc::clone(&self.seat));
+        let (unhurried, moves) = (self.unhurried, Arc::clone(&self.moves));
         let app = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
             metrics.requests_total.inc();
-            let (metrics, seat) = (metrics.clone(), Arc::clone(&seat));
+            let (metrics, seat, moves) = (metrics.clone(), Arc::clone(&seat), Arc::clone(&moves));
+            let is_unhurried = unhurried.is_some_and(|path| request.uri().path().starts_with(path));
             let client = if believe_forwarded { forwarded_for(&request).unwrap_or(peer) } else { peer };
             request.extensions_mut().insert(ConnectInfo(client));
             request.extensions_mut().insert(arrival);
@@ -237,6 +249,9 @@ impl Connection {
                 if !seat.begin() {
                     // Somebody else has its place; it is being closed.
                     return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                }
+                if is_unhurried {
+                    return run_unhurried(InProgress::begin(&moves, &seat), request, next).await;
                 }
                 let response = timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| {
                     metrics.requests_timed_out_total.inc();
@@ -257,12 +272,27 @@ impl Connection {
         let mut stop = self.stop.clone();
         tokio::select! {
             _ = connection.as_mut() => return,
+            () = self.moves.stand_still() => return,
             _ = tokio::time::sleep(CONNECTION_TIME) => {}
             _ = stop.wait_for(|stopping| *stopping) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let _ = timeout(REQUEST_TIME, connection).await;
+        let last = async {
+            // The request in progress, which is the last.
+            while timeout(REQUEST_TIME, connection.as_mut()).await.is_err() && self.moves.any() {}
+        };
+        tokio::select! {
+            () = last => {}
+            () = self.moves.stand_still() => {}
+        }
     }
+}
+
+async fn run_unhurried(in_progress: InProgress, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = in_progress.watch_request(body);
+    let (parts, body) = next.run(Request::from_parts(parts, body)).await.into_parts();
+    Response::from_parts(parts, in_progress.watch_answer(body))
 }
 
 /// The last address that the terminator in front has added: the only one that the client can't have made up.
@@ -272,9 +302,9 @@ fn forwarded_for(request: &Request) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, 0))
 }
 
-/// The public routes: `api` (registration), WebSocket, host-meta and a page that says what this is.
+/// The public routes: `api` (registration), WebSocket, host-meta, a page that says what this is, and files.
 pub fn public_router(
-    api: Router,
+    (api, media): (Router, Router),
     hostmeta: hostmeta::HostMeta,
     websocket: websocket::WebSocket,
     page: Arc<front_page::FrontPage>,
@@ -283,6 +313,7 @@ pub fn public_router(
     for_browsers
         .merge(websocket::routes(websocket))
         .merge(page.routes())
+        .merge(media)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 

@@ -3,6 +3,7 @@
 //! Made by the edge (or a test, or a simulator) for each call into [`crate::shard::Shard`].
 
 use crate::calls::Relays;
+use crate::upload::Uploads;
 use crate::wire::Wire;
 use chaski_store::ShardStore;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub struct Realm {
     pub limits: Limits,
     /// What clients can use for calls; none by default.
     pub relays: Relays,
+    /// Where files are uploaded; `None`: nowhere.
+    pub uploads: Option<Box<Uploads>>,
     /// When the server was started, Unix time in milliseconds (XEP-0012 of the domain).
     pub started_unix_ms: u64,
     /// The server's version, for XEP-0092.
@@ -93,6 +96,7 @@ impl Realm {
             admins: Vec::new(),
             limits: Limits::default(),
             relays: Relays::default(),
+            uploads: None,
             started_unix_ms: 0,
             version: env!("CARGO_PKG_VERSION"),
         })

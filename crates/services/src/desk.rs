@@ -134,6 +134,18 @@ chaski_telemetry::metrics! {
         removals_retried_total: Counter,
         /// Accounts that did not exist and of which something was found and deleted.
         leftovers_cleared_total: Counter,
+        /// Upload slots granted.
+        slots_granted_total: Counter,
+        /// Slots finished at once, because the account refers to the content or has shown its URL.
+        slots_finished_total: Counter,
+        /// Slots refused because the account had asked for too many, or for too many bytes, lately.
+        slots_refused_rate_total: Counter,
+        /// Slots refused because the account's files take all its room.
+        slots_refused_quota_total: Counter,
+        /// Questions to the index of media, and changes of it, that are under way.
+        index_waiting: Gauge,
+        /// Of these, refused because too many were.
+        index_refused_total: Counter,
         /// Records that could not be saved.
         saves_failed_total: Counter,
     }

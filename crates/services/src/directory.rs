@@ -27,6 +27,7 @@ use crate::router::Parcel;
 use crate::session::Session;
 use crate::shard::rosters::RosterWrites;
 use crate::shard::tokens::GivenBack;
+use crate::upload;
 use crate::wire::{Authenticated, ConnId, SessionId};
 use askers::Askers;
 use chaski_store::{AccountId, Revision, ShardIndex};
@@ -67,6 +68,8 @@ pub struct Account {
     pub(crate) incarnation: Incarnation,
     /// How much it may have stored now.
     pub(crate) stored_rate: StoredRate,
+    /// How much it may upload now, if it has uploaded anything lately.
+    pub(crate) upload_rate: Option<Box<upload::Rate>>,
     /// It was asked for since it was last considered for leaving memory.
     used: bool,
     /// Somebody was told that it is nobody: see [`looked`].
@@ -181,6 +184,7 @@ impl Account {
             saving: Saving::default(),
             incarnation: Incarnation::default(),
             stored_rate: StoredRate::default(),
+            upload_rate: None,
             used: true,
             is_looked: false,
         }

@@ -49,16 +49,25 @@ pub(crate) fn server_info(realm: &Realm, node: Option<&str>) -> Vec<u8> {
     info(node, &[server], &features(scopes))
 }
 
-/// `disco#items` of the domain: nothing, or the commands that this account may use (XEP-0050 §2.2).
+/// `disco#items` of the domain: its services, or the commands that this account may use (XEP-0050 §2.2).
 pub(crate) fn domain_items(
     realm: &Realm,
     account: &Account,
     query: &ElementRef<'_>,
 ) -> Result<Vec<u8>, StanzaCondition> {
     match query.attr("node").as_deref() {
-        None => Ok(items(None, &realm.domain, &[])),
+        None => Ok(services(realm)),
         Some(node) => commands_items(realm, account, &realm.domain, node),
     }
+}
+
+fn services(realm: &Realm) -> Vec<u8> {
+    xml(|writer| {
+        writer.open_ns("query", ns::DISCO_ITEMS);
+        if let Some(uploads) = &realm.uploads {
+            writer.open("item").attr("jid", &uploads.host).attr("name", "HTTP File Upload").close();
+        }
+    })
 }
 
 /// `disco#info` of the list of commands or of one.

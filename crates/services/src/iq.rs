@@ -67,7 +67,7 @@ pub(crate) struct Request<'s> {
 }
 
 impl<'s> Request<'s> {
-    fn read(stanza: &'s Stanza<'s>) -> Option<Self> {
+    pub(crate) fn read(stanza: &'s Stanza<'s>) -> Option<Self> {
         let is_get = match stanza.iq_type()? {
             IqType::Get => true,
             IqType::Set => false,

@@ -39,4 +39,5 @@ pub mod shard;
 pub mod testing;
 mod ticket;
 mod timers;
+pub mod upload;
 pub mod wire;

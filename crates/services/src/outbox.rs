@@ -13,6 +13,7 @@ use crate::errand::Errand;
 use crate::pep::Tiding;
 use crate::presence::{Presences, Tell};
 use crate::roster::Undo;
+use crate::upload::IndexWish;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
 use std::sync::Arc;
@@ -113,6 +114,8 @@ pub enum Post {
     Errand(Errand),
     /// A command for the account at hand, whose outcome is told by its own reply.
     Own(Box<Command>),
+    /// Something is to be asked of the index of media, or changed in it.
+    Index(Box<IndexWish>),
     /// Something is to be done with its phone book.
     #[expect(private_interfaces, reason = "rooms of this crate only")]
     Book(Box<Wish>),

@@ -33,6 +33,7 @@ mod shares;
 mod strangers;
 mod turns;
 mod unhurried;
+mod uploads;
 
 use crate::testing::{Client, Stage};
 

@@ -10,6 +10,7 @@ mod books;
 mod control;
 mod ending;
 mod gate;
+mod index;
 mod login;
 mod moving;
 mod new_key;
@@ -55,6 +56,8 @@ pub struct Shard {
     /// Commands that wait for the store.
     commands: Slab<Pending>,
     removals: Removals,
+    /// What the index of media was asked.
+    asked_of_index: Slab<index::Asked>,
     /// Who waits until notices of new keys are durable.
     notices: Slab<Option<Reply>>,
     /// Accounts removed lately, with the generation of their last key.
@@ -76,6 +79,7 @@ impl Shard {
             books,
             commands: Slab::new(),
             removals: Removals::default(),
+            asked_of_index: Slab::new(),
             notices: Slab::new(),
             removed: VecDeque::new(),
             from: String::new(),
@@ -266,6 +270,11 @@ impl Shard {
                 Some(Purpose::Holders) => self.holders_found(ctx, result),
                 _ => {}
             },
+            Completion::Media { ticket, result } => {
+                if let Some(Purpose::Index(key)) = Purpose::of(ticket) {
+                    self.index_answered(ctx, key, result);
+                }
+            }
             Completion::Purged { ticket, result } => {
                 if let Some(Purpose::Purge(id)) = Purpose::of(ticket) {
                     self.purged(ctx, id, result);

@@ -17,6 +17,7 @@ mod admission;
 mod edge;
 mod judge;
 mod observer;
+mod stages;
 mod store;
 
 use crate::accounts::Credentials;
@@ -25,13 +26,14 @@ use crate::calls::Relays;
 use crate::command::Outcome;
 use crate::context::{Context, Limits, Realm};
 use crate::shard::Shard;
+use crate::upload::Uploads;
 use crate::wire::{
     Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd,
     Unavailable,
 };
 use chaski_promises::{Cause, Event};
 use chaski_store::memory::MemoryEngine;
-use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore, Shares};
+use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
 use chaski_xmpp::{Husk, Stanza};
 use edge::{Line, Outside, StageWire};
 pub use observer::Claim;
@@ -70,42 +72,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A stage with so many shards and default limits.
-    pub fn new(shards: u16) -> Self {
-        Self::with_limits(shards, Limits::default())
-    }
-
-    /// A stage with these limits.
-    pub fn with_limits(shards: u16, limits: Limits) -> Self {
-        Self::on(MemoryEngine::new(), shards, limits)
-    }
-
-    /// A stage whose mailboxes have room for so many messages.
-    pub fn with_mailboxes_of(shards: u16, messages: u32) -> Self {
-        Self::with_shares(shards, messages, Shares::WHOLE)
-    }
-
-    /// The same, of which each sender may have a share.
-    pub fn with_shares(shards: u16, messages: u32, shares: Shares) -> Self {
-        let engine = MemoryEngine::with_mailbox_bounds(messages, 1 << 30, shares);
-        Self::on(engine, shards, Limits::default())
-    }
-
-    /// A stage on which these accounts are administrators.
-    pub fn with_admins(shards: u16, admins: &[&str]) -> Self {
-        Self::of(MemoryEngine::new(), shards, Limits::default(), admins, Relays::default())
-    }
-
-    /// A stage whose server names these for calls.
-    pub fn with_relays(shards: u16, relays: Relays) -> Self {
-        Self::of(MemoryEngine::new(), shards, Limits::default(), &["admin"], relays)
-    }
-
-    fn on(engine: MemoryEngine, shards: u16, limits: Limits) -> Self {
-        Self::of(engine, shards, limits, &["admin"], Relays::default())
-    }
-
-    fn of(engine: MemoryEngine, shards: u16, limits: Limits, admins: &[&str], relays: Relays) -> Self {
+    fn made(
+        engine: MemoryEngine,
+        limits: Limits,
+        shards: u16,
+        (admins, relays, uploads): (&[&str], Relays, Option<Box<Uploads>>),
+    ) -> Self {
         let admins = admins.iter().map(|admin| format!("{admin}@{DOMAIN}").into_boxed_str()).collect();
         let realm = Arc::new(Realm {
             domain: DOMAIN.into(),
@@ -114,6 +86,7 @@ impl Stage {
             admins,
             limits,
             relays,
+            uploads,
             started_unix_ms: 1_000_000,
             version: "0.0.0",
         });

@@ -39,6 +39,8 @@ pub(crate) enum Purpose {
     Leftovers,
     /// A notice of a new key was appended; its key in `Shard::notices`.
     Notice(usize),
+    /// The index of media was asked; the key in `Shard::asked_of_index`.
+    Index(usize),
 }
 
 impl Purpose {
@@ -64,6 +66,7 @@ impl Purpose {
             Self::Purge(account) => (12, account.to_bits()),
             Self::Leftovers => (13, 0),
             Self::Notice(key) => (14, key as u64),
+            Self::Index(key) => (15, key as u64),
         };
         Ticket(u128::from(stay.0) << 72 | u128::from(number) << 8 | kind)
     }
@@ -86,6 +89,7 @@ impl Purpose {
             12 => Self::Purge(AccountId::from_bits(number)),
             13 => Self::Leftovers,
             14 => Self::Notice(number as usize),
+            15 => Self::Index(number as usize),
             _ => return None,
         })
     }
@@ -101,6 +105,7 @@ mod tests {
         for purpose in [
             Purpose::Message(7),
             Purpose::Notice(7),
+            Purpose::Index(7),
             Purpose::Refusal(account),
             Purpose::Read(SessionId(u64::MAX)),
             Purpose::Load(account, Incarnation(u32::MAX)),

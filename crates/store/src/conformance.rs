@@ -6,6 +6,7 @@
 
 mod books;
 mod mailboxes;
+mod media;
 mod records;
 mod removal;
 mod rig;
@@ -67,6 +68,14 @@ pub const CASES: &[Case] = &[
     ("holders of a number are found page by page", books::holders),
     ("a purge takes the phone book, and nobody else's", books::purge),
     ("a change and its records are one transaction and survive a restart", books::change_with_records),
+    ("a file is stored under a name that is given once", media::store_and_read),
+    ("files have a quota for each account", media::quota),
+    ("a content is found by who refers to it and by its name only", media::sources),
+    ("equal contents become one object, and go with the last reference", media::merged),
+    ("references end page by page", media::pages),
+    ("an account's references go with it, and none comes after", media::removal),
+    ("the index of media survives a restart", media::restart),
+    ("a shard asks and changes the index of media", media::of_a_shard),
     ("who is second to commit sees the first", books::who_is_second_sees_the_first),
 ];
 

@@ -26,6 +26,7 @@ mod health;
 mod journal;
 mod leftovers;
 mod link;
+mod media;
 mod metrics;
 mod open_error;
 mod options;
@@ -350,6 +351,10 @@ impl Engine for EmbeddedEngine {
 
     fn records(&self) -> Arc<dyn Records> {
         Arc::new(records::EmbeddedRecords { shared: self.shared.clone() })
+    }
+
+    fn media(&self) -> Arc<dyn crate::media::Index> {
+        Arc::new(media::EmbeddedIndex { shared: self.shared.clone() })
     }
 
     fn secret(&self) -> [u8; 16] {

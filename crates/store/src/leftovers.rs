@@ -43,9 +43,10 @@ pub(crate) enum Part {
     Messages,
     Gaps,
     Books,
+    Media,
 }
 
-pub(crate) const PARTS: [Part; 9] = [
+pub(crate) const PARTS: [Part; 10] = [
     Part::Records(Table::Removals),
     Part::Messages,
     Part::Gaps,
@@ -55,6 +56,7 @@ pub(crate) const PARTS: [Part; 9] = [
     Part::Records(Table::Items),
     Part::Records(Table::Reports),
     Part::Books,
+    Part::Media,
 ];
 
 impl Place {

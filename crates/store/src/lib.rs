@@ -1,8 +1,8 @@
 //! Durable state: what survives a restart, and nothing else.
 //!
-//! Three kinds of state live here. A [`mailbox`] holds the messages that an account's clients have not yet
+//! Four kinds of state live here. A [`mailbox`] holds the messages that an account's clients have not yet
 //! acknowledged; [`records`] hold what an account *is* (credentials, roster, registrations, limits); [`books`] are
-//! phone books: who has whose number.
+//! phone books: who has whose number; [`media`] is the index of the files that accounts have uploaded.
 //! Engines: [`memory`] (tests, simulation) and [`embedded`] (journal + SQLite, the default). Both pass the
 //! one suite in [`conformance`].
 //!
@@ -15,6 +15,7 @@ pub mod conformance;
 pub mod embedded;
 pub mod leftovers;
 pub mod mailbox;
+pub mod media;
 pub mod memory;
 pub mod records;
 pub mod shares;
@@ -45,6 +46,9 @@ pub trait Engine: Send + Sync {
 
     /// Blocking access to records, for programs and for the HTTP side (call it off the shards' threads).
     fn records(&self) -> Arc<dyn Records>;
+
+    /// Blocking access to the index of media, for the HTTP side.
+    fn media(&self) -> Arc<dyn media::Index>;
 
     /// A 128-bit secret made when the data directory was made; the same for its whole life.
     /// Message ids are keyed with it so that nobody can guess or forge them.

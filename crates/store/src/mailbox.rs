@@ -18,7 +18,7 @@
 
 use crate::records::{Put, Versioned};
 use crate::shares::Sender;
-use crate::{AccountId, StoreError, Table, books, leftovers};
+use crate::{AccountId, StoreError, Table, books, leftovers, media};
 use std::sync::Arc;
 
 /// Position in a mailbox. Grows; unique within an account.
@@ -200,6 +200,13 @@ pub enum Completion {
         /// What was found, or is durable now.
         result: Result<books::Answer, StoreError>,
     },
+    /// The answer to [`ShardStore::ask_media`] or [`ShardStore::edit_media`].
+    Media {
+        /// The asker's ticket.
+        ticket: Ticket,
+        /// What was found, or is durable now.
+        result: Result<media::Answer, StoreError>,
+    },
     /// The answer to [`ShardStore::purge`], once it is durable in all parts of the store. After an error some of it may come back
     /// with a crash: purge again.
     Purged {
@@ -237,7 +244,7 @@ pub trait ShardStore: Send {
     /// How much waits for this account. Never touches the disk.
     fn usage(&self, account: AccountId) -> Usage;
 
-    /// The account is gone: drops its whole mailbox, its phone book, and what is kept under its key in the tables of
+    /// The account is gone: drops its whole mailbox, its phone book, its references to media, and what is kept under its key in the tables of
     /// [`Table::OWN`], in slices. Its record in [`Table::Accounts`] is the caller's to delete before. May be repeated, and asked
     /// for an account that nothing is kept of.
     fn purge(&mut self, account: AccountId, ticket: Ticket);
@@ -265,6 +272,13 @@ pub trait ShardStore: Send {
 
     /// Changes the phone book of an account. Edits of one account become durable in order.
     fn edit_book(&mut self, edit: books::Edit, ticket: Ticket);
+
+    /// Asks something of the index of media.
+    fn ask_media(&mut self, query: media::Query, ticket: Ticket);
+
+    /// Changes the index of media. Edits become durable in order.
+    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket);
+
     /// Asks for any records of an account: its own keys, or keys that begin with its key and `/`.
     fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket);
 

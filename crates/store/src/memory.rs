@@ -14,14 +14,18 @@ use crate::mailbox::{
 };
 use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
 use crate::shares::{Bounds, Count, Sender, Shares, Unstored};
-use crate::{AccountId, Engine, ShardIndex, StoreError, Time, Waker, books};
+use crate::{AccountId, Engine, ShardIndex, StoreError, Time, Waker, books, media};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 mod mailboxes;
+mod media_index;
 mod phone_books;
+mod records;
 
+use media_index::Media;
 use phone_books::Books;
+use records::MemoryRecords;
 
 /// A storage engine that forgets everything with its last clone.
 #[derive(Clone)]
@@ -34,6 +38,7 @@ struct State {
     mailboxes: HashMap<AccountId, BTreeMap<Seq, Entry>>,
     records: BTreeMap<(Table, String), Versioned>,
     books: Books,
+    media: Media,
     last_seq: u64,
     last_revision: u64,
     failures: VecDeque<StoreError>,
@@ -119,6 +124,10 @@ impl Engine for MemoryEngine {
         Arc::new(MemoryRecords { state: self.state.clone() })
     }
 
+    fn media(&self) -> Arc<dyn media::Index> {
+        Arc::new(media_index::MemoryIndex { state: self.state.clone() })
+    }
+
     fn secret(&self) -> [u8; 16] {
         lock(&self.state).secret
     }
@@ -140,6 +149,7 @@ impl State {
             mailboxes: HashMap::new(),
             records: BTreeMap::new(),
             books: Books::default(),
+            media: Media::default(),
             last_seq: 0,
             last_revision: 0,
             failures: VecDeque::new(),
@@ -166,6 +176,7 @@ impl State {
         let mut accounts: Vec<_> = own.filter_map(|(_, key)| AccountId::of_record_key(key)).collect();
         accounts.extend(self.mailboxes.keys());
         accounts.extend(self.books.owners());
+        accounts.extend(self.media.owners());
         accounts.sort_unstable();
         accounts.dedup();
         accounts.retain(|account| self.get(Table::Accounts, &account.record_key()).is_none());
@@ -249,6 +260,14 @@ enum Staged {
     },
     EditBook {
         edit: books::Edit,
+        ticket: Ticket,
+    },
+    AskMedia {
+        query: media::Query,
+        ticket: Ticket,
+    },
+    EditMedia {
+        edit: media::Edit,
         ticket: Ticket,
     },
     /// What the mailbox held is here until the purge is durable.
@@ -415,6 +434,14 @@ impl ShardStore for MemoryShard {
         self.staged.push(Staged::EditBook { edit, ticket });
     }
 
+    fn ask_media(&mut self, query: media::Query, ticket: Ticket) {
+        self.staged.push(Staged::AskMedia { query, ticket });
+    }
+
+    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket) {
+        self.staged.push(Staged::EditMedia { edit, ticket });
+    }
+
     fn flush(&mut self) {
         let mut state = lock(&self.state);
         let mut refused: HashMap<Seq, StoreError> = HashMap::new();
@@ -464,6 +491,16 @@ impl ShardStore for MemoryShard {
                     };
                     Completion::Book { ticket, result }
                 }
+                Staged::AskMedia { query, ticket } => {
+                    Completion::Media { ticket, result: Ok(state.ask_media(&query)) }
+                }
+                Staged::EditMedia { edit, ticket } => {
+                    let result = match state.failures.pop_front() {
+                        Some(error) => Err(error),
+                        None => Ok(state.edit_media(edit)),
+                    };
+                    Completion::Media { ticket, result }
+                }
                 Staged::Purge { account, mailbox, ticket } => {
                     let result = match state.failures.pop_front() {
                         Some(error) => Err(error),
@@ -473,6 +510,7 @@ impl ShardStore for MemoryShard {
                         Ok(()) => {
                             mailbox.keys().for_each(|seq| _ = state.senders.remove(seq));
                             state.books.clear(account);
+                            state.media.clear(account);
                             state.purge_records(account);
                         }
                         Err(_) => state.put_back(account, mailbox),
@@ -528,54 +566,6 @@ impl Drop for MemoryShard {
         for (account, seq) in appended {
             state.remove(account, seq);
         }
-    }
-}
-
-struct MemoryRecords {
-    state: Arc<Mutex<State>>,
-}
-
-impl Records for MemoryRecords {
-    fn get(&self, table: Table, key: &str) -> Result<Option<Versioned>, StoreError> {
-        Ok(lock(&self.state).get(table, key))
-    }
-
-    fn put_if(
-        &self,
-        table: Table,
-        key: &str,
-        value: &[u8],
-        expected: Option<Revision>,
-    ) -> Result<Revision, StoreError> {
-        lock(&self.state).set_if(table, key, Some(value.to_vec()), expected)
-    }
-
-    fn delete_if(&self, table: Table, key: &str, expected: Revision) -> Result<(), StoreError> {
-        lock(&self.state).set_if(table, key, None, Some(expected)).map(drop)
-    }
-
-    fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError> {
-        lock(&self.state).set_all(batch);
-        Ok(())
-    }
-
-    fn clear(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
-        let mut state = lock(&self.state);
-        for &account in accounts {
-            state.mailboxes.remove(&account);
-            state.books.clear(account);
-            state.purge_records(account);
-        }
-        Ok(())
-    }
-
-    fn scan(&self, table: Table, after: &str, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError> {
-        let state = lock(&self.state);
-        let start = std::ops::Bound::Excluded((table, after.to_owned()));
-        // The empty key is no key, so that excluding it begins at the start of the table.
-        let records = state.records.range((start, std::ops::Bound::Unbounded));
-        let of_table = records.take_while(|((of, _), _)| *of == table);
-        Ok(of_table.take(limit).map(|((_, key), record)| (key.clone(), record.clone())).collect())
     }
 }
 

@@ -128,6 +128,14 @@ pub const AVATAR_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
 pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
 /// What Chaski says of accounts: a contact's new key (docs/protocol.md).
 pub const REGISTRATION: &str = "urn:chaski:registration:0";
+/// XEP-0300.
+pub const HASHES: &str = "urn:xmpp:hashes:2";
+/// XEP-0363.
+pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
+/// XEP-0363 §6: what a file is for.
+pub const UPLOAD_PURPOSE: &str = "urn:xmpp:http:upload:purpose:0";
+/// Ours: what a client says of a content that it is going to upload (docs/protocol.md "Uploads").
+pub const MEDIA: &str = "urn:chaski:media:0";
 /// XEP-0440.
 pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0484.

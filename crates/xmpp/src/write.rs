@@ -173,12 +173,15 @@ pub struct StanzaError<'a> {
     pub by: Option<&'a str>,
     /// A specification's own condition beside the RFC's (RFC 6120 §8.3.4): its name and its namespace.
     pub specific: Option<(&'static str, &'static str)>,
+    /// More of a specification's own, as whole XML; empty for none.
+    pub detail: &'a [u8],
 }
 
 impl<'a> StanzaError<'a> {
     /// The condition with its default type and no text.
     pub const fn new(condition: StanzaCondition) -> Self {
-        Self { condition, error_type: condition.default_type(), text: None, by: None, specific: None }
+        let error_type = condition.default_type();
+        Self { condition, error_type, text: None, by: None, specific: None, detail: &[] }
     }
 
     /// With a text.
@@ -189,6 +192,11 @@ impl<'a> StanzaError<'a> {
     /// With a specification's own condition.
     pub const fn with_specific(self, name: &'static str, ns: &'static str) -> Self {
         Self { specific: Some((name, ns)), ..self }
+    }
+
+    /// With elements of a specification's own, as whole XML.
+    pub const fn with_detail(self, detail: &'a [u8]) -> Self {
+        Self { detail, ..self }
     }
 
     /// With another type.
@@ -233,7 +241,7 @@ fn write_error(writer: &mut Writer<'_>, error: &StanzaError<'_>) {
     if let Some((name, ns)) = error.specific {
         writer.open_ns(name, ns).close();
     }
-    writer.close();
+    writer.raw(error.detail).close();
 }
 
 /// Appends `<stream:error>…</stream:error>`, with `xmlns:stream` declared if `standalone` (WebSocket).

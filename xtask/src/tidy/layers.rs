@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::Command;
 
 /// Each crate, and which of ours it may depend on.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("chaski-xmpp", &[]),
     ("chaski-telemetry", &[]),
     ("chaski-promises", &[]),
@@ -14,6 +14,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("chaski-tls", &[]),
     ("chaski-services", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-promises"]),
     ("chaski-server", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-services", "chaski-tls"]),
+    ("chaski-media", &["chaski-store", "chaski-telemetry"]),
     ("chaski-client", &["chaski-tls", "chaski-xmpp"]),
     ("chaski-chat", &["chaski-client", "chaski-xmpp"]),
     ("chaski-bench", &["chaski-client", "chaski-xmpp", "chaski-tls", "chaski-promises"]),
@@ -21,6 +22,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
         "chaski",
         &[
             "chaski-server",
+            "chaski-media",
             "chaski-services",
             "chaski-store",
             "chaski-telemetry",

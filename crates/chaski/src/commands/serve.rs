@@ -6,6 +6,7 @@
 
 mod banner;
 mod logging;
+mod media;
 mod nearby;
 mod network;
 mod parts;
@@ -56,6 +57,7 @@ struct Server {
     engine: Arc<embedded::EmbeddedEngine>,
     edge: Arc<Edge>,
     network: network::Network,
+    media: Option<chaski_media::Media>,
     certificate: certificate::Certificate,
     stop: watch::Sender<bool>,
     signals: Signals,
@@ -101,12 +103,15 @@ impl Server {
 
         let mut registry = Registry::default();
         registry.register(http_metrics.clone());
-        let realm = parts::realm(&config, engine.secret(), engine.time().unix_ms());
+        let media = media::start(&config, &*engine)?;
+        let uploads = media::uploads(&config, bound.of_media(&config), &engine.secret());
+        let realm = parts::realm(&config, engine.secret(), engine.time().unix_ms(), uploads);
         let edge_config = parts::edge_config(&config, &certificate.identity);
         let edge = Edge::start(edge_config, realm, engine.clone(), &mut registry);
         let edge = Arc::new(edge.map_err(|error| network::edge_failure(&config, error))?);
         // Only now, because each shard has opened its part of the store.
         engine.metrics().into_iter().for_each(|source| registry.register(source));
+        media.iter().for_each(|media| registry.register(media.metrics()));
 
         let (stop, stopping) = watch::channel(false);
         let to_owners = edge.clone();
@@ -119,9 +124,10 @@ impl Server {
         let health = Health { troubles: Arc::new(move || of_store.troubles()), time: engine.time() };
         let private = (Arc::new(registry), health);
         let ca = certificate.ca_file.as_ref().and_then(|file| std::fs::read(file).ok());
-        let network = bound.serve(&config, (api, ca), &edge, http_metrics, private, &stopping);
+        let routes = (api, media.as_ref(), ca);
+        let network = bound.serve(&config, routes, &edge, http_metrics, private, &stopping);
         drop(inside);
-        Ok(Self { config, runtime, engine, edge, network, certificate, stop, signals })
+        Ok(Self { config, runtime, engine, edge, network, media, certificate, stop, signals })
     }
 
     /// Until a signal says to stop; SIGHUP reloads.
@@ -153,6 +159,9 @@ impl Server {
             );
         }
         self.runtime.shutdown_timeout(HTTP_STOP_TIME);
+        if let Some(media) = self.media {
+            media.stop(HTTP_STOP_TIME);
+        }
         self.engine.close();
         let _ = std::fs::remove_file(self.config.data.join(chaski_server::admin::SOCKET_NAME));
         tracing::info!("stopped");

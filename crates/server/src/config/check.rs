@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     costs(config)?;
     registration(config)?;
     calls(config)?;
+    media(config)?;
     limits(config)
 }
 
@@ -106,7 +107,8 @@ fn clashes(config: &Config) -> Result<(), Wrong> {
     let c2s = config.c2s.iter().enumerate().map(|(index, c2s)| (format!("c2s[{index}].listen"), c2s.listen));
     let http = [("http.listen".to_string(), Some(config.http.listen))];
     let private = [("http.private_listen".to_string(), config.http.private_listen)];
-    let http = http.into_iter().chain(private).filter_map(|(key, addr)| Some((key, addr?)));
+    let media = [("media.listen".to_string(), config.media.listen.filter(|_| config.media.enabled))];
+    let http = http.into_iter().chain(private).chain(media).filter_map(|(key, addr)| Some((key, addr?)));
     for (key, listen) in c2s.chain(http) {
         let clash = |other: &&(String, SocketAddr)| {
             let same = other.1.ip() == listen.ip() || any(other.1.ip()) || any(listen.ip());
@@ -263,6 +265,44 @@ fn calls(config: &Config) -> Result<(), Wrong> {
     }
     if !(5..=1_440).contains(&calls.login_minutes) {
         return wrong("calls.login_minutes", "calls.login_minutes must lie between 5 and 1440");
+    }
+    Ok(())
+}
+
+fn media(config: &Config) -> Result<(), Wrong> {
+    let media = &config.media;
+    let url = &media.public_url;
+    let name = url.strip_prefix("https://").map(|at| at.split(['/', ':']).next().unwrap_or_default());
+    let is_name = |name: &str| {
+        !name.is_empty() && name.parse::<IpAddr>().is_err() && !name.contains(['[', '@', '?', '#'])
+    };
+    if !url.is_empty() && !name.is_some_and(is_name) {
+        let what = format!(
+            "media.public_url \"{url}\" is not such as \"https://files.example.org\": clients take https with a name only"
+        );
+        return wrong("media.public_url", what);
+    }
+    if let Some(listen) = media.listen
+        && config.http.tls == HttpTls::Terminated
+        && !config.http.force
+        && !listen.ip().is_loopback()
+    {
+        return wrong("media.listen", terminated_in_public(listen));
+    }
+    let ranges: [(&str, u64, u64, u64); 8] = [
+        ("media.max_file_bytes", media.max_file_bytes, 1, 1 << 40),
+        ("media.expire_days", media.expire_days, 1, 36_500),
+        ("media.quota_bytes", media.quota_bytes, media.max_file_bytes.saturating_add(4_096), 1 << 50),
+        ("media.uploads", media.uploads.into(), 1, 1_000_000),
+        ("media.upload_bytes", media.upload_bytes, media.max_file_bytes, 1 << 50),
+        ("media.transfers", media.transfers as u64, 1, 100_000),
+        ("media.transfers_per_network", media.transfers_per_network as u64, 1, 100_000),
+        ("media.threads", media.threads as u64, 1, 256),
+    ];
+    for (key, value, least, most) in ranges {
+        if !(least..=most).contains(&value) {
+            return wrong(key, format!("{key} must lie between {least} and {most}"));
+        }
     }
     Ok(())
 }

@@ -45,9 +45,10 @@ async fn start(protect: impl FnOnce(Arc<TlsSwitch>) -> Protection, connections: 
     };
     let page = front_page::FrontPage::new(about, &protection);
     let websocket = websocket::WebSocket { adopt, metrics: metrics.clone() };
-    let router = public_router(api, hostmeta, websocket, page);
+    let router = public_router((api, files()), hostmeta, websocket, page);
     let (stop, stopping) = watch::channel(false);
-    let listener = Listener { socket, protection, connections, metrics: metrics.clone() };
+    let listener =
+        Listener { socket, protection, connections, unhurried: Some("/media"), metrics: metrics.clone() };
     tokio::spawn(listener.serve(router, stopping));
     Server { addr, stop, adopted, dir, metrics }
 }
@@ -78,6 +79,11 @@ impl Server {
 }
 
 const CLOSE: &str = "Host: localhost\r\nConnection: close\r\n\r\n";
+
+/// Stands for what serves files.
+fn files() -> Router {
+    Router::new()
+}
 
 #[tokio::test]
 async fn one_port_speaks_http_and_https() {

@@ -63,6 +63,11 @@ impl Reply {
         Self { from: Some(realm.domain.to_string()), ..self }
     }
 
+    /// The same, on behalf of one of the server's services.
+    pub(crate) fn from_address(self, address: &str) -> Self {
+        Self { from: Some(address.to_owned()), ..self }
+    }
+
     /// To another account's session which has asked this account's bare JID. `None` if there is no full JID of this
     /// domain to answer to.
     pub fn to_other(account: &Account, domain: &str, request: &Stanza<'_>) -> Option<Self> {

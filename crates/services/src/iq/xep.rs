@@ -11,7 +11,9 @@ pub enum Scope {
     Account,
     /// On the domain of a server that names relays for calls.
     DomainWithRelays,
-    /// On both.
+    /// On the address of the upload service.
+    Upload,
+    /// On both the domain and accounts.
     Everywhere,
 }
 
@@ -62,6 +64,7 @@ pub const SPECS: &[&[Xep]] = &[
     crate::roster::SPEC,
     crate::session::carbons::SPEC,
     crate::session::hold::SPEC,
+    crate::upload::SPEC,
     CARRIED,
 ];
 
@@ -80,7 +83,9 @@ pub(crate) fn features(scopes: &[Scope]) -> Vec<&'static str> {
         .iter()
         .flat_map(|specs| specs.iter())
         .flat_map(|xep| xep.features)
-        .filter(|(place, _)| scopes.contains(place) || *place == Scope::Everywhere)
+        .filter(|(place, _)| {
+            scopes.contains(place) || (*place == Scope::Everywhere && scopes != [Scope::Upload])
+        })
         .map(|(_, feature)| *feature)
         .collect();
     features.sort_unstable();
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_we_refuse_on_purpose_is_not_announced() {
-        for scope in [Scope::Domain, Scope::DomainWithRelays, Scope::Account] {
+        for scope in [Scope::Domain, Scope::DomainWithRelays, Scope::Account, Scope::Upload] {
             let features = features(&[scope]);
             assert!(!features.iter().any(|f| f.starts_with("urn:xmpp:mam:")), "no archive");
             assert!(!features.contains(&"http://jabber.org/protocol/offline"));

@@ -14,7 +14,7 @@ use crate::session::language::Language;
 use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
-use crate::{budget, caps, iq, mailbox, presence};
+use crate::{budget, caps, iq, mailbox, presence, upload};
 use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
@@ -38,6 +38,8 @@ enum Place {
     Account(AccountId),
     /// The server itself, without or with a resource.
     Domain,
+    /// Its upload service.
+    Uploads,
     /// Another server: there are none.
     Remote,
     /// No account can have this name.
@@ -275,6 +277,15 @@ impl Shard {
                     self.is_under_way(sender, kind);
                 }
             }
+            Place::Uploads if to.resource.is_none() && is_request => {
+                let before = self.desk.iqs_sent;
+                self.in_room(ctx, sender.account, |turn, account| {
+                    upload::asked(turn, account, sender.session, stanza);
+                });
+                if self.desk.iqs_sent == before {
+                    self.is_under_way(sender, kind);
+                }
+            }
             place => self.answer(ctx, sender, stanza, nowhere(place)),
         }
     }
@@ -344,6 +355,10 @@ impl Shard {
 
     fn place(&self, to: &JidRef<'_>) -> Place {
         if to.domain != &*self.desk.realm.domain {
+            let uploads = self.desk.realm.uploads.as_deref();
+            if to.local.is_none() && uploads.is_some_and(|uploads| *uploads.host == *to.domain) {
+                return Place::Uploads;
+            }
             return Place::Remote;
         }
         match to.local {

@@ -88,6 +88,11 @@ impl Shard {
             Post::Tiding(tiding) => self.tiding(tiding),
             Post::Own(command) => self.command_to_owner(ctx, *command),
             Post::Book(wish) => self.book(ctx, *wish),
+            Post::Index(wish) => {
+                if let Some(id) = id {
+                    self.index_wish(ctx, id, *wish);
+                }
+            }
             Post::Errand(errand) => {
                 if let Some(id) = id {
                     self.errand(ctx, id, errand);

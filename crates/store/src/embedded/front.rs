@@ -19,14 +19,14 @@ use super::link::{Buffers, Event, Link, Shared, closed_error};
 use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::recovery::Recovered;
-use super::sqlite_writer::{ToSqlite, Write};
+use super::sqlite_writer::{ForMedia, ToSqlite, Write};
 use crate::leftovers::Place;
 use crate::mailbox::{
     Append, Appended, Charge, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
 };
 use crate::records::{Put, Revision, Table, Wanted};
 use crate::shares::{Bounds, Unstored};
-use crate::{AccountId, StoreError, books};
+use crate::{AccountId, StoreError, books, media};
 use purges::PendingPurge;
 use reads::PendingRead;
 use shares::{Mark, Senders};
@@ -107,6 +107,8 @@ pub(super) struct Front {
     loads: usize,
     /// Queries and edits of phone books under way.
     books: usize,
+    /// The same of the index of media.
+    media: usize,
     saves: usize,
     /// Saves in flight by account, and the loads that wait for them.
     saving: HashMap<AccountId, u32>,
@@ -169,6 +171,7 @@ impl Front {
             set_aside: HashSet::new(),
             loads: 0,
             books: 0,
+            media: 0,
             saves: 0,
             saving: HashMap::new(),
             deferred_loads: Vec::new(),
@@ -194,6 +197,17 @@ impl Front {
         match sent {
             Ok(()) => self.books += 1,
             Err(error) => self.ready.push(Completion::Book { ticket, result: Err(error) }),
+        }
+    }
+
+    fn admit_media(&self) -> Result<(), StoreError> {
+        if self.media >= self.shared.options.queue_requests { Err(StoreError::Overloaded) } else { Ok(()) }
+    }
+
+    fn media_sent(&mut self, sent: Result<(), StoreError>, ticket: Ticket) {
+        match sent {
+            Ok(()) => self.media += 1,
+            Err(error) => self.ready.push(Completion::Media { ticket, result: Err(error) }),
         }
     }
 
@@ -428,6 +442,22 @@ impl ShardStore for Front {
             self.shared.to_sqlite.send(ToSqlite::Book { link, edit, ticket }).map_err(|_| closed_error())
         });
         self.book_sent(sent, ticket);
+    }
+
+    fn ask_media(&mut self, query: media::Query, ticket: Ticket) {
+        let link = self.link.clone();
+        let sent = self.admit_media().and_then(|()| {
+            self.shared.to_readers.send(Job::Media { link, query, ticket }).map_err(|_| closed_error())
+        });
+        self.media_sent(sent, ticket);
+    }
+
+    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket) {
+        let to = ForMedia::Front(self.link.clone(), ticket);
+        let sent = self.admit_media().and_then(|()| {
+            self.shared.to_sqlite.send(ToSqlite::Media { edit, to }).map_err(|_| closed_error())
+        });
+        self.media_sent(sent, ticket);
     }
 
     fn flush(&mut self) {

@@ -12,6 +12,7 @@ pub(super) fn find(connection: &Connection, from: &Place) -> rusqlite::Result<Pa
         Some(Part::Records(table)) => by_key(connection, table.name(), from)?,
         Some(Part::Messages) => by_account(connection, "messages", "account", from)?,
         Some(Part::Gaps) => by_account(connection, "gaps", "account", from)?,
+        Some(Part::Media) => by_account(connection, "media_references", "owner", from)?,
         Some(Part::Books) => by_account(connection, "books", "owner", from)?,
     };
     let mut page = Page { accounts: Vec::new(), next: from.next(last) };

@@ -35,6 +35,8 @@ pub(crate) enum Event {
     Loaded(Completion),
     /// Something of the phone books is answered or done.
     Book(Completion),
+    /// Something of the index of media is answered or done.
+    Media(Completion),
     /// A save is done.
     Saved { account: AccountId, completion: Completion },
 }

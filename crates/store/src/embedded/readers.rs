@@ -13,7 +13,7 @@ use super::link::{Event, Link};
 use super::records;
 use crate::leftovers::Place;
 use crate::records::Wanted;
-use crate::{AccountId, Completion, ReadLimit, Seq, StoreError, Ticket, books};
+use crate::{AccountId, Completion, ReadLimit, Seq, StoreError, Ticket, books, media};
 use rusqlite::{Connection, ErrorCode};
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub(crate) enum Job {
     Mailbox { link: Arc<Link>, number: u64, account: AccountId, after: Seq, limit: ReadLimit },
     /// Something of the phone books, for a front.
     Book { link: Arc<Link>, query: books::Query, ticket: Ticket },
+    /// Something of the index of media, for a front.
+    Media { link: Arc<Link>, query: media::Query, ticket: Ticket },
     /// An account's records, for a front.
     Load { link: Arc<Link>, account: AccountId, wanted: Wanted, ticket: Ticket },
     /// Leftovers, for a front.
@@ -67,6 +69,10 @@ pub(super) fn carry_out(
         Job::Book { link, query, ticket } => {
             let result = super::books::read(connection, &query).map_err(store_error);
             Some((link, Event::Book(Completion::Book { ticket, result })))
+        }
+        Job::Media { link, query, ticket } => {
+            let result = super::media::read(connection, &query).map_err(store_error);
+            Some((link, Event::Media(Completion::Media { ticket, result })))
         }
         Job::Leftovers { link, from, ticket } => {
             let result = super::leftovers::find(connection, &from).map_err(store_error);

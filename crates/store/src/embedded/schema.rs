@@ -38,6 +38,12 @@
 //! `books` (owner, number): the phone books ([`crate::books`]). The owner is an account's 64 bits like `messages.account`,
 //! the number E.164 digits. Read by owner for the book, and by number (`books_by_number`) for whoever has it.
 //!
+//! `media_references` (name, owner, sha256, size, object, media_type, file_name, purpose, created_unix_ms, expires_unix_ms): the names under
+//! which files can be fetched ([`crate::media`]). Names and objects are 16 bytes, big-endian; the owner is as above; no `expires` means that
+//! time does not end it. `media_objects` (object, sha256, size, uses, is_new): what lies in a backend, how many references it has, and
+//! whether its equals are still to be looked for. `media_doomed` (object): whose files are to be deleted. `media_owners` (owner, bytes): the sum of
+//! an account's files, as [`crate::media::charge`] counts them; no row: none.
+//!
 //! # Settings
 //! WAL, so that readers and the writer don't wait for each other; `synchronous=FULL`, so that a commit is durable;
 //! `secure_delete=ON`, so that freed pages are zeroed; `temp_store=MEMORY`, so that no sorter writes a file.
@@ -91,6 +97,34 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "CREATE TABLE removals (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
     // 7: sealed stanzas end in a checksum from here on. Nothing to be done, but a program that doesn't know must not read them.
     "",
+    // 8: the index of media.
+    "CREATE TABLE media_references (
+        name BLOB PRIMARY KEY,
+        owner INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        object BLOB NOT NULL,
+        media_type TEXT NOT NULL,
+        file_name TEXT NOT NULL,
+        purpose INTEGER NOT NULL,
+        created_unix_ms INTEGER NOT NULL,
+        expires_unix_ms INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX media_by_owner ON media_references (owner, sha256, size);
+    CREATE INDEX media_by_owner_and_end ON media_references (owner, expires_unix_ms);
+    CREATE INDEX media_by_object ON media_references (object);
+    CREATE INDEX media_by_end ON media_references (expires_unix_ms) WHERE expires_unix_ms IS NOT NULL;
+    CREATE TABLE media_objects (
+        object BLOB PRIMARY KEY,
+        sha256 BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        uses INTEGER NOT NULL,
+        is_new INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX media_by_content ON media_objects (sha256, size);
+    CREATE INDEX media_new ON media_objects (object) WHERE is_new;
+    CREATE TABLE media_doomed (object BLOB PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE media_owners (owner INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);",
 ];
 
 /// Why a database can't be brought to this program's schema.

@@ -18,7 +18,7 @@ use super::link::{Event, Link, Shared, closed_error};
 use super::metrics::SqliteMetrics;
 use super::seal::Slots;
 use crate::records::{Put, Revision, Table};
-use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket, books};
+use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket, books, media};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -31,6 +31,23 @@ mod transaction;
 
 /// Where the answer to a blocking write goes.
 pub(crate) type RecordsReply = SyncSender<Result<Revision, StoreError>>;
+
+/// Who waits for an edit of the index of media.
+#[derive(Clone)]
+pub(crate) enum ForMedia {
+    Front(Arc<Link>, Ticket),
+    Caller(SyncSender<Result<media::Answer, StoreError>>),
+}
+
+impl ForMedia {
+    fn answer(self, result: Result<media::Answer, StoreError>) {
+        match self {
+            Self::Front(link, ticket) => link.push(Event::Media(Completion::Media { ticket, result })),
+            // Whoever asked may have stopped waiting.
+            Self::Caller(reply) => drop(reply.send(result)),
+        }
+    }
+}
 
 /// A write of records by somebody who waits for it.
 pub(crate) enum Write {
@@ -56,6 +73,8 @@ pub(crate) enum ToSqlite {
     Save { link: Arc<Link>, account: AccountId, write: Write, ticket: Ticket },
     /// A phone book.
     Book { link: Arc<Link>, edit: books::Edit, ticket: Ticket },
+    /// The index of media.
+    Media { edit: media::Edit, to: ForMedia },
     /// A program's records.
     Write { write: Write, reply: RecordsReply },
     /// The time has changed: keep it, and look for what is old.
@@ -80,6 +99,7 @@ enum Answer {
     Front(Arc<Link>, Event),
     Caller(RecordsReply, Result<Revision, StoreError>),
     Save { link: Arc<Link>, account: AccountId, ticket: Ticket, result: Result<Revision, StoreError> },
+    Media(ForMedia, media::Answer),
 }
 
 /// What became of an operation in the open transaction.
@@ -370,6 +390,7 @@ impl SqliteWriter {
                 ToSqlite::Book { link, ticket, .. } => {
                     give(Answer::Front(link, book_event(ticket, Err(error.clone()))));
                 }
+                ToSqlite::Media { to, .. } => to.answer(Err(error.clone())),
                 ToSqlite::Write { reply, .. } => give(Answer::Caller(reply, Err(error.clone()))),
                 operation => kept.push_back(operation),
             }
@@ -492,6 +513,7 @@ fn give(answer: Answer) {
         Answer::Front(link, event) => link.push(event),
         // Whoever asked may have stopped waiting.
         Answer::Caller(reply, result) => drop(reply.send(result)),
+        Answer::Media(to, answer) => to.answer(Ok(answer)),
         Answer::Save { link, account, ticket, result } => {
             link.push(Event::Saved { account, completion: Completion::Saved { ticket, result } });
         }

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use axum::Router;
+use chaski_media::Media;
 use chaski_server::config::{Config, HttpTls};
 use chaski_server::http::front_page::{About, FrontPage};
 use chaski_server::http::metrics::Health;
@@ -21,6 +22,7 @@ const BACKLOG: u32 = 1_024;
 pub(super) struct Bound {
     public: TcpListener,
     private: Option<TcpListener>,
+    media: Option<TcpListener>,
     protection: Protection,
     switch: Arc<TlsSwitch>,
 }
@@ -38,22 +40,26 @@ pub(super) struct Network {
 impl Bound {
     pub(super) async fn bind(config: &Config, identity: &TlsIdentity) -> Result<Self, Failure> {
         let switch = TlsSwitch::new(identity)?;
-        let protection = match config.http.tls {
-            HttpTls::Terminated => Protection::Terminated,
-            HttpTls::Auto if config.http.listen.ip().is_loopback() => Protection::Either(switch.clone()),
-            HttpTls::Auto | HttpTls::Direct => Protection::Tls(switch.clone()),
-        };
+        let protection = protection(config, config.http.listen, &switch);
         let public = bind(config.http.listen, "listen in [http]")?;
         let private =
             config.http.private_listen.map(|addr| bind(addr, "private_listen in [http]")).transpose()?;
-        Ok(Self { public, private, protection, switch })
+        let media = config.media.listen.filter(|_| config.media.enabled);
+        let media = media.map(|addr| bind(addr, "listen in [media]")).transpose()?;
+        Ok(Self { public, private, media, protection, switch })
+    }
+
+    /// Where files are served.
+    pub(super) fn of_media(&self, config: &Config) -> SocketAddr {
+        let socket = self.media.as_ref().unwrap_or(&self.public);
+        socket.local_addr().unwrap_or(config.media.listen.unwrap_or(config.http.listen))
     }
 
     /// Begins to serve. Within the runtime. `ca`: the development authority's certificate, for whoever wants to believe it.
     pub(super) fn serve(
         self,
         config: &Config,
-        (api, ca): (Router, Option<Vec<u8>>),
+        (api, media, ca): (Router, Option<&Media>, Option<Vec<u8>>),
         edge: &Arc<Edge>,
         metrics: Arc<HttpMetrics>,
         (registry, health): (Arc<Registry>, Health),
@@ -72,20 +78,48 @@ impl Bound {
             registration: config.registration.enabled,
         };
         let page = FrontPage::new(about, &self.protection);
-        let router = http::public_router(api, hostmeta, websocket, page);
+        let files = media.map_or_else(Router::new, Media::routes);
+        let files = match self.media.zip(media) {
+            None => files,
+            Some((socket, media)) => {
+                let protection = protection(config, config.media.listen.unwrap_or(public), &self.switch);
+                let (connections, metrics) = (config.http.connections, metrics.clone());
+                let listener = Listener {
+                    socket,
+                    protection,
+                    connections,
+                    unhurried: Some(chaski_media::PATH),
+                    metrics,
+                };
+                // With its sockets and TLS among what makes room for chat.
+                media.handle().spawn(listener.serve(files, stop.clone()));
+                Router::new()
+            }
+        };
+        let router = http::public_router((api, files), hostmeta, websocket, page);
         let listener = Listener {
             socket: self.public,
             protection: self.protection,
             connections: config.http.connections,
+            unhurried: Some(chaski_media::PATH),
             metrics: metrics.clone(),
         };
         tokio::spawn(listener.serve(router, stop.clone()));
         if let Some(socket) = self.private {
             let protection = Protection::Plain;
-            let listener = Listener { socket, protection, connections: PRIVATE_CONNECTIONS, metrics };
+            let listener =
+                Listener { socket, protection, connections: PRIVATE_CONNECTIONS, unhurried: None, metrics };
             tokio::spawn(listener.serve(http::metrics::routes(registry, health), stop.clone()));
         }
         Network { public, private, switch: self.switch }
+    }
+}
+
+fn protection(config: &Config, listen: SocketAddr, switch: &Arc<TlsSwitch>) -> Protection {
+    match config.http.tls {
+        HttpTls::Terminated => Protection::Terminated,
+        HttpTls::Auto if listen.ip().is_loopback() => Protection::Either(switch.clone()),
+        HttpTls::Auto | HttpTls::Direct => Protection::Tls(switch.clone()),
     }
 }
 

@@ -16,6 +16,7 @@ use chaski_services::accounts::limits::Allowance;
 use chaski_services::accounts::registration::Registrar;
 use chaski_services::calls::{Relay, Relays, Secret};
 use chaski_services::context::{Limits, Realm};
+use chaski_services::upload::Uploads;
 use chaski_store::{Engine, Shares, embedded};
 use chaski_telemetry::Registry;
 use std::sync::Arc;
@@ -62,7 +63,12 @@ pub(super) fn certificate(
     certificate::load(config, (now_unix_ms / 1000) as i64, tickets.as_ref())
 }
 
-pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> Arc<Realm> {
+pub(super) fn realm(
+    config: &Config,
+    secret: [u8; 16],
+    started_unix_ms: u64,
+    uploads: Option<Uploads>,
+) -> Arc<Realm> {
     let limits = &config.limits;
     Arc::new(Realm {
         domain: config.domain.as_str().into(),
@@ -90,6 +96,7 @@ pub(super) fn realm(config: &Config, secret: [u8; 16], started_unix_ms: u64) -> 
             secret: Secret(config.calls.secret.as_str().into()),
             login_ms: config.calls.login_minutes * 60_000,
         },
+        uploads: uploads.map(Box::new),
         started_unix_ms,
         version: env!("CARGO_PKG_VERSION"),
     })

@@ -53,6 +53,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[http]", old.http != new.http),
         ("[sms]", old.sms != new.sms),
         ("[registration]", old.registration != new.registration),
+        ("[media]", old.media != new.media),
         ("[limits]", old.limits != new.limits),
         ("log.format", old.log.format != new.log.format),
     ];

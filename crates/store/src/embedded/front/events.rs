@@ -28,6 +28,10 @@ impl Front {
                 self.books = self.books.saturating_sub(1);
                 self.ready.push(completion);
             }
+            Event::Media(completion) => {
+                self.media = self.media.saturating_sub(1);
+                self.ready.push(completion);
+            }
             Event::Saved { account, completion } => {
                 self.saves = self.saves.saturating_sub(1);
                 self.ready.push(completion);

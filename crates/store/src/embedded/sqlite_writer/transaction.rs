@@ -5,7 +5,8 @@ use crate::books::CHANGE_MAX;
 use crate::embedded::database::{Messages, NewMessage};
 use crate::embedded::link::{Event, Rows};
 use crate::embedded::metrics::SqliteMetrics;
-use crate::embedded::{books, records};
+use crate::embedded::{books, media, records};
+use crate::media::PAGE_MAX;
 use crate::records::{Put, Revision};
 use crate::{AccountId, Entry, Seq, StoreError};
 
@@ -25,7 +26,10 @@ impl Transaction<'_> {
                 let deleted = self.messages.purge(*account, *upto, PURGE_SLICE)?;
                 self.metrics.deleted_total.add(deleted as u64);
                 let connection = self.messages.connection;
-                if deleted == PURGE_SLICE || books::purge(connection, *account, CHANGE_MAX)? == CHANGE_MAX {
+                if deleted == PURGE_SLICE
+                    || books::purge(connection, *account, CHANGE_MAX)? == CHANGE_MAX
+                    || media::purge(connection, *account, PAGE_MAX)? == PAGE_MAX
+                {
                     return Ok(Carried::InPart);
                 }
                 // The mark of the removal is among them: last, when nothing else is left.
@@ -47,6 +51,9 @@ impl Transaction<'_> {
                 let crate::books::Edit::Change { puts, .. } = edit;
                 self.put_all(puts)?;
                 Answer::Front(link.clone(), book_event(*ticket, Ok(answer)))
+            }
+            ToSqlite::Media { edit, to } => {
+                Answer::Media(to.clone(), media::write(self.messages.connection, edit)?)
             }
             ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
             // Never in the queue.
@@ -108,6 +115,7 @@ impl Transaction<'_> {
                 for account in accounts {
                     self.messages.purge(*account, Seq(i64::MAX as u64), usize::MAX)?;
                     books::purge(self.messages.connection, *account, usize::MAX)?;
+                    media::purge(self.messages.connection, *account, usize::MAX)?;
                     records::purge(self.messages.connection, *account)?;
                 }
                 Ok(Ok(Revision(*self.last_revision)))

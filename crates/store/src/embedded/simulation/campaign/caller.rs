@@ -159,6 +159,7 @@ impl World {
             Completion::Read { ticket, .. } | Completion::Loaded { ticket, .. } => ticket,
             Completion::Saved { ticket, .. } | Completion::Book { ticket, .. } => ticket,
             Completion::Purged { ticket, .. } | Completion::Leftovers { ticket, .. } => ticket,
+            Completion::Media { ticket, .. } => ticket,
             Completion::Gap(of) => return Err(End::Broken(format!("a gap in the mailbox of {of:?}"))),
         };
         let ticket = ticket.0;

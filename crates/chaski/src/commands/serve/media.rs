@@ -1,0 +1,101 @@
+//! The part that serves files, and where its URLs lead.
+
+use crate::failure::Failure;
+use chaski_media::objects::folder::Folder;
+use chaski_media::{Media, PATH, Settings};
+use chaski_server::config::{Config, HttpTls};
+use chaski_services::upload::{PROFILES_KEPT, Uploads};
+use chaski_store::Engine;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const DAY_MS: u64 = 86_400_000;
+const FOLDER: &str = "media";
+
+/// Starts it, unless it is off.
+pub(super) fn start(config: &Config, engine: &dyn Engine) -> Result<Option<Media>, Failure> {
+    let media = &config.media;
+    if !media.enabled {
+        return Ok(None);
+    }
+    let folder = folder(config);
+    let cannot =
+        |error| Failure::new(format_args!("can't use the folder for files {}: {error}", folder.display()));
+    let settings = Settings {
+        expire_ms: media.expire_days.saturating_mul(DAY_MS),
+        quota_bytes: media.quota_bytes,
+        profiles_kept: PROFILES_KEPT,
+        transfers: media.transfers,
+        transfers_per_network: media.transfers_per_network,
+        reserve_bytes: media.reserve_bytes,
+        threads: media.threads,
+        ..Settings::default()
+    };
+    let objects = Arc::new(Folder::open(&folder).map_err(cannot)?);
+    Ok(Some(Media::start(settings, engine.media(), objects, &engine.secret(), engine.time())?))
+}
+
+fn folder(config: &Config) -> PathBuf {
+    match config.media.folder.as_os_str().is_empty() {
+        true => config.data.join(FOLDER),
+        false => config.media.folder.clone(),
+    }
+}
+
+/// What the rooms need to know. `at`: where it listens.
+pub(super) fn uploads(config: &Config, at: SocketAddr, secret: &[u8; 16]) -> Option<Uploads> {
+    let media = &config.media;
+    let base_url = format!("{}{PATH}", origin(config, at));
+    let host = format!("upload.{}", config.domain);
+    media.enabled.then(|| Uploads {
+        max_file_bytes: media.max_file_bytes,
+        expire_ms: media.expire_days.saturating_mul(DAY_MS),
+        quota_bytes: media.quota_bytes,
+        slots_burst: media.uploads,
+        slots_per_hour: media.uploads_per_hour,
+        burst_bytes: media.upload_bytes,
+        bytes_per_hour: media.upload_bytes_per_hour,
+        ..Uploads::new(&host, &base_url, secret)
+    })
+}
+
+/// Always https and a name, since clients take nothing else: also where a terminator stands in front.
+fn origin(config: &Config, at: SocketAddr) -> String {
+    let of_http = config.http.public_url.strip_prefix("https://").filter(|_| config.media.listen.is_none());
+    if !config.media.public_url.is_empty() {
+        return config.media.public_url.trim_end_matches('/').to_owned();
+    }
+    if let Some(at) = of_http {
+        return format!("https://{}", at.trim_end_matches('/'));
+    }
+    match (config.http.tls, at.port()) {
+        (HttpTls::Terminated, _) | (_, 443) => format!("https://{}", config.domain),
+        (_, port) => format!("https://{}:{port}", config.domain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_https_with_a_name() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut config = Config::default();
+        assert_eq!(origin(&config, at(8080)), "https://localhost:8080");
+        assert_eq!(origin(&config, at(443)), "https://localhost");
+        config.http.public_url = "http://chat.example".into();
+        assert_eq!(origin(&config, at(8080)), "https://localhost:8080", "no client would take that");
+        config.http.public_url = "https://chat.example/".into();
+        assert_eq!(origin(&config, at(8080)), "https://chat.example");
+        config.media.listen = Some(at(8443));
+        assert_eq!(origin(&config, at(8443)), "https://localhost:8443");
+        config.media.public_url = "https://files.example/".into();
+        assert_eq!(origin(&config, at(8443)), "https://files.example");
+        let uploads = uploads(&config, at(8443), &[1; 16]).unwrap();
+        assert_eq!((&*uploads.host, &*uploads.base_url), ("upload.localhost", "https://files.example/media"));
+        config.media.enabled = false;
+        assert!(super::uploads(&config, at(8443), &[1; 16]).is_none());
+    }
+}

@@ -1,0 +1,126 @@
+//! Files over HTTP: `PUT` with a ticket ([`put`]), `GET` and `HEAD` by name ([`get`]), `OPTIONS` for browsers of other origins.
+//!
+//! One route, `/media/NAME/FILE`. What resumes an upload (tus) gets methods of its own here, and thumbnails a query of `GET`'s.
+//! Each request is carried out on this crate's runtime, wherever its connection is; its socket is the listener's.
+//!
+//! Promises: an answer is one of [`Trouble`] or a file; every answer may be read by web pages of any origin, since nothing here is authorised
+//! by cookies; nothing is compressed, and what is sent has its length said.
+
+mod body;
+mod get;
+mod headers;
+pub(crate) mod metrics;
+mod origins;
+pub(crate) mod places;
+mod progress;
+mod put;
+mod range;
+pub(crate) mod room;
+
+use crate::{PATH, Shared};
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use chaski_store::media::{Name, file_name};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What one transfer has in memory at a time, besides what its connection has.
+pub const TRANSFER_BYTES: usize = 64 << 10;
+
+/// Why a request is not met, for a person and a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    status: StatusCode,
+    text: &'static str,
+    /// When it may be worth another try.
+    retry_s: Option<u16>,
+}
+
+impl Trouble {
+    pub(crate) const fn new(status: StatusCode, text: &'static str) -> Self {
+        Self { status, text, retry_s: None }
+    }
+
+    pub(crate) const fn later(status: StatusCode, text: &'static str, retry_s: u16) -> Self {
+        Self { status, text, retry_s: Some(retry_s) }
+    }
+}
+
+/// There is no such file, or no more; nobody is told which.
+pub(crate) const NOT_FOUND: Trouble =
+    Trouble::new(StatusCode::NOT_FOUND, "There is no such file here, or no more.");
+/// Something is wrong with the disk or the index, which is logged.
+pub(crate) const BROKEN: Trouble =
+    Trouble::later(StatusCode::SERVICE_UNAVAILABLE, "The server cannot read or write this now.", 10);
+/// Too many transfers.
+pub(crate) const BUSY: Trouble =
+    Trouble::later(StatusCode::SERVICE_UNAVAILABLE, "Too many transfers are in progress; try again.", 5);
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        ];
+        let mut response = (self.status, headers, format!("{}\n", self.text)).into_response();
+        if let Some(retry_s) = self.retry_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_s));
+        }
+        response
+    }
+}
+
+/// The routes.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route(&format!("{PATH}/{{*file}}"), any(serve))
+        .layer(middleware::map_response(origins::open))
+        .with_state(shared)
+}
+
+/// What a URL says.
+struct Place {
+    name: Name,
+    file_name: String,
+}
+
+impl Place {
+    /// From a path, whose file may be encoded in any way. One that no file of ours can have leads nowhere.
+    fn read(path: &str) -> Option<Self> {
+        let (name, file) = path.strip_prefix(PATH)?.strip_prefix('/')?.split_once('/')?;
+        let file_name = file_name::decoded(file)?;
+        (file_name == file_name::sanitised(&file_name))
+            .then_some(Self { name: Name::parse(name)?, file_name })
+    }
+}
+
+/// Any request.
+async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    shared.metrics.requests_total.inc();
+    if request.method() == Method::OPTIONS {
+        return origins::options();
+    }
+    let Some(place) = Place::read(request.uri().path()) else { return NOT_FOUND.into_response() };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let network = peer.map(|ConnectInfo(peer)| peer.ip());
+    let done = match *request.method() {
+        Method::GET | Method::HEAD => get::serve(&shared, place, network, get::Asked::read(&request)).await,
+        Method::PUT => put::serve(&shared, place, network, request).await,
+        _ => Err(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "Files are put, and got.")),
+    };
+    done.unwrap_or_else(|trouble| {
+        if trouble.status.is_server_error() {
+            shared.metrics.troubles_total.inc();
+        }
+        let mut response = trouble.into_response();
+        if trouble.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(origins::METHODS));
+        }
+        response
+    })
+}

@@ -1,0 +1,105 @@
+//! A file on its way out: read piece by piece, each when the connection asks for it, on a thread that may wait.
+//!
+//! What it holds is one piece. A client that does not read is the listener's affair, which sees that nothing moves; here it costs a place.
+
+use super::TRANSFER_BYTES;
+use super::places::Place;
+use crate::Shared;
+use crate::objects::Stored;
+use axum::body::{Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::task::JoinHandle;
+
+/// See the module.
+pub(super) struct FileBody {
+    shared: Arc<Shared>,
+    stored: Arc<dyn Stored>,
+    _place: Place,
+    /// A piece that was read already.
+    piece: Option<Vec<u8>>,
+    reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    /// Where the next piece begins, and what has not been sent.
+    next: u64,
+    left: u64,
+}
+
+impl FileBody {
+    /// From a byte to another, the last included; `piece` is what comes first.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stored: Arc<dyn Stored>,
+        place: Place,
+        (first, last): (u64, u64),
+        piece: Vec<u8>,
+    ) -> Self {
+        shared.metrics.transfers.add(1);
+        let left = last - first + 1;
+        Self { shared, stored, _place: place, piece: Some(piece), reading: None, next: first, left }
+    }
+
+    fn begin(&self) -> JoinHandle<io::Result<Vec<u8>>> {
+        let (stored, from) = (self.stored.clone(), self.next);
+        let count = self.left.min(TRANSFER_BYTES as u64) as usize;
+        self.shared.runtime.spawn_blocking(move || {
+            let mut piece = vec![0; count];
+            let count = stored.read_at(from, &mut piece)?;
+            piece.truncate(count);
+            Ok(piece)
+        })
+    }
+}
+
+impl HttpBody for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let piece = match self.piece.take() {
+            Some(piece) => piece,
+            None => {
+                let mut reading = self.reading.take().unwrap_or_else(|| self.begin());
+                let Poll::Ready(read) = Pin::new(&mut reading).poll(cx) else {
+                    self.reading = Some(reading);
+                    return Poll::Pending;
+                };
+                match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                    Ok(piece) => piece,
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            }
+        };
+        let count = piece.len() as u64;
+        if count == 0 || count > self.left {
+            // It was longer when it was opened: the length that was said can't be kept.
+            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        }
+        self.next += count;
+        self.left -= count;
+        self.shared.metrics.sent_bytes_total.add(count);
+        Poll::Ready(Some(Ok(Frame::data(piece.into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+impl Drop for FileBody {
+    fn drop(&mut self) {
+        self.shared.metrics.transfers.add(-1);
+    }
+}

@@ -1,0 +1,181 @@
+//! `GET` and `HEAD`: a file, a part of it, or the news that the client has it already (RFC 9110 §§13 and 14).
+//!
+//! The index is asked each time, so that what has ended is not served a moment longer; the first piece is read with it, in one go on
+//! a thread that may wait.
+
+use super::body::FileBody;
+use super::range::{self, Part};
+use super::{BROKEN, BUSY, NOT_FOUND, Place, TRANSFER_BYTES, Trouble, headers};
+use crate::Shared;
+use crate::objects::Stored;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chaski_store::media::{Answer, Query, Reference};
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Serves it.
+pub(super) async fn serve(
+    shared: &Arc<Shared>,
+    place: Place,
+    from: Option<IpAddr>,
+    asked: Asked,
+) -> Result<Response, Trouble> {
+    let Some(taken) = shared.places.enter(from) else {
+        shared.metrics.refused_busy_total.inc();
+        return Err(BUSY);
+    };
+    let of = shared.clone();
+    let found = shared.runtime.spawn_blocking(move || find(&of, &place, &asked)).await;
+    let Found { reference, answer } = found.map_err(|_| BROKEN)??;
+    let mut headers = headers::of(&reference, shared.time.unix_ms());
+    let size = reference.content.size;
+    let response = match answer {
+        FoundAnswer::Known => {
+            headers.remove(header::CONTENT_DISPOSITION);
+            headers.remove(header::CONTENT_TYPE);
+            (StatusCode::NOT_MODIFIED, headers).into_response()
+        }
+        FoundAnswer::Nothing => {
+            let range = HeaderValue::from_str(&format!("bytes */{size}")).map_err(|_| BROKEN)?;
+            let headers = [(header::CONTENT_RANGE, range)];
+            (StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response()
+        }
+        FoundAnswer::Head => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+            (headers, Body::empty()).into_response()
+        }
+        FoundAnswer::Bytes { stored, first, last, piece } => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(last - first + 1));
+            let status = match last - first + 1 == size && !piece.is_part {
+                true => StatusCode::OK,
+                false => {
+                    let range = HeaderValue::from_str(&format!("bytes {first}-{last}/{size}"));
+                    headers.insert(header::CONTENT_RANGE, range.map_err(|_| BROKEN)?);
+                    StatusCode::PARTIAL_CONTENT
+                }
+            };
+            shared.metrics.downloads_total.inc();
+            let body = FileBody::new(shared.clone(), stored, taken, (first, last), piece.bytes);
+            (status, headers, Body::new(body)).into_response()
+        }
+    };
+    Ok(response)
+}
+
+/// What a request says besides the name.
+pub(super) struct Asked {
+    is_head: bool,
+    known: Option<String>,
+    range: Option<String>,
+    if_range: Option<String>,
+}
+
+impl Asked {
+    pub(super) fn read(request: &Request) -> Self {
+        let headers = request.headers();
+        let is_head = request.method() == Method::HEAD;
+        Self {
+            is_head,
+            known: all(headers, header::IF_NONE_MATCH),
+            // §14.2: for GET alone.
+            range: all(headers, header::RANGE).filter(|_| !is_head),
+            if_range: all(headers, header::IF_RANGE),
+        }
+    }
+}
+
+/// A header's values, joined as RFC 9110 §5.3 has it.
+fn all(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+struct Found {
+    reference: Reference,
+    answer: FoundAnswer,
+}
+
+enum FoundAnswer {
+    Known,
+    Nothing,
+    Head,
+    Bytes { stored: Arc<dyn Stored>, first: u64, last: u64, piece: Piece },
+}
+
+/// What is sent first.
+struct Piece {
+    bytes: Vec<u8>,
+    /// It was asked for a part, which may be the whole.
+    is_part: bool,
+}
+
+fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble> {
+    let mut reference = look_up(shared, place)?;
+    let etag = headers::etag(&reference);
+    if asked.known.as_deref().is_some_and(|list| headers::has_tag(list, &etag)) {
+        return Ok(Found { reference, answer: FoundAnswer::Known });
+    }
+    let size = reference.content.size;
+    // §13.1.5: a date, or a tag that only may be equal, is none that we know.
+    let range = asked.range.as_deref().filter(|_| asked.if_range.as_ref().is_none_or(|tag| *tag == etag));
+    let part = range.map_or(Part::Whole, |range| range::wanted(range, size));
+    let (first, last) = match part {
+        Part::Nothing => return Ok(Found { reference, answer: FoundAnswer::Nothing }),
+        Part::Bytes { first, last } => (first, last),
+        Part::Whole => (0, size.saturating_sub(1)),
+    };
+    let stored = match shared.objects.open(reference.object) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // It may have become one with another between the two looks.
+            let again = look_up(shared, place)?;
+            reference = again;
+            shared.objects.open(reference.object)
+        }
+        opened => opened,
+    };
+    let stored: Arc<dyn Stored> = match stored {
+        Ok(stored) if stored.size() == size => stored.into(),
+        Ok(_) => return Err(dangling(shared, "a file has another length than the index says")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(dangling(shared, "a file is missing that the index has"));
+        }
+        Err(error) => {
+            tracing::error!(%error, "a file cannot be opened");
+            return Err(BROKEN);
+        }
+    };
+    if asked.is_head {
+        return Ok(Found { reference, answer: FoundAnswer::Head });
+    }
+    let mut bytes = vec![0; (last - first + 1).min(TRANSFER_BYTES as u64) as usize];
+    let count = stored.read_at(first, &mut bytes).map_err(|error| {
+        tracing::error!(%error, "a file cannot be read");
+        BROKEN
+    })?;
+    bytes.truncate(count);
+    let piece = Piece { bytes, is_part: part != Part::Whole };
+    Ok(Found { reference, answer: FoundAnswer::Bytes { stored, first, last, piece } })
+}
+
+fn look_up(shared: &Shared, place: &Place) -> Result<Reference, Trouble> {
+    let query = Query::Reference { name: place.name, now_unix_ms: shared.time.unix_ms() };
+    match shared.index.ask(query) {
+        Ok(Answer::Reference(Some(found))) if *found.file_name == place.file_name => Ok(*found),
+        Ok(Answer::Reference(_)) => Err(NOT_FOUND),
+        Ok(_) => Err(BROKEN),
+        Err(error) => {
+            tracing::error!(%error, "the index of media does not answer");
+            Err(BROKEN)
+        }
+    }
+}
+
+fn dangling(shared: &Shared, what: &'static str) -> Trouble {
+    shared.metrics.dangling_total.inc();
+    tracing::error!("{what}");
+    NOT_FOUND
+}

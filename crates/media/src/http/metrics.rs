@@ -1,0 +1,39 @@
+//! What is counted of files.
+
+chaski_telemetry::metrics! {
+    /// Uploads, downloads and what ends.
+    pub(crate) struct MediaMetrics("chaski_media") {
+        /// Requests.
+        requests_total: Counter,
+        /// Requests that were not met because of the server: too many, no room, a disk that fails.
+        troubles_total: Counter,
+        /// Requests refused because too many transfers were in progress, of all or of their network.
+        refused_busy_total: Counter,
+        /// Uploads refused or cut because the disk had no room.
+        refused_full_total: Counter,
+        /// Tickets that were not ours, not in time, or not for what was sent.
+        tickets_refused_total: Counter,
+        /// Transfers in progress.
+        transfers: Gauge,
+        /// Uploads that were stored.
+        uploads_total: Counter,
+        /// Uploads that did not come whole: their client went away or was too slow.
+        uploads_cut_total: Counter,
+        /// Bytes received.
+        received_bytes_total: Counter,
+        /// Downloads that began.
+        downloads_total: Counter,
+        /// Bytes sent.
+        sent_bytes_total: Counter,
+        /// References dropped because their time was over.
+        expired_total: Counter,
+        /// Files deleted because nothing referred to them.
+        deleted_total: Counter,
+        /// Half-written files that a start has found and deleted.
+        leftovers_deleted_total: Counter,
+        /// References whose file was missing.
+        dangling_total: Counter,
+        /// Looks for what has ended that failed and are repeated.
+        looks_failed_total: Counter,
+    }
+}

@@ -1,0 +1,148 @@
+//! Files: pictures, voice, video, whatever people send each other besides words. Uploads and downloads over HTTP.
+//!
+//! A client asks the rooms for a slot (`chaski-services`, `upload`), puts the file here with the ticket that it was given, and sends the
+//! URL to whom it likes. This crate owns the HTTP side ([`http`]), the backends ([`objects`]) and the care for what is
+//! over ([`caretaker`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
+//! with the rooms: a process that serves files alone needs the index and the data's secret.
+//!
+//! Called by the binary, which mounts [`Media::routes`] on a listener of `chaski-server`'s. Calls the store and telemetry.
+//!
+//! # Promises
+//! - **Chat never waits for files.** Everything here runs on a runtime of its own ([`runtime`]), whose threads the system puts behind the
+//!   others; what a transfer has in memory is bounded ([`http::TRANSFER_BYTES`]), and so is the number of transfers.
+//! - A file is served when it is whole and durable, and not before. A kill at any time leaves no file that nobody refers to,
+//!   and no reference without its file: the order of steps is in the head of [`objects`].
+//! - What has no reference left is gone from the disk soon: at most [`Settings::sweep_every`] later, and after a start at once.
+
+pub mod caretaker;
+pub mod http;
+pub mod objects;
+mod runtime;
+
+use chaski_store::Time;
+use chaski_store::media::Index;
+use chaski_store::media::slot::SlotKeys;
+use http::metrics::MediaMetrics;
+use http::places::Places;
+use http::room::Room;
+use objects::Objects;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Where routes begin.
+pub const PATH: &str = "/media";
+
+/// Bounds and intervals.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a file for a message stays.
+    pub expire_ms: u64,
+    /// What one account may have.
+    pub quota_bytes: u64,
+    /// References for its profile that an account has without an end.
+    pub profiles_kept: usize,
+    /// Transfers at once, of everybody; beyond: come again later.
+    pub transfers: usize,
+    /// The same of one network (IPv4 address, IPv6 /64), and four times as many of a wide one (/24, /48).
+    pub transfers_per_network: usize,
+    /// Room on the disk that uploads leave.
+    pub reserve_bytes: u64,
+    /// A transfer that moves less than [`Settings::progress_bytes`] in this time is cut.
+    pub progress_time: Duration,
+    /// See there.
+    pub progress_bytes: u64,
+    /// How often it is looked for what has ended.
+    pub sweep_every: Duration,
+    /// Threads.
+    pub threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            expire_ms: 30 * 86_400_000,
+            quota_bytes: 4 << 30,
+            profiles_kept: 8,
+            transfers: 1_024,
+            transfers_per_network: 64,
+            reserve_bytes: 1 << 30,
+            progress_time: Duration::from_secs(30),
+            progress_bytes: 8 << 10,
+            sweep_every: Duration::from_secs(15),
+            threads: 2,
+        }
+    }
+}
+
+/// What all transfers share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) keys: SlotKeys,
+    pub(crate) time: Arc<Time>,
+    pub(crate) places: Places,
+    pub(crate) room: Room,
+    pub(crate) metrics: Arc<MediaMetrics>,
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// The service.
+pub struct Media {
+    shared: Arc<Shared>,
+    runtime: tokio::runtime::Runtime,
+    stop: watch::Sender<bool>,
+}
+
+impl Media {
+    /// Sees to what an earlier run has left half done, and begins.
+    pub fn start(
+        settings: Settings,
+        index: Arc<dyn Index>,
+        objects: Arc<dyn Objects>,
+        secret: &[u8; 16],
+        time: Arc<Time>,
+    ) -> io::Result<Self> {
+        let runtime = runtime::build(settings.threads)?;
+        let metrics = Arc::new(MediaMetrics::default());
+        let shared = Arc::new(Shared {
+            places: Places::new(settings.transfers, settings.transfers_per_network),
+            room: Room::new(settings.reserve_bytes),
+            settings,
+            index,
+            objects,
+            keys: SlotKeys::new(secret),
+            time,
+            metrics,
+            runtime: runtime.handle().clone(),
+        });
+        caretaker::settle_leftovers(&shared);
+        let (stop, stopping) = watch::channel(false);
+        runtime.spawn(caretaker::run(shared.clone(), stopping));
+        Ok(Self { shared, runtime, stop })
+    }
+
+    /// The routes, below [`PATH`].
+    pub fn routes(&self) -> axum::Router {
+        http::routes(self.shared.clone())
+    }
+
+    /// Where a listener of its own runs.
+    pub fn handle(&self) -> tokio::runtime::Handle {
+        self.shared.runtime.clone()
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> Arc<dyn chaski_telemetry::Source> {
+        self.shared.metrics.clone()
+    }
+
+    /// Ends it. Transfers in progress are cut; what is half written is seen to at the next start.
+    pub fn stop(self, within: Duration) {
+        // Nobody listens if the caretaker has ended.
+        let _ = self.stop.send(true);
+        self.runtime.shutdown_timeout(within);
+    }
+}

@@ -1,0 +1,315 @@
+//! Cases on the index of media.
+
+use super::Fixture;
+use super::rig::{Rig, phone};
+use crate::media::{
+    Answer, Content, Due, Edit, Index, Name, ObjectId, PAGE_MAX, Purpose, Query, REFERENCE_BYTES, Reference,
+    Refused, Source, Usage,
+};
+use crate::records::Put;
+use crate::{AccountId, Completion, Engine, Table};
+use std::sync::Arc;
+
+const NOW: u64 = 1_900_000_000_000;
+const QUOTA: u64 = 1 << 30;
+
+fn register(engine: &dyn Engine, accounts: &[AccountId]) {
+    let put = |account: &AccountId| Put {
+        table: Table::Accounts,
+        key: account.record_key(),
+        value: Some(b"{}".to_vec()),
+    };
+    engine.records().put_all(accounts.iter().map(put).collect()).expect("written");
+}
+
+fn content(byte: u8) -> Content {
+    Content { sha256: [byte; 32], size: 1_000 * u64::from(byte) }
+}
+
+/// The reference with this number, of a content that is a byte.
+fn reference(owner: AccountId, number: u128, byte: u8) -> Reference {
+    Reference {
+        name: Name(number << 64 | number),
+        owner,
+        content: content(byte),
+        object: ObjectId(number),
+        media_type: "image/jpeg".into(),
+        file_name: "Grüße.jpg".into(),
+        purpose: Purpose::Message,
+        created_unix_ms: NOW,
+        expires_unix_ms: Some(NOW + 1_000 + number as u64),
+    }
+}
+
+/// An open index with some accounts.
+fn begin(fixture: &dyn Fixture) -> (Box<dyn Engine>, Arc<dyn Index>) {
+    let engine = fixture.open();
+    register(&*engine, &[phone(1), phone(2), AccountId::service("bot")]);
+    let index = engine.media();
+    (engine, index)
+}
+
+fn store(index: &dyn Index, reference: &Reference) -> Answer {
+    let reference = reference.clone();
+    index.edit(Edit::Store { reference, quota_bytes: QUOTA }).expect("written")
+}
+
+fn refer(index: &dyn Index, reference: &Reference, source: Source) -> Answer {
+    let reference = reference.clone();
+    index.edit(Edit::Refer { reference, source, quota_bytes: QUOTA }).expect("written")
+}
+
+fn read(index: &dyn Index, name: Name, now_unix_ms: u64) -> Option<Reference> {
+    match index.ask(Query::Reference { name, now_unix_ms }).expect("read") {
+        Answer::Reference(found) => found.map(|found| *found),
+        other => panic!("another answer: {other:?}"),
+    }
+}
+
+fn usage(index: &dyn Index, owner: AccountId, source: Option<Source>) -> Usage {
+    match index.ask(Query::Usage { owner, source, now_unix_ms: NOW }).expect("read") {
+        Answer::Usage(usage) => usage,
+        other => panic!("another answer: {other:?}"),
+    }
+}
+
+fn objects(index: &dyn Index, query: Query) -> Vec<u128> {
+    match index.ask(query).expect("read") {
+        Answer::Objects(objects) => objects.into_iter().map(|object| object.0).collect(),
+        other => panic!("another answer: {other:?}"),
+    }
+}
+
+fn due(index: &dyn Index, limit: usize) -> Due {
+    match index.ask(Query::Due { now_unix_ms: NOW + 1_001, limit }).expect("read") {
+        Answer::Due(due) => due,
+        other => panic!("another answer: {other:?}"),
+    }
+}
+
+fn doomed(index: &dyn Index) -> Vec<u128> {
+    due(index, PAGE_MAX).doomed.into_iter().map(|object| object.0).collect()
+}
+
+fn known(index: &dyn Index, ids: impl IntoIterator<Item = u128>) -> Vec<u128> {
+    objects(index, Query::Known { objects: ids.into_iter().map(ObjectId).collect() })
+}
+
+fn expire(index: &dyn Index, now_unix_ms: u64, limit: usize) -> usize {
+    match index.edit(Edit::Expire { now_unix_ms, limit }).expect("written") {
+        Answer::Done(count) => count,
+        other => panic!("another answer: {other:?}"),
+    }
+}
+
+fn merge(index: &dyn Index) {
+    index.edit(Edit::Merge { limit: PAGE_MAX }).expect("written");
+}
+
+pub(super) fn store_and_read(fixture: &dyn Fixture) {
+    let (_engine, index) = begin(fixture);
+    let (romeo, bot) = (phone(1), AccountId::service("bot"));
+    let first = reference(romeo, 1, 1);
+    assert_eq!(store(&*index, &first), Answer::Done(1));
+    assert_eq!(read(&*index, first.name, NOW), Some(first.clone()));
+    assert_eq!(read(&*index, first.name, NOW + 1_001), None, "it has ended, whoever has looked or not");
+    assert_eq!(read(&*index, Name(99), NOW), None);
+    // A name is given once, whoever comes with what.
+    for other in [reference(romeo, 1, 2), reference(bot, 1, 1)] {
+        let other = Reference { object: ObjectId(77), ..other };
+        assert_eq!(store(&*index, &other), Answer::Refused(Refused::Taken));
+    }
+    assert_eq!(read(&*index, first.name, NOW), Some(first));
+    assert_eq!(
+        (known(&*index, [1, 77]), doomed(&*index)),
+        (vec![1], vec![]),
+        "what was refused was never there"
+    );
+    let lasting = Reference { purpose: Purpose::Profile, expires_unix_ms: None, ..reference(bot, 2, 3) };
+    store(&*index, &lasting);
+    assert_eq!(read(&*index, lasting.name, u64::MAX >> 1), Some(lasting));
+}
+
+pub(super) fn quota(fixture: &dyn Fixture) {
+    let (_engine, index) = begin(fixture);
+    let of = |number, byte| reference(phone(1), number, byte);
+    let within =
+        |reference, quota_bytes| index.edit(Edit::Store { reference, quota_bytes }).expect("written");
+    let two = 3_000 + 2 * REFERENCE_BYTES;
+    assert_eq!(within(of(1, 1), two), Answer::Done(1));
+    assert_eq!(within(of(2, 2), two - 1), Answer::Refused(Refused::Quota));
+    assert_eq!(within(of(2, 2), two), Answer::Done(1));
+    assert_eq!(within(of(3, 0), two), Answer::Refused(Refused::Quota), "an empty file is none for nothing");
+    let edit = Edit::Refer { reference: of(3, 1), source: Source::Own(content(1)), quota_bytes: two };
+    assert_eq!(
+        index.edit(edit).expect("written"),
+        Answer::Refused(Refused::Quota),
+        "what is there counts again"
+    );
+    let own = usage(&*index, phone(1), None);
+    assert_eq!((own.bytes, own.next_expiry_unix_ms), (two, Some(NOW + 1_001)));
+    assert_eq!(usage(&*index, phone(2), None), Usage::default());
+    assert_eq!(expire(&*index, NOW + 1_001, PAGE_MAX), 1);
+    assert_eq!(usage(&*index, phone(1), None).bytes, 2_000 + REFERENCE_BYTES);
+    expire(&*index, NOW + 5_000, PAGE_MAX);
+    assert_eq!(usage(&*index, phone(1), None), Usage::default());
+}
+
+pub(super) fn sources(fixture: &dyn Fixture) {
+    let (_engine, index) = begin(fixture);
+    let (romeo, juliet) = (phone(1), phone(2));
+    let own = Source::Own(content(1));
+    assert_eq!(refer(&*index, &reference(romeo, 1, 1), own), Answer::Refused(Refused::NoSource));
+    store(&*index, &reference(romeo, 2, 1));
+    assert_eq!(usage(&*index, romeo, Some(own)).source, Some(content(1)));
+    assert_eq!(refer(&*index, &reference(romeo, 3, 1), own), Answer::Done(1));
+    let again = read(&*index, reference(romeo, 3, 1).name, NOW).expect("there");
+    assert_eq!((again.object, again.content), (ObjectId(2), content(1)), "it lies where the first one does");
+    // Another account finds nothing by the hash, and all by the name.
+    assert_eq!(usage(&*index, juliet, Some(own)).source, None);
+    assert_eq!(refer(&*index, &reference(juliet, 4, 1), own), Answer::Refused(Refused::NoSource));
+    let named = Source::Named(reference(romeo, 2, 1).name);
+    assert_eq!(usage(&*index, juliet, Some(named)).source, Some(content(1)));
+    assert_eq!(
+        refer(&*index, &reference(juliet, 4, 2), named),
+        Answer::Refused(Refused::NoSource),
+        "another size"
+    );
+    assert_eq!(refer(&*index, &reference(juliet, 4, 1), named), Answer::Done(1));
+    assert_eq!(usage(&*index, juliet, Some(own)).source, Some(content(1)), "now it is its own");
+    // Ended is not there, also before it is dropped.
+    let late = Reference { created_unix_ms: NOW + 50_000, ..reference(juliet, 5, 1) };
+    assert_eq!(refer(&*index, &late, named), Answer::Refused(Refused::NoSource));
+    assert_eq!(refer(&*index, &late, own), Answer::Refused(Refused::NoSource));
+    // The object goes with the last of them.
+    assert_eq!((expire(&*index, NOW + 1_003, PAGE_MAX), doomed(&*index)), (2, vec![]));
+    assert_eq!((expire(&*index, NOW + 1_004, PAGE_MAX), doomed(&*index)), (1, vec![2]));
+}
+
+pub(super) fn merged(fixture: &dyn Fixture) {
+    let (_engine, index) = begin(fixture);
+    let (romeo, juliet) = (phone(1), phone(2));
+    assert_eq!(due(&*index, 9), Due::default());
+    store(&*index, &reference(romeo, 1, 1));
+    let due_now = due(&*index, 9);
+    assert_eq!((due_now.has_new, due_now.has_ended), (true, true));
+    merge(&*index);
+    assert!(!due(&*index, 9).has_new);
+    store(&*index, &reference(juliet, 2, 1));
+    store(&*index, &reference(juliet, 3, 2));
+    assert_eq!(read(&*index, reference(juliet, 2, 1).name, NOW).expect("there").object, ObjectId(2));
+    merge(&*index);
+    let moved = read(&*index, reference(juliet, 2, 1).name, NOW).expect("there");
+    assert_eq!(
+        moved,
+        Reference { object: ObjectId(1), ..reference(juliet, 2, 1) },
+        "nothing else has changed"
+    );
+    assert_eq!((doomed(&*index), known(&*index, 1..=3)), (vec![2], vec![1, 3]));
+    merge(&*index);
+    assert_eq!(doomed(&*index), [2], "once");
+    index.edit(Edit::Deleted { objects: vec![ObjectId(2)] }).expect("written");
+    // The uploader of the first goes; the second's stays.
+    assert_eq!(expire(&*index, NOW + 1_001, PAGE_MAX), 1);
+    assert_eq!((doomed(&*index), known(&*index, 1..=3)), (vec![], vec![1, 3]));
+    assert_eq!(expire(&*index, NOW + 1_003, PAGE_MAX), 2);
+    assert_eq!((doomed(&*index), known(&*index, 1..=3)), (vec![1, 3], vec![]));
+    // The same content again, while its file is on its way out, is another object.
+    store(&*index, &reference(romeo, 9, 1));
+    merge(&*index);
+    index.edit(Edit::Deleted { objects: vec![ObjectId(1), ObjectId(3)] }).expect("written");
+    assert_eq!((doomed(&*index), known(&*index, [9])), (vec![], vec![9]));
+}
+
+pub(super) fn pages(fixture: &dyn Fixture) {
+    let (_engine, index) = begin(fixture);
+    for number in 1..=25 {
+        store(&*index, &reference(phone(1), number, 1));
+        store(&*index, &Reference { expires_unix_ms: None, ..reference(phone(1), 100 + number, 1) });
+    }
+    let counts: Vec<usize> = (0..4).map(|_| expire(&*index, NOW + 1_025, 10)).collect();
+    assert_eq!(counts, [10, 10, 5, 0]);
+    assert_eq!(doomed(&*index), (1..=25).collect::<Vec<_>>());
+    assert_eq!(due(&*index, 3).doomed, [1, 2, 3].map(ObjectId));
+    let objects = (1..=25).map(ObjectId).collect();
+    index.edit(Edit::Deleted { objects }).expect("written");
+    assert_eq!(doomed(&*index), [0; 0]);
+    // Those of a profile end when there are newer ones.
+    let retire = Edit::Retire { owner: phone(1), keep: 2, expires_unix_ms: NOW + 5_000 };
+    assert_eq!(index.edit(retire.clone()).expect("written"), Answer::Done(23));
+    assert_eq!(index.edit(retire).expect("written"), Answer::Done(0));
+    assert_eq!(expire(&*index, NOW + 5_000, PAGE_MAX), 23);
+}
+
+pub(super) fn removal(fixture: &dyn Fixture) {
+    let (engine, index) = begin(fixture);
+    let (romeo, juliet) = (phone(1), phone(2));
+    let mut rig = Rig::new(&*engine);
+    // More than one slice, and one that is shared.
+    for number in 1..=PAGE_MAX as u128 + 5 {
+        store(&*index, &reference(romeo, number, 1));
+    }
+    let named = Source::Named(reference(romeo, 3, 1).name);
+    refer(&*index, &reference(juliet, 10_000, 1), named);
+    // It is marked: from here on nothing is stored for it.
+    let put = Put { table: Table::Accounts, key: romeo.record_key(), value: None };
+    engine.records().put_all(vec![put]).expect("written");
+    let late = reference(romeo, 20_000, 1);
+    assert_eq!(store(&*index, &late), Answer::Refused(Refused::NoAccount));
+    assert_eq!(refer(&*index, &late, named), Answer::Refused(Refused::NoAccount));
+    assert_eq!(rig.leftovers(), [romeo]);
+    rig.purge(romeo);
+    assert_eq!(rig.leftovers(), []);
+    assert_eq!(
+        (usage(&*index, romeo, None), read(&*index, reference(romeo, 1, 1).name, NOW)),
+        (Usage::default(), None)
+    );
+    assert_eq!(known(&*index, 1..=5), [3], "juliet's");
+    assert_eq!(read(&*index, reference(juliet, 10_000, 1).name, NOW).expect("there").object, ObjectId(3));
+    let mut gone = 0;
+    while let ids @ [_, ..] = &doomed(&*index)[..] {
+        gone += ids.len();
+        index.edit(Edit::Deleted { objects: ids.iter().copied().map(ObjectId).collect() }).expect("written");
+    }
+    assert_eq!(gone, PAGE_MAX + 4);
+}
+
+pub(super) fn restart(fixture: &dyn Fixture) {
+    let first = reference(phone(1), 1, 1);
+    {
+        let (engine, index) = begin(fixture);
+        store(&*index, &first);
+        store(&*index, &reference(phone(1), 2, 2));
+        store(&*index, &Reference { expires_unix_ms: Some(NOW), ..reference(phone(1), 3, 3) });
+        expire(&*index, NOW, PAGE_MAX);
+        drop(index);
+        engine.close();
+    }
+    let engine = fixture.open();
+    let index = engine.media();
+    assert_eq!(read(&*index, first.name, NOW), Some(first));
+    assert_eq!((doomed(&*index), known(&*index, 1..=3)), (vec![3], vec![1, 2]));
+    assert_eq!(usage(&*index, phone(1), None).bytes, 3_000 + 2 * REFERENCE_BYTES);
+    engine.records().clear(&[phone(1)]).expect("nobody else has the directory");
+    assert_eq!((doomed(&*index), known(&*index, 1..=3)), (vec![1, 2, 3], vec![]));
+}
+
+pub(super) fn of_a_shard(fixture: &dyn Fixture) {
+    let (engine, index) = begin(fixture);
+    let mut rig = Rig::new(&*engine);
+    let answer = |rig: &mut Rig, of| {
+        rig.wait("an answer of the index", |completion| match completion {
+            Completion::Media { ticket, result } if *ticket == of => Some(result.clone().expect("answered")),
+            _ => None,
+        })
+    };
+    let ticket = rig.ticket();
+    rig.store.edit_media(Edit::Store { reference: reference(phone(1), 1, 1), quota_bytes: QUOTA }, ticket);
+    assert_eq!(answer(&mut rig, ticket), Answer::Done(1));
+    assert!(read(&*index, reference(phone(1), 1, 1).name, NOW).is_some(), "it is durable when that is said");
+    let ticket = rig.ticket();
+    let source = Some(Source::Own(content(1)));
+    rig.store.ask_media(Query::Usage { owner: phone(1), source, now_unix_ms: NOW }, ticket);
+    let Answer::Usage(usage) = answer(&mut rig, ticket) else { panic!("another answer") };
+    assert_eq!((usage.bytes, usage.source), (1_000 + REFERENCE_BYTES, Some(content(1))));
+}

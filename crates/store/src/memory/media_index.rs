@@ -1,0 +1,220 @@
+//! The index of media in memory: maps, looked through from end to end where SQLite has an index.
+
+use super::{State, lock};
+use crate::media::{
+    Answer, Content, Due, Edit, Index, Name, ObjectId, Query, Reference, Refused, Source, Usage, charge,
+};
+use crate::records::Table;
+use crate::{AccountId, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// The rows.
+#[derive(Default)]
+pub(super) struct Media {
+    references: BTreeMap<Name, Reference>,
+    objects: BTreeMap<ObjectId, Object>,
+    doomed: BTreeSet<ObjectId>,
+}
+
+struct Object {
+    content: Content,
+    uses: usize,
+    is_new: bool,
+}
+
+impl Media {
+    pub(super) fn owners(&self) -> impl Iterator<Item = AccountId> {
+        self.references.values().map(|reference| reference.owner)
+    }
+
+    pub(super) fn clear(&mut self, owner: AccountId) {
+        let own = self.references.values().filter(|reference| reference.owner == owner);
+        let own: Vec<Name> = own.map(|reference| reference.name).collect();
+        own.into_iter().for_each(|name| self.drop_reference(name));
+    }
+
+    fn live(&self, name: Name, now_unix_ms: u64) -> Option<&Reference> {
+        self.references.get(&name).filter(|reference| is_live(reference, now_unix_ms))
+    }
+
+    fn found(&self, owner: AccountId, source: Source, now_unix_ms: u64) -> Option<(Content, ObjectId)> {
+        let found = match source {
+            Source::Named(name) => self.live(name, now_unix_ms)?,
+            Source::Own(content) => self.references.values().find(|reference| {
+                reference.owner == owner && reference.content == content && is_live(reference, now_unix_ms)
+            })?,
+        };
+        Some((found.content, found.object))
+    }
+
+    fn owned(&self, owner: AccountId) -> u64 {
+        let own = self.references.values().filter(|reference| reference.owner == owner);
+        own.map(|reference| charge(reference.content.size)).sum()
+    }
+
+    fn add_reference(&mut self, reference: Reference) -> Answer {
+        if let Some(object) = self.objects.get_mut(&reference.object) {
+            object.uses += 1;
+        }
+        self.references.insert(reference.name, reference);
+        Answer::Done(1)
+    }
+
+    fn drop_reference(&mut self, name: Name) {
+        let Some(reference) = self.references.remove(&name) else { return };
+        let Some(object) = self.objects.get_mut(&reference.object) else { return };
+        object.uses -= 1;
+        if object.uses == 0 {
+            self.doom(reference.object);
+        }
+    }
+
+    fn doom(&mut self, object: ObjectId) {
+        self.objects.remove(&object);
+        self.doomed.insert(object);
+    }
+
+    fn merge(&mut self, limit: usize) -> usize {
+        let new = self.objects.iter().filter(|(_, object)| object.is_new).take(limit);
+        let new: Vec<ObjectId> = new.map(|(id, _)| *id).collect();
+        for id in &new {
+            let Some(content) = self.objects.get(id).map(|object| object.content) else { continue };
+            let others =
+                self.objects.iter().filter(|(other, object)| *other != id && object.content == content);
+            let equal =
+                others.min_by_key(|(other, object)| (object.is_new, **other)).map(|(other, _)| *other);
+            let Some(equal) = equal else {
+                self.objects.entry(*id).and_modify(|object| object.is_new = false);
+                continue;
+            };
+            let mut moved = 0;
+            for reference in self.references.values_mut().filter(|reference| reference.object == *id) {
+                reference.object = equal;
+                moved += 1;
+            }
+            self.objects.entry(equal).and_modify(|object| object.uses += moved);
+            self.doom(*id);
+        }
+        new.len()
+    }
+
+    fn expire(&mut self, now_unix_ms: u64, limit: usize) -> usize {
+        let ended = self.references.values().filter(|reference| !is_live(reference, now_unix_ms));
+        let ended: Vec<Name> = ended.take(limit).map(|reference| reference.name).collect();
+        ended.iter().for_each(|name| self.drop_reference(*name));
+        ended.len()
+    }
+
+    fn retire(&mut self, owner: AccountId, keep: usize, expires_unix_ms: u64) -> usize {
+        let lasting =
+            |reference: &&mut Reference| reference.owner == owner && reference.expires_unix_ms.is_none();
+        let mut lasting: Vec<_> = self.references.values_mut().filter(lasting).collect();
+        lasting.sort_by_key(|reference| (u64::MAX - reference.created_unix_ms, reference.name));
+        lasting
+            .into_iter()
+            .skip(keep)
+            .map(|reference| reference.expires_unix_ms = Some(expires_unix_ms))
+            .count()
+    }
+}
+
+fn is_live(reference: &Reference, now_unix_ms: u64) -> bool {
+    reference.expires_unix_ms.is_none_or(|at| at > now_unix_ms)
+}
+
+impl State {
+    pub(super) fn ask_media(&self, query: &Query) -> Answer {
+        let media = &self.media;
+        match query {
+            Query::Reference { name, now_unix_ms } => {
+                Answer::Reference(media.live(*name, *now_unix_ms).cloned().map(Box::new))
+            }
+            Query::Usage { owner, source, now_unix_ms } => {
+                let own = media.references.values().filter(|reference| reference.owner == *owner);
+                let ends = own.filter_map(|reference| reference.expires_unix_ms);
+                Answer::Usage(Usage {
+                    bytes: media.owned(*owner),
+                    next_expiry_unix_ms: ends.filter(|at| at > now_unix_ms).min(),
+                    source: source
+                        .and_then(|source| media.found(*owner, source, *now_unix_ms))
+                        .map(|(content, _)| content),
+                })
+            }
+            Query::Due { now_unix_ms, limit } => Answer::Due(Due {
+                has_new: media.objects.values().any(|object| object.is_new),
+                has_ended: media.references.values().any(|reference| !is_live(reference, *now_unix_ms)),
+                doomed: media.doomed.iter().copied().take(*limit).collect(),
+            }),
+            Query::Known { objects } => {
+                let known = objects.iter().filter(|object| media.objects.contains_key(object));
+                Answer::Objects(known.copied().collect())
+            }
+        }
+    }
+
+    pub(super) fn edit_media(&mut self, edit: Edit) -> Answer {
+        match edit {
+            Edit::Store { reference, quota_bytes } => {
+                if let Some(refused) = self.refuses(&reference, quota_bytes) {
+                    return Answer::Refused(refused);
+                }
+                let object = Object { content: reference.content, uses: 0, is_new: true };
+                self.media.objects.insert(reference.object, object);
+                self.media.add_reference(reference)
+            }
+            Edit::Refer { reference, source, quota_bytes } => {
+                let found = self.media.found(reference.owner, source, reference.created_unix_ms);
+                let Some((content, object)) =
+                    found.filter(|(content, _)| content.size == reference.content.size)
+                else {
+                    return Answer::Refused(Refused::NoSource);
+                };
+                match self.refuses(&reference, quota_bytes) {
+                    Some(refused) => Answer::Refused(refused),
+                    None => self.media.add_reference(Reference { content, object, ..reference }),
+                }
+            }
+            Edit::Merge { limit } => Answer::Done(self.media.merge(limit)),
+            Edit::Expire { now_unix_ms, limit } => Answer::Done(self.media.expire(now_unix_ms, limit)),
+            Edit::Retire { owner, keep, expires_unix_ms } => {
+                Answer::Done(self.media.retire(owner, keep, expires_unix_ms))
+            }
+            Edit::Deleted { objects } => {
+                objects.iter().for_each(|object| _ = self.media.doomed.remove(object));
+                Answer::Done(1)
+            }
+        }
+    }
+
+    fn refuses(&self, reference: &Reference, quota_bytes: u64) -> Option<Refused> {
+        let owner = reference.owner;
+        let sum = self.media.owned(owner).saturating_add(charge(reference.content.size));
+        if self.media.references.contains_key(&reference.name) {
+            Some(Refused::Taken)
+        } else if self.get(Table::Accounts, &owner.record_key()).is_none() {
+            Some(Refused::NoAccount)
+        } else {
+            (sum > quota_bytes).then_some(Refused::Quota)
+        }
+    }
+}
+
+/// Blocking access.
+pub(super) struct MemoryIndex {
+    pub(super) state: Arc<Mutex<State>>,
+}
+
+impl Index for MemoryIndex {
+    fn ask(&self, query: Query) -> Result<Answer, StoreError> {
+        Ok(lock(&self.state).ask_media(&query))
+    }
+
+    fn edit(&self, edit: Edit) -> Result<Answer, StoreError> {
+        let mut state = lock(&self.state);
+        match state.failures.pop_front() {
+            Some(error) => Err(error),
+            None => Ok(state.edit_media(edit)),
+        }
+    }
+}
