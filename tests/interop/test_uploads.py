@@ -1,9 +1,15 @@
 """Files by XEP-0363: slixmpp's plugin uploads as it does everywhere, and another account fetches what it was sent."""
 
+import asyncio
+import hashlib
 import io
+import signal
+import sqlite3
 import ssl
+import threading
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp.connector
 import pytest
@@ -12,6 +18,8 @@ from slixmpp.xmlstream import ET
 
 from clients import Slixmpp
 from server import PATIENCE_S, Server
+
+SLOTS = 300
 
 SENDER, RECIPIENT = "+15550101021", "+15550101022"
 # Longer than a few pieces, and each byte says where it is.
@@ -90,3 +98,71 @@ def test_what_nobody_has_put_is_not_there(server, sender):
     with pytest.raises(urllib.error.HTTPError) as refused:
         fetch(server, f"{server.web}/media/{0:032x}/a.jpg")
     assert refused.value.code == 404
+
+
+def content_of(number):
+    """Some hundred KB, another for each number but that every tenth is equal to the one before."""
+    seed = str(number - (number % 10 == 9)).encode()
+    return hashlib.sha256(seed).digest() * (2_000 + 100 * (number % 7))
+
+
+def slots_of(client, count):
+    """URLs to put to and to get from."""
+
+    async def ask(number):
+        iq = client.client.make_iq_get(ito="upload.localhost")
+        size = len(content_of(number))
+        iq.append(ET.fromstring(f"<request xmlns='urn:xmpp:http:upload:0' filename='{number}.jpg' size='{size}'/>"))
+        slot = (await iq.send(timeout=PATIENCE_S)).xml
+        return [slot.find(".//{urn:xmpp:http:upload:0}" + way).get("url") for way in ("put", "get")]
+
+    async def ask_all():
+        return await asyncio.gather(*(ask(number) for number in range(count)))
+
+    return client._run(ask_all())
+
+
+def index_and_folder(server):
+    """The objects that the index has references for, and the files that are there."""
+    with sqlite3.connect(f"file:{server.data}/chaski.sqlite3?mode=ro", uri=True) as database:
+        rows = {row[0].hex() for row in database.execute("SELECT object FROM media_objects")}
+        of_references = {row[0].hex() for row in database.execute("SELECT object FROM media_references")}
+    assert rows == of_references
+    return rows, {file.name for file in (server.data / "media").glob("*/*")}
+
+
+def test_a_kill_in_the_middle_of_uploads_leaves_neither_file_nor_row_alone(tmp_path):
+    extra = "[media]\nuploads = 10000\nuploads_per_hour = 0\nupload_bytes_per_hour = 0\n"
+    with Server(tmp_path, extra=extra) as server:
+        client = Slixmpp(server, *server.register(SENDER))
+        slots = slots_of(client, SLOTS)
+        context, stored, lock = server.tls_context(), set(), threading.Lock()
+
+        def put(number):
+            request = urllib.request.Request(slots[number][0], data=content_of(number), method="PUT")
+            try:
+                with urllib.request.urlopen(request, context=context, timeout=PATIENCE_S) as answer:
+                    assert answer.status == 201
+            except (OSError, urllib.error.URLError):
+                return
+            with lock:
+                stored.add(number)
+
+        with ThreadPoolExecutor(16) as pool:
+            done = [pool.submit(put, number) for number in range(SLOTS)]
+            server.wait_until(lambda: len(stored) > SLOTS / 3, "third of the uploads")
+            server.end(signal.SIGKILL)
+        assert all(future.exception() is None for future in done)
+        assert SLOTS / 3 < len(stored) < SLOTS
+        server.start()
+        for number in stored:
+            # The port is another one.
+            url = server.web + slots[number][1][slots[number][1].index("/media/") :]
+            assert fetch(server, url).read() == content_of(number)
+
+        def agree():
+            rows, files = index_and_folder(server)
+            return rows == files and len(rows) < len(stored) + 17
+
+        server.wait_until(agree, "agreement of index and folder")
+        assert server.metric("chaski_media_dangling_total") == 0
