@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What one transfer has in memory at a time, besides what its connection has.
-pub const TRANSFER_BYTES: usize = 64 << 10;
+pub const TRANSFER_BYTES: usize = 48 << 10;
 
 /// Why a request is not met, for a person and a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

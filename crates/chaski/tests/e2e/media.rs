@@ -19,7 +19,7 @@ fn slot(
          content-type='image/jpeg'>{children}</request></iq>",
         PICTURE.len()
     ));
-    let answer = client.wait_for("</iq>");
+    let answer = client.wait_for("</slot>");
     let path = |before: &str| {
         let url =
             answer.split_once(before).unwrap_or_else(|| panic!("{answer}")).1.split_once('\'').unwrap().0;
