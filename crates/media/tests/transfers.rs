@@ -1,5 +1,7 @@
 //! Uploads and downloads over a real connection, against the memory engine's index and a real folder.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 use chaski_media::objects::Objects;
 use chaski_media::objects::folder::Folder;
 use chaski_media::{Media, PATH, Settings};

@@ -123,7 +123,7 @@ pub(crate) type Then = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Result<Answer
 pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, stanza: &Stanza<'_>) {
     let Some(uploads) = turn.realm.uploads.as_deref() else { return };
     let Some(request) = Request::read(stanza) else { return };
-    let reply = Reply::to_owner(account, session, stanza).from_address(&uploads.host);
+    let reply = Reply::to_owner(account, session, stanza).on_behalf_of(&uploads.host);
     if request.gets("request", ns::UPLOAD) {
         return match Wanted::read(&request.child, uploads) {
             Ok(wanted) => slot(turn, account, wanted, reply),

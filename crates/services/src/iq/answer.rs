@@ -64,7 +64,7 @@ impl Reply {
     }
 
     /// The same, on behalf of one of the server's services.
-    pub(crate) fn from_address(self, address: &str) -> Self {
+    pub(crate) fn on_behalf_of(self, address: &str) -> Self {
         Self { from: Some(address.to_owned()), ..self }
     }
 
