@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Load a server on this machine, kill it, measure it
     Bench(bench::Bench),
+    /// Decode pictures for the server, which starts this itself
+    #[command(hide = true, name = chaski_media::thumbnail::worker::COMMAND)]
+    ThumbnailWorker,
 }
 
 /// Where the configuration is.

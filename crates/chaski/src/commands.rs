@@ -20,5 +20,6 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Chat(args) => chat::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::ThumbnailWorker => Ok(chaski_media::thumbnail::worker::run()),
     }
 }

@@ -30,5 +30,7 @@ mod serve;
 mod server;
 #[path = "e2e/startup.rs"]
 mod startup;
+#[path = "e2e/thumbnails.rs"]
+mod thumbnails;
 #[path = "e2e/tickets.rs"]
 mod tickets;

@@ -18,6 +18,7 @@ pub mod caretaker;
 pub mod http;
 pub mod objects;
 mod runtime;
+pub mod thumbnail;
 
 use chaski_store::Time;
 use chaski_store::media::Index;
