@@ -5,14 +5,18 @@
 
 use crate::Shared;
 use chaski_store::StoreError;
-use chaski_store::media::{Answer, Edit, ObjectId, PAGE_MAX, Query};
+use chaski_store::media::{Answer, Edit, Name, ObjectId, PAGE_MAX, Query};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Between two pages.
 const BREATH: Duration = Duration::from_millis(20);
+
+/// The folder of thumbnails is looked through after so many times [`crate::Settings::thumbnails_swept_after`] in any case: an hour.
+const SWEEP_ANYWAY: u32 = 60;
 
 /// Why a look has failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +58,9 @@ fn try_settle_leftovers(shared: &Shared) -> Result<(), Failed> {
 
 /// Looks until it is told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut thumbnails = Sweep::default();
     loop {
-        if let Err(error) = look(&shared).await {
+        if let Err(error) = look(&shared, &mut thumbnails).await {
             shared.metrics.looks_failed_total.inc();
             tracing::warn!(%error, "files that have ended could not be seen to; trying again");
         }
@@ -67,15 +72,70 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 }
 
 /// Page after page, each on a thread that may wait, until nothing is due. With nothing to do it reads, and writes nothing.
-async fn look(shared: &Arc<Shared>) -> Result<(), Failed> {
-    loop {
-        let of = shared.clone();
-        let done = shared.runtime.spawn_blocking(move || page(&of)).await;
-        if !done.map_err(|error| Failed::Backend(io::Error::other(error)))?? {
-            return Ok(());
-        }
+async fn look(shared: &Arc<Shared>, thumbnails: &mut Sweep) -> Result<(), Failed> {
+    while blocking(shared, page).await? {
+        thumbnails.note();
         tokio::time::sleep(BREATH).await;
     }
+    if thumbnails.is_due(shared.settings.thumbnails_swept_after) {
+        blocking(shared, sweep_thumbnails).await?;
+        thumbnails.done();
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, Failed> + Send + 'static,
+) -> Result<T, Failed> {
+    let of = shared.clone();
+    let done = shared.runtime.spawn_blocking(move || work(&of)).await;
+    done.map_err(|error| Failed::Backend(io::Error::other(error)))?
+}
+
+/// When the folder of thumbnails is to be looked through. A thumbnail may be in the making while its reference ends, so it is later than
+/// that; and now and then in any case, since the end of an account is not told here.
+#[derive(Default)]
+struct Sweep {
+    /// Something has ended since.
+    noted: Option<Instant>,
+    done: Option<Instant>,
+}
+
+impl Sweep {
+    fn note(&mut self) {
+        self.noted = Some(Instant::now());
+    }
+
+    fn is_due(&self, after: Duration) -> bool {
+        let is_old = |at: Instant, age: Duration| at.elapsed() >= age;
+        self.noted.is_some_and(|at| is_old(at, after))
+            || self.done.is_none_or(|at| is_old(at, after * SWEEP_ANYWAY))
+    }
+
+    fn done(&mut self) {
+        (self.noted, self.done) = (None, Some(Instant::now()));
+    }
+}
+
+/// Deletes the thumbnails of references that are no more.
+fn sweep_thumbnails(shared: &Shared) -> Result<(), Failed> {
+    let Some(thumbnails) = &shared.thumbnails else { return Ok(()) };
+    let now_unix_ms = shared.time.unix_ms();
+    let mut failed = None;
+    thumbnails.sweep(|name| {
+        let Some(name) = Name::parse(name) else { return false };
+        match shared.index.ask(Query::Reference { name, now_unix_ms }) {
+            Ok(Answer::Reference(found)) => found.is_some(),
+            // Rather one too many.
+            Ok(_) => true,
+            Err(error) => {
+                failed = Some(error);
+                true
+            }
+        }
+    })?;
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// A page of all that is due; whether there was anything.

@@ -1,6 +1,6 @@
 //! Files over HTTP: `PUT` with a ticket ([`put`]), `GET` and `HEAD` by name ([`get`]), `OPTIONS` for browsers of other origins.
 //!
-//! One route, `/media/NAME/FILE`. What resumes an upload (tus) gets methods of its own here, and thumbnails a query of `GET`'s.
+//! One route, `/media/NAME/FILE`, small pictures by a query of `GET`'s ([`small`]). What resumes an upload (tus) gets methods of its own here.
 //! Each request is carried out on this crate's runtime, wherever its connection is; its socket is the listener's.
 //!
 //! Promises: an answer is one of [`Trouble`] or a file; every answer may be read by web pages of any origin, since nothing here is authorised
@@ -16,7 +16,9 @@ mod progress;
 mod put;
 mod range;
 pub(crate) mod room;
+mod small;
 
+use crate::thumbnail::Width;
 use crate::{PATH, Shared};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
@@ -25,7 +27,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use chaski_store::media::{Name, file_name};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What one transfer has in memory at a time, besides what its connection has.
@@ -109,7 +111,10 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let network = peer.map(|ConnectInfo(peer)| peer.ip());
     let done = match *request.method() {
-        Method::GET | Method::HEAD => get::serve(&shared, place, network, get::Asked::read(&request)).await,
+        Method::GET | Method::HEAD => {
+            let (asked, width) = (get::Asked::read(&request), small::width(request.uri().query()));
+            got(&shared, place, network, asked, width).await
+        }
         Method::PUT => put::serve(&shared, place, network, request).await,
         _ => Err(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "Files are put, and got.")),
     };
@@ -123,4 +128,18 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
         }
         response
     })
+}
+
+/// A file, or a small picture of it. Where none are made, a client that asks for one has the whole.
+async fn got(
+    shared: &Arc<Shared>,
+    place: Place,
+    from: Option<IpAddr>,
+    asked: get::Asked,
+    width: Option<Result<Width, Trouble>>,
+) -> Result<Response, Trouble> {
+    match (&shared.thumbnails, width) {
+        (Some(thumbnails), Some(width)) => small::serve(shared, thumbnails, place, from, asked, width?).await,
+        _ => get::serve(shared, place, from, asked).await,
+    }
 }

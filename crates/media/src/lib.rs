@@ -1,8 +1,8 @@
 //! Files: pictures, voice, video, whatever people send each other besides words. Uploads and downloads over HTTP.
 //!
 //! A client asks the rooms for a slot (`chaski-services`, `upload`), puts the file here with the ticket that it was given, and sends the
-//! URL to whom it likes. This crate owns the HTTP side ([`http`]), the backends ([`objects`]) and the care for what is
-//! over ([`caretaker`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
+//! URL to whom it likes. This crate owns the HTTP side ([`http`]), the backends ([`objects`]) small pictures ([`thumbnail`]), and the care for what
+//! is over ([`caretaker`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
 //! with the rooms: a process that serves files alone needs the index and the data's secret.
 //!
 //! Called by the binary, which mounts [`Media::routes`] on a listener of `chaski-server`'s. Calls the store and telemetry.
@@ -30,6 +30,7 @@ use objects::Objects;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use thumbnail::Thumbnails;
 use tokio::sync::watch;
 
 /// Where routes begin.
@@ -56,6 +57,8 @@ pub struct Settings {
     pub progress_bytes: u64,
     /// How often it is looked for what has ended.
     pub sweep_every: Duration,
+    /// So long after something has ended it is looked for thumbnails that nobody can ask for any more: longer than one takes to be made.
+    pub thumbnails_swept_after: Duration,
     /// Threads.
     pub threads: usize,
 }
@@ -72,6 +75,7 @@ impl Default for Settings {
             progress_time: Duration::from_secs(30),
             progress_bytes: 8 << 10,
             sweep_every: Duration::from_secs(15),
+            thumbnails_swept_after: Duration::from_secs(60),
             threads: 2,
         }
     }
@@ -86,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) time: Arc<Time>,
     pub(crate) places: Places,
     pub(crate) room: Room,
+    pub(crate) thumbnails: Option<Arc<Thumbnails>>,
     pub(crate) metrics: Arc<MediaMetrics>,
     pub(crate) runtime: tokio::runtime::Handle,
 }
@@ -105,6 +110,7 @@ impl Media {
         objects: Arc<dyn Objects>,
         secret: &[u8; 16],
         time: Arc<Time>,
+        thumbnails: Option<Thumbnails>,
     ) -> io::Result<Self> {
         let runtime = runtime::build(settings.threads)?;
         let metrics = Arc::new(MediaMetrics::default());
@@ -116,6 +122,7 @@ impl Media {
             objects,
             keys: SlotKeys::new(secret),
             time,
+            thumbnails: thumbnails.map(Arc::new),
             metrics,
             runtime: runtime.handle().clone(),
         });
@@ -136,8 +143,10 @@ impl Media {
     }
 
     /// What is counted.
-    pub fn metrics(&self) -> Arc<dyn chaski_telemetry::Source> {
-        self.shared.metrics.clone()
+    pub fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>> {
+        let thumbnails =
+            self.shared.thumbnails.iter().map(|it| it.metrics() as Arc<dyn chaski_telemetry::Source>);
+        thumbnails.chain([self.shared.metrics.clone() as _]).collect()
     }
 
     /// Ends it. Transfers in progress are cut; what is half written is seen to at the next start.

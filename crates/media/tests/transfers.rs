@@ -4,6 +4,7 @@
 
 use chaski_media::objects::Objects;
 use chaski_media::objects::folder::Folder;
+use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
 use chaski_store::media::slot::{Slot, SlotKeys};
 use chaski_store::media::{Answer, Edit, Index, Name, PAGE_MAX, Purpose, Query};
@@ -11,7 +12,7 @@ use chaski_store::memory::MemoryEngine;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Engine, Table, Time};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,7 +46,15 @@ impl Rig {
 
     fn on(dir: tempfile::TempDir, engine: MemoryEngine, settings: Settings) -> Self {
         let folder = Arc::new(Folder::open(dir.path()).unwrap());
-        let media = Media::start(settings, engine.media(), folder, &engine.secret(), engine.time()).unwrap();
+        let media = Media::start(
+            settings,
+            engine.media(),
+            folder,
+            &engine.secret(),
+            engine.time(),
+            thumbnails(dir.path()),
+        )
+        .unwrap();
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -121,6 +130,14 @@ impl Rig {
         files(self.dir.path())
     }
 
+    fn thumbnails_made(&self) -> i64 {
+        let mut registry = chaski_telemetry::Registry::default();
+        self.media.as_ref().unwrap().metrics().into_iter().for_each(|source| registry.register(source));
+        let text = registry.render();
+        let line = text.lines().find_map(|line| line.strip_prefix("chaski_thumbnails_made_total "));
+        line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+    }
+
     /// Waits until something is so.
     fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         for _ in 0..2_000 {
@@ -135,6 +152,17 @@ impl Rig {
 
 fn place(slot: &Slot) -> String {
     format!("{PATH}/{}/{}", slot.name.to_text(), chaski_store::media::file_name::encoded(&slot.file_name))
+}
+
+fn thumbnails(dir: &Path) -> Option<Thumbnails> {
+    let program = Program { path: env!("CARGO_BIN_EXE_thumbnail-test-worker").into(), arguments: Vec::new() };
+    let plenty = thumbnail::Settings { picture_time: Duration::from_secs(3_600), ..Default::default() };
+    Some(Thumbnails::start(&small(dir), program, plenty).unwrap())
+}
+
+/// Where thumbnails are kept: beside the folder of files.
+fn small(dir: &Path) -> PathBuf {
+    dir.with_extension("thumbnails")
 }
 
 /// Paths below the folder.
@@ -537,4 +565,50 @@ fn files_of_a_profile_stay_until_there_are_newer_ones() {
     rig.until("the newest two", |rig| {
         paths.iter().map(|at| rig.get(at, "").status).collect::<Vec<_>>() == [404, 404, 200, 200]
     });
+}
+
+fn picture() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let dots = image::RgbImage::from_fn(300, 200, |x, y| image::Rgb([x as u8, y as u8, 7]));
+    dots.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn a_small_picture_is_the_references_and_goes_with_it() {
+    let settings = Settings { thumbnails_swept_after: Duration::from_millis(50), ..settings() };
+    let rig = Rig::new(settings);
+    let picture = picture();
+    let paths = [1, 2].map(|number| {
+        let (path, slot) = rig.slot(number, picture.len(), "image/png", "dots.png");
+        assert_eq!(rig.put(&path, &picture).status, 201);
+        place(&slot)
+    });
+    rig.until("equal contents are one", |rig| rig.files().len() == 1);
+    for path in &paths {
+        let got = rig.get(&format!("{path}?w=50"), "");
+        assert_eq!((got.status, got.header("content-type")), (200, Some("image/jpeg")), "{}", got.head);
+        let small = image::load_from_memory(&got.body).unwrap();
+        assert_eq!((small.width(), small.height()), (64, 43));
+        let etag = got.header("etag").unwrap().to_owned();
+        assert_ne!(rig.get(path, "").header("etag"), Some(&*etag));
+        let again = rig.get(&format!("{path}?w=64"), &format!("If-None-Match: {etag}\r\n"));
+        assert_eq!((again.status, again.body.len()), (304, 0));
+        assert_eq!(rig.ask(&format!("HEAD {path}?w=64 HTTP/1.1\r\nHost: x\r\n\r\n"), b"").status, 200);
+        assert_eq!(rig.get(&format!("{path}?w=x"), "").status, 400);
+    }
+    assert_eq!(rig.thumbnails_made(), 2, "or the second would learn that the first has looked");
+    let of_none = paths[0].replace("0001/", "0009/");
+    assert_eq!(rig.get(&format!("{of_none}?w=50"), "").status, 404);
+    let text = rig.stored(3, b"<svg onload='alert(1)'/>");
+    for _ in 0..2 {
+        assert_eq!(rig.get(&format!("{text}?w=50"), "").status, 415);
+    }
+    assert_eq!(files(&small(rig.dir.path())).len(), 3, "what is no picture is remembered");
+
+    let after = rig.time().unix_ms() + 40 * 86_400_000;
+    rig.index().edit(Edit::Expire { now_unix_ms: after, limit: 9 }).unwrap();
+    assert_eq!(rig.get(&format!("{}?w=50", paths[0]), "").status, 404);
+    rig.until("thumbnails have gone", |rig| files(&small(rig.dir.path())).is_empty());
+    std::fs::remove_dir_all(small(rig.dir.path())).unwrap();
 }

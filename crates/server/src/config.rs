@@ -249,6 +249,8 @@ pub struct Media {
     pub transfers_per_network: usize,
     /// Room on the disk that uploads leave.
     pub reserve_bytes: u64,
+    /// Make small pictures of files when clients ask for them.
+    pub thumbnails: bool,
     /// Threads that serve them.
     pub threads: usize,
 }
@@ -448,6 +450,7 @@ impl Default for Media {
             transfers: 1_024,
             transfers_per_network: 64,
             reserve_bytes: 1 << 30,
+            thumbnails: true,
             threads: 2,
         }
     }

@@ -111,7 +111,7 @@ impl Server {
         let edge = Arc::new(edge.map_err(|error| network::edge_failure(&config, error))?);
         // Only now, because each shard has opened its part of the store.
         engine.metrics().into_iter().for_each(|source| registry.register(source));
-        media.iter().for_each(|media| registry.register(media.metrics()));
+        media.iter().flat_map(|media| media.metrics()).for_each(|source| registry.register(source));
 
         let (stop, stopping) = watch::channel(false);
         let to_owners = edge.clone();

@@ -68,8 +68,8 @@ pub(super) async fn serve(
 
 /// What a request says besides the name.
 pub(super) struct Asked {
-    is_head: bool,
-    known: Option<String>,
+    pub(super) is_head: bool,
+    pub(super) known: Option<String>,
     range: Option<String>,
     if_range: Option<String>,
 }
@@ -161,7 +161,7 @@ fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble>
     Ok(Found { reference, answer: FoundAnswer::Bytes { stored, first, last, piece } })
 }
 
-fn look_up(shared: &Shared, place: &Place) -> Result<Reference, Trouble> {
+pub(super) fn look_up(shared: &Shared, place: &Place) -> Result<Reference, Trouble> {
     let query = Query::Reference { name: place.name, now_unix_ms: shared.time.unix_ms() };
     match shared.index.ask(query) {
         Ok(Answer::Reference(Some(found))) if *found.file_name == place.file_name => Ok(*found),

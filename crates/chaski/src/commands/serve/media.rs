@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use chaski_media::objects::folder::Folder;
+use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
 use chaski_server::config::{Config, HttpTls};
 use chaski_services::upload::{PROFILES_KEPT, Uploads};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
 const FOLDER: &str = "media";
+const THUMBNAILS: &str = "thumbnails";
 
 /// Starts it, unless it is off.
 pub(super) fn start(config: &Config, engine: &dyn Engine) -> Result<Option<Media>, Failure> {
@@ -33,7 +35,17 @@ pub(super) fn start(config: &Config, engine: &dyn Engine) -> Result<Option<Media
         ..Settings::default()
     };
     let objects = Arc::new(Folder::open(&folder).map_err(cannot)?);
-    Ok(Some(Media::start(settings, engine.media(), objects, &engine.secret(), engine.time())?))
+    let thumbnails = match media.thumbnails {
+        true => Some(thumbnails(config)?),
+        false => None,
+    };
+    Ok(Some(Media::start(settings, engine.media(), objects, &engine.secret(), engine.time(), thumbnails)?))
+}
+
+fn thumbnails(config: &Config) -> Result<Thumbnails, Failure> {
+    let folder = config.data.join(THUMBNAILS);
+    Thumbnails::start(&folder, Program::of_this_process(), thumbnail::Settings::default())
+        .map_err(|error| Failure::new(format_args!("can't make thumbnails in {}: {error}", folder.display())))
 }
 
 fn folder(config: &Config) -> PathBuf {
