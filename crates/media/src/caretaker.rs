@@ -94,17 +94,18 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// When the folder of thumbnails is to be looked through. A thumbnail may be in the making while its reference ends, so it is later than
-/// that; and now and then in any case, since the end of an account is not told here.
+/// that; and now and then in any case, since the end of an account is not told here. It counts from the first that has ended: where something
+/// does all the time, no time would be long enough after the last.
 #[derive(Default)]
 struct Sweep {
-    /// Something has ended since.
+    /// When something ended first since.
     noted: Option<Instant>,
     done: Option<Instant>,
 }
 
 impl Sweep {
     fn note(&mut self) {
-        self.noted = Some(Instant::now());
+        self.noted.get_or_insert_with(Instant::now);
     }
 
     fn is_due(&self, after: Duration) -> bool {
@@ -164,5 +165,28 @@ fn done(answer: Answer) -> Result<usize, Failed> {
     match answer {
         Answer::Done(count) => Ok(count),
         _ => Err(Failed::Odd),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn where_something_ends_all_the_time_thumbnails_go_all_the_same() {
+        let (mut sweep, after) = (Sweep::default(), Duration::from_secs(60));
+        assert!(sweep.is_due(after), "a start looks");
+        sweep.done();
+        for _ in 0..4 {
+            assert!(!sweep.is_due(after));
+            sweep.note();
+            tokio::time::advance(Duration::from_secs(15)).await;
+        }
+        assert!(sweep.is_due(after));
+        sweep.done();
+        tokio::time::advance(after * SWEEP_ANYWAY - Duration::from_secs(1)).await;
+        assert!(!sweep.is_due(after));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(sweep.is_due(after), "and now and then");
     }
 }
