@@ -1,0 +1,23 @@
+//! What is below what in `crates/services`, lowest first.
+
+/// A layer: its name, and its modules.
+pub(super) type Layer = (&'static str, &'static [&'static str]);
+
+/// The layers. A module may use those below its own layer and, but for rooms, those of its own.
+pub(super) const LAYERS: [Layer; 6] = [
+    ("words", &["budget", "calls", "command", "context", "rate", "ticket", "timers", "wire"]),
+    ("documents", &["desk", "directory", "session"]),
+    ("effects", &["errand", "outbox"]),
+    (
+        ROOMS,
+        &[
+            "accounts", "blocking", "book", "caps", "commands", "disco", "iq", "leaving", "mailbox", "pep",
+            "presence", "privacy", "private", "profile", "roster", "upload",
+        ],
+    ),
+    ("routing", &["router"]),
+    ("door", &["shard"]),
+];
+
+/// The layer whose modules may not use each other.
+pub(super) const ROOMS: &str = "rooms";
