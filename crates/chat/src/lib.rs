@@ -2,13 +2,14 @@
 //!
 //! [`run`] is everything: finds or registers the account ([`account`], [`register`]), then talks ([`session`]). What
 //! a typed line means is in [`line`](mod@line), what is shown in [`show`], which mark a sent message has in [`outbox`], who is in the phone book
-//! in [`people`].
+//! in [`people`], what files are sent and fetched in [`files`].
 //! Called by: the binary. Calls `chaski-client`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 pub mod account;
+pub mod files;
 pub mod input;
 pub mod line;
 pub mod outbox;
@@ -55,6 +56,8 @@ pub struct Options {
     pub password_file: Option<PathBuf>,
     /// Register again although there is a key.
     pub register: bool,
+    /// Where fetched files go.
+    pub downloads: PathBuf,
     /// How lines are shown.
     pub style: show::Style,
 }
@@ -63,13 +66,20 @@ pub struct Options {
 pub type Output = Box<dyn Write + Send>;
 
 /// Chats until the user or the end of the input ends it.
-pub async fn run(options: &Options, mut input: Input, mut out: Output) -> Result<(), ChatError> {
+pub async fn run(options: &Options, mut input: Input, out: Output) -> Result<(), ChatError> {
+    let mut out: Output = Box::new(files::bar::Screen::new(out));
     let account = account::find(options, &mut input, &mut out).await?;
-    session::Session::new(account, options.style, input, out).run().await
+    session::Session::new(account, options, input, out).run().await
+}
+
+/// Draws over the line at once.
+pub(crate) fn draw(out: &mut Output, line: &str) -> io::Result<()> {
+    out.write_all(files::bar::drawn(line).as_bytes())?;
+    out.flush()
 }
 
 /// Writes one line at once: the reader may be a program.
 pub(crate) fn say(out: &mut Output, line: &str) -> io::Result<()> {
-    writeln!(out, "{line}")?;
+    out.write_all(format!("{line}\n").as_bytes())?;
     out.flush()
 }

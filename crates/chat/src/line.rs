@@ -16,7 +16,9 @@ const TOPICS: [(&str, &str); 4] = [
 +NUMBER text     send a text to a number, which becomes the partner
 text             send a text to the partner (begin with // to send a text that begins with /)
 /to WHO          make a number, a name of the phone book, or user@domain the partner
-/link URL        send a link to a file, a picture or a voice note
+/file PATH       upload a picture, a voice note or any other file, and send it
+/link URL        send a link to a file that is somewhere already
+/get N           fetch file N of those that were shared here
 /place LAT,LON   send a location
 What is typed without a connection waits, and goes out with the next one.",
     ),
@@ -69,6 +71,10 @@ pub enum Line {
     To(String, Option<String>),
     /// Send a link.
     Link(String),
+    /// Upload a file and send it.
+    File(String),
+    /// Fetch the file with this number.
+    Get(usize),
     /// Send a location.
     Place(Place),
     /// Give somebody, or the partner, a name.
@@ -115,6 +121,12 @@ impl Line {
                 Self::Link(rest.to_owned())
             }
             "link" => Self::Wrong("that is no link. Type /link https://…".into()),
+            "file" if rest.is_empty() => Self::Wrong("which file? Type /file and its path".into()),
+            "file" => Self::File(rest.to_owned()),
+            "get" => rest.trim_start_matches('#').parse().map_or_else(
+                |_| Self::Wrong("which file? Type /get and the number that stands behind it".into()),
+                Self::Get,
+            ),
             "place" => Place::parse(rest)
                 .map_or_else(|| Self::Wrong("that is no place. Type /place 52.52,13.40".into()), Self::Place),
             "name" => Self::name(rest),
@@ -172,14 +184,26 @@ mod tests {
         assert_eq!(Line::parse("/to ann@example.org"), to("ann@example.org", None));
         assert_eq!(Line::parse("+1 is more than 0"), Line::Text("+1 is more than 0".into()));
         assert_eq!(Line::parse("/link https://x/a.ogg"), Line::Link("https://x/a.ogg".into()));
+        assert_eq!(Line::parse("/file ~/a b.jpg"), Line::File("~/a b.jpg".into()));
+        assert_eq!((Line::parse("/get 2"), Line::parse("/get #2")), (Line::Get(2), Line::Get(2)));
         assert_eq!((Line::parse("/who"), Line::parse("/quit")), (Line::Who, Line::Quit));
         assert_eq!(Line::parse("/help marks"), Line::Help("marks".into()));
         assert_eq!(Line::parse("/name Ann Lee"), Line::Name(None, "Ann Lee".into()));
         let named = Line::Name(Some("+15550100002".into()), "Ben".into());
         assert_eq!(Line::parse("/name +15550100002 Ben"), named);
-        for wrong in
-            ["/name", "/name +15550100002", "/to", "/link x y", "/place here", "/place 91,0", "/dance"]
-        {
+        for wrong in [
+            "/file",
+            "/get",
+            "/get x",
+            "/get -1",
+            "/name",
+            "/name +15550100002",
+            "/to",
+            "/link x y",
+            "/place here",
+            "/place 91,0",
+            "/dance",
+        ] {
             assert!(matches!(Line::parse(wrong), Line::Wrong(_)), "{wrong}");
         }
         assert!(matches!(Line::parse("/place -13.5, -71.97"), Line::Place(_)));

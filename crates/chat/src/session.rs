@@ -5,17 +5,19 @@
 
 use crate::account::{Account, Profile};
 use crate::failure::ChatError;
+use crate::files::{Files, News as FileNews};
 use crate::input::Input;
 use crate::line::{Line, help, number};
 use crate::outbox::{Mark, News, Outbox};
 use crate::people::People;
 use crate::place::Place;
 use crate::show::{Style, bare, harmless, incoming, name};
-use crate::{Output, say};
+use crate::{Options, Output, draw, say};
 use chaski_client::message::{self, Received};
-use chaski_client::{Client, ClientError, Connected, Element, Event, UNMARKED};
+use chaski_client::{Client, ClientError, Connected, Element, Event, Security, UNMARKED};
 use chaski_xmpp::BareJid;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -41,6 +43,7 @@ pub struct Session {
     partner: Option<String>,
     outbox: Outbox,
     people: People,
+    files: Files,
     style: Style,
     /// Stanza-ids, or sender and id, of what was shown.
     seen: VecDeque<String>,
@@ -53,8 +56,12 @@ pub struct Session {
 
 impl Session {
     /// Not connected yet.
-    pub fn new(account: Account, style: Style, input: Input, out: Output) -> Self {
+    pub fn new(account: Account, options: &Options, input: Input, out: Output) -> Self {
         let domain = account.settings.target.domain.clone();
+        let trust = match &account.settings.target.security {
+            Security::StartTls(trust) | Security::Direct(trust) => Some(trust.clone()),
+            Security::Plain => None,
+        };
         Self {
             client: Client::new(account.settings),
             profile: account.profile,
@@ -65,7 +72,8 @@ impl Session {
             partner: None,
             outbox: Outbox::default(),
             people: People::default(),
-            style,
+            files: Files::new(options.downloads.clone(), trust),
+            style: options.style,
             seen: VecDeque::new(),
             farewell: None,
             retry: RETRY.0,
@@ -129,6 +137,7 @@ impl Session {
                     Err(error) => return Ok(Some(error)),
                 },
                 line = self.input.line(), if farewell.is_none() => self.typed(line)?,
+                news = self.files.news() => self.carried(news)?,
                 _ = looks.tick() => {
                     if !self.is_alive() {
                         self.client.disconnect();
@@ -137,7 +146,10 @@ impl Session {
                 }
                 // What is accepted without a mark (receipts) is no event, so it has to be looked at.
                 () = until(farewell.map(|end| end.min(Instant::now() + GLANCE))) => {
-                    if farewell.is_some_and(|end| end <= Instant::now()) {
+                    // What is being carried gives up by itself when it does not move.
+                    if self.files.is_busy() {
+                        self.farewell = farewell.map(|_| Instant::now() + FAREWELL);
+                    } else if farewell.is_some_and(|end| end <= Instant::now()) {
                         return Ok(None);
                     }
                 }
@@ -148,7 +160,7 @@ impl Session {
     /// The input has ended and the server has everything.
     fn is_over(&self) -> bool {
         let sent = self.client.unaccepted() == 0 && self.client.unsent_bytes() == 0;
-        self.farewell.is_some() && self.client.is_connected() && sent
+        self.farewell.is_some() && self.client.is_connected() && sent && !self.files.is_busy()
     }
 
     fn is_alive(&mut self) -> bool {
@@ -211,6 +223,12 @@ impl Session {
             Line::Wrong(why) => say(&mut self.out, &format!("- {}", harmless(&why)))?,
             Line::Text(text) => self.send(&text, message::chat)?,
             Line::Link(url) => self.send(&url, message::link)?,
+            Line::File(path) => self.send_file(&path)?,
+            Line::Get(number) => {
+                if let Err(why) = self.files.download(number) {
+                    say(&mut self.out, &format!("- {why}"))?;
+                }
+            }
             Line::Place(place) => self.send_place(place)?,
             Line::To(address, text) => {
                 if self.choose(&address)? {
@@ -305,6 +323,49 @@ impl Session {
         self.send(&place.uri(), message::chat)
     }
 
+    fn send_file(&mut self, path: &str) -> Result<(), ChatError> {
+        let Some(partner) = self.partner.clone() else {
+            return Ok(say(&mut self.out, "- to whom? Type /to +NUMBER first")?);
+        };
+        let home = path.strip_prefix("~/").zip(std::env::home_dir());
+        let path = home.map_or_else(|| PathBuf::from(path), |(path, home)| home.join(path));
+        match self.files.upload(path, &partner, format!("upload.{}", self.domain)) {
+            Ok(()) => Ok(()),
+            Err(why) => Ok(say(&mut self.out, &format!("- {why}"))?),
+        }
+    }
+
+    /// What a transfer says.
+    fn carried(&mut self, news: FileNews) -> Result<(), ChatError> {
+        match news {
+            FileNews::Ask(id, stanza, reply) => {
+                // Without room it is not asked, and says so in time.
+                if self.client.send(UNMARKED, stanza).is_ok() {
+                    self.files.await_answer(id, reply);
+                }
+            }
+            FileNews::Moved(moved) => match moved.line(self.style) {
+                Some(line) if self.style.redraws && !moved.is_whole() => {
+                    draw(&mut self.out, &harmless(&line))?
+                }
+                Some(line) => say(&mut self.out, &harmless(&line))?,
+                None => {}
+            },
+            FileNews::Send { to, id, stanza, url } => {
+                let number = self.outbox.sent(&id, &to);
+                if self.client.send(number, stanza).is_err() {
+                    return Ok(say(&mut self.out, "- too much waits to be sent; not sent, try again later")?);
+                }
+                let file = self.files.note(&url);
+                let to = self.style.person(&harmless(&self.called(&to)));
+                say(&mut self.out, &format!("  #{number} to {to}: {} (file {file})", harmless(&url)))?;
+            }
+            FileNews::Say(line) => say(&mut self.out, &harmless(&line))?,
+            FileNews::Over => {}
+        }
+        Ok(())
+    }
+
     fn send(&mut self, text: &str, compose: fn(&str, &str, &str) -> Vec<u8>) -> Result<(), ChatError> {
         let Some(partner) = self.partner.clone() else {
             return Ok(say(&mut self.out, "- to whom? Type +NUMBER and the text, or /to +NUMBER first")?);
@@ -336,6 +397,9 @@ impl Session {
     fn stanza(&mut self, element: &Element) -> Result<(), ChatError> {
         let stanza = element.stanza();
         let Some(received) = Received::read(&stanza) else {
+            if self.files.take(&stanza, element) {
+                return Ok(());
+            }
             self.people.take(&stanza, &self.jid);
             return Ok(());
         };
@@ -353,7 +417,10 @@ impl Session {
         }
         let Some(text) = incoming(&received, &self.called(&received.from), self.style) else { return Ok(()) };
         if self.is_new(&received) {
-            say(&mut self.out, &text)?;
+            match received.link.as_deref().map(|link| self.files.note(link)) {
+                Some(file) => say(&mut self.out, &format!("{text} (/get {file})"))?,
+                None => say(&mut self.out, &text)?,
+            }
             // The server tells of a gap in its own name; nobody answers it.
             if from != self.domain {
                 self.partner.get_or_insert_with(|| from.clone());

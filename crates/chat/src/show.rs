@@ -34,6 +34,8 @@ pub fn incoming(message: &Received, who: &str, style: Style) -> Option<String> {
 pub struct Style {
     /// For a terminal that has them, and a person who wants them (https://no-color.org).
     pub colours: bool,
+    /// A line may be drawn over itself.
+    pub redraws: bool,
 }
 
 impl Style {
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn messages_are_shown() {
-        const PLAIN: Style = Style { colours: false };
+        const PLAIN: Style = Style { colours: false, redraws: false };
         let incoming =
             |message: &Received, domain: &str| incoming(message, name(&message.from, domain), PLAIN);
         assert_eq!(incoming(&message("hello"), "x").unwrap(), "[+15550100002] hello");
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn colours_are_ours_and_end() {
-        let style = Style { colours: true };
+        let style = Style { colours: true, redraws: false };
         let shown = incoming(&message("\u{1b}[31mred"), "\u{1b}[7mEve", style).unwrap();
         assert_eq!(shown, "[\u{1b}[1m\u{FFFD}[7mEve\u{1b}[0m] \u{FFFD}[31mred");
     }

@@ -1,7 +1,8 @@
 //! One HTTP request with a JSON body on one connection, over TLS or, to this machine only, without.
 
+use crate::target::split_host_port;
+use crate::transport::{self, Transport};
 use crate::trust::Trust;
-use crate::{target::split_host_port, transport};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -116,6 +117,12 @@ impl Base {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, HttpError> {
+        let stream = self.connect().await?;
+        self.talk(stream, request).await
+    }
+
+    /// A connection to it, over TLS if that is what the URL says.
+    pub(crate) async fn connect(&self) -> Result<Transport, HttpError> {
         let url = || self.url.clone();
         let tcp = transport::tcp(&self.host, self.port)
             .await
@@ -123,11 +130,7 @@ impl Base {
         let here = transport::is_loopback(&tcp);
         let Some(trust) = &self.trust else {
             let why = "http:// is only safe to this machine; use https://";
-            return if here {
-                self.talk(tcp, request).await
-            } else {
-                Err(HttpError::BadUrl { url: url(), why })
-            };
+            return if here { Ok(Transport::Plain(tcp)) } else { Err(HttpError::BadUrl { url: url(), why }) };
         };
         if trust.is_loopback_only() && !here {
             let why = "unchecked certificates are only accepted from this machine";
@@ -136,7 +139,12 @@ impl Base {
         let tls = |why: String| HttpError::Tls { url: url(), why };
         let name = ServerName::try_from(self.host.clone()).map_err(|error| tls(error.to_string()))?;
         let stream = TlsConnector::from(Arc::clone(trust.config())).connect(name, tcp).await;
-        self.talk(stream.map_err(|error| tls(error.to_string()))?, request).await
+        Ok(Transport::Tls(Box::new(stream.map_err(|error| tls(error.to_string()))?)))
+    }
+
+    /// What a request to the URL itself names: path, and host with port.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        (if self.path.is_empty() { "/" } else { &self.path }, &self.authority)
     }
 
     async fn talk<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Answer, HttpError>

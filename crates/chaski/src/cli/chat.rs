@@ -29,6 +29,9 @@ pub(crate) struct Chat {
     /// A file with the password of an account that exists, on any XMPP server; nothing is registered
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// Where fetched files go, instead of the current directory
+    #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub(crate) downloads: PathBuf,
     /// Register again, although there is a key: other devices of this number are logged out
     #[arg(long, conflicts_with = "password_file")]
     pub(crate) register: bool,

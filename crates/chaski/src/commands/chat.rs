@@ -22,6 +22,7 @@ pub(super) fn run(args: &Chat) -> Result<ExitCode, Failure> {
         data: args.data.clone(),
         password_file: args.password_file.clone(),
         register: args.register,
+        downloads: args.downloads.clone(),
         style: style(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -33,5 +34,6 @@ pub(super) fn run(args: &Chat) -> Result<ExitCode, Failure> {
 pub(super) fn style() -> Style {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    Style { colours: std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb }
+    let redraws = std::io::stdout().is_terminal() && !is_dumb;
+    Style { colours: redraws && !is_set("NO_COLOR"), redraws }
 }

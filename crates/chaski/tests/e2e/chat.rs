@@ -6,14 +6,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-struct Chat {
+pub(crate) struct Chat {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
 impl Chat {
-    fn start(server: &Server, number: &str, more: &[&str]) -> Self {
+    pub(crate) fn start(server: &Server, number: &str, more: &[&str]) -> Self {
         let url = format!("https://localhost:{}", server.web().port());
         let (ca, keys) =
             (server.ca_file().display().to_string(), server.dir.join("keys").display().to_string());
@@ -47,12 +47,12 @@ impl Chat {
         Self { child, stdin, lines }
     }
 
-    fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// The next line with this text.
-    fn wait(&self, text: &str) -> String {
+    pub(crate) fn wait(&self, text: &str) -> String {
         let mut seen = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -64,7 +64,7 @@ impl Chat {
     }
 
     /// The input ends; so does the chat.
-    fn end(mut self) -> ExitStatus {
+    pub(crate) fn end(mut self) -> ExitStatus {
         self.stdin = None;
         self.child.wait().unwrap()
     }
@@ -77,11 +77,11 @@ impl Drop for Chat {
     }
 }
 
-fn registered(server: &Server, number: &str) -> Chat {
+pub(crate) fn registered(server: &Server, number: &str) -> Chat {
     register(server, number, Chat::start(server, number, &[]))
 }
 
-fn register(server: &Server, number: &str, mut chat: Chat) -> Chat {
+pub(crate) fn register(server: &Server, number: &str, mut chat: Chat) -> Chat {
     chat.wait("digits");
     let line = server.wait_for_log(&format!("code for {number}"));
     let code = line.split(&format!("{number}: ")).nth(1).unwrap()[..6].to_owned();
