@@ -311,3 +311,32 @@ fn a_full_disk_is_said_to_the_sender_once() {
     assert_eq!(stage.waiting(ROMEO), 1);
     assert_eq!(stage.stanzas(juliet), [""; 0]);
 }
+
+/// What clients say of files (XEP-0066, 0264, 0446, 0447, 0428) is theirs: nothing of it is read, reordered or escaped anew.
+const SHARED: &str = "<body>https://x/1/a%20b.jpg</body><x xmlns='jabber:x:oob'><url>https://x/1/a%20b.jpg</url></x>\
+    <file-sharing xmlns='urn:xmpp:sfs:0' disposition='inline' id='f'><file xmlns='urn:xmpp:file:metadata:0'>\
+    <media-type>image/jpeg</media-type><name>a &amp; b.jpg</name><desc xml:lang='de'>Grüße &lt;3</desc><size>3032449</size>\
+    <dimensions>4096x2160</dimensions><hash xmlns='urn:xmpp:hashes:2' algo='sha-256'>2XarmwTlNxDAMkvymloX3S5+VbylNrJt/l5QyPa+YoU=</hash>\
+    <thumbnail xmlns='urn:xmpp:thumbs:1' uri='cid:sha1+ffd7c8d28e9c5e82afea41f97108c6b4@bob.xmpp.org' media-type='image/png' \
+    width='128' height='96'/><thumbnail xmlns=\"urn:xmpp:thumbs:1\" uri=\"https://x/1/a?w=256&amp;x='\"/></file>\
+    <sources><url-data xmlns='http://jabber.org/protocol/url-data' target='https://x/1/a%20b.jpg'/></sources></file-sharing>\
+    <fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:sfs:0'><body/></fallback>";
+
+#[test]
+fn what_is_said_of_a_file_passes_through_unchanged() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let (juliet, _) = stage.arrive(JULIET, "balcony");
+    stage.received(romeo);
+    let shared = format!("<message to='{}' type='chat'>{SHARED}</message>", jid(ROMEO));
+    stage.send(juliet, &shared);
+    let live = stage.stanzas(romeo).concat();
+    assert!(live.contains(SHARED), "live: {live}");
+    stage.acknowledge(romeo, 1);
+    stage.lose(romeo, Closed::Clean);
+    stage.send(juliet, &shared);
+    stage.crash();
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    let stored = stage.stanzas(romeo).concat();
+    assert!(stored.contains(SHARED) && stored.contains("<delay "), "stored: {stored}");
+}
