@@ -16,6 +16,7 @@ pub mod hostile;
 pub mod idle;
 pub mod load;
 pub mod login;
+pub mod media;
 pub mod mixed;
 pub mod oracle;
 pub mod overload;

@@ -1,5 +1,6 @@
 //! Whether anybody can tell who is registered: probes in every way of asking ([`ways`]), half of them about numbers that have an account and
-//! half about numbers that nobody has, and what a classifier learns of the answers ([`judge`]).
+//! half about numbers that nobody has, and what a classifier learns of the answers ([`judge`]). The same for contents of files that somebody
+//! else has, or nobody ([`media`]).
 //!
 //! The accounts are online, or in the server's memory, or in its store alone; some have blocked who asks. The server is started anew for each
 //! way, so that no way finds in memory what another has asked for. A way *fails* if the classifier is right in more than 52 of 100
@@ -9,7 +10,8 @@
 //! refusal tells no more is `tests/edge/strangers.rs` of the server.)
 
 mod judge;
-mod line;
+pub(crate) mod line;
+mod media;
 mod ways;
 
 pub use judge::Told;
@@ -34,7 +36,9 @@ use ways::{ASKERS, Answer, Ask, Asker, Ports, WAYS, Way};
 const NOBODY: usize = 5_000_000;
 /// What is set so that nothing but answers is measured.
 const CONFIG: &str = "shards = 2\n[registration]\niterations_vary = false\n[limits]\nwrong_keys = 1000000\n\
-                      wrong_keys_per_hour = 1000000\nnetwork_wrong_keys = 1000000\nnetwork_wrong_keys_per_hour = 1000000\n";
+                      wrong_keys_per_hour = 1000000\nnetwork_wrong_keys = 1000000\nnetwork_wrong_keys_per_hour = 1000000\n\
+                      [media]\nuploads = 1000000\nuploads_per_hour = 1000000\nupload_bytes = 1000000000000\n\
+                      upload_bytes_per_hour = 1000000000000\n";
 /// Longest example of an answer in a complaint.
 const EXAMPLE_CHARS: usize = 300;
 
@@ -146,6 +150,18 @@ pub async fn run(options: &Options) -> Result<Report, BenchError> {
         report.ways.push(told);
         let done = report.ways.len() as u64;
         progress.at(done, || format!("{}: right in {:.1} of 100", way.name, told_right * 100.0));
+    }
+    if options.ways.is_empty() || options.ways.iter().any(|name| media::NAME.starts_with(name.as_str())) {
+        let mut server = rig.spawn()?;
+        server.ready().await?;
+        let pid = server.pid();
+        let answers = stage.away(move |stage| media::probe(stage, pid)).await?;
+        stopped(server).await?;
+        for (way, answers) in answers {
+            let told = judge::judge(way, &answers, options.seed);
+            report.complaints.extend(complaint(&told, options.is_untimed));
+            report.ways.push(told);
+        }
     }
     progress.finish();
     Ok(report)

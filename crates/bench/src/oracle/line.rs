@@ -15,14 +15,14 @@ const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
 /// See the module.
-pub(super) struct Line {
+pub(crate) struct Line {
     socket: TcpStream,
     heard: Vec<u8>,
 }
 
 impl Line {
     /// To a port of this machine.
-    pub(super) fn to(port: u16) -> io::Result<Self> {
+    pub(crate) fn to(port: u16) -> io::Result<Self> {
         let socket = TcpStream::connect(("127.0.0.1", port))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
@@ -30,7 +30,7 @@ impl Line {
     }
 
     /// The same with a stream that is open.
-    pub(super) fn stream(port: u16) -> io::Result<Self> {
+    pub(crate) fn stream(port: u16) -> io::Result<Self> {
         let mut line = Self::to(port)?;
         line.open()?;
         Ok(line)
@@ -43,7 +43,7 @@ impl Line {
     }
 
     /// Logged in by PLAIN and bound.
-    pub(super) fn session(port: u16, number: &str, key: &str) -> io::Result<Self> {
+    pub(crate) fn session(port: u16, number: &str, key: &str) -> io::Result<Self> {
         let mut line = Self::stream(port)?;
         let secret = BASE64.encode(format!("\0{number}\0{key}"));
         line.say(&format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{secret}</auth>"))?;
@@ -54,17 +54,21 @@ impl Line {
         Ok(line)
     }
 
-    pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn say(&mut self, text: &str) -> io::Result<()> {
         self.socket.write_all(text.as_bytes())
     }
 
+    pub(crate) fn say_bytes(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        self.socket.write_all(&[head, body].concat())
+    }
+
     /// All that comes up to and with this text.
-    pub(super) fn until(&mut self, end: &str) -> io::Result<String> {
+    pub(crate) fn until(&mut self, end: &str) -> io::Result<String> {
         self.take(|heard| Some(memchr::memmem::find(heard, end.as_bytes())? + end.len()))
     }
 
     /// A whole answer of HTTP.
-    pub(super) fn response(&mut self) -> io::Result<String> {
+    pub(crate) fn response(&mut self) -> io::Result<String> {
         self.take(|heard| {
             let head = memchr::memmem::find(heard, b"\r\n\r\n")? + 4;
             let text = String::from_utf8_lossy(&heard[..head]).to_ascii_lowercase();
@@ -75,7 +79,7 @@ impl Line {
     }
 
     /// What `end` takes for whole, as soon as it is there.
-    pub(super) fn take(&mut self, end: impl Fn(&[u8]) -> Option<usize>) -> io::Result<String> {
+    pub(crate) fn take(&mut self, end: impl Fn(&[u8]) -> Option<usize>) -> io::Result<String> {
         loop {
             if let Some(bytes) = end(&self.heard) {
                 let taken: Vec<u8> = self.heard.drain(..bytes).collect();

@@ -30,6 +30,8 @@ pub(crate) enum BenchCommand {
     Overload(Overload),
     /// A hostile account and a hostile address, held to a share of a processor: what neighbours notice of them
     Hostile(Box<Hostile>),
+    /// Upload, fetch and fetch parts of files, on a server of its own or with --url on another; what it takes of the server
+    Media(Media),
     /// Ask a server of its own in every way who is registered; no answer and no time may tell
     Oracle(Oracle),
     /// The hostile process of `hostile`
@@ -376,6 +378,43 @@ pub(crate) struct Hostile {
     /// The hostile address, one of this machine's; budgets by network show only outside of 127.0.0.0/8
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.66.6")]
     pub(crate) from: std::net::Ipv4Addr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Media {
+    /// An empty directory, or one of an earlier run, for the server and its log
+    #[arg(long, value_name = "DIR", default_value = "./chaski-bench")]
+    pub(crate) data: PathBuf,
+    /// Another server instead, where files are put and got below this URL without slots (HOST:PORT is the load's only address)
+    #[arg(long, value_name = "http[s]://127.0.0.1:PORT/PATH", requires = "pid")]
+    pub(crate) url: Option<String>,
+    /// Its processes
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub(crate) pid: Vec<u32>,
+    /// Over TLS (of a server of its own)
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// How many files
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) files: u64,
+    /// How often each is fetched
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) gets: u64,
+    /// Connections at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub(crate) connections: u64,
+    /// Slow downloads at once, of which the memory is measured
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=4_000))]
+    pub(crate) slow: u64,
+    /// Seconds of messages, first alone and then beside files (of a server of its own, held to one processor)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) chat_seconds: u64,
+    /// Decides about everything that is random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The server's program, if it is not this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,15 +1,15 @@
 //! `chaski bench`: load and faults for a server on this machine, and what came of it.
 
 use crate::cli::bench::{
-    Accounts, Attack, Bench, BenchCommand, Crash, Floor, Hostile, Idle, Login, Mixed, Oracle, Overload,
-    Pairs, Presence, Report, Soak,
+    Accounts, Attack, Bench, BenchCommand, Crash, Floor, Hostile, Idle, Login, Media, Mixed, Oracle,
+    Overload, Pairs, Presence, Report, Soak,
 };
 use crate::failure::Failure;
 use chaski_bench::hostile::account::ACTS;
 use chaski_bench::load::Way;
 use chaski_bench::{
-    accounts, crash, floor, hostile, idle, login, mixed, oracle, overload, pairs, presence, report, result,
-    soak,
+    accounts, crash, floor, hostile, idle, login, media, mixed, oracle, overload, pairs, presence, report,
+    result, soak,
 };
 use serde::Serialize;
 use std::io::Write;
@@ -36,6 +36,7 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode, Failure> {
             BenchCommand::Presence(presence) => run_presence(args, presence).await,
             BenchCommand::Overload(overload) => run_overload(args, overload).await,
             BenchCommand::Hostile(hostile) => run_hostile(args, hostile).await,
+            BenchCommand::Media(media) => run_media(args, media).await,
             BenchCommand::Oracle(oracle) => run_oracle(args, oracle).await,
             BenchCommand::Attack(attack) => run_attack(attack).await,
             BenchCommand::Accounts(accounts) => write_accounts(accounts),
@@ -206,6 +207,25 @@ async fn run_hostile(args: &Bench, typed: &Hostile) -> Result<ExitCode, Failure>
         report::write_page("hostile", &measured, plot)?;
     }
     done(args, &measured)
+}
+
+async fn run_media(args: &Bench, typed: &Media) -> Result<ExitCode, Failure> {
+    let options = media::Options {
+        binary: binary(typed.binary.as_ref())?,
+        dir: typed.data.clone(),
+        url: typed.url.clone(),
+        pids: typed.pid.clone(),
+        tls: typed.tls,
+        files: typed.files as usize,
+        gets: typed.gets as usize,
+        connections: typed.connections as usize,
+        slow: typed.slow as usize,
+        chat_seconds: typed.chat_seconds,
+        seed: typed.seed,
+    };
+    let report = media::run(&options).await?;
+    say(args, &report, &report.lines())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_oracle(args: &Bench, typed: &Oracle) -> Result<ExitCode, Failure> {
