@@ -201,6 +201,12 @@ pub(crate) enum Clock {
 pub(crate) struct Doctor {
     #[command(flatten)]
     pub(crate) source: Source,
+    /// Put and get a file through this public URL of the running server instead, and say what a proxy breaks
+    #[arg(long, value_name = "URL", conflicts_with = "sessions")]
+    pub(crate) url: Option<String>,
+    /// The authority whose certificate to trust there, instead of the system's
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) ca: Option<PathBuf>,
     /// How many clients shall be connected at once
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     pub(crate) sessions: u64,

@@ -18,6 +18,8 @@ mod ctl;
 mod demo;
 #[path = "e2e/doctor.rs"]
 mod doctor;
+#[path = "e2e/doctor_url.rs"]
+mod doctor_url;
 #[path = "e2e/files.rs"]
 mod files;
 #[path = "e2e/media.rs"]

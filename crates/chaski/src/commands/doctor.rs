@@ -1,9 +1,11 @@
 //! `chaski doctor`: looks at the limits of this machine for a number of sessions, and says the command that mends each.
 //!
-//! Reads `/proc` and `/sys` and the data directory's file system; changes nothing. Exit code 0 if all is well.
+//! Reads `/proc` and `/sys` and the data directory's file system; changes nothing. With `--url` it looks at the way from outside to files
+//! instead ([`public`]), by a file of an account that is removed again. Exit code 0 if all is well.
 
 mod checks;
 mod machine;
+mod public;
 
 use crate::cli::Doctor;
 use crate::failure::Failure;
@@ -41,13 +43,19 @@ fn unix_ms() -> u64 {
 
 pub(super) fn run(args: &Doctor) -> Result<ExitCode, Failure> {
     let config = args.source.load()?;
-    let findings = checks::all(&Machine::this(), &config, args.sessions, unix_ms());
+    let (title, findings) = match &args.url {
+        Some(url) => (format!("Files through {url}:"), public::all(&config, url, args.ca.as_deref())?),
+        None => (
+            format!("This machine, for {} sessions:", args.sessions),
+            checks::all(&Machine::this(), &config, args.sessions, unix_ms()),
+        ),
+    };
     let well = findings.iter().all(|finding| finding.ok);
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&findings)?)?;
     } else {
-        writeln!(out, "This machine, for {} sessions:", args.sessions)?;
+        writeln!(out, "{title}")?;
         for finding in &findings {
             let mark = if finding.ok { "ok  " } else { "MEND" };
             writeln!(out, "{mark}  {:<22} {}", finding.what, finding.found)?;

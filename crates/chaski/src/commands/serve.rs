@@ -20,6 +20,7 @@ use chaski_server::config::{Config, DEFAULT_TOML};
 use chaski_server::http::HttpMetrics;
 use chaski_server::http::metrics::Health;
 use chaski_server::{Edge, certificate};
+use chaski_store::media::slot::SlotKeys;
 use chaski_store::{Engine, embedded};
 use chaski_telemetry::Registry;
 use std::io::Write;
@@ -117,7 +118,8 @@ impl Server {
         let to_owners = edge.clone();
         let submit: chaski_server::admin::desk::Submit = Arc::new(move |command| to_owners.command(command));
         let salting = chaski_services::accounts::Salting::of_server(&engine.secret());
-        let desk = Desk::new(engine.records(), Some(submit), (&config.domain, salting), engine.time());
+        let desk = Desk::new(engine.records(), Some(submit), (&config.domain, salting), engine.time())
+            .granting(SlotKeys::new(&engine.secret()));
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));
         let api = parts::api(&config, &edge, &*engine, &mut registry)?;
         let of_store = engine.clone();

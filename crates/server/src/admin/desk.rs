@@ -4,10 +4,13 @@
 //! one left. Without one the records are written here, after whatever was left under the names was cleared. Everything here
 //! blocks: never call it on a shard's thread or in an async task.
 
+mod slot;
+
 use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
 use chaski_services::accounts::{AccountName, AccountRecord, RecordError, Salting};
 use chaski_services::blocking::{Report, Reports};
 use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
+use chaski_store::media::slot::SlotKeys;
 use chaski_store::records::{Put, Versioned};
 use chaski_store::time::Standing;
 use chaski_store::time::plausible::NotAccepted;
@@ -35,6 +38,7 @@ pub struct Desk {
     domain: String,
     salting: Salting,
     time: Arc<Time>,
+    slot_keys: Option<SlotKeys>,
 }
 
 /// Why something was not done.
@@ -78,7 +82,12 @@ impl Desk {
         (domain, salting): (&str, Salting),
         time: Arc<Time>,
     ) -> Self {
-        Self { records, owners, domain: domain.into(), salting, time }
+        Self { records, owners, domain: domain.into(), salting, time, slot_keys: None }
+    }
+
+    /// With upload slots under these keys.
+    pub fn granting(self, slot_keys: SlotKeys) -> Self {
+        Self { slot_keys: Some(slot_keys), ..self }
     }
 
     /// Does what a client asks for.
@@ -103,6 +112,9 @@ impl Desk {
             Request::SessionList { name: None, after } => self.sessions(after),
             Request::SessionKick { name, resource } => self.kick(&name, resource),
             Request::ReportList { after } => self.reports(&after.unwrap_or_default()),
+            Request::MediaSlot { name, size, media_type, file_name } => {
+                self.slot(&name, size, (media_type, file_name))
+            }
             Request::ClockShow => Ok(Reply::Clock(self.time.standing().into())),
             Request::ClockAccept => Ok(Reply::Accepted { by_ms: self.time.accept()? }),
         }

@@ -69,6 +69,18 @@ pub enum Request {
         #[serde(default)]
         after: Option<String>,
     },
+    /// An upload slot of an account, so that an operator can see files come and go as clients do.
+    #[serde(rename = "media.slot")]
+    MediaSlot {
+        /// Whose.
+        name: AccountName,
+        /// How many bytes.
+        size: u64,
+        /// Of what type.
+        media_type: String,
+        /// Called what; it stands in a URL as it is.
+        file_name: String,
+    },
     /// What the machine's clock says and what is believed.
     #[serde(rename = "clock.show")]
     ClockShow,
@@ -158,6 +170,13 @@ pub enum Reply {
         reports: Vec<Report>,
         /// Where the next page begins; absent: this was the last.
         next: Option<String>,
+    },
+    /// See [`Request::MediaSlot`].
+    Slot {
+        /// Name and file below the URL of files.
+        path: String,
+        /// The ticket, for the upload's query.
+        ticket: String,
     },
     /// See [`Request::ClockShow`].
     Clock(ClockView),
