@@ -29,11 +29,27 @@ enum Failed {
     Odd,
 }
 
-/// What an earlier run has left among the arrivals: settled if the index has a row for it, deleted if not. Before anything new arrives.
+/// What an earlier run has left among the arrivals: settled if the index has a row for it, deleted if not. Before anything new arrives. And of what
+/// it has left unfinished, what is whole.
 pub(crate) fn settle_leftovers(shared: &Shared) {
+    if let Err(error) = drop_finished(shared) {
+        tracing::warn!(%error, "unfinished uploads of the last run could not be looked at; they go with their time");
+    }
     if let Err(error) = try_settle_leftovers(shared) {
         tracing::warn!(%error, "files that were arriving at the last stop could not be looked at; the next start tries again");
     }
+}
+
+/// Ends uploads that have a row: a kill came between that and their end.
+fn drop_finished(shared: &Shared) -> Result<(), Failed> {
+    let now_unix_ms = shared.time.unix_ms();
+    for name in shared.staging.which(|it| it.offset == it.size) {
+        if let Answer::Reference(Some(_)) = shared.index.ask(Query::Reference { name, now_unix_ms })? {
+            shared.staging.end(name)?;
+        }
+    }
+    shared.note_unfinished();
+    Ok(())
 }
 
 fn try_settle_leftovers(shared: &Shared) -> Result<(), Failed> {
@@ -73,6 +89,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 
 /// Page after page, each on a thread that may wait, until nothing is due. With nothing to do it reads, and writes nothing.
 async fn look(shared: &Arc<Shared>, thumbnails: &mut Sweep) -> Result<(), Failed> {
+    blocking(shared, drop_unfinished).await?;
     while blocking(shared, page).await? {
         thumbnails.note();
         tokio::time::sleep(BREATH).await;
@@ -137,6 +154,18 @@ fn sweep_thumbnails(shared: &Shared) -> Result<(), Failed> {
         }
     })?;
     failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Ends unfinished uploads whose time is over. One that is in use goes at the next look.
+fn drop_unfinished(shared: &Shared) -> Result<(), Failed> {
+    let now_unix_ms = shared.time.unix_ms();
+    for name in shared.staging.which(|it| it.expires_unix_ms <= now_unix_ms) {
+        let Some(_using) = shared.places.begin_idle(name) else { continue };
+        shared.staging.end(name)?;
+        shared.metrics.unfinished_expired_total.inc();
+    }
+    shared.note_unfinished();
+    Ok(())
 }
 
 /// A page of all that is due; whether there was anything.

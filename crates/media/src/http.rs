@@ -1,6 +1,6 @@
 //! Files over HTTP: `PUT` with a ticket ([`put`]), `GET` and `HEAD` by name ([`get`]), `OPTIONS` for browsers of other origins.
 //!
-//! One route, `/media/NAME/FILE`, small pictures by a query of `GET`'s ([`small`]). What resumes an upload (tus) gets methods of its own here.
+//! One route, `/media/NAME/FILE`, small pictures by a query of `GET`'s ([`small`]), uploads that go on by methods of their own ([`tus`]).
 //! Each request is carried out on this crate's runtime, wherever its connection is; its socket is the listener's.
 //!
 //! Promises: an answer is one of [`Trouble`] or a file; every answer may be read by web pages of any origin, since nothing here is authorised
@@ -17,6 +17,7 @@ mod put;
 mod range;
 pub(crate) mod room;
 mod small;
+mod tus;
 
 use crate::thumbnail::Width;
 use crate::{PATH, Shared};
@@ -110,13 +111,21 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let Some(place) = Place::read(request.uri().path()) else { return NOT_FOUND.into_response() };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let network = peer.map(|ConnectInfo(peer)| peer.ip());
-    let done = match *request.method() {
+    let method = tus::method(&request);
+    let is_tus = request.headers().contains_key(tus::RESUMABLE);
+    let done = match method {
+        Method::HEAD | Method::POST | Method::PATCH | Method::DELETE if is_tus => {
+            tus::serve(&shared, place, network, method, request).await
+        }
         Method::GET | Method::HEAD => {
             let (asked, width) = (get::Asked::read(&request), small::width(request.uri().query()));
             got(&shared, place, network, asked, width).await
         }
         Method::PUT => put::serve(&shared, place, network, request).await,
-        _ => Err(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "Files are put, and got.")),
+        _ => Err(Trouble::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Files are put, and got; POST, PATCH and DELETE are tus' (Tus-Resumable: 1.0.0).",
+        )),
     };
     done.unwrap_or_else(|trouble| {
         if trouble.status.is_server_error() {

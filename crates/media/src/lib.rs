@@ -1,8 +1,8 @@
 //! Files: pictures, voice, video, whatever people send each other besides words. Uploads and downloads over HTTP.
 //!
 //! A client asks the rooms for a slot (`chaski-services`, `upload`), puts the file here with the ticket that it was given, and sends the
-//! URL to whom it likes. This crate owns the HTTP side ([`http`]), the backends ([`objects`]) small pictures ([`thumbnail`]), and the care for what
-//! is over ([`caretaker`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
+//! URL to whom it likes. This crate owns the HTTP side ([`http`]), the backends ([`objects`]), what has come in part ([`staging`]), small pictures
+//! ([`thumbnail`]), and the care for what is over ([`caretaker`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
 //! with the rooms: a process that serves files alone needs the index and the data's secret.
 //!
 //! Called by the binary, which mounts [`Media::routes`] on a listener of `chaski-server`'s. Calls the store and telemetry.
@@ -18,6 +18,7 @@ pub mod caretaker;
 pub mod http;
 pub mod objects;
 mod runtime;
+pub mod staging;
 pub mod thumbnail;
 
 use chaski_store::Time;
@@ -27,6 +28,7 @@ use http::metrics::MediaMetrics;
 use http::places::Places;
 use http::room::Room;
 use objects::Objects;
+use staging::Staging;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,12 @@ pub struct Settings {
     pub transfers: usize,
     /// The same of one network (IPv4 address, IPv6 /64), and four times as many of a wide one (/24, /48).
     pub transfers_per_network: usize,
+    /// Unfinished uploads of one account.
+    pub unfinished_per_account: usize,
+    /// And of all.
+    pub unfinished: usize,
+    /// So long after it has begun an unfinished upload is dropped.
+    pub unfinished_ms: u64,
     /// Room on the disk that uploads leave.
     pub reserve_bytes: u64,
     /// A transfer that moves less than [`Settings::progress_bytes`] in this time is cut.
@@ -71,6 +79,9 @@ impl Default for Settings {
             profiles_kept: 8,
             transfers: 1_024,
             transfers_per_network: 64,
+            unfinished_per_account: 32,
+            unfinished: 65_536,
+            unfinished_ms: 86_400_000,
             reserve_bytes: 1 << 30,
             progress_time: Duration::from_secs(30),
             progress_bytes: 8 << 10,
@@ -86,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) index: Arc<dyn Index>,
     pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) staging: Arc<Staging>,
     pub(crate) keys: SlotKeys,
     pub(crate) time: Arc<Time>,
     pub(crate) places: Places,
@@ -93,6 +105,15 @@ pub(crate) struct Shared {
     pub(crate) thumbnails: Option<Arc<Thumbnails>>,
     pub(crate) metrics: Arc<MediaMetrics>,
     pub(crate) runtime: tokio::runtime::Handle,
+}
+
+impl Shared {
+    /// Counts what is unfinished.
+    pub(crate) fn note_unfinished(&self) {
+        let (count, bytes) = self.staging.all();
+        self.metrics.unfinished.set(count as i64);
+        self.metrics.unfinished_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
 }
 
 /// The service.
@@ -107,7 +128,7 @@ impl Media {
     pub fn start(
         settings: Settings,
         index: Arc<dyn Index>,
-        objects: Arc<dyn Objects>,
+        (objects, staging): (Arc<dyn Objects>, Staging),
         secret: &[u8; 16],
         time: Arc<Time>,
         thumbnails: Option<Thumbnails>,
@@ -120,6 +141,7 @@ impl Media {
             settings,
             index,
             objects,
+            staging: Arc::new(staging),
             keys: SlotKeys::new(secret),
             time,
             thumbnails: thumbnails.map(Arc::new),

@@ -247,6 +247,10 @@ pub struct Media {
     pub transfers: usize,
     /// The same of one network.
     pub transfers_per_network: usize,
+    /// Uploads that one account may have begun and not finished.
+    pub unfinished_per_account: usize,
+    /// Hours that an upload may take, from its beginning.
+    pub unfinished_hours: u64,
     /// Room on the disk that uploads leave.
     pub reserve_bytes: u64,
     /// Make small pictures of files when clients ask for them.
@@ -449,6 +453,8 @@ impl Default for Media {
             upload_bytes_per_hour: 1 << 30,
             transfers: 1_024,
             transfers_per_network: 64,
+            unfinished_per_account: 32,
+            unfinished_hours: 24,
             reserve_bytes: 1 << 30,
             thumbnails: true,
             threads: 2,

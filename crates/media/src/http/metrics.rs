@@ -19,6 +19,20 @@ chaski_telemetry::metrics! {
         uploads_total: Counter,
         /// Uploads that did not come whole: their client went away or was too slow.
         uploads_cut_total: Counter,
+        /// Resumable uploads that began.
+        unfinished_begun_total: Counter,
+        /// Requests that went on with one.
+        unfinished_resumed_total: Counter,
+        /// Resumable uploads refused because there were too many that are not finished, of all or of their account.
+        unfinished_refused_total: Counter,
+        /// Resumable uploads dropped because their time was over.
+        unfinished_expired_total: Counter,
+        /// Resumable uploads that are not finished.
+        unfinished: Gauge,
+        /// And how many bytes of them have come.
+        unfinished_bytes: Gauge,
+        /// Pieces of uploads that did not have the checksum that was said.
+        checksums_failed_total: Counter,
         /// Bytes received.
         received_bytes_total: Counter,
         /// Downloads that began.

@@ -30,7 +30,8 @@ pub(super) fn options() -> Response {
         (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
-    let headers: HeaderMap =
+    let mut headers: HeaderMap =
         headers.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+    super::tus::announce(&mut headers);
     (StatusCode::NO_CONTENT, headers).into_response()
 }

@@ -1,10 +1,12 @@
 //! The places of transfers: how many there are of all, of a network, and of a slot.
 //!
 //! Bounds: [`Places::enter`] says no at the first two; of one slot there is one upload at a time, and the newest is it, since a phone that has
-//! lost its connection tries again before the server notices. One short lock for each transfer's beginning and end.
+//! lost its connection tries again before the server notices. It begins when the one before has ended. One short lock for each transfer's
+//! beginning and end.
 
 use chaski_store::media::Name;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -27,7 +29,7 @@ struct State {
 struct Taken {
     all: usize,
     networks: HashMap<Network, usize>,
-    slots: HashMap<Name, Arc<Notify>>,
+    slots: HashMap<Name, Arc<Turn>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,12 +45,19 @@ pub(crate) struct Place {
     networks: Option<[Network; 2]>,
 }
 
+/// Who uses a slot.
+#[derive(Debug, Default)]
+struct Turn {
+    ousted: Notify,
+    ended: Notify,
+}
+
 /// A slot that is being used. Given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Using {
     places: Places,
     name: Name,
-    ousted: Arc<Notify>,
+    turn: Arc<Turn>,
 }
 
 impl Places {
@@ -80,20 +89,46 @@ impl Places {
         Some(Place { places: self.clone(), networks })
     }
 
-    /// The upload of this slot, in the place of an earlier one.
-    pub(crate) fn begin(&self, name: Name) -> Using {
-        let ousted = Arc::new(Notify::new());
-        if let Some(earlier) = self.taken().slots.insert(name, ousted.clone()) {
-            earlier.notify_one();
+    /// The upload of this slot, in the place of an earlier one, which is told to end and waited for.
+    pub(crate) async fn begin(&self, name: Name) -> Using {
+        loop {
+            let earlier = match self.try_begin(name) {
+                Ok(using) => return using,
+                Err(earlier) => earlier,
+            };
+            let ended = earlier.ended.notified();
+            if !self.is_current(name, &earlier) {
+                continue;
+            }
+            earlier.ousted.notify_one();
+            ended.await;
         }
-        Using { places: self.clone(), name, ousted }
+    }
+
+    /// The slot, if nobody uses it.
+    pub(crate) fn begin_idle(&self, name: Name) -> Option<Using> {
+        self.try_begin(name).ok()
+    }
+
+    fn try_begin(&self, name: Name) -> Result<Using, Arc<Turn>> {
+        match self.taken().slots.entry(name) {
+            Entry::Occupied(earlier) => Err(earlier.get().clone()),
+            Entry::Vacant(place) => {
+                let turn = place.insert(Arc::default()).clone();
+                Ok(Using { places: self.clone(), name, turn })
+            }
+        }
+    }
+
+    fn is_current(&self, name: Name, turn: &Arc<Turn>) -> bool {
+        self.taken().slots.get(&name).is_some_and(|current| Arc::ptr_eq(current, turn))
     }
 }
 
 impl Using {
-    /// When a newer upload has begun.
+    /// When a newer upload waits to begin.
     pub(crate) async fn ousted(&self) {
-        self.ousted.notified().await;
+        self.turn.ousted.notified().await;
     }
 }
 
@@ -114,10 +149,8 @@ impl Drop for Place {
 
 impl Drop for Using {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
-        if taken.slots.get(&self.name).is_some_and(|current| Arc::ptr_eq(current, &self.ousted)) {
-            taken.slots.remove(&self.name);
-        }
+        self.places.taken().slots.remove(&self.name);
+        self.turn.ended.notify_waiters();
     }
 }
 
@@ -167,17 +200,30 @@ mod tests {
         assert!(places.taken().networks.is_empty() && places.taken().all == 0);
     }
 
-    #[test]
-    fn the_newest_upload_of_a_slot_goes_on() {
+    #[tokio::test]
+    async fn the_newest_upload_of_a_slot_goes_on_when_the_one_before_has_ended() {
         let places = Places::new(9, 9);
-        let first = places.begin(Name(1));
-        let second = places.begin(Name(1));
-        let _other = places.begin(Name(2));
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(first.ousted());
+        let first = places.begin(Name(1)).await;
+        let _other = places.begin(Name(2)).await;
+        assert!(places.begin_idle(Name(1)).is_none());
+        let newer: Vec<_> = [(); 2]
+            .map(|()| {
+                let places = places.clone();
+                tokio::spawn(async move { places.begin(Name(1)).await.ousted().await })
+            })
+            .into();
+        first.ousted().await;
+        assert!(newer.iter().all(|it| !it.is_finished()), "it has not ended");
         drop(first);
-        assert_eq!(places.taken().slots.len(), 2, "the place is the second's");
-        drop(second);
+        // One of them gets it, and is ousted by the other.
+        while newer.iter().all(|it| !it.is_finished()) {
+            tokio::task::yield_now().await;
+        }
+        let last = places.begin(Name(1)).await;
+        for newer in newer {
+            newer.await.expect("it has ended");
+        }
+        drop(last);
         assert_eq!(places.taken().slots.len(), 1);
     }
 }

@@ -28,27 +28,30 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-const NO_TICKET: Trouble =
+pub(super) const NO_TICKET: Trouble =
     Trouble::new(StatusCode::FORBIDDEN, "This is not the URL of an upload slot of this server.");
-const LATE: Trouble =
+pub(super) const LATE: Trouble =
     Trouble::new(StatusCode::FORBIDDEN, "The time of this upload slot is over; ask for another.");
-const TAKEN: Trouble = Trouble::new(StatusCode::CONFLICT, "This upload slot has been used for another file.");
+pub(super) const TAKEN: Trouble =
+    Trouble::new(StatusCode::CONFLICT, "This upload slot has been used for another file.");
 /// No trouble: it is there already.
 const SAME: Trouble = Trouble::new(StatusCode::CREATED, "");
 const NO_LENGTH: Trouble =
     Trouble::new(StatusCode::LENGTH_REQUIRED, "Say how long the file is (Content-Length).");
-const TOO_LONG: Trouble =
+pub(super) const TOO_LONG: Trouble =
     Trouble::new(StatusCode::PAYLOAD_TOO_LARGE, "The file is longer than its upload slot.");
 const TOO_SHORT: Trouble = Trouble::new(StatusCode::BAD_REQUEST, "The file is shorter than its upload slot.");
-const CUT: Trouble = Trouble::new(StatusCode::BAD_REQUEST, "The file did not come whole.");
-const SLOW: Trouble = Trouble::new(StatusCode::REQUEST_TIMEOUT, "The upload did not go on.");
-const OUSTED: Trouble = Trouble::new(StatusCode::CONFLICT, "The same file is being uploaded anew.");
-const OTHER: Trouble = Trouble::new(StatusCode::BAD_REQUEST, "The file is not the one that was announced.");
-const FULL: Trouble =
+pub(super) const CUT: Trouble = Trouble::new(StatusCode::BAD_REQUEST, "The file did not come whole.");
+pub(super) const SLOW: Trouble = Trouble::new(StatusCode::REQUEST_TIMEOUT, "The upload did not go on.");
+pub(super) const OUSTED: Trouble =
+    Trouble::new(StatusCode::CONFLICT, "The same file is being uploaded anew.");
+pub(super) const OTHER: Trouble =
+    Trouble::new(StatusCode::BAD_REQUEST, "The file is not the one that was announced.");
+pub(super) const FULL: Trouble =
     Trouble::later(StatusCode::INSUFFICIENT_STORAGE, "The server has no room for this file.", 600);
-const QUOTA: Trouble =
+pub(super) const QUOTA: Trouble =
     Trouble::new(StatusCode::INSUFFICIENT_STORAGE, "Your files take all the room that you have here.");
-const NOBODY: Trouble = Trouble::new(StatusCode::FORBIDDEN, "There is no such account.");
+pub(super) const NOBODY: Trouble = Trouble::new(StatusCode::FORBIDDEN, "There is no such account.");
 
 /// What is read of a file that is refused, so that the client is still there to read why.
 const REFUSED_BYTES: u64 = 256 << 10;
@@ -65,7 +68,7 @@ pub(super) async fn serve(
     let shared = shared.clone();
     let runtime = shared.runtime.clone();
     let (parts, body) = request.into_parts();
-    let slot = slot(&shared, &place, parts.uri.query());
+    let slot = slot(&shared, &place, parts.uri.query(), shared.time.unix_ms());
     let length = length(&parts.headers);
     let work = async move {
         let mut body = body;
@@ -92,9 +95,15 @@ pub(super) async fn serve(
     runtime.spawn(work).await.map_err(|_| BROKEN)
 }
 
-fn slot(shared: &Shared, place: &Place, query: Option<&str>) -> Result<Slot, Trouble> {
+/// The slot of a ticket, if it is this place's and its time is not over by then.
+pub(super) fn slot(
+    shared: &Shared,
+    place: &Place,
+    query: Option<&str>,
+    now_unix_ms: u64,
+) -> Result<Slot, Trouble> {
     let ticket = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("slot=")));
-    let opened = shared.keys.open(ticket.ok_or(NO_TICKET)?, shared.time.unix_ms());
+    let opened = shared.keys.open(ticket.ok_or(NO_TICKET)?, now_unix_ms);
     let slot = opened.map_err(|error| match error {
         SlotError::Late => LATE,
         SlotError::Invalid => NO_TICKET,
@@ -129,7 +138,7 @@ async fn upload(
         shared.metrics.refused_busy_total.inc();
         return Err(BUSY);
     };
-    let using = shared.places.begin(slot.name);
+    let using = shared.places.begin(slot.name).await;
     shared.metrics.transfers.add(1);
     let done = tokio::select! {
         done = take(shared, slot, body) => done,
@@ -152,7 +161,7 @@ async fn take(shared: &Arc<Shared>, slot: &Slot, body: &mut Body) -> Result<(), 
             Answer::Reference(Some(stored)) => return Ok(Begun::Again(*stored)),
             _ => return Err(BROKEN),
         }
-        let promised = of.room.promise(&*of.objects, size).map_err(|error| failed(&error))?.ok_or(FULL)?;
+        let promised = room(&of, size)?;
         let object = ObjectId(rand::random());
         let incoming = of.objects.begin(object).map_err(|error| failed(&error))?;
         Ok(Begun::New(object, incoming, promised))
@@ -179,7 +188,7 @@ enum Begun {
     Again(Reference),
 }
 
-fn reference(shared: &Shared, slot: &Slot, sha256: Digest, object: ObjectId) -> Reference {
+pub(super) fn reference(shared: &Shared, slot: &Slot, sha256: Digest, object: ObjectId) -> Reference {
     let created_unix_ms = shared.time.unix_ms();
     let ends = || created_unix_ms.saturating_add(shared.settings.expire_ms);
     Reference {
@@ -257,7 +266,11 @@ async fn write(shared: &Arc<Shared>, mut received: Received) -> Result<Received,
 }
 
 /// All has come. Steps 2 to 4 of [`crate::objects`].
-fn store(shared: &Shared, reference: Reference, incoming: Box<dyn Incoming>) -> Result<(), Trouble> {
+pub(super) fn store(
+    shared: &Shared,
+    reference: Reference,
+    incoming: Box<dyn Incoming>,
+) -> Result<(), Trouble> {
     incoming.finish().map_err(|error| failed(&error))?;
     let (object, owner, purpose) = (reference.object, reference.owner, reference.purpose);
     let (name, content) = (reference.name, reference.content);
@@ -281,6 +294,9 @@ fn store(shared: &Shared, reference: Reference, incoming: Box<dyn Incoming>) -> 
         tracing::warn!(%error, "an upload stays among the arrivals until the next start; it is served from there");
     }
     shared.metrics.uploads_total.inc();
+    if let Err(error) = shared.staging.end(name) {
+        tracing::warn!(%error, "what an upload was made of stays on the disk until the next start");
+    }
     if purpose == Purpose::Profile {
         let expires_unix_ms = shared.time.unix_ms().saturating_add(shared.settings.expire_ms);
         let edit = Edit::Retire { owner, keep: shared.settings.profiles_kept, expires_unix_ms };
@@ -296,15 +312,21 @@ fn is_stored(shared: &Shared, name: Name, content: Content) -> bool {
     matches!(shared.index.ask(query), Ok(Answer::Reference(Some(stored))) if stored.content == content)
 }
 
+/// Room for an object.
+pub(super) fn room(shared: &Shared, bytes: u64) -> Result<Promised, Trouble> {
+    let there = shared.objects.room_bytes().map_err(|error| failed(&error))?;
+    shared.room.promise(there, bytes).ok_or(FULL)
+}
+
 /// Work on a thread that may wait.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Trouble> {
     shared.runtime.spawn_blocking(work).await.map_err(|_| BROKEN)?
 }
 
-fn failed(error: &io::Error) -> Trouble {
+pub(super) fn failed(error: &io::Error) -> Trouble {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FULL,
         _ => {
@@ -314,7 +336,7 @@ fn failed(error: &io::Error) -> Trouble {
     }
 }
 
-fn broken(error: StoreError) -> Trouble {
+pub(super) fn broken(error: StoreError) -> Trouble {
     match error {
         StoreError::Full => FULL,
         StoreError::Overloaded => BUSY,
@@ -326,7 +348,7 @@ fn broken(error: StoreError) -> Trouble {
 }
 
 /// A client that is still sending when its connection is closed loses the answer with it: some of what comes is taken.
-async fn drain(mut body: Body) {
+pub(super) async fn drain(mut body: Body) {
     let take = async {
         let mut taken = 0;
         while let Some(Ok(frame)) = body.frame().await {

@@ -4,6 +4,7 @@
 
 mod rig;
 mod small;
+mod tus;
 
 use chaski_media::objects::Objects;
 use chaski_media::objects::folder::Folder;
@@ -131,7 +132,7 @@ fn an_upload_is_what_its_slot_says() {
     let nobody = rig.path(&Slot { owner: AccountId::service("nobody"), ..slot.clone() });
     assert_eq!(rig.put(&nobody, b"1234567890").status, 403, "of nobody");
     let post = rig.ask(&format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), b"");
-    assert_eq!(post.status, 405);
+    assert_eq!(post.status, 405, "that would be tus");
     assert!(post.header("allow").unwrap().contains("put"), "{}", post.head);
     assert_eq!(rig.get(&bare, "").status, 404);
     assert_eq!(rig.files(), [""; 0], "nothing of these is left");

@@ -1,6 +1,7 @@
 //! A service with files and thumbnails of its own, and a client of it.
 
 use chaski_media::objects::folder::Folder;
+use chaski_media::staging::Staging;
 use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
 use chaski_store::media::slot::{Slot, SlotKeys};
@@ -46,7 +47,7 @@ impl Rig {
         let media = Media::start(
             settings,
             engine.media(),
-            folder,
+            (folder, Staging::open(&unfinished(dir.path())).unwrap()),
             &engine.secret(),
             engine.time(),
             thumbnails(dir.path()),
@@ -134,10 +135,15 @@ impl Rig {
     }
 
     pub(crate) fn thumbnails_made(&self) -> i64 {
+        self.counted("chaski_thumbnails_made_total")
+    }
+
+    /// What a metric says.
+    pub(crate) fn counted(&self, metric: &str) -> i64 {
         let mut registry = chaski_telemetry::Registry::default();
         self.media.as_ref().unwrap().metrics().into_iter().for_each(|source| registry.register(source));
         let text = registry.render();
-        let line = text.lines().find_map(|line| line.strip_prefix("chaski_thumbnails_made_total "));
+        let line = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
     }
 
@@ -161,6 +167,11 @@ pub(crate) fn thumbnails(dir: &Path) -> Option<Thumbnails> {
     let program = Program { path: env!("CARGO_BIN_EXE_thumbnail-test-worker").into(), arguments: Vec::new() };
     let plenty = thumbnail::Settings { picture_time: Duration::from_secs(3_600), ..Default::default() };
     Some(Thumbnails::start(&small(dir), program, plenty).unwrap())
+}
+
+/// Where unfinished uploads are kept.
+pub(crate) fn unfinished(dir: &Path) -> PathBuf {
+    dir.with_extension("unfinished")
 }
 
 /// Where thumbnails are kept: beside the folder of files.

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use chaski_media::objects::folder::Folder;
+use chaski_media::staging::Staging;
 use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
 use chaski_server::config::{Config, HttpTls};
@@ -12,7 +13,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
 const FOLDER: &str = "media";
+/// In the folder of files, so that it has their disk.
+const UNFINISHED: &str = "unfinished";
 const THUMBNAILS: &str = "thumbnails";
 
 /// Starts it, unless it is off.
@@ -30,16 +34,20 @@ pub(super) fn start(config: &Config, engine: &dyn Engine) -> Result<Option<Media
         profiles_kept: PROFILES_KEPT,
         transfers: media.transfers,
         transfers_per_network: media.transfers_per_network,
+        unfinished_per_account: media.unfinished_per_account,
+        unfinished_ms: media.unfinished_hours.saturating_mul(HOUR_MS),
         reserve_bytes: media.reserve_bytes,
         threads: media.threads,
         ..Settings::default()
     };
     let objects = Arc::new(Folder::open(&folder).map_err(cannot)?);
+    let staging = Staging::open(&folder.join(UNFINISHED)).map_err(cannot)?;
     let thumbnails = match media.thumbnails {
         true => Some(thumbnails(config)?),
         false => None,
     };
-    Ok(Some(Media::start(settings, engine.media(), objects, &engine.secret(), engine.time(), thumbnails)?))
+    let (index, time, stores) = (engine.media(), engine.time(), (objects as _, staging));
+    Ok(Some(Media::start(settings, index, stores, &engine.secret(), time, thumbnails)?))
 }
 
 fn thumbnails(config: &Config) -> Result<Thumbnails, Failure> {
