@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, Cursor};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,7 +36,9 @@ impl Place {
         let mut settings = Settings { workers: 1, picture_time: PLENTY, ..Settings::default() };
         change(&mut settings);
         let path = env!("CARGO_BIN_EXE_thumbnail-test-worker").into();
-        let program = Program { path, arguments: how.map(str::to_owned).into_iter().collect() };
+        // By the folder it can be told from the workers of other tests, which may run in the same process.
+        let whose = folder.path().display().to_string();
+        let program = Program { path, arguments: vec![how.unwrap_or("well").to_owned(), whose] };
         let thumbnails = Thumbnails::start(&folder.path().join("thumbnails"), program, settings).unwrap();
         let metrics = thumbnails.metrics();
         Self { folder, thumbnails: Arc::new(thumbnails), metrics, opened: Arc::default() }
@@ -68,7 +70,7 @@ impl Place {
     /// The worker's process, once it works on the object that was opened last.
     async fn worker(&self) -> Pid {
         until(|| self.metrics.workers_started_total.get() > 0 && self.metrics.waiting.get() == 0).await;
-        let workers = children();
+        let workers = workers_of(self.folder.path());
         assert_eq!(workers.len(), 1, "{workers:?}");
         workers[0]
     }
@@ -90,15 +92,14 @@ async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-/// Worker processes of this test, which is a process of its own.
-fn children() -> Vec<Pid> {
-    let own = std::process::id().to_string();
+/// Worker processes of the test with this folder.
+fn workers_of(folder: &Path) -> Vec<Pid> {
+    let folder = folder.as_os_str().as_encoded_bytes();
     let pids = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.contains("(thumbnail-test-)")
-            && stat.rsplit(')').next().is_some_and(|rest| rest.split(' ').nth(2) == Some(&own))
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).nth(2) == Some(folder)
     })
     .filter_map(Pid::from_raw)
     .collect()
@@ -182,7 +183,7 @@ async fn is_survived(how: &str, picture_time: Duration, lost: u64) {
     assert_eq!(place.metrics.workers_lost_total.get(), lost + tries as u64, "{how}");
     place.put("photo", &jpeg());
     assert!(place.get("photo", 64).await.is_ok(), "{how}");
-    assert_eq!(children().len(), 1, "{how}");
+    assert_eq!(workers_of(place.folder.path()).len(), 1, "{how}");
 }
 
 #[tokio::test]
@@ -258,7 +259,7 @@ async fn a_worker_that_is_stopped_is_replaced() {
     let worker = place.worker().await;
     kill_process(worker, Signal::STOP).unwrap();
     assert_eq!(asked.await.unwrap().unwrap_err(), Refusal::Unavailable);
-    until(|| !children().contains(&worker)).await;
+    until(|| !workers_of(place.folder.path()).contains(&worker)).await;
 }
 
 #[tokio::test]
@@ -365,8 +366,9 @@ async fn workers_are_replaced_and_end() {
         assert!(place.get(name, 64).await.is_ok());
     }
     assert!(place.metrics.workers_started_total.get() >= 3);
-    until(|| place.metrics.workers.get() == 0 && children().is_empty()).await;
+    let folder = place.folder.path().to_owned();
+    until(|| place.metrics.workers.get() == 0 && workers_of(&folder).is_empty()).await;
     assert!(place.get("a", 128).await.is_ok());
     drop(place);
-    until(|| children().is_empty()).await;
+    until(|| workers_of(&folder).is_empty()).await;
 }
