@@ -22,7 +22,8 @@ const BACKLOG: u32 = 1_024;
 pub(super) struct Bound {
     public: TcpListener,
     private: Option<TcpListener>,
-    media: Option<TcpListener>,
+    /// It waits for connections where files are served, which is not here.
+    media: Option<std::net::TcpListener>,
     protection: Protection,
     switch: Arc<TlsSwitch>,
 }
@@ -45,14 +46,18 @@ impl Bound {
         let private =
             config.http.private_listen.map(|addr| bind(addr, "private_listen in [http]")).transpose()?;
         let media = config.media.listen.filter(|_| config.media.enabled);
-        let media = media.map(|addr| bind(addr, "listen in [media]")).transpose()?;
+        let media = match media {
+            Some(addr) => Some(bind(addr, "listen in [media]")?.into_std()?),
+            None => None,
+        };
         Ok(Self { public, private, media, protection, switch })
     }
 
     /// Where files are served.
     pub(super) fn of_media(&self, config: &Config) -> SocketAddr {
-        let socket = self.media.as_ref().unwrap_or(&self.public);
-        socket.local_addr().unwrap_or(config.media.listen.unwrap_or(config.http.listen))
+        let own = self.media.as_ref().map(std::net::TcpListener::local_addr);
+        own.unwrap_or_else(|| self.public.local_addr())
+            .unwrap_or(config.media.listen.unwrap_or(config.http.listen))
     }
 
     /// Begins to serve. Within the runtime. `ca`: the development authority's certificate, for whoever wants to believe it.
@@ -84,15 +89,17 @@ impl Bound {
             Some((socket, media)) => {
                 let protection = protection(config, config.media.listen.unwrap_or(public), &self.switch);
                 let (connections, metrics) = (config.http.connections, metrics.clone());
-                let listener = Listener {
-                    socket,
-                    protection,
-                    connections,
-                    unhurried: Some(chaski_media::PATH),
-                    metrics,
-                };
+                let (unhurried, stop) = (Some(chaski_media::PATH), stop.clone());
                 // With its sockets and TLS among what makes room for chat.
-                media.handle().spawn(listener.serve(files, stop.clone()));
+                media.handle().spawn(async move {
+                    match TcpListener::from_std(socket) {
+                        Ok(socket) => {
+                            let listener = Listener { socket, protection, connections, unhurried, metrics };
+                            listener.serve(files, stop).await;
+                        }
+                        Err(error) => tracing::error!(%error, "the listener of [media] can't be used"),
+                    }
+                });
                 Router::new()
             }
         };
