@@ -11,6 +11,7 @@
 pub mod account;
 pub mod front_page;
 pub mod hostmeta;
+mod http2;
 pub mod metrics;
 mod peers;
 pub mod problem;
@@ -34,6 +35,7 @@ use chaski_services::accounts::network::Network;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -52,6 +54,9 @@ pub const HEADER_BYTES: usize = 16 * 1024;
 /// Bytes of a request's body, unless a route allows less.
 pub const BODY_BYTES: usize = 64 * 1024;
 
+/// What is spoken over TLS, what is liked best first (ALPN, RFC 7301).
+const PROTOCOLS: &[&[u8]] = &[http2::ALPN, b"http/1.1"];
+
 chaski_telemetry::metrics! {
     /// What the HTTP listeners count.
     pub struct HttpMetrics("chaski_http") {
@@ -65,6 +70,8 @@ chaski_telemetry::metrics! {
         connections: Gauge,
         /// TLS handshakes that failed or took too long.
         handshakes_failed_total: Counter,
+        /// Those of them that speak HTTP/2.
+        http2_total: Counter,
         /// Requests.
         requests_total: Counter,
         /// Requests that took too long.
@@ -94,12 +101,12 @@ pub struct TlsSwitch(RwLock<Arc<rustls::ServerConfig>>);
 impl TlsSwitch {
     /// Begins with this certificate.
     pub fn new(identity: &TlsIdentity) -> Result<Arc<Self>, crate::TlsError> {
-        Ok(Arc::new(Self(RwLock::new(identity.config_for(&[b"http/1.1"])?))))
+        Ok(Arc::new(Self(RwLock::new(identity.config_for(PROTOCOLS)?))))
     }
 
     /// New connections get this certificate from now on.
     pub fn reload(&self, identity: &TlsIdentity) -> Result<(), crate::TlsError> {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = identity.config_for(&[b"http/1.1"])?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = identity.config_for(PROTOCOLS)?;
         Ok(())
     }
 
@@ -231,6 +238,30 @@ impl Connection {
     }
 
     async fn serve(&self, stream: HttpStream, router: Router) {
+        let is_http2 = stream.speaks(http2::ALPN);
+        let service = TowerToHyperService::new(self.app(&stream, router));
+        let io = TokioIo::new(stream);
+        if is_http2 {
+            self.metrics.http2_total.inc();
+            let (_open, open) = watch::channel(());
+            let streams = http2::Streams { moves: Arc::clone(&self.moves), open };
+            let connection = http2::builder(streams).serve_connection(io, service);
+            let idle = self.moves.idle();
+            return self.run_to_end(connection, idle, |connection| connection.graceful_shutdown()).await;
+        }
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME)
+            .max_buf_size(HEADER_BYTES)
+            .max_headers(64);
+        // It waits no longer than [`HEADER_TIME`] for a request by itself.
+        let connection = http.serve_connection(io, service).with_upgrades();
+        let idle = std::future::pending();
+        self.run_to_end(connection, idle, |connection| connection.graceful_shutdown()).await;
+    }
+
+    /// The routes, with what is known of this connection, and the bounds of a request.
+    fn app(&self, stream: &HttpStream, router: Router) -> Router {
         let tls = matches!(stream, HttpStream::Tls(_));
         let protected =
             tls || matches!(self.protection, Protection::Terminated) || self.peer.ip().is_loopback();
@@ -238,45 +269,59 @@ impl Connection {
         let believe_forwarded = matches!(self.protection, Protection::Terminated);
         let (peer, metrics, seat) = (self.peer, self.metrics.clone(), Arc::clone(&self.seat));
         let (unhurried, moves) = (self.unhurried, Arc::clone(&self.moves));
-        let app = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
+        router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
             metrics.requests_total.inc();
-            let (metrics, seat, moves) = (metrics.clone(), Arc::clone(&seat), Arc::clone(&moves));
+            let (metrics, seat) = (metrics.clone(), Arc::clone(&seat));
             let is_unhurried = unhurried.is_some_and(|path| request.uri().path().starts_with(path));
+            // A stream has a watch of its own, whatever is asked.
+            let watched = http2::stream().or_else(|| is_unhurried.then(|| Arc::clone(&moves)));
             let client = if believe_forwarded { forwarded_for(&request).unwrap_or(peer) } else { peer };
             request.extensions_mut().insert(ConnectInfo(client));
             request.extensions_mut().insert(arrival);
+            http2::name_host(&mut request);
             async move {
                 if !seat.begin() {
                     // Somebody else has its place; it is being closed.
                     return StatusCode::SERVICE_UNAVAILABLE.into_response();
                 }
-                if is_unhurried {
-                    return run_unhurried(InProgress::begin(&moves, &seat), request, next).await;
-                }
+                let in_progress = match watched.map(|moves| InProgress::begin(&moves, &seat)) {
+                    Some(in_progress) if is_unhurried => {
+                        return run_unhurried(in_progress, request, next).await;
+                    }
+                    in_progress => in_progress,
+                };
                 let response = timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| {
                     metrics.requests_timed_out_total.inc();
                     (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")]).into_response()
                 });
-                seat.end();
-                response
+                match in_progress {
+                    Some(in_progress) => response.map(|body| in_progress.watch_answer(body)),
+                    None => {
+                        seat.end();
+                        response
+                    }
+                }
             }
-        }));
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIME)
-            .max_buf_size(HEADER_BYTES)
-            .max_headers(64);
-        let connection =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)).with_upgrades();
+        }))
+    }
+
+    /// Until it ends by itself, nothing moves, or its time is over: then what is in progress is the last.
+    async fn run_to_end<C: Future>(
+        &self,
+        connection: C,
+        idle: impl Future<Output = ()>,
+        shut_down: impl FnOnce(Pin<&mut C>),
+    ) {
         let mut connection = std::pin::pin!(connection);
         let mut stop = self.stop.clone();
         tokio::select! {
             _ = connection.as_mut() => return,
             () = self.moves.stand_still() => return,
+            () = idle => {}
             _ = tokio::time::sleep(CONNECTION_TIME) => {}
             _ = stop.wait_for(|stopping| *stopping) => {}
         }
-        connection.as_mut().graceful_shutdown();
+        shut_down(connection.as_mut());
         let last = async {
             // The request in progress, which is the last.
             while timeout(REQUEST_TIME, connection.as_mut()).await.is_err() && self.moves.any() {}

@@ -7,7 +7,7 @@
 //! Bound: the places of the listener. Used by [`super::Listener`]. One short lock for each request's beginning and end.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -28,8 +28,10 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Seats,
-    /// The number of its idle time, or [`BUSY`]. Changed with the seats locked.
+    /// The number of its idle time, or [`BUSY`]. Changed with the seats locked, and so is the next.
     since: AtomicU64,
+    /// Requests in progress.
+    requests: AtomicUsize,
     ousted: Arc<Notify>,
 }
 
@@ -57,7 +59,8 @@ impl Seats {
         }
         let ousted = Arc::new(Notify::new());
         let since = AtomicU64::new(state.rest(Arc::clone(&ousted)));
-        Some((Seat { seats: self.clone(), since, ousted }, is_made))
+        let requests = AtomicUsize::new(0);
+        Some((Seat { seats: self.clone(), since, requests, ousted }, is_made))
     }
 }
 
@@ -71,20 +74,22 @@ impl State {
 }
 
 impl Seat {
-    /// A request is in progress. False: the place has been given to somebody else.
+    /// A request is in progress, one of several perhaps. False: the place has been given to somebody else.
     pub(super) fn begin(&self) -> bool {
         let mut state = self.seats.lock();
-        let was_idle = state.idle.remove(&self.since.load(Relaxed)).is_some();
-        if was_idle {
+        let since = self.since.load(Relaxed);
+        let is_ours = since == BUSY || state.idle.remove(&since).is_some();
+        if is_ours {
             self.since.store(BUSY, Relaxed);
+            self.requests.fetch_add(1, Relaxed);
         }
-        was_idle
+        is_ours
     }
 
     /// It is over.
     pub(super) fn end(&self) {
         let mut state = self.seats.lock();
-        if self.since.load(Relaxed) == BUSY {
+        if self.since.load(Relaxed) == BUSY && self.requests.fetch_sub(1, Relaxed) == 1 {
             self.since.store(state.rest(Arc::clone(&self.ousted)), Relaxed);
         }
     }

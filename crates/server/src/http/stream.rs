@@ -17,6 +17,14 @@ pub enum HttpStream {
 }
 
 impl HttpStream {
+    /// Whether this protocol was agreed on by ALPN.
+    pub(super) fn speaks(&self, protocol: &[u8]) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(protocol),
+        }
+    }
+
     /// The socket, and the TLS state if there is one.
     pub fn into_parts(self) -> (TcpStream, Option<rustls::ServerConnection>) {
         match self {

@@ -1,5 +1,7 @@
 //! The listener over real loopback sockets.
 
+mod http2;
+
 use super::*;
 use crate::UpgradedWebSocket;
 use crate::certificate;
@@ -69,9 +71,15 @@ impl Server {
     }
 
     async fn tls(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+        self.tls_for(&[]).await
+    }
+
+    /// By a client that speaks these.
+    async fn tls_for(&self, protocols: &[&[u8]]) -> tokio_rustls::client::TlsStream<TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.dir.path().join("tls/ca.pem")).unwrap()).unwrap();
-        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let tcp = TcpStream::connect(self.addr).await.unwrap();
         connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap()
@@ -82,7 +90,8 @@ const CLOSE: &str = "Host: localhost\r\nConnection: close\r\n\r\n";
 
 /// Stands for what serves files.
 fn files() -> Router {
-    Router::new()
+    let echo = async |request: Request| Response::new(request.into_body());
+    Router::new().route("/media/echo", axum::routing::put(echo))
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Requests that may take as long as they like while they move: files going up and down.
 //!
-//! The bound of a request's time does not hold for them, nor that of a connection's life while one is in progress; a connection
-//! of which nothing moves for [`STILL_TIME`] is cut. Uploads are looked at more closely by whoever takes them in; here it is what a client does
+//! The bound of a request's time does not hold for them, nor that of a connection's life while one is in progress; a connection (and by
+//! itself a stream of HTTP/2) of which nothing moves for [`STILL_TIME`] is cut. Uploads are looked at more closely by whoever takes them in; here it is what a client does
 //! not read. They hold the connection's seat to the end of the answer, so whoever serves them bounds their number.
 
 use super::seats::Seat;
@@ -16,14 +16,49 @@ use std::time::Duration;
 /// So long may nothing move.
 pub const STILL_TIME: Duration = Duration::from_secs(60);
 
-/// What moves on one connection.
+/// What moves on one connection, or on one stream of it.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     in_progress: AtomicUsize,
     moved: AtomicU64,
+    /// A stream's connection.
+    connection: Option<Arc<Moves>>,
 }
 
 impl Moves {
+    /// Those of a stream.
+    pub(super) fn of(connection: &Arc<Moves>) -> Self {
+        Self { connection: Some(connection.clone()), ..Self::default() }
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |moves| moves.connection.as_deref())
+    }
+
+    fn begin(&self) {
+        self.each().for_each(|moves| _ = moves.in_progress.fetch_add(1, Relaxed));
+        self.note();
+    }
+
+    fn end(&self) {
+        self.each().for_each(|moves| _ = moves.in_progress.fetch_sub(1, Relaxed));
+    }
+
+    fn note(&self) {
+        self.each().for_each(|moves| _ = moves.moved.fetch_add(1, Relaxed));
+    }
+
+    /// When nothing has been in progress for so long.
+    pub(super) async fn idle(&self) {
+        loop {
+            let was = self.moved.load(Relaxed);
+            tokio::time::sleep(STILL_TIME).await;
+            if !self.any() && self.moved.load(Relaxed) == was {
+                return;
+            }
+        }
+    }
+
     /// Whether a request is in progress.
     pub(super) fn any(&self) -> bool {
         self.in_progress.load(Relaxed) > 0
@@ -50,12 +85,12 @@ pub(super) struct InProgress {
 impl InProgress {
     /// It begins; the seat has been told.
     pub(super) fn begin(moves: &Arc<Moves>, seat: &Arc<Seat>) -> Self {
-        moves.in_progress.fetch_add(1, Relaxed);
+        moves.begin();
         Self { moves: moves.clone(), seat: seat.clone() }
     }
 
-    fn moved(&self) {
-        self.moves.moved.fetch_add(1, Relaxed);
+    pub(super) fn moved(&self) {
+        self.moves.note();
     }
 
     /// What comes up, watched.
@@ -72,7 +107,7 @@ impl InProgress {
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.moves.in_progress.fetch_sub(1, Relaxed);
+        self.moves.end();
         self.seat.end();
     }
 }
@@ -94,7 +129,7 @@ impl HttpBody for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(_))) => _ = self.moves.moved.fetch_add(1, Relaxed),
+            Poll::Ready(Some(Ok(_))) => self.moves.note(),
             Poll::Ready(_) => drop(self.in_progress.take()),
             Poll::Pending => {}
         }
@@ -137,5 +172,32 @@ mod tests {
         assert!(seats.enter().is_none(), "its seat is its own");
         drop(transfer.watch_answer(Body::empty()));
         assert!(!moves.any() && seats.enter().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_judged_by_itself() {
+        let (seats, connection) = (Seats::new(1), Arc::new(Moves::default()));
+        let [one, other] = [(); 2].map(|()| Arc::new(Moves::of(&connection)));
+        let seat = Arc::new(seats.enter().expect("there is room").0);
+        assert!(seat.begin() && seat.begin(), "a connection has many streams");
+        let (moving, still) = (InProgress::begin(&one, &seat), InProgress::begin(&other, &seat));
+        let moves = async {
+            loop {
+                tokio::time::sleep(STILL_TIME / 2).await;
+                moving.moved();
+            }
+        };
+        tokio::select! {
+            () = connection.stand_still() => panic!("something moves"),
+            () = one.stand_still() => panic!("it moves"),
+            () = moves => unreachable!(),
+            () = other.stand_still() => {}
+        }
+        drop(still);
+        assert!(connection.any() && seats.enter().is_none(), "the other is in progress");
+        drop(moving);
+        assert!(!connection.any());
+        tokio::time::timeout(2 * STILL_TIME, connection.idle()).await.expect("nothing is in progress");
+        assert!(seats.enter().is_some(), "a seat without a request is given up");
     }
 }
