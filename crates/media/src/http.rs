@@ -16,6 +16,7 @@ mod progress;
 mod put;
 mod range;
 pub(crate) mod room;
+pub(crate) mod share;
 mod small;
 mod tus;
 

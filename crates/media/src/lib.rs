@@ -27,6 +27,7 @@ use chaski_store::media::slot::SlotKeys;
 use http::metrics::MediaMetrics;
 use http::places::Places;
 use http::room::Room;
+use http::share::Shares;
 use objects::Objects;
 use staging::Staging;
 use std::io;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// So long after something has ended it is looked for thumbnails that nobody can ask for any more: longer than one takes to be made.
     pub thumbnails_swept_after: Duration,
+    /// What files may take of the bandwidth, up and down together; 0: all there is.
+    pub bytes_per_second: u64,
     /// Threads.
     pub threads: usize,
 }
@@ -87,6 +90,7 @@ impl Default for Settings {
             progress_bytes: 8 << 10,
             sweep_every: Duration::from_secs(15),
             thumbnails_swept_after: Duration::from_secs(60),
+            bytes_per_second: 0,
             threads: 2,
         }
     }
@@ -101,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) keys: SlotKeys,
     pub(crate) time: Arc<Time>,
     pub(crate) places: Places,
+    pub(crate) shares: Shares,
     pub(crate) room: Room,
     pub(crate) thumbnails: Option<Arc<Thumbnails>>,
     pub(crate) metrics: Arc<MediaMetrics>,
@@ -137,6 +142,7 @@ impl Media {
         let metrics = Arc::new(MediaMetrics::default());
         let shared = Arc::new(Shared {
             places: Places::new(settings.transfers, settings.transfers_per_network),
+            shares: Shares::new(settings.bytes_per_second, runtime.handle(), &metrics),
             room: Room::new(settings.reserve_bytes),
             settings,
             index,

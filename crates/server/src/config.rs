@@ -251,6 +251,8 @@ pub struct Media {
     pub unfinished_per_account: usize,
     /// Hours that an upload may take, from its beginning.
     pub unfinished_hours: u64,
+    /// What files may take of the bandwidth; 0: all there is.
+    pub bytes_per_second: u64,
     /// Room on the disk that uploads leave.
     pub reserve_bytes: u64,
     /// Make small pictures of files when clients ask for them.
@@ -455,6 +457,7 @@ impl Default for Media {
             transfers_per_network: 64,
             unfinished_per_account: 32,
             unfinished_hours: 24,
+            bytes_per_second: 0,
             reserve_bytes: 1 << 30,
             thumbnails: true,
             threads: 2,

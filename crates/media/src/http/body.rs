@@ -4,6 +4,7 @@
 
 use super::TRANSFER_BYTES;
 use super::places::Place;
+use super::share::Share;
 use crate::Shared;
 use crate::objects::Stored;
 use axum::body::{Bytes, HttpBody};
@@ -19,6 +20,9 @@ pub(super) struct FileBody {
     shared: Arc<Shared>,
     stored: Arc<dyn Stored>,
     _place: Place,
+    share: Share,
+    /// For the turn of a piece.
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// A piece that was read already.
     piece: Option<Vec<u8>>,
     reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
@@ -32,13 +36,23 @@ impl FileBody {
     pub(super) fn new(
         shared: Arc<Shared>,
         stored: Arc<dyn Stored>,
-        place: Place,
+        (place, share): (Place, Share),
         (first, last): (u64, u64),
         piece: Vec<u8>,
     ) -> Self {
         shared.metrics.transfers.add(1);
         let left = last - first + 1;
-        Self { shared, stored, _place: place, piece: Some(piece), reading: None, next: first, left }
+        Self {
+            shared,
+            stored,
+            _place: place,
+            share,
+            waiting: None,
+            piece: Some(piece),
+            reading: None,
+            next: first,
+            left,
+        }
     }
 
     fn begin(&self) -> JoinHandle<io::Result<Vec<u8>>> {
@@ -82,6 +96,14 @@ impl HttpBody for FileBody {
         if count == 0 || count > self.left {
             // It was longer when it was opened: the length that was said can't be kept.
             return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        }
+        if self.share.is_bound() {
+            let waiting = self.waiting.take();
+            let mut waiting = waiting.unwrap_or_else(|| Box::pin(self.share.clone().take(piece.len())));
+            if waiting.as_mut().poll(cx).is_pending() {
+                (self.piece, self.waiting) = (Some(piece), Some(waiting));
+                return Poll::Pending;
+            }
         }
         self.next += count;
         self.left -= count;

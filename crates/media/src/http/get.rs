@@ -59,7 +59,13 @@ pub(super) async fn serve(
                 }
             };
             shared.metrics.downloads_total.inc();
-            let body = FileBody::new(shared.clone(), stored, taken, (first, last), piece.bytes);
+            let body = FileBody::new(
+                shared.clone(),
+                stored,
+                (taken, shared.shares.of(from)),
+                (first, last),
+                piece.bytes,
+            );
             (status, headers, Body::new(body)).into_response()
         }
     };

@@ -15,6 +15,8 @@ chaski_telemetry::metrics! {
         tickets_refused_total: Counter,
         /// Transfers in progress.
         transfers: Gauge,
+        /// Pieces that wait for their network's turn at the bandwidth that files may take.
+        pace_waiting: Gauge,
         /// Uploads that were stored.
         uploads_total: Counter,
         /// Uploads that did not come whole: their client went away or was too slow.

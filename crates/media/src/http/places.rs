@@ -32,8 +32,9 @@ struct Taken {
     slots: HashMap<Name, Arc<Turn>>,
 }
 
+/// Where a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Network {
+pub(crate) enum Network {
     Near(u128),
     Wide(u128),
 }
@@ -152,6 +153,11 @@ impl Drop for Using {
         self.places.taken().slots.remove(&self.name);
         self.turn.ended.notify_waiters();
     }
+}
+
+/// The near network of an address, unless it stands for everybody.
+pub(crate) fn near(address: IpAddr) -> Option<Network> {
+    networks(address).map(|[near, _]| near)
 }
 
 /// The near and the wide network of an address.

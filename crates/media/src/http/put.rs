@@ -9,6 +9,7 @@
 
 use super::progress::{Progress, Stuck};
 use super::room::Promised;
+use super::share::Share;
 use super::{BROKEN, BUSY, Place, TRANSFER_BYTES, Trouble};
 use crate::Shared;
 use crate::objects::Incoming;
@@ -140,8 +141,9 @@ async fn upload(
     };
     let using = shared.places.begin(slot.name).await;
     shared.metrics.transfers.add(1);
+    let share = shared.shares.of(from);
     let done = tokio::select! {
-        done = take(shared, slot, body) => done,
+        done = take(shared, slot, &share, body) => done,
         () = using.ousted() => Err(OUSTED),
     };
     shared.metrics.transfers.add(-1);
@@ -152,7 +154,7 @@ async fn upload(
 }
 
 /// Takes the file and stores it, or looks whether it is the one that is there.
-async fn take(shared: &Arc<Shared>, slot: &Slot, body: &mut Body) -> Result<(), Trouble> {
+async fn take(shared: &Arc<Shared>, slot: &Slot, share: &Share, body: &mut Body) -> Result<(), Trouble> {
     let (name, size, of) = (slot.name, slot.size, shared.clone());
     let begun = blocking(shared, move || {
         let now_unix_ms = of.time.unix_ms();
@@ -168,11 +170,11 @@ async fn take(shared: &Arc<Shared>, slot: &Slot, body: &mut Body) -> Result<(), 
     });
     match begun.await? {
         Begun::Again(stored) => {
-            let (_, sha256) = receive(shared, slot, body, None).await?;
+            let (_, sha256) = receive(shared, slot, (body, share), None).await?;
             if stored.content == (Content { sha256, size }) { Ok(()) } else { Err(TAKEN) }
         }
         Begun::New(object, incoming, _promised) => {
-            let (incoming, sha256) = receive(shared, slot, body, Some(incoming)).await?;
+            let (incoming, sha256) = receive(shared, slot, (body, share), Some(incoming)).await?;
             if slot.sha256.is_some_and(|announced| announced != sha256) {
                 return Err(OTHER);
             }
@@ -227,7 +229,7 @@ impl Received {
 async fn receive(
     shared: &Arc<Shared>,
     slot: &Slot,
-    body: &mut Body,
+    (body, share): (&mut Body, &Share),
     incoming: Option<Box<dyn Incoming>>,
 ) -> Result<(Option<Box<dyn Incoming>>, Digest), Trouble> {
     let settings = &shared.settings;
@@ -249,6 +251,7 @@ async fn receive(
             received.buffer.extend_from_slice(&piece.split_to(fits));
             if received.buffer.len() == TRANSFER_BYTES {
                 received = write(shared, received).await?;
+                share.clone().take(TRANSFER_BYTES).await;
                 progress.excuse();
             }
         }

@@ -13,6 +13,7 @@ mod said;
 mod whole;
 
 use super::put::{self, FULL, LATE, NO_TICKET, QUOTA, TAKEN, TOO_LONG, blocking, broken, drain, failed};
+use super::share::Share;
 use super::{BROKEN, BUSY, Place, Trouble};
 use crate::Shared;
 use crate::staging::{Bounds, NotBegun, Unfinished};
@@ -88,7 +89,11 @@ pub(super) async fn serve(
             (false, _) => Err(OTHER_VERSION),
             (true, Err(trouble)) => Err(trouble),
             (true, Ok(slot)) => match Said::read(&parts.headers) {
-                Ok(said) => Asked { shared: &shared, slot, said, here }.answer(method, from, &mut body).await,
+                Ok(said) => {
+                    let share = shared.shares.of(from);
+                    let asked = Asked { shared: &shared, slot, said, here, share };
+                    asked.answer(method, from, &mut body).await
+                }
                 Err(trouble) => Err(trouble),
             },
         };
@@ -141,6 +146,7 @@ struct Asked<'a> {
     said: Said,
     /// The URL without its origin.
     here: String,
+    share: Share,
 }
 
 impl Asked<'_> {

@@ -375,3 +375,13 @@ fn files_of_a_profile_stay_until_there_are_newer_ones() {
         paths.iter().map(|at| rig.get(at, "").status).collect::<Vec<_>>() == [404, 404, 200, 200]
     });
 }
+
+#[test]
+fn what_files_take_of_the_bandwidth_may_have_a_bound() {
+    let rig = Rig::new(Settings { bytes_per_second: 1_000_000, ..settings() });
+    let began = tokio::time::Instant::now();
+    let at = rig.stored(1, &long());
+    assert!(rig.get(&at, "").body == long());
+    // All but the pieces that pass at once.
+    assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
+}

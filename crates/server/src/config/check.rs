@@ -289,7 +289,10 @@ fn media(config: &Config) -> Result<(), Wrong> {
     {
         return wrong("media.listen", terminated_in_public(listen));
     }
-    let ranges: [(&str, u64, u64, u64); 10] = [
+    // A piece of 48 KiB for each in less than half a minute.
+    let slowest = media.transfers as u64 * 1_700;
+    let pace = if media.bytes_per_second == 0 { slowest } else { media.bytes_per_second };
+    let ranges: [(&str, u64, u64, u64); 11] = [
         ("media.max_file_bytes", media.max_file_bytes, 1, 1 << 40),
         ("media.expire_days", media.expire_days, 1, 36_500),
         ("media.quota_bytes", media.quota_bytes, media.max_file_bytes.saturating_add(4_096), 1 << 50),
@@ -299,6 +302,7 @@ fn media(config: &Config) -> Result<(), Wrong> {
         ("media.transfers_per_network", media.transfers_per_network as u64, 1, 100_000),
         ("media.unfinished_per_account", media.unfinished_per_account as u64, 1, 10_000),
         ("media.unfinished_hours", media.unfinished_hours, 1, 720),
+        ("media.bytes_per_second", pace, slowest, 1 << 50),
         ("media.threads", media.threads as u64, 1, 256),
     ];
     for (key, value, least, most) in ranges {

@@ -36,6 +36,7 @@ pub(super) fn start(config: &Config, engine: &dyn Engine) -> Result<Option<Media
         transfers_per_network: media.transfers_per_network,
         unfinished_per_account: media.unfinished_per_account,
         unfinished_ms: media.unfinished_hours.saturating_mul(HOUR_MS),
+        bytes_per_second: media.bytes_per_second,
         reserve_bytes: media.reserve_bytes,
         threads: media.threads,
         ..Settings::default()

@@ -108,7 +108,7 @@ async fn take(
     left: u64,
     body: &mut Body,
 ) -> Result<u64, Trouble> {
-    let (ended, piece) = receive(asked.shared, using, piece, left, body).await?;
+    let (ended, piece) = receive(asked, using, piece, left, body).await?;
     if piece.sum.is_some() {
         ended?;
     }
@@ -127,12 +127,13 @@ async fn take(
 
 /// Writes what comes until it ends, and says how it has. The other trouble is the disk's.
 async fn receive(
-    shared: &Arc<Shared>,
+    asked: &Asked<'_>,
     using: &Using,
     mut piece: Piece,
     mut left: u64,
     body: &mut Body,
 ) -> Result<(Result<(), Trouble>, Piece), Trouble> {
+    let shared = asked.shared;
     let mut progress = Progress::new(shared.settings.progress_time, shared.settings.progress_bytes);
     let mut kept_at = Instant::now();
     let ended = loop {
@@ -159,7 +160,9 @@ async fn receive(
             let is_time = piece.sum.is_none()
                 && (kept_at.elapsed() >= KEEP_TIME || piece.writer.pending() >= KEEP_BYTES);
             if is_time || piece.bytes.len() == TRANSFER_BYTES {
+                let bytes = piece.bytes.len();
                 piece = write(shared, piece, is_time).await?;
+                asked.share.clone().take(bytes).await;
                 progress.excuse();
             }
             if is_time {
