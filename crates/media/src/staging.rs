@@ -164,10 +164,10 @@ impl Staging {
     /// Begins one, durably, in the place of an earlier one of the same slot.
     pub(crate) fn begin(&self, name: Name, new: &Unfinished, bounds: Bounds) -> Result<(), NotBegun> {
         self.end(name)?;
-        let count = self.held(new.owner, name).count;
         {
             // Its place first, so that no two get the last one.
             let mut table = self.table();
+            let count = table.values().filter(|it| it.owner == new.owner).count();
             if count >= bounds.per_account || table.len() >= bounds.all {
                 return Err(NotBegun::TooMany);
             }
