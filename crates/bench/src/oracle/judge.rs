@@ -4,7 +4,7 @@
 //! judged once by a model that has not seen it. Everything follows from a seed. What it may be right by chance is said by the
 //! interval of a share (Wilson).
 
-use super::ways::Answer;
+use super::ways::{ACKNOWLEDGEMENT, Answer};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -43,7 +43,7 @@ pub struct Told {
     pub somebody_us: u64,
     /// The other.
     pub nobody_us: u64,
-    /// Whether the same bytes were heard in the same order of both, whatever the times.
+    /// Whether the same bytes were heard of both, whatever the times and the place of an acknowledgement among them.
     pub is_same: bool,
     /// An answer that was heard of one kind alone, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,19 +81,23 @@ pub(super) fn judge(way: &'static str, answers: &[Answer], seed: u64) -> Told {
     }
 }
 
-/// An answer that was heard of accounts and never of nobody, or the other way round.
+/// An answer that was heard of accounts and never of nobody, or the other way round. Where the acknowledgement of the question stands in it
+/// depends on the moment of a tick, once in thousands of answers: what that tells is for the classifier, which knows the order.
 fn heard_of_one_kind(answers: &[Answer]) -> Option<String> {
-    let heard = |is_somebody: bool| -> BTreeSet<&str> {
-        answers
-            .iter()
-            .filter(|answer| answer.is_somebody == is_somebody)
-            .map(|answer| &*answer.form)
-            .collect()
+    let heard = |is_somebody: bool| -> BTreeSet<String> {
+        let of_kind = answers.iter().filter(|answer| answer.is_somebody == is_somebody);
+        of_kind.map(|answer| acknowledged_first(&answer.form)).collect()
     };
     let (somebody, nobody) = (heard(true), heard(false));
     let alone = somebody.symmetric_difference(&nobody).next()?;
     let whose = if somebody.contains(alone) { "of accounts alone" } else { "of nobody alone" };
     Some(format!("{whose}: {alone}"))
+}
+
+/// The same with the acknowledgements in front.
+fn acknowledged_first(form: &str) -> String {
+    let count = form.matches(ACKNOWLEDGEMENT).count();
+    ACKNOWLEDGEMENT.repeat(count) + &form.replace(ACKNOWLEDGEMENT, "")
 }
 
 fn median(answers: &[Answer], is_somebody: bool) -> u64 {
@@ -234,5 +238,18 @@ mod tests {
         let told = judge("once", &once, 7);
         assert!(!told.is_same && !told.is_learned(), "{told:?}");
         assert_eq!(told.example.as_deref(), Some("of accounts alone: <success/>"));
+    }
+
+    #[test]
+    fn where_an_acknowledgement_stands_is_chance_once_and_learned_if_it_is_always_so() {
+        let (before, behind) = ("<a xmlns='urn:xmpp:sm:3' H/><iq/>", "<iq/><a xmlns='urn:xmpp:sm:3' H/>");
+        let mut once = answers(400, |_, _| (100, before));
+        once[1].form = behind.into();
+        let told = judge("once", &once, 7);
+        assert!(told.is_same && !told.is_learned(), "{told:?}");
+        let always = answers(400, |somebody, _| (100, if somebody { before } else { behind }));
+        assert!(judge("always", &always, 7).is_learned());
+        once[1].form = "<iq/>".into();
+        assert!(!judge("without", &once, 7).is_same);
     }
 }

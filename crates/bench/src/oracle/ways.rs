@@ -188,6 +188,9 @@ pub(super) fn ask_as_nobody(ask: Ask, ports: Ports, number: &str) -> io::Result<
     Ok((heard.replace(number, "NUMBER"), us))
 }
 
+/// As [`Asker::ask`] tells it.
+pub(super) const ACKNOWLEDGEMENT: &str = "<a xmlns='urn:xmpp:sm:3' H/>";
+
 /// An account that asks.
 pub(super) struct Asker {
     line: Line,
