@@ -1,4 +1,5 @@
-//! A file on its way out: read piece by piece, each when the connection asks for it, on a thread that may wait.
+//! A file on its way out: read piece by piece, each when the connection asks for it. What the system has in memory is taken at once; for the rest
+//! a thread waits that may.
 //!
 //! What it holds is one piece. A client that does not read is the listener's affair, which sees that nothing moves; here it costs a place.
 
@@ -9,7 +10,8 @@ use crate::Shared;
 use crate::objects::Stored;
 use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
-use std::io;
+use rustix::io::ReadWriteFlags;
+use std::io::{self, IoSliceMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -55,9 +57,25 @@ impl FileBody {
         }
     }
 
+    /// How much the next piece may hold.
+    fn room(&self) -> usize {
+        self.left.min(TRANSFER_BYTES as u64) as usize
+    }
+
+    /// The next piece, or the beginning of one, if nobody has to wait for a disk (`RWF_NOWAIT`).
+    fn at_hand(&self) -> Option<Vec<u8>> {
+        let mut piece = vec![0; self.room()];
+        let mut into = [IoSliceMut::new(&mut piece)];
+        let count = rustix::io::preadv2(self.stored.file()?, &mut into, self.next, ReadWriteFlags::NOWAIT);
+        // What can't be said without waiting, errors too, is said by whoever waits.
+        let count = count.ok().filter(|count| *count > 0)?;
+        self.shared.metrics.read_at_once_total.inc();
+        piece.truncate(count);
+        Some(piece)
+    }
+
     fn begin(&self) -> JoinHandle<io::Result<Vec<u8>>> {
-        let (stored, from) = (self.stored.clone(), self.next);
-        let count = self.left.min(TRANSFER_BYTES as u64) as usize;
+        let (stored, from, count) = (self.stored.clone(), self.next, self.room());
         self.shared.runtime.spawn_blocking(move || {
             let mut piece = vec![0; count];
             let count = stored.read_at(from, &mut piece)?;
@@ -78,7 +96,9 @@ impl HttpBody for FileBody {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let piece = match self.piece.take() {
+        let ready = self.piece.take();
+        let ready = if ready.is_none() && self.reading.is_none() { self.at_hand() } else { ready };
+        let piece = match ready {
             Some(piece) => piece,
             None => {
                 let mut reading = self.reading.take().unwrap_or_else(|| self.begin());

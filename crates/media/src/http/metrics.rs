@@ -41,6 +41,8 @@ chaski_telemetry::metrics! {
         downloads_total: Counter,
         /// Bytes sent.
         sent_bytes_total: Counter,
+        /// Pieces of files that were read without waiting, because the system had them in memory.
+        read_at_once_total: Counter,
         /// References dropped because their time was over.
         expired_total: Counter,
         /// Files deleted because nothing referred to them.
