@@ -278,6 +278,18 @@ class GoSendxmpp(Printing):
         )
         assert done.returncode == 0, f"go-sendxmpp: {done.stdout}{done.stderr}"
 
+    def send_file(self, to, path):
+        """One run that uploads a file (0363) and sends its URL (0066)."""
+        done = subprocess.run(
+            [*self._command, "--http-upload", str(path), to],
+            stdin=subprocess.DEVNULL,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 0, f"go-sendxmpp: {done.stdout}{done.stderr}"
+
     def listen(self):
         """Goes online and prints what comes, with all that is said on the wire."""
         self.run([*self._command, "-d", "-l"], self._environment)
