@@ -29,11 +29,15 @@ FILES = [("sunset.jpg", PICTURE, "image/jpeg"), ("note.m4a", VOICE_NOTE, "audio/
 TAG_BYTES = 16
 
 
+def trust(server):
+    """slixmpp uploads by aiohttp, which has made its context when it was imported."""
+    aiohttp.connector._SSL_CONTEXT_VERIFIED = ssl.create_default_context(cafile=server.ca)
+
+
 @pytest.fixture(scope="module")
 def server():
     with Server() as server:
-        # aiohttp has made its own when it was imported.
-        aiohttp.connector._SSL_CONTEXT_VERIFIED = ssl.create_default_context(cafile=server.ca)
+        trust(server)
         yield server
         assert server.end() == 0
 
@@ -48,9 +52,9 @@ def recipient(server):
     return Slixmpp(server, *server.register(RECIPIENT))
 
 
-def send_url(sender, url):
+def send_url(sender, url, to=RECIPIENT):
     """A message as clients write it: the URL is text and element (0066)."""
-    sender.send(f"{RECIPIENT}@localhost", url, f"<x xmlns='jabber:x:oob'><url>{url}</url></x>")
+    sender.send(f"{to}@localhost", url, f"<x xmlns='jabber:x:oob'><url>{url}</url></x>")
 
 
 @pytest.mark.parametrize("name, content, kind", FILES)
