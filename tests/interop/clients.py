@@ -303,6 +303,7 @@ class Chat(Printing):
         self.server, self.phone = server, phone
         self._command = [BINARY, "chat", phone, "--server", f"localhost:{server.port('STARTTLS')}", "--tls", "starttls"]
         self._command += ["--register-url", server.web, "--ca", server.ca, "--data", server.directory / "chat"]
+        self._command += ["--downloads", server.directory]
         self.process = None
 
     def start(self, register=False):

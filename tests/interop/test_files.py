@@ -10,16 +10,17 @@ import ssl
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import aiohttp.connector
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from clients import GoSendxmpp, Slixmpp
+from clients import Chat, GoSendxmpp, Slixmpp
 from server import PATIENCE_S, Server
 from test_uploads import fetch, upload
 
-SENDER, RECIPIENT, SCRIPT = "+15550101031", "+15550101032", "+15550101033"
+SENDER, RECIPIENT, SCRIPT, TERMINAL = (f"+1555010103{n}" for n in range(1, 5))
 # Each byte says where it is.
 PICTURE = bytes(n % 251 for n in range(400_000))
 # go-sendxmpp looks at a file's first bytes, and not at its name, for the type.
@@ -90,6 +91,28 @@ def test_a_download_that_broke_off_goes_on_where_it_was(server, sender):
     assert rest.status == 206
     assert rest.headers["Content-Range"] == f"bytes {len(begun)}-{len(PICTURE) - 1}/{len(PICTURE)}"
     assert begun + rest.read() == PICTURE
+
+
+def test_chaski_chat_sends_a_file_and_gets_one(server, recipient, tmp_path):
+    """`/file` is fetched by slixmpp's side, and `/get` has what slixmpp's side sends."""
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(JPEG)
+    chat = Chat(server, TERMINAL).start(register=True)
+    try:
+        chat.type(f"{RECIPIENT} Look!")
+        recipient.expect_body("Look!")
+        chat.type(f"/file {path}")
+        came = recipient.expect(lambda message: message["from"].user == TERMINAL and message["oob"]["url"], "URL of chat")
+        assert fetch(server, came["oob"]["url"]).read() == JPEG
+        url = upload(recipient, "answer.jpg", PICTURE)
+        send_url(recipient, url, TERMINAL)
+        number = chat.expect(r"answer\.jpg \(/get (\d+)\)")[1]
+        chat.type(f"/get {number}")
+        fetched = chat.expect(rf"file {number} is (.+answer\.jpg)")[1]
+        assert Path(fetched).read_bytes() == PICTURE
+        chat.quit()
+    finally:
+        chat.stop()
 
 
 @pytest.mark.skipif(not shutil.which("go-sendxmpp"), reason="wants go-sendxmpp")
