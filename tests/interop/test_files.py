@@ -215,4 +215,4 @@ def test_a_page_of_another_origin_uploads_and_fetches(server, sender, tmp_path):
     assert seen["origin"] == origin.url and seen["put"] == 201 and seen["same"], seen
     assert seen["etag"], "ETag is exposed"
     assert seen["range"] == [206, f"bytes 1000-1999/{len(PICTURE)}", 1000]
-    assert seen["patch"] in (400, 404, 405, 409, 410), seen
+    assert 400 <= seen["patch"] < 500, seen
