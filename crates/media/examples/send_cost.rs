@@ -117,7 +117,7 @@ impl Service {
         let put = Put { table: Table::Accounts, key: owner.record_key(), value: Some(b"{}".to_vec()) };
         engine.records().put_all(vec![put]).unwrap();
         let folder = Arc::new(Folder::open(&dir.join("media")).unwrap());
-        let stores = (folder as _, Staging::open(&dir.join("unfinished")).unwrap());
+        let stores = (folder, Staging::open(&dir.join("unfinished")).unwrap());
         let settings = Settings { reserve_bytes: 0, ..Settings::default() };
         let media =
             Media::start(settings, engine.media(), stores, &engine.secret(), engine.time(), None).unwrap();

@@ -4,6 +4,7 @@
 //! ([`PAGE_MAX`]), each of one transaction, so that nobody else's writes wait long. What fails is logged and tried again at the next look.
 
 use crate::Shared;
+use crate::objects::Objects;
 use chaski_store::StoreError;
 use chaski_store::media::{Answer, Edit, Name, ObjectId, PAGE_MAX, Query};
 use std::io;
@@ -53,15 +54,25 @@ fn drop_finished(shared: &Shared) -> Result<(), Failed> {
 }
 
 fn try_settle_leftovers(shared: &Shared) -> Result<(), Failed> {
-    let arrivals = shared.objects.arrivals()?;
-    for page in arrivals.chunks(PAGE_MAX) {
+    for (place, objects) in shared.stores.all() {
+        settle_arrivals(shared, place, &**objects)?;
+    }
+    Ok(())
+}
+
+fn settle_arrivals(shared: &Shared, place: &str, objects: &dyn Objects) -> Result<(), Failed> {
+    for page in objects.arrivals()?.chunks(PAGE_MAX) {
         let Answer::Objects(known) = shared.index.ask(Query::Known { objects: page.to_vec() })? else {
             return Err(Failed::Odd);
         };
         let (whole, half): (Vec<ObjectId>, Vec<ObjectId>) =
             page.iter().partition(|object| known.contains(object));
-        whole.iter().try_for_each(|object| shared.objects.settle(*object))?;
-        shared.objects.delete(&half)?;
+        whole.iter().try_for_each(|object| objects.settle(*object))?;
+        match objects.is_remote() {
+            // No start waits for a network: the first look deletes them.
+            true => half.iter().for_each(|object| drop(shared.strays.note(*object, &place.into()))),
+            false => objects.delete(&half)?,
+        }
         shared.metrics.leftovers_deleted_total.add(half.len() as u64);
         tracing::info!(
             whole = whole.len(),
@@ -70,6 +81,22 @@ fn try_settle_leftovers(shared: &Shared) -> Result<(), Failed> {
         );
     }
     Ok(())
+}
+
+/// Without a backend that rows name, files that people were promised can't be served, and what has ended can't be deleted.
+pub(crate) fn require_places(shared: &Shared) -> io::Result<()> {
+    let Answer::Places(places) = shared.index.ask(Query::Places).map_err(io::Error::other)? else {
+        return Err(io::Error::other(Failed::Odd));
+    };
+    let missing = shared.stores.missing(&places);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(|place| format!("media.{place}")).collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "files lie in {names}, which the settings do not name any more; name it until they have ended (nothing new goes there with no types and 0 bytes)"
+    );
+    Err(io::Error::other(text))
 }
 
 /// Looks until it is told to stop.
@@ -90,6 +117,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 /// Page after page, each on a thread that may wait, until nothing is due. With nothing to do it reads, and writes nothing.
 async fn look(shared: &Arc<Shared>, thumbnails: &mut Sweep) -> Result<(), Failed> {
     blocking(shared, drop_unfinished).await?;
+    blocking(shared, delete_strays).await?;
     while blocking(shared, page).await? {
         thumbnails.note();
         tokio::time::sleep(BREATH).await;
@@ -168,6 +196,20 @@ fn drop_unfinished(shared: &Shared) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Deletes what a backend may have and no row names. What can't be deleted now is tried again at the next look.
+fn delete_strays(shared: &Shared) -> Result<(), Failed> {
+    let strays = shared.strays.take();
+    for page in strays.chunks(PAGE_MAX) {
+        let (gone, failed) = shared.stores.delete(page);
+        let left = page.iter().filter(|(object, _)| !gone.contains(object));
+        left.for_each(|(object, place)| drop(shared.strays.note(*object, place)));
+        if let Err(error) = failed {
+            tracing::warn!(%error, "what has not come whole can't be deleted from its backend; trying again");
+        }
+    }
+    Ok(())
+}
+
 /// A page of all that is due; whether there was anything.
 fn page(shared: &Shared) -> Result<bool, Failed> {
     let now_unix_ms = shared.time.unix_ms();
@@ -183,9 +225,18 @@ fn page(shared: &Shared) -> Result<bool, Failed> {
     }
     let has_doomed = !due.doomed.is_empty();
     if has_doomed {
-        shared.objects.delete(&due.doomed)?;
-        shared.metrics.deleted_total.add(due.doomed.len() as u64);
-        done(shared.index.edit(Edit::Deleted { objects: due.doomed })?)?;
+        let (gone, failed) = shared.stores.delete(&due.doomed);
+        shared.metrics.deleted_total.add(gone.len() as u64);
+        if !gone.is_empty() {
+            done(shared.index.edit(Edit::Deleted { objects: gone })?)?;
+        }
+        // What has ended goes on ending while a backend is away.
+        match failed {
+            Err(error) if due.has_new || due.has_ended => {
+                tracing::warn!(%error, "files that have ended can't be deleted now")
+            }
+            failed => failed?,
+        }
     }
     Ok(due.has_new || due.has_ended || has_doomed)
 }

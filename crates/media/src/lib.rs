@@ -19,6 +19,7 @@ pub mod http;
 pub mod objects;
 mod runtime;
 pub mod staging;
+mod strays;
 pub mod thumbnail;
 
 use chaski_store::Time;
@@ -28,7 +29,7 @@ use http::metrics::MediaMetrics;
 use http::places::Places;
 use http::room::Room;
 use http::share::Shares;
-use objects::Objects;
+use objects::stores::Stores;
 use staging::Staging;
 use std::io;
 use std::sync::Arc;
@@ -100,7 +101,8 @@ impl Default for Settings {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) index: Arc<dyn Index>,
-    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) stores: Stores,
+    pub(crate) strays: strays::Strays,
     pub(crate) staging: Arc<Staging>,
     pub(crate) keys: SlotKeys,
     pub(crate) time: Arc<Time>,
@@ -129,11 +131,11 @@ pub struct Media {
 }
 
 impl Media {
-    /// Sees to what an earlier run has left half done, and begins.
+    /// Sees to what an earlier run has left half done, and begins. A backend that files lie in and that is not there is an error.
     pub fn start(
         settings: Settings,
         index: Arc<dyn Index>,
-        (objects, staging): (Arc<dyn Objects>, Staging),
+        (stores, staging): (impl Into<Stores>, Staging),
         secret: &[u8; 16],
         time: Arc<Time>,
         thumbnails: Option<Thumbnails>,
@@ -146,7 +148,8 @@ impl Media {
             room: Room::new(settings.reserve_bytes),
             settings,
             index,
-            objects,
+            stores: stores.into(),
+            strays: strays::Strays::default(),
             staging: Arc::new(staging),
             keys: SlotKeys::new(secret),
             time,
@@ -154,6 +157,7 @@ impl Media {
             metrics,
             runtime: runtime.handle().clone(),
         });
+        caretaker::require_places(&shared)?;
         caretaker::settle_leftovers(&shared);
         let (stop, stopping) = watch::channel(false);
         runtime.spawn(caretaker::run(shared.clone(), stopping));

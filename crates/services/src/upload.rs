@@ -203,6 +203,7 @@ fn refer(
         content,
         // The source's.
         object: ObjectId(0),
+        place: "".into(),
         media_type: wanted.media_type.clone(),
         file_name: wanted.file_name.clone(),
         purpose: wanted.purpose,

@@ -59,6 +59,10 @@ impl fmt::Debug for Name {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(pub u128);
 
+/// Where an object lies: the name of a backend in the settings; empty: the first folder, which is always there. It is kept with the object's row
+/// until its file is gone, so that what the settings say of new files moves none and loses none.
+pub type Place = Box<str>;
+
 /// SHA-256 of a content.
 pub type Digest = [u8; 32];
 
@@ -115,8 +119,10 @@ pub struct Reference {
     pub owner: AccountId,
     /// What it is.
     pub content: Content,
-    /// Where that lies.
+    /// Which object that is.
     pub object: ObjectId,
+    /// Where it lies. The object's, as [`Edit::Store`] has said: of a [`Edit::Refer`] it is not looked at.
+    pub place: Place,
     /// Its media type, as the slot said.
     pub media_type: Box<str>,
     /// What it is called.
@@ -169,6 +175,8 @@ pub enum Query {
         /// At most [`PAGE_MAX`].
         objects: Vec<ObjectId>,
     },
+    /// The places that rows name, of objects and of the doomed.
+    Places,
 }
 
 /// What is changed.
@@ -191,7 +199,7 @@ pub enum Edit {
         /// What the owner may have.
         quota_bytes: u64,
     },
-    /// Looks for the equals of objects that are new, and makes one of two.
+    /// Looks for the equals of objects that are new, in the same place, and makes one of two.
     Merge {
         /// Of so many, at most [`PAGE_MAX`].
         limit: usize,
@@ -237,8 +245,8 @@ pub struct Due {
     pub has_new: bool,
     /// There are references that have ended.
     pub has_ended: bool,
-    /// Objects whose files are to be deleted.
-    pub doomed: Vec<ObjectId>,
+    /// Objects whose files are to be deleted, and where they lie.
+    pub doomed: Vec<(ObjectId, Place)>,
 }
 
 /// Why an edit has changed nothing.
@@ -265,6 +273,8 @@ pub enum Answer {
     Due(Due),
     /// To [`Query::Known`].
     Objects(Vec<ObjectId>),
+    /// To [`Query::Places`], in order.
+    Places(Vec<Place>),
     /// To an edit: it is done. The number of rows that [`Edit::Merge`] and [`Edit::Expire`] have dealt with, for which the
     /// limit means that there may be more; 1 for the others.
     Done(usize),

@@ -104,7 +104,7 @@ impl Server {
 
         let mut registry = Registry::default();
         registry.register(http_metrics.clone());
-        let media = media::start(&config, &*engine)?;
+        let media = media::start(&config, &*engine, &mut registry)?;
         let uploads = media::uploads(&config, bound.of_media(&config), &engine.secret());
         let realm = parts::realm(&config, engine.secret(), engine.time().unix_ms(), uploads);
         let edge_config = parts::edge_config(&config, &certificate.identity);

@@ -13,7 +13,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chaski_store::media::{Answer, Query, Reference};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -28,12 +28,18 @@ pub(super) async fn serve(
         shared.metrics.refused_busy_total.inc();
         return Err(BUSY);
     };
-    let of = shared.clone();
-    let found = shared.runtime.spawn_blocking(move || find(&of, &place, &asked)).await;
-    let Found { reference, answer } = found.map_err(|_| BROKEN)??;
+    let wanted = Arc::new((place, asked));
+    let mut found = look(shared, &wanted).await?;
+    if let FoundAnswer::Cold = found.answer {
+        fetch(shared, &found.reference).await?;
+        found = look(shared, &wanted).await?;
+    }
+    let Found { reference, answer } = found;
     let mut headers = headers::of(&reference, shared.time.unix_ms());
     let size = reference.content.size;
     let response = match answer {
+        // It had to make room again at once.
+        FoundAnswer::Cold => return Err(BUSY),
         FoundAnswer::Known => {
             headers.remove(header::CONTENT_DISPOSITION);
             headers.remove(header::CONTENT_TYPE);
@@ -106,10 +112,17 @@ struct Found {
 }
 
 enum FoundAnswer {
+    /// It must be fetched.
+    Cold,
     Known,
     Nothing,
     Head,
-    Bytes { stored: Arc<dyn Stored>, first: u64, last: u64, piece: Piece },
+    Bytes {
+        stored: Arc<dyn Stored>,
+        first: u64,
+        last: u64,
+        piece: Piece,
+    },
 }
 
 /// What is sent first.
@@ -117,6 +130,25 @@ struct Piece {
     bytes: Vec<u8>,
     /// It was asked for a part, which may be the whole.
     is_part: bool,
+}
+
+async fn look(shared: &Arc<Shared>, wanted: &Arc<(Place, Asked)>) -> Result<Found, Trouble> {
+    let (of, wanted) = (shared.clone(), wanted.clone());
+    let found = shared.runtime.spawn_blocking(move || find(&of, &wanted.0, &wanted.1)).await;
+    found.map_err(|_| BROKEN)?
+}
+
+/// Brings here what a reference leads to. On this crate's runtime, which it outlives its asker on: others may wait for it, too.
+pub(super) async fn fetch(shared: &Arc<Shared>, reference: &Reference) -> Result<(), Trouble> {
+    let objects = shared.stores.at(&reference.place).map_err(|_| BROKEN)?;
+    let fetched = shared.runtime.spawn(objects.fetch(reference.object, reference.name)).await;
+    fetched.map_err(|_| BROKEN)?.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => dangling(shared, "a file is missing that the index has"),
+        _ => {
+            tracing::warn!(place = reference.place, %error, "a backend of files does not give a file");
+            BROKEN
+        }
+    })
 }
 
 fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble> {
@@ -134,12 +166,12 @@ fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble>
         Part::Bytes { first, last } => (first, last),
         Part::Whole => (0, size.saturating_sub(1)),
     };
-    let stored = match shared.objects.open(reference.object) {
+    let stored = match open(shared, &reference) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // It may have become one with another between the two looks.
             let again = look_up(shared, place)?;
             reference = again;
-            shared.objects.open(reference.object)
+            open(shared, &reference)
         }
         opened => opened,
     };
@@ -148,6 +180,10 @@ fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble>
         Ok(_) => return Err(dangling(shared, "a file has another length than the index says")),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(dangling(shared, "a file is missing that the index has"));
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            let answer = if asked.is_head { FoundAnswer::Head } else { FoundAnswer::Cold };
+            return Ok(Found { reference, answer });
         }
         Err(error) => {
             tracing::error!(%error, "a file cannot be opened");
@@ -165,6 +201,11 @@ fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble>
     bytes.truncate(count);
     let piece = Piece { bytes, is_part: part != Part::Whole };
     Ok(Found { reference, answer: FoundAnswer::Bytes { stored, first, last, piece } })
+}
+
+/// Opens what a reference leads to.
+pub(super) fn open(shared: &Shared, reference: &Reference) -> io::Result<Box<dyn Stored>> {
+    shared.stores.at(&reference.place)?.open(reference.object, reference.name)
 }
 
 pub(super) fn look_up(shared: &Shared, place: &Place) -> Result<Reference, Trouble> {

@@ -77,6 +77,7 @@ mod tests {
             owner: AccountId::service("bot"),
             content: Content { sha256: [1; 32], size: 255 },
             object: ObjectId(9),
+            place: "".into(),
             media_type: media_type.into(),
             file_name: file_name.into(),
             purpose: Purpose::Message,

@@ -10,7 +10,7 @@
 use super::progress::{Progress, Stuck};
 use super::room::Promised;
 use super::share::Share;
-use super::{BROKEN, BUSY, Place, TRANSFER_BYTES, Trouble};
+use super::{BROKEN, BUSY, TRANSFER_BYTES, Trouble};
 use crate::Shared;
 use crate::objects::Incoming;
 use axum::body::{Body, Bytes};
@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use chaski_store::StoreError;
 use chaski_store::media::slot::{Slot, SlotError};
 use chaski_store::media::{
-    Answer, Content, Digest, Edit, Name, ObjectId, Purpose, Query, Reference, Refused,
+    Answer, Content, Digest, Edit, Name, ObjectId, Place, Purpose, Query, Reference, Refused,
 };
 use http_body_util::BodyExt;
 use sha2::{Digest as _, Sha256};
@@ -62,7 +62,7 @@ const REFUSED_TIME: Duration = Duration::from_secs(2);
 /// Serves it, on this crate's runtime.
 pub(super) async fn serve(
     shared: &Arc<Shared>,
-    place: Place,
+    place: super::Place,
     from: Option<IpAddr>,
     request: Request,
 ) -> Result<Response, Trouble> {
@@ -99,7 +99,7 @@ pub(super) async fn serve(
 /// The slot of a ticket, if it is this place's and its time is not over by then.
 pub(super) fn slot(
     shared: &Shared,
-    place: &Place,
+    place: &super::Place,
     query: Option<&str>,
     now_unix_ms: u64,
 ) -> Result<Slot, Trouble> {
@@ -156,6 +156,8 @@ async fn upload(
 /// Takes the file and stores it, or looks whether it is the one that is there.
 async fn take(shared: &Arc<Shared>, slot: &Slot, share: &Share, body: &mut Body) -> Result<(), Trouble> {
     let (name, size, of) = (slot.name, slot.size, shared.clone());
+    let place = shared.stores.place_for(&slot.media_type, size);
+    let to = place.clone();
     let begun = blocking(shared, move || {
         let now_unix_ms = of.time.unix_ms();
         match of.index.ask(Query::Reference { name, now_unix_ms }).map_err(broken)? {
@@ -163,9 +165,10 @@ async fn take(shared: &Arc<Shared>, slot: &Slot, share: &Share, body: &mut Body)
             Answer::Reference(Some(stored)) => return Ok(Begun::Again(*stored)),
             _ => return Err(BROKEN),
         }
-        let promised = room(&of, size)?;
+        let promised = room(&of, &to, size)?;
+        let objects = of.stores.at(&to).map_err(|error| failed(&error))?;
         let object = ObjectId(rand::random());
-        let incoming = of.objects.begin(object).map_err(|error| failed(&error))?;
+        let incoming = objects.begin(object).map_err(|error| failed(&error))?;
         Ok(Begun::New(object, incoming, promised))
     });
     match begun.await? {
@@ -179,8 +182,10 @@ async fn take(shared: &Arc<Shared>, slot: &Slot, share: &Share, body: &mut Body)
                 return Err(OTHER);
             }
             let incoming = incoming.ok_or(BROKEN)?;
-            let (of, reference) = (shared.clone(), reference(shared, slot, sha256, object));
-            blocking(shared, move || store(&of, reference, incoming)).await
+            let (of, reference) = (shared.clone(), reference(shared, slot, sha256, (object, place)));
+            blocking(shared, move || incoming.finish().map_err(|error| failed(&error))).await?;
+            bring(shared, &reference).await?;
+            blocking(shared, move || store(&of, reference)).await
         }
     }
 }
@@ -190,7 +195,12 @@ enum Begun {
     Again(Reference),
 }
 
-pub(super) fn reference(shared: &Shared, slot: &Slot, sha256: Digest, object: ObjectId) -> Reference {
+pub(super) fn reference(
+    shared: &Shared,
+    slot: &Slot,
+    sha256: Digest,
+    (object, place): (ObjectId, Place),
+) -> Reference {
     let created_unix_ms = shared.time.unix_ms();
     let ends = || created_unix_ms.saturating_add(shared.settings.expire_ms);
     Reference {
@@ -198,6 +208,7 @@ pub(super) fn reference(shared: &Shared, slot: &Slot, sha256: Digest, object: Ob
         owner: slot.owner,
         content: Content { sha256, size: slot.size },
         object,
+        place,
         media_type: slot.media_type.clone(),
         file_name: slot.file_name.clone(),
         purpose: slot.purpose,
@@ -268,15 +279,24 @@ async fn write(shared: &Arc<Shared>, mut received: Received) -> Result<Received,
     .await
 }
 
-/// All has come. Steps 2 to 4 of [`crate::objects`].
-pub(super) fn store(
-    shared: &Shared,
-    reference: Reference,
-    incoming: Box<dyn Incoming>,
-) -> Result<(), Trouble> {
-    incoming.finish().map_err(|error| failed(&error))?;
+/// The second half of step 2 of [`crate::objects`]: what is whole here is brought to where it is to lie. Until that is done it is a stray:
+/// whether the backend fails or nobody waits for it any more, the caretaker deletes it.
+pub(super) async fn bring(shared: &Arc<Shared>, reference: &Reference) -> Result<(), Trouble> {
+    let objects = shared.stores.at(&reference.place).map_err(|error| failed(&error))?;
+    let stray = shared.strays.note(reference.object, &reference.place);
+    objects.bring(reference.object).await.map_err(|error| {
+        tracing::warn!(place = reference.place, %error, "a backend of files does not take an upload");
+        BROKEN
+    })?;
+    stray.forget();
+    Ok(())
+}
+
+/// All has come. Steps 3 and 4 of [`crate::objects`].
+pub(super) fn store(shared: &Shared, reference: Reference) -> Result<(), Trouble> {
     let (object, owner, purpose) = (reference.object, reference.owner, reference.purpose);
-    let (name, content) = (reference.name, reference.content);
+    let (name, content, place) = (reference.name, reference.content, reference.place.clone());
+    let objects = shared.stores.at(&reference.place).map_err(|error| failed(&error))?;
     let edit = Edit::Store { reference, quota_bytes: shared.settings.quota_bytes };
     // Whoever is told that a write failed may find it done after a crash: then the file must be there, too. The next start looks.
     let refused = match shared.index.edit(edit).map_err(broken)? {
@@ -288,12 +308,14 @@ pub(super) fn store(
         _ => return Err(BROKEN),
     };
     if let Some(trouble) = refused {
-        if let Err(error) = shared.objects.delete(&[object]) {
+        if objects.is_remote() {
+            drop(shared.strays.note(object, &place));
+        } else if let Err(error) = objects.delete(&[object]) {
             tracing::warn!(%error, "a refused upload stays on the disk until the next start");
         }
         return if trouble == SAME { Ok(()) } else { Err(trouble) };
     }
-    if let Err(error) = shared.objects.settle(object) {
+    if let Err(error) = objects.settle(object) {
         tracing::warn!(%error, "an upload stays among the arrivals until the next start; it is served from there");
     }
     shared.metrics.uploads_total.inc();
@@ -316,8 +338,9 @@ fn is_stored(shared: &Shared, name: Name, content: Content) -> bool {
 }
 
 /// Room for an object.
-pub(super) fn room(shared: &Shared, bytes: u64) -> Result<Promised, Trouble> {
-    let there = shared.objects.room_bytes().map_err(|error| failed(&error))?;
+pub(super) fn room(shared: &Shared, place: &str, bytes: u64) -> Result<Promised, Trouble> {
+    let there = shared.stores.at(place).and_then(|objects| objects.room_bytes());
+    let there = there.map_err(|error| failed(&error))?;
     shared.room.promise(there, bytes).ok_or(FULL)
 }
 

@@ -89,8 +89,15 @@ async fn made(
     let object = Object::named(&place.name.to_text()).ok_or(NOT_FOUND)?;
     let (of, runtime, thumbnails) = (shared.clone(), shared.runtime.clone(), thumbnails.clone());
     let open = async move {
-        let opened = of.runtime.clone().spawn_blocking(move || open(&of, &place)).await;
-        opened.map_err(io::Error::other)?
+        let looked = look(&of, &place).await;
+        if looked.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+            let (by, at) = (of.clone(), place.clone());
+            let reference = of.runtime.spawn_blocking(move || get::look_up(&by, &at)).await;
+            let reference = reference.map_err(io::Error::other)?.map_err(|_| ErrorKind::NotFound)?;
+            get::fetch(&of, &reference).await.map_err(|_| io::Error::other("it can't be fetched"))?;
+            return look(&of, &place).await;
+        }
+        looked
     };
     let making = runtime.spawn(async move { thumbnails.get(&object, width, open).await });
     making.await.map_err(|_| BROKEN)?.map_err(|refusal| match refusal {
@@ -101,6 +108,12 @@ async fn made(
     })
 }
 
+async fn look(shared: &Arc<Shared>, place: &Arc<Place>) -> io::Result<File> {
+    let (of, place) = (shared.clone(), place.clone());
+    let opened = shared.runtime.spawn_blocking(move || open(&of, &place)).await;
+    opened.map_err(io::Error::other)?
+}
+
 /// The file of a reference that has not ended.
 fn open(shared: &Shared, place: &Place) -> io::Result<File> {
     let look = || -> io::Result<Reference> {
@@ -109,9 +122,9 @@ fn open(shared: &Shared, place: &Place) -> io::Result<File> {
             _ => io::Error::other("the index does not answer"),
         })
     };
-    let stored = match shared.objects.open(look()?.object) {
+    let stored = match get::open(shared, &look()?) {
         // It may have become one with another between the two looks.
-        Err(error) if error.kind() == ErrorKind::NotFound => shared.objects.open(look()?.object)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => get::open(shared, &look()?)?,
         opened => opened?,
     };
     stored.file().ok_or(ErrorKind::Unsupported)?.try_clone()

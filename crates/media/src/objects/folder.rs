@@ -7,8 +7,8 @@
 //! An id is 32 hexadecimal digits. Nothing of a name or type that a client has said is ever in a path. The folder is its owner's only.
 
 use super::{Incoming, Objects, Stored};
-use chaski_store::media::ObjectId;
-use std::ffi::CString;
+use chaski_store::media::{Name, ObjectId, PAGE_MAX};
+use std::ffi::{CString, OsStr};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -58,6 +58,11 @@ fn text(object: ObjectId) -> String {
     format!("{:032x}", object.0)
 }
 
+fn id(file_name: &OsStr) -> Option<ObjectId> {
+    let digits = file_name.to_str().filter(|name| name.len() == 32)?;
+    u128::from_str_radix(digits, 16).ok().map(ObjectId)
+}
+
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -82,16 +87,13 @@ impl Objects for Folder {
         if_there(fs::rename(self.arriving(object), self.settled(object))).map(drop)
     }
 
-    fn open(&self, object: ObjectId) -> io::Result<Box<dyn Stored>> {
+    fn open(&self, object: ObjectId, _: Name) -> io::Result<Box<dyn Stored>> {
         // It may be settled between two looks.
         let places = [self.settled(object), self.arriving(object), self.settled(object)];
         let mut missing = io::Error::from(ErrorKind::NotFound);
         for place in places {
             match File::open(place) {
-                Ok(file) => {
-                    let size = file.metadata()?.len();
-                    return Ok(Box::new(OpenFile { file, size }));
-                }
+                Ok(file) => return Ok(Box::new(OpenFile::new(file)?)),
                 Err(error) if error.kind() == ErrorKind::NotFound => missing = error,
                 Err(error) => return Err(error),
             }
@@ -118,15 +120,35 @@ impl Objects for Folder {
         let mut arrivals = Vec::new();
         for entry in fs::read_dir(self.root.join(ARRIVING))? {
             let name = entry?.file_name();
-            let id = name.to_str().filter(|name| name.len() == 32);
-            match id.and_then(|id| u128::from_str_radix(id, 16).ok()) {
-                Some(id) => arrivals.push(ObjectId(id)),
+            match id(&name) {
+                Some(object) => arrivals.push(object),
                 None => {
                     tracing::warn!(?name, "a file among the arriving media is none of ours; it is left alone")
                 }
             }
         }
         Ok(arrivals)
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
+        let mut page = Vec::with_capacity(PAGE_MAX);
+        for first in 0..=u8::MAX {
+            for entry in fs::read_dir(self.root.join(format!("{first:02x}")))? {
+                let entry = entry?;
+                let Some(object) = id(&entry.file_name()) else { continue };
+                match entry.metadata() {
+                    Ok(metadata) => page.push((object, metadata.len())),
+                    // It has ended between the two looks.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+                if page.len() == PAGE_MAX {
+                    visit(&page)?;
+                    page.clear();
+                }
+            }
+        }
+        if page.is_empty() { Ok(()) } else { visit(&page) }
     }
 
     fn room_bytes(&self) -> io::Result<u64> {
@@ -173,9 +195,17 @@ impl Drop for Arrival {
     }
 }
 
-struct OpenFile {
+/// A file that is being read.
+pub(super) struct OpenFile {
     file: File,
     size: u64,
+}
+
+impl OpenFile {
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
 }
 
 impl Stored for OpenFile {
@@ -198,7 +228,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn stored(folder: &Folder, object: ObjectId) -> Option<Vec<u8>> {
-        let stored = folder.open(object).ok()?;
+        let stored = folder.open(object, Name(1)).ok()?;
         let mut bytes = vec![0; stored.size() as usize];
         assert_eq!(stored.read_at(0, &mut bytes).unwrap(), bytes.len());
         Some(bytes)
@@ -225,7 +255,7 @@ mod tests {
         folder.settle(one).unwrap();
         let folder = Folder::open(&root).unwrap();
         assert_eq!(folder.arrivals().unwrap(), [two]);
-        let open = folder.open(one).unwrap();
+        let open = folder.open(one, Name(1)).unwrap();
         folder.delete(&[one, two, three]).unwrap();
         folder.settle(two).unwrap();
         assert_eq!((stored(&folder, one), stored(&folder, two)), (None, None));

@@ -4,6 +4,7 @@
 
 mod rig;
 mod small;
+mod tiers;
 mod tus;
 
 use chaski_media::objects::Objects;

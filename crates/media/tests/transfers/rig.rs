@@ -1,6 +1,7 @@
 //! A service with files and thumbnails of its own, and a client of it.
 
 use chaski_media::objects::folder::Folder;
+use chaski_media::objects::stores::Stores;
 use chaski_media::staging::Staging;
 use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
@@ -43,16 +44,21 @@ impl Rig {
     }
 
     pub(crate) fn on(dir: tempfile::TempDir, engine: MemoryEngine, settings: Settings) -> Self {
-        let folder = Arc::new(Folder::open(dir.path()).unwrap());
-        let media = Media::start(
-            settings,
-            engine.media(),
-            (folder, Staging::open(&unfinished(dir.path())).unwrap()),
-            &engine.secret(),
-            engine.time(),
-            thumbnails(dir.path()),
-        )
-        .unwrap();
+        let stores = Stores::from(Arc::new(Folder::open(dir.path()).unwrap()));
+        Self::with(dir, engine, settings, stores)
+    }
+
+    /// With these backends. The first is in the folder.
+    pub(crate) fn with(
+        dir: tempfile::TempDir,
+        engine: MemoryEngine,
+        settings: Settings,
+        stores: Stores,
+    ) -> Self {
+        let (secret, time) = (engine.secret(), engine.time());
+        let small = thumbnails(dir.path());
+        let stores = (stores, Staging::open(&unfinished(dir.path())).unwrap());
+        let media = Media::start(settings, engine.media(), stores, &secret, time, small).unwrap();
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -62,12 +68,18 @@ impl Rig {
     }
 
     /// Starts again on what is there.
-    pub(crate) fn restart(mut self, settings: Settings) -> Self {
+    pub(crate) fn restart(self, settings: Settings) -> Self {
+        let (dir, engine) = self.stopped();
+        Self::on(dir, engine, settings)
+    }
+
+    /// Stops, and says what is left.
+    pub(crate) fn stopped(mut self) -> (tempfile::TempDir, MemoryEngine) {
         if let Some(media) = self.media.take() {
             media.stop(Duration::from_secs(5));
         }
         self.runtime.shutdown_timeout(Duration::from_secs(5));
-        Self::on(self.dir, self.engine, settings)
+        (self.dir, self.engine)
     }
 
     pub(crate) fn time(&self) -> Arc<Time> {
@@ -102,6 +114,13 @@ impl Rig {
     pub(crate) fn path(&self, slot: &Slot) -> String {
         let ticket = SlotKeys::new(&self.engine.secret()).seal(slot);
         format!("{}?slot={ticket}", place(slot))
+    }
+
+    /// Uploads something of another type.
+    pub(crate) fn stored_as(&self, number: u128, bytes: &[u8], media_type: &str) -> String {
+        let (path, slot) = self.slot(number, bytes.len(), media_type, "file.bin");
+        assert_eq!(self.put(&path, bytes).status, 201);
+        place(&slot)
     }
 
     /// Uploads something and says where it is.

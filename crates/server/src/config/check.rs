@@ -289,6 +289,14 @@ fn media(config: &Config) -> Result<(), Wrong> {
     {
         return wrong("media.listen", terminated_in_public(listen));
     }
+    if !media.slow_folder.as_os_str().is_empty() && media.slow_folder == media.folder {
+        return wrong("media.slow_folder", "media.slow_folder must be another than media.folder");
+    }
+    let is_url = ["http://", "https://"].iter().any(|scheme| media.s3_endpoint.starts_with(scheme));
+    if !media.s3_bucket.is_empty() && !is_url {
+        let what = "media.s3_bucket needs media.s3_endpoint, such as \"https://s3.example.org\"";
+        return wrong("media.s3_endpoint", what);
+    }
     // A piece of 48 KiB for each in less than half a minute.
     let slowest = media.transfers as u64 * 1_700;
     let pace = if media.bytes_per_second == 0 { slowest } else { media.bytes_per_second };

@@ -13,6 +13,30 @@ pub struct Media {
     pub enabled: bool,
     /// Where they lie; empty: below the data directory.
     pub folder: PathBuf,
+    /// Another folder, for what is large and less asked for; empty: none.
+    pub slow_folder: PathBuf,
+    /// What the types of files begin with that go there.
+    pub slow_types: Vec<String>,
+    /// And all that have so many bytes; 0: the size does not matter.
+    pub slow_from_bytes: u64,
+    /// A bucket that speaks S3's protocol, for what the slow folder does not take; empty: none.
+    pub s3_bucket: String,
+    /// Where it is.
+    pub s3_endpoint: String,
+    /// Its region.
+    pub s3_region: String,
+    /// What its keys begin with.
+    pub s3_prefix: String,
+    /// Who asks it.
+    pub s3_access_key: String,
+    /// And proves it.
+    pub s3_secret_key: String,
+    /// What the types of files begin with that go there.
+    pub s3_types: Vec<String>,
+    /// And all that have so many bytes; 0: the size does not matter.
+    pub s3_from_bytes: u64,
+    /// What is kept here of what people have asked for.
+    pub s3_cache_bytes: u64,
     /// A listener of their own; `None`: that of `[http]`.
     #[serde(deserialize_with = "optional_address")]
     pub listen: Option<SocketAddr>,
@@ -55,6 +79,18 @@ impl Default for Media {
         Self {
             enabled: true,
             folder: PathBuf::new(),
+            slow_folder: PathBuf::new(),
+            slow_types: vec!["audio/".into(), "video/".into()],
+            slow_from_bytes: 8 << 20,
+            s3_bucket: String::new(),
+            s3_endpoint: String::new(),
+            s3_region: "us-east-1".into(),
+            s3_prefix: "media".into(),
+            s3_access_key: String::new(),
+            s3_secret_key: String::new(),
+            s3_types: vec![String::new()],
+            s3_from_bytes: 0,
+            s3_cache_bytes: 10 << 30,
             listen: None,
             public_url: String::new(),
             max_file_bytes: 100 << 20,

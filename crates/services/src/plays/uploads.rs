@@ -79,6 +79,7 @@ fn upload(stage: &Stage, told: &Told, sha256: Digest, object: u128) {
         owner: slot.owner,
         content: Content { sha256, size: slot.size },
         object: ObjectId(object),
+        place: "".into(),
         media_type: slot.media_type,
         file_name: slot.file_name,
         purpose: slot.purpose,

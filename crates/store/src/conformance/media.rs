@@ -33,6 +33,7 @@ fn reference(owner: AccountId, number: u128, byte: u8) -> Reference {
         owner,
         content: content(byte),
         object: ObjectId(number),
+        place: "".into(),
         media_type: "image/jpeg".into(),
         file_name: "Grüße.jpg".into(),
         purpose: Purpose::Message,
@@ -88,7 +89,7 @@ fn due(index: &dyn Index, limit: usize) -> Due {
 }
 
 fn doomed(index: &dyn Index) -> Vec<u128> {
-    due(index, PAGE_MAX).doomed.into_iter().map(|object| object.0).collect()
+    due(index, PAGE_MAX).doomed.into_iter().map(|(object, _)| object.0).collect()
 }
 
 fn known(index: &dyn Index, ids: impl IntoIterator<Item = u128>) -> Vec<u128> {
@@ -230,7 +231,7 @@ pub(super) fn pages(fixture: &dyn Fixture) {
     let counts: Vec<usize> = (0..4).map(|_| expire(&*index, NOW + 1_025, 10)).collect();
     assert_eq!(counts, [10, 10, 5, 0]);
     assert_eq!(doomed(&*index), (1..=25).collect::<Vec<_>>());
-    assert_eq!(due(&*index, 3).doomed, [1, 2, 3].map(ObjectId));
+    assert_eq!(due(&*index, 3).doomed, [1, 2, 3].map(|id| (ObjectId(id), "".into())));
     let objects = (1..=25).map(ObjectId).collect();
     index.edit(Edit::Deleted { objects }).expect("written");
     assert_eq!(doomed(&*index), [0; 0]);
@@ -239,6 +240,50 @@ pub(super) fn pages(fixture: &dyn Fixture) {
     assert_eq!(index.edit(retire.clone()).expect("written"), Answer::Done(23));
     assert_eq!(index.edit(retire).expect("written"), Answer::Done(0));
     assert_eq!(expire(&*index, NOW + 5_000, PAGE_MAX), 23);
+}
+
+pub(super) fn places(fixture: &dyn Fixture) {
+    let at =
+        |place: &str, number, byte| Reference { place: place.into(), ..reference(phone(1), number, byte) };
+    let of = |index: &dyn Index| match index.ask(Query::Places).expect("read") {
+        Answer::Places(places) => places.join(","),
+        other => panic!("another answer: {other:?}"),
+    };
+    {
+        let (engine, index) = begin(fixture);
+        assert_eq!(of(&*index), "");
+        store(&*index, &at("slow", 1, 1));
+        store(&*index, &at("", 2, 2));
+        store(&*index, &at("far", 3, 1));
+        merge(&*index);
+        store(&*index, &at("far", 5, 1));
+        merge(&*index);
+        // Equals become one in their place, and nowhere else: how soon a file comes would show that there is another.
+        let lies = |number| read(&*index, at("", number, 1).name, NOW).map(|it| (it.object.0, it.place));
+        assert_eq!((lies(1), lies(3)), (Some((1, "slow".into())), Some((3, "far".into()))));
+        assert_eq!(lies(5), Some((3, "far".into())));
+        assert_eq!(
+            (of(&*index), due(&*index, 9).doomed),
+            (",far,slow".into(), vec![(ObjectId(5), "far".into())])
+        );
+        refer(&*index, &at("nowhere", 4, 2), Source::Own(content(2)));
+        assert_eq!(&*read(&*index, at("", 4, 2).name, NOW).expect("there").place, "", "the object's");
+        drop(index);
+        engine.close();
+    }
+    let engine = fixture.open();
+    let index = engine.media();
+    index.edit(Edit::Deleted { objects: vec![ObjectId(5)] }).expect("written");
+    assert_eq!(of(&*index), ",far,slow");
+    expire(&*index, NOW + 1_001, PAGE_MAX);
+    assert_eq!(
+        due(&*index, 9).doomed,
+        [(ObjectId(1), "slow".into())],
+        "its place is known until its file is gone"
+    );
+    assert_eq!(of(&*index), ",far,slow");
+    index.edit(Edit::Deleted { objects: vec![ObjectId(1)] }).expect("written");
+    assert_eq!(of(&*index), ",far");
 }
 
 pub(super) fn removal(fixture: &dyn Fixture) {

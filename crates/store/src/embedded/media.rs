@@ -8,15 +8,16 @@ use super::readers::Job;
 use super::records;
 use super::sqlite_writer::{ForMedia, ToSqlite};
 use crate::media::{
-    Answer, Content, Due, Edit, Index, Name, ObjectId, Purpose, Query, Reference, Refused, Source, Usage,
-    charge,
+    Answer, Content, Due, Edit, Index, Name, ObjectId, Place, Purpose, Query, Reference, Refused, Source,
+    Usage, charge,
 };
 use crate::{AccountId, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-const REFERENCE: &str = "SELECT name, owner, sha256, size, object, media_type, file_name, purpose, created_unix_ms, expires_unix_ms
+const REFERENCE: &str = "SELECT name, owner, sha256, size, object, media_type, file_name, purpose, created_unix_ms, expires_unix_ms,
+                                (SELECT place FROM media_objects AS lying WHERE lying.object = media_references.object)
                          FROM media_references WHERE name = ?1 AND (expires_unix_ms IS NULL OR expires_unix_ms > ?2)";
 
 /// Answers a query.
@@ -44,13 +45,16 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
         Query::Due { now_unix_ms, limit } => {
             let new = "SELECT EXISTS (SELECT 1 FROM media_objects INDEXED BY media_new WHERE is_new)";
             let ended = "SELECT EXISTS (SELECT 1 FROM media_references INDEXED BY media_by_end WHERE expires_unix_ms <= ?1)";
-            let doomed = "SELECT object FROM media_doomed ORDER BY object LIMIT ?1";
+            let doomed = "SELECT object, place FROM media_doomed ORDER BY object LIMIT ?1";
             Ok(Answer::Due(Due {
                 has_new: connection.prepare_cached(new)?.query_row([], |row| row.get(0))?,
                 has_ended: connection
                     .prepare_cached(ended)?
                     .query_row([*now_unix_ms as i64], |row| row.get(0))?,
-                doomed: objects(connection, doomed, *limit)?,
+                doomed: connection
+                    .prepare_cached(doomed)?
+                    .query_map([limited(*limit)], |row| Ok((object(row)?, row.get(1)?)))?
+                    .collect::<rusqlite::Result<_>>()?,
             }))
         }
         Query::Known { objects } => {
@@ -64,7 +68,26 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
             }
             Ok(Answer::Objects(known))
         }
+        Query::Places => Ok(Answer::Places(places(connection)?)),
     }
+}
+
+/// One look in the index for each place, and one through the doomed, who are few.
+fn places(connection: &Connection) -> rusqlite::Result<Vec<Place>> {
+    let next =
+        "SELECT min(place) FROM media_objects INDEXED BY media_by_place WHERE ?1 IS NULL OR place > ?1";
+    let mut next = connection.prepare_cached(next)?;
+    let mut found: Vec<Place> = Vec::new();
+    while let Some(place) = next.query_row([found.last()], |row| row.get(0))? {
+        found.push(place);
+    }
+    let mut doomed = connection.prepare_cached("SELECT DISTINCT place FROM media_doomed")?;
+    for place in doomed.query_map([], |row| row.get(0))? {
+        found.push(place?);
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 /// Carries out an edit.
@@ -138,9 +161,14 @@ fn store(connection: &Connection, reference: &Reference, quota_bytes: u64) -> ru
     if let Some(refused) = refuses(connection, reference, quota_bytes)? {
         return Ok(Answer::Refused(refused));
     }
-    let insert = "INSERT INTO media_objects VALUES (?1, ?2, ?3, 0, 1)";
+    let insert = "INSERT INTO media_objects VALUES (?1, ?2, ?3, 0, 1, ?4)";
     let Content { sha256, size } = reference.content;
-    connection.prepare_cached(insert)?.execute(params![key(reference.object.0), sha256, size as i64])?;
+    connection.prepare_cached(insert)?.execute(params![
+        key(reference.object.0),
+        sha256,
+        size as i64,
+        reference.place
+    ])?;
     add_reference(connection, reference)
 }
 
@@ -219,17 +247,19 @@ fn drop_reference(connection: &Connection, change: &Change) -> rusqlite::Result<
 
 /// Nothing refers to an object any more, and nothing will.
 fn doom(connection: &Connection, object: [u8; 16]) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM media_objects WHERE object = ?1")?.execute([object])?;
-    connection.prepare_cached("INSERT OR IGNORE INTO media_doomed VALUES (?1)")?.execute([object]).map(drop)
+    let list = "INSERT OR IGNORE INTO media_doomed SELECT object, place FROM media_objects WHERE object = ?1";
+    connection.prepare_cached(list)?.execute([object])?;
+    connection.prepare_cached("DELETE FROM media_objects WHERE object = ?1")?.execute([object]).map(drop)
 }
 
-/// Of each new object and another of equal content, the new one goes.
+/// Of each new object and another of equal content in the same place, the new one goes. What moved to another place would be fetched sooner or
+/// later than what didn't, which would show that there was another.
 fn merge(connection: &Connection, limit: usize) -> rusqlite::Result<Answer> {
     let select =
         "SELECT object FROM media_objects INDEXED BY media_new WHERE is_new ORDER BY object LIMIT ?1";
     let new = objects(connection, select, limit)?;
     let equal = "SELECT other.object FROM media_objects AS one JOIN media_objects AS other
-                 ON other.sha256 = one.sha256 AND other.size = one.size AND other.object != one.object
+                 ON other.sha256 = one.sha256 AND other.size = one.size AND other.place = one.place AND other.object != one.object
                  WHERE one.object = ?1 ORDER BY other.is_new, other.object LIMIT 1";
     for object in new.iter().map(|object| key(object.0)) {
         let equal = connection.prepare_cached(equal)?.query_row([object], |row| row.get::<_, [u8; 16]>(0));
@@ -259,6 +289,7 @@ fn reference(connection: &Connection, name: Name, now_unix_ms: u64) -> rusqlite:
             purpose: Purpose::from_byte(row.get(7)?).unwrap_or(Purpose::Message),
             created_unix_ms: row.get::<_, i64>(8)? as u64,
             expires_unix_ms: row.get::<_, Option<i64>>(9)?.map(|at| at as u64),
+            place: row.get::<_, Option<Place>>(10)?.unwrap_or_default(),
         })
     };
     let parameters = params![key(name.0), now_unix_ms as i64];
@@ -299,8 +330,11 @@ fn owned(connection: &Connection, owner: AccountId) -> rusqlite::Result<u64> {
 
 fn objects(connection: &Connection, select: &str, limit: usize) -> rusqlite::Result<Vec<ObjectId>> {
     let mut statement = connection.prepare_cached(select)?;
-    let object = |row: &Row<'_>| row.get(0).map(|bytes| ObjectId(u128::from_be_bytes(bytes)));
     statement.query_map([limited(limit)], object)?.collect()
+}
+
+fn object(row: &Row<'_>) -> rusqlite::Result<ObjectId> {
+    row.get(0).map(|bytes| ObjectId(u128::from_be_bytes(bytes)))
 }
 
 fn key(number: u128) -> [u8; 16] {

@@ -40,8 +40,8 @@
 //!
 //! `media_references` (name, owner, sha256, size, object, media_type, file_name, purpose, created_unix_ms, expires_unix_ms): the names under
 //! which files can be fetched ([`crate::media`]). Names and objects are 16 bytes, big-endian; the owner is as above; no `expires` means that
-//! time does not end it. `media_objects` (object, sha256, size, uses, is_new): what lies in a backend, how many references it has, and
-//! whether its equals are still to be looked for. `media_doomed` (object): whose files are to be deleted. `media_owners` (owner, bytes): the sum of
+//! time does not end it. `media_objects` (object, sha256, size, uses, is_new, place): what lies in a backend, how many references it has,
+//! whether its equals are still to be looked for, and in which backend it is. `media_doomed` (object, place): whose files are to be deleted. `media_owners` (owner, bytes): the sum of
 //! an account's files, as [`crate::media::charge`] counts them; no row: none.
 //!
 //! # Settings
@@ -125,6 +125,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE INDEX media_new ON media_objects (object) WHERE is_new;
     CREATE TABLE media_doomed (object BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE media_owners (owner INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);",
+    // 9: where objects lie.
+    "ALTER TABLE media_objects ADD COLUMN place TEXT NOT NULL DEFAULT '';
+    ALTER TABLE media_doomed ADD COLUMN place TEXT NOT NULL DEFAULT '';
+    CREATE INDEX media_by_place ON media_objects (place);",
 ];
 
 /// Why a database can't be brought to this program's schema.

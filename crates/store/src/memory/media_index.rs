@@ -2,7 +2,8 @@
 
 use super::{State, lock};
 use crate::media::{
-    Answer, Content, Due, Edit, Index, Name, ObjectId, Query, Reference, Refused, Source, Usage, charge,
+    Answer, Content, Due, Edit, Index, Name, ObjectId, Place, Query, Reference, Refused, Source, Usage,
+    charge,
 };
 use crate::records::Table;
 use crate::{AccountId, StoreError};
@@ -14,13 +15,14 @@ use std::sync::{Arc, Mutex};
 pub(super) struct Media {
     references: BTreeMap<Name, Reference>,
     objects: BTreeMap<ObjectId, Object>,
-    doomed: BTreeSet<ObjectId>,
+    doomed: BTreeMap<ObjectId, Place>,
 }
 
 struct Object {
     content: Content,
     uses: usize,
     is_new: bool,
+    place: Place,
 }
 
 impl Media {
@@ -48,6 +50,10 @@ impl Media {
         Some((found.content, found.object))
     }
 
+    fn place(&self, object: ObjectId) -> Place {
+        self.objects.get(&object).map(|object| object.place.clone()).unwrap_or_default()
+    }
+
     fn owned(&self, owner: AccountId) -> u64 {
         let own = self.references.values().filter(|reference| reference.owner == owner);
         own.map(|reference| charge(reference.content.size)).sum()
@@ -71,17 +77,18 @@ impl Media {
     }
 
     fn doom(&mut self, object: ObjectId) {
-        self.objects.remove(&object);
-        self.doomed.insert(object);
+        if let Some(lying) = self.objects.remove(&object) {
+            self.doomed.insert(object, lying.place);
+        }
     }
 
     fn merge(&mut self, limit: usize) -> usize {
         let new = self.objects.iter().filter(|(_, object)| object.is_new).take(limit);
         let new: Vec<ObjectId> = new.map(|(id, _)| *id).collect();
         for id in &new {
-            let Some(content) = self.objects.get(id).map(|object| object.content) else { continue };
-            let others =
-                self.objects.iter().filter(|(other, object)| *other != id && object.content == content);
+            let Some(new) = self.objects.get(id) else { continue };
+            let is_equal = |object: &Object| object.content == new.content && object.place == new.place;
+            let others = self.objects.iter().filter(|(other, object)| *other != id && is_equal(object));
             let equal =
                 others.min_by_key(|(other, object)| (object.is_new, **other)).map(|(other, _)| *other);
             let Some(equal) = equal else {
@@ -128,7 +135,9 @@ impl State {
         let media = &self.media;
         match query {
             Query::Reference { name, now_unix_ms } => {
-                Answer::Reference(media.live(*name, *now_unix_ms).cloned().map(Box::new))
+                let lying =
+                    |found: &Reference| Reference { place: media.place(found.object), ..found.clone() };
+                Answer::Reference(media.live(*name, *now_unix_ms).map(lying).map(Box::new))
             }
             Query::Usage { owner, source, now_unix_ms } => {
                 let own = media.references.values().filter(|reference| reference.owner == *owner);
@@ -144,11 +153,16 @@ impl State {
             Query::Due { now_unix_ms, limit } => Answer::Due(Due {
                 has_new: media.objects.values().any(|object| object.is_new),
                 has_ended: media.references.values().any(|reference| !is_live(reference, *now_unix_ms)),
-                doomed: media.doomed.iter().copied().take(*limit).collect(),
+                doomed: media.doomed.iter().map(|(id, place)| (*id, place.clone())).take(*limit).collect(),
             }),
             Query::Known { objects } => {
                 let known = objects.iter().filter(|object| media.objects.contains_key(object));
                 Answer::Objects(known.copied().collect())
+            }
+            Query::Places => {
+                let objects = media.objects.values().map(|object| object.place.clone());
+                let places: BTreeSet<Place> = objects.chain(media.doomed.values().cloned()).collect();
+                Answer::Places(places.into_iter().collect())
             }
         }
     }
@@ -159,7 +173,12 @@ impl State {
                 if let Some(refused) = self.refuses(&reference, quota_bytes) {
                     return Answer::Refused(refused);
                 }
-                let object = Object { content: reference.content, uses: 0, is_new: true };
+                let object = Object {
+                    content: reference.content,
+                    uses: 0,
+                    is_new: true,
+                    place: reference.place.clone(),
+                };
                 self.media.objects.insert(reference.object, object);
                 self.media.add_reference(reference)
             }

@@ -2,14 +2,17 @@
 
 use crate::failure::Failure;
 use chaski_media::objects::folder::Folder;
+use chaski_media::objects::s3::{Bucket, S3};
+use chaski_media::objects::stores::{Rule, Stores};
 use chaski_media::staging::Staging;
 use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
 use chaski_server::config::{Config, HttpTls};
 use chaski_services::upload::{PROFILES_KEPT, Uploads};
 use chaski_store::Engine;
+use chaski_telemetry::Registry;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
@@ -17,17 +20,22 @@ const HOUR_MS: u64 = 3_600_000;
 const FOLDER: &str = "media";
 /// In the folder of files, so that it has their disk.
 const UNFINISHED: &str = "unfinished";
+/// How rows name the bucket, and the folder of `media.slow_folder`: by the setting, for people who have to put it back.
+const BUCKET: &str = "s3_bucket";
+const S3_FOLDER: &str = "s3";
+const SLOW: &str = "slow_folder";
 const THUMBNAILS: &str = "thumbnails";
 
 /// Starts it, unless it is off.
-pub(super) fn start(config: &Config, engine: &dyn Engine) -> Result<Option<Media>, Failure> {
+pub(super) fn start(
+    config: &Config,
+    engine: &dyn Engine,
+    registry: &mut Registry,
+) -> Result<Option<Media>, Failure> {
     let media = &config.media;
     if !media.enabled {
         return Ok(None);
     }
-    let folder = folder(config);
-    let cannot =
-        |error| Failure::new(format_args!("can't use the folder for files {}: {error}", folder.display()));
     let settings = Settings {
         expire_ms: media.expire_days.saturating_mul(DAY_MS),
         quota_bytes: media.quota_bytes,
@@ -41,14 +49,54 @@ pub(super) fn start(config: &Config, engine: &dyn Engine) -> Result<Option<Media
         threads: media.threads,
         ..Settings::default()
     };
-    let objects = Arc::new(Folder::open(&folder).map_err(cannot)?);
-    let staging = Staging::open(&folder.join(UNFINISHED)).map_err(cannot)?;
+    let stores = stores(config, registry)?;
+    let unfinished = folder(config).join(UNFINISHED);
+    let staging = Staging::open(&unfinished).map_err(|error| {
+        Failure::new(format_args!("can't use the folder for files {}: {error}", unfinished.display()))
+    })?;
     let thumbnails = match media.thumbnails {
         true => Some(thumbnails(config)?),
         false => None,
     };
-    let (index, time, stores) = (engine.media(), engine.time(), (objects as _, staging));
-    Ok(Some(Media::start(settings, index, stores, &engine.secret(), time, thumbnails)?))
+    let (index, time) = (engine.media(), engine.time());
+    Ok(Some(Media::start(settings, index, (stores, staging), &engine.secret(), time, thumbnails)?))
+}
+
+/// Where files lie, and which go where.
+fn stores(config: &Config, registry: &mut Registry) -> Result<Stores, Failure> {
+    let media = &config.media;
+    let open = |folder: &Path| {
+        let cannot = |error| {
+            Failure::new(format_args!("can't use the folder for files {}: {error}", folder.display()))
+        };
+        Folder::open(folder).map(Arc::new).map_err(cannot)
+    };
+    let mut stores = Stores::from(open(&folder(config))?);
+    if !media.slow_folder.as_os_str().is_empty() {
+        let (types, from_bytes) = (media.slow_types.clone(), media.slow_from_bytes);
+        let rule = Rule { place: SLOW.into(), types, from_bytes };
+        stores = stores.with(rule, open(&media.slow_folder)?);
+    }
+    if !media.s3_bucket.is_empty() {
+        let here = folder(config).join(S3_FOLDER);
+        let cannot = |error| Failure::new(format_args!("can't use the bucket {}: {error}", media.s3_bucket));
+        let s3 = S3::open(&here, &bucket(media), media.s3_cache_bytes).map_err(cannot)?;
+        registry.register(s3.metrics());
+        let (types, from_bytes) = (media.s3_types.clone(), media.s3_from_bytes);
+        stores = stores.with(Rule { place: BUCKET.into(), types, from_bytes }, Arc::new(s3));
+    }
+    Ok(stores)
+}
+
+fn bucket(media: &chaski_server::config::Media) -> Bucket {
+    Bucket {
+        endpoint: media.s3_endpoint.clone(),
+        region: media.s3_region.clone(),
+        name: media.s3_bucket.clone(),
+        prefix: media.s3_prefix.clone(),
+        access_key: media.s3_access_key.clone(),
+        secret_key: media.s3_secret_key.clone(),
+    }
 }
 
 fn thumbnails(config: &Config) -> Result<Thumbnails, Failure> {

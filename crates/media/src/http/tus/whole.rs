@@ -33,10 +33,12 @@ pub(super) async fn store(shared: &Arc<Shared>, slot: &Slot) -> Result<(), Troub
 async fn try_store(shared: &Arc<Shared>, slot: &Slot) -> Result<(), Trouble> {
     let (of, name, size) = (shared.clone(), slot.name, slot.size);
     let object = ObjectId(rand::random());
+    let place = shared.stores.place_for(&slot.media_type, size);
+    let to = place.clone();
     let begun = blocking(shared, move || {
-        let promised = put::room(&of, size)?;
+        let promised = put::room(&of, &to, size)?;
         let from = of.staging.reader(name).map_err(|error| failed(&error))?;
-        let to = of.objects.begin(object).map_err(|error| failed(&error))?;
+        let to = of.stores.at(&to).and_then(|objects| objects.begin(object)).map_err(|error| failed(&error))?;
         Ok((Copying { from, to, hasher: Sha256::new(), done: 0, size }, promised))
     });
     let (mut copying, _promised) = begun.await?;
@@ -51,8 +53,10 @@ async fn try_store(shared: &Arc<Shared>, slot: &Slot) -> Result<(), Trouble> {
     if slot.sha256.is_some_and(|announced| announced != sha256) {
         return Err(OTHER);
     }
-    let (of, reference) = (shared.clone(), put::reference(shared, slot, sha256, object));
-    blocking(shared, move || put::store(&of, reference, copying.to)).await
+    let (of, reference) = (shared.clone(), put::reference(shared, slot, sha256, (object, place)));
+    blocking(shared, move || copying.to.finish().map_err(|error| failed(&error))).await?;
+    put::bring(shared, &reference).await?;
+    blocking(shared, move || put::store(&of, reference)).await
 }
 
 struct Copying {

@@ -1,0 +1,205 @@
+//! Files of a bucket that somebody has asked for, on this machine's disk: read from the bucket once, whoever asks meanwhile, and
+//! for parts too.
+//!
+//! Bounded in bytes; what was asked for longest ago goes first, and whoever reads it reads it to its end. Empty after a start. It is a reference's
+//! and not an object's, as thumbnails are: equal contents are one object, and how soon a file comes would show that somebody else has asked for it.
+
+use super::super::Stored;
+use super::super::folder::OpenFile;
+use axum::body::Bytes;
+use chaski_store::media::{Name, ObjectId};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OnceCell, SemaphorePermit};
+use tokio::time::timeout;
+
+chaski_telemetry::metrics! {
+    /// What is fetched from a bucket.
+    pub struct CacheMetrics("chaski_media_bucket") {
+        /// Files fetched from the bucket.
+        fetched_total: Counter,
+        /// Bytes of them.
+        fetched_bytes_total: Counter,
+        /// Requests that found what they wanted on this machine's disk.
+        cache_hits_total: Counter,
+        /// Requests that waited for what another was fetching already.
+        shared_total: Counter,
+        /// Fetches that failed.
+        failed_total: Counter,
+        /// Bytes of the cache.
+        cache_bytes: Gauge,
+        /// Files that made room for others.
+        evicted_total: Counter,
+    }
+}
+
+/// A file on its way from the bucket.
+pub(super) struct Pieces<'a> {
+    pub(super) _place: SemaphorePermit<'a>,
+    pub(super) pieces: BoxStream<'static, io::Result<Bytes>>,
+    /// How long each may take.
+    pub(super) within: Duration,
+}
+
+/// See the module.
+pub(super) struct Cache {
+    root: PathBuf,
+    most_bytes: u64,
+    state: Mutex<State>,
+    metrics: Arc<CacheMetrics>,
+}
+
+#[derive(Default)]
+struct State {
+    files: HashMap<Name, Kept>,
+    bytes: u64,
+    /// Counts what was asked for.
+    asked: u64,
+    fetching: HashMap<Name, Arc<OnceCell<()>>>,
+}
+
+struct Kept {
+    object: ObjectId,
+    bytes: u64,
+    asked: u64,
+}
+
+impl Cache {
+    /// Opens it and empties it.
+    pub(super) fn open(root: &Path, most_bytes: u64) -> io::Result<Self> {
+        match fs::remove_dir_all(root) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => DirBuilder::new().recursive(true).mode(0o700).create(root)?,
+        }
+        Ok(Self { root: root.to_owned(), most_bytes, state: Mutex::default(), metrics: Arc::default() })
+    }
+
+    pub(super) fn metrics(&self) -> Arc<CacheMetrics> {
+        self.metrics.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, name: Name) -> PathBuf {
+        self.root.join(name.to_text())
+    }
+
+    /// What is there; [`ErrorKind::WouldBlock`] if it must be fetched.
+    pub(super) fn kept(&self, name: Name) -> io::Result<impl Stored + use<>> {
+        let mut state = self.state();
+        state.asked += 1;
+        let asked = state.asked;
+        let kept = state.files.get_mut(&name).ok_or(ErrorKind::WouldBlock)?;
+        kept.asked = asked;
+        let file = File::open(self.path(name))?;
+        drop(state);
+        self.metrics.cache_hits_total.inc();
+        OpenFile::new(file)
+    }
+
+    /// Fetches it, or waits until another has.
+    pub(super) async fn fetch<'a, F>(
+        &self,
+        object: ObjectId,
+        name: Name,
+        get: impl FnOnce() -> F,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = io::Result<Pieces<'a>>>,
+    {
+        let (cell, is_first) = {
+            let mut state = self.state();
+            if state.files.contains_key(&name) {
+                return Ok(());
+            }
+            let is_first = !state.fetching.contains_key(&name);
+            (state.fetching.entry(name).or_default().clone(), is_first)
+        };
+        if !is_first {
+            self.metrics.shared_total.inc();
+        }
+        // If the first one's fails or is dropped, the next of those who wait tries.
+        let done = cell.get_or_try_init(|| async { self.read(object, name, get().await?).await }).await;
+        let mut state = self.state();
+        // Nobody else's: of two who fetch the same, one would write what the other writes.
+        let is_ours = state.fetching.get(&name).is_some_and(|of| Arc::ptr_eq(of, &cell));
+        if is_ours && (done.is_ok() || Arc::strong_count(&cell) == 2) {
+            state.fetching.remove(&name);
+        }
+        if done.is_err() {
+            self.metrics.failed_total.inc();
+        }
+        done.map(drop)
+    }
+
+    async fn read(&self, object: ObjectId, name: Name, mut from: Pieces<'_>) -> io::Result<()> {
+        let half = Half { path: self.root.join(format!("{}.half", name.to_text())) };
+        let mut file = File::create(&half.path)?;
+        let mut bytes = 0;
+        while let Some(piece) = timeout(from.within, from.pieces.next()).await? {
+            let piece = piece?;
+            bytes += piece.len() as u64;
+            let write = move || file.write_all(&piece).map(|()| file);
+            file = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
+        }
+        fs::rename(&half.path, self.path(name))?;
+        self.metrics.fetched_total.inc();
+        self.metrics.fetched_bytes_total.add(bytes);
+        self.keep(name, object, bytes);
+        Ok(())
+    }
+
+    fn keep(&self, name: Name, object: ObjectId, bytes: u64) {
+        let mut state = self.state();
+        state.asked += 1;
+        let asked = state.asked;
+        state.bytes += bytes;
+        state.files.insert(name, Kept { object, bytes, asked });
+        while state.bytes > self.most_bytes {
+            let others = state.files.iter().filter(|(other, _)| **other != name);
+            let Some(oldest) = others.min_by_key(|(_, kept)| kept.asked).map(|(name, _)| *name) else {
+                break;
+            };
+            self.drop_file(&mut state, oldest);
+            self.metrics.evicted_total.inc();
+        }
+        self.metrics.cache_bytes.set(state.bytes as i64);
+    }
+
+    fn drop_file(&self, state: &mut State, name: Name) {
+        let Some(kept) = state.files.remove(&name) else { return };
+        state.bytes -= kept.bytes;
+        if let Err(error) = fs::remove_file(self.path(name)) {
+            tracing::warn!(%error, "a file of the cache stays until the next start");
+        }
+    }
+
+    /// These have ended.
+    pub(super) fn delete(&self, objects: &[ObjectId]) {
+        let mut state = self.state();
+        let ended = state.files.iter().filter(|(_, kept)| objects.contains(&kept.object));
+        let ended: Vec<Name> = ended.map(|(name, _)| *name).collect();
+        ended.into_iter().for_each(|name| self.drop_file(&mut state, name));
+        self.metrics.cache_bytes.set(state.bytes as i64);
+    }
+}
+
+/// A file that is not whole. Deleted when it is dropped, unless it has got its name.
+struct Half {
+    path: PathBuf,
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,66 @@
+//! Two folders, and what goes where.
+
+use crate::long;
+use crate::rig::{Rig, files, owner, settings, thumbnails};
+use chaski_media::Media;
+use chaski_media::objects::folder::Folder;
+use chaski_media::objects::stores::{Rule, Stores};
+use chaski_store::memory::MemoryEngine;
+use chaski_store::records::Put;
+use chaski_store::{Engine, Table};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The first folder, and a slow one beside it.
+fn stores(first: &Path, slow: &Path, types: &[&str], from_bytes: u64) -> Stores {
+    let types = types.iter().map(|prefix| (*prefix).to_owned()).collect();
+    let rule = Rule { place: "slow".into(), types, from_bytes };
+    Stores::from(Arc::new(Folder::open(first).unwrap())).with(rule, Arc::new(Folder::open(slow).unwrap()))
+}
+
+#[test]
+fn a_file_lies_where_its_row_says_whatever_the_settings_say_now() {
+    let (dir, slow) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = MemoryEngine::new();
+    let put = Put { table: Table::Accounts, key: owner().record_key(), value: Some(b"{}".to_vec()) };
+    engine.records().put_all(vec![put]).unwrap();
+    let first = stores(dir.path(), slow.path(), &["video/"], 400_000);
+    let rig = Rig::with(dir, engine, settings(), first);
+    let picture = rig.stored_as(1, b"picture", "image/jpeg");
+    let video = rig.stored_as(2, b"moving picture", "video/mp4");
+    let large = rig.stored_as(3, &long(), "text/plain");
+    assert_eq!((rig.files().len(), files(slow.path()).len()), (1, 2));
+
+    // Other settings: nothing moves, nothing is lost, and what has ended goes from where it is.
+    let (dir, engine) = rig.stopped();
+    let other = stores(dir.path(), slow.path(), &["image/"], 0);
+    let rig = Rig::with(dir, engine, settings(), other);
+    for (at, bytes) in [(&picture, &b"picture"[..]), (&video, b"moving picture"), (&large, &long())] {
+        let got = rig.get(at, "");
+        assert!(got.status == 200 && got.body == bytes, "{}", got.head);
+    }
+    rig.stored_as(4, b"picture", "image/jpeg");
+    assert_eq!((rig.files().len(), files(slow.path()).len()), (1, 3), "equals in two places stay two");
+    rig.until("equals are looked for", |rig| {
+        use chaski_store::media::{Answer, Query};
+        let due = rig.index().ask(Query::Due { now_unix_ms: rig.time().unix_ms(), limit: 9 }).unwrap();
+        matches!(due, Answer::Due(due) if !due.has_new)
+    });
+    assert_eq!((rig.files().len(), files(slow.path()).len()), (1, 3));
+
+    // Without the slow one it does not start, and deletes nothing.
+    let (dir, engine) = rig.stopped();
+    let alone = Stores::from(Arc::new(Folder::open(dir.path()).unwrap()));
+    let (secret, time, small) = (engine.secret(), engine.time(), thumbnails(dir.path()));
+    let alone = (alone, Staging::open(&unfinished(dir.path())).unwrap());
+    let refused = Media::start(settings(), engine.media(), alone, &secret, time, small);
+    let error = refused.map(drop).unwrap_err().to_string();
+    assert!(error.contains("media.slow,"), "{error}");
+    assert_eq!((files(dir.path()).len(), files(slow.path()).len()), (1, 3));
+
+    let again = stores(dir.path(), slow.path(), &[], 0);
+    let rig = Rig::with(dir, engine, settings(), again);
+    rig.engine.records().clear(&[owner()]).unwrap();
+    rig.until("all have gone", |rig| rig.files().is_empty() && files(slow.path()).is_empty());
+    assert_eq!(rig.get(&video, "").status, 404);
+}
