@@ -111,6 +111,9 @@ pub(crate) enum CtlCommand {
     /// Show what users have reported of others
     #[command(subcommand)]
     Report(Report),
+    /// Look after the files that people have sent each other
+    #[command(subcommand)]
+    Media(MediaArgs),
     /// Show what the machine's clock says and what is believed, or accept a jump of it. Works without a running server too
     Clock {
         #[command(subcommand)]
@@ -118,6 +121,12 @@ pub(crate) enum CtlCommand {
     },
     /// Recover every intact message of a damaged journal; the server must not run
     Salvage,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MediaArgs {
+    /// Compare the index with the files, while the server runs; fails if a row has no file, a file no row, or one has a wrong length
+    Check,
 }
 
 #[derive(Debug, Subcommand)]

@@ -24,6 +24,8 @@ mod doctor_url;
 mod files;
 #[path = "e2e/media.rs"]
 mod media;
+#[path = "e2e/media_kills.rs"]
+mod media_kills;
 #[path = "e2e/registered.rs"]
 mod registered;
 #[path = "e2e/removal.rs"]

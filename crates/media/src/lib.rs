@@ -15,6 +15,7 @@
 //! - What has no reference left is gone from the disk soon: at most [`Settings::sweep_every`] later, and after a start at once.
 
 pub mod caretaker;
+pub mod check;
 pub mod http;
 pub mod objects;
 mod runtime;
@@ -167,6 +168,24 @@ impl Media {
     /// The routes, below [`PATH`].
     pub fn routes(&self) -> axum::Router {
         http::routes(self.shared.clone())
+    }
+
+    /// Looks whether index and backends agree, step by step, whenever it is called; it blocks its caller, and works on this crate's runtime.
+    /// `within`: a step ends with the page after which it has taken so long.
+    pub fn checks(
+        &self,
+        within: Duration,
+    ) -> impl Fn(Option<String>) -> io::Result<check::Found> + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move |from| {
+            let of = shared.clone();
+            let (reply, answer) = std::sync::mpsc::sync_channel(1);
+            // Whoever asked may have stopped waiting.
+            shared
+                .runtime
+                .spawn_blocking(move || drop(reply.send(check::step(&of, from.as_deref(), within))));
+            answer.recv().map_err(io::Error::other)?
+        }
     }
 
     /// Where a listener of its own runs.

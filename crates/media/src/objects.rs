@@ -62,8 +62,12 @@ pub trait Objects: Send + Sync {
     /// What is among the arrivals.
     fn arrivals(&self) -> io::Result<Vec<ObjectId>>;
 
-    /// Shows all that has settled, with its length, in no order and in pages of at most [`PAGE_MAX`](chaski_store::media::PAGE_MAX).
-    fn each(&self, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()>;
+    /// How long one is where it lies, settled or not; `None`: it is not there.
+    fn size(&self, object: ObjectId) -> io::Result<Option<u64>>;
+
+    /// Shows all that has settled and whose id begins with this byte, with its length, in no order and in pages of at most
+    /// [`PAGE_MAX`](chaski_store::media::PAGE_MAX).
+    fn each(&self, first: u8, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()>;
 
     /// How many bytes have room.
     fn room_bytes(&self) -> io::Result<u64>;

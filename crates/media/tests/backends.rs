@@ -82,12 +82,15 @@ impl Bench {
         let objects = objects.clone();
         let look = move || {
             let mut found = BTreeMap::new();
-            objects
-                .each(&mut |page| {
-                    found.extend(page.iter().map(|(object, size)| (object.0, *size)));
-                    Ok(())
-                })
-                .unwrap();
+            for first in 0..=u8::MAX {
+                objects
+                    .each(first, &mut |page| {
+                        assert!(page.iter().all(|(object, _)| (object.0 >> 120) as u8 == first));
+                        found.extend(page.iter().map(|(object, size)| (object.0, *size)));
+                        Ok(())
+                    })
+                    .unwrap();
+            }
             found
         };
         self.runtime.block_on(self.runtime.spawn_blocking(look)).unwrap()

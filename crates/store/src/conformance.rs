@@ -73,6 +73,7 @@ pub const CASES: &[Case] = &[
     ("a content is found by who refers to it and by its name only", media::sources),
     ("equal contents become one object, and go with the last reference", media::merged),
     ("references end page by page", media::pages),
+    ("all objects are listed, page by page", media::listed),
     ("where an object lies is known until its file is gone", media::places),
     ("an account's references go with it, and none comes after", media::removal),
     ("the index of media survives a restart", media::restart),

@@ -175,6 +175,18 @@ pub enum Query {
         /// At most [`PAGE_MAX`].
         objects: Vec<ObjectId>,
     },
+    /// Which of these objects have references or are doomed.
+    Listed {
+        /// At most [`PAGE_MAX`].
+        objects: Vec<ObjectId>,
+    },
+    /// A page of all objects that have references, in order.
+    Lying {
+        /// The last one of the page before.
+        after: Option<ObjectId>,
+        /// At most [`PAGE_MAX`].
+        limit: usize,
+    },
     /// The places that rows name, of objects and of the doomed.
     Places,
 }
@@ -238,6 +250,19 @@ pub struct Usage {
     pub source: Option<Content>,
 }
 
+/// Where an object lies, and how long it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lying {
+    /// Which.
+    pub object: ObjectId,
+    /// Where.
+    pub place: Place,
+    /// How many bytes.
+    pub size: u64,
+    /// How many references.
+    pub uses: u64,
+}
+
 /// What is to be seen to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Due {
@@ -271,8 +296,10 @@ pub enum Answer {
     Usage(Usage),
     /// To [`Query::Due`].
     Due(Due),
-    /// To [`Query::Known`].
+    /// To [`Query::Known`] and [`Query::Listed`].
     Objects(Vec<ObjectId>),
+    /// To [`Query::Lying`].
+    Lying(Vec<Lying>),
     /// To [`Query::Places`], in order.
     Places(Vec<Place>),
     /// To an edit: it is done. The number of rows that [`Edit::Merge`] and [`Edit::Expire`] have dealt with, for which the

@@ -4,6 +4,7 @@ mod account;
 mod backend;
 mod clock;
 mod import;
+mod media;
 mod report;
 mod salvage;
 mod session;
@@ -32,6 +33,7 @@ pub(super) fn run(args: &Ctl) -> Result<ExitCode, Failure> {
         CtlCommand::Account(Account::Remove { name }) => account::remove(&desk, name),
         CtlCommand::Session(args) => session::run(&desk, args),
         CtlCommand::Report(args) => report::run(&desk, args),
+        CtlCommand::Media(args) => media::run(&desk, args),
         CtlCommand::Clock { command } => clock::run(&desk, command.as_ref()),
         CtlCommand::Salvage => salvage::run(&desk),
     }

@@ -119,7 +119,8 @@ impl Server {
         let submit: chaski_server::admin::desk::Submit = Arc::new(move |command| to_owners.command(command));
         let salting = chaski_services::accounts::Salting::of_server(&engine.secret());
         let desk = Desk::new(engine.records(), Some(submit), (&config.domain, salting), engine.time())
-            .granting(SlotKeys::new(&engine.secret()));
+            .granting(SlotKeys::new(&engine.secret()))
+            .with_media(media.as_ref().map(media::check));
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));
         let api = parts::api(&config, &edge, &*engine, &mut registry)?;
         let of_store = engine.clone();

@@ -130,22 +130,28 @@ impl Objects for Folder {
         Ok(arrivals)
     }
 
-    fn each(&self, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
+    fn size(&self, object: ObjectId) -> io::Result<Option<u64>> {
+        match self.open(object, Name(0)) {
+            Ok(stored) => Ok(Some(stored.size())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn each(&self, first: u8, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
         let mut page = Vec::with_capacity(PAGE_MAX);
-        for first in 0..=u8::MAX {
-            for entry in fs::read_dir(self.root.join(format!("{first:02x}")))? {
-                let entry = entry?;
-                let Some(object) = id(&entry.file_name()) else { continue };
-                match entry.metadata() {
-                    Ok(metadata) => page.push((object, metadata.len())),
-                    // It has ended between the two looks.
-                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                }
-                if page.len() == PAGE_MAX {
-                    visit(&page)?;
-                    page.clear();
-                }
+        for entry in fs::read_dir(self.root.join(format!("{first:02x}")))? {
+            let entry = entry?;
+            let Some(object) = id(&entry.file_name()) else { continue };
+            match entry.metadata() {
+                Ok(metadata) => page.push((object, metadata.len())),
+                // It has ended between the two looks.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            }
+            if page.len() == PAGE_MAX {
+                visit(&page)?;
+                page.clear();
             }
         }
         if page.is_empty() { Ok(()) } else { visit(&page) }

@@ -158,8 +158,16 @@ impl Objects for S3 {
         self.of.staging.arrivals()
     }
 
-    fn each(&self, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
-        Handle::current().block_on(self.of.each(visit))
+    fn size(&self, object: ObjectId) -> io::Result<Option<u64>> {
+        match Handle::current().block_on(self.of.client.head(&self.of.key(object))) {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn each(&self, first: u8, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
+        Handle::current().block_on(self.of.each(first, visit))
     }
 
     fn room_bytes(&self) -> io::Result<u64> {
@@ -251,8 +259,12 @@ impl Shared {
         Ok(())
     }
 
-    async fn each(&self, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
-        let prefix = Key::from(self.prefix.as_str());
+    async fn each(
+        &self,
+        first: u8,
+        visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let prefix = Key::from(format!("{}/{first:02x}", self.prefix));
         let mut listed = self.client.list(Some(&prefix)).ready_chunks(PAGE_MAX);
         while let Some(page) = timeout(ANSWER_TIME * 2, listed.next()).await? {
             let mut objects = Vec::with_capacity(page.len());

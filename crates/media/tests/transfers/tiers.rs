@@ -1,10 +1,11 @@
 //! Two folders, and what goes where.
 
 use crate::long;
-use crate::rig::{Rig, files, owner, settings, thumbnails};
+use crate::rig::{Rig, files, owner, settings, thumbnails, unfinished};
 use chaski_media::Media;
 use chaski_media::objects::folder::Folder;
 use chaski_media::objects::stores::{Rule, Stores};
+use chaski_media::staging::Staging;
 use chaski_store::memory::MemoryEngine;
 use chaski_store::records::Put;
 use chaski_store::{Engine, Table};

@@ -6,7 +6,9 @@
 
 mod slot;
 
-use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
+use super::protocol::{
+    AccountView, Answer, ClockView, JumpView, MediaView, NewKey, Reply, Request, SessionView,
+};
 use chaski_services::accounts::{AccountName, AccountRecord, RecordError, Salting};
 use chaski_services::blocking::{Report, Reports};
 use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
@@ -39,7 +41,11 @@ pub struct Desk {
     salting: Salting,
     time: Arc<Time>,
     slot_keys: Option<SlotKeys>,
+    media: Option<CheckMedia>,
 }
+
+/// Looks whether the index of files and the files agree, step by step: from where on. Blocks.
+pub type CheckMedia = Box<dyn Fn(Option<String>) -> std::io::Result<MediaView> + Send + Sync>;
 
 /// Why something was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,6 +62,12 @@ pub enum DeskError {
     /// The machine's clock has nothing to be accepted.
     #[error("{0}")]
     Clock(#[from] NotAccepted),
+    /// The files can't be looked at.
+    #[error("the files can't be looked at: {0}")]
+    Media(String),
+    /// It needs a running server that serves files.
+    #[error("no server is running that serves files")]
+    NoMedia,
     /// It needs a running server.
     #[error("no server is running")]
     NoServer,
@@ -82,12 +94,19 @@ impl Desk {
         (domain, salting): (&str, Salting),
         time: Arc<Time>,
     ) -> Self {
-        Self { records, owners, domain: domain.into(), salting, time, slot_keys: None }
+        let (slot_keys, media) = (None, None);
+        Self { records, owners, domain: domain.into(), salting, time, slot_keys, media }
     }
 
     /// With upload slots under these keys.
     pub fn granting(self, slot_keys: SlotKeys) -> Self {
         Self { slot_keys: Some(slot_keys), ..self }
+    }
+
+    /// With files to look at.
+    #[must_use]
+    pub fn with_media(self, media: Option<CheckMedia>) -> Self {
+        Self { media, ..self }
     }
 
     /// Does what a client asks for.
@@ -114,6 +133,11 @@ impl Desk {
             Request::ReportList { after } => self.reports(&after.unwrap_or_default()),
             Request::MediaSlot { name, size, media_type, file_name } => {
                 self.slot(&name, size, (media_type, file_name))
+            }
+            Request::MediaCheck { from } => {
+                let check = self.media.as_ref().ok_or(DeskError::NoMedia)?;
+                let view = check(from).map_err(|error| DeskError::Media(error.to_string()))?;
+                Ok(Reply::Media(Box::new(view)))
             }
             Request::ClockShow => Ok(Reply::Clock(self.time.standing().into())),
             Request::ClockAccept => Ok(Reply::Accepted { by_ms: self.time.accept()? }),

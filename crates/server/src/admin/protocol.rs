@@ -81,6 +81,13 @@ pub enum Request {
         /// Called what; it stands in a URL as it is.
         file_name: String,
     },
+    /// A step of looking whether the index of files and the files agree. Answered by [`Reply::Media`].
+    #[serde(rename = "media.check")]
+    MediaCheck {
+        /// [`MediaView::next`] of the step before; absent: from the beginning.
+        #[serde(default)]
+        from: Option<String>,
+    },
     /// What the machine's clock says and what is believed.
     #[serde(rename = "clock.show")]
     ClockShow,
@@ -178,6 +185,8 @@ pub enum Reply {
         /// The ticket, for the upload's query.
         ticket: String,
     },
+    /// See [`Request::MediaCheck`].
+    Media(Box<MediaView>),
     /// See [`Request::ClockShow`].
     Clock(ClockView),
     /// See [`Request::ClockAccept`].
@@ -185,6 +194,39 @@ pub enum Reply {
         /// How far the machine's clock was ahead of what had been believed; negative: behind.
         by_ms: i64,
     },
+}
+
+/// Files, and what is wrong with them, as far as one step has looked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaView {
+    /// What the index has, by backend; the first folder has no name.
+    pub places: Vec<MediaPlaceView>,
+    /// Rows whose file is missing.
+    pub dangling: u64,
+    /// Files that no row names.
+    pub orphans: u64,
+    /// Files of another length than their row says.
+    pub wrong_sizes: u64,
+    /// Files that are on their way.
+    pub arriving: u64,
+    /// Some of the wrong ones.
+    pub named: Vec<String>,
+    /// Where the next step begins; absent: this was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What one backend has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaPlaceView {
+    /// Its name.
+    pub place: String,
+    /// Files.
+    pub objects: u64,
+    /// References to them.
+    pub references: u64,
+    /// Bytes, each file once.
+    pub bytes: u64,
 }
 
 /// What the clocks say. All are Unix time in milliseconds.

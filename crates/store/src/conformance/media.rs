@@ -286,6 +286,28 @@ pub(super) fn places(fixture: &dyn Fixture) {
     assert_eq!(of(&*index), ",far");
 }
 
+pub(super) fn listed(fixture: &dyn Fixture) {
+    let (_engine, index) = begin(fixture);
+    for number in [3, 1 << 127, 7] {
+        store(&*index, &reference(phone(1), number, number as u8));
+    }
+    refer(&*index, &reference(phone(1), 8, 7), Source::Own(content(7)));
+    expire(&*index, NOW + 1_003, PAGE_MAX);
+    let ids = |list: [u128; 4]| list.into_iter().map(ObjectId).collect();
+    assert_eq!(objects(&*index, Query::Listed { objects: ids([3, 4, 7, 1 << 127]) }), [3, 7, 1 << 127]);
+    assert_eq!(known(&*index, [3, 4, 7, 1 << 127]), [7, 1 << 127]);
+    let page = |after: Option<u128>, limit| match index
+        .ask(Query::Lying { after: after.map(ObjectId), limit })
+        .expect("read")
+    {
+        Answer::Lying(page) => page.into_iter().map(|it| (it.object.0, it.size, it.uses)).collect::<Vec<_>>(),
+        other => panic!("another answer: {other:?}"),
+    };
+    assert_eq!(page(None, 1), [(7, 7_000, 2)]);
+    assert_eq!(page(Some(7), 9), [(1 << 127, 0, 1)]);
+    assert_eq!(page(Some(1 << 127), 9), []);
+}
+
 pub(super) fn removal(fixture: &dyn Fixture) {
     let (engine, index) = begin(fixture);
     let (romeo, juliet) = (phone(1), phone(2));

@@ -8,8 +8,8 @@ use super::readers::Job;
 use super::records;
 use super::sqlite_writer::{ForMedia, ToSqlite};
 use crate::media::{
-    Answer, Content, Due, Edit, Index, Name, ObjectId, Place, Purpose, Query, Reference, Refused, Source,
-    Usage, charge,
+    Answer, Content, Due, Edit, Index, Lying, Name, ObjectId, Place, Purpose, Query, Reference, Refused,
+    Source, Usage, charge,
 };
 use crate::{AccountId, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -59,17 +59,38 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
         }
         Query::Known { objects } => {
             let select = "SELECT EXISTS (SELECT 1 FROM media_objects WHERE object = ?1)";
+            Ok(Answer::Objects(those(connection, select, objects)?))
+        }
+        Query::Listed { objects } => {
+            let select = "SELECT EXISTS (SELECT 1 FROM media_objects WHERE object = ?1)
+                          OR EXISTS (SELECT 1 FROM media_doomed WHERE object = ?1)";
+            Ok(Answer::Objects(those(connection, select, objects)?))
+        }
+        Query::Lying { after, limit } => {
+            let select = "SELECT object, place, size, uses FROM media_objects WHERE object > ?1 ORDER BY object LIMIT ?2";
+            let after = after.map_or(Vec::new(), |after| key(after.0).to_vec());
+            let lying = |row: &Row<'_>| {
+                let (size, uses) = (row.get::<_, i64>(2)? as u64, row.get::<_, i64>(3)? as u64);
+                Ok(Lying { object: object(row)?, place: row.get(1)?, size, uses })
+            };
             let mut statement = connection.prepare_cached(select)?;
-            let mut known = Vec::new();
-            for object in objects {
-                if statement.query_row([key(object.0)], |row| row.get(0))? {
-                    known.push(*object);
-                }
-            }
-            Ok(Answer::Objects(known))
+            let page = statement.query_map(params![after, limited(*limit)], lying)?;
+            Ok(Answer::Lying(page.collect::<rusqlite::Result<_>>()?))
         }
         Query::Places => Ok(Answer::Places(places(connection)?)),
     }
+}
+
+/// Those of these for which a statement says yes.
+fn those(connection: &Connection, select: &str, objects: &[ObjectId]) -> rusqlite::Result<Vec<ObjectId>> {
+    let mut statement = connection.prepare_cached(select)?;
+    let mut known = Vec::new();
+    for object in objects {
+        if statement.query_row([key(object.0)], |row| row.get(0))? {
+            known.push(*object);
+        }
+    }
+    Ok(known)
 }
 
 /// One look in the index for each place, and one through the doomed, who are few.

@@ -2,8 +2,8 @@
 
 use super::{State, lock};
 use crate::media::{
-    Answer, Content, Due, Edit, Index, Name, ObjectId, Place, Query, Reference, Refused, Source, Usage,
-    charge,
+    Answer, Content, Due, Edit, Index, Lying, Name, ObjectId, Place, Query, Reference, Refused, Source,
+    Usage, charge,
 };
 use crate::records::Table;
 use crate::{AccountId, StoreError};
@@ -158,6 +158,22 @@ impl State {
             Query::Known { objects } => {
                 let known = objects.iter().filter(|object| media.objects.contains_key(object));
                 Answer::Objects(known.copied().collect())
+            }
+            Query::Listed { objects } => {
+                let is_listed = |object: &&ObjectId| {
+                    media.objects.contains_key(object) || media.doomed.contains_key(object)
+                };
+                Answer::Objects(objects.iter().filter(is_listed).copied().collect())
+            }
+            Query::Lying { after, limit } => {
+                let lying = |(id, object): (&ObjectId, &Object)| Lying {
+                    object: *id,
+                    place: object.place.clone(),
+                    size: object.content.size,
+                    uses: object.uses as u64,
+                };
+                let beyond = media.objects.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+                Answer::Lying(beyond.take(*limit).map(lying).collect())
             }
             Query::Places => {
                 let objects = media.objects.values().map(|object| object.place.clone());

@@ -38,7 +38,8 @@ async fn try_store(shared: &Arc<Shared>, slot: &Slot) -> Result<(), Trouble> {
     let begun = blocking(shared, move || {
         let promised = put::room(&of, &to, size)?;
         let from = of.staging.reader(name).map_err(|error| failed(&error))?;
-        let to = of.stores.at(&to).and_then(|objects| objects.begin(object)).map_err(|error| failed(&error))?;
+        let to =
+            of.stores.at(&to).and_then(|objects| objects.begin(object)).map_err(|error| failed(&error))?;
         Ok((Copying { from, to, hasher: Sha256::new(), done: 0, size }, promised))
     });
     let (mut copying, _promised) = begun.await?;
