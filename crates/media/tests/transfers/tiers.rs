@@ -1,9 +1,10 @@
 //! Two folders, and what goes where.
 
 use crate::long;
-use crate::rig::{Rig, files, owner, settings, thumbnails, unfinished};
+use crate::rig::{Rig, files, owner, place, settings, thumbnails, unfinished};
 use chaski_media::Media;
 use chaski_media::objects::folder::Folder;
+use chaski_media::objects::s3::{Bucket, S3};
 use chaski_media::objects::stores::{Rule, Stores};
 use chaski_media::staging::Staging;
 use chaski_store::memory::MemoryEngine;
@@ -64,4 +65,35 @@ fn a_file_lies_where_its_row_says_whatever_the_settings_say_now() {
     rig.engine.records().clear(&[owner()]).unwrap();
     rig.until("all have gone", |rig| rig.files().is_empty() && files(slow.path()).is_empty());
     assert_eq!(rig.get(&video, "").status, 404);
+}
+
+#[test]
+fn a_bucket_that_is_away_keeps_nobody_from_the_other_files() {
+    let engine = MemoryEngine::new();
+    let put = Put { table: Table::Accounts, key: owner().record_key(), value: Some(b"{}".to_vec()) };
+    engine.records().put_all(vec![put]).unwrap();
+    let (dir, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // A port that nobody listens on any more.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let bucket = Bucket {
+        endpoint: format!("http://{nobody}"),
+        region: "us-east-1".into(),
+        name: "chaski".into(),
+        prefix: "media".into(),
+        access_key: "test".into(),
+        secret_key: "test".into(),
+    };
+    let rule = Rule { place: "s3_bucket".into(), types: vec!["video/".into()], from_bytes: 0 };
+    let stores = Stores::from(Arc::new(Folder::open(dir.path()).unwrap()))
+        .with(rule, Arc::new(S3::open(here.path(), &bucket, 1 << 30).unwrap()));
+    let rig = Rig::with(dir, engine, settings(), stores);
+    let (path, slot) = rig.slot(1, 5, "video/mp4", "a.mp4");
+    for _ in 0..2 {
+        let refused = rig.put(&path, b"12345");
+        assert_eq!(refused.status, 503, "{}", refused.head);
+        assert!(refused.header("retry-after").is_some(), "{}", refused.head);
+    }
+    assert_eq!(rig.get(&place(&slot), "").status, 404);
+    let at = rig.stored_as(2, b"1234567890", "text/plain");
+    assert_eq!(rig.get(&at, "").body, b"1234567890");
 }

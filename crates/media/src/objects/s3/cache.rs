@@ -63,6 +63,8 @@ struct State {
     /// Counts what was asked for.
     asked: u64,
     fetching: HashMap<Name, Arc<OnceCell<()>>>,
+    /// What is being read from the bucket, and whether it has ended since.
+    reading: HashMap<(Name, ObjectId), bool>,
 }
 
 struct Kept {
@@ -128,7 +130,11 @@ impl Cache {
             self.metrics.shared_total.inc();
         }
         // If the first one's fails or is dropped, the next of those who wait tries.
-        let done = cell.get_or_try_init(|| async { self.read(object, name, get().await?).await }).await;
+        let read = || async {
+            let _reading = self.begin(name, object);
+            self.read(object, name, get().await?).await
+        };
+        let done = cell.get_or_try_init(read).await;
         let mut state = self.state();
         // Nobody else's: of two who fetch the same, one would write what the other writes.
         let is_ours = state.fetching.get(&name).is_some_and(|of| Arc::ptr_eq(of, &cell));
@@ -154,12 +160,22 @@ impl Cache {
         fs::rename(&half.path, self.path(name))?;
         self.metrics.fetched_total.inc();
         self.metrics.fetched_bytes_total.add(bytes);
-        self.keep(name, object, bytes);
-        Ok(())
+        self.keep(name, object, bytes)
     }
 
-    fn keep(&self, name: Name, object: ObjectId, bytes: u64) {
+    /// Before the bucket is asked: what it gives then may end before it is here.
+    fn begin(&self, name: Name, object: ObjectId) -> Reading<'_> {
+        self.state().reading.insert((name, object), false);
+        Reading { cache: self, of: (name, object) }
+    }
+
+    /// Unless it has ended meanwhile: nobody would delete it any more.
+    fn keep(&self, name: Name, object: ObjectId, bytes: u64) -> io::Result<()> {
         let mut state = self.state();
+        if state.reading.get(&(name, object)).is_some_and(|has_ended| *has_ended) {
+            fs::remove_file(self.path(name))?;
+            return Err(ErrorKind::NotFound.into());
+        }
         state.asked += 1;
         let asked = state.asked;
         state.bytes += bytes;
@@ -173,6 +189,7 @@ impl Cache {
             self.metrics.evicted_total.inc();
         }
         self.metrics.cache_bytes.set(state.bytes as i64);
+        Ok(())
     }
 
     fn drop_file(&self, state: &mut State, name: Name) {
@@ -186,10 +203,24 @@ impl Cache {
     /// These have ended.
     pub(super) fn delete(&self, objects: &[ObjectId]) {
         let mut state = self.state();
+        let reading = state.reading.iter_mut().filter(|((_, object), _)| objects.contains(object));
+        reading.for_each(|(_, has_ended)| *has_ended = true);
         let ended = state.files.iter().filter(|(_, kept)| objects.contains(&kept.object));
         let ended: Vec<Name> = ended.map(|(name, _)| *name).collect();
         ended.into_iter().for_each(|name| self.drop_file(&mut state, name));
         self.metrics.cache_bytes.set(state.bytes as i64);
+    }
+}
+
+/// What is being read, until this is dropped.
+struct Reading<'a> {
+    cache: &'a Cache,
+    of: (Name, ObjectId),
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.cache.state().reading.remove(&self.of);
     }
 }
 
@@ -201,5 +232,32 @@ struct Half {
 impl Drop for Half {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn what_ends_while_it_is_fetched_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, places) = (Cache::open(&dir.path().join("cache"), 100).unwrap(), Semaphore::new(2));
+        let (name, ends, other) = (Name(1), ObjectId(1), ObjectId(2));
+        for object in [ends, other] {
+            let get = || async {
+                cache.delete(&[ends]);
+                let pieces = futures_util::stream::iter([Ok(Bytes::from_static(b"picture"))]).boxed();
+                let place = places.acquire().await.unwrap();
+                Ok(Pieces { _place: place, pieces, within: Duration::from_secs(60) })
+            };
+            let fetched = cache.fetch(object, name, get).await;
+            assert_eq!(fetched.is_ok(), object == other);
+            assert_eq!(cache.kept(name).is_ok(), object == other);
+            assert_eq!(fs::read_dir(&cache.root).unwrap().count(), usize::from(object == other));
+        }
+        assert!(cache.state().reading.is_empty() && cache.state().fetching.is_empty());
     }
 }
