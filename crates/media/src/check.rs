@@ -8,7 +8,8 @@ use crate::Shared;
 use chaski_store::media::{Answer, Lying, ObjectId, Query};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a step takes when an operator waits: far less than he waits for an answer.
 pub const STEP_TIME: Duration = Duration::from_secs(5);

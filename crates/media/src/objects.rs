@@ -30,6 +30,9 @@ use std::pin::Pin;
 /// What takes its time, and no thread.
 pub type Wait = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
+/// Is shown a page of objects with their lengths.
+pub type Visit<'a> = dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()> + 'a;
+
 /// A backend.
 pub trait Objects: Send + Sync {
     /// Begins to write one.
@@ -67,7 +70,7 @@ pub trait Objects: Send + Sync {
 
     /// Shows all that has settled and whose id begins with this byte, with its length, in no order and in pages of at most
     /// [`PAGE_MAX`](chaski_store::media::PAGE_MAX).
-    fn each(&self, first: u8, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()>;
+    fn each(&self, first: u8, visit: &mut Visit<'_>) -> io::Result<()>;
 
     /// How many bytes have room.
     fn room_bytes(&self) -> io::Result<u64>;

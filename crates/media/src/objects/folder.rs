@@ -6,7 +6,7 @@
 //! ```
 //! An id is 32 hexadecimal digits. Nothing of a name or type that a client has said is ever in a path. The folder is its owner's only.
 
-use super::{Incoming, Objects, Stored};
+use super::{Incoming, Objects, Stored, Visit};
 use chaski_store::media::{Name, ObjectId, PAGE_MAX};
 use std::ffi::{CString, OsStr};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -138,7 +138,7 @@ impl Objects for Folder {
         }
     }
 
-    fn each(&self, first: u8, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
+    fn each(&self, first: u8, visit: &mut Visit<'_>) -> io::Result<()> {
         let mut page = Vec::with_capacity(PAGE_MAX);
         for entry in fs::read_dir(self.root.join(format!("{first:02x}")))? {
             let entry = entry?;

@@ -17,7 +17,7 @@ mod cache;
 mod wire;
 
 use super::folder::Folder;
-use super::{Incoming, Objects, Stored, Wait};
+use super::{Incoming, Objects, Stored, Visit, Wait};
 use cache::Cache;
 pub use cache::CacheMetrics;
 use chaski_store::media::{Name, ObjectId, PAGE_MAX};
@@ -166,7 +166,7 @@ impl Objects for S3 {
         }
     }
 
-    fn each(&self, first: u8, visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>) -> io::Result<()> {
+    fn each(&self, first: u8, visit: &mut Visit<'_>) -> io::Result<()> {
         Handle::current().block_on(self.of.each(first, visit))
     }
 
@@ -259,11 +259,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn each(
-        &self,
-        first: u8,
-        visit: &mut dyn FnMut(&[(ObjectId, u64)]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    async fn each(&self, first: u8, visit: &mut Visit<'_>) -> io::Result<()> {
         let prefix = Key::from(format!("{}/{first:02x}", self.prefix));
         let mut listed = self.client.list(Some(&prefix)).ready_chunks(PAGE_MAX);
         while let Some(page) = timeout(ANSWER_TIME * 2, listed.next()).await? {

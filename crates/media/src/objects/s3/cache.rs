@@ -236,7 +236,6 @@ impl Drop for Half {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 mod tests {
     use super::*;
     use tokio::sync::Semaphore;
