@@ -34,6 +34,7 @@ use std::time::Duration;
 
 /// The running edge. Dropping it stops it without waiting.
 pub struct Edge {
+    realm: Arc<Realm>,
     inboxes: Arc<[Arc<ShardInbox>]>,
     addrs: Vec<SocketAddr>,
     tls: Arc<TlsSlot>,
@@ -88,7 +89,7 @@ pub struct UpgradedWebSocket {
 const TICKETS_OF_HTTP: Ticket = 0xFFFF << 48;
 
 impl Edge {
-    /// Binds all listeners, starts `realm.shards` shards, and returns when connections are accepted. The metrics of
+    /// Binds all listeners, starts `realm.shards()` shards, and returns when connections are accepted. The metrics of
     /// edge and rooms are registered with `registry`.
     pub fn start(
         config: EdgeConfig,
@@ -106,8 +107,8 @@ impl Edge {
         config.listeners.iter_mut().zip(&reservation.addrs).for_each(|(own, bound)| own.addr = *bound);
         let limits = config.limits;
         let inbox = |_| Inbox::new(limits.queued_envelopes, limits.queued_arrivals).map(Arc::new);
-        let inboxes: Arc<[Arc<ShardInbox>]> = (0..realm.shards).map(inbox).collect::<io::Result<_>>()?;
-        let passages = passages(realm.shards)?;
+        let inboxes: Arc<[Arc<ShardInbox>]> = (0..realm.shards()).map(inbox).collect::<io::Result<_>>()?;
+        let passages = passages(realm.shards())?;
         let tls = Arc::new(TlsSlot::new(config.tls.clone()));
         let memory_metrics = Arc::new(MemoryMetrics::default());
         registry.register(memory_metrics.clone());
@@ -124,9 +125,11 @@ impl Edge {
             passages: passages.clone(),
             tls: tls.clone(),
         };
-        let parts: Vec<Parts> = (0..common.realm.shards).map(|index| common.shard(index, registry)).collect();
+        let parts: Vec<Parts> =
+            (0..common.realm.shards()).map(|index| common.shard(index, registry)).collect();
         let (ended_tx, ended) = channel();
         let edge = Self {
+            realm: common.realm.clone(),
             inboxes,
             addrs: reservation.addrs.clone(),
             tls,
@@ -198,7 +201,7 @@ impl Edge {
             Reply::Call(call) => Reply::Call(self.replies.carry(call)),
             reply => reply,
         });
-        let ShardIndex(owner) = command.account.shard(self.inboxes.len() as u16);
+        let ShardIndex(owner) = self.realm.places.owner(command.account).shard;
         let refused = self.inboxes[usize::from(owner)].push_arrival(Arrival::Command(command)).err();
         if let Some(Arrival::Command(Command { reply: Some(Reply::Call(reply)), .. })) = refused {
             reply(Err(Refusal::Overloaded));
@@ -264,7 +267,8 @@ impl Common {
         let metrics = Arc::new(EdgeMetrics::default());
         registry.register(metrics.clone());
         let waker = inbox.clone();
-        let store = self.engine.attach(ShardIndex(index), self.realm.shards, Arc::new(move || waker.wake()));
+        let store =
+            self.engine.attach(ShardIndex(index), self.realm.shards(), Arc::new(move || waker.wake()));
         Parts {
             index,
             listeners: self.config.listeners.clone(),

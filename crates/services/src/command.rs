@@ -166,10 +166,10 @@ pub enum Reply {
         /// The room goes on.
         then: RoomReply,
     },
-    /// To a session's ad-hoc command: the shard, the session, and the room's memo.
+    /// To a session's ad-hoc command: where that is, the session, and the room's memo.
     Session {
-        /// The session's shard.
-        shard: chaski_store::ShardIndex,
+        /// Whose session it is.
+        place: crate::places::Place,
         /// The session.
         session: crate::wire::SessionId,
         /// See [`crate::outbox::Post::Command`].

@@ -3,6 +3,7 @@
 //! Made by the edge (or a test, or a simulator) for each call into [`crate::shard::Shard`].
 
 use crate::calls::Relays;
+use crate::places::{Incarnation, Places};
 use crate::upload::Uploads;
 use crate::wire::Wire;
 use chaski_store::ShardStore;
@@ -68,8 +69,8 @@ impl Pressure {
 pub struct Realm {
     /// The domain served, normalised.
     pub domain: Box<str>,
-    /// How many shards there are.
-    pub shards: u16,
+    /// Who owns which accounts.
+    pub places: Places,
     /// The store's secret ([`chaski_store::Engine::secret`]): message ids are keyed with it.
     pub secret: [u8; 16],
     /// Bare JIDs of accounts that may use the ad-hoc commands of XEP-0133.
@@ -87,11 +88,16 @@ pub struct Realm {
 }
 
 impl Realm {
+    /// How many shards this process has.
+    pub fn shards(&self) -> u16 {
+        self.places.shards()
+    }
+
     /// A realm with default limits and no admins.
     pub fn new(domain: &str, shards: u16, secret: [u8; 16]) -> Arc<Self> {
         Arc::new(Self {
             domain: domain.into(),
-            shards,
+            places: Places::of_one_process(Incarnation(1), shards),
             secret,
             admins: Vec::new(),
             limits: Limits::default(),
@@ -191,7 +197,7 @@ pub struct Limits {
     pub load_waiting_bytes: usize,
     /// The same for all accounts of a shard.
     pub load_waiting_bytes_shard: usize,
-    /// Envelopes that other shards did not take and that wait for them, per shard; beyond: lost. As many again may be
+    /// Envelopes that another shard did not take and that wait for it, for each; beyond: lost. As many again may be
     /// answers for which somebody waits; beyond: an error is lost together with what settles its message.
     pub undelivered_envelopes: usize,
     /// What one account may have its shard do in one turn, in units of about a microsecond ([`crate::budget`]); beyond: its
@@ -265,7 +271,7 @@ impl Default for Limits {
             strangers_waiting: 0,
             load_waiting_bytes: 1 << 20,
             load_waiting_bytes_shard: 64 << 20,
-            undelivered_envelopes: 65_536,
+            undelivered_envelopes: 16_384,
             work_per_turn: 256,
             tidings_per_turn: 128,
             tidings_waiting: 32_768,

@@ -7,6 +7,7 @@ use crate::caps::Caps;
 use crate::context::Realm;
 use crate::outbox::Outbox;
 use crate::pep::Tiding;
+use crate::places::Place;
 use crate::presence::Presences;
 use crate::router::{InFlight, Lines, Origin, Outgoing, Parcel, Refusals, Strangers};
 use crate::session::language::{Language, Languages};
@@ -116,6 +117,8 @@ chaski_telemetry::metrics! {
         envelopes_waiting: Gauge,
         /// Answers, farewells and hints lost because too many waited. No acceptance, and no error without what settles its message.
         envelopes_lost_total: Counter,
+        /// Envelopes for an earlier run of the node, dropped.
+        envelopes_astray_total: Counter,
         /// Errands of a room that were refused because too many of the same account waited.
         errands_refused_total: Counter,
         /// Streams whose language is not added to their stanzas, because too many others are spoken.
@@ -155,6 +158,8 @@ chaski_telemetry::metrics! {
 pub(crate) struct Desk {
     /// Which shard this is.
     pub(crate) index: ShardIndex,
+    /// Its address.
+    pub(crate) here: Place,
     pub(crate) realm: Arc<Realm>,
     pub(crate) metrics: Arc<RoomMetrics>,
     pub(crate) timers: Timers,
@@ -222,10 +227,12 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(index: ShardIndex, realm: Arc<Realm>, metrics: Arc<RoomMetrics>) -> Self {
-        let outgoing = Outgoing::new(realm.shards);
+        let outgoing = Outgoing::new(&realm.places, realm.limits.undelivered_envelopes);
+        let here = realm.places.here(index);
         let tidings_left = realm.limits.tidings_per_turn;
         Self {
             index,
+            here,
             realm,
             metrics,
             timers: Timers::default(),
@@ -286,10 +293,15 @@ impl Desk {
         self.doomed.push_back((session, end));
     }
 
+    /// Who owns an account.
+    pub(crate) fn owner(&self, account: AccountId) -> Place {
+        self.realm.places.owner(account)
+    }
+
     /// A message of `origin` is settled: its sender's count may advance.
     pub(crate) fn settle(&mut self, origin: Option<Origin>) {
         if let Some(origin) = origin {
-            self.outgoing.settled(origin);
+            self.outgoing.settled(self.realm.places.number_of(origin.place), origin);
         }
     }
 }

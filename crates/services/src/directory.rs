@@ -20,6 +20,7 @@ use crate::command::{Command, SessionSummary};
 use crate::context::Limits;
 use crate::errand::Errands;
 use crate::pep::{Nodes, Tiding};
+use crate::places::Place;
 use crate::privacy::Settings;
 use crate::rate::StoredRate;
 use crate::roster::Roster;
@@ -30,7 +31,7 @@ use crate::shard::tokens::GivenBack;
 use crate::upload;
 use crate::wire::{Authenticated, ConnId, SessionId};
 use askers::Askers;
-use chaski_store::{AccountId, Revision, ShardIndex};
+use chaski_store::{AccountId, Revision};
 use chaski_xmpp::stream::{TokenProof, Wishes};
 use keyed::Keyed;
 use looked::Looked;
@@ -65,7 +66,7 @@ pub struct Account {
     /// Records on their way to the store.
     pub(crate) saving: Saving,
     /// The load that brought it into memory: answers of the store to what was asked before are not for it.
-    pub(crate) incarnation: Incarnation,
+    pub(crate) stay: Stay,
     /// How much it may have stored now.
     pub(crate) stored_rate: StoredRate,
     /// How much it may upload now, if it has uploaded anything lately.
@@ -78,7 +79,7 @@ pub struct Account {
 
 /// One stay of an account in a shard's memory. The same number may be another's account in the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Incarnation(pub(crate) u32);
+pub(crate) struct Stay(pub(crate) u32);
 
 /// Which of an account's records the store is writing. Behind a pointer: hardly any account has one at any time.
 #[derive(Default)]
@@ -182,7 +183,7 @@ impl Account {
             sessions: Vec::new(),
             acquaintances: None,
             saving: Saving::default(),
-            incarnation: Incarnation::default(),
+            stay: Stay::default(),
             stored_rate: StoredRate::default(),
             upload_rate: None,
             used: true,
@@ -266,11 +267,11 @@ impl Account {
 /// Something that needs an account, and waits if the account is not in memory.
 pub(crate) enum Work {
     Parcel(Parcel),
-    Credentials { asker: ShardIndex, conn: ConnId, network: Network },
+    Credentials { asker: Place, conn: ConnId, network: Network },
     Bind { conn: ConnId, who: Authenticated, resource: Option<Box<str>> },
     Resume { conn: ConnId, who: Authenticated, previd: Box<str>, h: u32 },
     Tiding(Box<Tiding>),
-    Token { asker: ShardIndex, conn: ConnId, network: Network, proof: Box<TokenProof> },
+    Token { asker: Place, conn: ConnId, network: Network, proof: Box<TokenProof> },
     Admit { conn: ConnId, who: Authenticated, wishes: Box<Wishes> },
     Command(Box<Command>),
 }
@@ -282,11 +283,19 @@ pub(crate) enum Found {
     /// On its way, or its asker has too many on their way: the work is parked.
     Parked,
     /// Nowhere: the work is parked, and the caller has to load the account.
-    Load(Incarnation),
+    Load(Stay),
     /// There is none, which the asker has been told before: here is the work back.
     Nobody(Work),
     /// Too much waits already: here is the work back.
     Overloaded(Work),
+}
+
+/// Bits of a session's id that say where it is kept. The rest are its number, counted from the start.
+const KEY_BITS: u32 = 24;
+
+/// Where a session is kept.
+fn key(session: SessionId) -> usize {
+    (session.0 & ((1 << KEY_BITS) - 1)) as usize
 }
 
 /// See the module.
@@ -295,11 +304,12 @@ pub(crate) struct Directory {
     /// Accounts whose records are being loaded (or made), with what waits for that, in order. None is in `present`.
     loading: HashMap<AccountId, Loading, Keyed>,
     /// The last load that was begun.
-    loads: Incarnation,
+    loads: Stay,
     askers: Askers,
     looked: Looked,
-    sessions: Slab<(u32, AccountId)>,
-    generation: u32,
+    sessions: Slab<(u64, AccountId)>,
+    /// Sessions that were ever made.
+    count: u64,
     /// How much is parked, refusals that wait for the store included.
     pub(crate) room: ParkedRoom,
     /// Accounts without sessions, oldest first; some have got a session again or are gone.
@@ -311,7 +321,7 @@ pub(crate) struct Directory {
 #[derive(Default)]
 struct Loading {
     /// The load whose answer is waited for; none that was begun before it.
-    by: Incarnation,
+    by: Stay,
     /// For whom it is loaded; nobody in particular: it is being made or cleared.
     asker: Option<Asker>,
     parked: VecDeque<Work>,
@@ -353,11 +363,11 @@ impl Directory {
         Self {
             present: HashMap::with_hasher(Keyed::new(secret)),
             loading: HashMap::with_hasher(Keyed::new(secret)),
-            loads: Incarnation::default(),
+            loads: Stay::default(),
             askers: Askers::new(secret),
             looked: Looked::new(limits.looked, secret),
             sessions: Slab::new(),
-            generation: 0,
+            count: 0,
             room: ParkedRoom::of(&limits),
             idle: VecDeque::new(),
             limits,
@@ -440,13 +450,13 @@ impl Directory {
     }
 
     /// The number of a load that begins now, for the account of nobody in particular or for one that is in memory.
-    pub(crate) fn new_load(&mut self) -> Incarnation {
-        self.loads = Incarnation(self.loads.0.wrapping_add(1));
+    pub(crate) fn new_load(&mut self) -> Stay {
+        self.loads = Stay(self.loads.0.wrapping_add(1));
         self.loads
     }
 
     /// A load begins for an account that is [held back](Self::hold_back) or being loaded: its answer alone counts.
-    pub(crate) fn load_again(&mut self, id: AccountId) -> Incarnation {
+    pub(crate) fn load_again(&mut self, id: AccountId) -> Stay {
         let by = self.new_load();
         if let Some(loading) = self.loading.get_mut(&id) {
             loading.by = by;
@@ -455,20 +465,20 @@ impl Directory {
     }
 
     /// Whether the answer of this load, for an account that is being loaded, is the one that is waited for.
-    pub(crate) fn is_awaited(&self, id: AccountId, load: Incarnation) -> bool {
+    pub(crate) fn is_awaited(&self, id: AccountId, load: Stay) -> bool {
         self.loading.get(&id).is_some_and(|loading| loading.by == load)
     }
 
     /// The account, if it is in memory and was all the while.
-    pub(crate) fn still(&mut self, id: AccountId, incarnation: Incarnation) -> Option<&mut Account> {
-        self.present(id).filter(|account| account.incarnation == incarnation)
+    pub(crate) fn still(&mut self, id: AccountId, stay: Stay) -> Option<&mut Account> {
+        self.present(id).filter(|account| account.stay == stay)
     }
 
     /// The account's load has ended: takes what was parked. Without `account` it is forgotten.
     pub(crate) fn loaded(&mut self, id: AccountId, account: Option<Box<Account>>) -> VecDeque<Work> {
         match account {
             Some(mut account) => {
-                account.incarnation = self.loading.get(&id).map_or(self.loads, |loading| loading.by);
+                account.stay = self.loading.get(&id).map_or(self.loads, |loading| loading.by);
                 self.present.insert(id, account);
                 self.rest(id);
             }
@@ -526,21 +536,23 @@ impl Directory {
 
     /// The account that a session belongs to.
     pub(crate) fn account_of(&self, session: SessionId) -> Option<AccountId> {
-        let (generation, account) = self.sessions.get(session.0 as u32 as usize)?;
-        (u64::from(*generation) == session.0 >> 32).then_some(*account)
+        let (count, account) = self.sessions.get(key(session))?;
+        (*count == session.0 >> KEY_BITS).then_some(*account)
     }
 
-    /// A session's id, never used before.
+    /// A session's id, never used before: 40 bits count the sessions of this run, which at a thousand a second is enough for
+    /// 34 years.
     pub(crate) fn new_session(&mut self, account: AccountId) -> SessionId {
-        self.generation = self.generation.wrapping_add(1);
-        let key = self.sessions.insert((self.generation, account));
-        SessionId(u64::from(self.generation) << 32 | key as u64)
+        self.count += 1;
+        let key = self.sessions.insert((self.count, account));
+        debug_assert!(key < 1 << KEY_BITS, "no shard has so many sessions");
+        SessionId(self.count << KEY_BITS | key as u64)
     }
 
     /// The session is gone.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
         if let Some(account) = self.account_of(session) {
-            self.sessions.remove(session.0 as u32 as usize);
+            self.sessions.remove(key(session));
             self.rest(account);
         }
     }

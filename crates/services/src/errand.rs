@@ -141,7 +141,7 @@ impl Shard {
                 errands.stage = Some(stage);
             }
         });
-        Purpose::Errand(id, account.incarnation).ticket()
+        Purpose::Errand(id, account.stay).ticket()
     }
 
     fn stage(&mut self, id: AccountId) -> Option<Stage> {

@@ -24,6 +24,7 @@ mod leaving;
 mod mailbox;
 pub mod outbox;
 pub mod pep;
+pub mod places;
 #[cfg(test)]
 mod plays;
 pub mod presence;

@@ -25,17 +25,32 @@ use crate::accounts::Credentials;
 use crate::accounts::network::Network;
 use crate::command::{Command, Outcome};
 use crate::pep::Tiding;
+use crate::places::Place;
 use crate::presence::Tell;
 use crate::wire::{ConnId, SessionId, TokenProved, Unavailable};
-use chaski_store::{AccountId, MessageId, ShardIndex};
+use chaski_store::{AccountId, MessageId};
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::PresenceType;
 use chaski_xmpp::stream::TokenProof;
 use chaski_xmpp::{Kind, Stanza};
 use std::sync::Arc;
 
-/// What one shard sends to another. Opaque to the edge.
-pub struct Envelope(pub(crate) Letter);
+/// What one shard sends to another. All that the edge knows of it is to whom it goes.
+pub struct Envelope {
+    to: Place,
+    pub(crate) letter: Letter,
+}
+
+impl Envelope {
+    pub(crate) fn new(to: Place, letter: Letter) -> Self {
+        Self { to, letter }
+    }
+
+    /// To whom it goes. Where that is no shard of this run, it is dropped.
+    pub fn to(&self) -> Place {
+        self.to
+    }
+}
 
 /// The contents of an [`Envelope`].
 pub(crate) enum Letter {
@@ -45,20 +60,14 @@ pub(crate) enum Letter {
     Tell(Box<Tell>),
     /// Messages of the receiving shard's sessions are settled: durable, acknowledged or refused.
     Settled(Vec<Origin>),
-    /// A connection on shard `asker` wants to authenticate.
-    CredentialsWanted { asker: ShardIndex, conn: ConnId, network: Network, account: AccountId },
+    /// A connection at `asker` wants to authenticate.
+    CredentialsWanted { asker: Place, conn: ConnId, network: Network, account: AccountId },
     /// The answer.
     Credentials { conn: ConnId, result: Result<Option<Box<Credentials>>, Unavailable> },
     /// News of nodes for an account of the receiving shard, or a wish for its own.
     Tiding(Box<Tiding>),
-    /// A connection on shard `asker` claims to have a token.
-    TokenClaimed {
-        asker: ShardIndex,
-        conn: ConnId,
-        network: Network,
-        account: AccountId,
-        proof: Box<TokenProof>,
-    },
+    /// A connection at `asker` claims to have a token.
+    TokenClaimed { asker: Place, conn: ConnId, network: Network, account: AccountId, proof: Box<TokenProof> },
     /// The answer.
     TokenProved { conn: ConnId, result: Result<Option<TokenProved>, Unavailable> },
     /// A command for an account of the receiving shard.
@@ -182,7 +191,7 @@ impl Parcel {
 /// The sender's count of a stanza (XEP-0198) that is to advance when the stanza is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
-    pub(crate) shard: ShardIndex,
+    pub(crate) place: Place,
     pub(crate) session: SessionId,
     pub(crate) index: StanzaIndex,
 }

@@ -26,8 +26,9 @@ use crate::budget;
 use crate::command::{Command, Reply};
 use crate::context::{Context, Realm};
 use crate::desk::{Desk, RoomMetrics};
-use crate::directory::{Account, Bounds, Directory, Incarnation, Work};
+use crate::directory::{Account, Bounds, Directory, Stay, Work};
 use crate::mailbox;
+use crate::places::Place;
 use crate::router::{Envelope, Letter};
 use crate::session::Session;
 use crate::ticket::Purpose;
@@ -94,13 +95,13 @@ impl Shard {
         (conn, network): (ConnId, Network),
         account: AccountId,
     ) {
-        let (owner, asker) = (account.shard(self.desk.realm.shards), self.desk.index);
+        let (owner, asker) = (self.desk.owner(account), self.desk.here);
         if owner == asker {
             self.with_account(ctx, account, Work::Credentials { asker, conn, network });
             self.settle(ctx);
         } else if ctx
             .wire
-            .forward(owner, Envelope(Letter::CredentialsWanted { asker, conn, network, account }))
+            .forward(Envelope::new(owner, Letter::CredentialsWanted { asker, conn, network, account }))
             .is_err()
         {
             ctx.wire.credentials(conn, Err(Unavailable));
@@ -203,7 +204,11 @@ impl Shard {
 
     /// Another shard has sent this.
     pub fn envelope(&mut self, ctx: &mut Context<'_>, envelope: Envelope) {
-        match envelope.0 {
+        if envelope.to() != self.desk.here {
+            // For an earlier run of this node: whoever waits for it was in that one, or asks again.
+            return self.desk.metrics.envelopes_astray_total.inc();
+        }
+        match envelope.letter {
             Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
             Letter::Tell(tell) => self.told(ctx, *tell),
             Letter::Settled(origins) => self.release(&origins),
@@ -325,8 +330,7 @@ impl Shard {
             self.with_session(session, |session, desk| session.turn_ends(desk, ctx));
         }
         self.desk.turned = turned;
-        let limit = self.desk.realm.limits.undelivered_envelopes;
-        self.desk.outgoing.flush(ctx, limit);
+        self.desk.outgoing.flush(ctx);
         ctx.store.flush();
         let metrics = &self.desk.metrics;
         metrics.envelopes_waiting.set(self.desk.outgoing.waiting() as i64);
@@ -365,10 +369,10 @@ impl Shard {
                 break;
             }
         }
-        let index = self.desk.index;
-        let own = self.desk.outgoing.take_own(index);
+        let here = usize::from(self.desk.index.0);
+        let own = self.desk.outgoing.take_own(here);
         self.release(&own);
-        self.desk.outgoing.return_own(index, own);
+        self.desk.outgoing.return_own(here, own);
     }
 
     /// Messages of our sessions are settled.
@@ -379,8 +383,8 @@ impl Shard {
     }
 
     /// Whether an account is the one for which something was asked of the store.
-    fn is_still(&mut self, id: AccountId, incarnation: Incarnation) -> bool {
-        self.directory.still(id, incarnation).is_some()
+    fn is_still(&mut self, id: AccountId, stay: Stay) -> bool {
+        self.directory.still(id, stay).is_some()
     }
 
     /// The account of a session, with the desk.
@@ -389,11 +393,16 @@ impl Shard {
         Some((&mut self.desk, self.directory.present(account)?))
     }
 
-    /// Sends to another shard what must not be lost.
-    pub(crate) fn reliably(&mut self, ctx: &mut Context<'_>, shard: ShardIndex, letter: Letter) {
-        let limit = self.desk.realm.limits.undelivered_envelopes;
-        if !self.desk.outgoing.reliably(ctx, shard, letter, limit) {
+    /// Sends to another place what must not be lost.
+    pub(crate) fn reliably(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter) {
+        if !self.hand_on(ctx, to, letter) {
             self.desk.metrics.envelopes_lost_total.inc();
         }
+    }
+
+    /// The same; false if it is lost, which the caller makes good. For a run that is over there is nothing to be lost.
+    pub(crate) fn hand_on(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter) -> bool {
+        let Some(number) = self.desk.realm.places.number_of(to) else { return true };
+        self.desk.outgoing.reliably(ctx, number, letter)
     }
 }

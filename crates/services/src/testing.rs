@@ -25,6 +25,7 @@ use crate::accounts::network::Network;
 use crate::calls::Relays;
 use crate::command::Outcome;
 use crate::context::{Context, Limits, Realm};
+use crate::places::{Incarnation, Places};
 use crate::shard::Shard;
 use crate::upload::Uploads;
 use crate::wire::{
@@ -60,6 +61,8 @@ pub struct Stage {
     /// How short of memory it is.
     pub pressure: crate::context::Pressure,
     realm: Arc<Realm>,
+    /// How often it was started.
+    runs: u64,
     shards: Vec<Shard>,
     stores: Vec<Box<dyn ShardStore>>,
     outside: Outside,
@@ -81,7 +84,7 @@ impl Stage {
         let admins = admins.iter().map(|admin| format!("{admin}@{DOMAIN}").into_boxed_str()).collect();
         let realm = Arc::new(Realm {
             domain: DOMAIN.into(),
-            shards,
+            places: Places::of_one_process(Incarnation(1), shards),
             secret: engine.secret(),
             admins,
             limits,
@@ -97,6 +100,7 @@ impl Stage {
             shown_by_ms: 0,
             pressure: crate::context::Pressure::None,
             realm,
+            runs: 0,
             shards: Vec::new(),
             stores: Vec::new(),
             outside: Outside::default(),
@@ -117,11 +121,27 @@ impl Stage {
         self.start();
     }
 
+    /// The same, and what was on its way between shards arrives after it.
+    pub fn crash_with_envelopes_under_way(&mut self) {
+        let under_way = std::mem::take(&mut self.outside.envelopes);
+        self.crash();
+        self.outside.envelopes = under_way;
+    }
+
+    /// Envelopes that were for an earlier run, of all shards.
+    pub fn envelopes_astray(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.desk.metrics.envelopes_astray_total.get()).sum()
+    }
+
     fn start(&mut self) {
-        let shards = self.realm.shards;
+        let shards = self.realm.shards();
         self.outside = Outside::default();
         self.stores.clear();
         self.shards.clear();
+        self.runs += 1;
+        if let Some(realm) = Arc::get_mut(&mut self.realm) {
+            realm.places = Places::of_one_process(Incarnation(self.runs), shards);
+        }
         for index in 0..shards {
             let waker: chaski_store::Waker = Arc::new(|| {});
             self.stores.push(self.engine.attach(ShardIndex(index), shards, waker));
@@ -154,7 +174,7 @@ impl Stage {
     pub fn settle(&mut self) {
         loop {
             let mut moved = false;
-            for shard in 0..self.realm.shards {
+            for shard in 0..self.realm.shards() {
                 moved |= self.call(shard, |room, ctx| room.end_turn(ctx));
                 moved |= !self.store_held && self.complete(shard);
             }
@@ -203,7 +223,15 @@ impl Stage {
         any
     }
 
+    /// Whether envelopes stay under way.
+    pub fn hold_envelopes(&mut self, held: bool) {
+        self.outside.envelopes_held = held;
+    }
+
     fn deliver_envelope(&mut self) -> bool {
+        if self.outside.envelopes_held {
+            return false;
+        }
         self.outside.envelopes.retain(|_, queue| !queue.is_empty());
         let count = self.outside.envelopes.len() as u64;
         if count == 0 {
@@ -259,7 +287,7 @@ impl Stage {
         let end_ms = self.now_ms + ms;
         while self.now_ms < end_ms {
             self.now_ms = end_ms.min(self.now_ms + 1_000);
-            for shard in 0..self.realm.shards {
+            for shard in 0..self.realm.shards() {
                 while self.call(shard, |room, ctx| room.tick(ctx)) {}
             }
             self.settle();
@@ -268,7 +296,7 @@ impl Stage {
 
     /// The shard that owns an account.
     pub fn owner(&self, local: &str) -> u16 {
-        account(local).shard(self.realm.shards).0
+        account(local).shard(self.realm.shards()).0
     }
 
     /// A connection that is not bound yet, on the shard of its account.
@@ -519,7 +547,7 @@ impl Stage {
 
     /// Whether an account is in memory.
     pub fn is_resident(&self, id: AccountId) -> bool {
-        let owner = usize::from(id.shard(self.realm.shards).0);
+        let owner = usize::from(id.shard(self.realm.shards()).0);
         self.shards[owner].directory.ids().any(|resident| resident == id)
     }
 

@@ -4,7 +4,7 @@
 //! Numbers that are used again are used again only when their ticket has come back, which it does once: keys of messages,
 //! commands, books. A session's never is. An account's is, and its ticket may outlive it: so the stay is on it.
 
-use crate::directory::Incarnation;
+use crate::directory::Stay;
 use crate::wire::SessionId;
 use chaski_store::{AccountId, Ticket};
 
@@ -16,15 +16,15 @@ pub(crate) enum Purpose {
     /// A session reads its mailbox.
     Read(SessionId),
     /// An account's records are loaded.
-    Load(AccountId, Incarnation),
+    Load(AccountId, Stay),
     /// An account's roster is saved.
-    Roster(AccountId, Incarnation),
+    Roster(AccountId, Stay),
     /// An account's record is saved without anybody waiting for it.
-    Record(AccountId, Incarnation),
+    Record(AccountId, Stay),
     /// A command saves; its key in `Shard::commands`.
     Command(usize),
     /// An account's errand reads or writes.
-    Errand(AccountId, Incarnation),
+    Errand(AccountId, Stay),
     /// A phone book is read or written; the job's key in `Books::jobs`.
     Book(usize),
     /// Holders of a number are looked for.
@@ -46,9 +46,9 @@ pub(crate) enum Purpose {
 impl Purpose {
     /// As a ticket.
     pub(crate) fn ticket(self) -> Ticket {
-        let mut stay = Incarnation::default();
-        let mut of = |account: AccountId, incarnation| {
-            stay = incarnation;
+        let mut stay = Stay::default();
+        let mut of = |account: AccountId, its| {
+            stay = its;
             account.to_bits()
         };
         let (kind, number) = match self {
@@ -73,7 +73,7 @@ impl Purpose {
 
     /// From a ticket of ours; `None` for one that is not.
     pub(crate) fn of(ticket: Ticket) -> Option<Self> {
-        let (number, stay) = ((ticket.0 >> 8) as u64, Incarnation((ticket.0 >> 72) as u32));
+        let (number, stay) = ((ticket.0 >> 8) as u64, Stay((ticket.0 >> 72) as u32));
         Some(match ticket.0 & 0xFF {
             1 => Self::Message(number as usize),
             2 => Self::Read(SessionId(number)),
@@ -108,11 +108,11 @@ mod tests {
             Purpose::Index(7),
             Purpose::Refusal(account),
             Purpose::Read(SessionId(u64::MAX)),
-            Purpose::Load(account, Incarnation(u32::MAX)),
-            Purpose::Roster(account, Incarnation(1)),
-            Purpose::Record(account, Incarnation(2)),
+            Purpose::Load(account, Stay(u32::MAX)),
+            Purpose::Roster(account, Stay(1)),
+            Purpose::Record(account, Stay(2)),
             Purpose::Command(0),
-            Purpose::Errand(account, Incarnation(3)),
+            Purpose::Errand(account, Stay(3)),
             Purpose::Mark(account),
             Purpose::Purge(account),
         ] {

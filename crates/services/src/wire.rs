@@ -2,7 +2,7 @@
 //!
 //! The edge implements [`Wire`] for its connections; a test or simulator implements it with vectors.
 
-use chaski_store::{AccountId, ShardIndex};
+use chaski_store::AccountId;
 use chaski_xmpp::sasl::token::PROOF_BYTES;
 use chaski_xmpp::sm::TooHigh;
 use chaski_xmpp::stream::{Admission, Refused};
@@ -64,13 +64,9 @@ pub trait Wire {
     /// [`crate::shard::Shard::closed`] for the session, if there is one.
     fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>);
 
-    /// Hands an envelope to another shard. Gives it back if that shard's queue is full; the rooms then apply
-    /// their policy (drop presence, refuse messages with an error).
-    fn forward(
-        &mut self,
-        shard: ShardIndex,
-        envelope: crate::router::Envelope,
-    ) -> Result<(), crate::router::Envelope>;
+    /// Hands an envelope to [whom it is for](crate::router::Envelope::to). Gives it back if that one's queue is full; the rooms
+    /// then apply their policy (drop presence, refuse messages with an error).
+    fn forward(&mut self, envelope: crate::router::Envelope) -> Result<(), crate::router::Envelope>;
 }
 
 /// A session has been made.

@@ -57,12 +57,6 @@ impl AccountId {
         Self(bits)
     }
 
-    /// The shard that owns this account, of `shards` (at least 1). Fibonacci hashing: consecutive numbers spread.
-    pub fn shard(self, shards: u16) -> crate::ShardIndex {
-        let mixed = self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        crate::ShardIndex(((mixed * u64::from(shards)) >> 32) as u16)
-    }
-
     /// The key under which the account's records are kept: `+15551234567`, or `~` and 16 hex digits.
     pub fn record_key(self) -> String {
         match self.phone_number() {

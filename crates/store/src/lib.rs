@@ -19,6 +19,7 @@ pub mod media;
 pub mod memory;
 pub mod records;
 pub mod shares;
+mod slot;
 pub mod time;
 
 pub use account::AccountId;
@@ -27,6 +28,7 @@ pub use mailbox::{
 };
 pub use records::{Records, Revision, Table, Versioned};
 pub use shares::{Sender, Shares, Standing};
+pub use slot::Slot;
 pub use time::{Now, Time};
 
 use std::sync::Arc;

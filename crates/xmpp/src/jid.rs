@@ -14,6 +14,9 @@ mod precis;
 /// Most bytes of each part of a JID.
 pub const MAX_PART_BYTES: usize = 1023;
 
+/// Most bytes of a label of a domain: 63 characters of four bytes.
+const LABEL_BYTES_MAX: usize = 252;
+
 /// Why a text is no JID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JidError {
@@ -60,7 +63,8 @@ impl<'a> JidRef<'a> {
             };
             return Ok(Self { local: borrowed(&local), domain, resource: borrowed(&resource) });
         }
-        join(local.as_deref(), &domain, resource.as_deref(), scratch);
+        scratch.clear();
+        JidRef { local: local.as_deref(), domain: &domain, resource: resource.as_deref() }.push_to(scratch);
         Ok(Self::split(scratch))
     }
 
@@ -75,6 +79,19 @@ impl<'a> JidRef<'a> {
         JidRef { resource: None, ..self }
     }
 
+    /// Appends its text: what formatting it does, at a tenth of the price.
+    pub fn push_to(self, out: &mut String) {
+        if let Some(local) = self.local {
+            out.push_str(local);
+            out.push('@');
+        }
+        out.push_str(self.domain);
+        if let Some(resource) = self.resource {
+            out.push('/');
+            out.push_str(resource);
+        }
+    }
+
     /// An owned copy.
     pub fn to_jid(self) -> Jid {
         let mut text = String::with_capacity(
@@ -82,7 +99,7 @@ impl<'a> JidRef<'a> {
                 + self.domain.len()
                 + self.resource.map_or(0, |resource| resource.len() + 1),
         );
-        join(self.local, self.domain, self.resource, &mut text);
+        self.push_to(&mut text);
         let domain_start = self.local.map_or(0, |local| local.len() + 1);
         let domain_end = domain_start + self.domain.len();
         Jid { text: text.into(), domain_start: domain_start as u16, domain_end: domain_end as u16 }
@@ -91,27 +108,20 @@ impl<'a> JidRef<'a> {
 
 /// Splits at the first `/` and, before it, at the first `@` (RFC 7622 §3.2).
 fn split(text: &str) -> (Option<&str>, &str, Option<&str>) {
-    let (bare, resource) = match text.split_once('/') {
+    let (bare, resource) = match split_at_byte(text, b'/') {
         Some((bare, resource)) => (bare, Some(resource)),
         None => (text, None),
     };
-    match bare.split_once('@') {
+    match split_at_byte(bare, b'@') {
         Some((local, domain)) => (Some(local), domain, resource),
         None => (None, bare, resource),
     }
 }
 
-fn join(local: Option<&str>, domain: &str, resource: Option<&str>, out: &mut String) {
-    out.clear();
-    if let Some(local) = local {
-        out.push_str(local);
-        out.push('@');
-    }
-    out.push_str(domain);
-    if let Some(resource) = resource {
-        out.push('/');
-        out.push_str(resource);
-    }
+/// As `split_once`, for an ASCII character.
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let place = memchr::memchr(byte, text.as_bytes())?;
+    Some((&text[..place], &text[place + 1..]))
 }
 
 impl fmt::Display for JidRef<'_> {
@@ -273,7 +283,8 @@ pub fn prepare_resource(resource: &str) -> Result<Cow<'_, str>, JidError> {
 
 /// Prepares a local part alone (RFC 7622 §3.3: `UsernameCaseMapped` without some characters).
 pub fn prepare_local(local: &str) -> Result<Cow<'_, str>, JidError> {
-    let is_allowed = |b: u8| matches!(b, b'!'..=b'~') && !b"\"&'/:<>@".contains(&b);
+    let is_excluded = |b: u8| matches!(b, b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@');
+    let is_allowed = |b: u8| matches!(b, b'!'..=b'~') && !is_excluded(b);
     if local.is_ascii() {
         return if local.bytes().all(is_allowed) {
             bounded(lower_case(local))
@@ -330,8 +341,19 @@ fn is_domain(domain: &str) -> bool {
     if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return literal.parse::<std::net::Ipv6Addr>().is_ok();
     }
-    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b >= 0x80;
-    domain.split('.').all(|label| !label.is_empty() && label.len() <= 252 && label.bytes().all(is_allowed))
+    let mut label = 0;
+    for byte in domain.bytes() {
+        match byte {
+            b'.' if label == 0 => return false,
+            b'.' => label = 0,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | 0x80.. => label += 1,
+            _ => return false,
+        }
+        if label > LABEL_BYTES_MAX {
+            return false;
+        }
+    }
+    label > 0
 }
 
 fn lower_case(text: &str) -> Cow<'_, str> {

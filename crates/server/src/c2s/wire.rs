@@ -8,7 +8,6 @@ use chaski_services::router::Envelope;
 use chaski_services::wire::{
     Admitted, BindRefused, Bound, ConnId, ResumeRefused, Resumed, StreamEnd, TokenProved, Unavailable, Wire,
 };
-use chaski_store::ShardIndex;
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::stream::Refused;
 
@@ -90,8 +89,9 @@ impl Wire for Clients {
         self.answers.push_back((conn, Answer::Admitted(result)));
     }
 
-    fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {
-        let target = usize::from(shard.0);
+    fn forward(&mut self, envelope: Envelope) -> Result<(), Envelope> {
+        // There is no other node yet: whoever is placed in one would be told that it is overloaded.
+        let target = usize::from(envelope.to().shard.0);
         let waiting = self.outgoing[target].len() + 1;
         if !self.peers.inboxes[target].has_room_for(waiting) {
             self.metrics.forward_refused_total.inc();

@@ -250,7 +250,6 @@ impl EventLoop {
     /// Has the connection move to the owner of the account that was proved, if that is another shard.
     pub(super) fn go_to_owner(&mut self, conn: ConnId, username: &str) -> Flow {
         let element_bytes = self.clients.limits.element_bytes;
-        let shards = self.realm.shards;
         let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
         let Stage::Login(login) = &mut connection.stage else { return Flow::Gone };
         let Some(who) = login.candidate.filter(|_| login.username == username) else {
@@ -258,7 +257,7 @@ impl EventLoop {
             return self.fail(conn, StreamCondition::InternalServerError, None);
         };
         connection.framer.set_max_bytes(u32::try_from(element_bytes).unwrap_or(u32::MAX));
-        let owner = who.account.shard(shards);
+        let owner = self.realm.places.owner(who.account).shard;
         let is_here = owner == ShardIndex(self.index);
         if !is_here {
             login.asked = Asked::Owner;

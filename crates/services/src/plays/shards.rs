@@ -125,6 +125,21 @@ fn acceptances_always_find_room() {
     assert_eq!(stage.received(far), ["<a xmlns='urn:xmpp:sm:3' h='4'/>"]);
 }
 
+/// Addresses of another run mean nothing in this one: its sessions have the same numbers.
+#[test]
+fn what_was_for_another_run_is_dropped() {
+    let (mut stage, romeo, _) = two_shards();
+    stage.leave_unjudged("the message was not accepted: its sender comes back and sends it again");
+    stage.hold_envelopes(true);
+    stage.send(romeo, &chat(FAR, "of before"));
+    stage.hold_envelopes(false);
+    stage.crash_with_envelopes_under_way();
+    stage.settle();
+    assert_eq!(stage.envelopes_astray(), 1, "the message");
+    let (far_again, _) = stage.arrive(FAR, "mantua");
+    assert!(!stage.received(far_again).iter().any(|got| got.contains("of before")));
+}
+
 #[test]
 fn order_is_kept_across_shards() {
     let (mut stage, romeo, far) = two_shards();

@@ -19,7 +19,6 @@ use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
 use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns};
-use std::fmt::Write as _;
 
 /// Who has sent the stanza at hand.
 #[derive(Clone, Copy)]
@@ -58,8 +57,9 @@ impl Shard {
         let mut from = std::mem::take(&mut self.from);
         from.clear();
         let Some(session) = account.session(id) else { return };
-        // Writing into a String can't fail.
-        _ = write!(from, "{}/{}", account.bare, session.resource);
+        from.push_str(&account.bare);
+        from.push('/');
+        from.push_str(&session.resource);
         self.desk.language = session.language();
         if !is_own(account, session, stanza) {
             self.desk.doom(id, End::over("invalid-from", "not your address"));
@@ -193,7 +193,7 @@ impl Shard {
         };
         let origin = managed.map(|(managed, index)| {
             managed.inbound.hold(index);
-            Origin { shard: self.desk.index, session: sender.session, index }
+            Origin { place: self.desk.here, session: sender.session, index }
         });
         Ok((is_heavy, origin))
     }

@@ -10,7 +10,6 @@ use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, Word, rewrite, servers_words};
 use chaski_xmpp::stanza::MessageType;
 use chaski_xmpp::{JidRef, Kind, Stanza, ns};
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::fmt::Write as _;
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -101,8 +100,7 @@ pub(super) fn stored_form(
     stanza_id.clear();
     if let Some(id) = id {
         desk.text.clear();
-        // Writing into a String can't fail.
-        _ = write!(desk.text, "{}", to.to_bare());
+        to.to_bare().push_to(&mut desk.text);
         chaski_xmpp::write::stanza_id(&mut stanza_id, &desk.text, id);
     }
     let normal = (!is_normal(to, stanza.to().as_deref())).then(|| to.to_string());

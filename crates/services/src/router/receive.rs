@@ -2,7 +2,7 @@
 //!
 //! Specification: RFC 6121 §8.5 (what a server does for its local user).
 
-use super::{By, Handling, InFlight, Letter, Parcel, Refuse};
+use super::{By, Envelope, Handling, InFlight, Letter, Parcel, Refuse};
 use crate::book::acquaintances;
 use crate::context::Context;
 use crate::directory::Work;
@@ -28,18 +28,17 @@ impl Shard {
     /// The same, now.
     pub(super) fn send_on(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         self.desk.spend(budget::CARRIED);
-        let owner = parcel.to.shard(self.desk.realm.shards);
-        if owner == self.desk.index {
+        let number = self.desk.realm.places.owner_number(parcel.to);
+        let owner = self.desk.owner(parcel.to);
+        if owner == self.desk.here {
             return self.arrive(ctx, parcel);
         }
-        let is_late = parcel.kind() == Kind::Presence && self.desk.outgoing.has_waiting(owner);
+        let is_late = parcel.kind() == Kind::Presence && self.desk.outgoing.has_waiting(number);
         if is_late || must_arrive(&parcel) {
             return self.reliably(ctx, owner, Letter::Parcel(Box::new(parcel)));
         }
-        let Err(envelope) = ctx.wire.forward(owner, super::Envelope(Letter::Parcel(Box::new(parcel)))) else {
-            return;
-        };
-        let Letter::Parcel(parcel) = envelope.0 else { return };
+        let envelope = Envelope::new(owner, Letter::Parcel(Box::new(parcel)));
+        let Err(Envelope { letter: Letter::Parcel(parcel), .. }) = ctx.wire.forward(envelope) else { return };
         if parcel.kind() == Kind::Presence {
             self.desk.metrics.presence_dropped_total.inc();
         }

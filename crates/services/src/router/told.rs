@@ -18,19 +18,21 @@ impl Shard {
     /// Carries it to the owners of its recipients.
     pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: Tell) {
         self.hurry_before(ctx, &tell);
-        let shards = self.desk.realm.shards;
+        let realm = std::sync::Arc::clone(&self.desk.realm);
+        let owner_of = |account: &AccountId| realm.places.owner_number(*account);
         let mut to = std::mem::take(&mut tell.to);
         // Most are away. Who is not costs a write besides.
         self.desk.spend(to.len() as u32 / 4);
-        to.sort_unstable_by_key(|account| account.shard(shards).0);
-        for part in to.chunk_by(|a, b| a.shard(shards) == b.shard(shards)) {
-            let Some(owner) = part.first().map(|account| account.shard(shards)) else { continue };
+        to.sort_unstable_by_key(owner_of);
+        for part in to.chunk_by(|a, b| owner_of(a) == owner_of(b)) {
+            let Some(number) = part.first().map(owner_of) else { continue };
+            let owner = realm.places.owners()[number];
             let tell = Tell { to: part.to_vec(), ..tell.without_recipients() };
-            if owner == self.desk.index {
+            if owner == self.desk.here {
                 self.told(ctx, tell);
-            } else if tell.is_end || self.desk.outgoing.has_waiting(owner) {
+            } else if tell.is_end || self.desk.outgoing.has_waiting(number) {
                 self.reliably(ctx, owner, Letter::Tell(Box::new(tell)));
-            } else if ctx.wire.forward(owner, Envelope(Letter::Tell(Box::new(tell)))).is_err() {
+            } else if ctx.wire.forward(Envelope::new(owner, Letter::Tell(Box::new(tell)))).is_err() {
                 self.desk.metrics.presence_dropped_total.add(part.len() as u64);
             }
         }
@@ -74,7 +76,7 @@ impl Shard {
             self.take_turn(ctx, next);
             let units = std::mem::take(&mut self.desk.work);
             left = left.saturating_sub(looked_at + units as usize * ABSENT_PER_PRESENT);
-            if by.shard(self.desk.realm.shards) == self.desk.index {
+            if self.desk.owner(by) == self.desk.here {
                 self.charge_account(by, units);
             }
         }

@@ -31,13 +31,12 @@ pub(crate) struct Pending {
 impl Shard {
     /// Brings a command to the owner of its account.
     pub(crate) fn command_to_owner(&mut self, ctx: &mut Context<'_>, command: Command) {
-        let owner = command.account.shard(self.desk.realm.shards);
-        if owner == self.desk.index {
+        let owner = self.desk.owner(command.account);
+        if owner == self.desk.here {
             return self.with_account(ctx, command.account, Work::Command(Box::new(command)));
         }
-        if let Err(Envelope(letter)) = ctx.wire.forward(owner, Envelope(Letter::Command(Box::new(command))))
-            && let Letter::Command(command) = letter
-        {
+        let envelope = Envelope::new(owner, Letter::Command(Box::new(command)));
+        if let Err(Envelope { letter: Letter::Command(command), .. }) = ctx.wire.forward(envelope) {
             self.reply(ctx, command.reply, Err(Refusal::Overloaded));
         }
     }
@@ -50,7 +49,7 @@ impl Shard {
         memo: Box<str>,
         command: Command,
     ) {
-        let reply = Some(Reply::Session { shard: self.desk.index, session, memo });
+        let reply = Some(Reply::Session { place: self.desk.here, session, memo });
         self.command_to_owner(ctx, Command { reply, ..command });
     }
 
@@ -62,11 +61,11 @@ impl Shard {
             Some(Reply::Room { account, then }) => {
                 self.in_room(ctx, account, |turn, account| then(turn, account, outcome));
             }
-            Some(Reply::Session { shard, session, memo }) if shard == self.desk.index => {
+            Some(Reply::Session { place, session, memo }) if place == self.desk.here => {
                 self.outcome(ctx, session, &memo, outcome);
             }
-            Some(Reply::Session { shard, session, memo }) => {
-                self.reliably(ctx, shard, Letter::Outcome { session, memo, outcome });
+            Some(Reply::Session { place, session, memo }) => {
+                self.reliably(ctx, place, Letter::Outcome { session, memo, outcome });
             }
         }
     }

@@ -6,7 +6,7 @@
 use super::Shard;
 use crate::budget;
 use crate::context::Context;
-use crate::directory::Incarnation;
+use crate::directory::Stay;
 use crate::ticket::Purpose;
 use crate::upload::{Ask, IndexWish, Then};
 use chaski_store::media::Answer;
@@ -17,13 +17,13 @@ const WISHES_MAX: usize = 4_096;
 
 /// One that is under way.
 pub(super) struct Asked {
-    account: (AccountId, Incarnation),
+    account: (AccountId, Stay),
     then: Then,
 }
 
 impl Shard {
     pub(super) fn index_wish(&mut self, ctx: &mut Context<'_>, id: AccountId, wish: IndexWish) {
-        let Some(stay) = self.directory.present(id).map(|account| account.incarnation) else { return };
+        let Some(stay) = self.directory.present(id).map(|account| account.stay) else { return };
         let IndexWish { ask, then } = wish;
         if self.asked_of_index.len() >= WISHES_MAX {
             self.desk.metrics.index_refused_total.inc();

@@ -4,8 +4,9 @@ use crate::accounts::AccountRecord;
 use crate::budget;
 use crate::command::Refusal;
 use crate::context::Context;
-use crate::directory::{Account, Found, Incarnation, Records, Work};
+use crate::directory::{Account, Found, Records, Stay, Work};
 use crate::pep::Nodes;
+use crate::places::Place;
 use crate::privacy::{Owner, Settings};
 use crate::roster::Roster;
 use crate::router::{Letter, Refuse};
@@ -13,7 +14,7 @@ use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::wire::{BindRefused, ConnId, ResumeRefused, Unavailable};
 use chaski_store::books::Match;
-use chaski_store::{AccountId, ShardIndex, StoreError, Table, Versioned};
+use chaski_store::{AccountId, StoreError, Table, Versioned};
 use chaski_xmpp::stream::Refused;
 
 /// What makes an account.
@@ -100,7 +101,7 @@ impl Shard {
     pub(crate) fn loaded(
         &mut self,
         ctx: &mut Context<'_>,
-        (id, load): (AccountId, Incarnation),
+        (id, load): (AccountId, Stay),
         result: Result<Vec<Option<Versioned>>, StoreError>,
         book: &[Match],
     ) {
@@ -210,7 +211,7 @@ impl Shard {
         }
     }
 
-    fn tell_credentials(&mut self, ctx: &mut Context<'_>, id: AccountId, asker: ShardIndex, conn: ConnId) {
+    fn tell_credentials(&mut self, ctx: &mut Context<'_>, id: AccountId, asker: Place, conn: ConnId) {
         let Some(account) = self.directory.present(id) else { return };
         let credentials = (!account.record.disabled).then(|| Box::new(account.record.credentials.clone()));
         self.answer_credentials(ctx, asker, conn, Ok(credentials));
@@ -219,11 +220,11 @@ impl Shard {
     fn answer_credentials(
         &mut self,
         ctx: &mut Context<'_>,
-        asker: ShardIndex,
+        asker: Place,
         conn: ConnId,
         result: Result<Option<Box<crate::accounts::Credentials>>, Unavailable>,
     ) {
-        if asker == self.desk.index {
+        if asker == self.desk.here {
             ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
         } else {
             self.reliably(ctx, asker, Letter::Credentials { conn, result });

@@ -2,7 +2,7 @@
 
 use crate::budget;
 use crate::context::{Context, Pressure};
-use crate::directory::{Account, Incarnation};
+use crate::directory::{Account, Stay};
 use crate::outbox::{Outbox, Post, Turn};
 use crate::router::{Handling, Parcel};
 use crate::shard::Shard;
@@ -141,7 +141,7 @@ impl Shard {
             return;
         }
         let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
-        let ticket = Purpose::Record(id, account.incarnation).ticket();
+        let ticket = Purpose::Record(id, account.stay).ticket();
         self.desk.spend(budget::SAVED);
         ctx.store.save(id, Table::Accounts, value, expected, ticket);
         self.desk.records_saving += 1;
@@ -159,7 +159,7 @@ impl Shard {
     pub(crate) fn record_saved(
         &mut self,
         ctx: &mut Context<'_>,
-        (id, stay): (AccountId, Incarnation),
+        (id, stay): (AccountId, Stay),
         result: Result<Revision, StoreError>,
     ) {
         self.desk.records_saving = self.desk.records_saving.saturating_sub(1);

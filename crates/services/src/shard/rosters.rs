@@ -128,6 +128,6 @@ fn take_back(account: &mut Account, steps: &mut [Step]) {
 fn write(ctx: &mut Context<'_>, account: &mut Account, steps: Vec<Step>) {
     account.saving.change(|writes| writes.roster = Some(RosterWrites { now: steps, next: Vec::new() }));
     let value = Some(account.roster.to_document());
-    let ticket = Purpose::Roster(account.id, account.incarnation).ticket();
+    let ticket = Purpose::Roster(account.id, account.stay).ticket();
     ctx.store.save(account.id, Table::Rosters, value, account.roster_revision(), ticket);
 }

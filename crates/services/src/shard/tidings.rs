@@ -40,11 +40,11 @@ impl Shard {
 
     /// Sends a tiding to its account's owner, which may be this shard.
     pub(crate) fn send_tiding(&mut self, ctx: &mut Context<'_>, tiding: Box<Tiding>) {
-        let owner = tiding.to().shard(self.desk.realm.shards);
-        if owner == self.desk.index {
+        let owner = self.desk.owner(tiding.to());
+        if owner == self.desk.here {
             return self.with_account(ctx, tiding.to(), Work::Tiding(tiding));
         }
-        if ctx.wire.forward(owner, Envelope(Letter::Tiding(tiding))).is_err() {
+        if ctx.wire.forward(Envelope::new(owner, Letter::Tiding(tiding))).is_err() {
             self.desk.metrics.tidings_dropped_total.inc();
         }
     }

@@ -9,15 +9,16 @@ use crate::accounts::network::Network;
 use crate::accounts::tokens::{Device, Mint, Proved};
 use crate::context::Context;
 use crate::directory::{Account, Work};
+use crate::places::Place;
 use crate::router::{Envelope, Letter};
 use crate::shard::Shard;
 use crate::wire::{ConnId, TokenProved, Unavailable};
-use chaski_store::{AccountId, ShardIndex};
+use chaski_store::AccountId;
 use chaski_xmpp::stream::{IssuedToken, TokenProof, Wishes};
 
 /// A client has given its tokens back and waits until that is durable.
 pub(crate) struct GivenBack {
-    asker: ShardIndex,
+    asker: Place,
     conn: ConnId,
     told: TokenProved,
     device: Device,
@@ -35,13 +36,13 @@ impl Shard {
         account: AccountId,
         proof: Box<TokenProof>,
     ) {
-        let (owner, asker) = (account.shard(self.desk.realm.shards), self.desk.index);
+        let (owner, asker) = (self.desk.owner(account), self.desk.here);
         if owner == asker {
             self.with_account(ctx, account, Work::Token { asker, conn, network, proof });
             self.settle(ctx);
         } else if ctx
             .wire
-            .forward(owner, Envelope(Letter::TokenClaimed { asker, conn, network, account, proof }))
+            .forward(Envelope::new(owner, Letter::TokenClaimed { asker, conn, network, account, proof }))
             .is_err()
         {
             ctx.wire.token_proved(conn, Err(Unavailable));
@@ -53,7 +54,7 @@ impl Shard {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        asker: ShardIndex,
+        asker: Place,
         conn: ConnId,
         proof: &TokenProof,
     ) {
@@ -110,11 +111,11 @@ impl Shard {
     pub(super) fn answer_proof(
         &mut self,
         ctx: &mut Context<'_>,
-        asker: ShardIndex,
+        asker: Place,
         conn: ConnId,
         result: Result<Option<TokenProved>, Unavailable>,
     ) {
-        if asker == self.desk.index {
+        if asker == self.desk.here {
             ctx.wire.token_proved(conn, result);
         } else {
             self.reliably(ctx, asker, Letter::TokenProved { conn, result });

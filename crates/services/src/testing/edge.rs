@@ -8,7 +8,6 @@ use crate::wire::{
     Unavailable, Wire,
 };
 use chaski_promises::Session;
-use chaski_store::ShardIndex;
 use chaski_xmpp::Stanza;
 use chaski_xmpp::stream::{Access, Refused};
 use std::collections::{BTreeMap, VecDeque};
@@ -53,6 +52,8 @@ pub(super) struct Outside {
     pub(super) lines: BTreeMap<ConnId, Line>,
     /// By sender and receiver.
     pub(super) envelopes: BTreeMap<(u16, u16), VecDeque<Envelope>>,
+    /// They stay there.
+    pub(super) envelopes_held: bool,
     /// Shards that take no envelopes now.
     pub(super) deaf: Vec<u16>,
 }
@@ -181,7 +182,8 @@ impl Wire for StageWire<'_> {
         self.line(conn).admitted = Some(result);
     }
 
-    fn forward(&mut self, shard: ShardIndex, envelope: Envelope) -> Result<(), Envelope> {
+    fn forward(&mut self, envelope: Envelope) -> Result<(), Envelope> {
+        let shard = envelope.to().shard;
         if self.outside.deaf.contains(&shard.0) {
             return Err(envelope);
         }

@@ -12,7 +12,7 @@ impl Stage {
     /// Sets apart what the store has finished by now, while it is held back.
     pub fn complete_held_later(&mut self) {
         let mut completions = Vec::new();
-        for shard in 0..self.realm.shards {
+        for shard in 0..self.realm.shards() {
             self.stores[usize::from(shard)].poll(&mut completions);
             self.apart.extend(completions.drain(..).map(|completion| (shard, completion)));
         }

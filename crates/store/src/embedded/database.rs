@@ -183,9 +183,21 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<Accou
     Ok(waiting)
 }
 
-/// Whether some mailbox has lost messages and its owner has not acknowledged that yet.
-pub(super) fn has_gaps(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT EXISTS (SELECT 1 FROM gaps)", [], |row| row.get(0))
+/// Tells the place of each message and of each gap, without reading them.
+pub(super) fn each_place(
+    connection: &Connection,
+    mut each: impl FnMut(AccountId, Seq),
+) -> rusqlite::Result<()> {
+    for select in
+        ["SELECT account, seq FROM messages INDEXED BY messages_by_age", "SELECT account, seq FROM gaps"]
+    {
+        let mut statement = connection.prepare(select)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            each(account(row, 0)?, Seq(row.get::<_, i64>(1)? as u64));
+        }
+    }
+    Ok(())
 }
 
 fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountId> {

@@ -220,19 +220,25 @@ fn insert(
     Ok(Some(inserted))
 }
 
-/// Deletes from SQLite what was acknowledged there and not deleted before the end.
+/// Deletes from SQLite what was acknowledged there and not deleted before the end. Goes by what SQLite holds: nearly all that a
+/// journal says is acknowledged never was there.
 fn forget(target: &mut Target<'_>, gone: &Gone) -> Result<(), OpenError> {
-    let waiting = target.sqlite(|target| database::waiting(target.connection))?;
-    let has_gaps = target.sqlite(|target| database::has_gaps(target.connection))?;
+    let mut acked = Vec::new();
+    let mut purged = HashMap::new();
+    target.sqlite(|target| {
+        database::each_place(target.connection, |account, seq| {
+            if let Some(&upto) = gone.purged.get(&account).filter(|upto| seq <= **upto) {
+                purged.insert(account, upto);
+            } else if gone.acked.contains(&(account, seq)) {
+                acked.push((account, seq));
+            }
+        })
+    })?;
     target.transaction(|messages| {
-        for &(account, seq) in gone.acked.iter().filter(|(account, _)| waiting.contains_key(account)) {
-            // Nearly all of these never were in SQLite: a second look for each is not worth it for nothing.
-            match has_gaps {
-                true => messages.delete(account, seq)?,
-                false => messages.delete_message(account, seq)?,
-            };
+        for &(account, seq) in &acked {
+            messages.delete(account, seq)?;
         }
-        for (&account, &upto) in gone.purged.iter().filter(|(account, _)| waiting.contains_key(*account)) {
+        for (&account, &upto) in &purged {
             messages.purge(account, upto, usize::MAX)?;
         }
         Ok(())

@@ -16,6 +16,7 @@ use chaski_services::accounts::limits::Allowance;
 use chaski_services::accounts::registration::Registrar;
 use chaski_services::calls::{Relay, Relays, Secret};
 use chaski_services::context::{Limits, Realm};
+use chaski_services::places::{Incarnation, Places};
 use chaski_services::upload::Uploads;
 use chaski_store::{Engine, Shares, embedded};
 use chaski_telemetry::Registry;
@@ -72,7 +73,7 @@ pub(super) fn realm(
     let limits = &config.limits;
     Arc::new(Realm {
         domain: config.domain.as_str().into(),
-        shards: config.shard_count(),
+        places: Places::of_one_process(Incarnation(rand::random()), config.shard_count()),
         secret,
         admins: config.admins.iter().map(|admin| admin.as_str().into()).collect(),
         limits: Limits {

@@ -7,9 +7,10 @@
 
 use crate::book::{Answer, Want, Wish};
 use crate::context::Context;
+use crate::places::Place;
 use crate::router::Letter;
 use crate::shard::Shard;
-use chaski_store::{AccountId, ShardIndex};
+use chaski_store::AccountId;
 use std::collections::{HashSet, VecDeque};
 
 /// Accounts whose own look failed; beyond, all of the shard look.
@@ -30,7 +31,7 @@ pub(super) struct Again {
     /// All accounts of this shard are concerned.
     all: bool,
     /// Shards that have not been told yet that all of theirs are.
-    untold: HashSet<ShardIndex>,
+    untold: HashSet<Place>,
     at_ms: Option<u64>,
     /// Who is still to look, and how many do at a time.
     looking: VecDeque<AccountId>,
@@ -54,16 +55,16 @@ impl Again {
     }
 
     /// The same of another shard.
-    pub(super) fn all_of(&mut self, shard: ShardIndex) {
-        self.untold.insert(shard);
+    pub(super) fn all_of(&mut self, owner: Place) {
+        self.untold.insert(owner);
     }
 }
 
 impl Shard {
     /// Hints for a shard, perhaps this one, were lost.
-    pub(super) fn hints_lost(&mut self, shard: ShardIndex) {
+    pub(super) fn hints_lost(&mut self, owner: Place) {
         self.books.metrics.hints_lost_total.inc();
-        if shard == self.desk.index { self.books.lost.all() } else { self.books.lost.all_of(shard) }
+        if owner == self.desk.here { self.books.lost.all() } else { self.books.lost.all_of(owner) }
     }
 
     /// Another shard says that hints for accounts here were lost.
@@ -103,10 +104,9 @@ impl Shard {
     }
 
     fn tell_untold(&mut self, ctx: &mut Context<'_>) {
-        let limit = self.desk.realm.limits.undelivered_envelopes;
-        for shard in std::mem::take(&mut self.books.lost.untold) {
-            if !self.desk.outgoing.reliably(ctx, shard, Letter::LookAtAll, limit) {
-                self.books.lost.untold.insert(shard);
+        for owner in std::mem::take(&mut self.books.lost.untold) {
+            if !self.hand_on(ctx, owner, Letter::LookAtAll) {
+                self.books.lost.untold.insert(owner);
             }
         }
     }

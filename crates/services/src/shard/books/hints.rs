@@ -12,7 +12,7 @@ use crate::router::Letter;
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use chaski_store::books::{self, Query};
-use chaski_store::{AccountId, ShardIndex, StoreError};
+use chaski_store::{AccountId, StoreError};
 use std::collections::VecDeque;
 
 /// Holders in one page.
@@ -54,20 +54,17 @@ impl Shard {
     }
 
     fn hint(&mut self, ctx: &mut Context<'_>, hints: impl Iterator<Item = (AccountId, u64)>) {
-        let shards = self.desk.realm.shards;
-        let mut by_shard: Vec<Vec<(AccountId, u64)>> = vec![Vec::new(); usize::from(shards)];
+        let realm = std::sync::Arc::clone(&self.desk.realm);
+        let owners = realm.places.owners();
+        let mut by_owner: Vec<Vec<(AccountId, u64)>> = vec![Vec::new(); owners.len()];
         for hint in hints {
-            by_shard[usize::from(hint.0.shard(shards).0)].push(hint);
+            by_owner[realm.places.owner_number(hint.0)].push(hint);
         }
-        for (shard, hints) in by_shard.into_iter().enumerate().filter(|(_, hints)| !hints.is_empty()) {
-            let shard = ShardIndex(shard as u16);
-            if shard == self.desk.index {
+        for (owner, hints) in owners.iter().zip(by_owner).filter(|(_, hints)| !hints.is_empty()) {
+            if *owner == self.desk.here {
                 self.look_all(ctx, hints);
-            } else {
-                let limit = self.desk.realm.limits.undelivered_envelopes;
-                if !self.desk.outgoing.reliably(ctx, shard, Letter::Look(hints), limit) {
-                    self.hints_lost(shard);
-                }
+            } else if !self.hand_on(ctx, *owner, Letter::Look(hints)) {
+                self.hints_lost(*owner);
             }
         }
     }
@@ -77,7 +74,8 @@ impl Shard {
         let Some(number) = account.phone_number() else { return };
         if self.books.tellings.waiting.len() >= TELLINGS_MAX {
             self.books.metrics.tellings_lost_total.inc();
-            return (0..self.desk.realm.shards).for_each(|shard| self.hints_lost(ShardIndex(shard)));
+            let realm = std::sync::Arc::clone(&self.desk.realm);
+            return realm.places.owners().iter().for_each(|owner| self.hints_lost(*owner));
         }
         self.books.metrics.tellings_total.inc();
         self.books.tellings.waiting.push_back((number, None));
