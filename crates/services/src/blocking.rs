@@ -133,7 +133,8 @@ fn block(turn: &mut Turn<'_>, account: &Account, items: Vec<(Entry, Option<Compl
     for (entry, complaint) in items {
         if let Some(complaint) = complaint {
             let reporter = account.name().to_string();
-            reports.push(complaint.into_report(turn.unix_ms, reporter, entry.to_document()));
+            let uploads = turn.realm.uploads.as_deref();
+            reports.push(complaint.into_report(turn.unix_ms, reporter, entry.to_document(), uploads));
         }
         entries.push(entry);
     }

@@ -95,6 +95,14 @@ impl Uploads {
         format!("{}/{}/{}", self.base_url, name.to_text(), file_name::encoded(file_name))
     }
 
+    /// A URL of ours as it is shown to the operator: without what only clients are to know, the key of an `aesgcm:` URL.
+    pub(crate) fn without_key(&self, url: &str) -> Option<String> {
+        let name = self.name_in(url)?.to_text();
+        let file = url.split(['#', '?']).next()?.split_once(&format!("/{name}/"))?.1;
+        let is_plain = file.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+        is_plain.then(|| format!("{}/{name}/{file}", self.base_url))
+    }
+
     /// The name in a URL of ours.
     fn name_in(&self, url: &str) -> Option<Name> {
         // What stands behind `#` is for clients: the key of an `aesgcm:` URL.
@@ -298,6 +306,9 @@ mod tests {
         assert_eq!(uploads.name_in(&url), Some(Name(9)));
         let secret = format!("{}#00ff", url.replace("https:", "aesgcm:"));
         assert_eq!(uploads.name_in(&secret), Some(Name(9)), "as clients pass it on encrypted");
+        assert_eq!(uploads.without_key(&secret), Some(url.clone()));
+        assert_eq!(uploads.without_key(&format!("{url}?w=64")), Some(url.clone()));
+        assert_eq!(uploads.without_key(&url.replace("%20", "\u{1b}")), None);
         for bad in [
             "",
             "https://chaski.example/media/9/a",
@@ -305,7 +316,7 @@ mod tests {
             "https://chaski.example/mediax/00000000000000000000000000000009/a",
             "/media/00000000000000000000000000000009/a",
         ] {
-            assert_eq!(uploads.name_in(bad), None, "{bad}");
+            assert_eq!((uploads.name_in(bad), uploads.without_key(bad)), (None, None), "{bad}");
         }
     }
 }

@@ -77,6 +77,11 @@ fn parse_name(typed: &str) -> Result<(AccountName, Option<String>), Failure> {
     }
 }
 
+/// What a user wrote, without what could move the cursor of the operator's terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A moment for people, in UTC.
 fn moment(unix_ms: u64) -> String {
     let (days, seconds) = ((unix_ms / 86_400_000) as i64, unix_ms / 1000 % 86_400);

@@ -29,7 +29,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Accounts looked at for one page of sessions, and commands in flight at once.
 const PAGE: usize = 1_000;
 /// Reporters on one page: their reports fit into a line.
-const REPORTERS_PAGE: usize = 8;
+const REPORTERS_PAGE: usize = 6;
 /// How often an operation is tried again after a conflict.
 const TRIES: usize = 100;
 

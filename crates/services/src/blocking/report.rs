@@ -1,11 +1,13 @@
 //! Reports to the operator: a client blocks somebody and says why (XEP-0377).
 //!
 //! Kept in one document per reporter in `Table::Reports`, under the reporter's record key, so that a reporter can't fill the
-//! disk: the last [`REPORTS_MAX`] of each. `chaski ctl report list` shows them. A report holds what the reporter wrote and the
-//! ids of messages, never the messages: the server does not keep those. It goes with the reporter's account.
+//! disk: the last [`REPORTS_MAX`] of each. `chaski ctl report list` shows them. A report holds what the reporter wrote, the
+//! ids of messages and the URLs of files here, never the messages: the server does not keep those. Whether there is such a file is not looked at, so
+//! that nobody learns it by reporting. It goes with the reporter's account.
 
 use super::list::Entry;
 use crate::iq::{Scope, Xep};
+use crate::upload::Uploads;
 use chaski_store::AccountId;
 use chaski_xmpp::{ElementRef, ns};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,13 @@ const TEXT_CHARS_MAX: usize = 1_000;
 const ID_CHARS_MAX: usize = 128;
 /// Most ids of messages in one report.
 const IDS_MAX: usize = 20;
+/// Most URLs in one report that are looked at.
+const LINKS_MAX: usize = 32;
+/// Longest of them.
+const LINK_BYTES_MAX: usize = 512;
+/// Most of them that are kept: the first that lead to files of this server.
+const FILES_MAX: usize = 8;
+const OOB_NS: &str = "jabber:x:oob";
 
 const FORMAT: u32 = 1;
 
@@ -35,6 +44,7 @@ pub(super) struct Complaint {
     reason: String,
     text: String,
     messages: Vec<String>,
+    links: Vec<String>,
 }
 
 /// A report as kept and as shown to the operator.
@@ -54,6 +64,9 @@ pub struct Report {
     /// The stanza-ids (XEP-0359) of the messages in question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<String>,
+    /// The URLs of files here that it names, without the keys of encrypted ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 /// One reporter's document.
@@ -81,13 +94,41 @@ impl Complaint {
         let ids = report.children().filter(|child| child.is("stanza-id", ns::STANZA_ID));
         let ids = ids.filter_map(|id| id.attr("id").map(std::borrow::Cow::into_owned));
         let messages = ids.filter(|id| id.chars().count() <= ID_CHARS_MAX).take(IDS_MAX).collect();
-        Some(Self { reason, text: text.unwrap_or_default(), messages })
+        Some(Self { reason, text: text.unwrap_or_default(), messages, links: links(&report, space) })
     }
 
-    /// What is kept of it.
-    pub(super) fn into_report(self, unix_ms: u64, reporter: String, about: String) -> Report {
-        Report { unix_ms, reporter, about, reason: self.reason, text: self.text, messages: self.messages }
+    /// What is kept of it. `uploads`: if this server has files.
+    pub(super) fn into_report(
+        self,
+        unix_ms: u64,
+        reporter: String,
+        about: String,
+        uploads: Option<&Uploads>,
+    ) -> Report {
+        let Self { reason, text, messages, links } = self;
+        let ours = uploads.map(|uploads| links.iter().filter_map(|link| uploads.without_key(link)));
+        let mut files: Vec<String> = Vec::new();
+        for file in ours.into_iter().flatten() {
+            if files.len() < FILES_MAX && !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        Report { unix_ms, reporter, about, reason, text, messages, files }
     }
+}
+
+/// What a report names by a URL: in our element, in XEP-0066's, in words of its text.
+fn links(report: &ElementRef<'_>, space: &str) -> Vec<String> {
+    let said = report.children().filter(|child| child.is("content", ns::MEDIA));
+    let said = said.filter_map(|content| content.attr("url").map(std::borrow::Cow::into_owned));
+    let beside = report.children().filter(|child| child.is("x", OOB_NS));
+    let beside = beside.filter_map(|x| x.child("url", OOB_NS).map(|url| url.text().trim().to_owned()));
+    let text = report.child("text", space).map(|text| text.text()).unwrap_or_default();
+    let words = text.split(|c: char| c.is_whitespace() || "<>\"".contains(c));
+    let words = words.filter(|word| word.contains("://"));
+    let written = words.map(|word| word.trim_end_matches(|c| ".,;:!?)]}'".contains(c)).to_owned());
+    let all = said.chain(beside).chain(written);
+    all.filter(|link| link.len() <= LINK_BYTES_MAX).take(LINKS_MAX).collect()
 }
 
 /// For the operator's log: neither texts nor whole numbers, and one line however many there are.
@@ -153,11 +194,37 @@ mod tests {
     }
 
     #[test]
+    fn files_of_this_server_are_found_wherever_a_report_names_them() {
+        let uploads = Uploads::new("upload.d.example", "https://d.example/media", &[7; 16]);
+        let at = |number: u64| format!("https://d.example/media/{number:032x}/a.jpg");
+        let report = |inner: &str, uploads| {
+            let item = format!("<report xmlns='{NS}' reason='r'>{inner}</report>");
+            let report = complaint(&item).unwrap().into_report(0, "+1".into(), "+2".into(), uploads);
+            report.files
+        };
+        let inner = format!(
+            "<text>Look: ({}), and {}#00ff or https://e.example/media/{:032x}/a.jpg</text>\
+             <x xmlns='{OOB_NS}'><url>{}</url></x><content xmlns='urn:chaski:media:0' url='{}'/>",
+            at(1),
+            at(2).replace("https:", "aesgcm:"),
+            9,
+            at(3),
+            at(1)
+        );
+        assert_eq!(report(&inner, Some(&uploads)), [at(1), at(3), at(2)], "once each, and no key");
+        assert_eq!(report(&inner, None), [""; 0]);
+        let many: Vec<String> = (0..50).map(at).collect();
+        assert_eq!(report(&format!("<text>{}</text>", many.join(" ")), Some(&uploads)).len(), FILES_MAX);
+        let long = format!("{}{}", at(4), "a".repeat(LINK_BYTES_MAX));
+        assert_eq!(report(&format!("<text>{long}</text>"), Some(&uploads)), [""; 0]);
+    }
+
+    #[test]
     fn the_newest_are_kept() {
         let mut reports = Reports::from_document(None);
         let complaint = complaint(&format!("<report xmlns='{NS}' reason='r'/>")).unwrap();
         for at in 0..REPORTS_MAX as u64 + 3 {
-            reports.add(vec![complaint.clone().into_report(at, "+1".into(), "+2".into())]);
+            reports.add(vec![complaint.clone().into_report(at, "+1".into(), "+2".into(), None)]);
         }
         assert_eq!((reports.reports.len(), reports.reports[0].unix_ms), (REPORTS_MAX, 3));
         let document = reports.to_document();

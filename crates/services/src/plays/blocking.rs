@@ -271,11 +271,12 @@ fn floods_and_nonsense_are_refused_and_harm_nobody() {
 fn reports_are_kept_for_the_operator() {
     let mut stage = Stage::new(1);
     let juliet = stage.login(JULIET, "balcony");
+    let file = "https://chaski.example/media/0123456789abcdef0123456789abcdef/a.jpg";
     let report = format!(
         "<iq type='set' id='b1'><block xmlns='{BLOCKING}'><item jid='{}'>\
          <report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'>\
          <stanza-id xmlns='urn:xmpp:sid:0' by='{}' id='28482'/><text xml:lang='en'>Buy &lt;now&gt;</text>\
-         </report></item></block></iq>",
+         <content xmlns='urn:chaski:media:0' url='{file}#a-key'/></report></item></block></iq>",
         jid(ROMEO),
         jid(JULIET)
     );
@@ -291,6 +292,7 @@ fn reports_are_kept_for_the_operator() {
     let report = &reports[0];
     assert_eq!((&*report.reporter, &*report.about, &*report.reason, &*report.text), expected);
     assert_eq!(report.messages, ["28482"]);
+    assert_eq!(report.files, [file], "whether there is such a file or not");
     assert_eq!(list(&mut stage, juliet), [jid(ROMEO)]);
     stage.command(JULIET, crate::command::Action::RemoveAccount).unwrap();
     let gone = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::Reports, &key).unwrap();

@@ -1,7 +1,7 @@
 //! `ctl report list`: what users have said of others whom they have blocked (XEP-0377).
 
 use super::backend::unexpected;
-use super::{Desk, moment};
+use super::{Desk, moment, plain};
 use crate::cli::Report as Args;
 use crate::failure::Failure;
 use chaski_server::admin::protocol::{Reply, Request};
@@ -66,12 +66,10 @@ fn line(report: &Report) -> String {
     if !report.messages.is_empty() {
         line.push_str(&format!(", messages {}", plain(&report.messages.join(" "))));
     }
+    if !report.files.is_empty() {
+        line.push_str(&format!(", files {}", plain(&report.files.join(" "))));
+    }
     line
-}
-
-/// What a user wrote, without what could move the cursor of the operator's terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -86,13 +84,14 @@ mod tests {
             reason: "urn:xmpp:reporting:spam".into(),
             text: "buy\u{1b}[2J\nnow".into(),
             messages: vec!["1".into(), "2".into()],
+            files: vec!["https://d.example/media/9/a.jpg".into()],
         }
     }
 
     #[test]
     fn a_report_is_one_line_that_harms_no_terminal() {
-        let expected =
-            "1970-01-01 00:00:00 UTC  +15551230001 about +15551230002: spam, \"buy [2J now\", messages 1 2";
+        let expected = "1970-01-01 00:00:00 UTC  +15551230001 about +15551230002: spam, \"buy [2J now\", messages 1 2, \
+             files https://d.example/media/9/a.jpg";
         assert_eq!(line(&report()), expected);
     }
 
