@@ -127,6 +127,29 @@ pub(crate) enum CtlCommand {
 pub(crate) enum MediaArgs {
     /// Compare the index with the files, while the server runs; fails if a row has no file, a file no row, or one has a wrong length
     Check,
+    /// Count files, bytes and references in each backend, what is unfinished, blocked and about to go, and thumbnails
+    Stat,
+    /// The file behind a URL is not there any more, from now on. The same content may be there under other URLs: see `block`
+    Remove {
+        /// As it is in a report, or as a client shows it
+        url: String,
+    },
+    /// A content is not to be here: it is served under no URL any more, deleted, and refused when somebody uploads it again
+    Block {
+        /// A URL that leads to it, or its SHA-256 in hexadecimal digits
+        #[arg(value_name = "URL|HASH")]
+        what: String,
+        /// Why, for those who read the list later
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// A content may be uploaded again; what was deleted does not come back
+    Unblock {
+        /// Its SHA-256 in hexadecimal digits
+        hash: String,
+    },
+    /// List what is blocked: since when and why
+    Blocked,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! The care for what is over: references that have ended, objects that nothing refers to, equal contents, and what a kill has interrupted.
+//! The care for what is over: references that have ended or lead to what is blocked, objects that nothing refers to, equal contents, and what a kill has interrupted.
 //!
 //! One task, which begins with the service and looks every [`crate::Settings::sweep_every`]. All in pages
 //! ([`PAGE_MAX`]), each of one transaction, so that nobody else's writes wait long. What fails is logged and tried again at the next look.
@@ -109,6 +109,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         }
         tokio::select! {
             () = tokio::time::sleep(shared.settings.sweep_every) => {}
+            () = shared.due.notified() => {}
             _ = stop.wait_for(|stopping| *stopping) => return,
         }
     }
@@ -223,6 +224,10 @@ fn page(shared: &Shared) -> Result<bool, Failed> {
         let ended = done(shared.index.edit(Edit::Expire { now_unix_ms, limit: PAGE_MAX })?)?;
         shared.metrics.expired_total.add(ended as u64);
     }
+    if due.has_blocked {
+        let dropped = done(shared.index.edit(Edit::DropBlocked { limit: PAGE_MAX })?)?;
+        shared.metrics.removed_total.add(dropped as u64);
+    }
     let has_doomed = !due.doomed.is_empty();
     if has_doomed {
         let (gone, failed) = shared.stores.delete(&due.doomed);
@@ -232,13 +237,13 @@ fn page(shared: &Shared) -> Result<bool, Failed> {
         }
         // What has ended goes on ending while a backend is away.
         match failed {
-            Err(error) if due.has_new || due.has_ended => {
+            Err(error) if due.has_new || due.has_ended || due.has_blocked => {
                 tracing::warn!(%error, "files that have ended can't be deleted now")
             }
             failed => failed?,
         }
     }
-    Ok(due.has_new || due.has_ended || has_doomed)
+    Ok(due.has_new || due.has_ended || due.has_blocked || has_doomed)
 }
 
 fn done(answer: Answer) -> Result<usize, Failed> {

@@ -2,7 +2,8 @@
 //!
 //! A client asks the rooms for a slot (`chaski-services`, `upload`), puts the file here with the ticket that it was given, and sends the
 //! URL to whom it likes. This crate owns the HTTP side ([`http`]), the backends ([`objects`]), what has come in part ([`staging`]), small pictures
-//! ([`thumbnail`]), and the care for what is over ([`caretaker`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
+//! ([`thumbnail`]), the care for what is over ([`caretaker`]), and
+//! what an operator asks ([`check`], [`operator`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
 //! with the rooms: a process that serves files alone needs the index and the data's secret.
 //!
 //! Called by the binary, which mounts [`Media::routes`] on a listener of `chaski-server`'s. Calls the store and telemetry.
@@ -18,6 +19,7 @@ pub mod caretaker;
 pub mod check;
 pub mod http;
 pub mod objects;
+pub mod operator;
 mod runtime;
 pub mod staging;
 mod strays;
@@ -36,7 +38,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use thumbnail::Thumbnails;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Where routes begin.
 pub const PATH: &str = "/media";
@@ -60,6 +62,8 @@ pub struct Settings {
     pub unfinished: usize,
     /// So long after it has begun an unfinished upload is dropped.
     pub unfinished_ms: u64,
+    /// Contents that the operator may block.
+    pub blocked_max: usize,
     /// Room on the disk that uploads leave.
     pub reserve_bytes: u64,
     /// A transfer that moves less than [`Settings::progress_bytes`] in this time is cut.
@@ -87,6 +91,7 @@ impl Default for Settings {
             unfinished_per_account: 32,
             unfinished: 65_536,
             unfinished_ms: 86_400_000,
+            blocked_max: 65_536,
             reserve_bytes: 1 << 30,
             progress_time: Duration::from_secs(30),
             progress_bytes: 8 << 10,
@@ -112,6 +117,8 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     pub(crate) thumbnails: Option<Arc<Thumbnails>>,
     pub(crate) metrics: Arc<MediaMetrics>,
+    /// There is something for the caretaker to do now.
+    pub(crate) due: Notify,
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
@@ -156,10 +163,12 @@ impl Media {
             time,
             thumbnails: thumbnails.map(Arc::new),
             metrics,
+            due: Notify::new(),
             runtime: runtime.handle().clone(),
         });
         caretaker::require_places(&shared)?;
         caretaker::settle_leftovers(&shared);
+        operator::note_blocked(&shared);
         let (stop, stopping) = watch::channel(false);
         runtime.spawn(caretaker::run(shared.clone(), stopping));
         Ok(Self { shared, runtime, stop })
@@ -186,6 +195,11 @@ impl Media {
                 .spawn_blocking(move || drop(reply.send(check::step(&of, from.as_deref(), within))));
             answer.recv().map_err(io::Error::other)?
         }
+    }
+
+    /// The operator's desk.
+    pub fn operator(&self) -> operator::Operator {
+        operator::Operator::new(self.shared.clone())
     }
 
     /// Where a listener of its own runs.

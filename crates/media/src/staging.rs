@@ -156,6 +156,11 @@ impl Staging {
         (table.len(), table.values().map(|it| it.offset).sum())
     }
 
+    /// When the time of the first of them is over.
+    pub(crate) fn next_end(&self) -> Option<u64> {
+        self.table().values().map(|it| it.expires_unix_ms).min()
+    }
+
     /// Those of which this is so.
     pub(crate) fn which(&self, is_so: impl Fn(&Unfinished) -> bool) -> Vec<Name> {
         self.table().iter().filter(|(_, it)| is_so(it)).map(|(name, _)| *name).collect()

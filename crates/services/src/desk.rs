@@ -145,6 +145,8 @@ chaski_telemetry::metrics! {
         slots_refused_rate_total: Counter,
         /// Slots refused because the account's files take all its room.
         slots_refused_quota_total: Counter,
+        /// Slots refused because the operator has blocked the content that was announced.
+        slots_refused_blocked_total: Counter,
         /// Questions to the index of media, and changes of it, that are under way.
         index_waiting: Gauge,
         /// Of these, refused because too many were.

@@ -9,7 +9,8 @@
 //! itself, or what can be fetched under a URL that it shows, it gets another name for it and uploads nothing.
 //!
 //! Promises: exactly one answer to each request; nobody learns from an answer, or from the work that is done for it, whether a
-//! content that he neither refers to nor has the URL of is there. Rates and quota say when to come again. Pure: time and chance come with the turn.
+//! content that he neither refers to nor has the URL of is there. What the operator has blocked is refused by its hash to everybody,
+//! whatever else is found. Rates and quota say when to come again. Pure: time and chance come with the turn.
 
 mod answer;
 mod rate;
@@ -163,13 +164,18 @@ fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply
         return Refusal::TooMany { wait_ms }.send(turn, uploads, reply);
     }
     let (owner, source, now_unix_ms) = (account.id, wanted.source(uploads), turn.unix_ms);
-    ask(turn, Query::Usage { owner, source, now_unix_ms }, move |turn, account, found| {
+    let query = Query::Usage { owner, source, announced: wanted.sha256, now_unix_ms };
+    ask(turn, query, move |turn, account, found| {
         let Some(uploads) = turn.realm.uploads.as_deref() else { return };
         let usage = match found {
             Ok(Answer::Usage(usage)) => usage,
             Ok(_) => return reply.error(turn.outbox, StanzaCondition::InternalServerError),
             Err(error) => return reply.error(turn.outbox, crate::pep::not_kept(&error)),
         };
+        if usage.is_blocked {
+            turn.metrics.slots_refused_blocked_total.inc();
+            return Refusal::Blocked.send(turn, uploads, reply);
+        }
         if usage.bytes.saturating_add(media::charge(wanted.size)) > uploads.quota_bytes {
             turn.metrics.slots_refused_quota_total.inc();
             return Refusal::Quota { again_unix_ms: usage.next_expiry_unix_ms }.send(turn, uploads, reply);

@@ -1,9 +1,9 @@
 //! The media contract: which files there are, whose they are, under which names they can be fetched, and where they lie.
 //!
-//! Three kinds of rows. A *reference* is what somebody has uploaded or forwarded: a name that nobody can guess, an owner, a type, a
+//! Four kinds of rows. A *reference* is what somebody has uploaded or forwarded: a name that nobody can guess, an owner, a type, a
 //! time to end. An *object* is content as it lies in a backend, with the number of its references. What has no references any more is
-//! *doomed*: its file is to be deleted, and it is on that list until it durably is. Contents are never here, only in a backend
-//! (`crates/media`). What a slot is made of, and how it is signed, is in [`slot`]; what a file may be called in [`file_name`].
+//! *doomed*: its file is to be deleted, and it is on that list until it durably is. What the operator does not want here is *blocked*,
+//! by its hash, whether it is here or not. Contents are never here, only in a backend (`crates/media`). What a slot is made of, and how it is signed, is in [`slot`]; what a file may be called in [`file_name`].
 //!
 //! Called by the HTTP side through [`Index`] (it blocks), and by the rooms through [`crate::ShardStore::ask_media`] and
 //! [`crate::ShardStore::edit_media`]; the answer is a [`crate::Completion::Media`]. There is no other way to these rows.
@@ -16,6 +16,10 @@
 //!   to it meanwhile or later: an object's id is not its content's hash but its own, and content that comes again gets another.
 //! - Nothing here answers a question about a content across accounts: [`Source::Own`] finds what this account refers to,
 //!   [`Source::Named`] what it can fetch anyway. Equal contents become one object afterwards, by [`Edit::Merge`].
+//! - From the transaction of [`Edit::Block`] until that of [`Edit::Unblock`] no query finds a reference to that content and no edit makes one;
+//!   those that there were go page by page ([`Edit::DropBlocked`]). Whether a content is blocked is the operator's word alone: no answer
+//!   about it, and no work for that answer, depends on whether anybody has it or had it.
+//! - A name that [`Edit::Remove`] has taken is not given again until the time that it says.
 //!
 //! In a cluster a reference is its owner's row, and an object's count is kept at the home of its id: what joins the two is the same
 //! [`Edit`], carried by an outbox.
@@ -30,6 +34,8 @@ use std::fmt;
 pub const REFERENCE_BYTES: u64 = 4_096;
 /// Most objects or references that one query or edit deals with.
 pub const PAGE_MAX: usize = 512;
+/// Up to so many of a kind are counted by [`Query::Standing`], so that it takes no time.
+pub const COUNTED_MAX: usize = 100_000;
 
 /// A reference's name. Whoever knows it can fetch the file, so that no log shows it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +150,17 @@ pub enum Source {
     Named(Name),
 }
 
+/// A content that the operator does not want here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// Its hash.
+    pub sha256: Digest,
+    /// Since when.
+    pub since_unix_ms: u64,
+    /// Why, in the operator's words, or "".
+    pub reason: Box<str>,
+}
+
 /// What is asked.
 #[derive(Debug, Clone)]
 pub enum Query {
@@ -160,6 +177,8 @@ pub enum Query {
         owner: AccountId,
         /// What it would refer to.
         source: Option<Source>,
+        /// The hash of what it would upload, if it says that.
+        announced: Option<Digest>,
         /// Age time.
         now_unix_ms: u64,
     },
@@ -189,6 +208,18 @@ pub enum Query {
     },
     /// The places that rows name, of objects and of the doomed.
     Places,
+    /// A page of the contents that are blocked, in order.
+    Blocked {
+        /// The last one of the page before.
+        after: Option<Digest>,
+        /// At most [`PAGE_MAX`].
+        limit: usize,
+    },
+    /// What there is besides references and objects.
+    Standing {
+        /// Age time.
+        now_unix_ms: u64,
+    },
 }
 
 /// What is changed.
@@ -216,7 +247,7 @@ pub enum Edit {
         /// Of so many, at most [`PAGE_MAX`].
         limit: usize,
     },
-    /// Drops references that have ended.
+    /// Drops references that have ended, and gives free the names of which that is so.
     Expire {
         /// Age time.
         now_unix_ms: u64,
@@ -237,6 +268,32 @@ pub enum Edit {
         /// At most [`PAGE_MAX`].
         objects: Vec<ObjectId>,
     },
+    /// Drops the reference of this name, if there is one.
+    Remove {
+        /// Which.
+        name: Name,
+        /// So long the name is not given again: a slot may still be open for it. There are as many of these as an operator removes in
+        /// that time.
+        until_unix_ms: u64,
+    },
+    /// A content is not to be here any more, whether it is or not. Of one that is blocked already this changes
+    /// the reason, if it says one.
+    Block {
+        /// The content, and why.
+        blocked: Blocked,
+        /// How many there may be.
+        most: usize,
+    },
+    /// It may be here again. References that are not dropped yet are there again with it.
+    Unblock {
+        /// Its hash.
+        sha256: Digest,
+    },
+    /// Drops references to one of the contents that are blocked.
+    DropBlocked {
+        /// At most [`PAGE_MAX`].
+        limit: usize,
+    },
 }
 
 /// What an account has.
@@ -248,6 +305,21 @@ pub struct Usage {
     pub next_expiry_unix_ms: Option<u64>,
     /// What the source that was asked about is, if there is such.
     pub source: Option<Content>,
+    /// What it would upload is blocked.
+    pub is_blocked: bool,
+}
+
+/// What there is besides references and objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Objects whose files are to be deleted; counted up to [`COUNTED_MAX`].
+    pub doomed: u64,
+    /// References that have ended and are not dropped yet; counted up to [`COUNTED_MAX`].
+    pub ended: u64,
+    /// Contents that are blocked.
+    pub blocked: u64,
+    /// When the next reference ends.
+    pub next_expiry_unix_ms: Option<u64>,
 }
 
 /// Where an object lies, and how long it is.
@@ -268,8 +340,10 @@ pub struct Lying {
 pub struct Due {
     /// There are objects whose equals were not looked for.
     pub has_new: bool,
-    /// There are references that have ended.
+    /// There are references that have ended, or names to be given free.
     pub has_ended: bool,
+    /// There may be references to contents that are blocked.
+    pub has_blocked: bool,
     /// Objects whose files are to be deleted, and where they lie.
     pub doomed: Vec<(ObjectId, Place)>,
 }
@@ -285,6 +359,10 @@ pub enum Refused {
     Quota,
     /// There is no such content for this account.
     NoSource,
+    /// The content is blocked.
+    Blocked,
+    /// As many contents are blocked as may be.
+    Full,
 }
 
 /// The answer to a [`Query`] or an [`Edit`].
@@ -302,10 +380,15 @@ pub enum Answer {
     Lying(Vec<Lying>),
     /// To [`Query::Places`], in order.
     Places(Vec<Place>),
-    /// To an edit: it is done. The number of rows that [`Edit::Merge`] and [`Edit::Expire`] have dealt with, for which the
-    /// limit means that there may be more; 1 for the others.
+    /// To [`Query::Blocked`].
+    Blocked(Vec<Blocked>),
+    /// To [`Query::Standing`].
+    Standing(Standing),
+    /// To an edit: it is done. The number of rows that [`Edit::Merge`], [`Edit::Expire`] and [`Edit::DropBlocked`] have dealt with, for which
+    /// the limit means that there may be more; of [`Edit::Block`] how many references there are to drop; of [`Edit::Remove`] and
+    /// [`Edit::Unblock`] how many rows went; 1 for the others.
     Done(usize),
-    /// To [`Edit::Store`] and [`Edit::Refer`]: it is not done.
+    /// To [`Edit::Store`], [`Edit::Refer`] and [`Edit::Block`]: it is not done.
     Refused(Refused),
 }
 

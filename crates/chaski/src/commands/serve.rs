@@ -5,6 +5,7 @@
 //! At the end: no new connections, clients are told, what was accepted is on the disk, exit code 0.
 
 mod banner;
+mod files;
 mod logging;
 mod media;
 mod nearby;
@@ -120,7 +121,7 @@ impl Server {
         let salting = chaski_services::accounts::Salting::of_server(&engine.secret());
         let desk = Desk::new(engine.records(), Some(submit), (&config.domain, salting), engine.time())
             .granting(SlotKeys::new(&engine.secret()))
-            .with_media(media.as_ref().map(media::check));
+            .with_files(media.as_ref().map(files::of));
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));
         let api = parts::api(&config, &edge, &*engine, &mut registry)?;
         let of_store = engine.clone();

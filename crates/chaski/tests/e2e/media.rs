@@ -1,11 +1,12 @@
 //! A picture from a slot to its end, through the real binary.
 
 use crate::client::{Client, http, http_with_body, tcp, tls};
-use crate::server::{PATIENCE, Server};
+use crate::server::{PATIENCE, Server, chaski};
 use std::path::Path;
 use std::time::Duration;
 
 const ROMEO: &str = "+15550100001";
+const JULIET: &str = "+15550100002";
 const KEY: &str = "a key of this test";
 const PICTURE: &str = "as if these were the bytes of a picture";
 
@@ -88,6 +89,82 @@ fn a_picture_is_sent_survives_a_kill_and_goes_with_its_account() {
         std::thread::sleep(Duration::from_millis(100));
     }
     panic!("the file is still there");
+}
+
+#[test]
+fn an_operator_removes_a_file_and_blocks_a_content() {
+    let server = Server::start("");
+    server.ctl(&["account", "add", ROMEO, "--key", KEY]);
+    server.ctl(&["account", "add", JULIET, "--key", KEY]);
+    let mut romeo = Client::log_in(tcp(server.plain()), ROMEO, KEY, "phone");
+    let mut juliet = Client::log_in(tcp(server.plain()), JULIET, KEY, "phone");
+    let ((to, at, _), (_, other, _)) = {
+        let first = slot(&mut romeo, "");
+        assert!(put(&server, &first.0).starts_with("HTTP/1.1 201"));
+        let second = slot(&mut juliet, "");
+        assert!(put(&server, &second.0).starts_with("HTTP/1.1 201"));
+        (first, second)
+    };
+    // Reported by one who pastes its URL, found by the operator.
+    let url = format!("https://localhost:{}{at}", server.web().port());
+    juliet.send(&format!(
+        "<iq type='set' id='r'><block xmlns='urn:xmpp:blocking'><item jid='{ROMEO}@localhost'><report \
+         xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:abuse'><text>see {url}#key.</text></report></item></block></iq>"
+    ));
+    juliet.wait_for("type='result'");
+    let reports = server.ctl(&["report", "list"]);
+    assert!(reports.contains(&format!(", files {url}\n")), "{reports}");
+
+    let stat = server.ctl(&["media", "stat"]);
+    assert!(stat.contains(" 2 references, ") && stat.contains("blocked: 0 contents"), "{stat}");
+    let removed = server.ctl(&["media", "remove", &url]);
+    assert!(removed.contains(&format!("by {ROMEO}")), "{removed}");
+    let hash = removed.split_once("media block ").unwrap_or_else(|| panic!("{removed}")).1.trim();
+    assert!(get(&server, &at).starts_with("HTTP/1.1 404"));
+    assert!(get(&server, &other).ends_with(PICTURE), "the other one's is there");
+    assert!(put(&server, &to).starts_with("HTTP/1.1 409"), "no slot brings it back");
+
+    let blocked = server.ctl(&["media", "block", &other, "--reason", "reported by many"]);
+    assert!(blocked.contains(&format!("blocked: {hash}, to which 1 references led")), "{blocked}");
+    assert!(get(&server, &other).starts_with("HTTP/1.1 404"));
+    for _ in 0..PATIENCE.as_millis() / 100 {
+        if files(&server) == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(files(&server), 0, "the file is gone");
+    let (to, _, _) = slot(&mut juliet, "");
+    let refused = put(&server, &to);
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("does not take this file"), "{refused}");
+    juliet.send(&format!(
+        "<iq type='get' id='h' to='upload.localhost'><request xmlns='urn:xmpp:http:upload:0' filename='a.jpg' size='{}'>\
+         <content xmlns='urn:chaski:media:0'><hash xmlns='urn:xmpp:hashes:2' algo='sha-256'>{}</hash></content></request></iq>",
+        PICTURE.len(),
+        base64(hash)
+    ));
+    juliet.wait_for("<policy-violation");
+    let list = server.ctl(&["media", "blocked", "--json"]);
+    assert!(list.contains(hash) && list.contains("\"reason\":\"reported by many\""), "{list}");
+    assert!(server.ctl(&["media", "check"]).contains("0 rows without a file, 0 files without a row"));
+
+    server.ctl(&["media", "unblock", hash]);
+    assert!(server.ctl(&["media", "blocked"]).contains("0 contents are blocked"));
+    let (to, at, _) = slot(&mut juliet, "");
+    assert!(put(&server, &to).starts_with("HTTP/1.1 201"));
+    assert!(get(&server, &at).ends_with(PICTURE));
+    let missing =
+        chaski(&["ctl", "--data", &server.data(), "media", "remove", "https://localhost/media/9/a"]);
+    let said = String::from_utf8_lossy(&missing.stderr);
+    assert!(!missing.status.success() && said.contains("no URL of a file of this server"), "{said}");
+}
+
+/// What is in hexadecimal digits, as XEP-0300 has it.
+fn base64(hex: &str) -> String {
+    use base64::Engine as _;
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 /// One request of a resumable upload (tus).

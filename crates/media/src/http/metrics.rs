@@ -45,6 +45,12 @@ chaski_telemetry::metrics! {
         read_at_once_total: Counter,
         /// References dropped because their time was over.
         expired_total: Counter,
+        /// References dropped because the operator has removed them or blocked what they lead to.
+        removed_total: Counter,
+        /// Contents that the operator has blocked.
+        blocked: Gauge,
+        /// Uploads refused because their content is blocked.
+        refused_blocked_total: Counter,
         /// Files deleted because nothing referred to them.
         deleted_total: Counter,
         /// Half-written files that a start has found and deleted.

@@ -53,6 +53,8 @@ pub(super) const FULL: Trouble =
 pub(super) const QUOTA: Trouble =
     Trouble::new(StatusCode::INSUFFICIENT_STORAGE, "Your files take all the room that you have here.");
 pub(super) const NOBODY: Trouble = Trouble::new(StatusCode::FORBIDDEN, "There is no such account.");
+pub(super) const BLOCKED: Trouble =
+    Trouble::new(StatusCode::FORBIDDEN, "The operator of this server does not take this file.");
 
 /// What is read of a file that is refused, so that the client is still there to read why.
 const REFUSED_BYTES: u64 = 256 << 10;
@@ -304,6 +306,10 @@ pub(super) fn store(shared: &Shared, reference: Reference) -> Result<(), Trouble
         // By the same file on another connection, perhaps.
         Answer::Refused(Refused::Taken) => Some(if is_stored(shared, name, content) { SAME } else { TAKEN }),
         Answer::Refused(Refused::Quota) => Some(QUOTA),
+        Answer::Refused(Refused::Blocked) => {
+            shared.metrics.refused_blocked_total.inc();
+            Some(BLOCKED)
+        }
         Answer::Refused(_) => Some(NOBODY),
         _ => return Err(BROKEN),
     };

@@ -264,7 +264,7 @@ impl Asked<'_> {
             metadata: self.said.metadata.clone(),
         };
         blocking(self.shared, move || {
-            let query = Query::Usage { owner, source: None, now_unix_ms: of.time.unix_ms() };
+            let query = Query::Usage { owner, source: None, announced: None, now_unix_ms: of.time.unix_ms() };
             let Answer::Usage(usage) = of.index.ask(query).map_err(broken)? else { return Err(BROKEN) };
             let held = of.staging.held(owner, name).bytes;
             if usage.bytes.saturating_add(held).saturating_add(charge(new.size)) > of.settings.quota_bytes {

@@ -75,6 +75,12 @@ impl Cache {
         held.young + held.old
     }
 
+    /// How many files there are. Looks through the folder, which has a bound.
+    pub(super) fn count(&self) -> io::Result<u64> {
+        let parts = ["young", "old"].map(|part| self.folder.join(part));
+        parts.iter().try_fold(0, |sum, part| Ok(sum + fs::read_dir(part)?.count() as u64))
+    }
+
     /// What is known of a thumbnail: its file, or that there can't be one.
     pub(super) fn find(&self, object: &Object, width: Width) -> Option<Result<Kept, Unfit>> {
         if let Some(file) = self.look(&name(object, width)) {

@@ -95,6 +95,11 @@ impl Thumbnails {
         }
     }
 
+    /// How many files are kept, also of what is no picture, and how many bytes they are. Blocks.
+    pub fn kept(&self) -> io::Result<(u64, u64)> {
+        Ok((self.shared.cache.count()?, self.shared.cache.bytes()))
+    }
+
     /// Deletes the thumbnails of an object, and what is known of it. Call it when the object itself can't be opened any more: then
     /// nothing is left, whoever has asked or asks meanwhile.
     pub async fn forget(&self, object: &Object) -> io::Result<()> {

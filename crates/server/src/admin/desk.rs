@@ -4,11 +4,10 @@
 //! one left. Without one the records are written here, after whatever was left under the names was cleared. Everything here
 //! blocks: never call it on a shard's thread or in an async task.
 
+mod files;
 mod slot;
 
-use super::protocol::{
-    AccountView, Answer, ClockView, JumpView, MediaView, NewKey, Reply, Request, SessionView,
-};
+use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
 use chaski_services::accounts::{AccountName, AccountRecord, RecordError, Salting};
 use chaski_services::blocking::{Report, Reports};
 use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
@@ -20,6 +19,8 @@ use chaski_store::{AccountId, Now, Records, StoreError, Table, Time};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
+
+pub use files::Files;
 
 /// Hands a command to the account's owner ([`crate::Edge::command`]); its reply is called exactly once.
 pub type Submit = Arc<dyn Fn(Command) + Send + Sync>;
@@ -41,11 +42,8 @@ pub struct Desk {
     salting: Salting,
     time: Arc<Time>,
     slot_keys: Option<SlotKeys>,
-    media: Option<CheckMedia>,
+    files: Option<Box<dyn Files>>,
 }
-
-/// Looks whether the index of files and the files agree, step by step: from where on. Blocks.
-pub type CheckMedia = Box<dyn Fn(Option<String>) -> std::io::Result<MediaView> + Send + Sync>;
 
 /// Why something was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -65,6 +63,12 @@ pub enum DeskError {
     /// The files can't be looked at.
     #[error("the files can't be looked at: {0}")]
     Media(String),
+    /// There is no such file, or nothing of what was to be undone.
+    #[error("{0}")]
+    NoFile(String),
+    /// What was asked can't be meant.
+    #[error("{0}")]
+    NotUnderstood(String),
     /// It needs a running server that serves files.
     #[error("no server is running that serves files")]
     NoMedia,
@@ -81,6 +85,8 @@ impl DeskError {
                 "conflict"
             }
             Self::Record(_) => "damaged",
+            Self::NoFile(_) => "no-such-file",
+            Self::NotUnderstood(_) => "bad-request",
             _ => "unavailable",
         }
     }
@@ -94,8 +100,8 @@ impl Desk {
         (domain, salting): (&str, Salting),
         time: Arc<Time>,
     ) -> Self {
-        let (slot_keys, media) = (None, None);
-        Self { records, owners, domain: domain.into(), salting, time, slot_keys, media }
+        let (slot_keys, files) = (None, None);
+        Self { records, owners, domain: domain.into(), salting, time, slot_keys, files }
     }
 
     /// With upload slots under these keys.
@@ -105,8 +111,8 @@ impl Desk {
 
     /// With files to look at.
     #[must_use]
-    pub fn with_media(self, media: Option<CheckMedia>) -> Self {
-        Self { media, ..self }
+    pub fn with_files(self, files: Option<Box<dyn Files>>) -> Self {
+        Self { files, ..self }
     }
 
     /// Does what a client asks for.
@@ -134,11 +140,12 @@ impl Desk {
             Request::MediaSlot { name, size, media_type, file_name } => {
                 self.slot(&name, size, (media_type, file_name))
             }
-            Request::MediaCheck { from } => {
-                let check = self.media.as_ref().ok_or(DeskError::NoMedia)?;
-                let view = check(from).map_err(|error| DeskError::Media(error.to_string()))?;
-                Ok(Reply::Media(Box::new(view)))
-            }
+            Request::MediaCheck { .. }
+            | Request::MediaStat { .. }
+            | Request::MediaRemove { .. }
+            | Request::MediaBlock { .. }
+            | Request::MediaUnblock { .. }
+            | Request::MediaBlocks { .. } => self.files(request),
             Request::ClockShow => Ok(Reply::Clock(self.time.standing().into())),
             Request::ClockAccept => Ok(Reply::Accepted { by_ms: self.time.accept()? }),
         }

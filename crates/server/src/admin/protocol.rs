@@ -6,7 +6,7 @@
 //! > {"op":"account.remove","name":"nobody"}
 //! < {"error":{"code":"no-such-account","text":"no such account"}}
 //! ```
-//! Codes: `bad-request`, `no-such-account`, `conflict`, `unavailable`, `damaged`.
+//! Codes: `bad-request`, `no-such-account`, `conflict`, `unavailable`, `damaged`, `no-such-file`.
 
 use chaski_services::accounts::{AccountName, Credentials};
 use chaski_services::blocking::Report;
@@ -87,6 +87,41 @@ pub enum Request {
         /// [`MediaView::next`] of the step before; absent: from the beginning.
         #[serde(default)]
         from: Option<String>,
+    },
+    /// A step of counting files. Answered by [`Reply::MediaStat`].
+    #[serde(rename = "media.stat")]
+    MediaStat {
+        /// [`MediaStatView::next`] of the step before; absent: from the beginning.
+        #[serde(default)]
+        from: Option<String>,
+    },
+    /// The file behind a URL is not there any more. Answered by [`Reply::MediaRemoved`].
+    #[serde(rename = "media.remove")]
+    MediaRemove {
+        /// Its URL.
+        url: String,
+    },
+    /// A content is not to be here. Answered by [`Reply::MediaBlocked`].
+    #[serde(rename = "media.block")]
+    MediaBlock {
+        /// A URL that leads to it, or its SHA-256 in hexadecimal digits.
+        what: String,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+    /// It may be here again. Answered by [`Reply::MediaUnblocked`].
+    #[serde(rename = "media.unblock")]
+    MediaUnblock {
+        /// Its SHA-256 in hexadecimal digits.
+        sha256: String,
+    },
+    /// What is blocked, page by page. Answered by [`Reply::MediaBlocks`].
+    #[serde(rename = "media.blocked")]
+    MediaBlocks {
+        /// [`Reply::MediaBlocks`]' `next` of the page before.
+        #[serde(default)]
+        after: Option<String>,
     },
     /// What the machine's clock says and what is believed.
     #[serde(rename = "clock.show")]
@@ -187,6 +222,26 @@ pub enum Reply {
     },
     /// See [`Request::MediaCheck`].
     Media(Box<MediaView>),
+    /// See [`Request::MediaStat`].
+    MediaStat(Box<MediaStatView>),
+    /// See [`Request::MediaRemove`].
+    MediaRemoved(Box<FileView>),
+    /// See [`Request::MediaBlock`].
+    MediaBlocked {
+        /// The content's SHA-256 in hexadecimal digits.
+        sha256: String,
+        /// How many references led to it.
+        references: u64,
+    },
+    /// See [`Request::MediaUnblock`].
+    MediaUnblocked,
+    /// See [`Request::MediaBlocks`].
+    MediaBlocks {
+        /// The contents of this page.
+        blocked: Vec<BlockedView>,
+        /// Where the next page begins; absent: this was the last.
+        next: Option<String>,
+    },
     /// See [`Request::ClockShow`].
     Clock(ClockView),
     /// See [`Request::ClockAccept`].
@@ -227,6 +282,68 @@ pub struct MediaPlaceView {
     pub references: u64,
     /// Bytes, each file once.
     pub bytes: u64,
+}
+
+/// How many files there are, as far as one step has counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaStatView {
+    /// What the index has, by backend; the first folder has no name.
+    pub places: Vec<MediaPlaceView>,
+    /// All else, said by the last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<MediaRestView>,
+    /// Where the next step begins; absent: this was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What there is besides files in backends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaRestView {
+    /// When the next reference ends.
+    pub next_expiry_unix_ms: Option<u64>,
+    /// References that have ended and are not dropped yet.
+    pub ended: u64,
+    /// Files that are to be deleted.
+    pub doomed: u64,
+    /// Contents that are blocked.
+    pub blocked: u64,
+    /// Uploads that are not finished.
+    pub unfinished: u64,
+    /// How many bytes of them have come.
+    pub unfinished_bytes: u64,
+    /// When the time of the first of them is over.
+    pub unfinished_until_unix_ms: Option<u64>,
+    /// Thumbnails that are kept, also of what can have none.
+    pub thumbnails: u64,
+    /// Their bytes.
+    pub thumbnail_bytes: u64,
+}
+
+/// A file that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileView {
+    /// The content's SHA-256 in hexadecimal digits.
+    pub sha256: String,
+    /// Its length.
+    pub size: u64,
+    /// As what it was uploaded.
+    pub media_type: String,
+    /// The number of who uploaded or forwarded it; absent: a service account.
+    pub owner: Option<String>,
+    /// When.
+    pub created_unix_ms: u64,
+}
+
+/// A content that is blocked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedView {
+    /// Its SHA-256 in hexadecimal digits.
+    pub sha256: String,
+    /// Since when.
+    pub since_unix_ms: u64,
+    /// Why, or "".
+    pub reason: String,
 }
 
 /// What the clocks say. All are Unix time in milliseconds.

@@ -5,7 +5,9 @@ use crate::context::Limits;
 use crate::upload::{PROFILES_KEPT, SLOT_MS, Uploads};
 use chaski_store::Engine;
 use chaski_store::media::slot::{Slot, SlotError, SlotKeys};
-use chaski_store::media::{Answer, Content, Digest, Edit, Name, ObjectId, Purpose, Query, Reference, Usage};
+use chaski_store::media::{
+    Answer, Blocked, Content, Digest, Edit, Name, ObjectId, Purpose, Query, Reference, Usage,
+};
 use chaski_xmpp::sasl::base64;
 use chaski_xmpp::{Stanza, datetime};
 
@@ -324,12 +326,48 @@ fn nobody_learns_what_others_have_uploaded() {
         let usage = stage.engine.media().ask(Query::Usage {
             owner: chaski_store::AccountId::phone(15_551_230_002).unwrap(),
             source: None,
+            announced: None,
             now_unix_ms: 0,
         });
         assert_eq!(usage.unwrap(), Answer::Usage(Usage::default()));
         answers
     };
     assert_eq!(answers(true), answers(false));
+}
+
+/// By everybody and for whatever nobody has: what the answer is made of is the operator's list, and nothing of what accounts have.
+#[test]
+fn what_the_operator_has_blocked_is_refused_by_its_hash() {
+    let mut stage = Stage::new(1);
+    let (romeo, juliet) = (stage.login(ROMEO, "orchard"), stage.login(JULIET, "balcony"));
+    let first = told(&asks(&mut stage, romeo, &picture(&hash([1; 32]))));
+    upload(&stage, &first, [1; 32], 7);
+    let edit = |stage: &Stage, edit| stage.engine.media().edit(edit).unwrap();
+    for sha256 in [[1; 32], [2; 32]] {
+        let blocked = Blocked { sha256, since_unix_ms: 0, reason: "".into() };
+        edit(&stage, Edit::Block { blocked, most: 9 });
+    }
+    let mut refusals = Vec::new();
+    for sha256 in [[1; 32], [2; 32]] {
+        for client in [romeo, juliet] {
+            let refused = asks(&mut stage, client, &picture(&hash(sha256)));
+            assert_eq!(condition(&refused), "policy-violation");
+            let (_, error) = refused.split_once("<error ").unwrap_or_else(|| panic!("{refused}"));
+            refusals.push(error.to_owned());
+        }
+    }
+    assert!(refusals.iter().all(|refusal| *refusal == refusals[0]), "{refusals:?}");
+    // Another content, what does not say its hash, and what a URL led to: as if there were none.
+    for child in [hash([3; 32]), String::new(), url(&first.get)] {
+        assert!(!told(&asks(&mut stage, romeo, &picture(&child))).is_finished, "{child}");
+    }
+    edit(&stage, Edit::Unblock { sha256: [1; 32] });
+    assert!(told(&asks(&mut stage, romeo, &picture(&hash([1; 32])))).is_finished);
+    let again = Blocked { sha256: [1; 32], since_unix_ms: 0, reason: "".into() };
+    edit(&stage, Edit::Block { blocked: again, most: 9 });
+    edit(&stage, Edit::DropBlocked { limit: 9 });
+    edit(&stage, Edit::Unblock { sha256: [1; 32] });
+    assert!(!told(&asks(&mut stage, romeo, &picture(&hash([1; 32])))).is_finished, "it is gone");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(super) enum Refusal {
     TooMany { wait_ms: u64 },
     /// The account has as much as it may; so far no longer than until then.
     Quota { again_unix_ms: Option<u64> },
+    /// The operator does not want this content here.
+    Blocked,
     /// As RFC 6120 has it.
     Condition(StanzaCondition),
 }
@@ -36,6 +38,13 @@ impl Refusal {
             }
             Self::Quota { again_unix_ms } => {
                 wait(turn, reply, "Your files take all the room that you have here", again_unix_ms);
+            }
+            Self::Blocked => {
+                let error = StanzaError::new(StanzaCondition::PolicyViolation);
+                reply.error(
+                    turn.outbox,
+                    error.with_text("The operator of this server does not take this file"),
+                );
             }
             Self::Condition(condition) => reply.error(turn.outbox, condition),
         }

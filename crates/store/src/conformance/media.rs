@@ -3,8 +3,8 @@
 use super::Fixture;
 use super::rig::{Rig, phone};
 use crate::media::{
-    Answer, Content, Due, Edit, Index, Name, ObjectId, PAGE_MAX, Purpose, Query, REFERENCE_BYTES, Reference,
-    Refused, Source, Usage,
+    Answer, Blocked, Content, Due, Edit, Index, Name, ObjectId, PAGE_MAX, Purpose, Query, REFERENCE_BYTES,
+    Reference, Refused, Source, Standing, Usage,
 };
 use crate::records::Put;
 use crate::{AccountId, Completion, Engine, Table};
@@ -68,7 +68,7 @@ fn read(index: &dyn Index, name: Name, now_unix_ms: u64) -> Option<Reference> {
 }
 
 fn usage(index: &dyn Index, owner: AccountId, source: Option<Source>) -> Usage {
-    match index.ask(Query::Usage { owner, source, now_unix_ms: NOW }).expect("read") {
+    match index.ask(Query::Usage { owner, source, announced: None, now_unix_ms: NOW }).expect("read") {
         Answer::Usage(usage) => usage,
         other => panic!("another answer: {other:?}"),
     }
@@ -378,7 +378,120 @@ pub(super) fn of_a_shard(fixture: &dyn Fixture) {
     assert!(read(&*index, reference(phone(1), 1, 1).name, NOW).is_some(), "it is durable when that is said");
     let ticket = rig.ticket();
     let source = Some(Source::Own(content(1)));
-    rig.store.ask_media(Query::Usage { owner: phone(1), source, now_unix_ms: NOW }, ticket);
+    rig.store.ask_media(Query::Usage { owner: phone(1), source, announced: None, now_unix_ms: NOW }, ticket);
     let Answer::Usage(usage) = answer(&mut rig, ticket) else { panic!("another answer") };
     assert_eq!((usage.bytes, usage.source), (1_000 + REFERENCE_BYTES, Some(content(1))));
+}
+
+fn edit(index: &dyn Index, edit: Edit) -> Answer {
+    index.edit(edit).expect("written")
+}
+
+fn standing(index: &dyn Index) -> Standing {
+    match index.ask(Query::Standing { now_unix_ms: NOW + 1_001 }).expect("read") {
+        Answer::Standing(standing) => standing,
+        other => panic!("another answer: {other:?}"),
+    }
+}
+
+pub(super) fn removed(fixture: &dyn Fixture) {
+    let (_engine, index) = begin(fixture);
+    let [one, two, three] = [1, 2, 3].map(|number| reference(phone(1), number, 1));
+    store(&*index, &one);
+    refer(&*index, &two, Source::Own(content(1)));
+    let remove = |name| edit(&*index, Edit::Remove { name, until_unix_ms: NOW + 500 });
+    assert_eq!(remove(three.name), Answer::Done(0));
+    assert_eq!(remove(one.name), Answer::Done(1));
+    assert_eq!((read(&*index, one.name, NOW), remove(one.name)), (None, Answer::Done(0)), "at once");
+    assert_eq!(usage(&*index, phone(1), None).bytes, 1_000 + REFERENCE_BYTES, "it does not count any more");
+    assert_eq!(read(&*index, two.name, NOW).expect("there").object, ObjectId(1), "the other one's stays");
+    assert_eq!((doomed(&*index), known(&*index, [1])), (vec![], vec![1]));
+    // Its slot may be open still.
+    let anew = Reference { object: ObjectId(9), ..one.clone() };
+    assert_eq!(store(&*index, &anew), Answer::Refused(Refused::Taken));
+    assert_eq!(refer(&*index, &one, Source::Own(content(1))), Answer::Refused(Refused::Taken));
+    assert_eq!(store(&*index, &three), Answer::Done(1), "one that was not there is not kept from coming");
+    assert_eq!(remove(two.name), Answer::Done(1));
+    assert_eq!((doomed(&*index), known(&*index, 1..=3)), (vec![1], vec![3]), "it went with its last");
+    assert_eq!(expire(&*index, NOW + 499, 9), 0);
+    assert_eq!(expire(&*index, NOW + 500, 1), 1);
+    assert_eq!(expire(&*index, NOW + 500, 9), 1);
+    assert_eq!(store(&*index, &anew), Answer::Done(1));
+}
+
+pub(super) fn blocked(fixture: &dyn Fixture) {
+    let (romeo, juliet) = (phone(1), phone(2));
+    let block = |index: &dyn Index, byte, reason: &str, most| {
+        let blocked =
+            Blocked { sha256: [byte; 32], since_unix_ms: NOW + u64::from(byte), reason: reason.into() };
+        edit(index, Edit::Block { blocked, most })
+    };
+    let list = |index: &dyn Index, after: Option<u8>, limit| {
+        let after = after.map(|byte| [byte; 32]);
+        match index.ask(Query::Blocked { after, limit }).expect("read") {
+            Answer::Blocked(page) => {
+                page.into_iter().map(|it| (it.sha256[0], it.reason.into_string())).collect::<Vec<_>>()
+            }
+            other => panic!("another answer: {other:?}"),
+        }
+    };
+    let is_blocked = |index: &dyn Index, owner, byte: u8| {
+        let announced = Some([byte; 32]);
+        match index.ask(Query::Usage { owner, source: None, announced, now_unix_ms: NOW }).expect("read") {
+            Answer::Usage(usage) => usage.is_blocked,
+            other => panic!("another answer: {other:?}"),
+        }
+    };
+    {
+        let (engine, index) = begin(fixture);
+        let index = &*index;
+        store(index, &reference(romeo, 1, 1));
+        refer(index, &reference(juliet, 2, 1), Source::Named(reference(romeo, 1, 1).name));
+        store(index, &Reference { place: "slow".into(), ..reference(juliet, 3, 1) });
+        store(index, &reference(romeo, 4, 2));
+        assert_eq!(block(index, 1, "reported", 3), Answer::Done(3), "so many led to it");
+        assert!(due(index, 9).has_blocked);
+        // Nobody finds it from here on, and nobody brings it, though its references are there yet.
+        for number in 1..=3 {
+            assert_eq!(read(index, reference(romeo, number, 1).name, NOW), None);
+        }
+        assert!(read(index, reference(romeo, 4, 2).name, NOW).is_some(), "another content");
+        for source in [Source::Own(content(1)), Source::Named(reference(romeo, 1, 1).name)] {
+            assert_eq!(usage(index, romeo, Some(source)).source, None);
+            assert_eq!(refer(index, &reference(romeo, 5, 1), source), Answer::Refused(Refused::NoSource));
+        }
+        assert_eq!(store(index, &reference(romeo, 5, 1)), Answer::Refused(Refused::Blocked));
+        assert_eq!(known(index, [5]), [0; 0], "what was refused was never there");
+        // What an answer is made of is the list alone: the same for who has it, for who has not, and for what nobody ever had.
+        assert_eq!(block(index, 9, "", 3), Answer::Done(0));
+        for owner in [romeo, juliet, AccountId::service("bot")] {
+            assert_eq!([1, 2, 9].map(|byte| is_blocked(index, owner, byte)), [true, false, true]);
+        }
+        // Page by page they go, and the objects in all places.
+        let drop = |limit| edit(index, Edit::DropBlocked { limit });
+        assert_eq!((drop(2), drop(2)), (Answer::Done(2), Answer::Done(1)));
+        assert!(due(index, 9).has_blocked, "the other one was not looked at yet");
+        assert_eq!((drop(2), drop(2)), (Answer::Done(0), Answer::Done(0)));
+        assert!(!due(index, 9).has_blocked);
+        assert_eq!((doomed(index), known(index, 1..=4)), (vec![1, 3], vec![4]));
+        assert_eq!(usage(index, juliet, None), Usage::default(), "and they do not count any more");
+        // A list with a bound, in pages; one that is on it may get another reason.
+        assert_eq!(block(index, 5, "x", 2), Answer::Refused(Refused::Full));
+        assert_eq!(block(index, 9, "again", 2), Answer::Done(0));
+        assert_eq!(block(index, 1, "", 2), Answer::Done(0));
+        assert_eq!(list(index, None, 9), [(1, "reported".into()), (9, "again".into())]);
+        assert_eq!(list(index, Some(1), 1), [(9, "again".into())]);
+        let expected = Standing { doomed: 2, ended: 0, blocked: 2, next_expiry_unix_ms: Some(NOW + 1_004) };
+        assert_eq!(standing(index), expected);
+        engine.close();
+    }
+    let engine = fixture.open();
+    let index = engine.media();
+    let index = &*index;
+    assert_eq!(list(index, None, 1), [(1, "reported".into())]);
+    assert_eq!(store(index, &reference(romeo, 6, 1)), Answer::Refused(Refused::Blocked));
+    let unblock = |byte: u8| edit(index, Edit::Unblock { sha256: [byte; 32] });
+    assert_eq!((unblock(1), unblock(1)), (Answer::Done(1), Answer::Done(0)));
+    assert_eq!(store(index, &reference(romeo, 6, 1)), Answer::Done(1));
+    assert!(read(index, reference(romeo, 6, 1).name, NOW).is_some() && !is_blocked(index, romeo, 1));
 }

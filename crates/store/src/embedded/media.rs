@@ -3,6 +3,8 @@
 //!
 //! An object's count and its owner's sum are kept with each reference that comes or goes ([`Change`]), so that nothing is ever counted over.
 
+mod blocked;
+
 use super::link::{Shared, closed_error};
 use super::readers::Job;
 use super::records;
@@ -18,7 +20,8 @@ use std::sync::mpsc::sync_channel;
 
 const REFERENCE: &str = "SELECT name, owner, sha256, size, object, media_type, file_name, purpose, created_unix_ms, expires_unix_ms,
                                 (SELECT place FROM media_objects AS lying WHERE lying.object = media_references.object)
-                         FROM media_references WHERE name = ?1 AND (expires_unix_ms IS NULL OR expires_unix_ms > ?2)";
+                         FROM media_references WHERE name = ?1 AND (expires_unix_ms IS NULL OR expires_unix_ms > ?2)
+                         AND NOT EXISTS (SELECT 1 FROM media_blocked WHERE media_blocked.sha256 = media_references.sha256)";
 
 /// Answers a query.
 pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<Answer> {
@@ -26,7 +29,11 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
         Query::Reference { name, now_unix_ms } => {
             Ok(Answer::Reference(reference(connection, *name, *now_unix_ms)?.map(Box::new)))
         }
-        Query::Usage { owner, source, now_unix_ms } => {
+        Query::Usage { owner, source, announced, now_unix_ms } => {
+            let is_blocked = match announced {
+                Some(sha256) => blocked::is_blocked(connection, sha256)?,
+                None => false,
+            };
             let next = "SELECT min(expires_unix_ms) FROM media_references INDEXED BY media_by_owner_and_end
                         WHERE owner = ?1 AND expires_unix_ms > ?2";
             let next = connection
@@ -40,17 +47,20 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
                 bytes: owned(connection, *owner)?,
                 next_expiry_unix_ms: next.map(|at| at as u64),
                 source: source.map(|(content, _)| content),
+                is_blocked,
             }))
         }
         Query::Due { now_unix_ms, limit } => {
             let new = "SELECT EXISTS (SELECT 1 FROM media_objects INDEXED BY media_new WHERE is_new)";
-            let ended = "SELECT EXISTS (SELECT 1 FROM media_references INDEXED BY media_by_end WHERE expires_unix_ms <= ?1)";
+            let ended = "SELECT EXISTS (SELECT 1 FROM media_references INDEXED BY media_by_end WHERE expires_unix_ms <= ?1)
+                         OR EXISTS (SELECT 1 FROM media_removed INDEXED BY media_removed_by_end WHERE until_unix_ms <= ?1)";
             let doomed = "SELECT object, place FROM media_doomed ORDER BY object LIMIT ?1";
             Ok(Answer::Due(Due {
                 has_new: connection.prepare_cached(new)?.query_row([], |row| row.get(0))?,
                 has_ended: connection
                     .prepare_cached(ended)?
                     .query_row([*now_unix_ms as i64], |row| row.get(0))?,
+                has_blocked: blocked::has_new(connection)?,
                 doomed: connection
                     .prepare_cached(doomed)?
                     .query_map([limited(*limit)], |row| Ok((object(row)?, row.get(1)?)))?
@@ -78,6 +88,10 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
             Ok(Answer::Lying(page.collect::<rusqlite::Result<_>>()?))
         }
         Query::Places => Ok(Answer::Places(places(connection)?)),
+        Query::Blocked { after, limit } => {
+            Ok(Answer::Blocked(blocked::page(connection, after.as_ref(), *limit)?))
+        }
+        Query::Standing { now_unix_ms } => Ok(Answer::Standing(blocked::standing(connection, *now_unix_ms)?)),
     }
 }
 
@@ -127,7 +141,8 @@ pub(super) fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<An
                           WHERE expires_unix_ms <= ?1 ORDER BY expires_unix_ms LIMIT ?2";
             let ended = changes(connection, select, params![*now_unix_ms as i64, limited(*limit)])?;
             ended.iter().try_for_each(|change| drop_reference(connection, change))?;
-            Ok(Answer::Done(ended.len()))
+            let freed = blocked::give_free(connection, *now_unix_ms, *limit)?;
+            Ok(Answer::Done(ended.len().max(freed)))
         }
         Edit::Retire { owner, keep, expires_unix_ms } => {
             let update = "UPDATE media_references SET expires_unix_ms = ?3 WHERE owner = ?1 AND expires_unix_ms IS NULL
@@ -143,6 +158,10 @@ pub(super) fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<An
             }
             Ok(Answer::Done(1))
         }
+        Edit::Remove { name, until_unix_ms } => blocked::remove(connection, *name, *until_unix_ms),
+        Edit::Block { blocked, most } => blocked::block(connection, blocked, *most),
+        Edit::Unblock { sha256 } => blocked::unblock(connection, sha256),
+        Edit::DropBlocked { limit } => blocked::drop_references(connection, *limit),
     }
 }
 
@@ -179,6 +198,9 @@ fn changes(
 }
 
 fn store(connection: &Connection, reference: &Reference, quota_bytes: u64) -> rusqlite::Result<Answer> {
+    if blocked::is_blocked(connection, &reference.content.sha256)? {
+        return Ok(Answer::Refused(Refused::Blocked));
+    }
     if let Some(refused) = refuses(connection, reference, quota_bytes)? {
         return Ok(Answer::Refused(refused));
     }
@@ -214,7 +236,7 @@ fn refuses(
     reference: &Reference,
     quota_bytes: u64,
 ) -> rusqlite::Result<Option<Refused>> {
-    let taken = "SELECT EXISTS (SELECT 1 FROM media_references WHERE name = ?1)";
+    let taken = "SELECT EXISTS (SELECT 1 FROM media_references WHERE name = ?1) OR EXISTS (SELECT 1 FROM media_removed WHERE name = ?1)";
     let taken = |name: Name| connection.prepare_cached(taken)?.query_row([key(name.0)], |row| row.get(0));
     let own = charge(reference.content.size);
     Ok(if taken(reference.name)? {
@@ -328,7 +350,8 @@ fn found(
     match source {
         Source::Own(Content { sha256, size }) => {
             let select = "SELECT sha256, size, object FROM media_references INDEXED BY media_by_owner
-                          WHERE owner = ?1 AND sha256 = ?2 AND size = ?3 AND (expires_unix_ms IS NULL OR expires_unix_ms > ?4) LIMIT 1";
+                          WHERE owner = ?1 AND sha256 = ?2 AND size = ?3 AND (expires_unix_ms IS NULL OR expires_unix_ms > ?4)
+                          AND NOT EXISTS (SELECT 1 FROM media_blocked WHERE media_blocked.sha256 = ?2) LIMIT 1";
             let parameters = params![bits(owner), sha256, size as i64, now_unix_ms as i64];
             connection.prepare_cached(select)?.query_row(parameters, read).optional()
         }

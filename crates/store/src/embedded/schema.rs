@@ -42,7 +42,9 @@
 //! which files can be fetched ([`crate::media`]). Names and objects are 16 bytes, big-endian; the owner is as above; no `expires` means that
 //! time does not end it. `media_objects` (object, sha256, size, uses, is_new, place): what lies in a backend, how many references it has,
 //! whether its equals are still to be looked for, and in which backend it is. `media_doomed` (object, place): whose files are to be deleted. `media_owners` (owner, bytes): the sum of
-//! an account's files, as [`crate::media::charge`] counts them; no row: none.
+//! an account's files, as [`crate::media::charge`] counts them; no row: none. `media_blocked` (sha256, since_unix_ms, reason, is_new): contents that
+//! the operator does not want here, and whether there may still be references to them. `media_removed` (name, until_unix_ms): names that are not
+//! given again until then.
 //!
 //! # Settings
 //! WAL, so that readers and the writer don't wait for each other; `synchronous=FULL`, so that a commit is durable;
@@ -129,6 +131,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "ALTER TABLE media_objects ADD COLUMN place TEXT NOT NULL DEFAULT '';
     ALTER TABLE media_doomed ADD COLUMN place TEXT NOT NULL DEFAULT '';
     CREATE INDEX media_by_place ON media_objects (place);",
+    // 10: contents that are blocked, and names that were removed.
+    "CREATE TABLE media_blocked (
+        sha256 BLOB PRIMARY KEY,
+        since_unix_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        is_new INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX media_blocked_new ON media_blocked (sha256) WHERE is_new;
+    CREATE TABLE media_removed (name BLOB PRIMARY KEY, until_unix_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX media_removed_by_end ON media_removed (until_unix_ms);",
 ];
 
 /// Why a database can't be brought to this program's schema.

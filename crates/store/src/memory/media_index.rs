@@ -2,8 +2,8 @@
 
 use super::{State, lock};
 use crate::media::{
-    Answer, Content, Due, Edit, Index, Lying, Name, ObjectId, Place, Query, Reference, Refused, Source,
-    Usage, charge,
+    Answer, Blocked, COUNTED_MAX, Content, Digest, Due, Edit, Index, Lying, Name, ObjectId, Place, Query,
+    Reference, Refused, Source, Standing, Usage, charge,
 };
 use crate::records::Table;
 use crate::{AccountId, StoreError};
@@ -16,6 +16,15 @@ pub(super) struct Media {
     references: BTreeMap<Name, Reference>,
     objects: BTreeMap<ObjectId, Object>,
     doomed: BTreeMap<ObjectId, Place>,
+    blocked: BTreeMap<Digest, Block>,
+    /// Names that are not given again, and until when.
+    removed: BTreeMap<Name, u64>,
+}
+
+struct Block {
+    since_unix_ms: u64,
+    reason: Box<str>,
+    is_new: bool,
 }
 
 struct Object {
@@ -37,12 +46,18 @@ impl Media {
     }
 
     fn live(&self, name: Name, now_unix_ms: u64) -> Option<&Reference> {
-        self.references.get(&name).filter(|reference| is_live(reference, now_unix_ms))
+        let found = self.references.get(&name).filter(|reference| is_live(reference, now_unix_ms))?;
+        (!self.is_blocked(&found.content.sha256)).then_some(found)
+    }
+
+    fn is_blocked(&self, sha256: &Digest) -> bool {
+        self.blocked.contains_key(sha256)
     }
 
     fn found(&self, owner: AccountId, source: Source, now_unix_ms: u64) -> Option<(Content, ObjectId)> {
         let found = match source {
             Source::Named(name) => self.live(name, now_unix_ms)?,
+            Source::Own(content) if self.is_blocked(&content.sha256) => return None,
             Source::Own(content) => self.references.values().find(|reference| {
                 reference.owner == owner && reference.content == content && is_live(reference, now_unix_ms)
             })?,
@@ -110,7 +125,65 @@ impl Media {
         let ended = self.references.values().filter(|reference| !is_live(reference, now_unix_ms));
         let ended: Vec<Name> = ended.take(limit).map(|reference| reference.name).collect();
         ended.iter().for_each(|name| self.drop_reference(*name));
-        ended.len()
+        let free = self.removed.iter().filter(|(_, until)| **until <= now_unix_ms);
+        let free: Vec<Name> = free.take(limit).map(|(name, _)| *name).collect();
+        free.iter().for_each(|name| _ = self.removed.remove(name));
+        ended.len().max(free.len())
+    }
+
+    fn remove(&mut self, name: Name, until_unix_ms: u64) -> usize {
+        let is_there = self.references.contains_key(&name);
+        if is_there {
+            self.drop_reference(name);
+            self.removed.insert(name, until_unix_ms);
+        }
+        usize::from(is_there)
+    }
+
+    fn block(&mut self, blocked: Blocked, most: usize) -> Answer {
+        let Blocked { sha256, since_unix_ms, reason } = blocked;
+        if self.blocked.keys().filter(|other| **other != sha256).count() >= most {
+            return Answer::Refused(Refused::Full);
+        }
+        let block = self.blocked.entry(sha256).or_insert_with(|| Block {
+            since_unix_ms,
+            reason: "".into(),
+            is_new: true,
+        });
+        if !reason.is_empty() {
+            block.reason = reason;
+        }
+        let uses = self.objects.values().filter(|object| object.content.sha256 == sha256);
+        Answer::Done(uses.map(|object| object.uses).sum())
+    }
+
+    fn drop_blocked(&mut self, limit: usize) -> usize {
+        let Some((sha256, block)) = self.blocked.iter_mut().find(|(_, block)| block.is_new) else { return 0 };
+        let those = self.references.values().filter(|reference| reference.content.sha256 == *sha256);
+        let those: Vec<Name> = those.take(limit).map(|reference| reference.name).collect();
+        block.is_new = those.len() == limit;
+        those.iter().for_each(|name| self.drop_reference(*name));
+        those.len()
+    }
+
+    fn blocked(&self, after: Option<Digest>, limit: usize) -> Vec<Blocked> {
+        let beyond = self.blocked.iter().filter(|(sha256, _)| after.is_none_or(|after| **sha256 > after));
+        let shown = |(sha256, block): (&Digest, &Block)| Blocked {
+            sha256: *sha256,
+            since_unix_ms: block.since_unix_ms,
+            reason: block.reason.clone(),
+        };
+        beyond.take(limit).map(shown).collect()
+    }
+
+    fn standing(&self, now_unix_ms: u64) -> Standing {
+        let ends = || self.references.values().filter_map(|reference| reference.expires_unix_ms);
+        Standing {
+            doomed: self.doomed.len().min(COUNTED_MAX) as u64,
+            ended: ends().filter(|at| *at <= now_unix_ms).count().min(COUNTED_MAX) as u64,
+            blocked: self.blocked.len() as u64,
+            next_expiry_unix_ms: ends().filter(|at| *at > now_unix_ms).min(),
+        }
     }
 
     fn retire(&mut self, owner: AccountId, keep: usize, expires_unix_ms: u64) -> usize {
@@ -139,7 +212,7 @@ impl State {
                     |found: &Reference| Reference { place: media.place(found.object), ..found.clone() };
                 Answer::Reference(media.live(*name, *now_unix_ms).map(lying).map(Box::new))
             }
-            Query::Usage { owner, source, now_unix_ms } => {
+            Query::Usage { owner, source, announced, now_unix_ms } => {
                 let own = media.references.values().filter(|reference| reference.owner == *owner);
                 let ends = own.filter_map(|reference| reference.expires_unix_ms);
                 Answer::Usage(Usage {
@@ -148,11 +221,14 @@ impl State {
                     source: source
                         .and_then(|source| media.found(*owner, source, *now_unix_ms))
                         .map(|(content, _)| content),
+                    is_blocked: announced.is_some_and(|sha256| media.is_blocked(&sha256)),
                 })
             }
             Query::Due { now_unix_ms, limit } => Answer::Due(Due {
                 has_new: media.objects.values().any(|object| object.is_new),
-                has_ended: media.references.values().any(|reference| !is_live(reference, *now_unix_ms)),
+                has_ended: media.references.values().any(|reference| !is_live(reference, *now_unix_ms))
+                    || media.removed.values().any(|until| until <= now_unix_ms),
+                has_blocked: media.blocked.values().any(|block| block.is_new),
                 doomed: media.doomed.iter().map(|(id, place)| (*id, place.clone())).take(*limit).collect(),
             }),
             Query::Known { objects } => {
@@ -180,11 +256,16 @@ impl State {
                 let places: BTreeSet<Place> = objects.chain(media.doomed.values().cloned()).collect();
                 Answer::Places(places.into_iter().collect())
             }
+            Query::Blocked { after, limit } => Answer::Blocked(media.blocked(*after, *limit)),
+            Query::Standing { now_unix_ms } => Answer::Standing(media.standing(*now_unix_ms)),
         }
     }
 
     pub(super) fn edit_media(&mut self, edit: Edit) -> Answer {
         match edit {
+            Edit::Store { reference, .. } if self.media.is_blocked(&reference.content.sha256) => {
+                Answer::Refused(Refused::Blocked)
+            }
             Edit::Store { reference, quota_bytes } => {
                 if let Some(refused) = self.refuses(&reference, quota_bytes) {
                     return Answer::Refused(refused);
@@ -219,13 +300,21 @@ impl State {
                 objects.iter().for_each(|object| _ = self.media.doomed.remove(object));
                 Answer::Done(1)
             }
+            Edit::Remove { name, until_unix_ms } => Answer::Done(self.media.remove(name, until_unix_ms)),
+            Edit::Block { blocked, most } => self.media.block(blocked, most),
+            Edit::Unblock { sha256 } => {
+                Answer::Done(usize::from(self.media.blocked.remove(&sha256).is_some()))
+            }
+            Edit::DropBlocked { limit } => Answer::Done(self.media.drop_blocked(limit)),
         }
     }
 
     fn refuses(&self, reference: &Reference, quota_bytes: u64) -> Option<Refused> {
         let owner = reference.owner;
         let sum = self.media.owned(owner).saturating_add(charge(reference.content.size));
-        if self.media.references.contains_key(&reference.name) {
+        let is_taken =
+            |name| self.media.references.contains_key(name) || self.media.removed.contains_key(name);
+        if is_taken(&reference.name) {
             Some(Refused::Taken)
         } else if self.get(Table::Accounts, &owner.record_key()).is_none() {
             Some(Refused::NoAccount)

@@ -7,8 +7,6 @@ use chaski_media::objects::stores::{Rule, Stores};
 use chaski_media::staging::Staging;
 use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
-use chaski_server::admin::desk::CheckMedia;
-use chaski_server::admin::protocol::{MediaPlaceView, MediaView};
 use chaski_server::config::{Config, HttpTls};
 use chaski_services::upload::{PROFILES_KEPT, Uploads};
 use chaski_store::Engine;
@@ -99,29 +97,6 @@ fn bucket(media: &chaski_server::config::Media) -> Bucket {
         access_key: media.s3_access_key.clone(),
         secret_key: media.s3_secret_key.clone(),
     }
-}
-
-/// For `ctl media check`.
-pub(super) fn check(media: &Media) -> CheckMedia {
-    let check = media.checks(chaski_media::check::STEP_TIME);
-    Box::new(move |from| {
-        let found = check(from)?;
-        let place = |(place, held): (String, chaski_media::check::Held)| MediaPlaceView {
-            place,
-            objects: held.objects,
-            references: held.references,
-            bytes: held.bytes,
-        };
-        Ok(MediaView {
-            places: found.places.into_iter().map(place).collect(),
-            dangling: found.dangling,
-            orphans: found.orphans,
-            wrong_sizes: found.wrong_sizes,
-            arriving: found.arriving,
-            named: found.named,
-            next: found.next,
-        })
-    })
 }
 
 fn thumbnails(config: &Config) -> Result<Thumbnails, Failure> {

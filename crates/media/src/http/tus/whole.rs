@@ -3,7 +3,7 @@
 //! It is read from where it was kept, so that what is hashed is what is stored, and written as an upload by `PUT` is; what was kept goes when
 //! that is done. A kill in between leaves it where it is, and whoever asks for it next does it again.
 
-use super::super::put::{self, NOBODY, OTHER, TAKEN, blocking, failed};
+use super::super::put::{self, BLOCKED, NOBODY, OTHER, TAKEN, blocking, failed};
 use super::super::{TRANSFER_BYTES, Trouble};
 use crate::Shared;
 use crate::objects::Incoming;
@@ -22,7 +22,7 @@ const TURN_BYTES: u64 = 1 << 20;
 pub(super) async fn store(shared: &Arc<Shared>, slot: &Slot) -> Result<(), Trouble> {
     let stored = try_store(shared, slot).await;
     // These do not change: it has to begin anew, or can't.
-    if matches!(stored, Err(OTHER | TAKEN | NOBODY)) {
+    if matches!(stored, Err(OTHER | TAKEN | NOBODY | BLOCKED)) {
         let (of, name) = (shared.clone(), slot.name);
         blocking(shared, move || of.staging.end(name).map_err(|error| failed(&error))).await?;
     }
