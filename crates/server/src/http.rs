@@ -31,6 +31,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use chaski_sendfile::Stream;
 use chaski_services::accounts::network::Network;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -219,7 +220,9 @@ impl Connection {
 
     async fn protect(&self, tcp: TcpStream) -> Option<HttpStream> {
         let (switch, plain_too) = match &self.protection {
-            Protection::Terminated | Protection::Plain => return Some(HttpStream::Plain(tcp)),
+            Protection::Terminated | Protection::Plain => {
+                return Some(HttpStream::Plain(Stream::new(tcp, self.moves.counter())));
+            }
             Protection::Either(switch) => (switch, true),
             Protection::Tls(switch) => (switch, false),
         };
@@ -228,7 +231,7 @@ impl Connection {
         // 22 is the record type of a TLS handshake (RFC 8446 §5.1); a request line begins with a letter.
         if first[0] != 22 {
             if plain_too {
-                return Some(HttpStream::Plain(tcp));
+                return Some(HttpStream::Plain(Stream::new(tcp, self.moves.counter())));
             }
             stream::say_use_https(tcp).await;
             return None;
@@ -269,6 +272,7 @@ impl Connection {
         let believe_forwarded = matches!(self.protection, Protection::Terminated);
         let (peer, metrics, seat) = (self.peer, self.metrics.clone(), Arc::clone(&self.seat));
         let (unhurried, moves) = (self.unhurried, Arc::clone(&self.moves));
+        let lane = stream.lane();
         router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
             metrics.requests_total.inc();
             let (metrics, seat) = (metrics.clone(), Arc::clone(&seat));
@@ -278,6 +282,9 @@ impl Connection {
             let client = if believe_forwarded { forwarded_for(&request).unwrap_or(peer) } else { peer };
             request.extensions_mut().insert(ConnectInfo(client));
             request.extensions_mut().insert(arrival);
+            if let Some(lane) = lane.as_ref().filter(|_| is_unhurried) {
+                request.extensions_mut().insert(lane.clone());
+            }
             http2::name_host(&mut request);
             async move {
                 if !seat.begin() {

@@ -6,15 +6,26 @@ use serde_json::Value;
 use std::process::Command;
 
 /// Each crate, and which of ours it may depend on.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("chaski-xmpp", &[]),
     ("chaski-telemetry", &[]),
     ("chaski-promises", &[]),
     ("chaski-store", &["chaski-telemetry", "chaski-promises"]),
     ("chaski-tls", &[]),
+    ("chaski-sendfile", &[]),
     ("chaski-services", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-promises"]),
-    ("chaski-server", &["chaski-xmpp", "chaski-store", "chaski-telemetry", "chaski-services", "chaski-tls"]),
-    ("chaski-media", &["chaski-store", "chaski-telemetry"]),
+    (
+        "chaski-server",
+        &[
+            "chaski-xmpp",
+            "chaski-store",
+            "chaski-telemetry",
+            "chaski-services",
+            "chaski-tls",
+            "chaski-sendfile",
+        ],
+    ),
+    ("chaski-media", &["chaski-store", "chaski-telemetry", "chaski-sendfile"]),
     ("chaski-client", &["chaski-tls", "chaski-xmpp"]),
     ("chaski-chat", &["chaski-client", "chaski-xmpp"]),
     ("chaski-bench", &["chaski-client", "chaski-xmpp", "chaski-tls", "chaski-promises"]),

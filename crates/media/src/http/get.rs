@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chaski_sendfile::Lane;
 use chaski_store::media::{Answer, Query, Reference};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -67,7 +68,7 @@ pub(super) async fn serve(
             shared.metrics.downloads_total.inc();
             let body = FileBody::new(
                 shared.clone(),
-                stored,
+                (stored, wanted.1.lane.clone()),
                 (taken, shared.shares.of(from)),
                 (first, last),
                 piece.bytes,
@@ -84,6 +85,8 @@ pub(super) struct Asked {
     pub(super) known: Option<String>,
     range: Option<String>,
     if_range: Option<String>,
+    /// Of a plain connection.
+    pub(super) lane: Option<Lane>,
 }
 
 impl Asked {
@@ -96,6 +99,7 @@ impl Asked {
             // §14.2: for GET alone.
             range: all(headers, header::RANGE).filter(|_| !is_head),
             if_range: all(headers, header::IF_RANGE),
+            lane: request.extensions().get().cloned(),
         }
     }
 }
@@ -193,14 +197,26 @@ fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble>
     if asked.is_head {
         return Ok(Found { reference, answer: FoundAnswer::Head });
     }
+    let is_part = part != Part::Whole;
+    if asked.lane.is_some() && is_at_hand(&*stored, first, last) {
+        // It is not needed here.
+        let piece = Piece { bytes: Vec::new(), is_part };
+        return Ok(Found { reference, answer: FoundAnswer::Bytes { stored, first, last, piece } });
+    }
     let mut bytes = vec![0; (last - first + 1).min(TRANSFER_BYTES as u64) as usize];
     let count = stored.read_at(first, &mut bytes).map_err(|error| {
         tracing::error!(%error, "a file cannot be read");
         BROKEN
     })?;
     bytes.truncate(count);
-    let piece = Piece { bytes, is_part: part != Part::Whole };
+    let piece = Piece { bytes, is_part };
     Ok(Found { reference, answer: FoundAnswer::Bytes { stored, first, last, piece } })
+}
+
+/// Whether the first piece is in the system's memory. If it is not any more when it is sent, the body reads it.
+fn is_at_hand(stored: &dyn Stored, first: u64, last: u64) -> bool {
+    let count = (last - first + 1).min(TRANSFER_BYTES as u64) as usize;
+    stored.file().is_some_and(|file| chaski_sendfile::is_at_hand(file, first, count))
 }
 
 /// Opens what a reference leads to.

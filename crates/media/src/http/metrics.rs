@@ -43,6 +43,8 @@ chaski_telemetry::metrics! {
         sent_bytes_total: Counter,
         /// Pieces of files that were read without waiting, because the system had them in memory.
         read_at_once_total: Counter,
+        /// Pieces of files on plain connections that the system has sent by itself (`sendfile`).
+        sent_by_system_total: Counter,
         /// References dropped because their time was over.
         expired_total: Counter,
         /// References dropped because the operator has removed them or blocked what they lead to.

@@ -75,7 +75,13 @@ pub(super) async fn serve(
         io::Result::Ok(piece)
     });
     let piece = read.await.map_err(|_| BROKEN)?.map_err(|_| BROKEN)?;
-    let body = FileBody::new(shared.clone(), stored, (taken, shared.shares.of(from)), (0, length - 1), piece);
+    let body = FileBody::new(
+        shared.clone(),
+        (stored, asked.lane),
+        (taken, shared.shares.of(from)),
+        (0, length - 1),
+        piece,
+    );
     Ok((said, Body::new(body)).into_response())
 }
 

@@ -8,6 +8,7 @@ mod rig;
 mod small;
 mod tiers;
 mod tus;
+mod ways;
 
 use chaski_media::objects::Objects;
 use chaski_media::objects::folder::Folder;

@@ -1,15 +1,21 @@
 //! A service with files and thumbnails of its own, and a client of it.
 
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{self, Next};
 use chaski_media::objects::folder::Folder;
 use chaski_media::objects::stores::Stores;
 use chaski_media::staging::Staging;
 use chaski_media::thumbnail::{self, Program, Thumbnails};
 use chaski_media::{Media, PATH, Settings};
+use chaski_sendfile::Stream;
 use chaski_store::media::slot::{Slot, SlotKeys};
 use chaski_store::media::{Index, Name, Purpose};
 use chaski_store::memory::MemoryEngine;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Engine, Table, Time};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +29,10 @@ pub(crate) struct Rig {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) engine: MemoryEngine,
     pub(crate) media: Option<Media>,
+    /// Where files are sent by the system, as on the plain listeners of a server.
     pub(crate) addr: SocketAddr,
+    /// Where they are read and written, as on those with TLS.
+    pub(crate) copying: SocketAddr,
     pub(crate) runtime: Runtime,
 }
 
@@ -60,11 +69,15 @@ impl Rig {
         let stores = (stores, Staging::open(&unfinished(dir.path())).unwrap());
         let media = Media::start(settings, engine.media(), stores, &secret, time, small).unwrap();
         let runtime = Runtime::new().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let app = media.routes().into_make_service_with_connect_info::<SocketAddr>();
-        runtime.spawn(async move { axum::serve(listener, app).await });
-        Self { dir, engine, media: Some(media), addr, runtime }
+        let bind = || {
+            let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+            let addr = listener.local_addr().unwrap();
+            (listener, addr)
+        };
+        let ((listener, addr), (other, copying)) = (bind(), bind());
+        runtime.spawn(serve(listener, media.routes(), true));
+        runtime.spawn(serve(other, media.routes(), false));
+        Self { dir, engine, media: Some(media), addr, copying, runtime }
     }
 
     /// Starts again on what is there.
@@ -175,6 +188,26 @@ impl Rig {
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("did not come: {what}; {:?}", self.files());
+    }
+}
+
+/// As the listener of a server does.
+async fn serve(listener: TcpListener, routes: Router, by_system: bool) {
+    while let Ok((tcp, peer)) = listener.accept().await {
+        let stream = Stream::new(tcp, Arc::default());
+        let lane = by_system.then(|| stream.lane());
+        let app = routes.clone().layer(middleware::from_fn(move |mut request: Request, next: Next| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            if let Some(lane) = &lane {
+                request.extensions_mut().insert(lane.clone());
+            }
+            next.run(request)
+        }));
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.max_buf_size(16 << 10);
+        tokio::spawn(async move {
+            let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)).await;
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! An HTTP connection's byte stream, plain or TLS, that can be taken apart again for the shards.
 
-use std::io;
+use chaski_sendfile::{Lane, Stream};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -11,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 #[derive(Debug)]
 pub enum HttpStream {
     /// No TLS.
-    Plain(TcpStream),
+    Plain(Stream),
     /// TLS that ends here.
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -25,10 +26,18 @@ impl HttpStream {
         }
     }
 
+    /// Where files may be left for the system to send.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        match self {
+            Self::Plain(stream) => Some(stream.lane()),
+            Self::Tls(_) => None,
+        }
+    }
+
     /// The socket, and the TLS state if there is one.
     pub fn into_parts(self) -> (TcpStream, Option<rustls::ServerConnection>) {
         match self {
-            Self::Plain(tcp) => (tcp, None),
+            Self::Plain(stream) => (stream.into_inner(), None),
             Self::Tls(tls) => {
                 let (tcp, state) = tls.into_inner();
                 (tcp, Some(state))
@@ -51,7 +60,7 @@ pub(super) async fn say_use_https(mut tcp: TcpStream) {
 impl AsyncRead for HttpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
         }
     }
@@ -60,21 +69,40 @@ impl AsyncRead for HttpStream {
 impl AsyncWrite for HttpStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// So that hyper copies no bodies into a buffer of its own.
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The bound of a request's time does not hold for them, nor that of a connection's life while one is in progress; a connection (and by
 //! itself a stream of HTTP/2) of which nothing moves for [`STILL_TIME`] is cut. Uploads are looked at more closely by whoever takes them in; here it is what a client does
-//! not read. They hold the connection's seat to the end of the answer, so whoever serves them bounds their number.
+//! not read, and of what the system sends by itself the stream says when it moves. They hold the connection's seat to the end of the answer, so whoever serves them bounds their number.
 
 use super::seats::Seat;
 use axum::body::{Body, Bytes, HttpBody};
@@ -20,7 +20,7 @@ pub const STILL_TIME: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     in_progress: AtomicUsize,
-    moved: AtomicU64,
+    moved: Arc<AtomicU64>,
     /// A stream's connection.
     connection: Option<Arc<Moves>>,
 }
@@ -29,6 +29,11 @@ impl Moves {
     /// Those of a stream.
     pub(super) fn of(connection: &Arc<Moves>) -> Self {
         Self { connection: Some(connection.clone()), ..Self::default() }
+    }
+
+    /// Grows whenever something moves; so may whoever sees it move besides.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        self.moved.clone()
     }
 
     fn each(&self) -> impl Iterator<Item = &Self> {
