@@ -1,7 +1,8 @@
 //! Files over HTTP: `PUT` with a ticket ([`put`]), `GET` and `HEAD` by name ([`get`]), `OPTIONS` for browsers of other origins.
 //!
 //! One route, `/media/NAME/FILE`, small pictures by a query of `GET`'s ([`small`]), uploads that go on by methods of their own ([`tus`]).
-//! Each request is carried out on this crate's runtime, wherever its connection is; its socket is the listener's.
+//! What waits for a disk or an index runs on this crate's runtime, wherever the connection is; bytes are taken in and given out where it is, on the
+//! listener's threads.
 //!
 //! Promises: an answer is one of [`Trouble`] or a file; every answer may be read by web pages of any origin, since nothing here is authorised
 //! by cookies; nothing is compressed, and what is sent has its length said.

@@ -28,6 +28,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 pub(super) const NO_TICKET: Trouble =
     Trouble::new(StatusCode::FORBIDDEN, "This is not the URL of an upload slot of this server.");
@@ -61,41 +62,32 @@ const REFUSED_BYTES: u64 = 256 << 10;
 /// And how long that may take.
 const REFUSED_TIME: Duration = Duration::from_secs(2);
 
-/// Serves it, on this crate's runtime.
+/// Serves it. What comes is taken in where its connection is, since each piece that goes from a thread to another wakes one; what is
+/// done with it runs on threads of this crate's.
 pub(super) async fn serve(
     shared: &Arc<Shared>,
     place: super::Place,
     from: Option<IpAddr>,
     request: Request,
 ) -> Result<Response, Trouble> {
-    let shared = shared.clone();
-    let runtime = shared.runtime.clone();
-    let (parts, body) = request.into_parts();
-    let slot = slot(&shared, &place, parts.uri.query(), shared.time.unix_ms());
-    let length = length(&parts.headers);
-    let work = async move {
-        let mut body = body;
-        let done = match admit(&slot, length) {
-            Ok(slot) => upload(&shared, slot, from, &mut body).await,
-            Err(trouble) => Err(trouble),
-        };
-        if let Err(trouble) = done {
-            if [NO_TICKET, LATE, TOO_LONG, TOO_SHORT, OTHER].contains(&trouble) {
-                shared.metrics.tickets_refused_total.inc();
-            }
-            if trouble == FULL {
-                shared.metrics.refused_full_total.inc();
-            }
-            // Whatever else comes on this connection is not looked at.
-            drain(body).await;
-            let mut response = trouble.into_response();
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return response;
-        }
-        StatusCode::CREATED.into_response()
+    let (parts, mut body) = request.into_parts();
+    let slot = slot(shared, &place, parts.uri.query(), shared.time.unix_ms());
+    let done = match admit(&slot, length(&parts.headers)) {
+        Ok(slot) => upload(shared, slot, from, &mut body).await,
+        Err(trouble) => Err(trouble),
     };
-    // A client that goes away does not keep what is nearly done from being done.
-    runtime.spawn(work).await.map_err(|_| BROKEN)
+    let Err(trouble) = done else { return Ok(StatusCode::CREATED.into_response()) };
+    if [NO_TICKET, LATE, TOO_LONG, TOO_SHORT, OTHER].contains(&trouble) {
+        shared.metrics.tickets_refused_total.inc();
+    }
+    if trouble == FULL {
+        shared.metrics.refused_full_total.inc();
+    }
+    // Whatever else comes on this connection is not looked at.
+    drain(body).await;
+    let mut response = trouble.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Ok(response)
 }
 
 /// The slot of a ticket, if it is this place's and its time is not over by then.
@@ -137,64 +129,108 @@ async fn upload(
     from: Option<IpAddr>,
     body: &mut Body,
 ) -> Result<(), Trouble> {
-    let Some(_place) = shared.places.enter(from) else {
+    let Some(place) = shared.places.enter(from) else {
         shared.metrics.refused_busy_total.inc();
         return Err(BUSY);
     };
     let using = shared.places.begin(slot.name).await;
-    shared.metrics.transfers.add(1);
+    let mut transfer = Transfer::begin(shared);
     let share = shared.shares.of(from);
-    let done = tokio::select! {
-        done = take(shared, slot, &share, body) => done,
+    let came = tokio::select! {
+        came = take(shared, slot, &share, body) => came,
         () = using.ousted() => Err(OUSTED),
     };
-    shared.metrics.transfers.add(-1);
-    if matches!(done, Err(CUT | SLOW | OUSTED)) {
-        shared.metrics.uploads_cut_total.inc();
-    }
-    done
+    transfer.is_cut = matches!(came, Err(CUT | SLOW | OUSTED));
+    let (came, of, slot) = (came?, shared.clone(), slot.clone());
+    // A client that goes away now does not keep what has come from being stored.
+    let storing = shared.runtime.spawn(async move {
+        let _until_it_is_stored = (place, using, transfer);
+        came.store(&of, &slot).await
+    });
+    storing.await.map_err(|_| BROKEN)?
 }
 
-/// Takes the file and stores it, or looks whether it is the one that is there.
-async fn take(shared: &Arc<Shared>, slot: &Slot, share: &Share, body: &mut Body) -> Result<(), Trouble> {
+/// An upload in progress, counted. It is cut if its client goes away, and nobody comes to the end of it.
+struct Transfer {
+    shared: Arc<Shared>,
+    is_cut: bool,
+}
+
+impl Transfer {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.metrics.transfers.add(1);
+        Self { shared: shared.clone(), is_cut: true }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.shared.metrics.transfers.add(-1);
+        if self.is_cut {
+            self.shared.metrics.uploads_cut_total.inc();
+        }
+    }
+}
+
+/// Takes in the file, or what is to be compared with the one that is there.
+async fn take(shared: &Arc<Shared>, slot: &Slot, share: &Share, body: &mut Body) -> Result<Came, Trouble> {
     let (name, size, of) = (slot.name, slot.size, shared.clone());
     let place = shared.stores.place_for(&slot.media_type, size);
-    let to = place.clone();
     let begun = blocking(shared, move || {
         let now_unix_ms = of.time.unix_ms();
         match of.index.ask(Query::Reference { name, now_unix_ms }).map_err(broken)? {
             Answer::Reference(None) => {}
-            Answer::Reference(Some(stored)) => return Ok(Begun::Again(*stored)),
+            Answer::Reference(Some(stored)) => return Ok((Begun::Again(*stored), None)),
             _ => return Err(BROKEN),
         }
-        let promised = room(&of, &to, size)?;
-        let objects = of.stores.at(&to).map_err(|error| failed(&error))?;
+        let promised = room(&of, &place, size)?;
+        let objects = of.stores.at(&place).map_err(|error| failed(&error))?;
         let object = ObjectId(rand::random());
         let incoming = objects.begin(object).map_err(|error| failed(&error))?;
-        Ok(Begun::New(object, incoming, promised))
+        Ok((Begun::New(object, place, promised), Some(incoming)))
     });
-    match begun.await? {
-        Begun::Again(stored) => {
-            let (_, sha256) = receive(shared, slot, (body, share), None).await?;
-            if stored.content == (Content { sha256, size }) { Ok(()) } else { Err(TAKEN) }
-        }
-        Begun::New(object, incoming, _promised) => {
-            let (incoming, sha256) = receive(shared, slot, (body, share), Some(incoming)).await?;
-            if slot.sha256.is_some_and(|announced| announced != sha256) {
-                return Err(OTHER);
-            }
-            let incoming = incoming.ok_or(BROKEN)?;
-            let (of, reference) = (shared.clone(), reference(shared, slot, sha256, (object, place)));
-            blocking(shared, move || incoming.finish().map_err(|error| failed(&error))).await?;
-            bring(shared, &reference).await?;
-            blocking(shared, move || store(&of, reference)).await
-        }
-    }
+    let (begun, incoming) = begun.await?;
+    let received = receive(shared, slot, (body, share), incoming).await?;
+    Ok(Came { begun, received })
 }
 
 enum Begun {
-    New(ObjectId, Box<dyn Incoming>, Promised),
+    New(ObjectId, Place, Promised),
     Again(Reference),
+}
+
+/// All of a file has come.
+struct Came {
+    begun: Begun,
+    received: Received,
+}
+
+impl Came {
+    /// Stores it, or looks whether it is the one that is there.
+    async fn store(self, shared: &Arc<Shared>, slot: &Slot) -> Result<(), Trouble> {
+        let Self { begun, mut received } = self;
+        let announced = slot.sha256;
+        let ended = blocking(shared, move || {
+            received.write().map_err(|error| failed(&error))?;
+            let sha256: Digest = received.hasher.finalize_reset().into();
+            let Some(incoming) = received.incoming.take() else { return Ok(sha256) };
+            if announced.is_some_and(|announced| announced != sha256) {
+                return Err(OTHER);
+            }
+            incoming.finish().map_err(|error| failed(&error))?;
+            Ok(sha256)
+        });
+        let sha256 = ended.await?;
+        match begun {
+            Begun::Again(stored) if stored.content == (Content { sha256, size: slot.size }) => Ok(()),
+            Begun::Again(_) => Err(TAKEN),
+            Begun::New(object, place, _promised) => {
+                let (of, reference) = (shared.clone(), reference(shared, slot, sha256, (object, place)));
+                bring(shared, &reference).await?;
+                blocking(shared, move || store(&of, reference)).await
+            }
+        }
+    }
 }
 
 pub(super) fn reference(
@@ -224,6 +260,7 @@ struct Received {
     incoming: Option<Box<dyn Incoming>>,
     hasher: Sha256,
     buffer: Vec<u8>,
+    runtime: Handle,
 }
 
 impl Received {
@@ -238,17 +275,27 @@ impl Received {
     }
 }
 
-/// The whole file, hashed; written if there is something to write to.
+/// What did not come whole is deleted, by a thread that may wait.
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            self.runtime.spawn_blocking(move || drop(incoming));
+        }
+    }
+}
+
+/// The whole file, hashed and written (if there is something to write to) up to what is in the buffer at the end.
 async fn receive(
     shared: &Arc<Shared>,
     slot: &Slot,
     (body, share): (&mut Body, &Share),
     incoming: Option<Box<dyn Incoming>>,
-) -> Result<(Option<Box<dyn Incoming>>, Digest), Trouble> {
+) -> Result<Received, Trouble> {
     let settings = &shared.settings;
     let mut progress = Progress::new(settings.progress_time, settings.progress_bytes);
     let buffer = Vec::with_capacity(TRANSFER_BYTES.min(slot.size as usize));
-    let mut received = Received { incoming, hasher: Sha256::new(), buffer };
+    let runtime = shared.runtime.clone();
+    let mut received = Received { incoming, hasher: Sha256::new(), buffer, runtime };
     let mut left = slot.size;
     while left > 0 {
         let frame = progress.wait(body.frame()).await.map_err(|Stuck| SLOW)?;
@@ -269,8 +316,7 @@ async fn receive(
             }
         }
     }
-    let Received { incoming, hasher, .. } = write(shared, received).await?;
-    Ok((incoming, hasher.finalize().into()))
+    Ok(received)
 }
 
 async fn write(shared: &Arc<Shared>, mut received: Received) -> Result<Received, Trouble> {
