@@ -25,6 +25,8 @@ pub mod staging;
 mod strays;
 pub mod thumbnail;
 
+pub use runtime::give_way;
+
 use chaski_store::Time;
 use chaski_store::media::Index;
 use chaski_store::media::slot::SlotKeys;

@@ -88,6 +88,8 @@ impl Server {
             .worker_threads(2)
             .max_blocking_threads(32)
             .thread_name("http")
+            // Files pass here where they have no listener of their own, and whoever registers; messages do not.
+            .on_thread_start(chaski_media::give_way)
             .enable_all()
             .build()?;
         let inside = runtime.enter();
