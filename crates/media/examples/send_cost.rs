@@ -130,6 +130,7 @@ impl Service {
         let slot = Slot {
             name: Name(1),
             owner,
+            registered_unix_ms: 0,
             size: SIZE as u64,
             media_type: "video/mp4".into(),
             file_name: "film.mp4".into(),

@@ -197,7 +197,7 @@ fn grant(turn: &mut Turn<'_>, account: &mut Account, wanted: &Wanted, reply: Rep
     }
     turn.metrics.slots_granted_total.inc();
     let name = new_name(turn);
-    answer_slot(turn, uploads, account.id, (wanted, name, false), reply);
+    answer_slot(turn, uploads, account, (wanted, name, false), reply);
 }
 
 /// It is there, and the account may know that: it gets another name for it.
@@ -224,7 +224,8 @@ fn refer(
         created_unix_ms,
         expires_unix_ms: (!is_lasting).then(|| created_unix_ms.saturating_add(uploads.expire_ms)),
     };
-    let edit = Edit::Refer { reference, source, quota_bytes: uploads.quota_bytes };
+    let registered_unix_ms = account.record.registered_unix_ms();
+    let edit = Edit::Refer { reference, source, registered_unix_ms, quota_bytes: uploads.quota_bytes };
     change(turn, edit, move |turn, account, done| {
         let Some(uploads) = turn.realm.uploads.as_deref() else { return };
         match done {
@@ -233,7 +234,7 @@ fn refer(
                 if is_lasting {
                     retire(turn, account.id, uploads);
                 }
-                answer_slot(turn, uploads, account.id, (&wanted, name, true), reply);
+                answer_slot(turn, uploads, account, (&wanted, name, true), reply);
             }
             // It has gone just now.
             Ok(Answer::Refused(Refused::NoSource)) => grant(turn, account, &wanted, reply),
@@ -261,13 +262,14 @@ fn retire(turn: &mut Turn<'_>, owner: AccountId, uploads: &Uploads) {
 fn answer_slot(
     turn: &mut Turn<'_>,
     uploads: &Uploads,
-    owner: AccountId,
+    account: &Account,
     (wanted, name, is_finished): (&Wanted, Name, bool),
     reply: Reply,
 ) {
     let slot = Slot {
         name,
-        owner,
+        owner: account.id,
+        registered_unix_ms: account.record.registered_unix_ms(),
         size: wanted.size,
         media_type: wanted.media_type.clone(),
         file_name: wanted.file_name.clone(),

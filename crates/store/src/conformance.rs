@@ -78,6 +78,7 @@ pub const CASES: &[Case] = &[
     ("an account's references go with it, and none comes after", media::removal),
     ("what an operator removes goes at once, and its name is not given again", media::removed),
     ("what is blocked is found by nobody and comes from nobody", media::blocked),
+    ("what was agreed under an earlier key of an account is not stored", media::another_key),
     ("the index of media survives a restart", media::restart),
     ("a shard asks and changes the index of media", media::of_a_shard),
     ("who is second to commit sees the first", books::who_is_second_sees_the_first),

@@ -11,7 +11,8 @@
 //! # Promises
 //! - An edit is one transaction. A name is given once: a second [`Edit::Store`] or [`Edit::Refer`] for it changes nothing.
 //! - A reference is made for an account that has a record, within its quota, and never for one that is being removed: its
-//!   removal takes the record first and the references then, so that whichever transaction comes second sees the other.
+//!   removal takes the record first and the references then, so that whichever transaction comes second sees the other. Nor is one made for
+//!   whoever has the number now, if what makes it was agreed under an earlier key (A1 and A2 of docs/promises.md).
 //! - An object is in the list of the doomed from the transaction that takes its last reference until [`Edit::Deleted`]. Nothing refers
 //!   to it meanwhile or later: an object's id is not its content's hash but its own, and content that comes again gets another.
 //! - Nothing here answers a question about a content across accounts: [`Source::Own`] finds what this account refers to,
@@ -229,6 +230,8 @@ pub enum Edit {
     Store {
         /// The reference.
         reference: Reference,
+        /// When the owner's key was made under which this was agreed. [`Refused::NoAccount`] if the record says another time by now.
+        registered_unix_ms: u64,
         /// What the owner may have.
         quota_bytes: u64,
     },
@@ -239,6 +242,8 @@ pub enum Edit {
         reference: Reference,
         /// What it refers to.
         source: Source,
+        /// As in [`Edit::Store`].
+        registered_unix_ms: u64,
         /// What the owner may have.
         quota_bytes: u64,
     },
@@ -353,7 +358,7 @@ pub struct Due {
 pub enum Refused {
     /// There is such a name.
     Taken,
-    /// There is no such account.
+    /// There is no such account, or it has another key by now.
     NoAccount,
     /// It would have more than it may.
     Quota,

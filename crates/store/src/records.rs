@@ -100,6 +100,13 @@ impl Wanted {
     }
 }
 
+/// When the present key of an account was made, as its record in [`Table::Accounts`] says; 0 if it does not. The only thing in a record that an
+/// engine reads: what was agreed under one key is compared with it in the transaction that makes it so ([`crate::media::Edit::Store`]).
+pub(crate) fn registered_unix_ms(account: &[u8]) -> u64 {
+    let record: Option<serde_json::Value> = serde_json::from_slice(account).ok();
+    record.and_then(|record| record.get("registered_unix_ms")?.as_u64()).unwrap_or(0)
+}
+
 /// One write of a batch.
 #[derive(Debug, Clone)]
 pub struct Put {

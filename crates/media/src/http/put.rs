@@ -227,7 +227,8 @@ impl Came {
             Begun::New(object, place, _promised) => {
                 let (of, reference) = (shared.clone(), reference(shared, slot, sha256, (object, place)));
                 bring(shared, &reference).await?;
-                blocking(shared, move || store(&of, reference)).await
+                let registered_unix_ms = slot.registered_unix_ms;
+                blocking(shared, move || store(&of, reference, registered_unix_ms)).await
             }
         }
     }
@@ -341,11 +342,11 @@ pub(super) async fn bring(shared: &Arc<Shared>, reference: &Reference) -> Result
 }
 
 /// All has come. Steps 3 and 4 of [`crate::objects`].
-pub(super) fn store(shared: &Shared, reference: Reference) -> Result<(), Trouble> {
+pub(super) fn store(shared: &Shared, reference: Reference, registered_unix_ms: u64) -> Result<(), Trouble> {
     let (object, owner, purpose) = (reference.object, reference.owner, reference.purpose);
     let (name, content, place) = (reference.name, reference.content, reference.place.clone());
     let objects = shared.stores.at(&reference.place).map_err(|error| failed(&error))?;
-    let edit = Edit::Store { reference, quota_bytes: shared.settings.quota_bytes };
+    let edit = Edit::Store { reference, registered_unix_ms, quota_bytes: shared.settings.quota_bytes };
     // Whoever is told that a write failed may find it done after a crash: then the file must be there, too. The next start looks.
     let refused = match shared.index.edit(edit).map_err(broken)? {
         Answer::Done(_) => None,

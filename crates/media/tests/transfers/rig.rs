@@ -114,6 +114,7 @@ impl Rig {
         let slot = Slot {
             name: Name(number),
             owner: owner(),
+            registered_unix_ms: 0,
             size: size as u64,
             media_type: media_type.into(),
             file_name: file_name.into(),

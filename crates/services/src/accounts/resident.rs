@@ -73,6 +73,11 @@ impl ResidentRecord {
         self.credentials.generation
     }
 
+    /// When the present key was made.
+    pub(crate) fn registered_unix_ms(&self) -> u64 {
+        self.registered_unix_ms
+    }
+
     /// See [`AccountRecord::moving_to`].
     pub(crate) fn is_moving(&self) -> bool {
         self.disabled && self.rare.as_ref().is_some_and(|rare| rare.extra.contains_key(MOVING_TO))

@@ -1,12 +1,14 @@
 //! Uploads: slots and what they say, bounds, and a content that is there already.
 
 use super::*;
+use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
+use crate::command::{Action, Expected};
 use crate::context::Limits;
 use crate::upload::{PROFILES_KEPT, SLOT_MS, Uploads};
 use chaski_store::Engine;
 use chaski_store::media::slot::{Slot, SlotError, SlotKeys};
 use chaski_store::media::{
-    Answer, Blocked, Content, Digest, Edit, Name, ObjectId, Purpose, Query, Reference, Usage,
+    Answer, Blocked, Content, Digest, Edit, Name, ObjectId, Purpose, Query, Reference, Refused, Usage,
 };
 use chaski_xmpp::sasl::base64;
 use chaski_xmpp::{Stanza, datetime};
@@ -74,6 +76,10 @@ fn url(of: &str) -> String {
 
 /// What the HTTP side does when an upload is complete.
 fn upload(stage: &Stage, told: &Told, sha256: Digest, object: u128) {
+    assert_eq!(completed(stage, told, sha256, object), Answer::Done(1));
+}
+
+fn completed(stage: &Stage, told: &Told, sha256: Digest, object: u128) -> Answer {
     let slot = told.slot(stage).unwrap();
     let created_unix_ms = 1_700_000_000_000 + stage.now_ms;
     let reference = Reference {
@@ -88,8 +94,8 @@ fn upload(stage: &Stage, told: &Told, sha256: Digest, object: u128) {
         created_unix_ms,
         expires_unix_ms: Some(created_unix_ms + 30 * 86_400_000),
     };
-    let edit = Edit::Store { reference, quota_bytes: u64::MAX };
-    assert_eq!(stage.engine.media().edit(edit).unwrap(), Answer::Done(1));
+    let edit = Edit::Store { reference, registered_unix_ms: slot.registered_unix_ms, quota_bytes: u64::MAX };
+    stage.engine.media().edit(edit).unwrap()
 }
 
 fn referred(stage: &Stage, name: Name) -> Option<Reference> {
@@ -304,6 +310,34 @@ fn who_shows_a_url_that_works_forwards_it_without_uploading() {
     }
     let other_size = request("filename='a' size='9'", &url(&first.get));
     assert!(!told(&asks(&mut stage, juliet, &other_size)).is_finished);
+}
+
+/// The number was removed and is somebody else's now, or its owner has another key.
+#[test]
+fn a_slot_is_good_under_the_key_only_under_which_it_was_given() {
+    let mut stage = Stage::new(2);
+    let romeo = stage.login(ROMEO, "orchard");
+    let slots: Vec<Told> = (0..4).map(|_| told(&asks(&mut stage, romeo, &picture("")))).collect();
+    upload(&stage, &slots[0], [1; 32], 1);
+    let register = |stage: &mut Stage, at: u64| {
+        let derivation = Derivation { iterations: 1, quick_plain: true };
+        let credentials = Credentials::derive("key", 1, derivation, [1; 16]);
+        let record = AccountRecord::new(AccountName::parse(ROMEO).unwrap(), credentials, at);
+        let action = Action::SetAccount { record: Box::new(record), expected: Expected::Any };
+        assert!(stage.command(ROMEO, action).is_ok());
+    };
+    let refused = Answer::Refused(Refused::NoAccount);
+    register(&mut stage, 1_700_000_000_001);
+    assert_eq!(completed(&stage, &slots[1], [2; 32], 2), refused, "another key");
+    assert!(stage.command(ROMEO, Action::RemoveAccount).is_ok());
+    assert_eq!(completed(&stage, &slots[2], [3; 32], 3), refused, "nobody's");
+    register(&mut stage, 1_700_000_000_002);
+    assert_eq!(completed(&stage, &slots[3], [4; 32], 4), refused, "somebody else's");
+    let generation = stage.credentials(0, ROMEO).unwrap().unwrap().generation;
+    let romeo = stage.connect(ROMEO);
+    stage.bind(romeo, ROMEO, generation, Some("orchard")).unwrap();
+    let own = told(&asks(&mut stage, romeo, &picture("")));
+    upload(&stage, &own, [5; 32], 5);
 }
 
 /// Whatever the third one asks, it is answered as if nobody had ever uploaded anything.

@@ -52,12 +52,12 @@ fn begin(fixture: &dyn Fixture) -> (Box<dyn Engine>, Arc<dyn Index>) {
 
 fn store(index: &dyn Index, reference: &Reference) -> Answer {
     let reference = reference.clone();
-    index.edit(Edit::Store { reference, quota_bytes: QUOTA }).expect("written")
+    index.edit(Edit::Store { reference, registered_unix_ms: 0, quota_bytes: QUOTA }).expect("written")
 }
 
 fn refer(index: &dyn Index, reference: &Reference, source: Source) -> Answer {
     let reference = reference.clone();
-    index.edit(Edit::Refer { reference, source, quota_bytes: QUOTA }).expect("written")
+    index.edit(Edit::Refer { reference, source, registered_unix_ms: 0, quota_bytes: QUOTA }).expect("written")
 }
 
 fn read(index: &dyn Index, name: Name, now_unix_ms: u64) -> Option<Reference> {
@@ -134,14 +134,16 @@ pub(super) fn store_and_read(fixture: &dyn Fixture) {
 pub(super) fn quota(fixture: &dyn Fixture) {
     let (_engine, index) = begin(fixture);
     let of = |number, byte| reference(phone(1), number, byte);
-    let within =
-        |reference, quota_bytes| index.edit(Edit::Store { reference, quota_bytes }).expect("written");
+    let within = |reference, quota_bytes| {
+        index.edit(Edit::Store { reference, registered_unix_ms: 0, quota_bytes }).expect("written")
+    };
     let two = 3_000 + 2 * REFERENCE_BYTES;
     assert_eq!(within(of(1, 1), two), Answer::Done(1));
     assert_eq!(within(of(2, 2), two - 1), Answer::Refused(Refused::Quota));
     assert_eq!(within(of(2, 2), two), Answer::Done(1));
     assert_eq!(within(of(3, 0), two), Answer::Refused(Refused::Quota), "an empty file is none for nothing");
-    let edit = Edit::Refer { reference: of(3, 1), source: Source::Own(content(1)), quota_bytes: two };
+    let (reference, source) = (of(3, 1), Source::Own(content(1)));
+    let edit = Edit::Refer { reference, source, registered_unix_ms: 0, quota_bytes: two };
     assert_eq!(
         index.edit(edit).expect("written"),
         Answer::Refused(Refused::Quota),
@@ -343,6 +345,38 @@ pub(super) fn removal(fixture: &dyn Fixture) {
     assert_eq!(gone, PAGE_MAX + 4);
 }
 
+pub(super) fn another_key(fixture: &dyn Fixture) {
+    let (engine, index) = begin(fixture);
+    let register = |at: u64| {
+        let value = Some(format!(r#"{{"version":1,"registered_unix_ms":{at}}}"#).into_bytes());
+        let put = Put { table: Table::Accounts, key: phone(1).record_key(), value };
+        engine.records().put_all(vec![put]).expect("written");
+    };
+    let store = |number, registered_unix_ms| {
+        let reference = reference(phone(1), number, 1);
+        index.edit(Edit::Store { reference, registered_unix_ms, quota_bytes: QUOTA }).expect("written")
+    };
+    let refer = |number, registered_unix_ms| {
+        let (reference, source) = (reference(phone(1), number, 1), Source::Own(content(1)));
+        index
+            .edit(Edit::Refer { reference, source, registered_unix_ms, quota_bytes: QUOTA })
+            .expect("written")
+    };
+    register(NOW);
+    assert_eq!((store(1, NOW), refer(2, NOW)), (Answer::Done(1), Answer::Done(1)));
+    // Somebody else has the number now, or its owner another key.
+    register(NOW + 1);
+    for before in [NOW, 0, NOW + 2] {
+        let refused = Answer::Refused(Refused::NoAccount);
+        assert_eq!((store(3, before), refer(4, before)), (refused.clone(), refused));
+    }
+    assert_eq!(
+        (known(&*index, [1, 3]), usage(&*index, phone(1), None).bytes),
+        (vec![1], 2_000 + 2 * REFERENCE_BYTES)
+    );
+    assert_eq!(store(3, NOW + 1), Answer::Done(1));
+}
+
 pub(super) fn restart(fixture: &dyn Fixture) {
     let first = reference(phone(1), 1, 1);
     {
@@ -373,7 +407,10 @@ pub(super) fn of_a_shard(fixture: &dyn Fixture) {
         })
     };
     let ticket = rig.ticket();
-    rig.store.edit_media(Edit::Store { reference: reference(phone(1), 1, 1), quota_bytes: QUOTA }, ticket);
+    rig.store.edit_media(
+        Edit::Store { reference: reference(phone(1), 1, 1), registered_unix_ms: 0, quota_bytes: QUOTA },
+        ticket,
+    );
     assert_eq!(answer(&mut rig, ticket), Answer::Done(1));
     assert!(read(&*index, reference(phone(1), 1, 1).name, NOW).is_some(), "it is durable when that is said");
     let ticket = rig.ticket();

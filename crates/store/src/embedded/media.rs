@@ -128,12 +128,14 @@ fn places(connection: &Connection) -> rusqlite::Result<Vec<Place>> {
 /// Carries out an edit.
 pub(super) fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<Answer> {
     match edit {
-        Edit::Store { reference, quota_bytes } => store(connection, reference, *quota_bytes),
-        Edit::Refer { reference, source, quota_bytes } => {
+        Edit::Store { reference, registered_unix_ms, quota_bytes } => {
+            store(connection, reference, (*registered_unix_ms, *quota_bytes))
+        }
+        Edit::Refer { reference, source, registered_unix_ms, quota_bytes } => {
             let Some(source) = found(connection, reference.owner, *source, reference.created_unix_ms)? else {
                 return Ok(Answer::Refused(Refused::NoSource));
             };
-            refer(connection, reference, source, *quota_bytes)
+            refer(connection, reference, source, (*registered_unix_ms, *quota_bytes))
         }
         Edit::Merge { limit } => merge(connection, *limit),
         Edit::Expire { now_unix_ms, limit } => {
@@ -197,11 +199,11 @@ fn changes(
     connection.prepare_cached(select)?.query_map(parameters, change)?.collect()
 }
 
-fn store(connection: &Connection, reference: &Reference, quota_bytes: u64) -> rusqlite::Result<Answer> {
+fn store(connection: &Connection, reference: &Reference, bounds: (u64, u64)) -> rusqlite::Result<Answer> {
     if blocked::is_blocked(connection, &reference.content.sha256)? {
         return Ok(Answer::Refused(Refused::Blocked));
     }
-    if let Some(refused) = refuses(connection, reference, quota_bytes)? {
+    if let Some(refused) = refuses(connection, reference, bounds)? {
         return Ok(Answer::Refused(refused));
     }
     let insert = "INSERT INTO media_objects VALUES (?1, ?2, ?3, 0, 1, ?4)";
@@ -219,12 +221,12 @@ fn refer(
     connection: &Connection,
     reference: &Reference,
     (content, object): (Content, ObjectId),
-    quota_bytes: u64,
+    bounds: (u64, u64),
 ) -> rusqlite::Result<Answer> {
     if content.size != reference.content.size {
         return Ok(Answer::Refused(Refused::NoSource));
     }
-    if let Some(refused) = refuses(connection, reference, quota_bytes)? {
+    if let Some(refused) = refuses(connection, reference, bounds)? {
         return Ok(Answer::Refused(refused));
     }
     add_reference(connection, &Reference { content, object, ..reference.clone() })
@@ -234,14 +236,14 @@ fn refer(
 fn refuses(
     connection: &Connection,
     reference: &Reference,
-    quota_bytes: u64,
+    (registered_unix_ms, quota_bytes): (u64, u64),
 ) -> rusqlite::Result<Option<Refused>> {
     let taken = "SELECT EXISTS (SELECT 1 FROM media_references WHERE name = ?1) OR EXISTS (SELECT 1 FROM media_removed WHERE name = ?1)";
     let taken = |name: Name| connection.prepare_cached(taken)?.query_row([key(name.0)], |row| row.get(0));
     let own = charge(reference.content.size);
     Ok(if taken(reference.name)? {
         Some(Refused::Taken)
-    } else if !records::is_account(connection, reference.owner)? {
+    } else if records::registered_unix_ms(connection, reference.owner)? != Some(registered_unix_ms) {
         Some(Refused::NoAccount)
     } else if owned(connection, reference.owner)?.saturating_add(own) > quota_bytes {
         Some(Refused::Quota)

@@ -5,7 +5,7 @@
 use super::link::{Shared, closed_error};
 use super::readers::Job;
 use super::sqlite_writer::{RecordsReply, ToSqlite, Write};
-use crate::records::{Put, Records, Revision, Table, Versioned};
+use crate::records::{self, Put, Records, Revision, Table, Versioned};
 use crate::{AccountId, StoreError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -103,6 +103,16 @@ pub(super) fn purge(connection: &Connection, account: AccountId) -> rusqlite::Re
 pub(super) fn is_account(connection: &Connection, account: AccountId) -> rusqlite::Result<bool> {
     let select = "SELECT EXISTS (SELECT 1 FROM accounts WHERE key = ?1)";
     connection.prepare_cached(select)?.query_row([account.record_key()], |row| row.get(0))
+}
+
+/// When the account's present key was made; `None` if it has no record.
+pub(super) fn registered_unix_ms(
+    connection: &Connection,
+    account: AccountId,
+) -> rusqlite::Result<Option<u64>> {
+    let select = "SELECT value FROM accounts WHERE key = ?1";
+    let read = |row: &Row<'_>| Ok(records::registered_unix_ms(row.get_ref(0)?.as_bytes()?));
+    connection.prepare_cached(select)?.query_row([account.record_key()], read).optional()
 }
 
 /// Blocking access from any thread but a shard's.

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! tag        16 bytes   of HMAC-SHA256 over what follows, as it is before it is sealed
-//! sealed:    version 1, name 16, owner 8, size 8, until 8, purpose 1, flags 1, [SHA-256 32],
+//! sealed:    version 1 (2), name 16, owner 8, registered 8, size 8, until 8, purpose 1, flags 1, [SHA-256 32],
 //!            length of the type 1, the type, length of the file's name 1, the file's name
 //! ```
 //! All of that as base64url without padding (RFC 4648 §5). The key of the cipher (ChaCha20, RFC 8439) and that of the tag follow from the
@@ -14,6 +14,7 @@
 //! # Promises
 //! - A ticket is refused if a bit of it is another one, under another secret, and when its time is over.
 //! - Neither the account nor the file's name can be read from it.
+//! - It says under which key of its owner it was given; under another one the index does not take what comes with it ([`super::Edit::Store`]).
 //! - Nothing is kept for it. That a slot is used once is the index's promise: its name is given once.
 
 use super::{Digest, Name, Purpose};
@@ -26,7 +27,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-const VERSION: u8 = 1;
+/// 1 did not say when its owner had registered: whoever registered a removed number could use what was its former owner's.
+const VERSION: u8 = 2;
 const TAG_BYTES: usize = 16;
 const HAS_DIGEST: u8 = 1;
 /// Longest ticket that is looked at.
@@ -39,6 +41,8 @@ pub struct Slot {
     pub name: Name,
     /// By whom.
     pub owner: AccountId,
+    /// When the owner's key was made, as the record says: a slot is good under that key only.
+    pub registered_unix_ms: u64,
     /// How many bytes exactly.
     pub size: u64,
     /// Of what type. At most 255 bytes.
@@ -128,6 +132,7 @@ fn encode(slot: &Slot, out: &mut Vec<u8>) {
     out.push(VERSION);
     out.extend_from_slice(&slot.name.0.to_be_bytes());
     out.extend_from_slice(&slot.owner.to_bits().to_be_bytes());
+    out.extend_from_slice(&slot.registered_unix_ms.to_be_bytes());
     out.extend_from_slice(&slot.size.to_be_bytes());
     out.extend_from_slice(&slot.until_unix_ms.to_be_bytes());
     out.push(slot.purpose.to_byte());
@@ -151,6 +156,7 @@ fn decode(body: &[u8]) -> Option<Slot> {
     }
     let name = Name(u128::from_be_bytes(take(&mut rest)?));
     let owner = AccountId::from_bits(u64::from_be_bytes(take(&mut rest)?));
+    let registered_unix_ms = u64::from_be_bytes(take(&mut rest)?);
     let size = u64::from_be_bytes(take(&mut rest)?);
     let until_unix_ms = u64::from_be_bytes(take(&mut rest)?);
     let [purpose, flags] = take(&mut rest)?;
@@ -160,6 +166,7 @@ fn decode(body: &[u8]) -> Option<Slot> {
     rest.is_empty().then_some(Slot {
         name,
         owner,
+        registered_unix_ms,
         size,
         media_type,
         file_name,
@@ -191,6 +198,7 @@ mod tests {
         Slot {
             name: Name(0x1234_5678_9abc_def0_1234_5678_9abc_def0),
             owner: AccountId::phone(15_551_230_001).expect("a number"),
+            registered_unix_ms: 1_800_000_000_000,
             size: 23_456,
             media_type: "image/jpeg".into(),
             file_name: "Grüße.jpg".into(),
@@ -230,6 +238,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_ticket_of_an_earlier_version_is_refused() {
+        let keys = SlotKeys::new(&[7; 16]);
+        let mut bytes = vec![0; TAG_BYTES];
+        encode(&slot(), &mut bytes);
+        bytes[TAG_BYTES] = 1;
+        bytes.drain(TAG_BYTES + 25..TAG_BYTES + 33);
+        let tag: [u8; 32] = hmac(&keys.tag, &bytes[TAG_BYTES..]).into();
+        bytes[..TAG_BYTES].copy_from_slice(&tag[..TAG_BYTES]);
+        keys.apply(&mut bytes);
+        assert_eq!(keys.open(&URL_SAFE_NO_PAD.encode(bytes), 0), Err(SlotError::Invalid));
+    }
+
     proptest! {
         #[test]
         fn one_bit_is_enough(at in 0_usize..2_000, bit in 0_u8..8) {
@@ -243,9 +264,9 @@ mod tests {
         }
 
         #[test]
-        fn any_slot_comes_back(size: u64, name: u128, owner: u64, media_type in "[a-z/]{0,255}", file_name in ".{0,60}") {
+        fn any_slot_comes_back(size: u64, name: u128, owner: u64, registered_unix_ms: u64, media_type in "[a-z/]{0,255}", file_name in ".{0,60}") {
             let (media_type, file_name) = (media_type.into(), file_name.into());
-            let slot = Slot { size, name: Name(name), owner: AccountId::from_bits(owner), media_type, file_name, ..slot() };
+            let slot = Slot { size, name: Name(name), owner: AccountId::from_bits(owner), registered_unix_ms, media_type, file_name, ..slot() };
             let keys = SlotKeys::new(&[3; 16]);
             prop_assert_eq!(keys.open(&keys.seal(&slot), 0), Ok(slot));
         }

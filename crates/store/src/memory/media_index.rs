@@ -5,7 +5,7 @@ use crate::media::{
     Answer, Blocked, COUNTED_MAX, Content, Digest, Due, Edit, Index, Lying, Name, ObjectId, Place, Query,
     Reference, Refused, Source, Standing, Usage, charge,
 };
-use crate::records::Table;
+use crate::records::{self, Table, Versioned};
 use crate::{AccountId, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -266,8 +266,8 @@ impl State {
             Edit::Store { reference, .. } if self.media.is_blocked(&reference.content.sha256) => {
                 Answer::Refused(Refused::Blocked)
             }
-            Edit::Store { reference, quota_bytes } => {
-                if let Some(refused) = self.refuses(&reference, quota_bytes) {
+            Edit::Store { reference, registered_unix_ms, quota_bytes } => {
+                if let Some(refused) = self.refuses(&reference, (registered_unix_ms, quota_bytes)) {
                     return Answer::Refused(refused);
                 }
                 let object = Object {
@@ -279,14 +279,14 @@ impl State {
                 self.media.objects.insert(reference.object, object);
                 self.media.add_reference(reference)
             }
-            Edit::Refer { reference, source, quota_bytes } => {
+            Edit::Refer { reference, source, registered_unix_ms, quota_bytes } => {
                 let found = self.media.found(reference.owner, source, reference.created_unix_ms);
                 let Some((content, object)) =
                     found.filter(|(content, _)| content.size == reference.content.size)
                 else {
                     return Answer::Refused(Refused::NoSource);
                 };
-                match self.refuses(&reference, quota_bytes) {
+                match self.refuses(&reference, (registered_unix_ms, quota_bytes)) {
                     Some(refused) => Answer::Refused(refused),
                     None => self.media.add_reference(Reference { content, object, ..reference }),
                 }
@@ -309,14 +309,20 @@ impl State {
         }
     }
 
-    fn refuses(&self, reference: &Reference, quota_bytes: u64) -> Option<Refused> {
+    fn refuses(
+        &self,
+        reference: &Reference,
+        (registered_unix_ms, quota_bytes): (u64, u64),
+    ) -> Option<Refused> {
         let owner = reference.owner;
+        let record = self.get(Table::Accounts, &owner.record_key());
+        let has_key = |record: Versioned| records::registered_unix_ms(&record.value) == registered_unix_ms;
         let sum = self.media.owned(owner).saturating_add(charge(reference.content.size));
         let is_taken =
             |name| self.media.references.contains_key(name) || self.media.removed.contains_key(name);
         if is_taken(&reference.name) {
             Some(Refused::Taken)
-        } else if self.get(Table::Accounts, &owner.record_key()).is_none() {
+        } else if !record.is_some_and(has_key) {
             Some(Refused::NoAccount)
         } else {
             (sum > quota_bytes).then_some(Refused::Quota)

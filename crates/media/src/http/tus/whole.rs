@@ -57,7 +57,8 @@ async fn try_store(shared: &Arc<Shared>, slot: &Slot) -> Result<(), Trouble> {
     let (of, reference) = (shared.clone(), put::reference(shared, slot, sha256, (object, place)));
     blocking(shared, move || copying.to.finish().map_err(|error| failed(&error))).await?;
     put::bring(shared, &reference).await?;
-    blocking(shared, move || put::store(&of, reference)).await
+    let registered_unix_ms = slot.registered_unix_ms;
+    blocking(shared, move || put::store(&of, reference, registered_unix_ms)).await
 }
 
 struct Copying {

@@ -1,7 +1,7 @@
 //! An upload slot for an operator, who may do whatever an account may: for `chaski doctor --url`.
 
 use super::{Desk, DeskError, Reply};
-use chaski_services::accounts::AccountName;
+use chaski_services::accounts::{AccountName, AccountRecord};
 use chaski_services::command::Refusal;
 use chaski_store::Table;
 use chaski_store::media::slot::Slot;
@@ -19,13 +19,13 @@ impl Desk {
     ) -> Result<Reply, DeskError> {
         let keys = self.slot_keys.as_ref().ok_or(DeskError::NoServer)?;
         let owner = name.account();
-        if self.records.get(Table::Accounts, &owner.record_key())?.is_none() {
-            return Err(Refusal::NoSuchAccount.into());
-        }
+        let found = self.records.get(Table::Accounts, &owner.record_key())?;
+        let record = AccountRecord::from_json(&found.ok_or(Refusal::NoSuchAccount)?.value)?;
         let file = file_name::sanitised(&file);
         let slot = Slot {
             name: Name(rand::random()),
             owner,
+            registered_unix_ms: record.registered_unix_ms,
             size,
             media_type: media_type.into(),
             file_name: file.as_str().into(),
