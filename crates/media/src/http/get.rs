@@ -13,7 +13,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chaski_sendfile::Lane;
-use chaski_store::media::{Answer, Query, Reference};
+use chaski_store::media::{Answer, Name, ObjectId, Query, Reference};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -145,14 +145,35 @@ async fn look(shared: &Arc<Shared>, wanted: &Arc<(Place, Asked)>) -> Result<Foun
 /// Brings here what a reference leads to. On this crate's runtime, which it outlives its asker on: others may wait for it, too.
 pub(super) async fn fetch(shared: &Arc<Shared>, reference: &Reference) -> Result<(), Trouble> {
     let objects = shared.stores.at(&reference.place).map_err(|_| BROKEN)?;
-    let fetched = shared.runtime.spawn(objects.fetch(reference.object, reference.name)).await;
-    fetched.map_err(|_| BROKEN)?.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => dangling(shared, "a file is missing that the index has"),
-        _ => {
-            tracing::warn!(place = reference.place, %error, "a backend of files does not give a file");
-            BROKEN
+    let (name, mut object) = (reference.name, reference.object);
+    loop {
+        let fetched = shared.runtime.spawn(objects.fetch(object, name)).await;
+        match fetched.map_err(|_| BROKEN)? {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // It may have become one with another since it was looked up.
+                let now = object_of(shared, name).await?;
+                if now == object {
+                    return Err(dangling(shared, "a file is missing that the index has"));
+                }
+                object = now;
+            }
+            Err(error) => {
+                tracing::warn!(place = reference.place, %error, "a backend of files does not give a file");
+                return Err(BROKEN);
+            }
         }
-    })
+    }
+}
+
+async fn object_of(shared: &Arc<Shared>, name: Name) -> Result<ObjectId, Trouble> {
+    let of = shared.clone();
+    let query = Query::Reference { name, now_unix_ms: shared.time.unix_ms() };
+    match shared.runtime.spawn_blocking(move || of.index.ask(query)).await.map_err(|_| BROKEN)? {
+        Ok(Answer::Reference(Some(found))) => Ok(found.object),
+        Ok(Answer::Reference(None)) => Err(NOT_FOUND),
+        _ => Err(BROKEN),
+    }
 }
 
 fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble> {
@@ -194,7 +215,8 @@ fn find(shared: &Shared, place: &Place, asked: &Asked) -> Result<Found, Trouble>
             return Err(BROKEN);
         }
     };
-    if asked.is_head {
+    // Of an empty file there is no first byte, and nothing to be sent.
+    if asked.is_head || size == 0 {
         return Ok(Found { reference, answer: FoundAnswer::Head });
     }
     let is_part = part != Part::Whole;
