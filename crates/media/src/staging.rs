@@ -21,6 +21,7 @@ use chaski_store::media::{Name, charge};
 pub(crate) use record::METADATA_BYTES_MAX;
 use record::Record;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -61,11 +62,61 @@ pub(crate) struct Held {
     pub(crate) bytes: u64,
 }
 
+impl Held {
+    fn take(&mut self, one: &Unfinished) {
+        self.count -= 1;
+        self.bytes = self.bytes.saturating_sub(charge(one.size));
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Staging {
     root: PathBuf,
-    table: Mutex<HashMap<Name, Unfinished>>,
+    table: Mutex<Table>,
+}
+
+/// All of them, and their sums, so that nobody walks through it for a number.
+#[derive(Debug, Default)]
+struct Table {
+    all: HashMap<Name, Unfinished>,
+    by_owner: HashMap<AccountId, Held>,
+    /// What has come of all.
+    bytes: u64,
+}
+
+impl Table {
+    fn insert(&mut self, name: Name, new: Unfinished) {
+        self.remove(name);
+        let held = self.by_owner.entry(new.owner).or_default();
+        held.count += 1;
+        held.bytes = held.bytes.saturating_add(charge(new.size));
+        self.bytes += new.offset;
+        self.all.insert(name, new);
+    }
+
+    fn remove(&mut self, name: Name) -> Option<Unfinished> {
+        let gone = self.all.remove(&name)?;
+        self.bytes -= gone.offset;
+        if let Entry::Occupied(mut held) = self.by_owner.entry(gone.owner) {
+            held.get_mut().take(&gone);
+            if held.get().count == 0 {
+                held.remove();
+            }
+        }
+        Some(gone)
+    }
+
+    fn keep(&mut self, name: Name, offset: u64) {
+        if let Some(it) = self.all.get_mut(&name) {
+            self.bytes = self.bytes - it.offset + offset;
+            it.offset = offset;
+        }
+    }
+
+    fn held(&self, owner: AccountId) -> Held {
+        self.by_owner.get(&owner).copied().unwrap_or_default()
+    }
 }
 
 /// Why none is begun.
@@ -89,12 +140,12 @@ impl Staging {
             sync(parent)?;
         }
         let staging = Self { root: root.to_owned(), table: Mutex::default() };
-        let mut table = HashMap::new();
+        let mut table = Table::default();
         for entry in fs::read_dir(root)? {
             let path = entry?.path();
             match name_of(&path) {
                 Some(name) if path.extension().is_none() => match staging.read(name) {
-                    Ok(found) => _ = table.insert(name, found),
+                    Ok(found) => table.insert(name, found),
                     // Without a state that can be read nothing was answered for it.
                     Err(error) if is_nothing(&error) => staging.delete(name)?,
                     Err(error) => return Err(error),
@@ -114,7 +165,7 @@ impl Staging {
         Ok(staging)
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Name, Unfinished>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,33 +188,33 @@ impl Staging {
 
     /// The upload of this slot, if its time is not over.
     pub(crate) fn find(&self, name: Name, now_unix_ms: u64) -> Option<Unfinished> {
-        self.table().get(&name).filter(|it| it.expires_unix_ms > now_unix_ms).cloned()
+        self.table().all.get(&name).filter(|it| it.expires_unix_ms > now_unix_ms).cloned()
     }
 
     /// What an account has, but for this one.
     pub(crate) fn held(&self, owner: AccountId, but: Name) -> Held {
         let table = self.table();
-        let own = table.iter().filter(|(name, it)| it.owner == owner && **name != but);
-        own.fold(Held::default(), |held, (_, it)| Held {
-            count: held.count + 1,
-            bytes: held.bytes.saturating_add(charge(it.size)),
-        })
+        let mut held = table.held(owner);
+        if let Some(one) = table.all.get(&but).filter(|it| it.owner == owner) {
+            held.take(one);
+        }
+        held
     }
 
     /// How many there are, and how many bytes of them have come.
     pub(crate) fn all(&self) -> (usize, u64) {
         let table = self.table();
-        (table.len(), table.values().map(|it| it.offset).sum())
+        (table.all.len(), table.bytes)
     }
 
     /// When the time of the first of them is over.
     pub(crate) fn next_end(&self) -> Option<u64> {
-        self.table().values().map(|it| it.expires_unix_ms).min()
+        self.table().all.values().map(|it| it.expires_unix_ms).min()
     }
 
     /// Those of which this is so.
     pub(crate) fn which(&self, is_so: impl Fn(&Unfinished) -> bool) -> Vec<Name> {
-        self.table().iter().filter(|(_, it)| is_so(it)).map(|(name, _)| *name).collect()
+        self.table().all.iter().filter(|(_, it)| is_so(it)).map(|(name, _)| *name).collect()
     }
 
     /// Begins one, durably, in the place of an earlier one of the same slot.
@@ -172,8 +223,7 @@ impl Staging {
         {
             // Its place first, so that no two get the last one.
             let mut table = self.table();
-            let count = table.values().filter(|it| it.owner == new.owner).count();
-            if count >= bounds.per_account || table.len() >= bounds.all {
+            if table.held(new.owner).count >= bounds.per_account || table.all.len() >= bounds.all {
                 return Err(NotBegun::TooMany);
             }
             table.insert(name, new.clone());
@@ -197,7 +247,7 @@ impl Staging {
 
     /// Forgets one and deletes its files. What is not there is no error.
     pub(crate) fn end(&self, name: Name) -> io::Result<()> {
-        if self.table().remove(&name).is_none() {
+        if self.table().remove(name).is_none() {
             return Ok(());
         }
         self.delete(name)
@@ -215,7 +265,7 @@ impl Staging {
 
     /// To go on with one.
     pub(crate) fn writer(self: &Arc<Self>, name: Name) -> io::Result<Writer> {
-        let offset = self.table().get(&name).map(|it| it.offset).ok_or(ErrorKind::NotFound)?;
+        let offset = self.table().all.get(&name).map(|it| it.offset).ok_or(ErrorKind::NotFound)?;
         let open = |path| OpenOptions::new().read(true).write(true).open(path);
         let (bytes, state) = (open(self.bytes(name))?, open(self.state(name))?);
         Ok(Writer { staging: self.clone(), name, bytes, state, kept: offset, written: offset })
@@ -262,9 +312,7 @@ impl Writer {
         Record::write_offset(&self.state, self.name, self.written)?;
         self.state.sync_data()?;
         self.kept = self.written;
-        if let Some(it) = self.staging.table().get_mut(&self.name) {
-            it.offset = self.kept;
-        }
+        self.staging.table().keep(self.name, self.kept);
         Ok(())
     }
 
@@ -296,6 +344,7 @@ fn is_nothing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const MANY: Bounds = Bounds { per_account: 9, all: 99 };
 
@@ -349,6 +398,39 @@ mod tests {
         let staging = open(dir.path());
         assert_eq!(staging.which(|_| true), [Name(4)]);
         assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 3);
+    }
+
+    proptest! {
+        /// Whatever comes and goes, the sums are what a walk through the table finds, also after a start.
+        #[test]
+        fn the_sums_are_those_of_the_table(steps in proptest::collection::vec((0_u128..5, 0_u64..3, 0_u8..4), 1..30)) {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut staging = open(dir.path());
+            for (name, number, what) in steps {
+                let name = Name(name);
+                match what {
+                    0 => drop(staging.begin(name, &Unfinished { size: 10 + number, ..new(number) }, MANY)),
+                    1 => staging.end(name).expect("deleted"),
+                    2 => {
+                        if let Ok(mut writer) = staging.writer(name) {
+                            writer.write(b"1").expect("written");
+                            writer.keep().expect("kept");
+                        }
+                    }
+                    _ => staging = open(dir.path()),
+                }
+                let all: Vec<(Name, Unfinished)> =
+                    staging.table().all.iter().map(|(name, it)| (*name, it.clone())).collect();
+                prop_assert_eq!(staging.all(), (all.len(), all.iter().map(|(_, it)| it.offset).sum()));
+                for owner in (0..3).map(owner) {
+                    let own = all.iter().filter(|(of, it)| it.owner == owner && *of != name);
+                    let bytes = own.clone().map(|(_, it)| charge(it.size)).sum();
+                    prop_assert_eq!(staging.held(owner, name), Held { count: own.count(), bytes });
+                }
+                let owners = all.iter().map(|(_, it)| it.owner).collect::<std::collections::BTreeSet<_>>();
+                prop_assert_eq!(staging.table().by_owner.len(), owners.len());
+            }
+        }
     }
 
     #[test]

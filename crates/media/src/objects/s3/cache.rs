@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use chaski_store::media::{Name, ObjectId};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -62,6 +62,9 @@ struct State {
     bytes: u64,
     /// Counts what was asked for.
     asked: u64,
+    /// The files in the order in which they were last asked for, and by their objects: nobody walks through all of them for one.
+    by_age: BTreeMap<u64, Name>,
+    by_object: BTreeSet<(ObjectId, Name)>,
     fetching: HashMap<Name, Arc<OnceCell<()>>>,
     /// What is being read from the bucket, and whether it has ended since.
     reading: HashMap<(Name, ObjectId), bool>,
@@ -71,6 +74,43 @@ struct Kept {
     object: ObjectId,
     bytes: u64,
     asked: u64,
+}
+
+impl State {
+    /// It is the newest from here on. Whether it is there.
+    fn ask(&mut self, name: Name) -> bool {
+        let Some(kept) = self.files.get_mut(&name) else { return false };
+        self.by_age.remove(&kept.asked);
+        self.asked += 1;
+        kept.asked = self.asked;
+        self.by_age.insert(kept.asked, name);
+        true
+    }
+
+    fn insert(&mut self, name: Name, object: ObjectId, bytes: u64) {
+        self.remove(name);
+        self.bytes += bytes;
+        self.by_object.insert((object, name));
+        self.files.insert(name, Kept { object, bytes, asked: 0 });
+        self.ask(name);
+    }
+
+    fn remove(&mut self, name: Name) -> bool {
+        let Some(kept) = self.files.remove(&name) else { return false };
+        self.bytes -= kept.bytes;
+        self.by_age.remove(&kept.asked);
+        self.by_object.remove(&(kept.object, name))
+    }
+
+    /// What was asked for longest ago, if that is not the newest.
+    fn oldest(&self) -> Option<Name> {
+        self.by_age.values().next().copied().filter(|_| self.by_age.len() > 1)
+    }
+
+    fn of(&self, object: ObjectId) -> Vec<Name> {
+        let all = (object, Name(0))..=(object, Name(u128::MAX));
+        self.by_object.range(all).map(|(_, name)| *name).collect()
+    }
 }
 
 impl Cache {
@@ -98,10 +138,9 @@ impl Cache {
     /// What is there; [`ErrorKind::WouldBlock`] if it must be fetched.
     pub(super) fn kept(&self, name: Name) -> io::Result<impl Stored + use<>> {
         let mut state = self.state();
-        state.asked += 1;
-        let asked = state.asked;
-        let kept = state.files.get_mut(&name).ok_or(ErrorKind::WouldBlock)?;
-        kept.asked = asked;
+        if !state.ask(name) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         let file = File::open(self.path(name))?;
         drop(state);
         self.metrics.cache_hits_total.inc();
@@ -176,15 +215,9 @@ impl Cache {
             fs::remove_file(self.path(name))?;
             return Err(ErrorKind::NotFound.into());
         }
-        state.asked += 1;
-        let asked = state.asked;
-        state.bytes += bytes;
-        state.files.insert(name, Kept { object, bytes, asked });
+        state.insert(name, object, bytes);
         while state.bytes > self.most_bytes {
-            let others = state.files.iter().filter(|(other, _)| **other != name);
-            let Some(oldest) = others.min_by_key(|(_, kept)| kept.asked).map(|(name, _)| *name) else {
-                break;
-            };
+            let Some(oldest) = state.oldest() else { break };
             self.drop_file(&mut state, oldest);
             self.metrics.evicted_total.inc();
         }
@@ -193,8 +226,9 @@ impl Cache {
     }
 
     fn drop_file(&self, state: &mut State, name: Name) {
-        let Some(kept) = state.files.remove(&name) else { return };
-        state.bytes -= kept.bytes;
+        if !state.remove(name) {
+            return;
+        }
         if let Err(error) = fs::remove_file(self.path(name)) {
             tracing::warn!(%error, "a file of the cache stays until the next start");
         }
@@ -205,8 +239,7 @@ impl Cache {
         let mut state = self.state();
         let reading = state.reading.iter_mut().filter(|((_, object), _)| objects.contains(object));
         reading.for_each(|(_, has_ended)| *has_ended = true);
-        let ended = state.files.iter().filter(|(_, kept)| objects.contains(&kept.object));
-        let ended: Vec<Name> = ended.map(|(name, _)| *name).collect();
+        let ended: Vec<Name> = objects.iter().flat_map(|object| state.of(*object)).collect();
         ended.into_iter().for_each(|name| self.drop_file(&mut state, name));
         self.metrics.cache_bytes.set(state.bytes as i64);
     }
@@ -239,6 +272,32 @@ impl Drop for Half {
 mod tests {
     use super::*;
     use tokio::sync::Semaphore;
+
+    #[test]
+    fn what_was_asked_for_longest_ago_makes_room_and_what_ends_goes_by_its_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&dir.path().join("cache"), 30).unwrap();
+        let keep = |name: u128, object: u128| {
+            fs::write(cache.path(Name(name)), b"1234567890").unwrap();
+            cache.keep(Name(name), ObjectId(object), 10).unwrap();
+        };
+        let there = || (1..=9).filter(|name| cache.path(Name(*name)).exists()).collect::<Vec<u128>>();
+        (1..=3).for_each(|name| keep(name, name % 2));
+        assert!(cache.kept(Name(1)).is_ok());
+        keep(4, 7);
+        assert_eq!(there(), [1, 3, 4]);
+        keep(5, 7);
+        assert_eq!(there(), [1, 4, 5]);
+        keep(5, 8);
+        assert_eq!(there(), [1, 4, 5], "again, and counted once");
+        cache.delete(&[ObjectId(7), ObjectId(0)]);
+        assert_eq!(there(), [1, 5]);
+        let state = cache.state();
+        assert_eq!(
+            (state.bytes, state.by_age.len(), state.by_object.len(), state.files.len()),
+            (20, 2, 2, 2)
+        );
+    }
 
     #[tokio::test]
     async fn what_ends_while_it_is_fetched_is_not_kept() {
