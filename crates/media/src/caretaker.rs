@@ -1,14 +1,15 @@
 //! The care for what is over: references that have ended or lead to what is blocked, objects that nothing refers to, equal contents, and what a kill has interrupted.
 //!
-//! One task, which begins with the service and looks every [`crate::Settings::sweep_every`]. All in pages
-//! ([`PAGE_MAX`]), each of one transaction, so that nobody else's writes wait long. What fails is logged and tried again at the next look.
+//! One task for what has ended, and one for each backend, which deletes from it: a backend that is slow or away keeps nobody else's files from
+//! ending. They begin with the service and look every [`crate::Settings::sweep_every`], those that delete also when something has ended. All in
+//! pages ([`PAGE_MAX`]), each of one transaction, so that nobody else's writes wait long. What fails is logged and tried again at the next look.
 
 use crate::Shared;
 use crate::objects::Objects;
 use chaski_store::StoreError;
-use chaski_store::media::{Answer, Edit, Name, ObjectId, PAGE_MAX, Query};
+use chaski_store::media::{Answer, Due, Edit, Name, ObjectId, PAGE_MAX, Place, Query};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -101,9 +102,13 @@ pub(crate) fn require_places(shared: &Shared) -> io::Result<()> {
 
 /// Looks until it is told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let mut thumbnails = Sweep::default();
+    let (has_ended, mut thumbnails) = (watch::Sender::new(()), Sweep::default());
+    for (place, _) in shared.stores.all() {
+        let of = (shared.clone(), Place::from(place), thumbnails.noted.clone());
+        shared.runtime.spawn(run_deletions(of, has_ended.subscribe(), stop.clone()));
+    }
     loop {
-        if let Err(error) = look(&shared, &mut thumbnails).await {
+        if let Err(error) = look(&shared, &mut thumbnails, &has_ended).await {
             shared.metrics.looks_failed_total.inc();
             tracing::warn!(%error, "files that have ended could not be seen to; trying again");
         }
@@ -115,12 +120,37 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// The same for what is to be deleted from one backend.
+async fn run_deletions(
+    (shared, place, noted): (Arc<Shared>, Place, Noted),
+    mut has_ended: watch::Receiver<()>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        if let Err(error) = look_in(&shared, &place, &noted).await {
+            shared.metrics.looks_failed_total.inc();
+            tracing::warn!(%place, %error, "files that have ended can't be deleted from their backend; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(shared.settings.sweep_every) => {}
+            // Without one who says it, time alone counts.
+            Ok(()) = has_ended.changed() => {}
+            _ = stop.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
 /// Page after page, each on a thread that may wait, until nothing is due. With nothing to do it reads, and writes nothing.
-async fn look(shared: &Arc<Shared>, thumbnails: &mut Sweep) -> Result<(), Failed> {
+async fn look(
+    shared: &Arc<Shared>,
+    thumbnails: &mut Sweep,
+    has_ended: &watch::Sender<()>,
+) -> Result<(), Failed> {
     blocking(shared, drop_unfinished).await?;
-    blocking(shared, delete_strays).await?;
     while blocking(shared, page).await? {
-        thumbnails.note();
+        // Nobody listens where no backend is.
+        has_ended.send_replace(());
+        thumbnails.noted.note();
         tokio::time::sleep(BREATH).await;
     }
     if thumbnails.is_due(shared.settings.thumbnails_swept_after) {
@@ -128,6 +158,20 @@ async fn look(shared: &Arc<Shared>, thumbnails: &mut Sweep) -> Result<(), Failed
         thumbnails.done();
     }
     Ok(())
+}
+
+/// What of this backend's is over: strays, then page after page.
+async fn look_in(shared: &Arc<Shared>, place: &Place, noted: &Noted) -> Result<(), Failed> {
+    let at = place.clone();
+    blocking(shared, move |shared| delete_strays(shared, &at)).await?;
+    loop {
+        let at = place.clone();
+        if !blocking(shared, move |shared| delete_page(shared, at)).await? {
+            return Ok(());
+        }
+        noted.note();
+        tokio::time::sleep(BREATH).await;
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -144,24 +188,34 @@ async fn blocking<T: Send + 'static>(
 /// does all the time, no time would be long enough after the last.
 #[derive(Default)]
 struct Sweep {
-    /// When something ended first since.
-    noted: Option<Instant>,
+    noted: Noted,
     done: Option<Instant>,
 }
 
-impl Sweep {
-    fn note(&mut self) {
-        self.noted.get_or_insert_with(Instant::now);
+/// When something ended, or was deleted, first since the last time.
+#[derive(Clone, Default)]
+struct Noted(Arc<Mutex<Option<Instant>>>);
+
+impl Noted {
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn note(&self) {
+        self.lock().get_or_insert_with(Instant::now);
+    }
+}
+
+impl Sweep {
     fn is_due(&self, after: Duration) -> bool {
         let is_old = |at: Instant, age: Duration| at.elapsed() >= age;
-        self.noted.is_some_and(|at| is_old(at, after))
+        self.noted.lock().is_some_and(|at| is_old(at, after))
             || self.done.is_none_or(|at| is_old(at, after * SWEEP_ANYWAY))
     }
 
     fn done(&mut self) {
-        (self.noted, self.done) = (None, Some(Instant::now()));
+        *self.noted.lock() = None;
+        self.done = Some(Instant::now());
     }
 }
 
@@ -197,26 +251,26 @@ fn drop_unfinished(shared: &Shared) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Deletes what a backend may have and no row names. What can't be deleted now is tried again at the next look.
-fn delete_strays(shared: &Shared) -> Result<(), Failed> {
-    let strays = shared.strays.take();
+/// Deletes what this backend may have and no row names. What can't be deleted now is tried again at the next look.
+fn delete_strays(shared: &Shared, place: &Place) -> Result<(), Failed> {
+    let objects = shared.stores.at(place)?;
+    let strays = shared.strays.take(place);
+    let mut done = Ok(());
     for page in strays.chunks(PAGE_MAX) {
-        let (gone, failed) = shared.stores.delete(page);
-        let left = page.iter().filter(|(object, _)| !gone.contains(object));
-        left.for_each(|(object, place)| drop(shared.strays.note(*object, place)));
-        if let Err(error) = failed {
-            tracing::warn!(%error, "what has not come whole can't be deleted from its backend; trying again");
+        if done.is_ok() {
+            done = objects.delete(page);
+        }
+        if done.is_err() {
+            page.iter().for_each(|object| drop(shared.strays.note(*object, place)));
         }
     }
-    Ok(())
+    Ok(done?)
 }
 
-/// A page of all that is due; whether there was anything.
+/// A page of what has ended; whether there was anything.
 fn page(shared: &Shared) -> Result<bool, Failed> {
     let now_unix_ms = shared.time.unix_ms();
-    let Answer::Due(due) = shared.index.ask(Query::Due { now_unix_ms, limit: PAGE_MAX })? else {
-        return Err(Failed::Odd);
-    };
+    let due = due(shared, "".into(), 0)?;
     if due.has_new {
         done(shared.index.edit(Edit::Merge { limit: PAGE_MAX })?)?;
     }
@@ -228,22 +282,26 @@ fn page(shared: &Shared) -> Result<bool, Failed> {
         let dropped = done(shared.index.edit(Edit::DropBlocked { limit: PAGE_MAX })?)?;
         shared.metrics.removed_total.add(dropped as u64);
     }
-    let has_doomed = !due.doomed.is_empty();
-    if has_doomed {
-        let (gone, failed) = shared.stores.delete(&due.doomed);
-        shared.metrics.deleted_total.add(gone.len() as u64);
-        if !gone.is_empty() {
-            done(shared.index.edit(Edit::Deleted { objects: gone })?)?;
-        }
-        // What has ended goes on ending while a backend is away.
-        match failed {
-            Err(error) if due.has_new || due.has_ended || due.has_blocked => {
-                tracing::warn!(%error, "files that have ended can't be deleted now")
-            }
-            failed => failed?,
-        }
+    Ok(due.has_new || due.has_ended || due.has_blocked)
+}
+
+/// A page of what is doomed in a place; whether there was anything. The way back of [`crate::objects`].
+fn delete_page(shared: &Shared, place: Place) -> Result<bool, Failed> {
+    let doomed = due(shared, place.clone(), PAGE_MAX)?.doomed;
+    if doomed.is_empty() {
+        return Ok(false);
     }
-    Ok(due.has_new || due.has_ended || due.has_blocked || has_doomed)
+    shared.stores.at(&place)?.delete(&doomed)?;
+    shared.metrics.deleted_total.add(doomed.len() as u64);
+    done(shared.index.edit(Edit::Deleted { objects: doomed })?)?;
+    Ok(true)
+}
+
+fn due(shared: &Shared, place: Place, limit: usize) -> Result<Due, Failed> {
+    match shared.index.ask(Query::Due { now_unix_ms: shared.time.unix_ms(), place, limit })? {
+        Answer::Due(due) => Ok(due),
+        _ => Err(Failed::Odd),
+    }
 }
 
 fn done(answer: Answer) -> Result<usize, Failed> {
@@ -264,7 +322,7 @@ mod tests {
         sweep.done();
         for _ in 0..4 {
             assert!(!sweep.is_due(after));
-            sweep.note();
+            sweep.noted.note();
             tokio::time::advance(Duration::from_secs(15)).await;
         }
         assert!(sweep.is_due(after));

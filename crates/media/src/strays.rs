@@ -1,19 +1,18 @@
 //! Objects that may lie in a backend without a row: uploads that a backend failed at, or that were refused after they had got there.
 //!
-//! The caretaker deletes them when their backend answers. Each is an arrival as well, so that a start finds what is lost here.
+//! The caretaker deletes them when their backend answers, and those of no other wait for that. Each is an arrival as well, so that a start finds what is lost here.
 
 use chaski_store::media::{ObjectId, Place};
-use std::collections::BTreeMap;
-use std::mem;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most that are remembered; others wait for the next start.
+/// The most of one backend that are remembered; others wait for the next start.
 const STRAYS_MAX: usize = 16_384;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Strays {
-    of: Arc<Mutex<BTreeMap<ObjectId, Place>>>,
+    of: Arc<Mutex<BTreeMap<Place, BTreeSet<ObjectId>>>>,
 }
 
 /// One that becomes a stray when this is dropped.
@@ -24,7 +23,7 @@ pub(crate) struct Stray {
 }
 
 impl Strays {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectId, Place>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, BTreeSet<ObjectId>>> {
         self.of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -33,9 +32,9 @@ impl Strays {
         Stray { strays: self.clone(), of: Some((object, place.clone())) }
     }
 
-    /// Takes all of them.
-    pub(crate) fn take(&self) -> Vec<(ObjectId, Place)> {
-        mem::take(&mut *self.lock()).into_iter().collect()
+    /// Takes all that may lie here.
+    pub(crate) fn take(&self, place: &str) -> Vec<ObjectId> {
+        self.lock().remove(place).unwrap_or_default().into_iter().collect()
     }
 }
 
@@ -50,8 +49,9 @@ impl Drop for Stray {
     fn drop(&mut self) {
         let Some((object, place)) = self.of.take() else { return };
         let mut strays = self.strays.lock();
-        if strays.len() < STRAYS_MAX {
-            strays.insert(object, place);
+        let there = strays.entry(place).or_default();
+        if there.len() < STRAYS_MAX {
+            there.insert(object);
         }
     }
 }

@@ -187,7 +187,9 @@ pub enum Query {
     Due {
         /// Age time.
         now_unix_ms: u64,
-        /// Doomed objects that are named: at most [`PAGE_MAX`].
+        /// Of the doomed objects those that lie here.
+        place: Place,
+        /// So many of them are named: at most [`PAGE_MAX`].
         limit: usize,
     },
     /// Which of these objects have references.
@@ -349,8 +351,8 @@ pub struct Due {
     pub has_ended: bool,
     /// There may be references to contents that are blocked.
     pub has_blocked: bool,
-    /// Objects whose files are to be deleted, and where they lie.
-    pub doomed: Vec<(ObjectId, Place)>,
+    /// Objects in the place that was asked about whose files are to be deleted.
+    pub doomed: Vec<ObjectId>,
 }
 
 /// Why an edit has changed nothing.

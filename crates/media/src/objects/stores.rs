@@ -6,7 +6,7 @@
 
 use super::Objects;
 use super::folder::Folder;
-use chaski_store::media::{ObjectId, Place};
+use chaski_store::media::Place;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -83,23 +83,6 @@ impl Stores {
     pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<dyn Objects>)> {
         let named = self.named.iter().map(|(place, objects)| (&**place, objects));
         std::iter::once(("", &self.first)).chain(named)
-    }
-
-    /// Deletes from each backend what lies there. What one can't delete keeps nobody else's from being deleted; says which are gone, and what
-    /// went wrong.
-    pub fn delete(&self, doomed: &[(ObjectId, Place)]) -> (Vec<ObjectId>, io::Result<()>) {
-        let mut by_place: BTreeMap<&str, Vec<ObjectId>> = BTreeMap::new();
-        for (object, place) in doomed {
-            by_place.entry(place).or_default().push(*object);
-        }
-        let (mut gone, mut failed) = (Vec::new(), Ok(()));
-        for (place, objects) in by_place {
-            match self.at(place).and_then(|backend| backend.delete(&objects)) {
-                Ok(()) => gone.extend(objects),
-                Err(error) => failed = Err(error),
-            }
-        }
-        (gone, failed)
     }
 }
 

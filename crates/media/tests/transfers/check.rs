@@ -5,7 +5,7 @@ use chaski_media::check::Found;
 use std::time::Duration;
 
 /// All steps, each as small as can be.
-fn check(rig: &Rig) -> Found {
+pub(crate) fn check(rig: &Rig) -> Found {
     let checks = rig.media.as_ref().unwrap().checks(Duration::ZERO);
     let (mut all, mut from) = (Found::default(), None);
     loop {
@@ -27,7 +27,7 @@ fn check(rig: &Rig) -> Found {
     }
 }
 
-fn wrong(found: &Found) -> (u64, u64, u64) {
+pub(crate) fn wrong(found: &Found) -> (u64, u64, u64) {
     (found.dangling, found.orphans, found.wrong_sizes)
 }
 

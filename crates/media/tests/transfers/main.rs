@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
+#[path = "../bucket/served.rs"]
+mod bucket;
 mod check;
+mod everywhere;
+mod kills;
 mod operator;
 mod rig;
 mod small;
@@ -327,7 +331,7 @@ fn what_has_ended_goes_from_the_disk() {
     rig.until("no file", |rig| rig.files().is_empty());
     // The row is struck off after the file.
     rig.until("nothing doomed", |rig| {
-        let due = rig.index().ask(Query::Due { now_unix_ms: 0, limit: PAGE_MAX }).unwrap();
+        let due = rig.index().ask(Query::Due { now_unix_ms: 0, place: "".into(), limit: PAGE_MAX }).unwrap();
         matches!(due, Answer::Due(due) if due.doomed.is_empty())
     });
 }

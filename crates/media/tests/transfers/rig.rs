@@ -44,12 +44,17 @@ pub(crate) fn settings() -> Settings {
     Settings { sweep_every: Duration::from_millis(20), reserve_bytes: 0, ..Settings::default() }
 }
 
+/// A store in which the owner has an account.
+pub(crate) fn engine() -> MemoryEngine {
+    let engine = MemoryEngine::new();
+    let put = Put { table: Table::Accounts, key: owner().record_key(), value: Some(b"{}".to_vec()) };
+    engine.records().put_all(vec![put]).unwrap();
+    engine
+}
+
 impl Rig {
     pub(crate) fn new(settings: Settings) -> Self {
-        let engine = MemoryEngine::new();
-        let put = Put { table: Table::Accounts, key: owner().record_key(), value: Some(b"{}".to_vec()) };
-        engine.records().put_all(vec![put]).unwrap();
-        Self::on(tempfile::tempdir().unwrap(), engine, settings)
+        Self::on(tempfile::tempdir().unwrap(), engine(), settings)
     }
 
     pub(crate) fn on(dir: tempfile::TempDir, engine: MemoryEngine, settings: Settings) -> Self {
@@ -64,10 +69,21 @@ impl Rig {
         settings: Settings,
         stores: Stores,
     ) -> Self {
+        let (index, small) = (engine.media(), thumbnails(dir.path()));
+        Self::over((dir, engine), settings, stores, index, small)
+    }
+
+    /// With this index before the engine's.
+    pub(crate) fn over(
+        (dir, engine): (tempfile::TempDir, MemoryEngine),
+        settings: Settings,
+        stores: Stores,
+        index: Arc<dyn Index>,
+        small: Option<Thumbnails>,
+    ) -> Self {
         let (secret, time) = (engine.secret(), engine.time());
-        let small = thumbnails(dir.path());
         let stores = (stores, Staging::open(&unfinished(dir.path())).unwrap());
-        let media = Media::start(settings, engine.media(), stores, &secret, time, small).unwrap();
+        let media = Media::start(settings, index, stores, &secret, time, small).unwrap();
         let runtime = Runtime::new().unwrap();
         let bind = || {
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

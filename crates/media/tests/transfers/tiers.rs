@@ -1,15 +1,15 @@
 //! Two folders, and what goes where.
 
+use crate::bucket::bucket;
 use crate::long;
-use crate::rig::{Rig, files, owner, place, settings, thumbnails, unfinished};
+use crate::rig::{Rig, engine, files, owner, place, settings, thumbnails, unfinished};
 use chaski_media::Media;
 use chaski_media::objects::folder::Folder;
-use chaski_media::objects::s3::{Bucket, S3};
+use chaski_media::objects::s3::S3;
 use chaski_media::objects::stores::{Rule, Stores};
 use chaski_media::staging::Staging;
-use chaski_store::memory::MemoryEngine;
-use chaski_store::records::Put;
-use chaski_store::{Engine, Table};
+use chaski_store::Engine;
+use chaski_store::media::{Answer, Content, Edit, ObjectId, PAGE_MAX, Query, Reference};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,9 +23,7 @@ fn stores(first: &Path, slow: &Path, types: &[&str], from_bytes: u64) -> Stores 
 #[test]
 fn a_file_lies_where_its_row_says_whatever_the_settings_say_now() {
     let (dir, slow) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let engine = MemoryEngine::new();
-    let put = Put { table: Table::Accounts, key: owner().record_key(), value: Some(b"{}".to_vec()) };
-    engine.records().put_all(vec![put]).unwrap();
+    let engine = engine();
     let first = stores(dir.path(), slow.path(), &["video/"], 400_000);
     let rig = Rig::with(dir, engine, settings(), first);
     let picture = rig.stored_as(1, b"picture", "image/jpeg");
@@ -45,7 +43,8 @@ fn a_file_lies_where_its_row_says_whatever_the_settings_say_now() {
     assert_eq!((rig.files().len(), files(slow.path()).len()), (1, 3), "equals in two places stay two");
     rig.until("equals are looked for", |rig| {
         use chaski_store::media::{Answer, Query};
-        let due = rig.index().ask(Query::Due { now_unix_ms: rig.time().unix_ms(), limit: 9 }).unwrap();
+        let (now_unix_ms, place) = (rig.time().unix_ms(), "".into());
+        let due = rig.index().ask(Query::Due { now_unix_ms, place, limit: 9 }).unwrap();
         matches!(due, Answer::Due(due) if !due.has_new)
     });
     assert_eq!((rig.files().len(), files(slow.path()).len()), (1, 3));
@@ -69,20 +68,11 @@ fn a_file_lies_where_its_row_says_whatever_the_settings_say_now() {
 
 #[test]
 fn a_bucket_that_is_away_keeps_nobody_from_the_other_files() {
-    let engine = MemoryEngine::new();
-    let put = Put { table: Table::Accounts, key: owner().record_key(), value: Some(b"{}".to_vec()) };
-    engine.records().put_all(vec![put]).unwrap();
+    let engine = engine();
     let (dir, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // A port that nobody listens on any more.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let bucket = Bucket {
-        endpoint: format!("http://{nobody}"),
-        region: "us-east-1".into(),
-        name: "chaski".into(),
-        prefix: "media".into(),
-        access_key: "test".into(),
-        secret_key: "test".into(),
-    };
+    let bucket = bucket(&format!("http://{nobody}"));
     let rule = Rule { place: "s3_bucket".into(), types: vec!["video/".into()], from_bytes: 0 };
     let stores = Stores::from(Arc::new(Folder::open(dir.path()).unwrap()))
         .with(rule, Arc::new(S3::open(here.path(), &bucket, 1 << 30).unwrap()));
@@ -96,4 +86,38 @@ fn a_bucket_that_is_away_keeps_nobody_from_the_other_files() {
     assert_eq!(rig.get(&place(&slot), "").status, 404);
     let at = rig.stored_as(2, b"1234567890", "text/plain");
     assert_eq!(rig.get(&at, "").body, b"1234567890");
+    // Nor from going: neither behind what came there and was not stored, nor behind more than a page of what is to be deleted there.
+    let lying = |number: u128| {
+        let (_, slot) = rig.slot(number, 1, "video/mp4", "a.mp4");
+        let content = Content { sha256: [number as u8; 32], size: 1 };
+        Reference {
+            name: slot.name,
+            owner: slot.owner,
+            content,
+            object: ObjectId(number),
+            place: "s3_bucket".into(),
+            media_type: slot.media_type,
+            file_name: slot.file_name,
+            purpose: slot.purpose,
+            created_unix_ms: 0,
+            expires_unix_ms: Some(1),
+        }
+    };
+    for number in 0..=PAGE_MAX as u128 {
+        let reference = lying(1_000 + number);
+        let edit = Edit::Store { reference, registered_unix_ms: 0, quota_bytes: u64::MAX };
+        assert_eq!(rig.index().edit(edit).unwrap(), Answer::Done(1));
+    }
+    let due = |rig: &Rig, place: &str| {
+        let due = Query::Due { now_unix_ms: rig.time().unix_ms(), place: place.into(), limit: PAGE_MAX };
+        let Answer::Due(due) = rig.index().ask(due).unwrap() else { panic!("another answer") };
+        due
+    };
+    rig.until("all that has ended is doomed", |rig| !due(rig, "").has_ended);
+    assert_eq!(due(&rig, "s3_bucket").doomed.len(), PAGE_MAX);
+    rig.index().edit(Edit::Expire { now_unix_ms: u64::MAX >> 1, limit: 1 }).unwrap();
+    rig.until("the file in the folder is gone", |rig| {
+        rig.files().is_empty() && due(rig, "").doomed.is_empty()
+    });
+    assert_eq!(due(&rig, "s3_bucket").doomed.len(), PAGE_MAX, "the bucket's wait for it");
 }

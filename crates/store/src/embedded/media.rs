@@ -50,11 +50,11 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
                 is_blocked,
             }))
         }
-        Query::Due { now_unix_ms, limit } => {
+        Query::Due { now_unix_ms, place, limit } => {
             let new = "SELECT EXISTS (SELECT 1 FROM media_objects INDEXED BY media_new WHERE is_new)";
             let ended = "SELECT EXISTS (SELECT 1 FROM media_references INDEXED BY media_by_end WHERE expires_unix_ms <= ?1)
                          OR EXISTS (SELECT 1 FROM media_removed INDEXED BY media_removed_by_end WHERE until_unix_ms <= ?1)";
-            let doomed = "SELECT object, place FROM media_doomed ORDER BY object LIMIT ?1";
+            let doomed = "SELECT object FROM media_doomed INDEXED BY media_doomed_by_place WHERE place = ?1 ORDER BY object LIMIT ?2";
             Ok(Answer::Due(Due {
                 has_new: connection.prepare_cached(new)?.query_row([], |row| row.get(0))?,
                 has_ended: connection
@@ -63,7 +63,7 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
                 has_blocked: blocked::has_new(connection)?,
                 doomed: connection
                     .prepare_cached(doomed)?
-                    .query_map([limited(*limit)], |row| Ok((object(row)?, row.get(1)?)))?
+                    .query_map(params![place, limited(*limit)], object)?
                     .collect::<rusqlite::Result<_>>()?,
             }))
         }

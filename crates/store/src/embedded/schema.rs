@@ -141,6 +141,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE INDEX media_blocked_new ON media_blocked (sha256) WHERE is_new;
     CREATE TABLE media_removed (name BLOB PRIMARY KEY, until_unix_ms INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX media_removed_by_end ON media_removed (until_unix_ms);",
+    // 11: what is to be deleted from a backend is found without looking at what is to be deleted from others.
+    "CREATE INDEX media_doomed_by_place ON media_doomed (place, object);",
 ];
 
 /// Why a database can't be brought to this program's schema.

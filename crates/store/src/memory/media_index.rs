@@ -224,12 +224,18 @@ impl State {
                     is_blocked: announced.is_some_and(|sha256| media.is_blocked(&sha256)),
                 })
             }
-            Query::Due { now_unix_ms, limit } => Answer::Due(Due {
+            Query::Due { now_unix_ms, place, limit } => Answer::Due(Due {
                 has_new: media.objects.values().any(|object| object.is_new),
                 has_ended: media.references.values().any(|reference| !is_live(reference, *now_unix_ms))
                     || media.removed.values().any(|until| until <= now_unix_ms),
                 has_blocked: media.blocked.values().any(|block| block.is_new),
-                doomed: media.doomed.iter().map(|(id, place)| (*id, place.clone())).take(*limit).collect(),
+                doomed: media
+                    .doomed
+                    .iter()
+                    .filter(|(_, at)| *at == place)
+                    .map(|(id, _)| *id)
+                    .take(*limit)
+                    .collect(),
             }),
             Query::Known { objects } => {
                 let known = objects.iter().filter(|object| media.objects.contains_key(object));
