@@ -1,7 +1,5 @@
 //! The stream over a real connection, driven as hyper drives it.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
-
 use super::*;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Write};

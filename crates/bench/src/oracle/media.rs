@@ -126,13 +126,15 @@ fn url(slot: &str, before: &str) -> io::Result<String> {
     path.map(|path| format!("/{path}")).ok_or_else(|| io::Error::other(format!("no slot: {slot}")))
 }
 
-/// What was heard, with names and dates that are made for each answer put away, but not their lengths.
+/// What was heard, with names and dates that are made for each answer put away, but not their lengths; so with the seconds that a
+/// file of one's own is still good for (`max-age`), which say when it was uploaded.
 fn nameless(heard: &str) -> String {
     let mut form = String::with_capacity(heard.len());
     for line in heard.split_inclusive('\n') {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
         match name.as_str() {
             "date" | "etag" | "last-modified" => form.push_str(&format!("{name}: {} bytes\n", line.len())),
+            "cache-control" => form.push_str(&line.replace(|c: char| c.is_ascii_digit(), "#")),
             _ => form.push_str(line),
         }
     }
@@ -152,4 +154,21 @@ fn measured<T>(pid: Option<u32>, ask: impl FnOnce() -> io::Result<T>) -> io::Res
     let heard = ask()?;
     let us = begun.elapsed().as_micros() as u64;
     Ok((heard, (us, work_us().saturating_sub(before))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nameless;
+
+    #[test]
+    fn what_is_made_for_each_answer_is_put_away_and_the_rest_is_not() {
+        let heard = |age: &str, kind: &str| {
+            nameless(&format!(
+                "Date: Mon\r\nCache-Control: private, max-age={age}\r\nContent-Type: {kind}\r\n"
+            ))
+        };
+        assert_eq!(heard("2591998", "image/jpeg"), heard("2591999", "image/jpeg"));
+        assert_ne!(heard("2591998", "image/jpeg"), heard("259199", "image/jpeg"), "but its length");
+        assert_ne!(heard("2591998", "image/jpeg"), heard("2591998", "image/png"));
+    }
 }
