@@ -105,10 +105,21 @@ class Screen:
             subprocess.run(command, env=self.environment, check=True)
 
 
+def read_database(path, sql, *values):
+    """The rows of a client's database, which it has open itself."""
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return database.execute(sql, values).fetchall()
+    finally:
+        database.close()
+
+
 class Client:
     """A program with a home of its own."""
 
     window_class = None
+    # What it logs when it asks for a slot for a file.
+    SLOT_ASKED = None
 
     def __init__(self, screen, name):
         self.screen = screen
@@ -116,6 +127,7 @@ class Client:
         self.home.mkdir()
         run = self.home / "run"
         run.mkdir(mode=0o700)
+        (self.home / "tmp").mkdir()
         self.environment = {
             **screen.environment,
             "HOME": str(self.home),
@@ -123,6 +135,8 @@ class Client:
             "XDG_DATA_HOME": str(self.home / "data"),
             "XDG_CACHE_HOME": str(self.home / "cache"),
             "XDG_RUNTIME_DIR": str(run),
+            # Gajim leaves there what it has encrypted.
+            "TMPDIR": str(self.home / "tmp"),
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={run}/bus",
             "GDK_BACKEND": "x11",
             "GSK_RENDERER": "cairo",
@@ -157,7 +171,9 @@ class Client:
             self.screen.xdotool("windowsize", window, width, height, "windowmove", window, x, y)
 
     def focus(self):
-        self.screen.xdotool("windowactivate", "--sync", self.windows()[-1])
+        # A search fails when any window goes while it looks.
+        window = wait_until(self.windows, f"window of {self.home.name}")[-1]
+        self.screen.xdotool("windowactivate", "--sync", window)
 
     def type(self, text, enter=True):
         """Types words into the client's window, as its person does."""
@@ -189,6 +205,34 @@ class Client:
 
     def mark(self):
         return len(self.seen())
+
+    def upload(self, path):
+        """Sends a file to its peer: picks it, and says yes to the question whether it shall be sent."""
+        before = self.mark()
+
+        def asked():
+            return re.search(self.SLOT_ASKED, self.seen(before))
+
+        def said_yes():
+            self.focus()
+            self.screen.xdotool("key", "Return")
+            return within(3, asked)
+
+        # The question takes keys only when it has settled, which can't be seen from outside. Return does nothing where
+        # nothing is asked and nothing is written.
+        wait_until(
+            lambda: self.pick(path) and (said_yes() or said_yes() or said_yes()),
+            lambda: f"slot that {self.home.name} asked for:\n{self.seen(before)[-8000:]}",
+        )
+
+    def kept(self, content):
+        """Its files with these bytes."""
+        sized = [path for path in self.home.rglob("*") if path.is_file() and path.stat().st_size == len(content)]
+        return [path for path in sized if path.read_bytes() == content]
+
+    def expect_kept(self, content):
+        """That it has fetched and kept this."""
+        wait_until(lambda: self.kept(content), lambda: f"file in {self.home}:\n{self.seen()[-3000:]}")
 
     def expect(self, pattern, after=0):
         """The match of this pattern in the log."""
@@ -226,10 +270,11 @@ class Dino(Client):
     """Dino: GTK 4, Vala, its own XMPP library."""
 
     window_class = "dino"
+    SLOT_ASKED = r"<\{urn:xmpp:http:upload:0\}:request "
     # In its database.
-    RECEIVED, OMEMO = 0, 2
+    RECEIVED, PLAIN, OMEMO = 0, 0, 2
 
-    def __init__(self, screen, name, jid, key, peer):
+    def __init__(self, screen, name, jid, key, peer, omemo=True):
         super().__init__(screen, name)
         self.peer = peer
         self.database = self.home / "data" / "dino" / "dino.db"
@@ -243,7 +288,7 @@ class Dino(Client):
                 "insert into conversation (account_id, jid_id, active, last_active, type, encryption, notification, send_typing, send_marker)"
                 " values (?, ?, 1, ?, 0, ?, 0, 0, 0)"
             )
-            database.execute(conversation, (account, peer, int(time.time()), self.OMEMO))
+            database.execute(conversation, (account, peer, int(time.time()), self.OMEMO if omemo else self.PLAIN))
         database.close()
 
     def command(self):
@@ -253,12 +298,32 @@ class Dino(Client):
         """Shows the conversation, with the cursor in it."""
         self.begin(["dino-im", f"xmpp:{self.peer.replace('+', '%2B')}?message"], "open").wait(PATIENCE_S)
 
+    def pick(self, path):
+        """Chooses a file in GTK's window, by its path; whether that went."""
+        title = "Select file"
+        if not self.titled(title):
+            self.focus()
+            self.screen.xdotool("key", "ctrl+u")
+        if not within(5, lambda: self.titled(title)):
+            return False
+        # A path begins with a slash, at which the window shows a field for it.
+        self.press(title)
+        self.screen.xdotool("type", "--delay", 25, path)
+        time.sleep(0.5)
+        self.screen.xdotool("key", "Return")
+        if within(5, lambda: not self.titled(title)):
+            return True
+        # First what it suggests, then itself.
+        self.screen.xdotool("key", "Escape", "Escape")
+        return False
+
     def query(self, sql, *values):
-        database = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
-        try:
-            return database.execute(sql, values).fetchall()
-        finally:
-            database.close()
+        return read_database(self.database, sql, *values)
+
+    def received(self, beginning):
+        """The texts that came and begin so."""
+        sql = "select body from message where direction = ? and body like ? order by id"
+        return [text for (text,) in self.query(sql, self.RECEIVED, beginning + "%")]
 
     def expect_encrypted(self, text):
         """That this arrived and was encrypted with OMEMO."""
@@ -275,8 +340,11 @@ class Gajim(Client):
     """Gajim: GTK 3, Python, nbxmpp; OMEMO by its plugin."""
 
     window_class = "gajim"
+    SLOT_ASKED = r"<request xmlns=.urn:xmpp:http:upload:0. "
+    # In its database.
+    RECEIVED = 4
 
-    def __init__(self, screen, name, jid, key, peer):
+    def __init__(self, screen, name, jid, key, peer, omemo=True):
         super().__init__(screen, name)
         self.peer = peer
         self.profile = self.home / "profile"
@@ -310,7 +378,7 @@ class Gajim(Client):
                 "savepass": True,
                 "send_chatstate_default": "all",
             },
-            "contact": {peer: {"encryption": "OMEMO"}},
+            "contact": {peer: {"encryption": "OMEMO" if omemo else ""}},
             "group_chat": {},
         }
         parts = {
@@ -340,23 +408,34 @@ class Gajim(Client):
 
     def expect_encrypted(self, text):
         """That this arrived and was encrypted with OMEMO."""
-        path = self.profile / "logs.db"
 
         def found():
-            database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-            try:
-                return database.execute("select additional_data from logs where message = ?", (text,)).fetchall()
-            finally:
-                database.close()
+            return self.query("select additional_data from logs where message = ?", text)
 
         rows = wait_until(found, lambda: f"{text!r} in Gajim:\n{self.seen()[-8000:]}")
         assert len(rows) == 1, rows
         assert json.loads(rows[0][0])["encrypted"]["name"] == "OMEMO", rows
 
+    def query(self, sql, *values):
+        return read_database(self.profile / "logs.db", sql, *values)
+
+    def received(self, beginning):
+        """The texts that came and begin so."""
+        sql = "select message from logs where kind = ? and message like ? order by log_line_id"
+        return [text for (text,) in self.query(sql, self.RECEIVED, beginning + "%")]
+
     def choose(self, action, target):
         """What its person does in a menu."""
-        call = ["gdbus", "call", "--session", "--dest", "org.gajim.Gajim", "--object-path", "/org/gajim/Gajim"]
-        call += ["--method", "org.gtk.Actions.Activate", f"{self.home.name}-{action}", f"[<'{target}'>]", "{}"]
+        self.act("/org/gajim/Gajim", f"{self.home.name}-{action}", f"<'{target}'>")
+
+    def pick(self, path):
+        """What is done when a file is pasted, or is dragged into the window: it asks whether to send it."""
+        self.act("/org/gajim/Gajim/window/1", "send-file", f"<['{path.as_uri()}']>")
+        return True
+
+    def act(self, where, action, target):
+        call = ["gdbus", "call", "--session", "--dest", "org.gajim.Gajim", "--object-path", where]
+        call += ["--method", "org.gtk.Actions.Activate", action, f"[{target}]", "{}"]
         assert self.begin(call, "menu").wait(PATIENCE_S) == 0
 
     def avatars(self):

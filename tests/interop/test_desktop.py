@@ -13,11 +13,13 @@ import time
 import zlib
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import desktop
 from clients import Slixmpp
 from desktop import Dino, Gajim, Profanity, Screen
 from server import Server
+from test_uploads import fetch
 
 pytestmark = pytest.mark.skipif(bool(desktop.missing()), reason=str(desktop.missing()))
 
@@ -30,6 +32,8 @@ ANSWER = "O Romeo, Romeo, wherefore art thou Romeo"
 # Begun while Romeo is there, finished when he isn't.
 BEGUN, REST = "What man art thou", " that thus bescreened in night so stumblest on my counsel"
 SIDE = 96
+# Of AES-GCM, behind the file.
+TAG_BYTES = 16
 
 
 def address(phone):
@@ -239,3 +243,35 @@ def test_who_is_blocked_sees_nothing(server, screen, second, romeo, juliet, tyba
     assert stanzas and all("error" in line for line in stanzas), stanzas
     assert not re.search(rf"<(message|presence) [^>]*from='\{address(TYBALT)}", juliet.seen(heard))
     server.wait_for_log("a user has reported somebody.*urn:xmpp:reporting:spam")
+
+
+def test_files_with_omemo(server, tmp_path, romeo, juliet):
+    """Each uploads a picture and a voice note, which the other fetches and opens; the server can't."""
+    shared = []
+    # Gajim fetches only what it shows.
+    romeo.open_chat()
+    juliet.open_chat()
+    for one, other, first in ((romeo, juliet, 1), (juliet, romeo, 2)):
+        for name, content in (("disc.png", picture(bytes([first, 96, 160]))), ("note.au", bytes([first, *range(256)] * 200))):
+            path = tmp_path / f"{first}-{name}"
+            path.write_bytes(content)
+            one.upload(path)
+
+            def came():
+                return [url for url in other.received("aesgcm:") if f"/{path.name}#" in url]
+
+            url = desktop.wait_until(came, lambda: f"URL of {path.name}:\n{other.seen()[-8000:]}")[0]
+            shared.append((url, content))
+            # Nor does it fetch this sound.
+            if other is romeo or name == "disc.png":
+                other.expect_kept(content)
+    kept = [path.read_bytes() for path in server.data.rglob("*") if path.is_file()]
+    for url, content in shared:
+        where, secret = url.removeprefix("aesgcm").split("#")
+        vector, key = bytes.fromhex(secret[:-64]), bytes.fromhex(secret[-64:])
+        stored = fetch(server, f"https{where}").read()
+        assert len(stored) == len(content) + TAG_BYTES
+        assert AESGCM(key).decrypt(vector, stored, None) == content
+        assert any(stored in file for file in kept), "what is there can be searched"
+        for unknown in (content, key, key.hex().encode()):
+            assert not any(unknown in file for file in kept), "the server knows what was sent"
