@@ -17,10 +17,11 @@ use crate::metrics::EdgeMetrics;
 use crate::replies::Replies;
 use crate::tls::{TlsIdentity, TlsSlot};
 use chaski_services::caps;
-use chaski_services::command::{Action, Command, Outcome, Refusal, Reply};
+use chaski_services::command::Refusal;
 use chaski_services::context::Realm;
+use chaski_services::owners::Owners;
 use chaski_services::shard::Shard;
-use chaski_store::{AccountId, Engine, ShardIndex};
+use chaski_store::{Engine, ShardIndex};
 use chaski_telemetry::Registry;
 use chaski_xmpp::ns;
 use chaski_xmpp::stream::{CLIENT_STATES, PRE_APPROVAL, ROSTER_VERSIONING, Settings};
@@ -193,30 +194,17 @@ impl Edge {
         Ok(Carried::Passage(ticket))
     }
 
-    /// Gives a command to the account's owner; its reply is called exactly once, with
-    /// [`chaski_services::command::Refusal::Overloaded`] if the shard's queue is full. A shard that stops before it
-    /// gets to the command drops the reply.
-    pub fn command(&self, mut command: Command) {
-        command.reply = command.reply.map(|reply| match reply {
-            Reply::Call(call) => Reply::Call(self.replies.carry(call)),
-            reply => reply,
-        });
-        let ShardIndex(owner) = self.realm.places.owner(command.account).shard;
-        let refused = self.inboxes[usize::from(owner)].push_arrival(Arrival::Command(command)).err();
-        if let Some(Arrival::Command(Command { reply: Some(Reply::Call(reply)), .. })) = refused {
-            reply(Err(Refusal::Overloaded));
-        }
-    }
-
-    /// The same, waiting for the outcome.
-    pub async fn request(&self, account: AccountId, action: Action) -> Outcome {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        let reply = Reply::Call(Box::new(move |outcome| {
-            // Fails if the one who asked has given up.
-            let _ = sender.send(outcome);
-        }));
-        self.command(Command { account, action, reply: Some(reply) });
-        receiver.await.unwrap_or_else(|_| Err(Refusal::Unavailable("the server is stopping".into())))
+    /// The way to accounts' owners: refused with [`Refusal::Overloaded`] if the shard's queue is full. A shard that stops before
+    /// it gets to a command says that there is no answer.
+    pub fn owners(&self) -> Owners {
+        let (realm, inboxes, replies) = (self.realm.clone(), self.inboxes.clone(), self.replies.clone());
+        Owners::new(move |command| {
+            let ShardIndex(owner) = realm.places.owner(command.whom.account).shard;
+            let arrival = Arrival::Command(command.carried(&replies));
+            if let Err(Arrival::Command(command)) = inboxes[usize::from(owner)].push_arrival(arrival) {
+                command.refuse(Refusal::Overloaded);
+            }
+        })
     }
 
     /// Stops accepting, tells clients `system-shutdown`, flushes, and waits for the shards to end; returns after at

@@ -29,7 +29,7 @@ use crate::memory::MemoryWatch;
 use crate::metrics::EdgeMetrics;
 use crate::tls::{TlsIdentity, TlsSlot};
 use chaski_services::accounts::Salting;
-use chaski_services::command::Command;
+use chaski_services::command::{AtWork, Command};
 use chaski_services::context::{Context, Pressure, Realm};
 use chaski_services::router::Envelope;
 use chaski_services::shard::Shard;
@@ -193,6 +193,7 @@ impl Rooms {
             rng: &mut self.rng,
             store: &mut *self.store,
             wire: clients,
+            at_work: AtWork::new(),
         };
         f(&mut self.shard, &mut context)
     }

@@ -18,6 +18,7 @@ pub mod http;
 mod listener;
 pub mod memory;
 mod metrics;
+pub mod owners;
 mod password_checks;
 mod replies;
 pub mod sms;

@@ -2,15 +2,14 @@
 //!
 //! Whoever waits for a reply sleeps in an event queue of the process' descriptor table (tokio's, for HTTP and the admin
 //! socket), and is woken by a write to a number of that table. In a shard's own table (see [`crate::descriptors`]) that
-//! number is nobody's or, worse, a client's connection. So shards neither call replies nor drop them: both happen here.
+//! number is nobody's or, worse, a client's connection. So shards don't call replies: that happens here.
 //! Called by `edge`, which has every reply [carried](Replies::carry). As many wait as the shards' queues let through.
 
-use chaski_services::command::Outcome;
+use chaski_services::command::{Call, Carrier};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 
-type Call = Box<dyn FnOnce(Outcome) + Send>;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The way to the thread, which ends when the last of these, and of the replies, is gone.
@@ -29,70 +28,53 @@ impl Replies {
         })?;
         Ok(Self(jobs))
     }
-
-    /// The same reply, to be called or dropped on any thread.
-    pub(crate) fn carry(&self, call: Call) -> Call {
-        let mut errand = Errand { call: Some(call), replies: self.clone() };
-        Box::new(move |outcome| errand.bring(outcome))
-    }
 }
 
-struct Errand {
-    call: Option<Call>,
-    replies: Replies,
-}
-
-impl Errand {
-    fn bring(&mut self, outcome: Outcome) {
-        if let Some(call) = self.call.take() {
+impl Carrier for Replies {
+    /// The same reply, to be called on any thread. (One that is dropped is called as well: see
+    /// [`chaski_services::command::Reply`].)
+    fn carry<T: Send + 'static>(&self, call: Call<T>) -> Call<T> {
+        let replies = self.clone();
+        Box::new(move |outcome| {
             // The thread is there as long as `replies` is.
-            let _ = self.replies.0.send(Box::new(move || call(outcome)));
-        }
-    }
-}
-
-impl Drop for Errand {
-    fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            let _ = self.replies.0.send(Box::new(move || drop(call)));
-        }
+            let _ = replies.0.send(Box::new(move || call(outcome)));
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_services::command::Refusal;
+    use chaski_services::command::{Command, Refusal, RemoveAccount, Reply};
+    use chaski_store::AccountId;
     use std::sync::mpsc::Receiver;
 
-    /// Says on which thread it is dropped.
-    struct Traced(Sender<Option<String>>);
+    /// On which thread somebody is told what.
+    type Told = (Option<String>, Result<(), Refusal>);
 
-    impl Drop for Traced {
-        fn drop(&mut self) {
-            let _ = self.0.send(std::thread::current().name().map(Into::into));
-        }
-    }
-
-    fn traced(replies: &Replies) -> (Call, Receiver<Option<String>>) {
-        let (dropped, where_dropped) = channel();
-        let traced = Traced(dropped);
-        (replies.carry(Box::new(move |_| drop(traced))), where_dropped)
+    fn asked(replies: &Replies) -> (Command, Receiver<Told>) {
+        let (told, answers) = channel();
+        let reply = Reply::call(move |outcome| {
+            let _ = told.send((std::thread::current().name().map(Into::into), outcome));
+        });
+        let account = AccountId::from_local("romeo").unwrap();
+        (Command::new(account, RemoveAccount, reply).carried(replies), answers)
     }
 
     #[test]
-    fn replies_are_called_and_dropped_on_their_thread() {
+    fn replies_are_called_on_their_thread_and_dropped_ones_too() {
         let replies = Replies::start().unwrap();
-        let (call, called) = traced(&replies);
-        call(Err(Refusal::Overloaded));
-        assert_eq!(called.recv().unwrap().as_deref(), Some("replies"));
-        let (call, dropped) = traced(&replies);
-        drop(call);
-        assert_eq!(dropped.recv().unwrap().as_deref(), Some("replies"));
-        replies.carry(Box::new(|_| panic!("of the one who asked")))(Err(Refusal::Overloaded));
-        let (call, called) = traced(&replies);
+        let there = Some("replies".to_owned());
+        let (command, answers) = asked(&replies);
+        command.refuse(Refusal::Overloaded);
+        assert_eq!(answers.recv().unwrap(), (there.clone(), Err(Refusal::Overloaded)));
+        let (command, answers) = asked(&replies);
+        drop(command);
+        assert_eq!(answers.recv().unwrap(), (there.clone(), Err(Refusal::unanswered())));
+        replies.carry::<()>(Box::new(|_| panic!("of the one who asked")))(Ok(()));
+        let (command, answers) = asked(&replies);
         drop(replies);
-        call(Err(Refusal::Overloaded));
-        assert_eq!(called.recv().unwrap().as_deref(), Some("replies"));
+        command.refuse(Refusal::Overloaded);
+        assert_eq!(answers.recv().unwrap(), (there, Err(Refusal::Overloaded)));
     }
 }

@@ -24,7 +24,7 @@ pub(crate) mod quicksy;
 pub(crate) mod quota;
 pub(crate) mod version;
 
-use crate::command::{self, BookChange};
+use crate::command::{BookChange, BookView, Contacts, Leaving, Reply};
 use crate::roster::answer::ItemRemoval;
 use chaski_store::AccountId;
 use chaski_store::books::Match;
@@ -106,11 +106,11 @@ pub(crate) enum Answer {
     /// A session that has removed a roster item which is in the book.
     Roster(Box<ItemRemoval>),
     /// Whoever gave a command.
-    Command(Option<command::Reply>),
+    Command(Reply<Box<BookView>>),
     /// Whoever moves the account to another number.
-    Leaving(Option<command::Reply>),
+    Leaving(Reply<Box<Leaving>>),
     /// Whoever registers the number again.
-    Contacts(Option<command::Reply>),
+    Contacts(Reply<Contacts>),
 }
 
 /// What a sync found.

@@ -1,82 +1,196 @@
-//! What the HTTP side, the admin socket, and the ad-hoc commands of XEP-0133 ask of an account's owner.
+//! What is asked of an account's owner by whoever is not one: HTTP, the admin socket, registration, the ad-hoc commands of
+//! XEP-0133, a room that removes its own account.
 //!
-//! A command goes to [`crate::shard::Shard::command`] of any shard; it is carried out by the account's owner and
-//! answered exactly once through its [`Reply`].
+//! Each request is a type that names its answer ([`Request`]), and its [`Action`] has the [`Reply`] that takes exactly that
+//! answer: the owner can't answer with something else, and whoever asks gets what they asked for or a [`Refusal`]. A
+//! [`Command`] goes to [`crate::shard::Shard::command`] of any shard, is carried out by the account's owner and answered
+//! exactly once ([`reply`] says what enforces that). From outside the shards everybody asks through [`crate::owners::Owners`].
+//!
+//! To another place goes the request alone, as data ([`Question`]); who waits for its answer stays with the asker
+//! ([`crate::shard`], `asked`), and so does the time limit.
+
+pub(crate) mod reply;
+
+pub use reply::{AtWork, Call, Carrier, Reply};
 
 use crate::accounts::AccountRecord;
-use crate::directory::Account;
-use crate::outbox::Turn;
+use crate::places::Place;
+use crate::privacy;
 use chaski_store::AccountId;
 use chaski_store::records::Put;
+use reply::{Due, Kept};
 
-/// Something to be done to an account by its owner.
-pub enum Action {
-    /// Makes the account or replaces its record. If the key's generation changes, all sessions and resumptions end at
-    /// once with `not-authorized`. Refused with [`Refusal::Conflict`] unless the stored generation is `expected`
-    /// (`None`: no such account; `Some(None)` is not needed: use [`Expected::Any`] for an operator).
-    SetAccount {
-        /// The new record.
-        record: Box<AccountRecord>,
-        /// What must be there now.
-        expected: Expected,
-    },
-    /// Removes the account with everything that is kept of it, and ends its sessions. Answered once nothing can come back,
-    /// whatever crashes. Commands that come for it meanwhile wait for that: a [`Self::SetAccount`] with
-    /// [`Expected::Absent`] that is given behind it makes the number's account anew.
-    RemoveAccount,
-    /// What of an account that is [marked](AccountRecord::moving_to) goes with its owner to another number. Answered by
-    /// [`Done::Leaving`]; [`Refusal::Conflict`] if it is not marked.
-    Leave,
-    /// Makes the account of a number that its owner has changed to, and in the same transaction writes what goes with
-    /// them. Refused with [`Refusal::Conflict`] if there is an account.
-    Arrive {
-        /// Its record.
-        record: Box<AccountRecord>,
-        /// Records of its own.
-        puts: Vec<Put>,
-    },
-    /// As [`Self::RemoveAccount`], if it is still [marked](AccountRecord::moving_to); else there is
-    /// [nothing](Refusal::NoSuchAccount) to remove.
-    RemoveMoved,
-    /// The account's record and whether it is online.
-    ShowAccount,
-    /// The account's sessions.
-    ListSessions,
-    /// Ends one session (by resource) or all.
-    Kick {
-        /// `None`: all.
-        resource: Option<String>,
-    },
-    /// The account's phone book is shown or changed. Answered by [`Done::Book`].
-    Book(BookChange),
-    /// The account's privacy settings are shown, after this change if there is one. Answered by [`Done::Privacy`]; asked by
-    /// [`Reply::Call`] only.
-    Privacy(Option<PrivacyChange>),
-    /// As [`Self::RemoveAccount`], if the account still has this key and nobody has been there since this time; else
-    /// [`Refusal::Conflict`].
-    RemoveSilent {
-        /// The key's generation.
-        generation: u32,
-        /// What its record says.
-        seen_unix_ms: u64,
-    },
-    /// Who the account's contacts are, as far as it is one of theirs, and by its phone book as it is now: answered by
-    /// [`Done::Contacts`].
-    Contacts,
+/// How long whoever asks waits for an answer, in milliseconds. Most come within a turn and a write to the disk; a phone book
+/// of 50,000 numbers and a removal behind it take seconds. Clients of the HTTP side commonly give up at 30 seconds: they
+/// are told before.
+pub const ANSWER_MS: u64 = 25_000;
+
+/// Something that can be asked of an account's owner.
+pub trait Request: Sized + Send + 'static {
+    /// What the owner answers, if it does not refuse.
+    type Answer: Kept;
+
+    /// The request, and who waits for its answer.
+    fn with(self, reply: Reply<Self::Answer>) -> Action;
+}
+
+macro_rules! requests {
+    ($($(#[$doc:meta])* $name:ident($request:ty) => $answer:ty;)*) => {
+        /// A request, and who waits for its answer.
+        pub enum Action {
+            $($(#[$doc])* $name($request, Reply<$answer>),)*
+        }
+
+        /// A request on its way to an owner at another place: data.
+        pub(crate) enum Question {
+            $($name($request),)*
+        }
+
+        $(impl Request for $request {
+            type Answer = $answer;
+
+            fn with(self, reply: Reply<$answer>) -> Action {
+                Action::$name(self, reply)
+            }
+        })*
+
+        impl Action {
+            /// The request to be sent, and who is to be told when its answer comes.
+            pub(crate) fn part(self) -> (Question, reply::Waiting) {
+                match self {
+                    $(Self::$name(request, reply) => (Question::$name(request), reply.into()),)*
+                }
+            }
+
+            /// Whoever waits is refused.
+            pub(crate) fn refused(self, refusal: Refusal) -> Due {
+                match self {
+                    $(Self::$name(_, reply) => reply.with(Err(refusal)),)*
+                }
+            }
+
+            fn carried(self, carrier: &impl Carrier) -> Self {
+                match self {
+                    $(Self::$name(request, reply) => Self::$name(request, reply.carried(carrier)),)*
+                }
+            }
+        }
+
+        impl Question {
+            /// The request as it is carried out, answered to where it has come from.
+            pub(crate) fn asked_by(self, asker: Place, number: u64) -> Action {
+                match self {
+                    $(Self::$name(request) => request.with(Reply::letter(asker, number)),)*
+                }
+            }
+        }
+    };
+}
+
+requests! {
+    /// See [`SetAccount`].
+    SetAccount(SetAccount) => ();
+    /// See [`RemoveAccount`].
+    RemoveAccount(RemoveAccount) => ();
+    /// See [`Leave`].
+    Leave(Leave) => Box<Leaving>;
+    /// See [`Arrive`].
+    Arrive(Arrive) => ();
+    /// See [`RemoveMoved`].
+    RemoveMoved(RemoveMoved) => ();
+    /// See [`ShowAccount`].
+    ShowAccount(ShowAccount) => AccountView;
+    /// See [`ListSessions`].
+    ListSessions(ListSessions) => Vec<SessionSummary>;
+    /// See [`Kick`].
+    Kick(Kick) => Kicked;
+    /// The account's phone book is shown or changed.
+    Book(BookChange) => Box<BookView>;
+    /// See [`SetPrivacy`].
+    Privacy(SetPrivacy) => privacy::View;
+    /// See [`RemoveSilent`].
+    RemoveSilent(RemoveSilent) => ();
+    /// See [`ShowContacts`].
+    Contacts(ShowContacts) => Contacts;
     /// The account is told of a contact's new key, if that is one of its contacts and not blocked. Answered once its
     /// mailbox has that durably.
-    TellOfKey(NewKey),
-    /// This, if the account still has the key of this generation, which whoever asks has proved; else there is
-    /// [no such account](Refusal::NoSuchAccount).
-    IfKey {
-        /// The key's generation.
-        generation: u32,
-        /// What is to be done.
-        action: Box<Action>,
-    },
-    /// Something was found of an account that has no record: delete it if there is still no such account.
-    ClearLeftovers,
+    TellOfKey(NewKey) => ();
+    /// See [`ClearLeftovers`].
+    ClearLeftovers(ClearLeftovers) => ();
 }
+
+/// Makes the account or replaces its record. If the key's generation changes, all sessions and resumptions end at once with
+/// `not-authorized`. Refused with [`Refusal::Conflict`] unless what is there is as `expected`. Answered once it is durable.
+#[derive(Debug, Clone)]
+pub struct SetAccount {
+    /// The new record.
+    pub record: Box<AccountRecord>,
+    /// What must be there now.
+    pub expected: Expected,
+}
+
+/// Removes the account with everything that is kept of it, and ends its sessions. Answered once nothing can come back,
+/// whatever crashes. Commands that come for it meanwhile wait for that: a [`SetAccount`] with [`Expected::Absent`] that is
+/// given behind it makes the number's account anew.
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveAccount;
+
+/// What of an account that is [marked](AccountRecord::moving_to) goes with its owner to another number.
+/// [`Refusal::Conflict`] if it is not marked.
+#[derive(Debug, Clone, Copy)]
+pub struct Leave;
+
+/// Makes the account of a number that its owner has changed to, and in the same transaction writes what goes with them.
+/// Refused with [`Refusal::Conflict`] if there is an account.
+#[derive(Debug, Clone)]
+pub struct Arrive {
+    /// Its record.
+    pub record: Box<AccountRecord>,
+    /// Records of its own.
+    pub puts: Vec<Put>,
+}
+
+/// As [`RemoveAccount`], if it is still [marked](AccountRecord::moving_to); else there is [nothing](Refusal::NoSuchAccount)
+/// to remove.
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveMoved;
+
+/// The account's record and whether it is online.
+#[derive(Debug, Clone, Copy)]
+pub struct ShowAccount;
+
+/// The account's sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct ListSessions;
+
+/// Ends one session (by resource) or all.
+#[derive(Debug, Clone)]
+pub struct Kick {
+    /// `None`: all.
+    pub resource: Option<String>,
+}
+
+/// The account's privacy settings are shown, after this change if there is one.
+#[derive(Debug, Clone)]
+pub struct SetPrivacy(pub Option<PrivacyChange>);
+
+/// As [`RemoveAccount`], if the account still has this key and nobody has been there since this time; else
+/// [`Refusal::Conflict`].
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveSilent {
+    /// The key's generation.
+    pub generation: u32,
+    /// What its record says.
+    pub seen_unix_ms: u64,
+}
+
+/// Who the account's contacts are, as far as it is one of theirs, and by its phone book as it is now.
+#[derive(Debug, Clone, Copy)]
+pub struct ShowContacts;
+
+/// Something was found of an account that has no record: delete it if there is still no such account.
+#[derive(Debug, Clone, Copy)]
+pub struct ClearLeftovers;
 
 /// What is to become of a phone book. Numbers are E.164 digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +244,7 @@ pub struct NewKey {
     pub is_by_books: bool,
 }
 
-/// What [`Action::SetAccount`] expects to find.
+/// What [`SetAccount`] expects to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// Whatever.
@@ -141,78 +255,83 @@ pub enum Expected {
     Generation(u32),
 }
 
-/// An action, whom it concerns, and who waits for the outcome.
+/// The account concerned, and on what condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whom {
+    /// The account.
+    pub account: AccountId,
+    /// The generation of the key that whoever asks has proved. If the account has another one when it comes to that, there
+    /// is [no such account](Refusal::NoSuchAccount).
+    pub key: Option<u32>,
+}
+
+impl From<AccountId> for Whom {
+    fn from(account: AccountId) -> Self {
+        Self { account, key: None }
+    }
+}
+
+/// What is to be done, for whom, and who waits for the answer.
 pub struct Command {
     /// The account concerned.
-    pub account: AccountId,
+    pub whom: Whom,
     /// What is to be done.
     pub action: Action,
-    /// Who is told. `None` inside [`crate::outbox::Post::Command`], where the router fills it in.
-    pub reply: Option<Reply>,
 }
 
-/// How a room goes on with an outcome.
-pub type RoomReply = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Outcome) + Send>;
+impl Command {
+    /// A request for an account's owner, answered by `reply`.
+    pub fn new<R: Request>(whom: impl Into<Whom>, request: R, reply: Reply<R::Answer>) -> Self {
+        Self { whom: whom.into(), action: request.with(reply) }
+    }
 
-/// How the outcome gets back.
-pub enum Reply {
-    /// To a thread outside the shards. Must not block.
-    Call(Box<dyn FnOnce(Outcome) + Send>),
-    /// To a room of the account concerned, on its shard, if it is in memory. After the removal of an account: before its
-    /// sessions end.
-    Room {
-        /// The account concerned.
-        account: AccountId,
-        /// The room goes on.
-        then: RoomReply,
-    },
-    /// To a session's ad-hoc command: where that is, the session, and the room's memo.
-    Session {
-        /// Whose session it is.
-        place: crate::places::Place,
-        /// The session.
-        session: crate::wire::SessionId,
-        /// See [`crate::outbox::Post::Command`].
-        memo: Box<str>,
-    },
+    /// Whoever waits outside the shards is refused.
+    pub fn refuse(self, refusal: Refusal) {
+        self.action.refused(refusal).done();
+    }
+
+    /// The same, with its answer going by way of `carrier` if it goes outside the shards.
+    #[must_use]
+    pub fn carried(self, carrier: &impl Carrier) -> Self {
+        Self { action: self.action.carried(carrier), ..self }
+    }
 }
 
-/// What came of a command.
-pub type Outcome = Result<Done, Refusal>;
+/// A request for an account of another place, and where its answer goes: the number is the asker's.
+pub(crate) struct Asked {
+    pub(crate) asker: Place,
+    pub(crate) number: u64,
+    pub(crate) whom: Whom,
+    pub(crate) question: Question,
+}
 
-/// A command's success.
+/// The answer to [`ShowAccount`].
 #[derive(Debug, Clone)]
-pub enum Done {
-    /// It is done and durable.
-    Done,
-    /// The answer to [`Action::ShowAccount`].
-    Account {
-        /// The record.
-        record: Box<AccountRecord>,
-        /// Its sessions.
-        sessions: Vec<SessionSummary>,
-        /// Messages that wait.
-        waiting_messages: u64,
-        /// Their bytes.
-        waiting_bytes: u64,
-    },
-    /// The answer to [`Action::ListSessions`].
-    Sessions(Vec<SessionSummary>),
-    /// The answer to [`Action::Book`].
-    Book(Box<BookView>),
-    /// The answer to [`Action::Leave`].
-    Leaving(Box<Leaving>),
-    /// The answer to [`Action::Contacts`]: each account once.
-    Contacts {
-        /// By the phone books of both.
-        by_books: Vec<AccountId>,
-        /// The others: by subscriptions both ways.
-        by_subscription: Vec<AccountId>,
-    },
-    /// The answer to [`Action::Privacy`].
-    Privacy(crate::privacy::View),
-    /// The answer to [`Action::Kick`]: how many sessions were ended.
-    Kicked(usize),
+pub struct AccountView {
+    /// The record.
+    pub record: Box<AccountRecord>,
+    /// Its sessions.
+    pub sessions: Vec<SessionSummary>,
+    /// Messages that wait.
+    pub waiting_messages: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+}
+
+/// The answer to [`ShowContacts`]: each account once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contacts {
+    /// By the phone books of both.
+    pub by_books: Vec<AccountId>,
+    /// The others: by subscriptions both ways.
+    pub by_subscription: Vec<AccountId>,
+}
+
+/// The answer to [`Kick`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kicked {
+    /// How many sessions were ended.
+    pub sessions: usize,
 }
 
 /// What goes with somebody who changes their number, besides what is only in the store.
@@ -281,4 +400,11 @@ pub enum Refusal {
     /// More numbers than a phone book may have.
     #[error("more numbers than a phone book may have")]
     TooLarge,
+}
+
+impl Refusal {
+    /// There is no answer, or none in time.
+    pub fn unanswered() -> Self {
+        Self::Unavailable("the account's owner did not answer".to_owned())
+    }
 }

@@ -1,16 +1,15 @@
 //! Ad-hoc commands on the domain, and for its owner on an account's bare JID (XEP-0050): the framework, and the table of commands.
 //!
-//! Called by [`crate::iq`] with a request and by the router with the outcome of what a command has asked of an account's
-//! owner ([`finished`]). Commands of XEP-0133 are for the accounts listed as `admins` in the configuration only; [`crate::privacy`]'s is for everybody.
+//! Called by [`crate::iq`] with a request, and with the answer to what a command has asked of an account's owner. Commands of XEP-0133 are for the accounts listed as `admins` in the configuration only; [`crate::privacy`]'s is for everybody.
 //! Nothing is kept between stages: a session id proves by itself what it was given for ([`session_id`]), and what is
-//! under way travels as the command's memo. So there is nothing to bound and nothing to expire.
+//! under way waits for an owner's answer, like everything that asks one ([`crate::command`]). So there is nothing to bound and
+//! nothing to expire here.
 
 mod admin;
 pub(crate) mod form;
 mod reply;
 mod session_id;
 
-use crate::command::Outcome;
 use crate::context::Realm;
 use crate::directory::Account;
 use crate::iq::{Request, Scope, Xep};
@@ -121,6 +120,7 @@ pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: Session
         id: request.stanza.id().unwrap_or_default().into_owned(),
         from,
         to: asker,
+        account: account.id,
         session,
         node: request.child.attr("node").unwrap_or_default().into_owned(),
         session_id: request.child.attr("sessionid").unwrap_or_default().into_owned(),
@@ -227,18 +227,6 @@ fn set_privacy(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fa
         }
     });
     Ok(())
-}
-
-/// The outcome of a [`crate::outbox::Post::Command`] of this session.
-pub fn finished(
-    turn: &mut Turn<'_>,
-    account: &mut Account,
-    session: SessionId,
-    memo: &str,
-    outcome: Outcome,
-) {
-    let _ = account;
-    admin::finished(turn, session, memo, outcome);
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Made by the edge (or a test, or a simulator) for each call into [`crate::shard::Shard`].
 
 use crate::calls::Relays;
+use crate::command::AtWork;
 use crate::places::{Incarnation, Places};
 use crate::upload::Uploads;
 use crate::wire::Wire;
@@ -25,6 +26,8 @@ pub struct Context<'a> {
     pub store: &'a mut dyn ShardStore,
     /// The shard's connections, and the way to other shards.
     pub wire: &'a mut dyn Wire,
+    /// Whatever a shard is asked for while there is a context it answers.
+    pub at_work: AtWork,
 }
 
 impl Context<'_> {

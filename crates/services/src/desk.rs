@@ -117,6 +117,12 @@ chaski_telemetry::metrics! {
         envelopes_waiting: Gauge,
         /// Answers, farewells and hints lost because too many waited. No acceptance, and no error without what settles its message.
         envelopes_lost_total: Counter,
+        /// Answers of other places' owners that somebody here waits for.
+        answers_awaited: Gauge,
+        /// Of those, answers that did not come in time.
+        answers_missing_total: Counter,
+        /// Commands that a shard of this process has forgotten to answer: a fault of the program.
+        answers_forgotten_total: Counter,
         /// Envelopes for an earlier run of the node, dropped.
         envelopes_astray_total: Counter,
         /// Errands of a room that were refused because too many of the same account waited.

@@ -5,7 +5,7 @@
 //! log in with or inherit; then its streams end with `not-authorized`. The same as over HTTPS
 //! (`DELETE /v1/account`) and by an operator: [`Action::RemoveAccount`].
 
-use crate::command::{self, Action, Command, Refusal, RoomReply};
+use crate::command::{self, Command, Refusal, RemoveAccount};
 use crate::directory::Account;
 use crate::iq::{Door, Reply, Request, Scope, Xep, xml};
 use crate::outbox::{Post, Turn};
@@ -38,13 +38,12 @@ fn asked(turn: &mut Turn<'_>, account: &mut Account, _: SessionId, request: &Req
         }
         _ => return reply.error(turn.outbox, StanzaCondition::NotAllowed),
     }
-    let then: RoomReply = Box::new(move |turn, _, outcome| match outcome {
-        Ok(_) => reply.result(turn.outbox, b""),
+    let told = command::Reply::room(account.id, move |turn, _, outcome| match outcome {
+        Ok(()) => reply.result(turn.outbox, b""),
         Err(refusal) => reply.error(turn.outbox, condition(&refusal)),
     });
-    let reply = Some(command::Reply::Room { account: account.id, then });
-    let command = Command { account: account.id, action: Action::RemoveAccount, reply };
-    turn.outbox.posts.push(Post::Own(Box::new(command)));
+    let command = Command::new(account.id, RemoveAccount, told);
+    turn.outbox.posts.push(Post::Command(Box::new(command)));
 }
 
 fn condition(refusal: &Refusal) -> StanzaCondition {

@@ -23,6 +23,7 @@ pub mod iq;
 mod leaving;
 mod mailbox;
 pub mod outbox;
+pub mod owners;
 pub mod pep;
 pub mod places;
 #[cfg(test)]

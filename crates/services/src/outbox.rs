@@ -7,6 +7,7 @@
 use crate::book::Wish;
 use crate::caps::Caps;
 use crate::command::Command;
+use crate::command::reply::Due;
 use crate::context::Realm;
 use crate::desk::RoomMetrics;
 use crate::errand::Errand;
@@ -98,22 +99,15 @@ pub enum Post {
     },
     /// A presence to many accounts, this one perhaps included.
     Tell(Tell),
-    /// A command to be carried out by the owner of the account it names. The outcome comes back to
-    /// [`crate::commands::finished`] if the session still lives.
-    Command {
-        /// Who waits.
-        session: SessionId,
-        /// What `commands` needs to write its answer (the request's id and `sessionid`, say).
-        memo: Box<str>,
-        /// What is to be done.
-        command: Command,
-    },
+    /// A command to be carried out by the owner of the account it names. The outcome is told by its own reply, to a room of
+    /// this shard ([`crate::command::Reply::room`]).
+    Command(Box<Command>),
+    /// A command was answered by a room: that is told.
+    Due(Due),
     /// News of the account's nodes for another account, or a wish for that one's. Dropped if its shard is overloaded.
     Tiding(Box<Tiding>),
     /// Records of the account at hand are to be read or written.
     Errand(Errand),
-    /// A command for the account at hand, whose outcome is told by its own reply.
-    Own(Box<Command>),
     /// Something is to be asked of the index of media, or changed in it.
     Index(Box<IndexWish>),
     /// Something is to be done with its phone book.

@@ -23,7 +23,8 @@ pub(crate) use strangers::Strangers;
 
 use crate::accounts::Credentials;
 use crate::accounts::network::Network;
-use crate::command::{Command, Outcome};
+use crate::command::reply::Answer;
+use crate::command::{Asked, Refusal};
 use crate::pep::Tiding;
 use crate::places::Place;
 use crate::presence::Tell;
@@ -70,14 +71,14 @@ pub(crate) enum Letter {
     TokenClaimed { asker: Place, conn: ConnId, network: Network, account: AccountId, proof: Box<TokenProof> },
     /// The answer.
     TokenProved { conn: ConnId, result: Result<Option<TokenProved>, Unavailable> },
-    /// A command for an account of the receiving shard.
-    Command(Box<Command>),
+    /// Something is asked of an account of the receiving shard.
+    Asked(Box<Asked>),
+    /// The answer, for whoever waits under this number.
+    Answer { number: u64, outcome: Box<Result<Answer, Refusal>> },
     /// Accounts of the receiving shard are to look how they stand with these numbers.
     Look(Vec<(AccountId, u64)>),
     /// Hints were lost: accounts of the receiving shard are to look at all of their books.
     LookAtAll,
-    /// The outcome of a command that an ad-hoc command of the receiving shard's session gave.
-    Outcome { session: SessionId, memo: Box<str>, outcome: Outcome },
 }
 
 /// A stanza on its way to an account.

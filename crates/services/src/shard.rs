@@ -3,9 +3,10 @@
 //! Every method is one turn: it never blocks, and what needs the disk or another shard goes on in
 //! [`Shard::completion`] or [`Shard::envelope`]. The edge calls [`Shard::end_turn`] once after each batch of events.
 //! Here is only the door to each room: logins in [`login`], [`admission`] and [`tokens`], ends in [`ending`], what waits for room in [`gate`], commands in
-//! [`control`] and [`new_key`], records in [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
+//! [`control`], [`new_key`] and [`asked`], records in [`resident`], stanzas in [`crate::router`], acknowledgements in [`crate::mailbox`].
 
 mod admission;
+mod asked;
 mod books;
 mod control;
 mod ending;
@@ -60,7 +61,9 @@ pub struct Shard {
     /// What the index of media was asked.
     asked_of_index: Slab<index::Asked>,
     /// Who waits until notices of new keys are durable.
-    notices: Slab<Option<Reply>>,
+    notices: Slab<Reply<()>>,
+    /// Who waits for answers from other places.
+    asked: asked::AskedOfOthers,
     /// Accounts removed lately, with the generation of their last key.
     removed: VecDeque<(AccountId, u32)>,
     /// Where the sender's full JID is written. Empty between uses.
@@ -82,6 +85,7 @@ impl Shard {
             removals: Removals::default(),
             asked_of_index: Slab::new(),
             notices: Slab::new(),
+            asked: asked::AskedOfOthers::default(),
             removed: VecDeque::new(),
             from: String::new(),
         }
@@ -225,8 +229,8 @@ impl Shard {
             Letter::TokenProved { conn, result } => ctx.wire.token_proved(conn, result),
             Letter::Look(hints) => self.look_all(ctx, hints),
             Letter::LookAtAll => self.look_at_all(),
-            Letter::Command(command) => self.command_to_owner(ctx, *command),
-            Letter::Outcome { session, memo, outcome } => self.outcome(ctx, session, &memo, outcome),
+            Letter::Asked(asked) => self.asked(ctx, *asked),
+            Letter::Answer { number, outcome } => self.answered(ctx, number, *outcome),
         }
         self.settle(ctx);
     }
@@ -311,6 +315,7 @@ impl Shard {
             self.timer(ctx, session, timer);
         }
         self.removals_tick(ctx);
+        self.asked_tick(ctx);
         let more = self.books_tick(ctx) | self.strangers_turn(ctx);
         self.settle(ctx);
         let more = more | self.tell_refused(REFUSALS_PER_CALL);

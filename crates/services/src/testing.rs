@@ -23,7 +23,7 @@ mod store;
 use crate::accounts::Credentials;
 use crate::accounts::network::Network;
 use crate::calls::Relays;
-use crate::command::Outcome;
+use crate::command::{AtWork, Refusal};
 use crate::context::{Context, Limits, Realm};
 use crate::places::{Incarnation, Places};
 use crate::shard::Shard;
@@ -164,6 +164,7 @@ impl Stage {
             rng: &mut self.rng,
             store: &mut *self.stores[index],
             wire: &mut wire,
+            at_work: AtWork::new(),
         };
         let done = call(&mut self.shards[index], &mut ctx);
         self.observer.take_answers();
@@ -576,8 +577,8 @@ impl Stage {
     }
 }
 
-/// The outcome of a command, once there is one.
-pub type Pending = Arc<Mutex<Option<Outcome>>>;
+/// The answer to a request, once there is one.
+pub type Pending<T> = Arc<Mutex<Option<Result<T, Refusal>>>>;
 
 /// The account of a local part.
 pub fn account(local: &str) -> AccountId {

@@ -5,7 +5,10 @@ pub(super) type Layer = (&'static str, &'static [&'static str]);
 
 /// The layers. A module may use those below its own layer and, but for rooms, those of its own.
 pub(super) const LAYERS: [Layer; 6] = [
-    ("words", &["budget", "calls", "command", "context", "places", "rate", "ticket", "timers", "wire"]),
+    (
+        "words",
+        &["budget", "calls", "command", "context", "owners", "places", "rate", "ticket", "timers", "wire"],
+    ),
     ("documents", &["desk", "directory", "session"]),
     ("effects", &["errand", "outbox"]),
     (

@@ -118,10 +118,8 @@ impl Server {
         media.iter().flat_map(|media| media.metrics()).for_each(|source| registry.register(source));
 
         let (stop, stopping) = watch::channel(false);
-        let to_owners = edge.clone();
-        let submit: chaski_server::admin::desk::Submit = Arc::new(move |command| to_owners.command(command));
         let salting = chaski_services::accounts::Salting::of_server(&engine.secret());
-        let desk = Desk::new(engine.records(), Some(submit), (&config.domain, salting), engine.time())
+        let desk = Desk::new(engine.records(), Some(edge.owners()), (&config.domain, salting), engine.time())
             .granting(SlotKeys::new(&engine.secret()))
             .with_files(media.as_ref().map(files::of));
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));

@@ -10,24 +10,21 @@ mod slot;
 use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
 use chaski_services::accounts::{AccountName, AccountRecord, RecordError, Salting};
 use chaski_services::blocking::{Report, Reports};
-use chaski_services::command::{Action, Command, Done, Expected, Outcome, Refusal, SessionSummary};
+use chaski_services::command::{
+    self, Expected, Kick, Kicked, ListSessions, Refusal, RemoveAccount, SessionSummary, SetAccount,
+    ShowAccount,
+};
+use chaski_services::owners::Owners;
 use chaski_store::media::slot::SlotKeys;
 use chaski_store::records::{Put, Versioned};
 use chaski_store::time::Standing;
 use chaski_store::time::plausible::NotAccepted;
-use chaski_store::{AccountId, Now, Records, StoreError, Table, Time};
+use chaski_store::{Now, Records, StoreError, Table, Time};
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
 
 pub use files::Files;
 
-/// Hands a command to the account's owner ([`crate::Edge::command`]); its reply is called exactly once.
-pub type Submit = Arc<dyn Fn(Command) + Send + Sync>;
-
-/// How long an owner may take for an answer.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// Accounts looked at for one page of sessions, and commands in flight at once.
+/// Accounts looked at for one page of sessions.
 const PAGE: usize = 1_000;
 /// Reporters on one page: their reports fit into a line.
 const REPORTERS_PAGE: usize = 6;
@@ -37,7 +34,7 @@ const TRIES: usize = 100;
 /// See the module.
 pub struct Desk {
     records: Arc<dyn Records>,
-    owners: Option<Submit>,
+    owners: Option<Owners>,
     domain: String,
     salting: Salting,
     time: Arc<Time>,
@@ -96,7 +93,7 @@ impl Desk {
     /// A desk. `owners`: the shards of the running server, or `None` when none runs and the directory is ours.
     pub fn new(
         records: Arc<dyn Records>,
-        owners: Option<Submit>,
+        owners: Option<Owners>,
         (domain, salting): (&str, Salting),
         time: Arc<Time>,
     ) -> Self {
@@ -165,15 +162,16 @@ impl Desk {
 
     fn put_by_owner(&self, new: &NewKey) -> Result<bool, DeskError> {
         let account = new.name.account();
-        let (record, expected) = match self.call(account, Action::ShowAccount) {
-            Ok(Done::Account { record, .. }) => {
+        let owners = self.owners()?;
+        let (record, expected) = match owners.ask(account, ShowAccount) {
+            Ok(command::AccountView { record, .. }) => {
                 let expected = Expected::Generation(record.generation());
                 (self.with_new_key(Some(*record), new)?, expected)
             }
             Err(Refusal::NoSuchAccount) => (self.with_new_key(None, new)?, Expected::Absent),
-            other => return Err(unexpected(other)),
+            Err(refusal) => return Err(refusal.into()),
         };
-        self.call(account, Action::SetAccount { record: Box::new(record), expected })?;
+        owners.ask(account, SetAccount { record: Box::new(record), expected })?;
         Ok(expected != Expected::Absent)
     }
 
@@ -215,7 +213,7 @@ impl Desk {
 
     /// All at once, each by its owner; how many were there.
     fn import_by_owners(&self, accounts: &[NewKey]) -> Result<usize, DeskError> {
-        let (mut actions, mut are_there) = (Vec::with_capacity(accounts.len()), Vec::new());
+        let (mut asked, mut are_there) = (Vec::with_capacity(accounts.len()), Vec::new());
         for new in accounts {
             let account = new.name.account();
             let present = self.records.get(Table::Accounts, &account.record_key())?;
@@ -226,12 +224,13 @@ impl Desk {
             };
             are_there.push(present.is_some());
             let record = Box::new(self.with_new_key(present, new)?);
-            actions.push((account, Action::SetAccount { record, expected }));
+            asked.push((account, SetAccount { record, expected }));
         }
         let mut replaced = 0;
-        for ((outcome, new), is_there) in self.call_all(actions).into_iter().zip(accounts).zip(are_there) {
+        let outcomes = self.owners()?.ask_all(asked);
+        for ((outcome, new), is_there) in outcomes.into_iter().zip(accounts).zip(are_there) {
             match outcome {
-                Ok(_) => replaced += usize::from(is_there),
+                Ok(()) => replaced += usize::from(is_there),
                 // It has come or gone or changed since we looked, or stands in the list twice.
                 Err(Refusal::Conflict | Refusal::NoSuchAccount) => {
                     let put = self.put(new)?;
@@ -268,25 +267,19 @@ impl Desk {
             Ok(_) | Err(DeskError::Refused(Refusal::NoSuchAccount)) => {}
             Err(error) => return Err(error),
         }
-        if self.owners.is_none() {
-            return Err(DeskError::NoServer);
-        }
-        self.call(name.account(), Action::RemoveAccount)?;
+        let owners = self.owners.as_ref().ok_or(DeskError::NoServer)?;
+        owners.ask(name.account(), RemoveAccount)?;
         Ok(Reply::Removed)
     }
 
     fn show(&self, name: &AccountName) -> Result<Reply, DeskError> {
         let stored = self.stored(name)?;
-        if self.owners.is_none() {
+        let Some(owners) = &self.owners else {
             return Ok(Reply::Account(Box::new(view(&stored, Vec::new(), None, self.time.now()))));
-        }
-        match self.call(name.account(), Action::ShowAccount) {
-            Ok(Done::Account { record, sessions, waiting_messages, waiting_bytes }) => {
-                let waiting = Some((waiting_messages, waiting_bytes));
-                Ok(Reply::Account(Box::new(view(&record, sessions, waiting, self.time.now()))))
-            }
-            other => Err(unexpected(other)),
-        }
+        };
+        let shown = owners.ask(name.account(), ShowAccount)?;
+        let waiting = Some((shown.waiting_messages, shown.waiting_bytes));
+        Ok(Reply::Account(Box::new(view(&shown.record, shown.sessions, waiting, self.time.now()))))
     }
 
     /// The record, if it is there and this name's.
@@ -299,26 +292,21 @@ impl Desk {
 
     fn sessions_of(&self, name: &AccountName) -> Result<Reply, DeskError> {
         self.stored(name)?;
-        match self.call(name.account(), Action::ListSessions) {
-            Ok(Done::Sessions(sessions)) => Ok(Reply::Sessions {
-                sessions: sessions.into_iter().map(SessionView::from).collect(),
-                next: None,
-            }),
-            other => Err(unexpected(other)),
-        }
+        let sessions = self.owners()?.ask(name.account(), ListSessions)?;
+        Ok(Reply::Sessions { sessions: sessions.into_iter().map(SessionView::from).collect(), next: None })
     }
 
     fn sessions(&self, after: Option<String>) -> Result<Reply, DeskError> {
         let page = self.records.scan(Table::Accounts, &after.unwrap_or_default(), PAGE)?;
         let next = (page.len() == PAGE).then(|| page.last().map(|(key, _)| key.clone())).flatten();
         let accounts = page.iter().filter_map(|(_, found)| Some(read(found).ok()?.name.account()));
-        let outcomes = self.call_all(accounts.map(|account| (account, Action::ListSessions)).collect());
+        let outcomes = self.owners()?.ask_all(accounts.map(|account| (account, ListSessions)));
         let mut sessions = Vec::new();
         for outcome in outcomes {
             match outcome {
-                Ok(Done::Sessions(some)) => sessions.extend(some.into_iter().map(SessionView::from)),
+                Ok(some) => sessions.extend(some.into_iter().map(SessionView::from)),
                 Err(Refusal::NoSuchAccount) => {}
-                other => return Err(unexpected(other)),
+                Err(refusal) => return Err(refusal.into()),
             }
         }
         Ok(Reply::Sessions { sessions, next })
@@ -326,10 +314,8 @@ impl Desk {
 
     fn kick(&self, name: &AccountName, resource: Option<String>) -> Result<Reply, DeskError> {
         self.stored(name)?;
-        match self.call(name.account(), Action::Kick { resource }) {
-            Ok(Done::Kicked(sessions)) => Ok(Reply::Kicked { sessions }),
-            other => Err(unexpected(other)),
-        }
+        let Kicked { sessions } = self.owners()?.ask(name.account(), Kick { resource })?;
+        Ok(Reply::Kicked { sessions })
     }
 
     fn reports(&self, after: &str) -> Result<Reply, DeskError> {
@@ -341,46 +327,14 @@ impl Desk {
         Ok(Reply::Reports { reports, next })
     }
 
-    fn call(&self, account: AccountId, action: Action) -> Outcome {
-        self.call_all(vec![(account, action)]).pop().unwrap_or(Err(Refusal::Overloaded))
-    }
-
-    /// Sends all and waits for all; outcomes in the order of the actions.
-    fn call_all(&self, actions: Vec<(AccountId, Action)>) -> Vec<Outcome> {
-        let mut outcomes: Vec<Outcome> = actions
-            .iter()
-            .map(|_| Err(Refusal::Unavailable("the shard did not answer in time".into())))
-            .collect();
-        let Some(submit) = &self.owners else {
-            return outcomes
-                .into_iter()
-                .map(|_| Err(Refusal::Unavailable("no server is running".into())))
-                .collect();
-        };
-        // Bounded by the number of actions, at most a page or an import's chunk.
-        let (answered, answers) = mpsc::channel();
-        for (index, (account, action)) in actions.into_iter().enumerate() {
-            let answered = answered.clone();
-            let call = Box::new(move |outcome| drop(answered.send((index, outcome))));
-            submit(Command { account, action, reply: Some(chaski_services::command::Reply::Call(call)) });
-        }
-        drop(answered);
-        while let Ok((index, outcome)) = answers.recv_timeout(ANSWER_TIME) {
-            outcomes[index] = outcome;
-        }
-        outcomes
+    /// What only a server's owners can do.
+    fn owners(&self) -> Result<&Owners, Refusal> {
+        self.owners.as_ref().ok_or_else(|| Refusal::Unavailable("no server is running".into()))
     }
 }
 
 fn read(found: &Versioned) -> Result<AccountRecord, RecordError> {
     AccountRecord::from_json(&found.value)
-}
-
-fn unexpected(outcome: Outcome) -> DeskError {
-    match outcome {
-        Err(refusal) => refusal.into(),
-        Ok(_) => Refusal::Unavailable("the shard gave another answer than asked for".into()).into(),
-    }
 }
 
 fn view(

@@ -4,11 +4,13 @@ use super::client::{AdminClient, ClientError};
 use super::protocol::{JumpView, NewKey, Reply};
 use super::*;
 use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
-use chaski_services::command::{Action, Command, Done, Expected, Refusal, Reply as ReplyTo, SessionSummary};
+use chaski_services::command::{
+    AccountView, Action, Command, Expected, Kicked, Refusal, SessionSummary, SetAccount,
+};
+use chaski_services::owners::Owners;
 use chaski_store::records::{Put, Records};
 use chaski_store::time::HandClock;
 use chaski_store::{Engine, Table, Time, memory};
-use desk::Submit;
 
 const SALTING: Salting = Salting([1; 32]);
 
@@ -29,9 +31,9 @@ fn records() -> Arc<dyn Records> {
 }
 
 /// Owners that keep nothing in memory: each account has one session.
-fn owners(records: Arc<dyn Records>) -> Submit {
-    Arc::new(move |command: Command| {
-        let key = command.account.record_key();
+fn owners(records: Arc<dyn Records>) -> Owners {
+    Owners::new(move |command: Command| {
+        let key = command.whom.account.record_key();
         let found = records.get(Table::Accounts, &key).unwrap();
         let record = found.as_ref().map(|found| AccountRecord::from_json(&found.value).unwrap());
         let session = |record: &AccountRecord| SessionSummary {
@@ -41,37 +43,34 @@ fn owners(records: Arc<dyn Records>) -> Submit {
             hibernating: false,
             unacknowledged: 0,
         };
-        let outcome = match (command.action, record) {
-            (Action::SetAccount { record: new, expected }, present) => {
+        match (command.action, record) {
+            (Action::SetAccount(SetAccount { record: new, expected }, reply), present) => {
                 let fits = match expected {
                     Expected::Any => true,
                     Expected::Absent => present.is_none(),
                     Expected::Generation(generation) => present.is_some_and(|p| p.generation() == generation),
                 };
                 let put = Put { table: Table::Accounts, key, value: Some(new.to_json()) };
-                if fits {
-                    records.put_all(vec![put]).map(|()| Done::Done).map_err(|_| Refusal::Overloaded)
+                reply.answer(if fits {
+                    records.put_all(vec![put]).map_err(|_| Refusal::Overloaded)
                 } else {
                     Err(Refusal::Conflict)
-                }
+                });
             }
-            (_, None) => Err(Refusal::NoSuchAccount),
-            (Action::RemoveAccount, Some(_)) => {
+            (action, None) => Command { action, ..command }.refuse(Refusal::NoSuchAccount),
+            (Action::RemoveAccount(_, reply), Some(_)) => {
                 records.put_all(vec![Put { table: Table::Accounts, key, value: None }]).unwrap();
-                Ok(Done::Done)
+                reply.answer(Ok(()));
             }
-            (Action::ShowAccount, Some(record)) => Ok(Done::Account {
+            (Action::ShowAccount(_, reply), Some(record)) => reply.answer(Ok(AccountView {
                 sessions: vec![session(&record)],
                 record: Box::new(record),
                 waiting_messages: 3,
                 waiting_bytes: 300,
-            }),
-            (Action::ListSessions, Some(record)) => Ok(Done::Sessions(vec![session(&record)])),
-            (Action::Kick { .. }, Some(_)) => Ok(Done::Kicked(1)),
-            (_, Some(_)) => Err(Refusal::Overloaded),
-        };
-        if let Some(ReplyTo::Call(call)) = command.reply {
-            call(outcome);
+            })),
+            (Action::ListSessions(_, reply), Some(record)) => reply.answer(Ok(vec![session(&record)])),
+            (Action::Kick(_, reply), Some(_)) => reply.answer(Ok(Kicked { sessions: 1 })),
+            (action, Some(_)) => Command { action, ..command }.refuse(Refusal::Overloaded),
         }
     })
 }

@@ -1,5 +1,5 @@
 //! What the owner of an account does over HTTPS: each request proves the account by basic authentication (RFC 7617) with its
-//! number and key, and becomes a command to the shard that owns it.
+//! number and key, and becomes a request to the shard that owns it.
 //!
 //! Routes: [`contacts`] (`/v1/contacts`), [`privacy`] (`/v1/account/privacy`), [`number`] (`/v1/account/number`), and here `/v1/account`. Promises: nothing of a body is read before the account is
 //! proved, nobody is proved over a connection that others can read, no account's slow bodies keep others waiting ([`bodies`]), and errors
@@ -15,6 +15,7 @@ pub use bodies::BodyMetrics;
 use super::Arrival;
 use super::problem::Problem;
 use super::registration::{self, RegistrationApi};
+use crate::owners;
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, State};
 use axum::http::StatusCode;
@@ -24,32 +25,25 @@ use bodies::Bodies;
 use chaski_services::accounts::AccountRecord;
 use chaski_services::accounts::network::Network;
 use chaski_services::accounts::registration::RegistrationError;
-use chaski_services::command::{Action, Command, Done, Outcome, Refusal, Reply};
+use chaski_services::command::{Refusal, RemoveAccount, Request, Whom};
+use chaski_services::owners::Owners;
 use chaski_store::AccountId;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::oneshot;
-
-/// Longest wait for a shard's answer. A large phone book takes some of its turns.
-const ANSWER_TIME: Duration = Duration::from_secs(25);
-
-/// Hands a command to its shard without blocking.
-pub type Submit = Arc<dyn Fn(Command) + Send + Sync>;
 
 /// What the routes need. One for the process.
 pub struct AccountApi {
     registration: Arc<RegistrationApi>,
-    submit: Submit,
+    owners: Owners,
     domain: String,
     bodies: Arc<Bodies>,
 }
 
 impl AccountApi {
-    /// `registration` proves accounts; `submit` is [`crate::Edge::command`].
-    pub fn new(registration: Arc<RegistrationApi>, submit: Submit, domain: &str) -> Arc<Self> {
+    /// `registration` proves accounts, `owners` do what is asked.
+    pub fn new(registration: Arc<RegistrationApi>, owners: Owners, domain: &str) -> Arc<Self> {
         let domain = domain.to_owned();
-        Arc::new(Self { registration, submit, domain, bodies: Bodies::new() })
+        Arc::new(Self { registration, owners, domain, bodies: Bodies::new() })
     }
 
     /// What is counted of bodies.
@@ -58,17 +52,9 @@ impl AccountApi {
     }
 
     /// Has the account's owner do something, if the key that was proved is still the account's: a body may take its time.
-    async fn command(&self, proved: Proved, action: Action) -> Result<Done, Problem> {
-        let Proved { account, generation } = proved;
-        let action = Action::IfKey { generation, action: Box::new(action) };
-        let (sender, outcome) = oneshot::channel::<Outcome>();
-        // Fails only if nobody waits any more.
-        let reply = Reply::Call(Box::new(move |outcome| drop(sender.send(outcome))));
-        (self.submit)(Command { account, action, reply: Some(reply) });
-        match tokio::time::timeout(ANSWER_TIME, outcome).await {
-            Ok(Ok(outcome)) => outcome.map_err(refusal),
-            Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the account's shard did not answer")),
-        }
+    async fn ask<R: Request>(&self, proved: Proved, request: R) -> Result<R::Answer, Problem> {
+        let whom = Whom { account: proved.account, key: Some(proved.generation) };
+        owners::ask(&self.owners, whom, request).await.map_err(refusal)
     }
 }
 
@@ -153,7 +139,7 @@ pub fn routes(api: Arc<AccountApi>) -> Router {
 
 /// The account is to be no more: its key, roster, phone book, profile, messages.
 async fn remove(proved: Proved, State(api): State<Arc<AccountApi>>) -> Result<StatusCode, Problem> {
-    api.command(proved, Action::RemoveAccount).await?;
+    api.ask(proved, RemoveAccount).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

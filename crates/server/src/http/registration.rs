@@ -7,11 +7,9 @@
 mod body;
 mod errors;
 mod origin;
-mod owner;
 mod setup;
 
 pub use origin::Origins;
-pub use owner::CommandOwner;
 pub use setup::{Host, HostTls, policy};
 
 pub(super) use body::{JsonBody, basic_credentials, check_json, parse_json, read, too_large, unreadable};

@@ -2,9 +2,10 @@
 
 use crate::rig::{KEY, Server};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
+use chaski_server::owners::ask;
 use chaski_server::{Edge, EdgeConfig, StartError};
 use chaski_services::accounts::Derivation;
-use chaski_services::command::{Action, Done, Refusal};
+use chaski_services::command::{Kick, Kicked, ListSessions, Refusal, ShowAccount};
 use chaski_services::context::{Limits, Realm};
 use chaski_store::{AccountId, Engine, memory::MemoryEngine};
 use chaski_telemetry::Registry;
@@ -97,18 +98,17 @@ fn starting_twice_on_a_port_is_refused() {
 #[tokio::test]
 async fn commands_reach_the_owner() {
     let server = Server::start();
-    let locals = server.two_accounts();
+    let (locals, owners) = (server.two_accounts(), server.edge.owners());
     for local in &locals {
         let mut client = server.session(local, "phone");
         let account = AccountId::from_local(local).unwrap();
-        let listed = server.edge.request(account, Action::ListSessions).await;
-        let Ok(Done::Sessions(sessions)) = listed else { panic!("{listed:?}") };
+        let sessions = ask(&owners, account, ListSessions).await.unwrap();
         assert_eq!(sessions.len(), 1);
-        let kicked = server.edge.request(account, Action::Kick { resource: None }).await;
-        assert!(matches!(kicked, Ok(Done::Kicked(1))), "{kicked:?}");
+        let kicked = ask(&owners, account, Kick { resource: None }).await;
+        assert_eq!(kicked, Ok(Kicked { sessions: 1 }));
         assert!(client.until_closed().contains("<stream:error"));
     }
     let nobody = AccountId::phone(15_550_000_000).unwrap();
-    let shown = server.edge.request(nobody, Action::ShowAccount).await;
+    let shown = ask(&owners, nobody, ShowAccount).await;
     assert!(matches!(shown, Err(Refusal::NoSuchAccount)), "{shown:?}");
 }

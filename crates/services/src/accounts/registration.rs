@@ -2,7 +2,7 @@
 //!
 //! Owns `Table::Registrations`, and through [`limits`](super::limits) `Table::Limits`. Called by the HTTP side on
 //! threads that may block (each call is some durable writes); the time and randomness are arguments. Writes no
-//! account itself: that is done by the account's owner shard, through [`AccountOwner`].
+//! account itself: that is done by the account's owner shard, which also ends the sessions of older keys, through [`Owners`].
 //!
 //! Promises, all of them across restarts and for calls that race each other:
 //! - a code is right for ten minutes; all codes of a registration together can be guessed five times;
@@ -34,9 +34,10 @@ use super::network::Network;
 use super::phone::Phone;
 use super::verification::Code;
 use crate::accounts::{AccountName, AccountRecord, Salting};
-use crate::command::{Action, Expected, Outcome, Refusal};
+use crate::command::{Expected, Refusal, SetAccount};
+use crate::owners::Owners;
 use begin::Asker;
-use chaski_store::{AccountId, Records, Revision, StoreError, Table};
+use chaski_store::{Records, Revision, StoreError, Table};
 use serde::{Deserialize, Serialize};
 use session::Session;
 use std::net::IpAddr;
@@ -156,23 +157,6 @@ pub enum Kept {
     Nothing,
 }
 
-/// Where account records are written: by the shard that owns the account, which also ends the sessions of older keys.
-pub trait AccountOwner: Send + Sync {
-    /// Has the owner do something, and returns once it is durable. Blocks; never called on a shard's thread.
-    fn ask(&self, account: AccountId, action: Action) -> Outcome;
-
-    /// Has owners do several things, and returns once all is durable; the outcomes are in order.
-    fn ask_all(&self, asked: Vec<(AccountId, Action)>) -> Vec<Outcome> {
-        asked.into_iter().map(|(account, action)| self.ask(account, action)).collect()
-    }
-
-    /// Writes the record.
-    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal> {
-        let account = record.name.account();
-        self.ask(account, Action::SetAccount { record: Box::new(record), expected }).map(drop)
-    }
-}
-
 chaski_telemetry::metrics! {
     /// What registration counts.
     pub struct RegistrationMetrics("chaski_registration") {
@@ -218,7 +202,7 @@ impl Begun {
 pub struct Registrar {
     records: Arc<dyn Records>,
     secret: [u8; 16],
-    owner: Arc<dyn AccountOwner>,
+    owners: Owners,
     policy: Policy,
     guesses: Arc<Guesses>,
     metrics: Arc<RegistrationMetrics>,
@@ -226,19 +210,20 @@ pub struct Registrar {
 
 impl Registrar {
     /// Over the store's records; `secret` is [`chaski_store::Engine::secret`].
-    pub fn new(
-        records: Arc<dyn Records>,
-        secret: [u8; 16],
-        owner: Arc<dyn AccountOwner>,
-        policy: Policy,
-    ) -> Self {
+    pub fn new(records: Arc<dyn Records>, secret: [u8; 16], owners: Owners, policy: Policy) -> Self {
         let guesses = Arc::new(Guesses::new(Allowances::default(), secret));
-        Self { records, secret, owner, policy, guesses, metrics: Arc::default() }
+        Self { records, secret, owners, policy, guesses, metrics: Arc::default() }
     }
 
     /// Counts wrong keys together with the other ways in.
     pub fn with_guesses(self, guesses: Arc<Guesses>) -> Self {
         Self { guesses, ..self }
+    }
+
+    /// Has an account's owner write its record.
+    fn set_account(&self, record: AccountRecord, expected: Expected) -> Result<(), Refusal> {
+        let account = record.name.account();
+        self.owners.ask(account, SetAccount { record: Box::new(record), expected })
     }
 
     /// The salt of an account's name.

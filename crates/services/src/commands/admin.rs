@@ -1,19 +1,19 @@
 //! Service administration (XEP-0133): what its forms make the accounts' owners do.
 //!
 //! Each account is its owner's, so each step is one [`Command`] to it, one after the other; what remains to be done
-//! travels in the memo. Passwords: only their derived credentials leave this file. Deriving runs 4096 rounds on the
+//! waits for the answer. Passwords: only their derived credentials leave this file. Deriving runs 4096 rounds on the
 //! shard, some two milliseconds, which an operator's rare command may take.
 
 use super::form::Form;
 use super::reply::{Fault, Reply};
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, ITERATIONS, Salting};
-use crate::command::{Action, Command, Done, Expected, Outcome, Refusal};
+use crate::command::{
+    self, Command, Expected, Kick, Kicked, Refusal, RemoveAccount, Request, SetAccount, ShowAccount,
+};
 use crate::directory::Account;
 use crate::outbox::{Post, Turn};
-use crate::wire::SessionId;
 use chaski_store::AccountId;
 use chaski_xmpp::{Jid, StanzaCondition};
-use serde::{Deserialize, Serialize};
 
 /// Most accounts in one form.
 const ACCOUNTS_MAX: usize = 50;
@@ -22,25 +22,6 @@ const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password in bytes.
 const PASSWORD_BYTES_MAX: usize = 1_023;
 
-/// What is under way, from one outcome to the next.
-#[derive(Serialize, Deserialize)]
-struct Memo {
-    reply: Reply,
-    step: Step,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Step {
-    Adding,
-    /// The account's record has been asked for; these credentials go into it.
-    Reading(Box<Credentials>),
-    Changing,
-    /// The first of these is being deleted.
-    Deleting(Vec<String>),
-    /// The first of these is being ended; so many sessions were.
-    Ending(Vec<String>, usize),
-}
-
 /// §4.1.
 pub(super) fn add_user(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fault> {
     let name = service_name(turn, form.one("accountjid"))?;
@@ -48,19 +29,25 @@ pub(super) fn add_user(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Resul
     if form.one("password-verify") != password {
         return Err(Fault::with_text(StanzaCondition::NotAcceptable, "the two passwords differ"));
     }
-    let account = name.account();
+    let whom = name.account();
     let credentials = derive(turn, &name, password);
-    let record = AccountRecord::new(name, credentials, turn.unix_ms);
-    let action = Action::SetAccount { record: Box::new(record), expected: Expected::Absent };
-    post(turn, reply.again(), account, action, Step::Adding);
+    let record = Box::new(AccountRecord::new(name, credentials, turn.unix_ms));
+    let request = SetAccount { record, expected: Expected::Absent };
+    ask(turn, reply.again(), None, whom, request, |turn, reply, ()| {
+        reply.completed(turn, &reply.session_id, "The account is made.");
+        Ok(())
+    });
     Ok(())
 }
 
 /// §4.6. The record is read first, so that whatever else it holds stays.
 pub(super) fn change_password(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fault> {
     let name = service_name(turn, form.one("accountjid"))?;
-    let credentials = Box::new(derive(turn, &name, password(form)?));
-    post(turn, reply.again(), name.account(), Action::ShowAccount, Step::Reading(credentials));
+    let credentials = derive(turn, &name, password(form)?);
+    ask(turn, reply.again(), None, name.account(), ShowAccount, move |turn, reply, shown| {
+        change(turn, reply, *shown.record, credentials);
+        Ok(())
+    });
     Ok(())
 }
 
@@ -85,65 +72,40 @@ pub(super) fn end_sessions(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> R
 }
 
 fn delete_next(turn: &mut Turn<'_>, reply: Reply, jids: Vec<String>) -> Result<(), Fault> {
-    let Some(first) = jids.first() else {
-        let session_id = reply.session_id.clone();
-        reply.completed(turn, &session_id, "Deleted.");
+    let Some(first) = jids.first().cloned() else {
+        reply.completed(turn, &reply.session_id, "Deleted.");
         return Ok(());
     };
-    let (account, _) = address(turn, first)?;
-    post(turn, reply, account, Action::RemoveAccount, Step::Deleting(jids));
+    let (whom, _) = address(turn, &first)?;
+    ask(turn, reply, Some(first), whom, RemoveAccount, move |turn, reply, ()| {
+        delete_next(turn, reply, rest(jids))
+    });
     Ok(())
 }
 
 fn end_next(turn: &mut Turn<'_>, reply: Reply, jids: Vec<String>, ended: usize) -> Result<(), Fault> {
-    let Some(first) = jids.first() else {
-        let session_id = reply.session_id.clone();
-        reply.completed(turn, &session_id, &format!("Sessions ended: {ended}."));
+    let Some(first) = jids.first().cloned() else {
+        reply.completed(turn, &reply.session_id, &format!("Sessions ended: {ended}."));
         return Ok(());
     };
-    let (account, resource) = address(turn, first)?;
-    post(turn, reply, account, Action::Kick { resource }, Step::Ending(jids, ended));
-    Ok(())
-}
-
-/// An account's owner has answered: go on, or answer the user.
-pub(super) fn finished(turn: &mut Turn<'_>, session: SessionId, memo: &str, outcome: Outcome) {
-    let Ok(Memo { mut reply, step }) = serde_json::from_str::<Memo>(memo) else {
-        tracing::error!("the memo of an ad-hoc command came back damaged; its user gets no answer");
-        return;
-    };
-    reply.session = session;
-    let backup = reply.again();
-    if let Err(fault) = go_on(turn, reply, step, outcome) {
-        backup.fault(turn, &fault);
-    }
-}
-
-fn go_on(turn: &mut Turn<'_>, reply: Reply, step: Step, outcome: Outcome) -> Result<(), Fault> {
-    let done = outcome.map_err(|refusal| explain(&step, &refusal))?;
-    let session_id = reply.session_id.clone();
-    match (step, done) {
-        (Step::Adding, _) => reply.completed(turn, &session_id, "The account is made."),
-        (Step::Changing, _) => reply.completed(turn, &session_id, "The password is changed."),
-        (Step::Reading(credentials), Done::Account { record, .. }) => {
-            change(turn, reply, *record, *credentials);
-        }
-        (Step::Deleting(jids), _) => return delete_next(turn, reply, rest(jids)),
-        (Step::Ending(jids, ended), Done::Kicked(more)) => {
-            return end_next(turn, reply, rest(jids), ended + more);
-        }
-        (Step::Reading(_) | Step::Ending(..), _) => return Err(StanzaCondition::InternalServerError.into()),
-    }
+    let (whom, resource) = address(turn, &first)?;
+    let request = Kick { resource };
+    ask(turn, reply, Some(first), whom, request, move |turn, reply, Kicked { sessions }| {
+        end_next(turn, reply, rest(jids), ended + sessions)
+    });
     Ok(())
 }
 
 fn change(turn: &mut Turn<'_>, reply: Reply, record: AccountRecord, mut credentials: Credentials) {
     let generation = record.generation();
     credentials.generation = generation.wrapping_add(1);
-    let account = record.name.account();
+    let whom = record.name.account();
     let record = Box::new(record.with_key(credentials, turn.unix_ms));
-    let action = Action::SetAccount { record, expected: Expected::Generation(generation) };
-    post(turn, reply, account, action, Step::Changing);
+    let request = SetAccount { record, expected: Expected::Generation(generation) };
+    ask(turn, reply, None, whom, request, |turn, reply, ()| {
+        reply.completed(turn, &reply.session_id, "The password is changed.");
+        Ok(())
+    });
 }
 
 fn rest(mut jids: Vec<String>) -> Vec<String> {
@@ -151,7 +113,8 @@ fn rest(mut jids: Vec<String>) -> Vec<String> {
     jids
 }
 
-fn explain(step: &Step, refusal: &Refusal) -> Fault {
+/// `at`: the one of several accounts at which it stops. Those before it are done, those after it are not touched.
+fn explain(at: Option<&str>, refusal: &Refusal) -> Fault {
     let condition = match refusal {
         Refusal::NoSuchAccount => StanzaCondition::ItemNotFound,
         Refusal::Conflict => StanzaCondition::Conflict,
@@ -160,21 +123,33 @@ fn explain(step: &Step, refusal: &Refusal) -> Fault {
         Refusal::TooLarge => StanzaCondition::PolicyViolation,
         Refusal::NotAcceptable(_) => StanzaCondition::NotAcceptable,
     };
-    match step {
-        // Those before it are done, those after it are not touched.
-        Step::Deleting(jids) | Step::Ending(jids, _) => {
-            Fault::with_text(condition, format!("stopped at {}: {refusal}", jids[0]))
-        }
-        _ => condition.into(),
+    match at {
+        Some(at) => Fault::with_text(condition, format!("stopped at {at}: {refusal}")),
+        None => condition.into(),
     }
 }
 
-fn post(turn: &mut Turn<'_>, reply: Reply, account: AccountId, action: Action, step: Step) {
-    let session = reply.session;
-    let memo = serde_json::to_string(&Memo { reply, step })
-        .expect("a memo of strings, numbers and credentials is always JSON");
-    let command = Command { account, action, reply: None };
-    turn.outbox.posts.push(Post::Command { session, memo: memo.into(), command });
+/// Asks an account's owner for something. With its answer the ad-hoc command goes on, if the session that gave it still lives; a
+/// refusal ends it, `at` one of its accounts.
+fn ask<R: Request>(
+    turn: &mut Turn<'_>,
+    reply: Reply,
+    at: Option<String>,
+    whom: AccountId,
+    request: R,
+    then: impl FnOnce(&mut Turn<'_>, Reply, R::Answer) -> Result<(), Fault> + Send + 'static,
+) {
+    let told = command::Reply::room(reply.account, move |turn, account, outcome| {
+        if account.session_mut(reply.session).is_none() {
+            return;
+        }
+        let backup = reply.again();
+        let outcome = outcome.map_err(|refusal| explain(at.as_deref(), &refusal));
+        if let Err(fault) = outcome.and_then(|answer| then(turn, reply, answer)) {
+            backup.fault(turn, &fault);
+        }
+    });
+    turn.outbox.posts.push(Post::Command(Box::new(Command::new(whom, request, told))));
 }
 
 /// Takes milliseconds on the shard's thread: administrators only.
@@ -236,6 +211,7 @@ impl Reply {
             id: self.id.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
+            account: self.account,
             session: self.session,
             node: self.node.clone(),
             session_id: self.session_id.clone(),

@@ -3,11 +3,10 @@
 use crate::iq::xml;
 use crate::outbox::Turn;
 use crate::wire::SessionId;
+use chaski_store::AccountId;
 use chaski_xmpp::{Header, Kind, StanzaCondition, ns, write};
-use serde::{Deserialize, Serialize};
 
 /// What is needed to answer, now or when the work is done.
-#[derive(Serialize, Deserialize)]
 pub(super) struct Reply {
     /// The request's id.
     pub(super) id: String,
@@ -15,17 +14,14 @@ pub(super) struct Reply {
     pub(super) from: Option<String>,
     /// The asker's full JID.
     pub(super) to: String,
-    /// The asker's session. Not in the memo: the router says it again.
-    #[serde(skip, default = "no_session")]
+    /// The asker's account.
+    pub(super) account: AccountId,
+    /// The asker's session.
     pub(super) session: SessionId,
     /// The command's node.
     pub(super) node: String,
     /// The command's session id as the request had it, or "".
     pub(super) session_id: String,
-}
-
-fn no_session() -> SessionId {
-    SessionId(u64::MAX)
 }
 
 /// Why a stage is refused.

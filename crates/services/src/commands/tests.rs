@@ -1,7 +1,7 @@
 //! Plays of ad-hoc commands: an operator makes, changes and removes accounts; others can't.
 
 use crate::accounts::RegistrationLock;
-use crate::command::{Action, Done, Expected};
+use crate::command::{ANSWER_MS, Expected, ListSessions, SetAccount, ShowAccount};
 use crate::testing::{Client, DOMAIN, Stage};
 use chaski_xmpp::{Stanza, ns};
 
@@ -17,12 +17,10 @@ fn a_number_is_no_admin() {
     let mut stage = Stage::with_admins(2, &[ROMEO]);
     let romeo = stage.login(ROMEO, "phone");
     assert_eq!(outcome(&execute(&mut stage, romeo, ADD)), "forbidden");
-    let Ok(Done::Account { mut record, .. }) = stage.command(ROMEO, Action::ShowAccount) else {
-        panic!("no account")
-    };
+    let mut record = stage.command(ROMEO, ShowAccount).unwrap().record;
     record.lock = Some(RegistrationLock { salt: "s".into(), hash: "h".into(), iterations: 1 });
     let expected = Expected::Generation(record.generation());
-    stage.command(ROMEO, Action::SetAccount { record, expected }).unwrap();
+    stage.command(ROMEO, SetAccount { record, expected }).unwrap();
     let romeo = stage.login(ROMEO, "desk");
     assert_eq!(outcome(&execute(&mut stage, romeo, ADD)), "forbidden");
 }
@@ -74,14 +72,16 @@ fn submit(stage: &mut Stage, client: Client, node: &str, values: &[(&str, &str)]
 }
 
 fn submit_to(stage: &mut Stage, client: Client, node: &str, id: &str, values: &[(&str, &str)]) -> String {
+    send(stage, client, &filled(node, id, values))
+}
+
+fn filled(node: &str, id: &str, values: &[(&str, &str)]) -> String {
     let fields: String = values
         .iter()
         .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
         .collect();
     let form = format!("<x xmlns='jabber:x:data' type='submit'>{fields}</x>");
-    let command =
-        format!("<command xmlns='{}' node='{node}' sessionid='{id}'>{form}</command>", ns::COMMANDS);
-    send(stage, client, &command)
+    format!("<command xmlns='{}' node='{node}' sessionid='{id}'>{form}</command>", ns::COMMANDS)
 }
 
 fn bot() -> String {
@@ -156,8 +156,33 @@ fn sessions_are_ended_one_by_one_or_all() {
     let bare = format!("{ROMEO}@{DOMAIN}");
     assert!(submit(&mut stage, admin, END, &[("accountjids", &bare)]).contains("Sessions ended: 1."));
     assert!(stage.closed_with(laptop).is_some());
-    let Ok(Done::Sessions(left)) = stage.command(ROMEO, Action::ListSessions) else { panic!("no list") };
+    let left = stage.command(ROMEO, ListSessions).unwrap();
     assert_eq!(left, []);
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_waited_for_so_long_and_is_nobodys_then() {
+    let (mut stage, admin) = office();
+    let elsewhere = |local: &String| stage.owner(local) != stage.owner("admin");
+    let away = (0..9).map(|n| format!("+1555123000{n}")).find(elsewhere).unwrap();
+    let phone = stage.login(&away, "phone");
+    let id = session_id(&execute(&mut stage, admin, END));
+    let form = filled(END, &id, &[("accountjids", &format!("{away}@{DOMAIN}"))]);
+    stage.received(admin);
+    stage.hold_envelopes(true);
+    stage.send(admin, &format!("<iq type='set' id='c1' to='{DOMAIN}'>{form}</iq>"));
+    stage.pass(ANSWER_MS - 1_000);
+    assert_eq!(stage.stanzas(admin), [""; 0]);
+    stage.pass(1_000);
+    let told = stage.stanzas(admin);
+    assert_eq!(told.iter().map(|answer| outcome(answer)).collect::<Vec<_>>(), ["internal-server-error"]);
+    assert!(told[0].contains("did not answer"), "{told:?}");
+    stage.hold_envelopes(false);
+    stage.settle();
+    assert!(stage.closed_with(phone).is_some(), "it was done");
+    assert_eq!(stage.stanzas(admin), [""; 0], "a late answer is nobody's");
+    let again = submit(&mut stage, admin, END, &[("accountjids", &format!("{away}@{DOMAIN}"))]);
+    assert!(again.contains("Sessions ended: 0."), "{again}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The ways in that take one exchange: who gets what he wished, and which tokens are good (XEP-0386, XEP-0388, XEP-0484).
 
 use super::*;
-use crate::command::{Action, Expected};
+use crate::command::{Expected, RemoveAccount, SetAccount, ShowAccount};
 use crate::wire::{Admitted, Closed, TokenProved};
 use chaski_xmpp::sasl::token::{self, TokenMechanism};
 use chaski_xmpp::stream::{
@@ -212,15 +212,12 @@ fn who_is_switched_off_has_no_token() {
     let mut stage = Stage::new(1);
     let (_, admission) = arrive(&mut stage, ROMEO, PHONE);
     let claim = proof(PHONE, &token_of(&admission));
-    let Ok(crate::command::Done::Account { mut record, .. }) = stage.command(ROMEO, Action::ShowAccount)
-    else {
-        panic!()
-    };
+    let mut record = stage.command(ROMEO, ShowAccount).unwrap().record;
     record.disabled = true;
-    stage.command(ROMEO, Action::SetAccount { record: record.clone(), expected: Expected::Any }).unwrap();
+    stage.command(ROMEO, SetAccount { record: record.clone(), expected: Expected::Any }).unwrap();
     assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
     assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Refused::NotAuthorized);
-    stage.command(ROMEO, Action::RemoveAccount).unwrap();
+    stage.command(ROMEO, RemoveAccount).unwrap();
     assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
     assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Refused::NotAuthorized);
 }

@@ -6,7 +6,7 @@ mod model;
 mod together;
 
 use super::*;
-use crate::command::{Action, BookChange, BookView, Done, Refusal};
+use crate::command::{BookChange, BookView, Refusal, RemoveAccount};
 use crate::context::Limits;
 use crate::testing::{DOMAIN, account};
 use chaski_xmpp::{Stanza, ns};
@@ -29,10 +29,7 @@ fn sync(stage: &mut Stage, client: Client, numbers: &[&str]) {
 
 /// What HTTPS does.
 fn change(stage: &mut Stage, local: &str, change: BookChange) -> Result<BookView, Refusal> {
-    match stage.command(local, Action::Book(change))? {
-        Done::Book(view) => Ok(*view),
-        _ => panic!("another answer"),
-    }
+    stage.command(local, change).map(|view| *view)
 }
 
 fn replace(stage: &mut Stage, local: &str, numbers: &[&str]) -> Result<BookView, Refusal> {

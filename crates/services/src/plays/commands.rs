@@ -1,7 +1,7 @@
 //! Commands: keys replaced, accounts made and removed, sessions listed and kicked.
 
 use super::*;
-use crate::command::{Action, Done, Expected, Refusal};
+use crate::command::{Expected, Kick, Kicked, ListSessions, Refusal, RemoveAccount, SetAccount, ShowAccount};
 use crate::testing::Stage;
 use crate::wire::{BindRefused, Closed};
 
@@ -36,16 +36,14 @@ fn messages_outlive_a_new_key() {
 fn expectations_are_checked() {
     let mut stage = Stage::new(2);
     stage.set_account(ROMEO, 5).unwrap();
-    let Ok(Done::Account { record, .. }) = stage.command(ROMEO, Action::ShowAccount) else {
-        panic!("no account")
-    };
+    let record = stage.command(ROMEO, ShowAccount).unwrap().record;
     for expected in [Expected::Absent, Expected::Generation(4)] {
-        let action = Action::SetAccount { record: record.clone(), expected };
+        let action = SetAccount { record: record.clone(), expected };
         assert_eq!(stage.command(ROMEO, action).unwrap_err(), Refusal::Conflict);
     }
-    let action = Action::SetAccount { record: record.clone(), expected: Expected::Generation(5) };
+    let action = SetAccount { record: record.clone(), expected: Expected::Generation(5) };
     assert!(stage.command(ROMEO, action).is_ok());
-    let action = Action::SetAccount { record, expected: Expected::Generation(5) };
+    let action = SetAccount { record, expected: Expected::Generation(5) };
     assert_eq!(stage.command(JULIET, action).unwrap_err(), Refusal::NoSuchAccount);
 }
 
@@ -66,13 +64,13 @@ fn a_removed_account_is_gone_with_its_mailbox() {
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     stage.received(juliet);
     stage.send(juliet, &chat(ROMEO, "x"));
-    assert!(stage.command(ROMEO, Action::RemoveAccount).is_ok());
+    assert!(stage.command(ROMEO, RemoveAccount).is_ok());
     assert_eq!(stage.closed_with(romeo).unwrap().unwrap().condition, "not-authorized");
     assert_eq!(stage.waiting(ROMEO), 0);
     stage.received(juliet);
     stage.send(juliet, &chat(ROMEO, "y"));
     assert_eq!(condition(&stage.stanzas(juliet)[0]), "service-unavailable");
-    assert_eq!(stage.command(ROMEO, Action::RemoveAccount).unwrap_err(), Refusal::NoSuchAccount);
+    assert_eq!(stage.command(ROMEO, RemoveAccount).unwrap_err(), Refusal::NoSuchAccount);
     stage.crash();
     assert!(stage.credentials(0, ROMEO).unwrap().is_none());
 }
@@ -83,7 +81,7 @@ fn the_key_of_a_removed_account_does_not_open_its_successor() {
     stage.set_account(ROMEO, 1).unwrap();
     let in_login = stage.connect(ROMEO);
     for _ in 0..2 {
-        stage.command(ROMEO, Action::RemoveAccount).unwrap();
+        stage.command(ROMEO, RemoveAccount).unwrap();
         stage.set_account(ROMEO, 1).unwrap();
         assert_eq!(stage.bind(in_login, ROMEO, 1, None).unwrap_err(), BindRefused::KeyChanged);
     }
@@ -94,10 +92,7 @@ fn the_key_of_a_removed_account_does_not_open_its_successor() {
 fn who_stays_for_days_is_seen() {
     let mut stage = Stage::new(2);
     let (romeo, id) = stage.arrive(ROMEO, "orchard");
-    let seen = |stage: &mut Stage| match stage.command(ROMEO, Action::ShowAccount) {
-        Ok(Done::Account { record, .. }) => record.seen_unix_ms,
-        _ => panic!("no account"),
-    };
+    let seen = |stage: &mut Stage| stage.command(ROMEO, ShowAccount).unwrap().record.seen_unix_ms;
     const HOURS_7_MS: u64 = 7 * 3_600_000;
     let at_first = seen(&mut stage);
     stage.now_ms += HOURS_7_MS;
@@ -116,13 +111,13 @@ fn sessions_are_listed_and_kicked() {
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     let (asleep, _) = stage.arrive(ROMEO, "asleep");
     stage.lose(asleep, Closed::Lost);
-    let Ok(Done::Sessions(sessions)) = stage.command(ROMEO, Action::ListSessions) else { panic!("no list") };
+    let sessions = stage.command(ROMEO, ListSessions).unwrap();
     assert_eq!(sessions.len(), 2);
     assert!(sessions[0].available && !sessions[0].hibernating && sessions[1].hibernating);
-    let kick = Action::Kick { resource: Some("orchard".into()) };
-    assert!(matches!(stage.command(ROMEO, kick), Ok(Done::Kicked(1))));
+    let kick = Kick { resource: Some("orchard".into()) };
+    assert_eq!(stage.command(ROMEO, kick), Ok(Kicked { sessions: 1 }));
     assert!(stage.closed_with(romeo).unwrap().is_some());
-    assert!(matches!(stage.command(ROMEO, Action::Kick { resource: None }), Ok(Done::Kicked(1))));
+    assert_eq!(stage.command(ROMEO, Kick { resource: None }), Ok(Kicked { sessions: 1 }));
 }
 
 #[test]

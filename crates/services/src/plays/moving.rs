@@ -4,12 +4,13 @@ use super::blocking::block;
 use super::*;
 use crate::accounts::network::Network;
 use crate::accounts::registration::{
-    AccountOwner, Confirmation, Policy, Registered, Registrar, RegistrationError, Request, Transport,
+    Confirmation, Policy, Registered, Registrar, RegistrationError, Request, Transport,
 };
 use crate::accounts::{AccountName, AccountRecord, PlainCheck};
-use crate::command::{Action, BookChange, Done, Outcome, Refusal};
+use crate::command::{Action, BookChange, Call, Carrier, Command, Kick, Refusal, SetAccount};
+use crate::owners::Owners;
 use crate::testing::account;
-use chaski_store::{AccountId, Engine, Table};
+use chaski_store::{Engine, Table};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,10 +29,18 @@ pub(super) struct Owner {
     pub(super) writer: Mutex<Option<Client>>,
 }
 
-impl AccountOwner for Owner {
-    fn ask(&self, id: AccountId, action: Action) -> Outcome {
-        let local = format!("+{}", id.phone_number().unwrap());
-        if let Action::SetAccount { record, .. } = &action
+impl Owner {
+    pub(super) fn of(stage: Stage) -> Arc<Self> {
+        Arc::new(Self { stage: Mutex::new(stage), faults: Mutex::default(), writer: Mutex::default() })
+    }
+
+    pub(super) fn owners(self: &Arc<Self>) -> Owners {
+        let owner = self.clone();
+        Owners::new(move |command| owner.give(command))
+    }
+
+    fn give(&self, command: Command) {
+        if let Action::SetAccount(SetAccount { record, .. }, _) = &command.action
             && record.moving_to().is_some()
             && let Some(writer) = self.writer.lock().unwrap().take()
         {
@@ -39,17 +48,30 @@ impl AccountOwner for Owner {
         }
         let mut faults = self.faults.lock().unwrap();
         match &mut *faults {
-            Some((0, is_done)) => {
-                if std::mem::take(is_done) {
-                    drop(self.stage.lock().unwrap().command(&local, action));
-                }
-                return Err(Refusal::Unavailable("crash".to_owned()));
+            Some((0, is_done)) => match std::mem::take(is_done) {
+                true => self.stage.lock().unwrap().give(command.carried(&Crash)),
+                false => command.refuse(crash()),
+            },
+            Some((left, _)) => {
+                *left -= 1;
+                self.stage.lock().unwrap().give(command);
             }
-            Some((left, _)) => *left -= 1,
-            None => {}
+            None => self.stage.lock().unwrap().give(command),
         }
-        self.stage.lock().unwrap().command(&local, action)
     }
+}
+
+/// What is done is not told.
+struct Crash;
+
+impl Carrier for Crash {
+    fn carry<T: Send + 'static>(&self, call: Call<T>) -> Call<T> {
+        Box::new(|_| call(Err(crash())))
+    }
+}
+
+fn crash() -> Refusal {
+    Refusal::Unavailable("crash".to_owned())
 }
 
 struct Play {
@@ -63,9 +85,8 @@ impl Play {
     fn new() -> Self {
         let stage = Stage::new(2);
         let (records, secret) = (stage.engine.records(), stage.engine.secret());
-        let owner =
-            Arc::new(Owner { stage: Mutex::new(stage), faults: Mutex::default(), writer: Mutex::default() });
-        let registrar = Registrar::new(records, secret, owner.clone(), Policy::default());
+        let owner = Owner::of(stage);
+        let registrar = Registrar::new(records, secret, owner.owners(), Policy::default());
         let mut play = Self { owner, registrar, now: 1_700_010_000_000, rng: StdRng::seed_from_u64(5) };
         play.furnish();
         play
@@ -96,7 +117,7 @@ impl Play {
         stage.send(romeo, &format!("<iq type='set' id='p'>{pubsub}</iq>"));
         assert!(stage.stanzas(romeo).iter().any(|s| s.contains("id='p'") && s.contains("type='result'")));
         stage.send(romeo, "<presence type='unavailable'/>");
-        stage.command(ROMEO, Action::Kick { resource: None }).unwrap();
+        stage.command(ROMEO, Kick { resource: None }).unwrap();
     }
 
     fn begin(&mut self, number: &str) -> (String, String) {
@@ -164,14 +185,11 @@ impl Play {
 
 pub(super) fn put_book(stage: &mut Stage, local: &str, numbers: &[&str]) {
     let numbers = numbers.iter().map(|local| account(local).to_bits()).collect();
-    stage.command(local, Action::Book(BookChange::Replace(numbers))).unwrap();
+    stage.command(local, BookChange::Replace(numbers)).unwrap();
 }
 
 pub(super) fn book(stage: &mut Stage, local: &str) -> usize {
-    match stage.command(local, Action::Book(BookChange::Show)).unwrap() {
-        Done::Book(view) => view.numbers,
-        _ => panic!("another answer"),
-    }
+    stage.command(local, BookChange::Show).unwrap().numbers
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn stage(who: Who, limits: Limits) -> (Stage, Client) {
             stage.crash();
         }
     }
-    KNOWN.iter().for_each(|known| _ = stage.set_account(known, 1).unwrap());
+    KNOWN.iter().for_each(|known| stage.set_account(known, 1).unwrap());
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     stage.received(romeo);
     (stage, romeo)

@@ -2,7 +2,7 @@
 
 use super::blocking::befriend;
 use super::*;
-use crate::command::{Action, Done, PrivacyChange, Refusal};
+use crate::command::{PrivacyChange, Refusal, SetPrivacy};
 use crate::privacy::{Audience, Patch, What};
 use crate::wire::Closed;
 
@@ -20,7 +20,7 @@ fn couple() -> (Stage, Client, Client) {
 /// Changes settings as over HTTPS.
 fn set(stage: &mut Stage, who: &str, json: &str) {
     let patch: Patch = serde_json::from_str(json).unwrap();
-    stage.command(who, Action::Privacy(Some(PrivacyChange { patch, whole: false }))).unwrap();
+    stage.command(who, SetPrivacy(Some(PrivacyChange { patch, whole: false }))).unwrap();
 }
 
 fn asks_last(stage: &mut Stage, client: Client, whom: &str) -> String {
@@ -202,7 +202,7 @@ fn any_client_can_change_settings_by_a_form() {
     stage.send(juliet, &submit("nobody"));
     assert!(stage.stanzas(juliet).last().unwrap().contains("status='completed'"));
     assert!(stage.stanzas(romeo)[0].contains("type='unavailable'"));
-    let Done::Privacy(view) = stage.command(JULIET, Action::Privacy(None)).unwrap() else { panic!() };
+    let view = stage.command(JULIET, SetPrivacy(None)).unwrap();
     assert_eq!(view[&What::Online].show, Audience::Nobody);
     assert_eq!(view[&What::Photo].never, ["+15551230001"]);
 }
@@ -211,13 +211,13 @@ fn any_client_can_change_settings_by_a_form() {
 fn bad_settings_and_floods_are_refused() {
     let (mut stage, romeo, juliet) = couple();
     let patch: Patch = serde_json::from_str(r#"{"online":{"show":"nobody","never":["12"]}}"#).unwrap();
-    let refused = stage.command(JULIET, Action::Privacy(Some(PrivacyChange { patch, whole: true })));
+    let refused = stage.command(JULIET, SetPrivacy(Some(PrivacyChange { patch, whole: true })));
     assert!(matches!(refused, Err(Refusal::NotAcceptable(_))), "{refused:?}");
     assert_eq!(stage.stanzas(romeo), [""; 0]);
     stage.hold_store(true);
     let change = |show: &str| {
         let patch: Patch = serde_json::from_str(&format!(r#"{{"online":{{"show":"{show}"}}}}"#)).unwrap();
-        Action::Privacy(Some(PrivacyChange { patch, whole: false }))
+        SetPrivacy(Some(PrivacyChange { patch, whole: false }))
     };
     let pending: Vec<_> = (0..100)
         .map(|n| stage.begin(JULIET, change(if n % 2 == 0 { "nobody" } else { "contacts" })))

@@ -7,10 +7,12 @@ use super::moving::{Owner, book, put_book};
 use super::*;
 use crate::accounts::network::Network;
 use crate::accounts::registration::{
-    AccountOwner, Confirmation, Kept, Policy, Registered, Registrar, RegistrationError, Request, Transport,
+    Confirmation, Kept, Policy, Registered, Registrar, RegistrationError, Request, Transport,
 };
 use crate::accounts::{AccountRecord, PlainCheck};
-use crate::command::{Action, BookChange, Done, Expected, Refusal};
+use crate::command::{
+    BookChange, Expected, Kick, Refusal, RemoveAccount, RemoveSilent, SetAccount, ShowAccount, Whom,
+};
 use crate::testing::{Claim, account};
 use crate::wire::{BindRefused, Closed};
 use chaski_promises::Lock;
@@ -20,7 +22,7 @@ use chaski_xmpp::sasl::token::{self, TokenMechanism};
 use chaski_xmpp::stream::{ClientId, Refused, TokenProof, TokenUse, Wishes};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 /// Has the number, and is not in its book.
 const FAN: &str = "+15551230098";
@@ -50,9 +52,8 @@ impl Play {
     fn on(mut stage: Stage, days: u64) -> Self {
         furnish(&mut stage);
         let (records, secret) = (stage.engine.records(), stage.engine.secret());
-        let owner =
-            Arc::new(Owner { stage: Mutex::new(stage), faults: Mutex::default(), writer: Mutex::default() });
-        let registrar = Registrar::new(records, secret, owner.clone(), Policy::default());
+        let owner = Owner::of(stage);
+        let registrar = Registrar::new(records, secret, owner.owners(), Policy::default());
         let mut play = Self { owner, registrar, now: 0, is_locked: false, rng: StdRng::seed_from_u64(5) };
         play.now = play.record().unwrap().seen_unix_ms + days * DAY_MS;
         play
@@ -172,7 +173,7 @@ fn furnish(stage: &mut Stage) {
     let diary = "<diary xmlns='urn:example:diary'>dear diary</diary>";
     stage
         .send(romeo, &format!("<iq type='set' id='d'><query xmlns='jabber:iq:private'>{diary}</query></iq>"));
-    stage.command(ROMEO, Action::Kick { resource: None }).unwrap();
+    stage.command(ROMEO, Kick { resource: None }).unwrap();
     let juliet = stage.login(JULIET, "balcony");
     stage.send(juliet, &chat(ROMEO, MAIL));
     assert_eq!(stage.waiting(ROMEO), 1);
@@ -302,7 +303,7 @@ fn interrupted_anywhere_nobody_inherits_and_contacts_are_told() {
 fn a_contact_can_not_keep_a_number_from_its_owner() {
     let mut play = Play::away(1);
     // Gone meanwhile, or full: they are not told.
-    play.stage().command(JULIET, Action::RemoveAccount).unwrap();
+    play.stage().command(JULIET, RemoveAccount).unwrap();
     assert_eq!(play.register().unwrap().kept, Kept::All);
 }
 
@@ -380,7 +381,7 @@ fn a_new_key_voids_the_old_one() {
         let before = begin_with_the_old_key(&mut play.stage());
         if days == 31 {
             // Nothing of this is there after so long but what a wrong clock leaves, and the token.
-            play.stage().command(ROMEO, Action::Kick { resource: None }).unwrap();
+            play.stage().command(ROMEO, Kick { resource: None }).unwrap();
             play.now = play.record().unwrap().seen_unix_ms + 31 * DAY_MS;
         }
         let registered = play.register().unwrap();
@@ -392,35 +393,31 @@ fn a_new_key_voids_the_old_one() {
         }
         let old = play.registrar.prove(ROMEO, "key", Network::UNKNOWN, play.now).err();
         assert_eq!(old, Some(RegistrationError::NotAuthorized));
-        let shown = Action::IfKey { generation: 1, action: Box::new(Action::Book(BookChange::Show)) };
-        assert_eq!(play.owner.ask(account(ROMEO), shown).err(), Some(Refusal::NoSuchAccount));
-        let gone = Action::IfKey { generation: 1, action: Box::new(Action::RemoveAccount) };
-        assert_eq!(play.owner.ask(account(ROMEO), gone).err(), Some(Refusal::NoSuchAccount));
-        let generation = record.generation();
-        let shown = Action::IfKey { generation, action: Box::new(Action::Book(BookChange::Show)) };
-        assert!(matches!(play.owner.ask(account(ROMEO), shown), Ok(Done::Book(_))));
+        let (owners, old) = (play.owner.owners(), by_key(1));
+        assert_eq!(owners.ask(old, BookChange::Show), Err(Refusal::NoSuchAccount));
+        assert_eq!(owners.ask(old, RemoveAccount), Err(Refusal::NoSuchAccount));
+        assert!(owners.ask(by_key(record.generation()), BookChange::Show).is_ok());
     }
+}
+
+fn by_key(generation: u32) -> Whom {
+    Whom { account: account(ROMEO), key: Some(generation) }
 }
 
 #[test]
 fn what_is_asked_by_the_old_key_while_the_new_one_is_written_is_refused() {
     let play = Play::away(1);
     let mut stage = play.stage();
-    let mut record = match stage.command(ROMEO, Action::ShowAccount).unwrap() {
-        Done::Account { record, .. } => record,
-        _ => panic!("another answer"),
-    };
+    let mut record = stage.command(ROMEO, ShowAccount).unwrap().record;
     record.credentials.generation = 2;
     stage.hold_store(true);
-    let set = stage.begin(ROMEO, Action::SetAccount { record, expected: Expected::Generation(1) });
-    let by_old_key = |action| Action::IfKey { generation: 1, action: Box::new(action) };
-    let removed = stage.begin(ROMEO, by_old_key(Action::RemoveAccount));
-    let shown = stage.begin(ROMEO, by_old_key(Action::Book(BookChange::Show)));
+    let set = stage.begin(ROMEO, SetAccount { record, expected: Expected::Generation(1) });
+    let removed = stage.begin_if(by_key(1), RemoveAccount);
+    let shown = stage.begin_if(by_key(1), BookChange::Show);
     stage.hold_store(false);
     assert!(set.lock().unwrap().take().unwrap().is_ok());
-    for asked in [removed, shown] {
-        assert_eq!(asked.lock().unwrap().take().unwrap().err(), Some(Refusal::NoSuchAccount));
-    }
+    assert_eq!(removed.lock().unwrap().take(), Some(Err(Refusal::NoSuchAccount)));
+    assert_eq!(shown.lock().unwrap().take(), Some(Err(Refusal::NoSuchAccount)));
     assert!(stage.credentials(0, ROMEO).unwrap().is_some(), "the account is there");
 }
 
@@ -428,7 +425,7 @@ fn what_is_asked_by_the_old_key_while_the_new_one_is_written_is_refused() {
 fn a_silent_account_is_removed_only_as_it_was_seen() {
     let play = Play::away(31);
     let record = play.record().unwrap();
-    let silent = |generation, seen_unix_ms| Action::RemoveSilent { generation, seen_unix_ms };
+    let silent = |generation, seen_unix_ms| RemoveSilent { generation, seen_unix_ms };
     let mut stage = play.stage();
     for action in [silent(2, record.seen_unix_ms), silent(1, record.seen_unix_ms - 1)] {
         assert_eq!(stage.command(ROMEO, action).err(), Some(Refusal::Conflict));
@@ -444,17 +441,12 @@ fn a_silent_account_is_removed_only_as_it_was_seen() {
 fn what_the_old_key_has_begun_with_the_phone_book_ends_with_it() {
     let play = Play::away(1);
     let mut stage = play.stage();
-    let Done::Account { mut record, .. } = stage.command(ROMEO, Action::ShowAccount).unwrap() else {
-        panic!()
-    };
+    let mut record = stage.command(ROMEO, ShowAccount).unwrap().record;
     record.credentials.generation = 2;
-    let add = |number| {
-        let change = BookChange::Change { add: vec![number], remove: Vec::new() };
-        Action::IfKey { generation: 1, action: Box::new(Action::Book(change)) }
-    };
+    let add = |number| BookChange::Change { add: vec![number], remove: Vec::new() };
     stage.hold_store(true);
-    let asked = [1, 2, 3, 4].map(|last| stage.begin(ROMEO, add(15_551_230_050 + last)));
-    let set = stage.begin(ROMEO, Action::SetAccount { record, expected: Expected::Generation(1) });
+    let asked = [1, 2, 3, 4].map(|last| stage.begin_if(by_key(1), add(15_551_230_050 + last)));
+    let set = stage.begin(ROMEO, SetAccount { record, expected: Expected::Generation(1) });
     stage.hold_store(false);
     assert!(set.lock().unwrap().take().unwrap().is_ok());
     let mut outcomes: Vec<_> = asked.iter().map(|asked| asked.lock().unwrap().take().unwrap()).collect();

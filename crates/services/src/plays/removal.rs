@@ -2,7 +2,7 @@
 
 use super::blocking::block;
 use super::*;
-use crate::command::{Action, BookChange, Done, Outcome, Refusal};
+use crate::command::{BookChange, Command, Kick, Refusal, RemoveAccount, Reply};
 use crate::testing::{Pending, account};
 use chaski_store::records::Put;
 use chaski_store::{Engine, ShardIndex, StoreError, Table};
@@ -16,8 +16,8 @@ fn furnish(stage: &mut Stage) {
     let romeo = stage.login(ROMEO, "phone");
     let numbers =
         |locals: &[&str]| BookChange::Replace(locals.iter().map(|l| account(l).to_bits()).collect());
-    stage.command(ROMEO, Action::Book(numbers(&[JULIET, NURSE]))).unwrap();
-    stage.command(JULIET, Action::Book(numbers(&[ROMEO]))).unwrap();
+    stage.command(ROMEO, numbers(&[JULIET, NURSE])).unwrap();
+    stage.command(JULIET, numbers(&[ROMEO])).unwrap();
     let item = format!("<item jid='{}' name='Love'/>", jid(JULIET));
     stage.send(romeo, &format!("<iq type='set' id='n'><query xmlns='jabber:iq:roster'>{item}</query></iq>"));
     block(stage, romeo, &[jid("+15551230098")]);
@@ -25,7 +25,7 @@ fn furnish(stage: &mut Stage) {
     let publish = format!("<publish node='urn:example:mood'><item id='1'>{mood}</item></publish>");
     let pubsub = format!("<pubsub xmlns='http://jabber.org/protocol/pubsub'>{publish}</pubsub>");
     stage.send(romeo, &format!("<iq type='set' id='p'>{pubsub}</iq>"));
-    stage.command(ROMEO, Action::Kick { resource: None }).unwrap();
+    stage.command(ROMEO, Kick { resource: None }).unwrap();
     let juliet = stage.login(JULIET, "phone");
     stage.send(juliet, &chat(ROMEO, "wherefore art thou"));
     assert_eq!(stage.waiting(ROMEO), 1);
@@ -48,10 +48,7 @@ fn waits(stage: &Stage) -> u64 {
 }
 
 fn book(stage: &mut Stage, local: &str) -> usize {
-    match stage.command(local, Action::Book(BookChange::Show)).unwrap() {
-        Done::Book(view) => view.numbers,
-        _ => panic!("another answer"),
-    }
+    stage.command(local, BookChange::Show).unwrap().numbers
 }
 
 /// Somebody else has got the number.
@@ -70,7 +67,7 @@ fn assert_nothing_inherited(stage: &mut Stage) {
     assert_eq!(heard(stage, heir), ["who is there?"]);
 }
 
-fn outcome(pending: &Pending) -> Option<Outcome> {
+fn outcome(pending: &Pending<()>) -> Option<Result<(), Refusal>> {
     pending.lock().unwrap().take()
 }
 
@@ -118,19 +115,15 @@ fn it_is_answered_when_nothing_is_left_anywhere() {
     furnish(&mut stage);
     let seen = Arc::new(Mutex::new(None));
     let (engine, told) = (stage.engine.clone(), seen.clone());
-    let reply = crate::command::Reply::Call(Box::new(move |outcome: Outcome| {
+    let reply = Reply::call(move |outcome| {
         let kept = Table::ALL.into_iter().filter(|table| {
             let found = engine.records().scan(*table, "", 1_000).unwrap();
             found.iter().any(|(key, _)| key.starts_with(ROMEO))
         });
         let store = engine.attach(ShardIndex(0), 1, Arc::new(|| {}));
         *told.lock().unwrap() = Some((outcome.is_ok(), kept.count(), store.usage(account(ROMEO)).messages));
-    }));
-    let command = crate::command::Command {
-        account: account(ROMEO),
-        action: Action::RemoveAccount,
-        reply: Some(reply),
-    };
+    });
+    let command = Command::new(account(ROMEO), RemoveAccount, reply);
     stage.call(0, |room, ctx| room.command(ctx, command));
     stage.settle();
     assert_eq!(*seen.lock().unwrap(), Some((true, 0, 0)));
@@ -167,7 +160,7 @@ fn refused_before_it_is_marked_it_leaves_the_account_whole() {
     let mut stage = Stage::new(2);
     furnish(&mut stage);
     stage.engine.fail_next(StoreError::Full);
-    assert!(matches!(stage.command(ROMEO, Action::RemoveAccount), Err(Refusal::Unavailable(_))));
+    assert!(matches!(stage.command(ROMEO, RemoveAccount), Err(Refusal::Unavailable(_))));
     assert_eq!(left(&stage), ["accounts", "rosters", "settings", "nodes", "items"]);
     assert_eq!((waits(&stage), book(&mut stage, ROMEO)), (1, 2));
     let romeo = stage.login(ROMEO, "phone");
@@ -184,7 +177,7 @@ fn refused_before_it_is_marked_it_leaves_the_account_whole() {
 }
 
 /// Romeo's account is marked, and the store refuses what comes next.
-fn stuck(stage: &mut Stage) -> Pending {
+fn stuck(stage: &mut Stage) -> Pending<()> {
     furnish(stage);
     stage.hold_store(true);
     let removal = stage.begin_remove_account(ROMEO);

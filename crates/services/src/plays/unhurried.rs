@@ -3,7 +3,7 @@
 
 use super::blocking::block;
 use super::*;
-use crate::command::Action;
+use crate::command::RemoveAccount;
 use crate::context::Limits;
 use crate::wire::Closed;
 
@@ -152,7 +152,7 @@ fn of_who_is_removed_nothing_comes_but_the_end() {
     stage.pass(1);
     stage.received(juliet);
     stage.send(romeo, &questions()[0]);
-    assert!(stage.command(ROMEO, Action::RemoveAccount).is_ok());
+    assert!(stage.command(ROMEO, RemoveAccount).is_ok());
     stage.pass(1);
     let heard = stage.stanzas(juliet);
     assert!(heard.len() == 1 && heard[0].contains("unavailable"), "{heard:?}");

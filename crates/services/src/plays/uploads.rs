@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
-use crate::command::{Action, Expected};
+use crate::command::{Expected, RemoveAccount, SetAccount};
 use crate::context::Limits;
 use crate::upload::{PROFILES_KEPT, SLOT_MS, Uploads};
 use chaski_store::Engine;
@@ -323,13 +323,13 @@ fn a_slot_is_good_under_the_key_only_under_which_it_was_given() {
         let derivation = Derivation { iterations: 1, quick_plain: true };
         let credentials = Credentials::derive("key", 1, derivation, [1; 16]);
         let record = AccountRecord::new(AccountName::parse(ROMEO).unwrap(), credentials, at);
-        let action = Action::SetAccount { record: Box::new(record), expected: Expected::Any };
-        assert!(stage.command(ROMEO, action).is_ok());
+        let request = SetAccount { record: Box::new(record), expected: Expected::Any };
+        assert!(stage.command(ROMEO, request).is_ok());
     };
     let refused = Answer::Refused(Refused::NoAccount);
     register(&mut stage, 1_700_000_000_001);
     assert_eq!(completed(&stage, &slots[1], [2; 32], 2), refused, "another key");
-    assert!(stage.command(ROMEO, Action::RemoveAccount).is_ok());
+    assert!(stage.command(ROMEO, RemoveAccount).is_ok());
     assert_eq!(completed(&stage, &slots[2], [3; 32], 3), refused, "nobody's");
     register(&mut stage, 1_700_000_000_002);
     assert_eq!(completed(&stage, &slots[3], [4; 32], 4), refused, "somebody else's");

@@ -140,12 +140,12 @@ fn is_awaited(letter: &Letter) -> bool {
         Letter::Settled(_)
         | Letter::Credentials { .. }
         | Letter::TokenProved { .. }
-        | Letter::Outcome { .. } => true,
+        | Letter::Answer { .. } => true,
         Letter::Tell(_)
         | Letter::CredentialsWanted { .. }
         | Letter::Tiding(_)
         | Letter::TokenClaimed { .. }
-        | Letter::Command(_)
+        | Letter::Asked(_)
         | Letter::Look(_)
         | Letter::LookAtAll => false,
     }

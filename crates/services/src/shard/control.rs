@@ -2,16 +2,20 @@
 
 use crate::accounts::{AccountRecord, ResidentRecord};
 use crate::book::{Answer, Want, Wish};
-use crate::command::{Action, Command, Done, Expected, Outcome, PrivacyChange, Refusal, Reply};
+use crate::command::reply::Kept;
+use crate::command::{
+    AccountView, Action, Arrive, ClearLeftovers, Command, Expected, Kick, Kicked, Leave, ListSessions,
+    PrivacyChange, Refusal, RemoveMoved, Reply, SetAccount, SetPrivacy, ShowAccount, ShowContacts, Whom,
+};
 use crate::context::Context;
 use crate::directory::{Account, Work};
-use crate::router::{Envelope, Letter};
+use crate::outbox::Post;
+use crate::privacy;
 use crate::session::End;
 use crate::shard::Shard;
 use crate::shard::removal::Making;
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
-use crate::{commands, privacy};
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Revision, StoreError, Table};
 
@@ -25,119 +29,98 @@ const REMOVED_MAX: usize = 1_024;
 pub(crate) struct Pending {
     account: AccountId,
     record: Box<AccountRecord>,
-    reply: Option<Reply>,
+    reply: Reply<()>,
 }
 
 impl Shard {
     /// Brings a command to the owner of its account.
     pub(crate) fn command_to_owner(&mut self, ctx: &mut Context<'_>, command: Command) {
-        let owner = self.desk.owner(command.account);
-        if owner == self.desk.here {
-            return self.with_account(ctx, command.account, Work::Command(Box::new(command)));
+        let account = command.whom.account;
+        let owner = self.desk.owner(account);
+        if owner != self.desk.here {
+            return self.ask(ctx, owner, command);
         }
-        let envelope = Envelope::new(owner, Letter::Command(Box::new(command)));
-        if let Err(Envelope { letter: Letter::Command(command), .. }) = ctx.wire.forward(envelope) {
-            self.reply(ctx, command.reply, Err(Refusal::Overloaded));
-        }
-    }
-
-    /// A command that a session's ad-hoc command gave.
-    pub(crate) fn command_of(
-        &mut self,
-        ctx: &mut Context<'_>,
-        session: SessionId,
-        memo: Box<str>,
-        command: Command,
-    ) {
-        let reply = Some(Reply::Session { place: self.desk.here, session, memo });
-        self.command_to_owner(ctx, Command { reply, ..command });
+        self.with_account(ctx, account, Work::Command(Box::new(command)));
     }
 
     /// Tells whoever waits what came of a command.
-    pub(crate) fn reply(&mut self, ctx: &mut Context<'_>, reply: Option<Reply>, outcome: Outcome) {
-        match reply {
-            None => {}
-            Some(Reply::Call(call)) => call(outcome),
-            Some(Reply::Room { account, then }) => {
-                self.in_room(ctx, account, |turn, account| then(turn, account, outcome));
-            }
-            Some(Reply::Session { place, session, memo }) if place == self.desk.here => {
-                self.outcome(ctx, session, &memo, outcome);
-            }
-            Some(Reply::Session { place, session, memo }) => {
-                self.reliably(ctx, place, Letter::Outcome { session, memo, outcome });
-            }
-        }
-    }
-
-    /// What came of a command that a session here has given.
-    pub(crate) fn outcome(
+    pub(crate) fn reply<T: Kept>(
         &mut self,
         ctx: &mut Context<'_>,
-        session: SessionId,
-        memo: &str,
-        outcome: Outcome,
+        reply: Reply<T>,
+        outcome: Result<T, Refusal>,
     ) {
-        if let Some(account) = self.directory.account_of(session) {
-            self.in_room(ctx, account, |turn, account| {
-                commands::finished(turn, account, session, memo, outcome);
-            });
-        }
+        self.tell_due(ctx, reply.with(outcome));
+    }
+
+    /// Tells whoever waits that a command is not carried out.
+    pub(crate) fn refuse_command(&mut self, ctx: &mut Context<'_>, command: Command, refusal: Refusal) {
+        self.tell_due(ctx, command.action.refused(refusal));
     }
 
     /// Carries a command out, its account being in memory.
     pub(crate) fn command_now(&mut self, ctx: &mut Context<'_>, command: Command) {
-        let is_leaving = self.directory.present(command.account).is_some_and(|a| a.saving.is_leaving());
-        if is_leaving {
+        let id = command.whom.account;
+        let Some(account) = self.directory.present(id) else {
+            return self.refuse_command(ctx, command, Refusal::NoSuchAccount);
+        };
+        if account.saving.is_leaving() || is_key_unsettled(account, &command) {
             // Who asks for the number next waits until nothing is left, or until it stays after all.
             return self.defer(ctx, command);
         }
-        let Command { account: id, action, reply } = command;
-        let outcome = match action {
-            Action::SetAccount { record, expected } => {
-                return self.set_account(ctx, id, record, expected, reply);
-            }
-            Action::RemoveAccount => return self.remove_account(ctx, id, action, reply),
-            Action::Leave => return self.leave(ctx, id, reply),
-            Action::RemoveSilent { generation, seen_unix_ms } => {
-                return self.remove_silent(ctx, id, (generation, seen_unix_ms), reply);
-            }
-            Action::Contacts => {
+        if command.whom.key.is_some_and(|generation| account.record.generation() != generation) {
+            return self.refuse_command(ctx, command, Refusal::NoSuchAccount);
+        }
+        match command.action {
+            Action::SetAccount(request, reply) => self.set_account(ctx, id, request, reply),
+            Action::RemoveAccount(request, reply) => self.remove_account(ctx, id, request, reply),
+            Action::Leave(Leave, reply) => self.leave(ctx, id, reply),
+            Action::RemoveSilent(request, reply) => self.remove_silent(ctx, id, request, reply),
+            Action::Contacts(ShowContacts, reply) => {
                 let (want, answer) = (Want::Contacts, Answer::Contacts(reply));
-                return self.book(ctx, Wish { account: id, want, answer });
+                self.book(ctx, Wish { account: id, want, answer });
             }
-            Action::TellOfKey(key) => return self.tell_of_key(ctx, id, key, reply),
-            Action::IfKey { generation, action } => return self.if_key(ctx, id, generation, action, reply),
-            Action::RemoveMoved if self.is_moving(id) => return self.remove_account(ctx, id, action, reply),
-            Action::RemoveMoved => Err(Refusal::NoSuchAccount),
-            Action::Arrive { .. } => Err(Refusal::Conflict),
-            Action::Book(change) => {
+            Action::TellOfKey(key, reply) => self.tell_of_key(ctx, id, key, reply),
+            Action::RemoveMoved(request, reply) if self.is_moving(id) => {
+                self.remove_account(ctx, id, request, reply);
+            }
+            Action::RemoveMoved(RemoveMoved, reply) => self.reply(ctx, reply, Err(Refusal::NoSuchAccount)),
+            Action::Arrive(Arrive { .. }, reply) => self.reply(ctx, reply, Err(Refusal::Conflict)),
+            Action::Book(change, reply) => {
                 let (want, answer) = (Want::Change(change), Answer::Command(reply));
-                return self.book(ctx, Wish { account: id, want, answer });
+                self.book(ctx, Wish { account: id, want, answer });
             }
-            Action::Privacy(change) => return self.privacy(ctx, id, change, reply),
-            Action::ShowAccount => self.show(ctx, id),
-            Action::ListSessions => self.list(id),
-            Action::Kick { resource } => Ok(Done::Kicked(self.kick(ctx, id, resource.as_deref()))),
+            Action::Privacy(SetPrivacy(change), reply) => self.privacy(ctx, id, change, reply),
+            Action::ShowAccount(ShowAccount, reply) => {
+                let shown = self.show(ctx, id);
+                self.reply(ctx, reply, shown);
+            }
+            Action::ListSessions(ListSessions, reply) => {
+                let sessions = self.directory.present(id).map(|account| account.summaries());
+                self.reply(ctx, reply, sessions.ok_or(Refusal::NoSuchAccount));
+            }
+            Action::Kick(Kick { resource }, reply) => {
+                let sessions = self.kick(ctx, id, resource.as_deref());
+                self.reply(ctx, reply, Ok(Kicked { sessions }));
+            }
             // It has been made meanwhile, and that has cleared them.
-            Action::ClearLeftovers => Ok(Done::Done),
-        };
-        self.reply(ctx, reply, outcome);
+            Action::ClearLeftovers(ClearLeftovers, reply) => self.reply(ctx, reply, Ok(())),
+        }
     }
 
     /// A command for an account that does not exist.
     pub(crate) fn command_for_nobody(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let Whom { account: id, key } = command.whom;
         match command.action {
-            Action::SetAccount { record, expected: Expected::Any | Expected::Absent } => {
-                let making = Making { record, puts: None };
-                self.clear_the_way(ctx, command.account, making, command.reply);
+            action if key.is_some() => self.tell_due(ctx, action.refused(Refusal::NoSuchAccount)),
+            Action::SetAccount(SetAccount { record, expected: Expected::Any | Expected::Absent }, reply) => {
+                self.clear_the_way(ctx, id, Making { record, puts: None }, reply)
             }
-            Action::Arrive { record, puts } => {
-                let making = Making { record, puts: Some(puts) };
-                self.clear_the_way(ctx, command.account, making, command.reply);
+            Action::Arrive(Arrive { record, puts }, reply) => {
+                self.clear_the_way(ctx, id, Making { record, puts: Some(puts) }, reply);
             }
-            Action::ClearLeftovers => self.clear_leftovers(ctx, command.account, command.reply),
-            _ => self.reply(ctx, command.reply, Err(Refusal::NoSuchAccount)),
+            Action::ClearLeftovers(ClearLeftovers, reply) => self.clear_leftovers(ctx, id, reply),
+            action => self.tell_due(ctx, action.refused(Refusal::NoSuchAccount)),
         }
     }
 
@@ -147,7 +130,7 @@ impl Shard {
         ctx: &mut Context<'_>,
         id: AccountId,
         making: Making,
-        reply: Option<Reply>,
+        reply: Reply<()>,
     ) {
         let Making { mut record, puts } = making;
         self.outdate_removed(id, &mut record);
@@ -171,19 +154,14 @@ impl Shard {
         }
     }
 
-    fn set_account(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: AccountId,
-        mut record: Box<AccountRecord>,
-        expected: Expected,
-        reply: Option<Reply>,
-    ) {
-        let Some(account) = self.directory.present(id) else { return };
+    fn set_account(&mut self, ctx: &mut Context<'_>, id: AccountId, request: SetAccount, reply: Reply<()>) {
+        let Some(account) = self.directory.present(id) else {
+            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
+        };
         if account.saving.has_record() {
-            let action = Action::SetAccount { record, expected };
-            return self.defer(ctx, Command { account: id, action, reply });
+            return self.defer(ctx, Command::new(id, request, reply));
         }
+        let SetAccount { mut record, expected } = request;
         let is_expected = match expected {
             Expected::Any => true,
             Expected::Absent => false,
@@ -201,11 +179,11 @@ impl Shard {
     /// Has a command wait until the write under way has ended.
     pub(super) fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
         let most = self.desk.realm.limits.parked_per_account;
-        match self.directory.present(command.account) {
+        match self.directory.present(command.whom.account) {
             Some(account) if account.saving.writes().is_some_and(|writes| writes.deferred.len() < most) => {
                 account.saving.change(|writes| writes.deferred.push(command));
             }
-            _ => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
+            _ => self.refuse_command(ctx, command, Refusal::Overloaded),
         }
     }
 
@@ -215,7 +193,7 @@ impl Shard {
         id: AccountId,
         record: Box<AccountRecord>,
         expected: Option<Revision>,
-        reply: Option<Reply>,
+        reply: Reply<()>,
     ) {
         let value = Some(record.to_json());
         let key = self.commands.insert(Pending { account: id, record, reply });
@@ -252,7 +230,7 @@ impl Shard {
                 if is_new {
                     self.tell_holders(ctx, id);
                 }
-                Ok(Done::Done)
+                Ok(())
             }
             Err(error) => {
                 self.desk.metrics.saves_failed_total.inc();
@@ -309,10 +287,10 @@ impl Shard {
         }
     }
 
-    fn show(&mut self, ctx: &Context<'_>, id: AccountId) -> Outcome {
+    fn show(&mut self, ctx: &Context<'_>, id: AccountId) -> Result<AccountView, Refusal> {
         let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
         let usage = ctx.store.usage(id);
-        Ok(Done::Account {
+        Ok(AccountView {
             record: Box::new(account.full_record()),
             sessions: account.summaries(),
             waiting_messages: usage.messages,
@@ -325,23 +303,18 @@ impl Shard {
         ctx: &mut Context<'_>,
         id: AccountId,
         change: Option<PrivacyChange>,
-        reply: Option<Reply>,
+        reply: Reply<privacy::View>,
     ) {
-        // Never a session's: it has its own command, which needs no other owner.
-        let Some(Reply::Call(call)) = reply else { return };
-        self.in_room(ctx, id, |turn, account| match change {
-            None => call(Ok(Done::Privacy(privacy::view(account)))),
-            Some(PrivacyChange { patch, whole }) => {
-                privacy::patch(turn, patch, whole, |_, account, result| {
-                    call(result.map(|()| Done::Privacy(privacy::view(account))).map_err(Refusal::from));
-                });
-            }
+        let Some(PrivacyChange { patch, whole }) = change else {
+            let view = self.directory.present(id).map(|account| privacy::view(account));
+            return self.reply(ctx, reply, view.ok_or(Refusal::NoSuchAccount));
+        };
+        self.in_room(ctx, id, |turn, _| {
+            privacy::patch(turn, patch, whole, |turn, account, result| {
+                let outcome = result.map(|()| privacy::view(account)).map_err(Refusal::from);
+                turn.outbox.posts.push(Post::Due(reply.with(outcome)));
+            });
         });
-    }
-
-    fn list(&mut self, id: AccountId) -> Outcome {
-        let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
-        Ok(Done::Sessions(account.summaries()))
     }
 
     fn kick(&mut self, ctx: &mut Context<'_>, id: AccountId, resource: Option<&str>) -> usize {
@@ -357,6 +330,16 @@ impl Shard {
         }
         kicked.len()
     }
+}
+
+/// Whether it depends on the account's key, and another one may be on its way to the disk. A removal would wait after the key was
+/// looked at, behind another key perhaps.
+fn is_key_unsettled(account: &Account, command: &Command) -> bool {
+    command.whom.key.is_some()
+        && match command.action {
+            Action::RemoveAccount(..) => account.saving.is_busy(),
+            _ => account.saving.has_record(),
+        }
 }
 
 /// Whoever replaces a record does not know of the tokens given or used since it was read. With another key none is good.

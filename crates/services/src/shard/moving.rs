@@ -5,7 +5,7 @@
 
 use super::Shard;
 use crate::book::{Answer, Refused, Synced, Want, Wish};
-use crate::command::{Action, Command, Done, Leaving, Refusal, Reply};
+use crate::command::{Command, Leave, Leaving, Refusal, Reply};
 use crate::context::Context;
 use chaski_store::AccountId;
 
@@ -16,13 +16,13 @@ impl Shard {
     }
 
     /// Tells what goes with the account's owner, once nothing of it is being written.
-    pub(super) fn leave(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Option<Reply>) {
+    pub(super) fn leave(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Reply<Box<Leaving>>) {
         if !self.is_moving(id) {
             return self.reply(ctx, reply, Err(Refusal::Conflict));
         }
         let is_busy = self.directory.present(id).is_some_and(|account| account.saving.is_busy());
         if is_busy {
-            return self.defer(ctx, Command { account: id, action: Action::Leave, reply });
+            return self.defer(ctx, Command::new(id, Leave, reply));
         }
         self.book(ctx, Wish { account: id, want: Want::Leave, answer: Answer::Leaving(reply) });
     }
@@ -32,18 +32,18 @@ impl Shard {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        reply: Option<Reply>,
+        reply: Reply<Box<Leaving>>,
         book: Result<&Synced, Refused>,
     ) {
         let outcome = match (book, self.directory.present(id)) {
             (Ok(synced), Some(account)) if account.record.is_moving() => {
                 let mutual = synced.matches.iter().filter(|found| found.mutual).map(|found| found.number);
-                Ok(Done::Leaving(Box::new(Leaving {
+                Ok(Box::new(Leaving {
                     roster: account.roster.to_moved_document(),
                     book: synced.book.clone(),
                     mutual: mutual.collect(),
                     waiting_messages: ctx.store.usage(id).messages,
-                })))
+                }))
             }
             (Ok(_), _) => Err(Refusal::Conflict),
             (Err(refused), _) => Err(refused.into()),

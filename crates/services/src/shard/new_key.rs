@@ -8,7 +8,7 @@
 use super::Shard;
 use crate::blocking;
 use crate::book::{Refused, Synced};
-use crate::command::{Action, Command, Done, NewKey, Refusal, Reply};
+use crate::command::{Command, Contacts, NewKey, Refusal, RemoveSilent, Reply};
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::directory::Account;
@@ -31,13 +31,15 @@ impl Shard {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        (generation, seen_unix_ms): (u32, u64),
-        reply: Option<Reply>,
+        request: RemoveSilent,
+        reply: Reply<()>,
     ) {
-        let Some(account) = self.directory.present(id) else { return };
+        let RemoveSilent { generation, seen_unix_ms } = request;
+        let Some(account) = self.directory.present(id) else {
+            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
+        };
         if account.saving.is_busy() {
-            let action = Action::RemoveSilent { generation, seen_unix_ms };
-            return self.defer(ctx, Command { account: id, action, reply });
+            return self.defer(ctx, Command::new(id, request, reply));
         }
         let is_as_it_was = account.sessions.is_empty()
             && account.record.generation() == generation
@@ -45,8 +47,7 @@ impl Shard {
         if !is_as_it_was {
             return self.reply(ctx, reply, Err(Refusal::Conflict));
         }
-        let action = Action::RemoveSilent { generation, seen_unix_ms };
-        self.remove_account(ctx, id, action, reply);
+        self.remove_account(ctx, id, request, reply);
     }
 
     /// The account's phone book has been read, or not: tells who has the account as a contact and is one of its own, and is
@@ -55,7 +56,7 @@ impl Shard {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        reply: Option<Reply>,
+        reply: Reply<Contacts>,
         book: Result<&Synced, Refused>,
     ) {
         let outcome = match (book, self.directory.present(id)) {
@@ -72,13 +73,15 @@ impl Shard {
         ctx: &mut Context<'_>,
         id: AccountId,
         key: NewKey,
-        reply: Option<Reply>,
+        reply: Reply<()>,
     ) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.directory.present(id) else {
+            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
+        };
         let contact = Contact::Phone(key.number);
         let is_contact = key.is_by_books || account.roster.state(&contact).to();
         if !is_contact || blocking::blocks_contact(account, &contact) {
-            return self.reply(ctx, reply, Ok(Done::Done));
+            return self.reply(ctx, reply, Ok(()));
         }
         if self.notices.len() >= NOTICES_MAX {
             return self.reply(ctx, reply, Err(Refusal::Overloaded));
@@ -99,38 +102,13 @@ impl Shard {
     /// A notice is durable, or not.
     pub(super) fn noticed(&mut self, ctx: &mut Context<'_>, key: usize, result: Result<(), StoreError>) {
         let Some(reply) = self.notices.try_remove(key) else { return };
-        let outcome = result.map(|()| Done::Done).map_err(|error| Refusal::Unavailable(error.to_string()));
+        let outcome = result.map_err(|error| Refusal::Unavailable(error.to_string()));
         self.reply(ctx, reply, outcome);
-    }
-
-    /// Carries a command out if the account still has the key by which it was asked for.
-    pub(super) fn if_key(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: AccountId,
-        generation: u32,
-        action: Box<Action>,
-        reply: Option<Reply>,
-    ) {
-        let Some(account) = self.directory.present(id) else { return };
-        // Another key may be on its way to the disk. A removal would wait after it was looked at, behind another key perhaps.
-        let waits = match *action {
-            Action::RemoveAccount => account.saving.is_busy(),
-            _ => account.saving.has_record(),
-        };
-        if waits {
-            let action = Action::IfKey { generation, action };
-            return self.defer(ctx, Command { account: id, action, reply });
-        }
-        if account.record.generation() != generation {
-            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
-        }
-        self.command_now(ctx, Command { account: id, action: *action, reply });
     }
 }
 
 /// By the books of both (`matches`, in ascending order) or by subscriptions both ways, and not blocked.
-fn contacts(account: &Account, matches: &[Match], domain: &str) -> Done {
+fn contacts(account: &Account, matches: &[Match], domain: &str) -> Contacts {
     let is_by_books = |contact: &Contact| match contact {
         Contact::Phone(number) => {
             matches.binary_search_by_key(number, |found| found.number).is_ok_and(|at| matches[at].mutual)
@@ -144,7 +122,7 @@ fn contacts(account: &Account, matches: &[Match], domain: &str) -> Done {
         let is_both = state.subscribed_to() && state.subscribed_from();
         is_both && !is_by_books(contact) && !blocking::blocks_contact(account, contact)
     });
-    Done::Contacts {
+    Contacts {
         by_books: by_books.filter_map(|contact| contact.account(domain)).collect(),
         by_subscription: by_subscription.filter_map(|item| item.contact().account(domain)).collect(),
     }

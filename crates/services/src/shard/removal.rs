@@ -14,7 +14,7 @@
 //! it is done, and its number is not given to anybody before. Called by `control`.
 
 use crate::accounts::AccountRecord;
-use crate::command::{Action, Command, Done, Refusal, Reply};
+use crate::command::{ClearLeftovers, Command, Refusal, Reply, Request};
 use crate::context::Context;
 use crate::directory::{Account, Removing};
 use crate::presence;
@@ -50,7 +50,7 @@ pub(super) struct Removals {
 struct Removal {
     why: Why,
     /// Who is told. `None`: nobody waits, or not any more.
-    reply: Option<Reply>,
+    reply: Option<Reply<()>>,
 }
 
 enum Why {
@@ -88,15 +88,15 @@ impl Shard {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        action: Action,
-        reply: Option<Reply>,
+        request: impl Request<Answer = ()>,
+        reply: Reply<()>,
     ) {
         let is_full = self.removals.under_way.len() >= UNDER_WAY_MAX;
         let Some(account) = self.directory.present(id) else {
             return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
         };
         if account.saving.is_busy() {
-            return self.defer(ctx, Command { account: id, action, reply });
+            return self.defer(ctx, Command::new(id, request, reply));
         }
         if is_full {
             return self.reply(ctx, reply, Err(Refusal::Overloaded));
@@ -104,7 +104,7 @@ impl Shard {
         // From here on nobody logs in, and nothing of it is written any more.
         let was_disabled = std::mem::replace(&mut account.record.disabled, true);
         account.saving.change(|writes| writes.removing = Some(Removing { was_disabled, is_marked: false }));
-        self.removals.under_way.insert(id, Removal { why: Why::Removed, reply });
+        self.removals.under_way.insert(id, Removal { why: Why::Removed, reply: Some(reply) });
         let key = id.record_key();
         let mark = format!("{{\"since_unix_ms\":{}}}", ctx.unix_ms).into_bytes();
         let puts = vec![
@@ -130,7 +130,7 @@ impl Shard {
                 let reply = self.removals.under_way.remove(&id).and_then(|removal| removal.reply);
                 self.stay(id);
                 self.desk.metrics.saves_failed_total.inc();
-                self.reply(ctx, reply, Err(super::control::refusal(&error)));
+                self.reply_if_waiting(ctx, reply, Err(super::control::refusal(&error)));
                 self.save_again(ctx, id);
                 self.do_deferred(ctx, id);
             }
@@ -156,13 +156,12 @@ impl Shard {
             }
         });
         let reply = self.removals.under_way.get(&id).and_then(|removal| removal.reply.as_ref());
-        match reply {
-            Some(Reply::Room { .. } | Reply::Session { .. }) => {
-                for session in self.session_ids(id) {
-                    self.in_room(ctx, id, |turn, account| presence::leaving(turn, account, session));
-                }
+        if reply.is_some_and(|reply| reply.is_in_band_of(id)) {
+            for session in self.session_ids(id) {
+                self.in_room(ctx, id, |turn, account| presence::leaving(turn, account, session));
             }
-            _ => self.end_all(ctx, id, "the account was removed"),
+        } else {
+            self.end_all(ctx, id, "the account was removed");
         }
         self.in_room(ctx, id, presence::removing);
     }
@@ -173,23 +172,23 @@ impl Shard {
         ctx: &mut Context<'_>,
         id: AccountId,
         making: Making,
-        reply: Option<Reply>,
+        reply: Reply<()>,
     ) {
         self.clear(ctx, id, Why::Making(Box::new(making)), reply);
     }
 
     /// Something was found of an account that does not exist.
-    pub(super) fn clear_leftovers(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Option<Reply>) {
+    pub(super) fn clear_leftovers(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Reply<()>) {
         self.clear(ctx, id, Why::Left, reply);
     }
 
-    fn clear(&mut self, ctx: &mut Context<'_>, id: AccountId, why: Why, reply: Option<Reply>) {
+    fn clear(&mut self, ctx: &mut Context<'_>, id: AccountId, why: Why, reply: Reply<()>) {
         if self.removals.under_way.len() >= UNDER_WAY_MAX {
             return self.reply(ctx, reply, Err(Refusal::Overloaded));
         }
         // What comes for it meanwhile waits.
         self.directory.hold_back(id);
-        self.removals.under_way.insert(id, Removal { why, reply });
+        self.removals.under_way.insert(id, Removal { why, reply: Some(reply) });
         ctx.store.purge(id, Purpose::Purge(id).ticket());
     }
 
@@ -203,13 +202,16 @@ impl Shard {
             Why::Removed => {
                 self.desk.metrics.accounts_removed_total.inc();
                 // Whoever asked in band hears it before the stream ends.
-                self.reply(ctx, reply, Ok(Done::Done));
+                self.reply_if_waiting(ctx, reply, Ok(()));
                 self.forget_account(ctx, id);
             }
-            Why::Making(making) => self.make_account(ctx, id, *making, reply),
+            Why::Making(making) => match reply {
+                Some(reply) => self.make_account(ctx, id, *making, reply),
+                None => self.let_go(ctx, id),
+            },
             Why::Left => {
                 self.desk.metrics.leftovers_cleared_total.inc();
-                self.reply(ctx, reply, Ok(Done::Done));
+                self.reply_if_waiting(ctx, reply, Ok(()));
                 self.let_go(ctx, id);
             }
         }
@@ -227,7 +229,18 @@ impl Shard {
             self.removals.under_way.remove(&id);
             self.let_go(ctx, id);
         }
-        self.reply(ctx, reply, Err(refusal));
+        self.reply_if_waiting(ctx, reply, Err(refusal));
+    }
+
+    fn reply_if_waiting(
+        &mut self,
+        ctx: &mut Context<'_>,
+        reply: Option<Reply<()>>,
+        outcome: Result<(), Refusal>,
+    ) {
+        if let Some(reply) = reply {
+            self.reply(ctx, reply, outcome);
+        }
     }
 
     /// What has waited goes on, as for nobody.
@@ -277,13 +290,12 @@ impl Shard {
         }
         for account in page.accounts {
             let failed = Arc::clone(&self.removals.search_failed);
-            let reply = Reply::Call(Box::new(move |outcome| {
+            let reply = Reply::call(move |outcome| {
                 if outcome.is_err() {
                     failed.store(true, Ordering::Relaxed);
                 }
-            }));
-            let command = Command { account, action: Action::ClearLeftovers, reply: Some(reply) };
-            self.command_to_owner(ctx, command);
+            });
+            self.command_to_owner(ctx, Command::new(account, ClearLeftovers, reply));
         }
         self.removals.search = match page.next {
             Some(from) => Search::Due { at_ms: ctx.now_ms + PAGE_EVERY_MS, from },

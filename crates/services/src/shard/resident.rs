@@ -207,7 +207,7 @@ impl Shard {
             Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),
             Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Err(Unavailable)),
             Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::Unavailable)),
-            Work::Command(command) => self.reply(ctx, command.reply, Err(Refusal::Overloaded)),
+            Work::Command(command) => self.refuse_command(ctx, *command, Refusal::Overloaded),
         }
     }
 

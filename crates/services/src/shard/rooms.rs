@@ -84,9 +84,9 @@ impl Shard {
                 self.desk.parcels.push_back(parcel.sent_by(id.unwrap_or(to)));
             }
             Post::Tell(tell) => self.fan_out(ctx, tell),
-            Post::Command { session, memo, command } => self.command_of(ctx, session, memo, command),
             Post::Tiding(tiding) => self.tiding(tiding),
-            Post::Own(command) => self.command_to_owner(ctx, *command),
+            Post::Command(command) => self.command_to_owner(ctx, *command),
+            Post::Due(due) => self.tell_due(ctx, due),
             Post::Book(wish) => self.book(ctx, *wish),
             Post::Index(wish) => {
                 if let Some(id) = id {

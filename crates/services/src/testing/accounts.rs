@@ -2,27 +2,31 @@
 
 use super::{Claim, Pending, Stage, account};
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
-use crate::command::{Action, Command, Expected, Outcome, Reply};
+use crate::command::{
+    Call, Carrier, Command, Expected, Refusal, RemoveAccount, Reply, Request, SetAccount, Whom,
+};
+use chaski_promises::Event;
+use std::sync::{Arc, Mutex};
 
 impl Stage {
     /// Makes an account, or replaces its key with one of this generation.
-    pub fn set_account(&mut self, local: &str, generation: u32) -> Outcome {
+    pub fn set_account(&mut self, local: &str, generation: u32) -> Result<(), Refusal> {
         answer(&self.begin_set_account(local, generation))
     }
 
     /// The same, without waiting for the outcome.
-    pub fn begin_set_account(&mut self, local: &str, generation: u32) -> Pending {
+    pub fn begin_set_account(&mut self, local: &str, generation: u32) -> Pending<()> {
         let name = AccountName::parse(local).expect("a name of a play is valid");
         let derivation = Derivation { iterations: 1, quick_plain: true };
         let salt = Salting::of_server(&self.realm.secret).salt(local);
         let credentials = Credentials::derive("key", generation, derivation, salt);
         let record = Box::new(AccountRecord::new(name, credentials, 1_700_000_000_000));
-        self.begin(local, Action::SetAccount { record, expected: Expected::Any })
+        self.begin(local, SetAccount { record, expected: Expected::Any })
     }
 
     /// Removes an account, without waiting for the outcome.
-    pub fn begin_remove_account(&mut self, local: &str) -> Pending {
-        self.begin(local, Action::RemoveAccount)
+    pub fn begin_remove_account(&mut self, local: &str) -> Pending<()> {
+        self.begin(local, RemoveAccount)
     }
 
     /// Says who is registering a number from now on, for the judge; `None`: nobody any more.
@@ -36,31 +40,55 @@ impl Stage {
         self.observer.is_there(account(local))
     }
 
-    /// Gives a command to the first shard and waits for its outcome.
-    pub fn command(&mut self, local: &str, action: Action) -> Outcome {
-        answer(&self.begin(local, action))
+    /// Asks something of an account's owner, through the first shard, and waits for the answer.
+    pub fn command<R: Request>(&mut self, local: &str, request: R) -> Result<R::Answer, Refusal> {
+        answer(&self.begin(local, request))
     }
 
-    /// Gives a command to the first shard, without waiting for the outcome.
-    pub fn begin(&mut self, local: &str, action: Action) -> Pending {
-        let outcome = Pending::default();
-        let told = outcome.clone();
+    /// The same, without waiting for the answer.
+    pub fn begin<R: Request>(&mut self, local: &str, request: R) -> Pending<R::Answer> {
+        self.begin_if(account(local), request)
+    }
+
+    /// The same, perhaps with a key that the account must still have.
+    pub fn begin_if<R: Request>(&mut self, whom: impl Into<Whom>, request: R) -> Pending<R::Answer> {
+        let pending = Pending::default();
+        let told = pending.clone();
+        let reply = Reply::call(move |outcome| {
+            *told.lock().expect("nobody panics with it") = Some(outcome);
+        });
+        self.give(Command::new(whom, request, reply));
+        pending
+    }
+
+    /// Gives a command to the first shard.
+    pub fn give(&mut self, command: Command) {
         self.observer.now_ms = self.now_ms;
-        self.observer.asked(account(local), &action);
-        let (answers, event) = (self.observer.answers(), self.observer.done(account(local), &action));
-        let reply = Reply::Call(Box::new(move |outcome| {
-            let event = event.filter(|_| outcome.is_ok());
-            answers.lock().expect("nobody panics with it").extend(event);
-            let before = told.lock().expect("nobody panics with it").replace(outcome);
-            assert!(before.is_none(), "a command is answered once");
-        }));
-        let command = Command { account: account(local), action, reply: Some(reply) };
+        self.observer.asked(&command);
+        let seen = Seen { answers: self.observer.answers(), event: self.observer.done(&command) };
+        let command = command.carried(&seen);
         self.call(0, |room, ctx| room.command(ctx, command));
         self.settle();
-        outcome
     }
 }
 
-fn answer(pending: &Pending) -> Outcome {
+/// Notes what a command has done when its answer comes.
+struct Seen {
+    answers: Arc<Mutex<Vec<Event>>>,
+    event: Option<Event>,
+}
+
+impl Carrier for Seen {
+    fn carry<T: Send + 'static>(&self, call: Call<T>) -> Call<T> {
+        let (answers, event) = (self.answers.clone(), self.event);
+        Box::new(move |outcome| {
+            let event = event.filter(|_| outcome.is_ok());
+            answers.lock().expect("nobody panics with it").extend(event);
+            call(outcome);
+        })
+    }
+}
+
+fn answer<T>(pending: &Pending<T>) -> Result<T, Refusal> {
     pending.lock().expect("nobody panics with it").take().expect("a command is answered")
 }

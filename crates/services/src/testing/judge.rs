@@ -2,7 +2,7 @@
 
 use super::{Client, Stage, account};
 use crate::accounts::AccountRecord;
-use crate::command::Action;
+use crate::command::Kick;
 use crate::context::Pressure;
 use crate::wire::{Closed, SessionId};
 use chaski_promises::{Account, Event, Session};
@@ -94,7 +94,7 @@ impl Stage {
 
     /// A new device takes what is left, and acknowledges until nothing more comes.
     fn drain(&mut self, local: &str, generation: u32) {
-        let kicked = self.begin(local, Action::Kick { resource: None });
+        let kicked = self.begin(local, Kick { resource: None });
         if !matches!(*kicked.lock().expect("nobody panics with it"), Some(Ok(_))) {
             return;
         }

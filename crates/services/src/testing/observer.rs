@@ -4,7 +4,7 @@
 //! rooms. Every play is judged at its end by the same rules (see [`Stage::judge`](super::Stage::judge)).
 
 use super::DOMAIN;
-use crate::command::Action;
+use crate::command::{Action, Arrive, Command, SetAccount};
 use crate::context::Limits;
 use crate::wire::{SessionId, StreamEnd};
 use chaski_promises::event::Showing;
@@ -321,16 +321,16 @@ impl Observer {
         self.lines.values().any(|line| line.account == account && line.lost_ms.is_none())
     }
 
-    /// What becomes of an action that was carried out.
-    pub(super) fn done(&self, id: AccountId, action: &Action) -> Option<Event> {
-        let account = Account(id.to_bits());
-        match whole(action) {
-            Action::SetAccount { record, .. } | Action::Arrive { record, .. } => {
+    /// What becomes of a command that was carried out.
+    pub(super) fn done(&self, command: &Command) -> Option<Event> {
+        let account = Account(command.whom.account.to_bits());
+        match &command.action {
+            Action::SetAccount(SetAccount { record, .. }, _) | Action::Arrive(Arrive { record, .. }, _) => {
                 let Claim { proof, silent_ms, lock } =
                     self.claims.get(&account).copied().unwrap_or(Claim::PROVED);
                 Some(Event::Registered { account, key: record.generation(), proof, silent_ms, lock })
             }
-            Action::RemoveAccount | Action::RemoveMoved | Action::RemoveSilent { .. } => {
+            Action::RemoveAccount(..) | Action::RemoveMoved(..) | Action::RemoveSilent(..) => {
                 Some(Event::Removed { account })
             }
             _ => None,
@@ -338,18 +338,11 @@ impl Observer {
     }
 
     /// An operator, or the registration, has asked for something.
-    pub(super) fn asked(&mut self, id: AccountId, action: &Action) {
-        if let Action::RemoveAccount | Action::RemoveMoved | Action::RemoveSilent { .. } = whole(action) {
-            self.see(Event::Removing { account: Account(id.to_bits()) });
+    pub(super) fn asked(&mut self, command: &Command) {
+        if let Action::RemoveAccount(..) | Action::RemoveMoved(..) | Action::RemoveSilent(..) = command.action
+        {
+            self.see(Event::Removing { account: Account(command.whom.account.to_bits()) });
         }
-    }
-}
-
-/// What is to be done, on whatever condition.
-fn whole(action: &Action) -> &Action {
-    match action {
-        Action::IfKey { action, .. } => whole(action),
-        action => action,
     }
 }
 

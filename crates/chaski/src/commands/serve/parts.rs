@@ -5,7 +5,7 @@ use axum::Router;
 use chaski_server::certificate::{self, Certificate, CertificateError};
 use chaski_server::config::{C2sTls, Config};
 use chaski_server::http::account::{self, AccountApi};
-use chaski_server::http::registration::{self, CommandOwner, Host, RegistrationApi};
+use chaski_server::http::registration::{self, Host, RegistrationApi};
 use chaski_server::sms::{SmsDesk, SmsMetrics};
 use chaski_server::tls::Tickets;
 use chaski_server::{
@@ -152,9 +152,7 @@ pub(super) fn api(
     registry.register(metrics.clone());
     let sms = SmsDesk::from_config(config, metrics).map_err(Failure::new)?;
     let policy = registration::policy(config, sms.speaks()).map_err(Failure::new)?;
-    let to_owners = edge.clone();
-    let owner = CommandOwner::new(Arc::new(move |command| to_owners.command(command)));
-    let registrar = Registrar::new(engine.records(), engine.secret(), Arc::new(owner), policy);
+    let registrar = Registrar::new(engine.records(), engine.secret(), edge.owners(), policy);
     // Clients are told the ports that the system chose where the configuration says 0.
     let mut bound = config.clone();
     bound.c2s.iter_mut().zip(edge.local_addrs()).for_each(|(c2s, addr)| c2s.listen = *addr);
@@ -162,9 +160,7 @@ pub(super) fn api(
     let api =
         RegistrationApi::new(registrar, sms, edge.doors(), &config.domain, Host::all(&bound), engine.time());
     tokio::spawn(api.clone().keep_clean());
-    let to_owners = edge.clone();
-    let submit = Arc::new(move |command| to_owners.command(command));
-    let account = AccountApi::new(api.clone(), submit, &config.domain);
+    let account = AccountApi::new(api.clone(), edge.owners(), &config.domain);
     registry.register(account.metrics());
     let origins = registration::Origins::new(&config.http.public_url, &config.http.web_origins);
     Ok(registration::routes(api, origins).merge(account::routes(account)))

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use chaski_services::accounts::phone::Home;
-use chaski_services::command::{Action, BookChange, BookView, Done};
+use chaski_services::command::{BookChange, BookView};
 use chaski_store::AccountId;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -97,7 +97,7 @@ async fn show(
     State(api): State<Arc<AccountApi>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = ask(&api, proved, BookChange::Show).await?;
+    let view = api.ask(proved, BookChange::Show).await?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let etag = format!("\"{}\"", view.version);
     if known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)) {
@@ -118,7 +118,7 @@ async fn replace(
     let (spelled, change) =
         spell(proved.account, move |home, spelled| BookChange::Replace(spelled.read(home, body.numbers)))
             .await?;
-    let view = ask(&api, proved, change).await?;
+    let view = api.ask(proved, change).await?;
     Ok(answer(&api, &view, spelled, ver))
 }
 
@@ -136,12 +136,12 @@ async fn change(
         remove: spelled.read(home, body.remove),
     })
     .await?;
-    let view = ask(&api, proved, change).await?;
+    let view = api.ask(proved, change).await?;
     Ok(answer(&api, &view, spelled, ver))
 }
 
 async fn clear(proved: Proved, State(api): State<Arc<AccountApi>>) -> Result<StatusCode, Problem> {
-    ask(&api, proved, BookChange::Replace(Vec::new())).await?;
+    api.ask(proved, BookChange::Replace(Vec::new())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -159,13 +159,6 @@ async fn spell(
         tracing::error!(%error, "reading phone numbers panicked");
         Problem::unavailable("internal error")
     })
-}
-
-async fn ask(api: &AccountApi, proved: Proved, change: BookChange) -> Result<BookView, Problem> {
-    match api.command(proved, Action::Book(change)).await? {
-        Done::Book(view) => Ok(*view),
-        _ => Err(Problem::unavailable("the account's shard answered something else")),
-    }
 }
 
 fn answer(api: &AccountApi, view: &BookView, mut spelled: Spelled, known: Option<String>) -> Response {

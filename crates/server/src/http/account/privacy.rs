@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use chaski_services::command::{Action, Done, PrivacyChange};
+use chaski_services::command::{PrivacyChange, SetPrivacy};
 use chaski_services::privacy::Patch;
 use std::sync::Arc;
 
@@ -55,10 +55,6 @@ async fn set(api: &AccountApi, proved: Proved, request: Request, whole: bool) ->
 }
 
 async fn ask(api: &AccountApi, proved: Proved, change: Option<PrivacyChange>) -> Result<Response, Problem> {
-    match api.command(proved, Action::Privacy(change)).await? {
-        Done::Privacy(view) => {
-            Ok(([(header::CACHE_CONTROL, "private, no-store")], Json(view)).into_response())
-        }
-        _ => Err(Problem::unavailable("the account's shard answered something else")),
-    }
+    let view = api.ask(proved, SetPrivacy(change)).await?;
+    Ok(([(header::CACHE_CONTROL, "private, no-store")], Json(view)).into_response())
 }

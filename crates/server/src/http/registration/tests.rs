@@ -7,7 +7,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request as HttpRequest;
 use chaski_services::accounts::registration::Policy;
 use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
-use chaski_services::command::{Action, Command, Done, Refusal, Reply};
+use chaski_services::command::{AccountView, Action, Arrive, Command, Contacts, Refusal, SetAccount};
+use chaski_services::owners::Owners;
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{Engine, Records, Table};
 use serde_json::{Value, json};
@@ -46,34 +47,29 @@ impl Gateway for Phone {
 }
 
 /// Stands for the shards: writes what it is told. Nobody has contacts.
-fn shards(records: Arc<dyn Records>) -> Arc<dyn Fn(Command) + Send + Sync> {
-    Arc::new(move |command| {
-        let Command { account, action, reply: Some(Reply::Call(reply)) } = command else {
-            panic!("somebody waits")
-        };
-        let key = account.record_key();
+fn shards(records: Arc<dyn Records>) -> Owners {
+    Owners::new(move |command| {
+        let key = command.whom.account.record_key();
         let found = records.get(Table::Accounts, &key).unwrap();
         let record = found.as_ref().map(|found| Box::new(AccountRecord::from_json(&found.value).unwrap()));
         let revision = found.map(|found| found.revision);
-        let saved = match (action, record) {
-            (Action::ShowAccount, Some(record)) => {
+        let (saved, reply) = match (command.action, record) {
+            (Action::ShowAccount(_, reply), Some(record)) => {
                 let (sessions, waiting_messages, waiting_bytes) = (Vec::new(), 0, 0);
-                return reply(Ok(Done::Account { record, sessions, waiting_messages, waiting_bytes }));
+                return reply.answer(Ok(AccountView { record, sessions, waiting_messages, waiting_bytes }));
             }
-            (Action::Contacts, Some(_)) => {
-                let (by_books, by_subscription) = (Vec::new(), Vec::new());
-                return reply(Ok(Done::Contacts { by_books, by_subscription }));
+            (Action::Contacts(_, reply), Some(_)) => return reply.answer(Ok(Contacts::default())),
+            (Action::SetAccount(SetAccount { record, .. }, reply), _)
+            | (Action::Arrive(Arrive { record, .. }, reply), None) => {
+                (records.put_if(Table::Accounts, &key, &record.to_json(), revision).map(drop), reply)
             }
-            (Action::SetAccount { record, .. }, _) | (Action::Arrive { record, .. }, None) => {
-                records.put_if(Table::Accounts, &key, &record.to_json(), revision).map(drop)
+            (Action::RemoveSilent(_, reply), Some(_)) => {
+                (records.delete_if(Table::Accounts, &key, revision.expect("it is there")), reply)
             }
-            (Action::RemoveSilent { .. }, Some(_)) => {
-                records.delete_if(Table::Accounts, &key, revision.expect("it is there"))
-            }
-            (_, None) => return reply(Err(Refusal::NoSuchAccount)),
+            (action, None) => return Command { action, ..command }.refuse(Refusal::NoSuchAccount),
             _ => panic!("registration asks for nothing else"),
         };
-        reply(saved.map(|()| Done::Done).map_err(|error| Refusal::Unavailable(error.to_string())));
+        reply.answer(saved.map_err(|error| Refusal::Unavailable(error.to_string())));
     })
 }
 
@@ -89,7 +85,7 @@ pub(crate) fn served_with_api(policy: Policy) -> (Arc<RegistrationApi>, Arc<dyn 
 /// The same, with these ways in.
 pub(crate) fn served_with_doors(policy: Policy, doors: Doors) -> (Arc<RegistrationApi>, Arc<dyn Records>) {
     let engine = MemoryEngine::new();
-    let owner = Arc::new(CommandOwner::new(shards(engine.records())));
+    let owner = shards(engine.records());
     let registrar = Registrar::new(engine.records(), engine.secret(), owner, policy);
     let sms =
         SmsDesk::new(Arc::new(Phone::default()), "example.org", Duration::from_secs(20), Arc::default());
@@ -125,7 +121,7 @@ pub(crate) fn served_with_silent(user: &str, key: &str, days: u64) -> (Router, A
 }
 
 fn served_over(engine: &MemoryEngine, policy: Policy) -> (Router, Arc<Phone>) {
-    let owner = Arc::new(CommandOwner::new(shards(engine.records())));
+    let owner = shards(engine.records());
     let registrar = Registrar::new(engine.records(), engine.secret(), owner, policy);
     let phone = Arc::new(Phone::default());
     let sms = SmsDesk::new(phone.clone(), "example.org", Duration::from_secs(20), Arc::default());
@@ -372,7 +368,7 @@ async fn wrong_proofs_are_guesses() {
 #[tokio::test]
 async fn too_many_requests_at_once_are_told_to_come_back() {
     let engine = MemoryEngine::new();
-    let owner = Arc::new(CommandOwner::new(shards(engine.records())));
+    let owner = shards(engine.records());
     let registrar = Registrar::new(engine.records(), engine.secret(), owner, Policy::default());
     let sms = SmsDesk::new(Arc::new(LogGateway), "example.org", Duration::from_secs(20), Arc::default());
     let api =

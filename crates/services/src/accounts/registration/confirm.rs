@@ -8,7 +8,7 @@ use super::{Confirmation, Kept, Registered, Registrar, RegistrationError, TRIES_
 use crate::accounts::phone::Phone;
 use crate::accounts::verification::{hash_code, normalise_code};
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, make_key};
-use crate::command::{Action, Expected, Refusal};
+use crate::command::{Arrive, Expected, Refusal};
 use chaski_store::records::Put;
 use chaski_store::{Revision, StoreError};
 use rand::CryptoRng;
@@ -249,7 +249,7 @@ impl Registrar {
         if verdict == Verdict::KeepAll {
             let expected = Expected::Generation(record.generation());
             let record = new.in_place_of(record, self.salt(&new.name));
-            if let Err(refusal) = self.owner.set_account(record, expected) {
+            if let Err(refusal) = self.set_account(record, expected) {
                 return Ok(Err(refusal));
             }
             // If this fails nobody gets the key, and whoever registers next tells them.
@@ -282,8 +282,8 @@ impl Registrar {
     ) -> Result<Kept, Refusal> {
         if let Some((rest, puts)) = &progress.rest {
             let record = Box::new(new.in_place_of(rest.clone(), self.salt(&new.name)));
-            let action = Action::Arrive { record, puts: puts.clone() };
-            return self.owner.ask(new.name.account(), action).map(|_| Kept::Profile);
+            let request = Arrive { record, puts: puts.clone() };
+            return self.owners.ask(new.name.account(), request).map(|()| Kept::Profile);
         }
         // Whoever has proved the key of the one that was there must not get in.
         let credentials = match progress.taken_away {
@@ -292,7 +292,7 @@ impl Registrar {
         };
         let mut record = AccountRecord::new(new.name.clone(), credentials, new.now_unix_ms);
         record.device_name.clone_from(&new.device_name);
-        self.owner.set_account(record, Expected::Absent).map(|()| Kept::Nothing)
+        self.set_account(record, Expected::Absent).map(|()| Kept::Nothing)
     }
 
     /// No key was made after all: the code may be given again. If even that can't be written, the client begins anew.

@@ -11,7 +11,7 @@ use super::{Confirmation, Network, Registrar, RegistrationError, Table};
 use crate::accounts::limits::LimitError;
 use crate::accounts::tokens::Mint;
 use crate::accounts::{AccountName, AccountRecord, RegistrationLock};
-use crate::command::{Action, Done, NewKey, Refusal};
+use crate::command::{AccountView, Contacts, NewKey, Refusal, RemoveSilent, ShowAccount, ShowContacts};
 use crate::pep::Nodes;
 use crate::privacy::{Owner, Settings};
 use chaski_store::records::Put;
@@ -61,13 +61,10 @@ impl Registrar {
 
     /// The number's account. Its owner is asked and not the store: only it knows who is online, and the tokens given lately.
     pub(super) fn present(&self, name: &AccountName) -> Result<Option<Present>, RegistrationError> {
-        match self.owner.ask(name.account(), Action::ShowAccount) {
-            Ok(Done::Account { record, sessions, .. }) => {
+        match self.owners.ask(name.account(), ShowAccount) {
+            Ok(AccountView { record, sessions, .. }) => {
                 record.belongs_to(name).map_err(|error| RegistrationError::Unavailable(error.to_string()))?;
                 Ok(Some(Present { record: *record, is_online: !sessions.is_empty() }))
-            }
-            Ok(_) => {
-                Err(RegistrationError::Unavailable("the account's owner answered something else".to_owned()))
             }
             Err(Refusal::NoSuchAccount) => Ok(None),
             Err(refusal) => Err(refusal.into()),
@@ -147,16 +144,15 @@ impl Registrar {
         now_unix_ms: u64,
     ) -> Result<(), RegistrationError> {
         let AccountName::Phone(number) = *name else { return Ok(()) };
-        let (by_books, by_subscription) = match self.owner.ask(name.account(), Action::Contacts) {
-            Ok(Done::Contacts { by_books, by_subscription }) => (by_books, by_subscription),
-            Ok(_) | Err(Refusal::NoSuchAccount) => return Ok(()),
+        let Contacts { by_books, by_subscription } = match self.owners.ask(name.account(), ShowContacts) {
+            Ok(contacts) => contacts,
+            Err(Refusal::NoSuchAccount) => return Ok(()),
             Err(refusal) => return Err(refusal.into()),
         };
         let told = |is_by_books| NewKey { number, unix_ms: now_unix_ms, is_new, is_by_books };
         let by_books = by_books.into_iter().map(|contact| (contact, told(true)));
         let contacts = by_books.chain(by_subscription.into_iter().map(|contact| (contact, told(false))));
-        let asked = contacts.map(|(contact, told)| (contact, Action::TellOfKey(told))).collect();
-        let outcomes = self.owner.ask_all(asked);
+        let outcomes = self.owners.ask_all(contacts);
         let untold = outcomes.iter().filter(|outcome| outcome.is_err()).count();
         self.metrics.contacts_told_total.add((outcomes.len() - untold) as u64);
         if untold > 0 {
@@ -170,9 +166,9 @@ impl Registrar {
     /// Everything of the account goes, unless somebody has come since it was looked at ([`Refusal::Conflict`]).
     pub(super) fn take_away(&self, present: &Present) -> Result<(), Refusal> {
         let (generation, seen_unix_ms) = (present.record.generation(), present.record.seen_unix_ms);
-        let action = Action::RemoveSilent { generation, seen_unix_ms };
-        match self.owner.ask(present.record.name.account(), action) {
-            Ok(_) | Err(Refusal::NoSuchAccount) => Ok(()),
+        let request = RemoveSilent { generation, seen_unix_ms };
+        match self.owners.ask(present.record.name.account(), request) {
+            Ok(()) | Err(Refusal::NoSuchAccount) => Ok(()),
             Err(refusal) => Err(refusal),
         }
     }

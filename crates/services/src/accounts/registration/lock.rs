@@ -24,7 +24,7 @@ impl Registrar {
         }
         let expected = Expected::Generation(record.generation());
         record.lock = pin.map(|pin| RegistrationLock::make(&self.secret, pin, rng));
-        self.owner.set_account(record, expected).map_err(|refusal| match refusal {
+        self.set_account(record, expected).map_err(|refusal| match refusal {
             // The key has been replaced since it was checked.
             Refusal::Conflict | Refusal::NoSuchAccount => RegistrationError::NotAuthorized,
             other => RegistrationError::Unavailable(other.to_string()),

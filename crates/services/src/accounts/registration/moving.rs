@@ -2,7 +2,7 @@
 //!
 //! 1. The old account is *marked* ([`AccountRecord::moving_to`]): its sessions end and it takes nothing any more.
 //! 2. What goes with its owner is read: roster, settings, nodes, items. Are there messages that wait, it is given up.
-//! 3. The new account is made with all of that in one transaction ([`Action::Arrive`]). From here on the change is made.
+//! 3. The new account is made with all of that in one transaction ([`Arrive`]). From here on the change is made.
 //! 4. The phone book follows, the new number is put into the phone books of those who had the old one mutually, and the old
 //!    account is removed.
 //!
@@ -14,7 +14,7 @@ use super::{Confirmation, Kept, Registered, Registrar, RegistrationError, Table}
 use crate::accounts::limits::record_key;
 use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, make_key};
 use crate::book::quota;
-use crate::command::{Action, BookChange, Done, Expected, Leaving, Refusal};
+use crate::command::{Arrive, BookChange, Expected, Leave, Leaving, Refusal, RemoveMoved, ShowAccount};
 use chaski_store::AccountId;
 use chaski_store::records::Put;
 use rand::CryptoRng;
@@ -71,7 +71,7 @@ impl Registrar {
             None => self.move_out(old, to, credentials.of_new_account(rng), now_unix_ms),
             Some(new) if is_again && new.has_moved_from(&old.name) => {
                 let expected = Expected::Generation(new.generation());
-                Ok(self.owner.set_account(new.with_key(credentials, now_unix_ms), expected)?)
+                Ok(self.set_account(new.with_key(credentials, now_unix_ms), expected)?)
             }
             Some(_) => Err(RegistrationError::NumberTaken),
         }
@@ -85,20 +85,19 @@ impl Registrar {
         now_unix_ms: u64,
     ) -> Result<(), RegistrationError> {
         let (id, expected) = (old.name.account(), Expected::Generation(old.generation()));
-        self.owner.set_account(old.clone().moving(to), expected)?;
+        self.set_account(old.clone().moving(to), expected)?;
         let record = Box::new(old.clone().moved(to.clone(), credentials, now_unix_ms));
-        let made = self
-            .luggage(id, to.account())
-            .map(|puts| self.owner.ask(to.account(), Action::Arrive { record, puts }));
+        let made =
+            self.luggage(id, to.account()).map(|puts| self.owners.ask(to.account(), Arrive { record, puts }));
         let error = match made {
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(())) => return Ok(()),
             // It may have been made nevertheless: the next one who comes looks.
             Ok(Err(refusal @ Refusal::Unavailable(_))) => return Err(refusal.into()),
             Ok(Err(Refusal::Conflict)) => RegistrationError::NumberTaken,
             Ok(Err(refusal)) => refusal.into(),
             Err(error) => error,
         };
-        if let Err(refusal) = self.owner.set_account(old.staying(), expected) {
+        if let Err(refusal) = self.set_account(old.staying(), expected) {
             tracing::warn!(account = ?id, %refusal, "a change of number could not be given up; the next try does it");
         }
         Err(error)
@@ -150,17 +149,17 @@ impl Registrar {
     fn finish_move(&self, old: &AccountName, new: &AccountName) -> Result<(), RegistrationError> {
         let (AccountName::Phone(number), id) = (new, old.account()) else { return Ok(()) };
         let leaving = self.leaving(id)?;
-        self.owner.ask(new.account(), Action::Book(BookChange::Adopt(leaving.book)))?;
+        self.owners.ask(new.account(), BookChange::Adopt(leaving.book))?;
         for contact in leaving.mutual {
             let Some(contact) = AccountId::phone(contact) else { continue };
-            let told = self.owner.ask(contact, Action::Book(BookChange::Adopt(vec![*number])));
+            let told = self.owners.ask(contact, BookChange::Adopt(vec![*number]));
             if let Err(refusal) = told {
                 // A full phone book, or its owner has just gone.
                 tracing::warn!(account = ?contact, %refusal, "a contact was not told of a new number");
             }
         }
-        match self.owner.ask(id, Action::RemoveMoved) {
-            Ok(_) | Err(Refusal::NoSuchAccount) => Ok(()),
+        match self.owners.ask(id, RemoveMoved) {
+            Ok(()) | Err(Refusal::NoSuchAccount) => Ok(()),
             Err(refusal) => Err(refusal.into()),
         }
     }
@@ -176,21 +175,11 @@ impl Registrar {
     }
 
     fn leaving(&self, id: AccountId) -> Result<Box<Leaving>, RegistrationError> {
-        match self.owner.ask(id, Action::Leave)? {
-            Done::Leaving(leaving) => Ok(leaving),
-            _ => {
-                Err(RegistrationError::Unavailable("the account's owner answered something else".to_owned()))
-            }
-        }
+        Ok(self.owners.ask(id, Leave)?)
     }
 
     fn waiting(&self, id: AccountId) -> Result<u64, RegistrationError> {
-        match self.owner.ask(id, Action::ShowAccount)? {
-            Done::Account { waiting_messages, .. } => Ok(waiting_messages),
-            _ => {
-                Err(RegistrationError::Unavailable("the account's owner answered something else".to_owned()))
-            }
-        }
+        Ok(self.owners.ask(id, ShowAccount)?.waiting_messages)
     }
 }
 

@@ -10,8 +10,8 @@ use super::*;
 use crate::accounts::phone::PhoneError;
 use crate::accounts::{AccountName, PlainCheck, RegistrationLock};
 use crate::command::NewKey;
-use chaski_store::Engine;
 use chaski_store::memory::MemoryEngine;
+use chaski_store::{AccountId, Engine};
 use owner::Owner;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -42,7 +42,7 @@ fn desk() -> Desk {
 fn desk_with(policy: Policy) -> Desk {
     let engine = MemoryEngine::new();
     let owner = Arc::new(Owner::new(engine.records()));
-    let registrar = Registrar::new(engine.records(), SECRET, owner.clone(), policy);
+    let registrar = Registrar::new(engine.records(), SECRET, owner.owners(), policy);
     Desk { engine, owner, registrar, now: START_MS, rng: StdRng::seed_from_u64(3) }
 }
 
@@ -95,7 +95,7 @@ impl Desk {
     /// The same server after a restart: only what is in the store is left.
     fn restart(&mut self) {
         let policy = self.registrar.policy.clone();
-        self.registrar = Registrar::new(self.engine.records(), SECRET, self.owner.clone(), policy);
+        self.registrar = Registrar::new(self.engine.records(), SECRET, self.owner.owners(), policy);
     }
 
     fn record(&self, number: &str) -> AccountRecord {
@@ -486,7 +486,7 @@ fn an_account_switched_off_stays_off() {
     desk.register(NUMBER);
     let mut record = desk.record(NUMBER);
     record.disabled = true;
-    desk.owner.set_account(record, Expected::Any).unwrap();
+    desk.registrar.set_account(record, Expected::Any).unwrap();
     let begun = desk.begin(NUMBER).unwrap();
     let refused = desk.confirm(&begun.id, begun.code().digits()).err();
     assert_eq!(refused, Some(RegistrationError::AccountDisabled));
@@ -513,7 +513,7 @@ fn the_lock_needs_its_pin_or_seven_days_of_silence() {
     assert_eq!(record.credentials.check_plain(&again.key), PlainCheck::Right);
     desk.now += 2 * DAY_MS;
     record.seen_unix_ms = desk.now;
-    desk.owner.set_account(record, Expected::Any).unwrap();
+    desk.registrar.set_account(record, Expected::Any).unwrap();
     desk.now += 7 * DAY_MS - 1;
     let begun = desk.begin(NUMBER).unwrap();
     let locked = RegistrationError::Locked { retry_after_ms: 1 };

@@ -66,7 +66,7 @@ impl Crowd {
                 let picked: BTreeSet<_> = (0..self.rng.random_range(0..6)).map(|_| self.someone()).collect();
                 let Some(book) = self.books.get_mut(who) else { return };
                 let numbers = picked.iter().map(|local| account(local).to_bits()).collect();
-                drop(self.stage.begin(who, Action::Book(BookChange::Replace(numbers))));
+                drop(self.stage.begin(who, BookChange::Replace(numbers)));
                 *book = picked.into_iter().filter(|local| *local != who).collect();
             }
             7 if !self.books.contains_key(who) => {
@@ -79,7 +79,7 @@ impl Crowd {
             8 if self.books.remove(who).is_some() => {
                 self.stage.hold_store(false);
                 self.stage.pass(2_000);
-                self.stage.command(who, Action::RemoveAccount).unwrap();
+                self.stage.command(who, RemoveAccount).unwrap();
                 self.listen();
                 self.there.remove(who);
             }

@@ -46,10 +46,10 @@ fn the_phone_books_count_and_not_what_rosters_have_followed() {
         for nth in 0..6 {
             let mut play = Play::away(days);
             let mut stage = play.stage();
-            stage.command(ROMEO, Action::ShowAccount).unwrap();
+            stage.command(ROMEO, ShowAccount).unwrap();
             stage.engine.fail_query(nth);
             let change = BookChange::Replace(vec![account(ROMEO).to_bits()]);
-            let done = stage.command(NURSE, Action::Book(change));
+            let done = stage.command(NURSE, change);
             drop(stage);
             if done.is_err() {
                 continue;

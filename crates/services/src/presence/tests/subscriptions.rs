@@ -222,7 +222,7 @@ fn a_removed_account_takes_its_subscriptions_along() {
     let mut stage = Stage::new(2);
     let (juliet, romeo) = (arrive(&mut stage, JULIET, "balcony"), arrive(&mut stage, ROMEO, "orchard"));
     befriend(&mut stage, (juliet, JULIET), (romeo, ROMEO));
-    stage.command(JULIET, crate::command::Action::RemoveAccount).unwrap();
+    stage.command(JULIET, crate::command::RemoveAccount).unwrap();
     let got = seen(&mut stage, romeo);
     assert_eq!(got[0], "unavailable from +15551230002/balcony", "{got:?}");
     assert_eq!(roster(&mut stage, romeo), "item +15551230002 none");

@@ -6,7 +6,7 @@
 
 use crate::book::version::version;
 use crate::book::{Answer, Refused, Synced, Want, Wish};
-use crate::command::{BookView, Done, Refusal};
+use crate::command::{BookView, Refusal};
 use crate::context::Context;
 use crate::router::Letter;
 use crate::shard::Shard;
@@ -126,7 +126,7 @@ impl Shard {
             Answer::Command(reply) => {
                 let domain = self.desk.realm.domain.clone();
                 let outcome = match result {
-                    Ok(synced) => Ok(Done::Book(Box::new(BookView::of(synced, &domain)))),
+                    Ok(synced) => Ok(Box::new(BookView::of(synced, &domain))),
                     Err(refused) => Err(refused.into()),
                 };
                 self.reply(ctx, reply, outcome);

@@ -36,7 +36,7 @@ impl Desk {
         let mint = Mint { secret: &SECRET, account, generation: record.generation() };
         let client = ClientId([7; 16]);
         let issued = record.tokens.issue(mint, client, TokenMechanism::Exporter, self.now, &mut self.rng);
-        self.owner.set_account(record, Expected::Any).unwrap();
+        self.registrar.set_account(record, Expected::Any).unwrap();
         issued.token
     }
 }
@@ -220,7 +220,7 @@ fn an_account_of_which_nothing_was_noted_is_not_silent() {
         record.as_object_mut().unwrap().remove(name).unwrap();
     }
     let record = AccountRecord::from_json(record.to_string().as_bytes()).unwrap();
-    desk.owner.set_account(record, Expected::Any).unwrap();
+    desk.registrar.set_account(record, Expected::Any).unwrap();
     desk.now += 300 * DAY_MS;
     assert_eq!(desk.come_with_the_code().unwrap().kept, Kept::All);
 }

@@ -76,7 +76,7 @@ fn a_full_disk_closes_registration_and_gives_no_free_guesses() {
     let broken = std::sync::atomic::AtomicBool::new(false);
     let records = Arc::new(Breakable { records: desk.engine.records(), broken });
     let policy = desk.registrar.policy.clone();
-    desk.registrar = Registrar::new(records.clone(), SECRET, desk.owner.clone(), policy);
+    desk.registrar = Registrar::new(records.clone(), SECRET, desk.owner.owners(), policy);
     let begun = desk.begin(NUMBER).unwrap();
     let (right, bad) = (begun.code().digits().to_owned(), wrong(begun.code()));
     records.broken.store(true, std::sync::atomic::Ordering::Relaxed);
