@@ -18,6 +18,10 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// A file that has been fetched may have become one with another meanwhile, which is to be fetched then; more often it is the room for
+/// what was fetched that is too small for all who ask.
+const FETCHES_MAX: usize = 2;
+
 /// Serves it.
 pub(super) async fn serve(
     shared: &Arc<Shared>,
@@ -31,7 +35,10 @@ pub(super) async fn serve(
     };
     let wanted = Arc::new((place, asked));
     let mut found = look(shared, &wanted).await?;
-    if let FoundAnswer::Cold = found.answer {
+    for _ in 0..FETCHES_MAX {
+        if !matches!(found.answer, FoundAnswer::Cold) {
+            break;
+        }
         fetch(shared, &found.reference).await?;
         found = look(shared, &wanted).await?;
     }
