@@ -150,8 +150,7 @@ impl Stage {
         }
     }
 
-    /// Calls a shard as the edge does, and nothing after it.
-    /// One call of a shard's rooms.
+    /// One call of a shard's rooms, as the edge makes it, and nothing after it.
     pub fn call<T>(&mut self, shard: u16, call: impl FnOnce(&mut Shard, &mut Context<'_>) -> T) -> T {
         let index = usize::from(shard);
         self.observer.now_ms = self.now_ms;

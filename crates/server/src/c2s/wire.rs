@@ -90,7 +90,7 @@ impl Wire for Clients {
     }
 
     fn forward(&mut self, envelope: Envelope) -> Result<(), Envelope> {
-        // There is no other node yet: whoever is placed in one would be told that it is overloaded.
+        // Every place that the map knows is a shard of this process; what names another run is dropped where it arrives.
         let target = usize::from(envelope.to().shard.0);
         let waiting = self.outgoing[target].len() + 1;
         if !self.peers.inboxes[target].has_room_for(waiting) {
