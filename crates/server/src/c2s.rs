@@ -17,16 +17,14 @@ use crate::event_loop::ShardInbox;
 use crate::metrics::EdgeMetrics;
 use crate::timers::{Deadline, Wheel};
 use crate::websocket;
-use chaski_services::accounts::Credentials;
 use chaski_services::accounts::network::Network;
+use chaski_services::login::Verdict;
 use chaski_services::router::Envelope;
-use chaski_services::wire::{
-    Admitted, BindRefused, Bound, ConnId, ResumeRefused, Resumed, TokenProved, Unavailable,
-};
+use chaski_services::wire::ConnId;
 use chaski_store::ShardIndex;
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::sm::TooHigh;
-use chaski_xmpp::stream::{self, Framing, Outlet, Refused};
+use chaski_xmpp::stream::{self, Framing, Outlet};
 use connection::{Connection, Stage};
 use guests::Guests;
 use mio::Interest;
@@ -42,11 +40,8 @@ const BEHIND_ENVELOPES: usize = 128;
 
 /// What the rooms have answered to a login; dealt with by the event loop when the present call is over.
 pub(crate) enum Answer {
-    Credentials(Result<Option<Credentials>, Unavailable>),
-    Bound(Result<Bound, BindRefused>),
-    Resumed(Result<Resumed, ResumeRefused>),
-    TokenProved(Result<Option<TokenProved>, Unavailable>),
-    Admitted(Result<Admitted, Refused>),
+    /// Their verdict on the question of this number.
+    Verdict(u32, Verdict),
     /// No answer: the connection is no longer paused.
     GoOn,
     /// Not the rooms' answer: the shard to which the connection is to move now that its input is put aside.

@@ -13,14 +13,13 @@ mod room;
 pub(crate) use askers::Asker;
 pub(crate) use room::{ParkedRoom, Parking};
 
-use crate::accounts::network::Network;
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
 use crate::book::acquaintances::Acquaintances;
 use crate::command::{Command, SessionSummary};
 use crate::context::Limits;
 use crate::errand::Errands;
+use crate::login;
 use crate::pep::{Nodes, Tiding};
-use crate::places::Place;
 use crate::privacy::Settings;
 use crate::rate::StoredRate;
 use crate::roster::Roster;
@@ -29,10 +28,9 @@ use crate::session::Session;
 use crate::shard::rosters::RosterWrites;
 use crate::shard::tokens::GivenBack;
 use crate::upload;
-use crate::wire::{Authenticated, ConnId, SessionId};
+use crate::wire::SessionId;
 use askers::Askers;
 use chaski_store::{AccountId, Revision};
-use chaski_xmpp::stream::{TokenProof, Wishes};
 use keyed::Keyed;
 use looked::Looked;
 use slab::Slab;
@@ -267,12 +265,8 @@ impl Account {
 /// Something that needs an account, and waits if the account is not in memory.
 pub(crate) enum Work {
     Parcel(Parcel),
-    Credentials { asker: Place, conn: ConnId, network: Network },
-    Bind { conn: ConnId, who: Authenticated, resource: Option<Box<str>> },
-    Resume { conn: ConnId, who: Authenticated, previd: Box<str>, h: u32 },
+    Login(login::Question),
     Tiding(Box<Tiding>),
-    Token { asker: Place, conn: ConnId, network: Network, proof: Box<TokenProof> },
-    Admit { conn: ConnId, who: Authenticated, wishes: Box<Wishes> },
     Command(Box<Command>),
 }
 

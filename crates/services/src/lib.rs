@@ -21,6 +21,7 @@ pub mod disco;
 pub mod errand;
 pub mod iq;
 mod leaving;
+pub mod login;
 mod mailbox;
 pub mod outbox;
 pub mod owners;

@@ -21,18 +21,16 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use refuse::{Refusals, Refuse};
 pub(crate) use strangers::Strangers;
 
-use crate::accounts::Credentials;
-use crate::accounts::network::Network;
 use crate::command::reply::Answer;
 use crate::command::{Asked, Refusal};
+use crate::login::{Question, Verdict};
 use crate::pep::Tiding;
 use crate::places::Place;
 use crate::presence::Tell;
-use crate::wire::{ConnId, SessionId, TokenProved, Unavailable};
+use crate::wire::{ConnId, SessionId};
 use chaski_store::{AccountId, MessageId};
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::PresenceType;
-use chaski_xmpp::stream::TokenProof;
 use chaski_xmpp::{Kind, Stanza};
 use std::sync::Arc;
 
@@ -61,16 +59,12 @@ pub(crate) enum Letter {
     Tell(Box<Tell>),
     /// Messages of the receiving shard's sessions are settled: durable, acknowledged or refused.
     Settled(Vec<Origin>),
-    /// A connection at `asker` wants to authenticate.
-    CredentialsWanted { asker: Place, conn: ConnId, network: Network, account: AccountId },
-    /// The answer.
-    Credentials { conn: ConnId, result: Result<Option<Box<Credentials>>, Unavailable> },
+    /// A login asks something of an account of the receiving shard.
+    Login(Box<Question>),
+    /// The verdict, for a connection of the receiving shard and its question of this number.
+    Verdict { conn: ConnId, number: u32, verdict: Box<Verdict> },
     /// News of nodes for an account of the receiving shard, or a wish for its own.
     Tiding(Box<Tiding>),
-    /// A connection at `asker` claims to have a token.
-    TokenClaimed { asker: Place, conn: ConnId, network: Network, account: AccountId, proof: Box<TokenProof> },
-    /// The answer.
-    TokenProved { conn: ConnId, result: Result<Option<TokenProved>, Unavailable> },
     /// Something is asked of an account of the receiving shard.
     Asked(Box<Asked>),
     /// The answer, for whoever waits under this number.

@@ -22,7 +22,6 @@ pub(crate) mod rosters;
 mod tidings;
 pub(crate) mod tokens;
 
-use crate::accounts::network::Network;
 use crate::budget;
 use crate::command::{Command, Reply};
 use crate::context::{Context, Realm};
@@ -33,7 +32,7 @@ use crate::places::Place;
 use crate::router::{Envelope, Letter};
 use crate::session::Session;
 use crate::ticket::Purpose;
-use crate::wire::{Authenticated, Closed, ConnId, SessionId, Unavailable};
+use crate::wire::{Closed, ConnId, SessionId};
 use books::Books;
 use chaski_store::{AccountId, Completion, ShardIndex};
 use chaski_xmpp::sm::Nonza;
@@ -89,41 +88,6 @@ impl Shard {
             removed: VecDeque::new(),
             from: String::new(),
         }
-    }
-
-    /// Asks for an account's credentials for a client of this network, whichever shard owns it. Answered by
-    /// [`crate::wire::Wire::credentials`], perhaps within this call.
-    pub fn lookup_credentials(
-        &mut self,
-        ctx: &mut Context<'_>,
-        (conn, network): (ConnId, Network),
-        account: AccountId,
-    ) {
-        let (owner, asker) = (self.desk.owner(account), self.desk.here);
-        if owner == asker {
-            self.with_account(ctx, account, Work::Credentials { asker, conn, network });
-            self.settle(ctx);
-        } else if ctx
-            .wire
-            .forward(Envelope::new(owner, Letter::CredentialsWanted { asker, conn, network, account }))
-            .is_err()
-        {
-            ctx.wire.credentials(conn, Err(Unavailable));
-        }
-    }
-
-    /// Makes a session on a connection of the account's owner shard. `resource`: what the client asks for (prepared
-    /// or not); `None` lets the server choose. Answered by [`crate::wire::Wire::bound`], perhaps within this call.
-    pub fn bind(&mut self, ctx: &mut Context<'_>, conn: ConnId, who: Authenticated, resource: Option<&str>) {
-        self.with_account(ctx, who.account, Work::Bind { conn, who, resource: resource.map(Box::from) });
-        self.settle(ctx);
-    }
-
-    /// Continues a session on a new connection (XEP-0198 §5). Answered by [`crate::wire::Wire::resumed`], perhaps
-    /// within this call; on success the edge writes `<resumed/>` and calls [`Self::resumed`].
-    pub fn resume(&mut self, ctx: &mut Context<'_>, conn: ConnId, who: Authenticated, previd: &str, h: u32) {
-        self.with_account(ctx, who.account, Work::Resume { conn, who, previd: previd.into(), h });
-        self.settle(ctx);
     }
 
     /// `<resumed/>` is written on this connection: sends again what the client has not acknowledged, then goes on. Does
@@ -216,17 +180,9 @@ impl Shard {
             Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
             Letter::Tell(tell) => self.told(ctx, *tell),
             Letter::Settled(origins) => self.release(&origins),
-            Letter::CredentialsWanted { asker, conn, network, account } => {
-                self.with_account(ctx, account, Work::Credentials { asker, conn, network });
-            }
-            Letter::Credentials { conn, result } => {
-                ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
-            }
+            Letter::Login(question) => self.with_account(ctx, question.account, Work::Login(*question)),
+            Letter::Verdict { conn, number, verdict } => ctx.wire.verdict(conn, number, *verdict),
             Letter::Tiding(tiding) => self.with_account(ctx, tiding.to(), Work::Tiding(tiding)),
-            Letter::TokenClaimed { asker, conn, network, account, proof } => {
-                self.with_account(ctx, account, Work::Token { asker, conn, network, proof });
-            }
-            Letter::TokenProved { conn, result } => ctx.wire.token_proved(conn, result),
             Letter::Look(hints) => self.look_all(ctx, hints),
             Letter::LookAtAll => self.look_at_all(),
             Letter::Asked(asked) => self.asked(ctx, *asked),

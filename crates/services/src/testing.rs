@@ -13,30 +13,28 @@
 //! Whatever clients see is written down and judged by docs/promises.md when the stage is dropped ([`Stage::judge`]).
 
 mod accounts;
-mod admission;
 mod edge;
 mod judge;
+mod logins;
 mod observer;
 mod stages;
 mod store;
 
-use crate::accounts::Credentials;
-use crate::accounts::network::Network;
 use crate::calls::Relays;
 use crate::command::{AtWork, Refusal};
 use crate::context::{Context, Limits, Realm};
+use crate::login::{Ask, Denied, Resumed};
 use crate::places::{Incarnation, Places};
 use crate::shard::Shard;
 use crate::upload::Uploads;
-use crate::wire::{
-    Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd,
-    Unavailable,
-};
+use crate::wire::{Closed, ConnId, SessionId, StreamEnd};
 use chaski_promises::{Cause, Event};
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
+use chaski_xmpp::stream::InlineResume;
 use chaski_xmpp::{Husk, Stanza};
 use edge::{Line, Outside, StageWire};
+use logins::granted;
 pub use observer::Claim;
 use observer::Observer;
 use rand::rngs::StdRng;
@@ -308,48 +306,6 @@ impl Stage {
         Client(conn)
     }
 
-    /// Asks for credentials from the shard `asker`.
-    pub fn credentials(&mut self, asker: u16, local: &str) -> Result<Option<Credentials>, Unavailable> {
-        let client = self.begin_credentials(asker, local);
-        self.take_credentials(client)
-    }
-
-    /// The same, without waiting for the answer.
-    pub fn begin_credentials(&mut self, asker: u16, local: &str) -> Client {
-        self.begin_credentials_from(Network::UNKNOWN, asker, local)
-    }
-
-    /// The same for a client of this network.
-    pub fn begin_credentials_from(&mut self, network: Network, asker: u16, local: &str) -> Client {
-        let client = self.connect(local);
-        let from = (client.0, network);
-        self.call(asker, |room, ctx| room.lookup_credentials(ctx, from, account(local)));
-        self.settle();
-        client
-    }
-
-    /// The answer.
-    pub fn take_credentials(&mut self, client: Client) -> Result<Option<Credentials>, Unavailable> {
-        self.line(client).credentials.take().expect("the lookup is answered")
-    }
-
-    /// Binds a connection. The key's generation is the one that the client has proved.
-    pub fn bind(
-        &mut self,
-        client: Client,
-        local: &str,
-        generation: u32,
-        resource: Option<&str>,
-    ) -> Result<Bound, BindRefused> {
-        let who = Authenticated { account: account(local), key_generation: generation };
-        let line = self.line(client);
-        line.key = generation;
-        let shard = line.shard;
-        self.call(shard, |room, ctx| room.bind(ctx, client.0, who, resource));
-        self.settle();
-        self.line(client).bound.take().expect("bind is answered")
-    }
-
     /// Connects and binds with the first key; the account is made if there is none.
     pub fn login(&mut self, local: &str, resource: &str) -> Client {
         if self.credentials(0, local).expect("the store answers").is_none() {
@@ -373,7 +329,7 @@ impl Stage {
     }
 
     /// Resumes on a new connection and, if that succeeds, gets what was not acknowledged.
-    pub fn resume(&mut self, local: &str, previd: &str, h: u32) -> (Client, Result<Resumed, ResumeRefused>) {
+    pub fn resume(&mut self, local: &str, previd: &str, h: u32) -> (Client, Result<Resumed, Denied>) {
         self.resume_as(local, 1, previd, h)
     }
 
@@ -384,13 +340,13 @@ impl Stage {
         generation: u32,
         previd: &str,
         h: u32,
-    ) -> (Client, Result<Resumed, ResumeRefused>) {
+    ) -> (Client, Result<Resumed, Denied>) {
         let client = self.ask_to_resume(local, generation, previd, h);
-        if self.line(client).resumed.is_none() {
+        if self.line(client).verdict.is_none() {
             // Its account has to be loaded first.
             self.hold_store(false);
         }
-        let result = self.line(client).resumed.take().expect("resume is answered");
+        let result = self.verdict(client).expect("resume is answered").map(granted!(Resumed));
         if result.is_ok() {
             self.finish_resume(client);
         } else {
@@ -406,12 +362,13 @@ impl Stage {
 
     fn ask_to_resume(&mut self, local: &str, generation: u32, previd: &str, h: u32) -> Client {
         let client = self.connect(local);
-        let who = Authenticated { account: account(local), key_generation: generation };
         let line = self.line(client);
         (line.key, line.claim) = (generation, Some((previd.to_owned(), h)));
-        let shard = line.shard;
-        self.call(shard, |room, ctx| room.resume(ctx, client.0, who, previd, h));
-        self.settle();
+        self.ask(
+            client,
+            (local, Some(generation)),
+            Ask::Resume(InlineResume { previd: previd.to_owned(), h }),
+        );
         let line = self.line(client);
         (line.counted, line.acknowledged) = (h, h);
         client

@@ -8,6 +8,7 @@ use super::socket::Socket;
 use super::transport::TlsSession;
 use crate::timers::Deadline;
 use chaski_services::accounts::network::Network;
+use chaski_services::login::Questions;
 use chaski_services::wire::{Authenticated, SessionId};
 use chaski_store::AccountId;
 use chaski_xmpp::framer::Framer;
@@ -106,6 +107,8 @@ impl Stage {
 pub(crate) struct Login {
     pub(crate) negotiation: Negotiation,
     pub(crate) asked: Asked,
+    /// What of that the rooms were asked.
+    pub(crate) questions: Questions,
     /// The account and generation of the credentials that were looked up, and so proved on success.
     pub(crate) candidate: Option<Authenticated>,
     /// Of a SCRAM exchange whose proof comes next.
@@ -139,7 +142,7 @@ pub(crate) enum Asked {
     /// The account's owner: the connection is about to move there.
     Owner,
     /// The rooms: whether the client has a token.
-    Token { account: Option<AccountId> },
+    Token { account: AccountId },
     /// The rooms: all that the client wished.
     Admission,
     /// The rooms: a new session.

@@ -3,13 +3,10 @@
 use super::connection::Stage;
 use super::{Answer, Clients};
 use crate::websocket;
-use chaski_services::accounts::Credentials;
+use chaski_services::login::Verdict;
 use chaski_services::router::Envelope;
-use chaski_services::wire::{
-    Admitted, BindRefused, Bound, ConnId, ResumeRefused, Resumed, StreamEnd, TokenProved, Unavailable, Wire,
-};
+use chaski_services::wire::{ConnId, StreamEnd, Wire};
 use chaski_xmpp::StreamCondition;
-use chaski_xmpp::stream::Refused;
 
 impl Wire for Clients {
     fn write(&mut self, conn: ConnId, element: &[&[u8]]) {
@@ -69,24 +66,8 @@ impl Wire for Clients {
         }
     }
 
-    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<Credentials>, Unavailable>) {
-        self.answers.push_back((conn, Answer::Credentials(credentials)));
-    }
-
-    fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
-        self.answers.push_back((conn, Answer::Bound(result)));
-    }
-
-    fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
-        self.answers.push_back((conn, Answer::Resumed(result)));
-    }
-
-    fn token_proved(&mut self, conn: ConnId, result: Result<Option<TokenProved>, Unavailable>) {
-        self.answers.push_back((conn, Answer::TokenProved(result)));
-    }
-
-    fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>) {
-        self.answers.push_back((conn, Answer::Admitted(result)));
+    fn verdict(&mut self, conn: ConnId, number: u32, verdict: Verdict) {
+        self.answers.push_back((conn, Answer::Verdict(number, verdict)));
     }
 
     fn forward(&mut self, envelope: Envelope) -> Result<(), Envelope> {

@@ -9,6 +9,7 @@ use crate::edge::ListenerTls;
 use crate::event_loop::Upgraded;
 use chaski_services::accounts::network::Network;
 use chaski_services::context::Pressure;
+use chaski_services::login::Questions;
 use chaski_xmpp::sasl::ChannelBindings;
 use chaski_xmpp::stream::{Framing, Negotiation, Security};
 use chaski_xmpp::websocket::Decoder;
@@ -166,6 +167,7 @@ impl EventLoop {
         Stage::Login(Box::new(Login {
             negotiation,
             asked: Asked::Nothing,
+            questions: Questions::default(),
             candidate: None,
             proving: None,
             username: String::new(),

@@ -10,12 +10,13 @@ use super::{Arrival, EventLoop};
 use crate::c2s::connection::{Asked, Connection, Login, Proving, Stage};
 use crate::c2s::{Answer, Pieces};
 use chaski_services::accounts::{AccountName, Credentials};
-use chaski_services::wire::{Authenticated, BindRefused, Bound, Closed, ConnId, ResumeRefused, Resumed};
+use chaski_services::login::{Ask, Bound, Denied, Granted, Question, ReplyTo, Resumed, Verdict};
+use chaski_services::wire::{Closed, ConnId, Wire};
 use chaski_store::{AccountId, ShardIndex};
 use chaski_xmpp::StreamCondition;
 use chaski_xmpp::framer::MAX_BYTES_SKIPPED;
-use chaski_xmpp::sasl::Hash;
-use chaski_xmpp::stream::{Action, BindRefusal, Input, Negotiation};
+use chaski_xmpp::sasl::{Failure, Hash};
+use chaski_xmpp::stream::{Action, BindRefusal, InlineResume, Input, Negotiation};
 use rand::RngExt;
 use std::cmp::Reverse;
 use std::io;
@@ -106,19 +107,26 @@ impl EventLoop {
             Action::Read => Flow::On,
             Action::StartTls => self.start_tls(conn),
             Action::LookupCredentials { username, hash } if self.clients.limits.iterations_vary => {
-                self.look_up(conn, username, |account| Asked::Scram { account, hash })
+                self.look_up(conn, username, Ask::Credentials, |account| Asked::Scram { account, hash })
             }
             Action::LookupCredentials { username, hash } => self.challenge(conn, username, hash),
             Action::VerifyPlain { username, password } => {
                 self.note_try(conn);
-                self.look_up(conn, username, |account| Asked::Plain { account, password })
+                self.look_up(conn, username, Ask::Credentials, |account| Asked::Plain { account, password })
             }
             Action::Authenticated { username } => self.authenticated(conn, &username),
-            Action::ProveToken { username, proof } => self.prove_token(conn, username, proof),
+            Action::ProveToken { username, proof } => {
+                self.note_try(conn);
+                self.look_up(conn, username, Ask::Token(proof), |account| Asked::Token { account })
+            }
             Action::Admit { username, wishes } => self.admit_at_owner(conn, &username, wishes),
-            Action::Bind { resource } => self.bind(conn, resource.as_deref()),
-            Action::Resume { previd, h } => self.resume(conn, &previd, h),
-            // Only [`Self::bound`], [`Self::resumed`] and [`Self::admitted`] can lead here, and they have made the connection live.
+            Action::Bind { resource } => {
+                self.ask_as_owner(conn, Asked::Bind, Ask::Bind(resource.map(String::into_boxed_str)))
+            }
+            Action::Resume { previd, h } => {
+                self.ask_as_owner(conn, Asked::Resume, Ask::Resume(InlineResume { previd, h }))
+            }
+            // Only a verdict that grants a session can lead here, and it has made the connection live.
             Action::Established => Flow::On,
             Action::Close => {
                 self.clients.begin_ending(conn);
@@ -175,25 +183,80 @@ impl EventLoop {
         }
     }
 
+    /// Asks about an account that has not been proved; a name that can be nobody's is asked about nowhere.
     pub(super) fn look_up(
         &mut self,
         conn: ConnId,
         username: String,
+        ask: Ask,
         asked: impl FnOnce(AccountId) -> Asked,
     ) -> Flow {
         let (account, counted) = accounts_of(&username);
         let Some(login) = self.login_mut(conn) else { return Flow::Gone };
         login.username = username;
         login.candidate = None;
-        login.asked = asked(counted);
+        self.ask(conn, account, asked(counted), ask)
+    }
+
+    /// Asks on behalf of who has proved to be the account's owner.
+    pub(super) fn ask_as_owner(&mut self, conn: ConnId, asked: Asked, ask: Ask) -> Flow {
+        match self.login_mut(conn).and_then(|login| login.candidate) {
+            Some(who) => self.ask(conn, Some(who.account), asked, ask),
+            None => Flow::Gone,
+        }
+    }
+
+    /// Asks an account's owner: the one way from the negotiation to the rooms. [`Self::verdict`] goes on.
+    fn ask(&mut self, conn: ConnId, account: Option<AccountId>, asked: Asked, ask: Ask) -> Flow {
+        let (place, network) = (self.realm.places.here(ShardIndex(self.index)), self.network_of(conn));
+        let Some(login) = self.login_mut(conn) else { return Flow::Gone };
+        login.asked = asked;
+        let number = login.questions.ask();
+        let proved = login.candidate.map(|who| who.key_generation);
+        let reply_to = ReplyTo { place, conn, number };
         match account {
             Some(account) => {
-                let from = (conn, self.network_of(conn));
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.lookup_credentials(ctx, from, account));
+                let question = Question { reply_to, network, account, proved, ask };
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.login(ctx, question));
             }
-            None => self.clients.answers.push_back((conn, Answer::Credentials(Ok(None)))),
+            None => self.clients.verdict(conn, number, Err(Denied::NotAuthorized)),
         }
         Flow::On
+    }
+
+    /// The rooms have answered: the one way back. A verdict for which nobody waits, because it is late or comes twice, is none.
+    fn verdict(&mut self, conn: ConnId, number: u32, verdict: Verdict) {
+        let login = self.login_mut(conn);
+        let Some(login) = login.and_then(|login| login.questions.hear(number).then_some(login)) else {
+            return self.nobody_waits(conn, verdict);
+        };
+        match std::mem::replace(&mut login.asked, Asked::Nothing) {
+            Asked::Scram { account, hash } => self.scram_credentials(conn, account, hash, found(verdict)),
+            Asked::Proof { proving, element } => {
+                self.proof_credentials(conn, proving, &element, found(verdict))
+            }
+            Asked::Plain { account, password } => {
+                self.plain_credentials(conn, account, password, found(verdict));
+            }
+            Asked::Token { account } => self.token_proved(conn, account, verdict),
+            Asked::Admission => self.admitted(conn, verdict),
+            Asked::Bind => self.bound(conn, verdict),
+            Asked::Resume => self.resumed(conn, verdict),
+            asked
+            @ (Asked::Nothing | Asked::Tls | Asked::Slow { .. } | Asked::Late { .. } | Asked::Owner) => {
+                login.asked = asked;
+                self.nobody_waits(conn, verdict);
+            }
+        }
+    }
+
+    /// A session that was made for a connection which is over.
+    fn nobody_waits(&mut self, conn: ConnId, verdict: Verdict) {
+        let Some(session) = verdict.ok().and_then(|granted| granted.session()) else { return };
+        let has_it = self.clients.table.get(conn).is_some_and(|found| found.stage.session() == Some(session));
+        if !has_it {
+            self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, Closed::Lost));
+        }
     }
 
     /// Challenges a client whose account nobody has looked for yet: salt and iterations are the same function of the name for
@@ -213,11 +276,7 @@ impl EventLoop {
         let any = !self.clients.answers.is_empty();
         while let Some((conn, answer)) = self.clients.answers.pop_front() {
             match answer {
-                Answer::Credentials(credentials) => self.credentials(conn, credentials),
-                Answer::Bound(result) => self.bound(conn, result),
-                Answer::Resumed(result) => self.resumed(conn, result),
-                Answer::TokenProved(result) => self.token_proved(conn, result),
-                Answer::Admitted(result) => self.admitted(conn, result),
+                Answer::Verdict(number, verdict) => self.verdict(conn, number, verdict),
                 Answer::GoOn => {}
                 Answer::Owner(shard) => self.move_to(conn, shard),
             }
@@ -308,72 +367,36 @@ impl EventLoop {
         }
     }
 
-    fn bind(&mut self, conn: ConnId, resource: Option<&str>) -> Flow {
-        let Some(who) = self.ask(conn, Asked::Bind) else { return Flow::Gone };
-        self.rooms.call(&mut self.clients, |shard, ctx| shard.bind(ctx, conn, who, resource));
-        Flow::On
-    }
-
-    fn resume(&mut self, conn: ConnId, previd: &str, h: u32) -> Flow {
-        let Some(who) = self.ask(conn, Asked::Resume) else { return Flow::Gone };
-        self.rooms.call(&mut self.clients, |shard, ctx| shard.resume(ctx, conn, who, previd, h));
-        Flow::On
-    }
-
-    fn ask(&mut self, conn: ConnId, asked: Asked) -> Option<Authenticated> {
-        let login = self.login_mut(conn)?;
-        login.asked = asked;
-        login.candidate
-    }
-
-    fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
-        if !self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Bind)) {
-            if let Ok(Bound { session, .. }) = result {
-                // Nobody is there any more for whom it was made.
-                self.rooms
-                    .call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, Closed::Lost));
-            }
-            return;
-        }
-        match result {
-            Ok(Bound { session, full_jid }) => {
+    fn bound(&mut self, conn: ConnId, verdict: Verdict) {
+        let refusal = match verdict {
+            Ok(Granted::Bound(Bound { session, full_jid })) => {
                 self.negotiate(conn, |negotiation, out| negotiation.bound(Ok(&full_jid), out));
-                self.live(conn, Stage::Live(session));
+                return self.live(conn, Stage::Live(session));
             }
-            Err(refused) => {
-                let refusal = match refused {
-                    BindRefused::BadResource => BindRefusal::BadResource,
-                    BindRefused::TooMany => BindRefusal::TooMany,
-                    BindRefused::KeyChanged => BindRefusal::NotAuthorized,
-                    BindRefused::Unavailable => BindRefusal::Unavailable,
-                };
-                self.negotiate(conn, |negotiation, out| negotiation.bound(Err(refusal), out));
-            }
-        }
+            Err(Denied::BadResource) => BindRefusal::BadResource,
+            Err(Denied::TooManySessions) => BindRefusal::TooMany,
+            Err(Denied::NotAuthorized) => BindRefusal::NotAuthorized,
+            Ok(_) | Err(_) => BindRefusal::Unavailable,
+        };
+        self.negotiate(conn, |negotiation, out| negotiation.bound(Err(refusal), out));
     }
 
-    fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
-        if !self.login_mut(conn).is_some_and(|login| matches!(login.asked, Asked::Resume)) {
-            if let Ok(Resumed { session, .. }) = result {
-                self.rooms
-                    .call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, Closed::Lost));
-            }
-            return;
-        }
-        match result {
-            Ok(Resumed { session, h, .. }) => {
+    fn resumed(&mut self, conn: ConnId, verdict: Verdict) {
+        let handled = match verdict {
+            Ok(Granted::Resumed(Resumed { session, h, .. })) => {
                 self.negotiate(conn, |negotiation, out| negotiation.resumed(Ok(h), out));
                 self.live(conn, Stage::Live(session));
-                self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session, conn));
+                return self.rooms.call(&mut self.clients, |shard, ctx| shard.resumed(ctx, session, conn));
             }
-            Err(ResumeRefused { too_high: Some(too_high), .. }) => {
+            Err(Denied::TooHigh(too_high)) => {
                 self.metrics.stream_errors_total.inc();
                 self.negotiate(conn, |negotiation, out| negotiation.too_high(too_high, out));
+                return;
             }
-            Err(ResumeRefused { h, too_high: None }) => {
-                self.negotiate(conn, |negotiation, out| negotiation.resumed(Err(h), out));
-            }
-        }
+            Err(Denied::Gone(handled)) => handled,
+            Ok(_) | Err(_) => None,
+        };
+        self.negotiate(conn, |negotiation, out| negotiation.resumed(Err(handled), out));
     }
 
     /// The rooms have the connection from here on; the login is dropped with all it kept.
@@ -404,4 +427,13 @@ impl EventLoop {
 fn accounts_of(username: &str) -> (Option<AccountId>, AccountId) {
     let account = AccountName::parse(username).ok().map(|name| name.account());
     (account, account.or(AccountId::phone(10_000)).unwrap_or(AccountId::from_bits(0)))
+}
+
+/// The credentials that were asked for. `None`: they are nobody's.
+fn found(verdict: Verdict) -> Result<Option<Credentials>, Failure> {
+    match verdict {
+        Ok(Granted::Credentials(credentials)) => Ok(Some(credentials)),
+        Err(Denied::NotAuthorized) => Ok(None),
+        Ok(_) | Err(_) => Err(Failure::TemporaryAuthFailure),
+    }
 }

@@ -11,7 +11,8 @@ use crate::c2s::connection::{Asked, Proving};
 use crate::password_checks::Check;
 use chaski_services::accounts::network::Network;
 use chaski_services::accounts::{Credentials, PlainCheck};
-use chaski_services::wire::{Authenticated, ConnId, Unavailable};
+use chaski_services::login::Ask;
+use chaski_services::wire::{Authenticated, ConnId};
 use chaski_store::AccountId;
 use chaski_xmpp::Stanza;
 use chaski_xmpp::sasl::server::Tries;
@@ -19,29 +20,12 @@ use chaski_xmpp::sasl::{Failure, Hash, Password};
 use chaski_xmpp::stream::Input;
 
 impl EventLoop {
-    pub(super) fn credentials(
-        &mut self,
-        conn: ConnId,
-        credentials: Result<Option<Credentials>, Unavailable>,
-    ) {
-        let Some(login) = self.login_mut(conn) else { return };
-        match std::mem::replace(&mut login.asked, Asked::Nothing) {
-            Asked::Scram { account, hash } => self.scram_credentials(conn, account, hash, credentials),
-            Asked::Proof { proving, element } => self.proof_credentials(conn, proving, &element, credentials),
-            Asked::Plain { account, password } => {
-                self.plain_credentials(conn, account, password, credentials);
-            }
-            // An answer to an earlier question of the same connection can't be: it asks one thing at a time.
-            asked => login.asked = asked,
-        }
-    }
-
-    fn scram_credentials(
+    pub(super) fn scram_credentials(
         &mut self,
         conn: ConnId,
         account: AccountId,
         hash: Hash,
-        credentials: Result<Option<Credentials>, Unavailable>,
+        credentials: Result<Option<Credentials>, Failure>,
     ) {
         let found = self.candidate(conn, account, credentials);
         let Some(login) = self.login_mut(conn) else { return };
@@ -55,12 +39,12 @@ impl EventLoop {
     }
 
     /// The same for a proof that has come. Who is nobody has been challenged with a decoy, which stays.
-    fn proof_credentials(
+    pub(super) fn proof_credentials(
         &mut self,
         conn: ConnId,
         mut proving: Proving,
         element: &[u8],
-        credentials: Result<Option<Credentials>, Unavailable>,
+        credentials: Result<Option<Credentials>, Failure>,
     ) {
         let Some(login) = self.login_mut(conn) else { return };
         let can_be_told = credentials.is_ok();
@@ -88,13 +72,13 @@ impl EventLoop {
         &mut self,
         conn: ConnId,
         account: AccountId,
-        credentials: Result<Option<Credentials>, Unavailable>,
+        credentials: Result<Option<Credentials>, Failure>,
     ) -> Result<Credentials, Failure> {
         let salting = self.salting;
         let login = self.login_mut(conn).ok_or(Failure::TemporaryAuthFailure)?;
         // Made for everybody: what it takes is less than what differs if it is not.
         let decoy = Credentials::decoy(&salting, &login.username);
-        let found = credentials.map_err(|Unavailable| Failure::TemporaryAuthFailure)?;
+        let found = credentials?;
         login.candidate =
             found.as_ref().map(|found| Authenticated { account, key_generation: found.generation });
         Ok(found.unwrap_or(decoy))
@@ -116,7 +100,7 @@ impl EventLoop {
                 let Some(login) = self.login_mut(conn) else { return Flow::Gone };
                 let (username, element) = (std::mem::take(&mut login.username), element.bytes().into());
                 let proving = Proving { is_blind: false, ..proving };
-                self.look_up(conn, username, |_| Asked::Proof { proving, element })
+                self.look_up(conn, username, Ask::Credentials, |_| Asked::Proof { proving, element })
             }
             true => {
                 self.note_try(conn);
@@ -156,12 +140,12 @@ impl EventLoop {
         }
     }
 
-    fn plain_credentials(
+    pub(super) fn plain_credentials(
         &mut self,
         conn: ConnId,
         account: AccountId,
         password: Password,
-        credentials: Result<Option<Credentials>, Unavailable>,
+        credentials: Result<Option<Credentials>, Failure>,
     ) {
         let credentials = match self.candidate(conn, account, credentials) {
             Ok(credentials) => credentials,

@@ -40,11 +40,9 @@ impl Work {
             Self::Parcel(parcel) if parcel.by == id => Asker::Own,
             Self::Parcel(parcel) => Asker::Account(parcel.by),
             Self::Tiding(tiding) => Asker::News(tiding.asker()),
-            Self::Bind { .. } | Self::Resume { .. } | Self::Admit { .. } => Asker::Own,
-            Self::Credentials { network, .. } | Self::Token { network, .. } if !network.is_unknown() => {
-                Asker::Network(*network)
-            }
-            Self::Credentials { .. } | Self::Token { .. } | Self::Command(_) => Asker::Outside,
+            Self::Login(question) if question.proved.is_some() => Asker::Own,
+            Self::Login(question) if !question.network.is_unknown() => Asker::Network(question.network),
+            Self::Login(_) | Self::Command(_) => Asker::Outside,
         }
     }
 

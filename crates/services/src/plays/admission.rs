@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::command::{Expected, RemoveAccount, SetAccount, ShowAccount};
-use crate::wire::{Admitted, Closed, TokenProved};
+use crate::login::{Admitted, Denied, TokenProved};
+use crate::wire::Closed;
 use chaski_xmpp::sasl::token::{self, TokenMechanism};
 use chaski_xmpp::stream::{
-    Access, Admission, ClientId, InlineBind, InlineEnable, InlineResume, IssuedToken, Refused, TokenProof,
-    TokenUse, Wishes,
+    Access, Admission, ClientId, InlineBind, InlineEnable, InlineResume, IssuedToken, TokenProof, TokenUse,
+    Wishes,
 };
 
 const PHONE: ClientId = ClientId([1; 16]);
@@ -168,7 +169,7 @@ fn tokens_survive_a_crash_and_not_another_key() {
     assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
     stage.crash();
     assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
-    assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Refused::NotAuthorized);
+    assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Denied::NotAuthorized);
 }
 
 #[test]
@@ -216,10 +217,10 @@ fn who_is_switched_off_has_no_token() {
     record.disabled = true;
     stage.command(ROMEO, SetAccount { record: record.clone(), expected: Expected::Any }).unwrap();
     assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
-    assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Refused::NotAuthorized);
+    assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Denied::NotAuthorized);
     stage.command(ROMEO, RemoveAccount).unwrap();
     assert_eq!(stage.prove_token(0, ROMEO, &claim), Ok(None));
-    assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Refused::NotAuthorized);
+    assert_eq!(stage.admit(ROMEO, 1, &wishes(PHONE)).1.unwrap_err(), Denied::NotAuthorized);
 }
 
 /// A claim by which a client gives its tokens back.
@@ -263,7 +264,7 @@ fn tokens_that_could_not_be_given_back_can_be_given_back_again() {
     let token = token_of(&admission);
     stage.engine.fail_next(chaski_store::StoreError::Full);
     let refused = stage.prove_token(0, ROMEO, &giving_back(PHONE, &token));
-    assert_eq!(refused, Err(crate::wire::Unavailable));
+    assert_eq!(refused, Err(Denied::Unavailable));
     assert!(stage.prove_token(0, ROMEO, &giving_back(PHONE, &token)).unwrap().is_some());
     assert_eq!(stage.prove_token(0, ROMEO, &proof(PHONE, &token)), Ok(None));
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::command::{Expected, Kick, Kicked, ListSessions, Refusal, RemoveAccount, SetAccount, ShowAccount};
+use crate::login::Denied;
 use crate::testing::Stage;
-use crate::wire::{BindRefused, Closed};
+use crate::wire::Closed;
 
 #[test]
 fn a_new_key_voids_sessions_and_resumptions_at_once() {
@@ -15,7 +16,7 @@ fn a_new_key_voids_sessions_and_resumptions_at_once() {
     assert_eq!(stage.closed_with(awake).unwrap().unwrap().condition, "not-authorized");
     assert!(stage.resume(ROMEO, &id, 0).1.is_err());
     let client = stage.connect(ROMEO);
-    assert_eq!(stage.bind(client, ROMEO, 1, None).unwrap_err(), BindRefused::KeyChanged);
+    assert_eq!(stage.bind(client, ROMEO, 1, None).unwrap_err(), Denied::NotAuthorized);
     assert!(stage.bind(client, ROMEO, 2, None).is_ok());
 }
 
@@ -83,7 +84,7 @@ fn the_key_of_a_removed_account_does_not_open_its_successor() {
     for _ in 0..2 {
         stage.command(ROMEO, RemoveAccount).unwrap();
         stage.set_account(ROMEO, 1).unwrap();
-        assert_eq!(stage.bind(in_login, ROMEO, 1, None).unwrap_err(), BindRefused::KeyChanged);
+        assert_eq!(stage.bind(in_login, ROMEO, 1, None).unwrap_err(), Denied::NotAuthorized);
     }
     assert!(stage.bind(in_login, ROMEO, 3, None).is_ok());
 }

@@ -264,7 +264,7 @@ fn resuming_with_more_than_was_sent_is_told_as_that() {
     let sent = stage.counted(romeo);
     stage.lose(romeo, Closed::Lost);
     let refused = stage.resume(ROMEO, &id, 4000).1.unwrap_err();
-    assert_eq!(refused.too_high, Some(chaski_xmpp::sm::TooHigh { h: 4000, sent }));
+    assert_eq!(refused, crate::login::Denied::TooHigh(chaski_xmpp::sm::TooHigh { h: 4000, sent }));
 }
 
 #[test]

@@ -13,13 +13,14 @@ use crate::accounts::{AccountRecord, PlainCheck};
 use crate::command::{
     BookChange, Expected, Kick, Refusal, RemoveAccount, RemoveSilent, SetAccount, ShowAccount, Whom,
 };
+use crate::login::Denied;
 use crate::testing::{Claim, account};
-use crate::wire::{BindRefused, Closed};
+use crate::wire::Closed;
 use chaski_promises::Lock;
 use chaski_store::records::Put;
 use chaski_store::{Engine, Table};
 use chaski_xmpp::sasl::token::{self, TokenMechanism};
-use chaski_xmpp::stream::{ClientId, Refused, TokenProof, TokenUse, Wishes};
+use chaski_xmpp::stream::{ClientId, TokenProof, TokenUse, Wishes};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::{Arc, MutexGuard};
@@ -360,9 +361,9 @@ fn assert_void(stage: &mut Stage, before: &Before, generation: u32) {
     assert_eq!(end.condition, "not-authorized");
     assert!(stage.resume(ROMEO, &before.hibernating, 0).1.is_err());
     assert_eq!(stage.prove_token(0, ROMEO, &token_proof(&before.token)).unwrap(), None);
-    assert_eq!(stage.bind(before.proved, ROMEO, 1, None).unwrap_err(), BindRefused::KeyChanged);
+    assert_eq!(stage.bind(before.proved, ROMEO, 1, None).unwrap_err(), Denied::NotAuthorized);
     let wishes = Wishes { client: Some(PHONE), ..Wishes::default() };
-    assert_eq!(stage.admit(ROMEO, 1, &wishes).1.unwrap_err(), Refused::NotAuthorized);
+    assert_eq!(stage.admit(ROMEO, 1, &wishes).1.unwrap_err(), Denied::NotAuthorized);
 
     // Who has proved the old key does not get the session of the new one either, and were its id known.
     let romeo = stage.connect(ROMEO);

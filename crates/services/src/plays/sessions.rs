@@ -1,8 +1,9 @@
 //! Several sessions of one account: priorities, full JIDs, conflicts (RFC 6121 §8.5, RFC 6120 §7.7).
 
 use super::*;
+use crate::login::Denied;
 use crate::testing::Stage;
-use crate::wire::{BindRefused, Closed};
+use crate::wire::Closed;
 
 #[test]
 fn every_session_that_takes_messages_gets_them() {
@@ -84,7 +85,7 @@ fn sessions_are_bounded_and_sleepers_make_room() {
     let (one, _) = stage.arrive(ROMEO, "one");
     stage.login(ROMEO, "two");
     let three = stage.connect(ROMEO);
-    assert_eq!(stage.bind(three, ROMEO, 1, Some("three")).unwrap_err(), BindRefused::TooMany);
+    assert_eq!(stage.bind(three, ROMEO, 1, Some("three")).unwrap_err(), Denied::TooManySessions);
     stage.lose(one, Closed::Lost);
     assert!(stage.bind(three, ROMEO, 1, Some("three")).is_ok());
 }
@@ -104,7 +105,7 @@ fn who_sleeps_longest_makes_room_and_who_is_awake_never_does() {
     assert!(stage.resume(ROMEO, &second, 0).1.is_err());
     assert!(stage.resume(ROMEO, &first, 0).1.is_ok());
     let five = stage.connect(ROMEO);
-    assert_eq!(stage.bind(five, ROMEO, 1, Some("five")).unwrap_err(), BindRefused::TooMany);
+    assert_eq!(stage.bind(five, ROMEO, 1, Some("five")).unwrap_err(), Denied::TooManySessions);
     assert_eq!((stage.closed_with(three), stage.closed_with(four)), (None, None));
 }
 
@@ -114,8 +115,8 @@ fn resources_are_checked_and_made_up() {
     stage.login(ROMEO, "orchard");
     let client = stage.connect(ROMEO);
     let long = "x".repeat(300);
-    assert_eq!(stage.bind(client, ROMEO, 1, Some(&long)).unwrap_err(), BindRefused::BadResource);
-    assert_eq!(stage.bind(client, ROMEO, 1, Some("")).unwrap_err(), BindRefused::BadResource);
+    assert_eq!(stage.bind(client, ROMEO, 1, Some(&long)).unwrap_err(), Denied::BadResource);
+    assert_eq!(stage.bind(client, ROMEO, 1, Some("")).unwrap_err(), Denied::BadResource);
     let first = stage.bind(client, ROMEO, 1, None).unwrap().full_jid;
     let other = stage.connect(ROMEO);
     assert_ne!(first, stage.bind(other, ROMEO, 1, None).unwrap().full_jid);

@@ -1,6 +1,8 @@
 //! Shards and their queues: credentials asked across, queues that are full, order.
 
 use super::*;
+use crate::login::{Ask, Denied, Granted, Verdict};
+use crate::router::{Envelope, Letter};
 use crate::testing::Stage;
 
 /// Two people on different shards.
@@ -28,6 +30,51 @@ fn credentials_are_found_from_any_shard() {
         assert_eq!(stage.credentials(asker, ROMEO).unwrap().unwrap().generation, 3);
         assert!(stage.credentials(asker, JULIET).unwrap().is_none());
     }
+}
+
+/// The owner's verdict on a login's question of this number has come to the shard that asked.
+fn judged(stage: &mut Stage, asker: u16, client: Client, number: u32, verdict: Verdict) {
+    let (conn, verdict) = (client.0, Box::new(verdict));
+    stage.call(asker, |room, ctx| {
+        let letter = Letter::Verdict { conn, number, verdict };
+        room.envelope(ctx, Envelope::new(room.desk.here, letter));
+    });
+}
+
+#[test]
+fn a_verdict_is_for_one_question_of_one_connection_and_heard_once() {
+    let mut stage = Stage::new(2);
+    stage.set_account(ROMEO, 3).unwrap();
+    stage.set_account(FAR, 5).unwrap();
+    let asker = stage.owner(ROMEO);
+    let client = stage.begin_credentials(asker, ROMEO);
+    let of_romeo = stage.verdict(client).unwrap();
+    judged(&mut stage, asker, client, 1, of_romeo.clone());
+    assert!(stage.verdict(client).is_none(), "it has come twice");
+    // Whoever has the secret of one account must not get into another by it.
+    stage.hold_envelopes(true);
+    stage.ask(client, (FAR, None), Ask::Credentials);
+    judged(&mut stage, asker, client, 1, of_romeo.clone());
+    assert!(stage.verdict(client).is_none(), "something newer was asked");
+    stage.hold_envelopes(false);
+    stage.settle();
+    let Some(Ok(Granted::Credentials(found))) = stage.verdict(client) else { panic!("it is answered") };
+    assert_eq!(found.generation, 5);
+    judged(&mut stage, asker, Client(crate::wire::ConnId(99)), 1, of_romeo);
+    assert!(stage.verdict(Client(crate::wire::ConnId(99))).is_none(), "nobody is there");
+}
+
+/// A session is on a connection of its owner's shard, and for who has proved the key.
+#[test]
+fn a_session_is_not_made_from_elsewhere_nor_for_who_has_proved_nothing() {
+    let mut stage = Stage::new(2);
+    stage.set_account(ROMEO, 1).unwrap();
+    let romeo = stage.connect(ROMEO);
+    stage.ask(romeo, (ROMEO, None), Ask::Bind(None));
+    assert_eq!(stage.verdict(romeo).unwrap().unwrap_err(), Denied::NotAuthorized);
+    let elsewhere = stage.connect(FAR);
+    stage.ask(elsewhere, (ROMEO, Some(1)), Ask::Bind(None));
+    assert_eq!(stage.verdict(elsewhere).unwrap().unwrap_err(), Denied::NotAuthorized);
 }
 
 #[test]

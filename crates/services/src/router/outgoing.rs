@@ -137,14 +137,10 @@ impl Destination {
 fn is_awaited(letter: &Letter) -> bool {
     match letter {
         Letter::Parcel(parcel) => parcel.settles.is_some(),
-        Letter::Settled(_)
-        | Letter::Credentials { .. }
-        | Letter::TokenProved { .. }
-        | Letter::Answer { .. } => true,
+        Letter::Settled(_) | Letter::Verdict { .. } | Letter::Answer { .. } => true,
         Letter::Tell(_)
-        | Letter::CredentialsWanted { .. }
+        | Letter::Login(_)
         | Letter::Tiding(_)
-        | Letter::TokenClaimed { .. }
         | Letter::Asked(_)
         | Letter::Look(_)
         | Letter::LookAtAll => false,

@@ -1,56 +1,33 @@
 //! Everything that a client asked for with its authentication, done in one turn at the account's owner: resume, or else
-//! bind with what is to be switched on, and a token (XEP-0388 §2.6.1, XEP-0386 §3.2, XEP-0198 §9, XEP-0484 §3.3).
+//! bind with what is to be switched on, and a token (XEP-0388 §2.6.1, XEP-0386 §3.2, XEP-0198 §9, XEP-0484 §3.3). Called by `login`.
 
 use crate::context::Context;
-use crate::directory::Work;
+use crate::login::{Admitted, Bound, Denied, Resumed};
 use crate::session::End;
 use crate::shard::Shard;
 use crate::shard::login::made_up_resource;
 use crate::shard::tokens::mint;
-use crate::wire::{Admitted, Authenticated, BindRefused, Bound, ConnId, Resumed, SessionId};
+use crate::wire::{Authenticated, ConnId, SessionId};
 use chaski_store::AccountId;
 use chaski_xmpp::jid::prepare_resource;
-use chaski_xmpp::stream::{Access, Admission, InlineBind, Refused, Wishes};
+use chaski_xmpp::stream::{Access, Admission, InlineBind, Wishes};
 
 /// Longest part of a resource that a client may choose here. One that is longer, or that no resource may hold, is left
 /// out: the client has no other way to be told.
 const TAG_BYTES_MAX: usize = 64;
 
 impl Shard {
-    /// Does what a client wished, on a connection of the account's owner shard. Answered by
-    /// [`crate::wire::Wire::admitted`], perhaps within this call; if a session was resumed, the edge calls
-    /// [`Self::resumed`] once that is written.
-    pub fn admit(&mut self, ctx: &mut Context<'_>, conn: ConnId, who: Authenticated, wishes: Box<Wishes>) {
-        self.with_account(ctx, who.account, Work::Admit { conn, who, wishes });
-        self.settle(ctx);
-    }
-
-    /// Admits, the account being in memory.
-    pub(super) fn admit_now(
+    /// Does what a client wished.
+    pub(super) fn try_admit(
         &mut self,
         ctx: &mut Context<'_>,
         conn: ConnId,
         who: Authenticated,
         wishes: &Wishes,
-    ) {
-        let admitted = self.try_admit(ctx, conn, who, wishes);
-        let is_admitted = admitted.is_ok();
-        ctx.wire.admitted(conn, admitted);
-        if is_admitted {
-            self.note_activity(ctx, who.account);
-        }
-    }
-
-    fn try_admit(
-        &mut self,
-        ctx: &mut Context<'_>,
-        conn: ConnId,
-        who: Authenticated,
-        wishes: &Wishes,
-    ) -> Result<Admitted, Refused> {
-        let account = self.directory.present(who.account).ok_or(Refused::Unavailable)?;
+    ) -> Result<Admitted, Denied> {
+        let account = self.directory.present(who.account).ok_or(Denied::Unavailable)?;
         if account.record.disabled || account.record.generation() != who.key_generation {
-            return Err(Refused::NotAuthorized);
+            return Err(Denied::NotAuthorized);
         }
         let jid = account.bare.to_string();
         let mut admitted = Admitted {
@@ -85,7 +62,8 @@ impl Shard {
                 admitted.admission.jid = full_jid;
                 admitted.admission.access = Access::Resumed { previd, h };
             }
-            Err(refused) => admitted.admission.lost = Some(refused.h),
+            Err(Denied::Gone(h)) => admitted.admission.lost = Some(h),
+            Err(_) => admitted.admission.lost = Some(None),
         }
     }
 
@@ -96,8 +74,8 @@ impl Shard {
         who: Authenticated,
         wishes: &Wishes,
         bind: &InlineBind,
-    ) -> Result<Bound, BindRefused> {
-        let account = self.directory.present(who.account).ok_or(BindRefused::Unavailable)?;
+    ) -> Result<Bound, Denied> {
+        let account = self.directory.present(who.account).ok_or(Denied::Unavailable)?;
         let ours = match wishes.client {
             Some(client) => mint(&self.desk.realm.secret, account).resource(client),
             None => made_up_resource(ctx.rng),

@@ -5,17 +5,15 @@ use crate::budget;
 use crate::command::Refusal;
 use crate::context::Context;
 use crate::directory::{Account, Found, Records, Stay, Work};
+use crate::login::Denied;
 use crate::pep::Nodes;
-use crate::places::Place;
 use crate::privacy::{Owner, Settings};
 use crate::roster::Roster;
-use crate::router::{Letter, Refuse};
+use crate::router::Refuse;
 use crate::shard::Shard;
 use crate::ticket::Purpose;
-use crate::wire::{BindRefused, ConnId, ResumeRefused, Unavailable};
 use chaski_store::books::Match;
 use chaski_store::{AccountId, StoreError, Table, Versioned};
-use chaski_xmpp::stream::Refused;
 
 /// What makes an account.
 pub(crate) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
@@ -57,7 +55,7 @@ impl Shard {
 
     fn found(&mut self, ctx: &mut Context<'_>, id: AccountId, found: Found) {
         match found {
-            Found::Present(work) => self.perform(ctx, id, work),
+            Found::Present(work) => self.perform(ctx, work),
             Found::Parked => {}
             Found::Load(load) => {
                 self.desk.spend(budget::READ);
@@ -84,15 +82,11 @@ impl Shard {
         self.turn_away(ctx, work, Refuse::Busy);
     }
 
-    fn perform(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
+    fn perform(&mut self, ctx: &mut Context<'_>, work: Work) {
         match work {
             Work::Parcel(parcel) => self.receive(ctx, parcel),
-            Work::Credentials { asker, conn, .. } => self.tell_credentials(ctx, id, asker, conn),
-            Work::Bind { conn, who, resource } => self.bind_now(ctx, conn, who, resource.as_deref()),
-            Work::Resume { conn, who, previd, h } => self.resume_now(ctx, conn, who, &previd, h),
+            Work::Login(question) => self.login_now(ctx, question),
             Work::Tiding(tiding) => self.tell(ctx, &tiding),
-            Work::Token { asker, conn, proof, .. } => self.prove_now(ctx, id, asker, conn, &proof),
-            Work::Admit { conn, who, wishes } => self.admit_now(ctx, conn, who, &wishes),
             Work::Command(command) => self.command_now(ctx, *command),
         }
     }
@@ -185,12 +179,8 @@ impl Shard {
     fn perform_for_nobody(&mut self, ctx: &mut Context<'_>, work: Work) {
         match work {
             Work::Parcel(parcel) => self.receive_for_nobody(parcel),
-            Work::Credentials { asker, conn, .. } => self.answer_credentials(ctx, asker, conn, Ok(None)),
-            Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::KeyChanged)),
-            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused::default())),
+            Work::Login(question) => self.tell_verdict(ctx, question.reply_to, Err(Denied::NotAuthorized)),
             Work::Tiding(_) => {}
-            Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Ok(None)),
-            Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::NotAuthorized)),
             Work::Command(command) => self.command_for_nobody(ctx, *command),
         }
     }
@@ -199,35 +189,9 @@ impl Shard {
     fn turn_away(&mut self, ctx: &mut Context<'_>, work: Work, why: Refuse) {
         match work {
             Work::Parcel(parcel) => self.refuse(parcel, why),
-            Work::Credentials { asker, conn, .. } => {
-                self.answer_credentials(ctx, asker, conn, Err(Unavailable))
-            }
-            Work::Bind { conn, .. } => ctx.wire.bound(conn, Err(BindRefused::Unavailable)),
-            Work::Resume { conn, .. } => ctx.wire.resumed(conn, Err(ResumeRefused::default())),
+            Work::Login(question) => self.tell_verdict(ctx, question.reply_to, Err(Denied::Unavailable)),
             Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),
-            Work::Token { asker, conn, .. } => self.answer_proof(ctx, asker, conn, Err(Unavailable)),
-            Work::Admit { conn, .. } => ctx.wire.admitted(conn, Err(Refused::Unavailable)),
             Work::Command(command) => self.refuse_command(ctx, *command, Refusal::Overloaded),
-        }
-    }
-
-    fn tell_credentials(&mut self, ctx: &mut Context<'_>, id: AccountId, asker: Place, conn: ConnId) {
-        let Some(account) = self.directory.present(id) else { return };
-        let credentials = (!account.record.disabled).then(|| Box::new(account.record.credentials.clone()));
-        self.answer_credentials(ctx, asker, conn, Ok(credentials));
-    }
-
-    fn answer_credentials(
-        &mut self,
-        ctx: &mut Context<'_>,
-        asker: Place,
-        conn: ConnId,
-        result: Result<Option<Box<crate::accounts::Credentials>>, Unavailable>,
-    ) {
-        if asker == self.desk.here {
-            ctx.wire.credentials(conn, result.map(|found| found.map(|credentials| *credentials)));
-        } else {
-            self.reliably(ctx, asker, Letter::Credentials { conn, result });
         }
     }
 }

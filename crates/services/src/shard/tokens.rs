@@ -5,21 +5,17 @@
 //! with a token that nobody knows and falls back to its key, as XEP-0484 §4.1 has it. Not so when a client gives its tokens
 //! back: that is answered once it is durable, for whoever has logged out counts on it.
 
-use crate::accounts::network::Network;
 use crate::accounts::tokens::{Device, Mint, Proved};
 use crate::context::Context;
-use crate::directory::{Account, Work};
-use crate::places::Place;
-use crate::router::{Envelope, Letter};
+use crate::directory::Account;
+use crate::login::{Denied, Granted, ReplyTo, TokenProved};
 use crate::shard::Shard;
-use crate::wire::{ConnId, TokenProved, Unavailable};
 use chaski_store::AccountId;
 use chaski_xmpp::stream::{IssuedToken, TokenProof, Wishes};
 
 /// A client has given its tokens back and waits until that is durable.
 pub(crate) struct GivenBack {
-    asker: Place,
-    conn: ConnId,
+    reply_to: ReplyTo,
     told: TokenProved,
     device: Device,
     /// Not in the write under way, but in the one after it.
@@ -27,38 +23,15 @@ pub(crate) struct GivenBack {
 }
 
 impl Shard {
-    /// Asks whether a client has a token, whichever shard owns the account. Answered by
-    /// [`crate::wire::Wire::token_proved`], perhaps within this call.
-    pub fn prove_token(
-        &mut self,
-        ctx: &mut Context<'_>,
-        (conn, network): (ConnId, Network),
-        account: AccountId,
-        proof: Box<TokenProof>,
-    ) {
-        let (owner, asker) = (self.desk.owner(account), self.desk.here);
-        if owner == asker {
-            self.with_account(ctx, account, Work::Token { asker, conn, network, proof });
-            self.settle(ctx);
-        } else if ctx
-            .wire
-            .forward(Envelope::new(owner, Letter::TokenClaimed { asker, conn, network, account, proof }))
-            .is_err()
-        {
-            ctx.wire.token_proved(conn, Err(Unavailable));
-        }
-    }
-
-    /// Checks a proof, the account being in memory.
-    pub(super) fn prove_now(
+    /// Checks a proof. `None`: that is told later.
+    pub(super) fn prove(
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        asker: Place,
-        conn: ConnId,
+        reply_to: ReplyTo,
         proof: &TokenProof,
-    ) {
-        let Some(account) = self.directory.present(id) else { return };
+    ) -> Option<Result<TokenProved, Denied>> {
+        let Some(account) = self.directory.present(id) else { return Some(Err(Denied::Unavailable)) };
         let mint = mint(&self.desk.realm.secret, account);
         let has_any = !account.record.disabled && account.record.tokens().is_some();
         let key_generation = mint.generation;
@@ -69,16 +42,17 @@ impl Shard {
             None => metrics.tokens_refused_total.inc(),
         }
         let Some(Proved { responder, is_changed, given_back }) = proved else {
-            return self.answer_proof(ctx, asker, conn, Ok(None));
+            return Some(Err(Denied::NotAuthorized));
         };
         let told = TokenProved { key_generation, responder };
         if let Some(device) = given_back {
-            return self.give_back(ctx, id, GivenBack { asker, conn, told, device, is_next: false });
+            self.give_back(ctx, id, GivenBack { reply_to, told, device, is_next: false });
+            return None;
         }
         if is_changed {
             self.save_record(ctx, id);
         }
-        self.answer_proof(ctx, asker, conn, Ok(Some(told)));
+        Some(Ok(told))
     }
 
     /// Saves that a client has no tokens any more; it is told then.
@@ -100,25 +74,12 @@ impl Shard {
         told: Vec<GivenBack>,
         is_saved: bool,
     ) {
-        for GivenBack { asker, conn, told, device, .. } in told {
+        for GivenBack { reply_to, told, device, .. } in told {
             if !is_saved && let Some(account) = self.directory.present(id) {
                 account.record.tokens_mut().put_back(device);
             }
-            self.answer_proof(ctx, asker, conn, if is_saved { Ok(Some(told)) } else { Err(Unavailable) });
-        }
-    }
-
-    pub(super) fn answer_proof(
-        &mut self,
-        ctx: &mut Context<'_>,
-        asker: Place,
-        conn: ConnId,
-        result: Result<Option<TokenProved>, Unavailable>,
-    ) {
-        if asker == self.desk.here {
-            ctx.wire.token_proved(conn, result);
-        } else {
-            self.reliably(ctx, asker, Letter::TokenProved { conn, result });
+            let proved = if is_saved { Ok(Granted::Token(told)) } else { Err(Denied::Unavailable) };
+            self.tell_verdict(ctx, reply_to, proved);
         }
     }
 

@@ -1,15 +1,12 @@
 //! The edge of a stage: what it would know of connections, and the shards' way out to it.
 
 use super::observer::Observer;
-use crate::accounts::Credentials;
+use crate::login::{Admitted, Granted, Questions, Verdict};
 use crate::router::Envelope;
-use crate::wire::{
-    Admitted, BindRefused, Bound, ConnId, ResumeRefused, Resumed, SessionId, StreamEnd, TokenProved,
-    Unavailable, Wire,
-};
+use crate::wire::{ConnId, SessionId, StreamEnd, Wire};
 use chaski_promises::Session;
 use chaski_xmpp::Stanza;
-use chaski_xmpp::stream::{Access, Refused};
+use chaski_xmpp::stream::Access;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What the edge would know of a connection.
@@ -39,11 +36,9 @@ pub(super) struct Line {
     pub(super) is_told: bool,
     /// Sent meanwhile.
     pub(super) unread: VecDeque<String>,
-    pub(super) bound: Option<Result<Bound, BindRefused>>,
-    pub(super) resumed: Option<Result<Resumed, ResumeRefused>>,
-    pub(super) credentials: Option<Result<Option<Credentials>, Unavailable>>,
-    pub(super) proved: Option<Result<Option<TokenProved>, Unavailable>>,
-    pub(super) admitted: Option<Result<Admitted, Refused>>,
+    pub(super) questions: Questions,
+    /// What came of the last of them.
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// Everything outside of the shards.
@@ -77,12 +72,35 @@ impl StageWire<'_> {
     }
 
     /// A resumption was answered.
-    fn observe_resumption(&mut self, conn: ConnId, h: Option<u32>) {
+    fn observe_resumption(&mut self, conn: ConnId, h: u32) {
         let (session, line) = (self.session(conn), self.line(conn));
         let (key, claim) = (line.key, line.claim.take());
-        if let (Some(session), Some(h), Some((_, arrived))) = (session, h, claim) {
+        if let (Some(session), Some((_, arrived))) = (session, claim) {
             line.managed = true;
             self.observer.resumed(session, key, h, arrived);
+        }
+    }
+
+    /// A session was granted.
+    fn observe_session(&mut self, conn: ConnId, verdict: &Verdict) {
+        let (session, key) = (self.session(conn), self.line(conn).key);
+        let (Some(session), Ok(granted)) = (session, verdict) else { return };
+        match granted {
+            Granted::Credentials(_) | Granted::Token(_) => {}
+            Granted::Bound(bound) => self.observer.began(session, &bound.full_jid, key),
+            Granted::Resumed(resumed) => self.observe_resumption(conn, resumed.h),
+            Granted::Admitted(Admitted { admission, .. }) => match &admission.access {
+                Access::Bound { enabled, .. } => {
+                    self.observer.began(session, &admission.jid, key);
+                    if let Some(enabled) = enabled {
+                        let id = enabled.id.as_deref().map(|id| (id, u64::from(enabled.max_s) * 1_000));
+                        self.observer.managed(session, id);
+                        self.line(conn).managed = true;
+                    }
+                }
+                Access::Resumed { h, .. } => self.observe_resumption(conn, *h),
+                Access::Authenticated => {}
+            },
         }
     }
 }
@@ -133,53 +151,16 @@ impl Wire for StageWire<'_> {
         line.closed.get_or_insert(error);
     }
 
-    fn credentials(&mut self, conn: ConnId, credentials: Result<Option<Credentials>, Unavailable>) {
-        self.line(conn).credentials = Some(credentials);
-    }
-
-    fn bound(&mut self, conn: ConnId, result: Result<Bound, BindRefused>) {
+    fn verdict(&mut self, conn: ConnId, number: u32, verdict: Verdict) {
         let line = self.line(conn);
-        line.session = result.as_ref().ok().map(|bound| bound.session);
-        line.last_session = line.session;
-        let key = line.key;
-        if let (Some(session), Ok(bound)) = (self.session(conn), &result) {
-            self.observer.began(session, &bound.full_jid, key);
+        if !line.questions.hear(number) {
+            return;
         }
-        self.line(conn).bound = Some(result);
-    }
-
-    fn resumed(&mut self, conn: ConnId, result: Result<Resumed, ResumeRefused>) {
-        let line = self.line(conn);
-        line.session = result.as_ref().ok().map(|resumed| resumed.session);
-        line.last_session = line.session;
-        self.observe_resumption(conn, result.as_ref().ok().map(|resumed| resumed.h));
-        self.line(conn).resumed = Some(result);
-    }
-
-    fn token_proved(&mut self, conn: ConnId, result: Result<Option<TokenProved>, Unavailable>) {
-        self.line(conn).proved = Some(result);
-    }
-
-    fn admitted(&mut self, conn: ConnId, result: Result<Admitted, Refused>) {
-        let line = self.line(conn);
-        line.session = result.as_ref().ok().and_then(|admitted| admitted.session);
-        line.last_session = line.session;
-        let key = line.key;
-        if let (Some(session), Ok(admitted)) = (self.session(conn), &result) {
-            match &admitted.admission.access {
-                Access::Bound { enabled, .. } => {
-                    self.observer.began(session, &admitted.admission.jid, key);
-                    if let Some(enabled) = enabled {
-                        let id = enabled.id.as_deref().map(|id| (id, u64::from(enabled.max_s) * 1_000));
-                        self.observer.managed(session, id);
-                        self.line(conn).managed = true;
-                    }
-                }
-                Access::Resumed { h, .. } => self.observe_resumption(conn, Some(*h)),
-                Access::Authenticated => {}
-            }
+        if let Some(session) = verdict.as_ref().ok().and_then(Granted::session) {
+            (line.session, line.last_session) = (Some(session), Some(session));
+            self.observe_session(conn, &verdict);
         }
-        self.line(conn).admitted = Some(result);
+        self.line(conn).verdict = Some(verdict);
     }
 
     fn forward(&mut self, envelope: Envelope) -> Result<(), Envelope> {
