@@ -101,7 +101,7 @@ impl Shard {
     /// `<inactive/>` (XEP-0352). Anything else ends the session with `unsupported-stanza-type`.
     pub fn element(&mut self, ctx: &mut Context<'_>, session: SessionId, element: &Stanza<'_>) {
         match element.kind() {
-            Kind::Nonza => self.nonza(ctx, session, element),
+            Kind::Nonza => self.foreign(ctx, session, element),
             Kind::Message | Kind::Presence | Kind::Iq => self.at_the_gate(ctx, session, element),
         }
         self.settle(ctx);
@@ -113,22 +113,58 @@ impl Shard {
         self.settle(ctx);
     }
 
-    fn nonza(&mut self, ctx: &mut Context<'_>, id: SessionId, element: &Stanza<'_>) {
+    /// The same of stream management, for an edge that has read it already.
+    pub fn nonza(&mut self, ctx: &mut Context<'_>, session: SessionId, nonza: &Nonza<'_>) {
+        self.counted(ctx, session, nonza);
+        self.settle(ctx);
+    }
+
+    fn counted(&mut self, ctx: &mut Context<'_>, id: SessionId, nonza: &Nonza<'_>) {
+        self.said_beside(ctx, id, |desk, ctx, account| {
+            if let Nonza::Ack { h } = *nonza {
+                return mailbox::acknowledged(desk, ctx, account, id, h);
+            }
+            let Some(session) = account.session_mut(id) else { return };
+            match *nonza {
+                Nonza::Request => session.requested(desk, ctx),
+                Nonza::Enable { resume, max } => session.enable(desk, ctx, resume, max),
+                Nonza::Resume { .. } => session.resume_refused(desk, ctx),
+                Nonza::Ack { .. } | Nonza::Enabled { .. } | Nonza::Resumed { .. } | Nonza::Failed { .. } => {
+                    session.unexpected(desk)
+                }
+            }
+        });
+    }
+
+    /// An element that is no stanza.
+    fn foreign(&mut self, ctx: &mut Context<'_>, id: SessionId, element: &Stanza<'_>) {
+        let read = Nonza::parse(&element.root());
+        if let Some(Ok(nonza)) = read {
+            return self.counted(ctx, id, &nonza);
+        }
+        self.said_beside(ctx, id, |desk, ctx, account| {
+            let Some(session) = account.session_mut(id) else { return };
+            match read {
+                Some(_) => session.unexpected(desk),
+                None if element.is("active", ns::CSI) => session.set_inactive(desk, ctx, false),
+                None if element.is("inactive", ns::CSI) => session.set_inactive(desk, ctx, true),
+                None => session.foreign(desk),
+            }
+        });
+    }
+
+    /// A session says something that is no stanza. Who reads for weeks and writes nothing else must not be taken for gone: the number
+    /// would count as silent.
+    fn said_beside(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: SessionId,
+        act: impl FnOnce(&mut Desk, &mut Context<'_>, &mut Account),
+    ) {
         self.desk.spend(budget::WRITTEN);
         let Some((desk, account)) = self.account_of(id) else { return };
-        // Who reads for weeks and writes nothing must not be taken for gone: the number would count as silent.
         let (owner, is_news) = (account.id, account.record.is_seen_due(ctx.unix_ms));
-        let Some(session) = account.session_mut(id) else { return };
-        match Nonza::parse(&element.root()) {
-            Some(Ok(Nonza::Request)) => session.requested(desk, ctx),
-            Some(Ok(Nonza::Ack { h })) => mailbox::acknowledged(desk, ctx, account, id, h),
-            Some(Ok(Nonza::Enable { resume, max })) => session.enable(desk, ctx, resume, max),
-            Some(Ok(Nonza::Resume { .. })) => session.resume_refused(desk, ctx),
-            Some(Err(_) | Ok(_)) => session.unexpected(desk),
-            None if element.is("active", ns::CSI) => session.set_inactive(desk, ctx, false),
-            None if element.is("inactive", ns::CSI) => session.set_inactive(desk, ctx, true),
-            None => session.foreign(desk),
-        }
+        act(desk, ctx, account);
         if is_news {
             self.note_activity(ctx, owner);
         }

@@ -5,8 +5,9 @@
 
 use super::{EventLoop, READ_BYTES, SHARES_EVERY, now};
 use crate::c2s::connection::{Connection, Stage};
-use chaski_services::wire::{Closed, ConnId};
+use chaski_services::wire::{Closed, ConnId, SessionId};
 use chaski_xmpp::framer::{FrameKind, MAX_BYTES_SKIPPED, Piece};
+use chaski_xmpp::sm::Nonza;
 use chaski_xmpp::stream::Input;
 use chaski_xmpp::websocket::{self, CloseCode, Event, Message};
 use chaski_xmpp::{Husk, ParseError, Prefixes, Stanza, StreamCondition, StreamHeader};
@@ -294,6 +295,11 @@ impl EventLoop {
                 }
                 Err(error) => self.fail(conn, error.condition(), None),
             },
+            FrameKind::Element if let Some((session, said)) = self.counts(conn, bytes) => {
+                self.metrics.elements_total.inc();
+                self.rooms.call(&mut self.clients, |shard, ctx| shard.nonza(ctx, session, &said));
+                Flow::On
+            }
             FrameKind::Element => match Stanza::parse(bytes) {
                 Ok(element) => self.element(conn, &element),
                 Err(ParseError::BadNamespacePrefix) => self.with_prefixes(conn, bytes),
@@ -301,6 +307,14 @@ impl EventLoop {
             },
             FrameKind::StreamClose => self.stream_closed(conn),
             FrameKind::Excess(piece) => self.excess(conn, piece, bytes),
+        }
+    }
+
+    /// What a session says of the counts (XEP-0198), if it says it plainly.
+    fn counts(&self, conn: ConnId, bytes: &[u8]) -> Option<(SessionId, Nonza<'static>)> {
+        match self.clients.table.get(conn)?.stage {
+            Stage::Live(session) => Some((session, Nonza::parse_plain(bytes)?)),
+            Stage::Handshake | Stage::Login(_) | Stage::Ending => None,
         }
     }
 

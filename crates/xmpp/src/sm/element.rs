@@ -69,6 +69,43 @@ impl<'a> Nonza<'a> {
         (element.ns() == ns::SM).then(|| Self::parse_ours(element).ok_or(Malformed))
     }
 
+    /// Reads `<r/>` or `<a/>` in the plain words in which clients write them: nothing but `xmlns` and `h`, no references. They are half of
+    /// what a server is sent, so it is worth knowing them without parsing. `None`: anything else, which [`Self::parse`] is for.
+    pub fn parse_plain(bytes: &[u8]) -> Option<Self> {
+        let (is_ack, mut rest) = match bytes {
+            [b'<', b'a', b' ', rest @ ..] => (true, rest),
+            [b'<', b'r', b' ', rest @ ..] => (false, rest),
+            _ => return None,
+        };
+        let (mut h, mut is_ours) = (None, false);
+        loop {
+            rest = match rest {
+                b"/>" => break,
+                [b'x', b'm', b'l', b'n', b's', b'=', value @ ..] if !is_ours => {
+                    let (value, rest) = quoted(value)?;
+                    is_ours = value == ns::SM.as_bytes();
+                    rest
+                }
+                [b'h', b'=', value @ ..] if is_ack && h.is_none() => {
+                    let (value, rest) = quoted(value)?;
+                    h = Some(parse_number(std::str::from_utf8(value).ok()?)?);
+                    rest
+                }
+                _ => return None,
+            };
+            rest = match rest {
+                [b' ', rest @ ..] => rest,
+                _ if rest == b"/>" => rest,
+                _ => return None,
+            };
+        }
+        match (is_ours, is_ack, h) {
+            (true, true, Some(h)) => Some(Self::Ack { h }),
+            (true, false, None) => Some(Self::Request),
+            _ => None,
+        }
+    }
+
     fn parse_ours(element: &ElementRef<'a>) -> Option<Self> {
         let number = |name: &str| match element.attr(name) {
             None => Some(None),
@@ -88,6 +125,13 @@ impl<'a> Nonza<'a> {
             _ => return None,
         })
     }
+}
+
+/// What stands between the quotes at the beginning of `text`, and what is behind them.
+fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (quote, rest) = text.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"'))?;
+    let end = rest.iter().position(|byte| byte == quote)?;
+    Some((&rest[..end], &rest[end + 1..]))
 }
 
 /// `xs:boolean`, false if absent.

@@ -272,6 +272,57 @@ fn what_is_written_is_read() {
     assert_eq!(written(&failed(None)), Nonza::Failed { h: None });
 }
 
+/// What is read without being parsed is what parsing it would have told, and all else is left to that.
+#[test]
+fn plain_words_are_read_as_they_are_parsed() {
+    for (text, is_plain) in [
+        ("<r xmlns='urn:xmpp:sm:3'/>", true),
+        ("<r xmlns=\"urn:xmpp:sm:3\" />", true),
+        ("<a xmlns='urn:xmpp:sm:3' h='5'/>", true),
+        ("<a h=\"4294967295\" xmlns='urn:xmpp:sm:3'/>", true),
+        ("<a h='5' xmlns=\"urn:xmpp:sm:3\" />", true),
+        ("<a xmlns='urn:xmpp:sm:3' h='4294967296'/>", false),
+        ("<a xmlns='urn:xmpp:sm:3' h=''/>", false),
+        ("<a xmlns='urn:xmpp:sm:3' h='&#53;'/>", false),
+        ("<a xmlns='urn:xmpp:sm:3' h='+5'/>", false),
+        ("<a xmlns='urn:xmpp:sm:3'/>", false),
+        ("<r xmlns='urn:xmpp:sm:3' h='5'/>", false),
+        ("<r xmlns='urn:xmpp:sm:3' x='5'/>", false),
+        ("<r xmlns='urn:xmpp:sm:2'/>", false),
+        ("<r xmlns='urn:xmpp:sm:3'></r>", false),
+        ("<a  xmlns='urn:xmpp:sm:3' h='5'/>", false),
+        ("<active xmlns='urn:xmpp:csi:0'/>", false),
+    ] {
+        let read = Nonza::parse_plain(text.as_bytes());
+        assert_eq!(read.is_some(), is_plain, "{text}");
+        if let Some(read) = read {
+            assert_eq!(Some(Ok(read)), parse(text.as_bytes()), "{text}");
+        }
+    }
+    for broken in [
+        "<r xmlns='urn:xmpp:sm:3'/",
+        "<r xmlns='urn:xmpp:sm:3'h='1'/>",
+        "<a xmlns='urn:xmpp:sm:3' h='1' h='1'/>",
+        "<a xmlns='urn:xmpp:sm:3' xmlns='urn:xmpp:sm:3' h='1'/>",
+        "<a h='1'xmlns='urn:xmpp:sm:3'/>",
+        "<a h='1' xmlns='urn:xmpp:sm:3\"/>",
+        "<a />",
+        "<r >",
+        "",
+    ] {
+        assert_eq!(Nonza::parse_plain(broken.as_bytes()), None, "{broken}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_read_plainly_that_is_no_element(text in "<[ar] ([xmlnsh=' /\">:0-9]|urn:xmpp:sm:3|xmlns='urn:xmpp:sm:3'|h='1'){0,6}") {
+        if let Some(read) = Nonza::parse_plain(text.as_bytes()) {
+            prop_assert_eq!(Some(Ok(read)), parse(text.as_bytes()));
+        }
+    }
+}
+
 #[test]
 fn malformed_elements_are_told_apart() {
     let sm = |text: &str| parse(text.replacen(' ', " xmlns='urn:xmpp:sm:3' ", 1).as_bytes());
