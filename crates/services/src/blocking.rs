@@ -27,7 +27,7 @@ use crate::wire::SessionId;
 use chaski_store::Table;
 use chaski_store::records::Put;
 use chaski_xmpp::stanza::PresenceType;
-use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns, write};
+use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, Stored, ns, write};
 use query::{Query, payload};
 use report::Complaint;
 
@@ -58,12 +58,11 @@ pub(crate) fn blocks_contact(account: &Account, contact: &Contact) -> bool {
     !privacy::is_own(account, contact) && settings.blocks.matches_contact(contact, domain)
 }
 
-/// Whether a stanza in stored form comes from somebody whom the account has blocked. Cheap for who has blocked nobody.
-pub(crate) fn refuses(account: &Account, stored: &[u8]) -> bool {
+/// Whether a stanza comes from somebody whom the account has blocked. Cheap for who has blocked nobody.
+pub(crate) fn refuses(account: &Account, stanza: &Stored) -> bool {
     if account.settings.as_deref().is_none_or(|settings| settings.blocks.is_empty()) {
         return false;
     }
-    let Ok(stanza) = Stanza::parse(stored) else { return false };
     stanza.from().is_some_and(|from| blocks(account, JidRef::split(&from)))
 }
 

@@ -15,6 +15,7 @@ use crate::session::{End, Sent};
 use crate::timers::Timers;
 use crate::wire::SessionId;
 use chaski_store::{AccountId, Seq, ShardIndex};
+use chaski_xmpp::Stored;
 use chaski_xmpp::sm::Room;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -31,6 +32,8 @@ chaski_telemetry::metrics! {
         stanzas_received_total: Counter,
         /// Messages put into mailboxes.
         messages_stored_total: Counter,
+        /// Messages of a mailbox that are intact and can't be understood: a newer program's, or a fault.
+        messages_unreadable_total: Counter,
         /// Messages that the store knew already (sent again by a client).
         messages_duplicate_total: Counter,
         /// Messages written to clients from mailboxes, at once or late.
@@ -173,8 +176,6 @@ pub(crate) struct Desk {
     pub(crate) timers: Timers,
     /// Where stanzas are written before they become an `Arc`. Empty between uses.
     pub(crate) scratch: Vec<u8>,
-    /// Where an element to be put into a stanza is written.
-    pub(crate) element: Vec<u8>,
     /// Where an address is written.
     pub(crate) text: String,
     /// Where the seqs of one acknowledgement are collected. Empty between uses.
@@ -245,7 +246,6 @@ impl Desk {
             metrics,
             timers: Timers::default(),
             scratch: Vec::new(),
-            element: Vec::new(),
             text: String::new(),
             seqs: Vec::new(),
             turned: Vec::new(),
@@ -278,15 +278,17 @@ impl Desk {
     }
 
     /// Writes a stanza by `write` into the scratch and makes it shareable: one allocation of the right size.
-    pub(crate) fn compose(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Arc<[u8]> {
-        self.scratch.clear();
-        write(&mut self.scratch);
-        let stanza = Arc::from(self.scratch.as_slice());
-        // One huge stanza must not be remembered for ever.
+    pub(crate) fn compose(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Stored {
+        let stanza = Stored::composed(&mut self.scratch, write);
+        self.ease_scratch();
+        stanza
+    }
+
+    /// One huge stanza must not be remembered for ever.
+    pub(crate) fn ease_scratch(&mut self) {
         if self.scratch.capacity() > 64 << 10 {
             self.scratch = Vec::new();
         }
-        stanza
     }
 
     /// Keeps an empty queue's memory for the next that needs some.

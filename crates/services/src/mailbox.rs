@@ -17,15 +17,14 @@ use crate::context::{Context, Pressure};
 use crate::desk::Desk;
 use crate::directory::Account;
 use crate::router::By;
-use crate::session::Progress;
+use crate::session::{Mail, Progress};
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
 use chaski_store::mailbox::ReadStart;
 use chaski_store::{
-    Append, Appended, Charge, Entry, MessageId, ReadLimit, Sender, Seq, Standing, StoreError, Ticket,
+    Append, Appended, Charge, Content, Entry, MessageId, ReadLimit, Sender, Seq, Standing, StoreError, Ticket,
 };
-use chaski_xmpp::{JidRef, Stanza};
-use std::sync::Arc;
+use chaski_xmpp::{JidRef, Stored};
 
 /// When a session that could not read is tried again.
 const RETRY_MS: u64 = 2_000;
@@ -41,13 +40,14 @@ pub(crate) fn append(
     ctx: &mut Context<'_>,
     account: &mut Account,
     resource: Option<&str>,
-    message: (MessageId, By, Arc<[u8]>),
+    message: (MessageId, By, Stored),
     ticket: Ticket,
 ) -> Result<IsNew, StoreError> {
     let (id, by, stanza) = message;
     let sender = standing::sender(account, by, &stanza);
     let accepted_unix_ms = ctx.unix_ms;
-    let kept = Arc::clone(&stanza);
+    let (head, body) = stanza.parts();
+    let kept = Content { head, body };
     let append = Append { account: account.id, id, accepted_unix_ms, stanza: kept, sender, ticket };
     let seq = match ctx.store.append(append)? {
         Appended::Queued(seq) => seq,
@@ -57,7 +57,7 @@ pub(crate) fn append(
         }
     };
     desk.metrics.messages_stored_total.inc();
-    offer(desk, ctx, account, resource, &Entry { seq, id, accepted_unix_ms, stanza, gap: None });
+    offer(desk, ctx, account, resource, &stanza, Mail { seq, accepted_unix_ms });
     Ok(IsNew(true))
 }
 
@@ -70,25 +70,26 @@ pub(crate) fn charge(
     ctx: &mut Context<'_>,
     account: &Account,
     by: By,
-    stanza: &[u8],
+    stanza: &Stored,
     ticket: Ticket,
 ) -> Result<(), StoreError> {
     let sender = Sender { account: by.account, standing: Standing::Stranger, is_heavy: by.is_heavy };
     let now_unix_ms = ctx.unix_ms;
-    ctx.store.charge(Charge { account: account.id, sender, size: stanza.len(), now_unix_ms, ticket })
+    ctx.store.charge(Charge { account: account.id, sender, size: stanza.stored_len(), now_unix_ms, ticket })
 }
 
-/// Sends a new entry to the sessions that it is for.
+/// Sends a new message to the sessions that it is for.
 fn offer(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
     account: &mut Account,
     resource: Option<&str>,
-    entry: &Entry,
+    stanza: &Stored,
+    mail: Mail,
 ) {
     let target = resource.and_then(|resource| account.resource(resource)).map(|session| session.id);
     for session in &mut account.sessions {
-        session.note_appended(entry.seq);
+        session.note_appended(mail.seq);
         let wanted = target.map_or_else(|| session.presence.takes_messages(), |target| target == session.id);
         match session.progress {
             Progress::Reading { after, rewound, .. } => {
@@ -96,10 +97,10 @@ fn offer(
             }
             Progress::Behind(_) => {}
             Progress::Live if !wanted => {}
-            Progress::Live if session.has_live_room(desk, ctx, entry.stanza.len()) => {
-                session.deliver(desk, ctx, entry, false);
+            Progress::Live if session.has_live_room(desk, ctx, stanza.len()) => {
+                session.deliver(desk, ctx, stanza, mail, false);
             }
-            Progress::Live => session.progress = Progress::Behind(Seq(entry.seq.0 - 1)),
+            Progress::Live => session.progress = Progress::Behind(Seq(mail.seq.0 - 1)),
         }
     }
 }
@@ -111,7 +112,7 @@ pub(crate) fn pass(
     ctx: &mut Context<'_>,
     account: &mut Account,
     resource: Option<&str>,
-    stanza: &Arc<[u8]>,
+    stanza: &Stored,
     droppable: bool,
 ) {
     for session in &mut account.sessions {
@@ -123,7 +124,7 @@ pub(crate) fn pass(
             let sent = session.send_droppable(desk, ctx, stanza);
             desk.metrics.messages_dropped_total.add(u64::from(!sent));
         } else if wanted {
-            session.send(desk, ctx, Arc::clone(stanza));
+            session.send(desk, ctx, stanza.clone());
         }
     }
 }
@@ -208,25 +209,38 @@ fn deliver_backlog(
     entries: &[Entry],
     more: bool,
 ) -> Seq {
-    let entries = if more { &entries[..calls::cut(entries)] } else { entries };
-    for entry in entries {
-        let wanted = is_for(account, id, &entry.stanza);
-        let told = entry.gap.map(|gap| gap::told(desk, ctx, &account.bare, entry.seq, gap));
+    let messages = entries.iter().map(|entry| message(desk, ctx, &account.bare, entry)).collect::<Vec<_>>();
+    let count = if more { calls::cut(&messages) } else { messages.len() };
+    for (entry, stanza) in entries.iter().zip(messages).take(count) {
+        let Some(stanza) = stanza else {
+            desk.metrics.messages_unreadable_total.inc();
+            continue;
+        };
+        let wanted = is_for(account, id, &stanza);
+        let mail = Mail { seq: entry.seq, accepted_unix_ms: entry.accepted_unix_ms };
         let Some(session) = account.session_mut(id) else { break };
         if wanted && !session.has_unacknowledged(entry.seq) {
-            session.deliver(desk, ctx, told.as_ref().unwrap_or(entry), true);
+            session.deliver(desk, ctx, &stanza, mail, true);
         }
     }
-    entries.last().map_or(after, |entry| entry.seq)
+    entries[..count].last().map_or(after, |entry| entry.seq)
+}
+
+/// What an entry of the mailbox is sent as. What can't be read has no reader, and waits until it grows too old.
+fn message(desk: &mut Desk, ctx: &Context<'_>, bare: &str, entry: &Entry) -> Option<Stored> {
+    if let Some(gap) = entry.gap {
+        return Some(gap::told(desk, ctx, bare, entry.seq, gap));
+    }
+    let Content { head, body } = entry.stanza.clone();
+    Stored::from_parts(head, body).ok()
 }
 
 /// Whether an entry of the mailbox is for this session: addressed to its resource, or to none that is there.
-fn is_for(account: &Account, id: SessionId, stanza: &[u8]) -> bool {
+fn is_for(account: &Account, id: SessionId, stanza: &Stored) -> bool {
     let takes_messages = account.session(id).is_some_and(|session| session.presence.takes_messages());
     if takes_messages && account.sessions.len() == 1 {
         return true;
     }
-    let Ok(stanza) = Stanza::parse(stanza) else { return takes_messages };
     let to = stanza.to().unwrap_or_default();
     let target = JidRef::split(&to).resource.and_then(|resource| account.resource(resource));
     target.map_or(takes_messages, |target| target.id == id)
@@ -284,17 +298,10 @@ pub(crate) fn receipted(
     let Some(session) = account.session(id).filter(|session| session.managed.is_none()) else { return };
     desk.seqs.clear();
     for sent in session.queue.iter() {
-        desk.seqs.extend(sent.mail.filter(|_| has_id(&sent.stanza, message)).map(|mail| mail.seq));
+        let is_it = !message.is_empty() && sent.stanza.id().as_deref() == Some(message);
+        desk.seqs.extend(sent.mail.filter(|_| is_it).map(|mail| mail.seq));
     }
     delete(desk, ctx, account);
-}
-
-/// Whether a stored message has this id. Looked for in its start tag before anything is parsed: a client can have us do
-/// this for all of its queue with one small receipt.
-fn has_id(stanza: &[u8], id: &str) -> bool {
-    let head = stanza.split(|byte| *byte == b'>').next().unwrap_or_default();
-    let likely = !id.is_empty() && head.windows(id.len()).any(|bytes| bytes == id.as_bytes());
-    likely && Stanza::parse(stanza).is_ok_and(|stanza| stanza.id().as_deref() == Some(id))
 }
 
 /// Deletes the entries collected in `desk.seqs`.

@@ -17,7 +17,7 @@ use crate::roster::Undo;
 use crate::upload::IndexWish;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
-use std::sync::Arc;
+use chaski_xmpp::Stored;
 
 /// What a room may look at and use while it handles one stanza.
 pub struct Turn<'a> {
@@ -72,21 +72,21 @@ pub enum Post {
         /// Which session.
         session: SessionId,
         /// The stanza, with `to` being that session's full JID.
-        stanza: Arc<[u8]>,
+        stanza: Stored,
     },
     /// The same, behind what waits for it in the mailbox.
     BehindMail {
         /// Which session.
         session: SessionId,
         /// The stanza.
-        stanza: Arc<[u8]>,
+        stanza: Stored,
     },
     /// The same for what a stranger sends: dropped if it would fill the session's queue, behind which its own stanzas wait.
     Droppable {
         /// Which session.
         session: SessionId,
         /// The stanza.
-        stanza: Arc<[u8]>,
+        stanza: Stored,
     },
     /// To any account, this one included: routed like a client's stanza (but never answered by an error).
     Account {
@@ -95,7 +95,7 @@ pub enum Post {
         /// The resource, if it goes to a full JID.
         resource: Option<Box<str>>,
         /// The stanza with `from` (a JID of the account at hand) and `to`.
-        stanza: Arc<[u8]>,
+        stanza: Stored,
     },
     /// A presence to many accounts, this one perhaps included.
     Tell(Tell),
@@ -117,12 +117,12 @@ pub enum Post {
 
 impl Outbox {
     /// Posts a stanza to a session of the account at hand.
-    pub fn to_session(&mut self, session: SessionId, stanza: impl Into<Arc<[u8]>>) {
+    pub fn to_session(&mut self, session: SessionId, stanza: impl Into<Stored>) {
         self.posts.push(Post::Session { session, stanza: stanza.into() });
     }
 
     /// Posts a stanza to an account's bare JID.
-    pub fn to_account(&mut self, to: AccountId, stanza: impl Into<Arc<[u8]>>) {
+    pub fn to_account(&mut self, to: AccountId, stanza: impl Into<Stored>) {
         self.posts.push(Post::Account { to, resource: None, stanza: stanza.into() });
     }
 
@@ -144,7 +144,7 @@ impl Outbox {
     }
 
     /// Posts a stanza to a full JID.
-    pub fn to_resource(&mut self, to: AccountId, resource: &str, stanza: impl Into<Arc<[u8]>>) {
+    pub fn to_resource(&mut self, to: AccountId, resource: &str, stanza: impl Into<Stored>) {
         self.posts.push(Post::Account { to, resource: Some(resource.into()), stanza: stanza.into() });
     }
 }

@@ -35,8 +35,7 @@ use crate::roster::{Contact, Kind};
 use crate::wire::SessionId;
 use chaski_store::AccountId;
 use chaski_xmpp::stanza::PresenceType;
-use chaski_xmpp::{JidRef, Stanza, StanzaCondition};
-use std::sync::Arc;
+use chaski_xmpp::{JidRef, Stanza, StanzaCondition, Stored};
 
 /// Largest presence that is broadcast, in bytes: it is kept per session and sent once for each contact.
 pub const BROADCAST_BYTES_MAX: usize = 8 * 1024;
@@ -89,13 +88,11 @@ fn sent_to_all(
     }
 }
 
-/// Presence from another account (or of this one), addressed to this account's bare JID or a resource of it, in stored
-/// form: `from` and `to` are there. Subscription stanzas, probes, availability, errors.
-pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>) {
-    let (Some(kind), Some(from), Some(to)) = (stanza.presence_type(), stanza.from(), stanza.to()) else {
-        return;
-    };
-    let (from, to) = (JidRef::split(&from), JidRef::split(&to));
+/// Presence from another account (or of this one), addressed to this account's bare JID or to this resource of it.
+/// Subscription stanzas, probes, availability, errors.
+pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stored, resource: Option<&str>) {
+    let (Some(kind), Some(from)) = (stanza.presence_type(), stanza.from()) else { return };
+    let from = JidRef::split(&from);
     if let Some(kind) = subscription_kind(kind) {
         return subscribe::received(turn, account, stanza, from, kind);
     }
@@ -105,18 +102,18 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>)
     let sender = from.to_bare().to_string();
     let contact = Contact::new(&sender, &turn.realm.domain);
     let is_stranger = sender != *account.bare && !account.roster.state(&contact).to();
-    let shared: Arc<[u8]> = Hidden::by_contact(account, &contact).redact(stanza.bytes()).into();
+    let shared = Hidden::by_contact(account, &contact).redact(stanza).unwrap_or_else(|| stanza.clone());
     for session in &account.sessions {
-        let wanted = match to.resource {
+        let wanted = match resource {
             // §8.5.3.1: whether or not it is available.
             Some(resource) => *session.resource == *resource,
             // §8.5.2.1: an error tells nothing to those who did not cause it.
             None => session.presence.is_available() && kind != PresenceType::Error,
         };
         if wanted && is_stranger {
-            turn.outbox.posts.push(Post::Droppable { session: session.id, stanza: Arc::clone(&shared) });
+            turn.outbox.posts.push(Post::Droppable { session: session.id, stanza: shared.clone() });
         } else if wanted {
-            turn.outbox.to_session(session.id, Arc::clone(&shared));
+            turn.outbox.to_session(session.id, shared.clone());
         }
     }
 }

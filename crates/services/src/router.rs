@@ -15,7 +15,7 @@ mod refuse;
 mod strangers;
 mod told;
 
-pub(crate) use compose::{is_bare_chat_state, left_out};
+pub(crate) use compose::left_out;
 pub(crate) use lines::Lines;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use refuse::{Refusals, Refuse};
@@ -31,8 +31,7 @@ use crate::wire::{ConnId, SessionId};
 use chaski_store::{AccountId, MessageId};
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::PresenceType;
-use chaski_xmpp::{Kind, Stanza};
-use std::sync::Arc;
+use chaski_xmpp::{Kind, Stored};
 
 /// What one shard sends to another. All that the edge knows of it is to whom it goes.
 pub struct Envelope {
@@ -84,8 +83,8 @@ pub(crate) struct Parcel {
     pub(crate) by: AccountId,
     /// The resource, if it goes to a full JID.
     pub(crate) resource: Option<Box<str>>,
-    /// The whole stanza, in the stored form: `from` and `to` are there and in normal form.
-    pub(crate) stanza: Arc<[u8]>,
+    /// The stanza: `from` and `to` are there and in normal form.
+    pub(crate) stanza: Stored,
     /// What is to be done with it.
     pub(crate) handling: Handling,
     /// The recipient's other sessions may get copies of it (XEP-0280).
@@ -96,8 +95,6 @@ pub(crate) struct Parcel {
     pub(crate) is_refused: bool,
     /// It is the error that answers this message, which is settled where and when it arrives, and not without it.
     pub(crate) settles: Option<Origin>,
-    /// Its type, if it is presence: looked at on every hop, so read once.
-    presence: Option<PresenceType>,
 }
 
 /// How a parcel is to be handled by the recipient's owner.
@@ -120,15 +117,8 @@ pub(crate) struct By {
 }
 
 impl Parcel {
-    /// A parcel of a stanza in stored form.
-    pub(crate) fn new(
-        to: AccountId,
-        resource: Option<Box<str>>,
-        stanza: Arc<[u8]>,
-        handling: Handling,
-    ) -> Self {
-        let is_presence = stanza.starts_with(b"<presence");
-        let presence = is_presence.then(|| Stanza::parse(&stanza).ok()?.presence_type()).flatten();
+    /// A parcel of a stanza.
+    pub(crate) fn new(to: AccountId, resource: Option<Box<str>>, stanza: Stored, handling: Handling) -> Self {
         Self {
             to,
             by: to,
@@ -139,7 +129,6 @@ impl Parcel {
             has_waited: false,
             is_refused: false,
             settles: None,
-            presence,
         }
     }
 
@@ -156,14 +145,9 @@ impl Parcel {
         }
     }
 
-    /// The kind of stanza: the stored form begins with its name.
+    /// The kind of stanza.
     pub(crate) fn kind(&self) -> Kind {
-        match self.stanza.get(1) {
-            Some(b'm') => Kind::Message,
-            Some(b'p') => Kind::Presence,
-            Some(b'i') => Kind::Iq,
-            _ => Kind::Nonza,
-        }
+        self.stanza.kind()
     }
 
     /// Whether nobody but sessions of its account has a use for it: presence that is no step of a subscription.
@@ -171,7 +155,7 @@ impl Parcel {
         if self.kind() != Kind::Presence {
             return false;
         }
-        self.presence.is_none_or(|kind| {
+        self.stanza.presence_type().is_none_or(|kind| {
             matches!(
                 kind,
                 PresenceType::Available
@@ -195,5 +179,5 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) origin: Option<Origin>,
-    pub(crate) stanza: Arc<[u8]>,
+    pub(crate) stanza: Stored,
 }

@@ -25,10 +25,9 @@ use crate::desk::Desk;
 use crate::presence::SessionPresence;
 use crate::timers::Timer;
 use crate::wire::{ConnId, SessionId, StreamEnd};
-use chaski_store::{Entry, Seq};
-use chaski_xmpp::rewrite::delay_split;
+use chaski_store::Seq;
 use chaski_xmpp::sm::Outbound;
-use chaski_xmpp::write;
+use chaski_xmpp::{Kind, Stored, write};
 use language::Language;
 use std::sync::Arc;
 
@@ -113,7 +112,7 @@ pub(crate) enum Progress {
 /// A stanza in a session's queue.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    pub(crate) stanza: Arc<[u8]>,
+    pub(crate) stanza: Stored,
     /// Its place in the mailbox, if it is there.
     pub(crate) mail: Option<Mail>,
 }
@@ -192,8 +191,8 @@ impl Session {
     }
 
     /// Sends a stanza that is in no mailbox: presence, IQ, a transient message.
-    pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
-        let is_iq = stanza.starts_with(b"<iq");
+    pub(crate) fn send(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Stored) {
+        let is_iq = stanza.kind() == Kind::Iq;
         desk.iqs_sent += u64::from(is_iq);
         if is_iq && stanza.len() >= budget::LARGE_BYTES {
             // An answer that was read from the store comes when nobody is read. Who has asked for it pays.
@@ -210,12 +209,7 @@ impl Session {
 
     /// The same for what may be lost, and must not fill a queue behind which the client's own stanzas wait: a stranger's
     /// presence, messages that are not stored, copies. False: there was no room.
-    pub(crate) fn send_droppable(
-        &mut self,
-        desk: &mut Desk,
-        ctx: &mut Context<'_>,
-        stanza: &Arc<[u8]>,
-    ) -> bool {
+    pub(crate) fn send_droppable(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: &Stored) -> bool {
         if self.is_late() {
             return self.delay_droppable(desk, ctx, stanza);
         }
@@ -225,12 +219,12 @@ impl Session {
         self.release_before(desk, ctx, stanza);
         let room = self.has_transient_room(desk, ctx, stanza.len());
         if room {
-            self.send_now(desk, ctx, Arc::clone(stanza));
+            self.send_now(desk, ctx, stanza.clone());
         }
         room
     }
 
-    fn send_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+    fn send_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Stored) {
         if self.is_late() || !self.has_room(desk, ctx, stanza.len()) {
             self.delay(desk, ctx, stanza);
         } else {
@@ -238,16 +232,16 @@ impl Session {
         }
     }
 
-    fn write_out(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+    fn write_out(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Stored) {
         desk.spend(budget::WRITTEN + budget::of_bytes(stanza.len()));
         if self.managed.is_some() {
-            self.enqueue(desk, Sent { stanza: Arc::clone(&stanza), mail: None });
+            self.enqueue(desk, Sent { stanza: stanza.clone(), mail: None });
         }
         let Some(conn) = self.conn else { return };
         if ctx.wire.unsent_bytes(conn) > desk.realm.limits.unsent_bytes_cut {
             return desk.doom(self.id, End::cut("policy-violation", "too slow"));
         }
-        ctx.wire.write(conn, &[&stanza]);
+        ctx.wire.write(conn, &stanza.pieces());
         if self.queue.len() >= REQUEST_AFTER_STANZAS {
             self.request(desk, ctx);
         } else {
@@ -286,18 +280,24 @@ impl Session {
     }
 
     /// Sends a message of the mailbox. `late`: with a `<delay/>`.
-    pub(crate) fn deliver(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, entry: &Entry, late: bool) {
-        desk.spend(budget::WRITTEN + budget::of_bytes(entry.stanza.len()));
-        self.release_before(desk, ctx, &entry.stanza);
-        let mail = Mail { seq: entry.seq, accepted_unix_ms: entry.accepted_unix_ms };
-        self.enqueue(desk, Sent { stanza: Arc::clone(&entry.stanza), mail: Some(mail) });
+    pub(crate) fn deliver(
+        &mut self,
+        desk: &mut Desk,
+        ctx: &mut Context<'_>,
+        stanza: &Stored,
+        mail: Mail,
+        late: bool,
+    ) {
+        desk.spend(budget::WRITTEN + budget::of_bytes(stanza.len()));
+        self.release_before(desk, ctx, stanza);
+        self.enqueue(desk, Sent { stanza: stanza.clone(), mail: Some(mail) });
         let Some(conn) = self.conn else { return };
         desk.metrics.messages_delivered_total.inc();
         if late {
             desk.metrics.messages_delivered_late_total.inc();
-            write_late(desk, ctx, conn, &entry.stanza, entry.accepted_unix_ms);
+            write_late(desk, ctx, conn, stanza, mail.accepted_unix_ms);
         } else {
-            ctx.wire.write(conn, &[&entry.stanza]);
+            ctx.wire.write(conn, &stanza.pieces());
         }
         self.request(desk, ctx);
     }
@@ -365,7 +365,7 @@ impl Session {
                     desk.metrics.messages_resent_total.inc();
                     write_late(desk, ctx, conn, &sent.stanza, mail.accepted_unix_ms);
                 }
-                None => ctx.wire.write(conn, &[&sent.stanza]),
+                None => ctx.wire.write(conn, &sent.stanza.pieces()),
             }
         }
         if !self.queue.is_empty() {
@@ -392,11 +392,10 @@ impl Session {
 }
 
 /// Writes a stored message with the time when it was accepted (XEP-0203).
-fn write_late(desk: &mut Desk, ctx: &mut Context<'_>, conn: ConnId, stanza: &[u8], accepted_unix_ms: u64) {
-    let (head, end_tag) = stanza.split_at(delay_split(stanza));
+fn write_late(desk: &mut Desk, ctx: &mut Context<'_>, conn: ConnId, stanza: &Stored, accepted_unix_ms: u64) {
     desk.scratch.clear();
     write::delay(&mut desk.scratch, &desk.realm.domain, ctx.shown(accepted_unix_ms));
-    ctx.wire.write(conn, &[head, &desk.scratch, end_tag]);
+    ctx.wire.write(conn, &stanza.pieces_with(&desk.scratch));
 }
 
 #[cfg(test)]

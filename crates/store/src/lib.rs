@@ -24,7 +24,8 @@ pub mod time;
 
 pub use account::AccountId;
 pub use mailbox::{
-    Append, Appended, Charge, Completion, Entry, Gap, MessageId, ReadLimit, Seq, ShardStore, Ticket, Usage,
+    Append, Appended, Charge, Completion, Content, Entry, Gap, MessageId, ReadLimit, Seq, ShardStore, Ticket,
+    Usage,
 };
 pub use records::{Records, Revision, Table, Versioned};
 pub use shares::{Sender, Shares, Standing};

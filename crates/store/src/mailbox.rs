@@ -33,6 +33,46 @@ pub struct MessageId(pub u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket(pub u128);
 
+/// A message as it is kept, opaque to the store: its recipient's own part, and one that it may share with other mailboxes and with
+/// the sessions that are sent it. On disk they lie one behind the other; what is read from there is all in `body`.
+#[derive(Debug, Clone, Default)]
+pub struct Content {
+    /// The recipient's own.
+    pub head: Arc<[u8]>,
+    /// The rest.
+    pub body: Arc<[u8]>,
+}
+
+impl Content {
+    /// Bytes of both.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Whether there is nothing, as in the place of what is lost.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Both, as they lie on disk.
+    pub fn pieces(&self) -> [&[u8]; 2] {
+        [&self.head, &self.body]
+    }
+}
+
+impl<B: Into<Arc<[u8]>>> From<B> for Content {
+    fn from(body: B) -> Self {
+        Self { head: Arc::default(), body: body.into() }
+    }
+}
+
+/// Equal if the same would be read back.
+impl PartialEq<[u8]> for Content {
+    fn eq(&self, other: &[u8]) -> bool {
+        other.strip_prefix(&*self.head).is_some_and(|rest| *rest == *self.body)
+    }
+}
+
 /// A message that waits for its recipient.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -42,8 +82,8 @@ pub struct Entry {
     pub id: MessageId,
     /// When it was accepted, Unix time in milliseconds.
     pub accepted_unix_ms: u64,
-    /// The whole `<message …>…</message>`, start tag already rewritten, stanza-id already inside.
-    pub stanza: Arc<[u8]>,
+    /// What was appended.
+    pub stanza: Content,
     /// This is no message, but what stands for some that are lost: `stanza` is empty, `id` says nothing.
     pub gap: Option<Gap>,
 }
@@ -80,7 +120,7 @@ impl Gap {
             seq,
             id: MessageId(0),
             accepted_unix_ms: self.until_unix_ms,
-            stanza: Arc::default(),
+            stanza: Content::default(),
             gap: Some(self),
         }
     }
@@ -95,8 +135,8 @@ pub struct Append {
     pub id: MessageId,
     /// Unix time in milliseconds.
     pub accepted_unix_ms: u64,
-    /// See [`Entry::stanza`].
-    pub stanza: Arc<[u8]>,
+    /// The message.
+    pub stanza: Content,
     /// Whose share of the mailbox it takes ([`crate::shares`]).
     pub sender: Sender,
     /// Comes back in [`Completion::Committed`] or [`Completion::Refused`].

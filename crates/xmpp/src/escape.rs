@@ -56,6 +56,9 @@ fn number(digits: &[u8], radix: u32) -> Result<char, ParseError> {
 
 /// The value of an attribute, from what stands between its quotes in a validated document.
 pub(crate) fn attr_value(raw: &str) -> Cow<'_, str> {
+    if !has_specials(raw) {
+        return Cow::Borrowed(raw);
+    }
     let is_special = |b: &u8| matches!(b, b'&' | b'\t' | b'\n' | b'\r');
     match raw.as_bytes().iter().position(is_special) {
         None => Cow::Borrowed(raw),

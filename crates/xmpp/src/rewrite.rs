@@ -42,9 +42,25 @@ pub struct Rewrite<'r> {
     pub skip: &'r [Range<usize>],
 }
 
+/// Where parts of a start tag that was written are, from the stanza's `<`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Written {
+    /// The value of `from`, between its quotes.
+    pub(crate) from: Span,
+    /// The value of `id`.
+    pub(crate) id: Span,
+    /// The `>` that ends the tag.
+    pub(crate) tag_end: usize,
+}
+
 /// Appends the changed stanza to `out`. The result begins `<message `, `<presence ` or `<iq ` (a nonza keeps its name),
 /// declares no default namespace and ends with an explicit end tag.
 pub fn rewrite(stanza: &Stanza<'_>, change: &Rewrite<'_>, out: &mut Vec<u8>) {
+    write(stanza, change, out);
+}
+
+/// The same, and says where the parts are.
+pub(crate) fn write(stanza: &Stanza<'_>, change: &Rewrite<'_>, out: &mut Vec<u8>) -> Written {
     let doc = stanza.doc();
     let root = stanza.root_span();
     let name = match stanza.kind() {
@@ -53,12 +69,13 @@ pub fn rewrite(stanza: &Stanza<'_>, change: &Rewrite<'_>, out: &mut Vec<u8>) {
     };
     let added: usize = change.extra.iter().map(|element| element.len()).sum();
     out.reserve(doc.len() + added + 128);
+    let start = out.len();
     out.push(b'<');
     out.extend_from_slice(name.as_bytes());
     let tag_start = out.len();
-    attr(doc, " from=", change.from, stanza.attrs.from, out);
+    let from = attr(doc, " from=", change.from, stanza.attrs.from, out);
     attr(doc, " to=", change.to, stanza.attrs.to, out);
-    attr(doc, " id=", change.id, stanza.attrs.id, out);
+    let id = attr(doc, " id=", change.id, stanza.attrs.id, out);
     attr(doc, " type=", change.type_attr, stanza.attrs.type_attr, out);
     let lang = change.lang.filter(|_| stanza.attrs.lang.is_none()).map_or(Attr::Keep, Attr::Set);
     attr(doc, " xml:lang=", lang, stanza.attrs.lang, out);
@@ -69,6 +86,7 @@ pub fn rewrite(stanza: &Stanza<'_>, change: &Rewrite<'_>, out: &mut Vec<u8>) {
     if out.len() == tag_start {
         out.push(b' ');
     }
+    let tag_end = out.len() - start;
     out.push(b'>');
     for element in change.extra {
         out.extend_from_slice(element);
@@ -77,9 +95,12 @@ pub fn rewrite(stanza: &Stanza<'_>, change: &Rewrite<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"</");
     out.extend_from_slice(name.as_bytes());
     out.push(b'>');
+    Written { from: from.less(start), id: id.less(start), tag_end }
 }
 
-fn attr(doc: &str, prefix: &str, change: Attr<'_>, original: Span, out: &mut Vec<u8>) {
+/// Writes an attribute, if there is one; where its value is now.
+fn attr(doc: &str, prefix: &str, change: Attr<'_>, original: Span, out: &mut Vec<u8>) -> Span {
+    let value_start = out.len() + prefix.len() + 1;
     match change {
         Attr::Set(text) => {
             out.extend_from_slice(prefix.as_bytes());
@@ -93,8 +114,9 @@ fn attr(doc: &str, prefix: &str, change: Attr<'_>, original: Span, out: &mut Vec
             let quoted = Span { start: original.start - 1, end: original.end + 1 };
             out.extend_from_slice(quoted.of(doc).as_bytes());
         }
-        Attr::Keep | Attr::Drop => {}
+        Attr::Keep | Attr::Drop => return Span::default(),
     }
+    Span::new(value_start, out.len() - 1)
 }
 
 /// What is between start and end tag, without the ranges to skip.

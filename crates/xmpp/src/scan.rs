@@ -22,6 +22,12 @@ impl Span {
     pub(crate) fn is_none(self) -> bool {
         self.start == 0
     }
+
+    /// The same piece where the document begins so much later.
+    pub(crate) fn less(self, start: usize) -> Self {
+        let less = |offset: u32| offset.saturating_sub(start as u32);
+        Self { start: less(self.start), end: less(self.end) }
+    }
 }
 
 /// A start tag.

@@ -8,7 +8,7 @@ use crate::error::{StanzaCondition, StreamCondition};
 use crate::escape::{self, value_is};
 use crate::ns;
 use crate::scan::Span;
-use crate::validate::Validator;
+use crate::validate::{StartTag, Validator};
 use crate::write::StanzaError;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -67,6 +67,18 @@ pub enum MessageType {
     Error,
 }
 
+impl MessageType {
+    pub(crate) fn of(text: Option<&str>) -> Self {
+        match text {
+            Some("chat") => Self::Chat,
+            Some("groupchat") => Self::Groupchat,
+            Some("headline") => Self::Headline,
+            Some("error") => Self::Error,
+            _ => Self::Normal,
+        }
+    }
+}
+
 /// RFC 6121 §4.7.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the variants are the values")]
@@ -82,6 +94,22 @@ pub enum PresenceType {
     Error,
 }
 
+impl PresenceType {
+    pub(crate) fn of(text: Option<&str>) -> Option<Self> {
+        Some(match text {
+            None => Self::Available,
+            Some("unavailable") => Self::Unavailable,
+            Some("subscribe") => Self::Subscribe,
+            Some("subscribed") => Self::Subscribed,
+            Some("unsubscribe") => Self::Unsubscribe,
+            Some("unsubscribed") => Self::Unsubscribed,
+            Some("probe") => Self::Probe,
+            Some("error") => Self::Error,
+            Some(_) => return None,
+        })
+    }
+}
+
 /// RFC 6120 §8.2.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the variants are the values")]
@@ -90,6 +118,18 @@ pub enum IqType {
     Set,
     Result,
     Error,
+}
+
+impl IqType {
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        Some(match text {
+            "get" => Self::Get,
+            "set" => Self::Set,
+            "result" => Self::Result,
+            "error" => Self::Error,
+            _ => return None,
+        })
+    }
 }
 
 /// Why an element is not accepted. Before there is a session each ends the stream; in one it does so only if the element
@@ -193,16 +233,28 @@ impl<'a> ChildName<'a> {
         self.span.name.local(self.doc)
     }
 
+    /// Its namespace as it stands in the document: may hold references.
+    pub(crate) fn raw_ns(&self) -> &'a str {
+        self.span.ns.of(self.doc)
+    }
+
     /// Whether it is in this namespace.
     pub fn is_in(&self, ns: &str) -> bool {
         value_is(self.span.ns.of(self.doc), ns)
     }
 }
 
-impl<'a> Stanza<'a> {
-    /// Validates one element that is all of `bytes` (white space may follow). Without an own `xmlns` it is in
-    /// `jabber:client`.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+/// The start tag of a stanza, and what goes on behind it.
+pub(crate) struct Start<'a> {
+    validator: Validator<'a>,
+    tag: StartTag,
+    root: ElementSpan,
+    pub(crate) kind: Kind,
+    pub(crate) attrs: RootAttrs,
+}
+
+impl<'a> Start<'a> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut validator = Validator::new(bytes)?;
         match bytes {
             [b'<', b'?' | b'!', ..] => return Err(ParseError::Restricted),
@@ -210,7 +262,7 @@ impl<'a> Stanza<'a> {
             _ => return Err(ParseError::NotWellFormed),
         }
         let tag = validator.start_tag(Ns::CLIENT, true)?;
-        let mut root = tag.span(0, validator.pos);
+        let root = tag.span(0, validator.pos);
         let doc = validator.doc();
         let ns = root.ns.of(doc);
         // RFC 6120 §4.8.5: what is of a content namespace has no prefix, and `stream` is the stream's.
@@ -219,6 +271,30 @@ impl<'a> Stanza<'a> {
         }
         let kind = Kind::of(root.name.local(doc), ns);
         let attrs = RootAttrs::collect(&validator);
+        Ok(Self { validator, tag, root, kind, attrs })
+    }
+
+    pub(crate) fn doc(&self) -> &'a str {
+        self.validator.doc()
+    }
+
+    pub(crate) fn type_attr(&self) -> Option<Cow<'a, str>> {
+        let span = self.attrs.type_attr;
+        (!span.is_none()).then(|| escape::attr_value(span.of(self.doc())))
+    }
+
+    /// The `>` of the start tag.
+    pub(crate) fn tag_end(&self) -> usize {
+        self.validator.pos - 1
+    }
+}
+
+impl<'a> Stanza<'a> {
+    /// Validates one element that is all of `bytes` (white space may follow). Without an own `xmlns` it is in
+    /// `jabber:client`.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let Start { mut validator, tag, mut root, kind, attrs } = Start::read(bytes)?;
+        let doc = validator.doc();
         let bindings = validator.bindings.iter().copied().collect();
         let mut children = SmallVec::new();
         if !tag.is_empty {
@@ -301,39 +377,17 @@ impl<'a> Stanza<'a> {
 
     /// The type of a message.
     pub fn message_type(&self) -> MessageType {
-        match self.type_attr().as_deref() {
-            Some("chat") => MessageType::Chat,
-            Some("groupchat") => MessageType::Groupchat,
-            Some("headline") => MessageType::Headline,
-            Some("error") => MessageType::Error,
-            _ => MessageType::Normal,
-        }
+        MessageType::of(self.type_attr().as_deref())
     }
 
     /// The type of a presence; `None` if it is not one that exists (bad-request).
     pub fn presence_type(&self) -> Option<PresenceType> {
-        Some(match self.type_attr().as_deref() {
-            None => PresenceType::Available,
-            Some("unavailable") => PresenceType::Unavailable,
-            Some("subscribe") => PresenceType::Subscribe,
-            Some("subscribed") => PresenceType::Subscribed,
-            Some("unsubscribe") => PresenceType::Unsubscribe,
-            Some("unsubscribed") => PresenceType::Unsubscribed,
-            Some("probe") => PresenceType::Probe,
-            Some("error") => PresenceType::Error,
-            Some(_) => return None,
-        })
+        PresenceType::of(self.type_attr().as_deref())
     }
 
     /// The type of an iq; `None` if there is none or it is not one that exists (bad-request).
     pub fn iq_type(&self) -> Option<IqType> {
-        Some(match self.type_attr()?.as_ref() {
-            "get" => IqType::Get,
-            "set" => IqType::Set,
-            "result" => IqType::Result,
-            "error" => IqType::Error,
-            _ => return None,
-        })
+        IqType::of(&self.type_attr()?)
     }
 
     /// The element itself, for reading.
@@ -345,6 +399,11 @@ impl<'a> Stanza<'a> {
     /// Its child elements, in order. No scanning: they were found when it was parsed.
     pub fn children(&self) -> impl ExactSizeIterator<Item = ElementRef<'a>> + '_ {
         self.children.iter().map(|&span| ElementRef::new(self.doc, span, &self.bindings))
+    }
+
+    /// What its child elements are called.
+    pub(crate) fn child_names(&self) -> impl Iterator<Item = ChildName<'a>> + '_ {
+        self.children.iter().map(|&span| ChildName { doc: self.doc, span })
     }
 
     /// How many child elements it has.

@@ -136,6 +136,15 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         visit::visit_path(self, path);
     }
 
+    /// What is in stored form is parsed by this method.
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if call.method == "look_into" {
+            let place = self.place(call.method.span().start().line);
+            self.reading.parses.push(place);
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
     fn visit_macro(&mut self, called: &'ast syn::Macro) {
         self.tokens(called.tokens.clone());
         visit::visit_macro(self, called);
@@ -239,9 +248,9 @@ mod tests {
 
     #[test]
     fn methods_of_the_shard_and_calls_of_the_parser_are_counted() {
-        let text = "impl Shard { fn a(&self) {\n Stanza::parse(x); }\n fn b(&self) { y.map(xml::Stanza::parse); } #[cfg(test)] fn c() { Stanza::parse(z) } }\nimpl Wire for Shard { fn d() {} } impl Other { fn e() {} }";
+        let text = "impl Shard { fn a(&self) {\n Stanza::parse(x); }\n fn b(&self) { y.map(xml::Stanza::parse); w.look_into(); } #[cfg(test)] fn c() { Stanza::parse(z) } }\nimpl Wire for Shard { fn d() {} } impl Other { fn e() {} }";
         let reading = read("shard/turn.rs", text);
         assert_eq!(reading.shard_methods.iter().map(|method| method.lines).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(reading.parses, ["shard/turn.rs:2", "shard/turn.rs:3"]);
+        assert_eq!(reading.parses, ["shard/turn.rs:2", "shard/turn.rs:3", "shard/turn.rs:3"]);
     }
 }

@@ -240,7 +240,7 @@ fn room(asker: Asker, bounds: &Bounds) -> usize {
 mod tests {
     use super::*;
     use crate::router::{Handling, Parcel};
-    use std::sync::Arc;
+    use chaski_xmpp::Stored;
 
     const BOUNDS: Bounds = Bounds {
         loading: 16,
@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn work(to: u64) -> (AccountId, Work) {
-        let stanza: Arc<[u8]> = b"<message/>".as_slice().into();
+        let stanza = Stored::of("<message/>");
         (account(to), Work::Parcel(Parcel::new(account(to), None, stanza, Handling::Relay)))
     }
 

@@ -7,19 +7,15 @@
 //! proposal never waits for more than one window; where its end is further away than a window is long, it does ring, and so may one of
 //! several calls in the window behind one that has waited. Of the windows none but the first is less than half as long for it.
 
-use chaski_store::Entry;
-use chaski_xmpp::{ElementRef, Stanza, ns};
-use memchr::memmem;
+use chaski_xmpp::stored::Has;
+use chaski_xmpp::{ElementRef, Stored, ns};
 
-/// How many of the entries go with this window.
-pub(super) fn cut(entries: &[Entry]) -> usize {
-    let finder = memmem::Finder::new(ns::JINGLE_MESSAGE);
+/// How many of the messages go with this window. `None`: one that could not be read.
+pub(super) fn cut(messages: &[Option<Stored>]) -> usize {
     let mut open: Vec<(usize, String)> = Vec::new();
-    for (place, entry) in entries.iter().enumerate() {
-        if finder.find(&entry.stanza).is_none() {
-            continue;
-        }
-        let Ok(stanza) = Stanza::parse(&entry.stanza) else { continue };
+    for (place, message) in messages.iter().enumerate() {
+        let Some(message) = message.as_ref().filter(|message| message.has(Has::CALL)) else { continue };
+        let Ok(stanza) = message.look_into() else { continue };
         let Some(said) = stanza.children().find(|child| child.ns() == ns::JINGLE_MESSAGE) else { continue };
         let Some(id) = said.attr("id") else { continue };
         if said.name() == "propose" {
@@ -31,9 +27,9 @@ pub(super) fn cut(entries: &[Entry]) -> usize {
     // The first of the window goes in any case; behind one that has waited so, half a window goes at least: who sends nothing but
     // proposals must not have each of them read by itself.
     let has_waited = open.first().is_some_and(|(place, _)| *place == 0);
-    let least = if has_waited { entries.len().div_ceil(2) } else { 1 };
+    let least = if has_waited { messages.len().div_ceil(2) } else { 1 };
     let first_open = open.iter().map(|(place, _)| *place).find(|place| *place >= least);
-    first_open.unwrap_or(entries.len())
+    first_open.unwrap_or(messages.len())
 }
 
 /// Whether nothing rings any more behind this.
@@ -44,19 +40,16 @@ fn ends(said: &ElementRef<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_store::{MessageId, Seq};
 
-    fn entries(texts: &[&str]) -> Vec<Entry> {
-        let entry = |(at, text): (usize, &&str)| {
+    fn messages(texts: &[&str]) -> Vec<Option<Stored>> {
+        let message = |text: &&str| {
             let said = match text.split_once(' ') {
                 Some((name, id)) => format!("<{name} xmlns='urn:xmpp:jingle-message:0' id='{id}'/>"),
                 None => format!("<body>{text}, urn:xmpp:jingle-message:0</body>"),
             };
-            let stanza = format!("<message>{said}</message>").into_bytes().into();
-            let seq = Seq(at as u64 + 1);
-            Entry { seq, id: MessageId(at as u128), accepted_unix_ms: 0, stanza, gap: None }
+            Some(Stored::of(format!("<message>{said}</message>").into_bytes()))
         };
-        texts.iter().enumerate().map(entry).collect()
+        texts.iter().map(message).collect()
     }
 
     #[test]
@@ -76,7 +69,7 @@ mod tests {
             (&["a", "propose 1", "propose 2", "propose 3"], 1),
             (&["propose 1", "propose 2", "propose 3", "propose 4"], 2),
         ] {
-            assert_eq!(cut(&entries(texts)), sent, "{texts:?}");
+            assert_eq!(cut(&messages(texts)), sent, "{texts:?}");
         }
     }
 }

@@ -6,21 +6,20 @@
 
 use crate::context::{Context, Realm};
 use crate::desk::Desk;
-use chaski_store::{Entry, Gap, MessageId, Seq};
+use chaski_store::{Gap, MessageId, Seq};
 use chaski_xmpp::write::{Header, Writer, stanza_id};
-use chaski_xmpp::{Kind, datetime, ns};
+use chaski_xmpp::{Kind, Stored, datetime, ns};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 use std::sync::Arc;
 
-/// The entry as it is sent.
-pub(super) fn told(desk: &mut Desk, ctx: &Context<'_>, bare: &str, seq: Seq, gap: Gap) -> Entry {
+/// The message that is sent.
+pub(super) fn told(desk: &mut Desk, ctx: &Context<'_>, bare: &str, seq: Seq, gap: Gap) -> Stored {
     let realm = Arc::clone(&desk.realm);
     let id = identity(&realm, bare, seq);
     let (since, until) = (ctx.shown(gap.since_unix_ms), ctx.shown(gap.until_unix_ms));
     let shown = Gap { since_unix_ms: since, until_unix_ms: until, ..gap };
-    let stanza = desk.compose(|out| write(out, &realm.domain, bare, id, shown));
-    Entry { seq, id, accepted_unix_ms: gap.until_unix_ms, stanza, gap: Some(gap) }
+    desk.compose(|out| write(out, &realm.domain, bare, id, shown))
 }
 
 /// The same each time that this gap is told, another one when it has grown.

@@ -8,10 +8,10 @@ use crate::privacy;
 use crate::roster::Contact;
 use crate::router::By;
 use chaski_store::{Sender, Standing};
-use chaski_xmpp::{JidRef, Stanza};
+use chaski_xmpp::{JidRef, Stored};
 
-/// The sender of a message in stored form, for the store's shares.
-pub(super) fn sender(account: &Account, by: By, stanza: &[u8]) -> Sender {
+/// The sender of a message, for the store's shares.
+pub(super) fn sender(account: &Account, by: By, stanza: &Stored) -> Sender {
     let is_known = by.account == account.id
         || match Contact::from_account(by.account) {
             Some(contact) => account.roster.state(&contact).is_listed(),
@@ -22,8 +22,7 @@ pub(super) fn sender(account: &Account, by: By, stanza: &[u8]) -> Sender {
 }
 
 /// The same of an account whose number does not tell its name.
-fn is_known_by_name(account: &Account, stanza: &[u8]) -> bool {
-    let Ok(stanza) = Stanza::parse(stanza) else { return false };
+fn is_known_by_name(account: &Account, stanza: &Stored) -> bool {
     let from = stanza.from().unwrap_or_default();
     let bare = JidRef::split(&from).to_bare().to_string();
     account.roster.state(&Contact::new(&bare, privacy::domain(account))).is_listed()

@@ -78,18 +78,6 @@ impl News {
     }
 }
 
-/// A message or presence in stored form without `to`, addressed.
-pub(crate) fn addressed(stored: &[u8], to: &str) -> Vec<u8> {
-    let name = stored.iter().position(|byte| *byte == b' ').unwrap_or(stored.len());
-    let mut out = Vec::with_capacity(stored.len() + to.len() + 8);
-    out.extend_from_slice(&stored[..name]);
-    out.extend_from_slice(b" to='");
-    write::escape(to, &mut out);
-    out.push(b'\'');
-    out.extend_from_slice(&stored[name..]);
-    out
-}
-
 /// The items of a node, as the result of a retrieval.
 pub(crate) fn items(node: &str, items: &[(Box<str>, String)]) -> Vec<u8> {
     xml(|writer| {

@@ -4,7 +4,7 @@
 //! gets the last item later ([`super::last`]). Notifications are headlines: they are dropped rather than fill a session.
 
 use super::Tiding;
-use super::event::{News, addressed};
+use super::event::News;
 use super::state::Node;
 use super::visible::{Viewer, may_see};
 use crate::blocking;
@@ -12,6 +12,7 @@ use crate::directory::Account;
 use crate::outbox::{Post, Turn};
 use crate::roster::Contact;
 use chaski_store::AccountId;
+use chaski_xmpp::Stored;
 use std::sync::Arc;
 
 /// News of one account's node on its way to another account.
@@ -26,7 +27,7 @@ pub(crate) struct Event {
     /// Whether it goes to all available sessions, not only to those interested in the node.
     pub(crate) to_all: bool,
     /// The message, without `to`.
-    pub(crate) stanza: Arc<[u8]>,
+    pub(crate) stanza: Stored,
 }
 
 /// Tells everybody who is to know.
@@ -34,26 +35,21 @@ pub(crate) fn notify(turn: &mut Turn<'_>, account: &Account, node: &Node, news: 
     if !news.is_wanted(&node.config) {
         return;
     }
-    let stanza: Arc<[u8]> = news.message(&account.bare, &node.name, &node.config, None).into();
+    let stanza: Stored = news.message(&account.bare, &node.name, &node.config, None).into();
     let name: Arc<str> = (&*node.name).into();
     let event = Event {
         to: account.id,
         resource: None,
         to_all: node.is_subscribed(&account.bare),
         node: Arc::clone(&name),
-        stanza: Arc::clone(&stanza),
+        stanza: stanza.clone(),
     };
     arrived(turn, account, &event);
     if turn.sheds_presence {
         return;
     }
-    let event = |to, to_all| Event {
-        to,
-        resource: None,
-        node: Arc::clone(&name),
-        to_all,
-        stanza: Arc::clone(&stanza),
-    };
+    let event =
+        |to, to_all| Event { to, resource: None, node: Arc::clone(&name), to_all, stanza: stanza.clone() };
     let domain = turn.realm.domain.clone();
     let domain = &*domain;
     for bare in node.subscribers.iter().filter(|bare| **bare != account.bare) {
@@ -80,6 +76,7 @@ pub(crate) fn arrived(turn: &mut Turn<'_>, account: &Account, event: &Event) {
     if blocking::refuses(account, &event.stanza) {
         return;
     }
+    let mut scratch = Vec::new();
     for session in &account.sessions {
         let wanted = match &event.resource {
             Some(resource) => session.resource == *resource,
@@ -88,7 +85,7 @@ pub(crate) fn arrived(turn: &mut Turn<'_>, account: &Account, event: &Event) {
             }
         };
         if wanted {
-            let stanza = addressed(&event.stanza, &account.full_jid(session)).into();
+            let stanza = event.stanza.addressed(&account.full_jid(session), None, &mut scratch);
             turn.outbox.posts.push(Post::Droppable { session: session.id, stanza });
         }
     }

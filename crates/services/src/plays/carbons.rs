@@ -51,7 +51,7 @@ fn a_copy_of_what_a_sibling_sends() {
     let (bare, own) = (jid(ROMEO), full(ROMEO, "street"));
     let start = format!(
         "<message from='{bare}' to='{own}' type='chat'><sent xmlns='urn:xmpp:carbons:2'>\
-         <forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='{}' to='{}' id='m' type='chat'>",
+         <forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='{}' id='m' type='chat' to='{}'>",
         full(ROMEO, "orchard"),
         jid(JULIET)
     );

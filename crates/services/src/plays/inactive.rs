@@ -245,7 +245,10 @@ fn typing_and_idle_times_pass_untouched() {
         let content = format!("<{name} xmlns='http://jabber.org/protocol/chatstates'/><thread>t</thread>");
         stage.send(juliet, &format!("<message to='{}' type='chat'>{content}</message>", jid(ROMEO)));
         let got = stage.stanzas(romeo);
-        assert!(got[0].ends_with(&format!(" type='chat'>{content}</message>")), "{got:?}");
+        assert!(
+            got[0].ends_with(&format!(" type='chat' to='{}'>{content}</message>", jid(ROMEO))),
+            "{got:?}"
+        );
     }
     assert_eq!(stage.waiting(ROMEO), 0);
 }

@@ -16,7 +16,11 @@ fn a_message_arrives_at_once_stamped_and_identified() {
     );
     let got = stage.received(romeo);
     assert!(
-        got[0].starts_with(&format!("<message from='{}/balcony' to='{}'", jid(JULIET), jid(ROMEO))),
+        got[0].starts_with(&format!(
+            "<message from='{}/balcony' id='m1' type='chat' to='{}'>",
+            jid(JULIET),
+            jid(ROMEO)
+        )),
         "{got:?}"
     );
     assert!(got[0].contains(&format!("<stanza-id xmlns='urn:xmpp:sid:0' by='{}' id='", jid(ROMEO))));
@@ -44,6 +48,27 @@ fn a_message_waits_for_who_is_away() {
     assert!(messages.all(|m| m.contains("<delay xmlns='urn:xmpp:delay' from='chaski.example' stamp='2023-")));
     stage.acknowledge(romeo, 1);
     assert_eq!(stage.waiting(ROMEO), 1);
+}
+
+/// A message lies in its mailbox as it was written: whole, by a program of before; or by one that is not known yet.
+#[test]
+fn what_another_program_has_stored_is_delivered_if_it_can_be_read() {
+    let mut stage = Stage::new(1);
+    let to = jid(ROMEO);
+    let old = |body: &str, resource: &str| {
+        format!("<message from='{}' to='{to}{resource}' id='old'><body>{body}</body></message>", jid(JULIET))
+    };
+    stage.put_into_mailbox(ROMEO, 1, old("one", "").as_bytes());
+    stage.put_into_mailbox(ROMEO, 2, b"\xFFof another age");
+    stage.put_into_mailbox(ROMEO, 3, old("three", "/gone").as_bytes());
+    let (orchard, _) = stage.arrive(ROMEO, "orchard");
+    let got = stage.stanzas(orchard);
+    assert_eq!(bodies(&got), ["one", "three"]);
+    let late =
+        "</body><delay xmlns='urn:xmpp:delay' from='chaski.example' stamp='2023-11-14T22:13:20Z'/></message>";
+    assert!(got[0].ends_with(late), "{got:?}");
+    stage.acknowledge(orchard, 0);
+    assert_eq!(stage.waiting(ROMEO), 1, "for a program that can read it");
 }
 
 #[test]

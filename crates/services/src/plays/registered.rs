@@ -144,8 +144,8 @@ impl Play {
 
 #[track_caller]
 fn is_of_new_account(notice: &str, local: &str) -> bool {
-    let start = format!("<message from='{}' to='{}' id='key-", jid(ROMEO), jid(local));
-    assert!(notice.starts_with(&start), "{notice}");
+    let start = format!("<message from='{}' id='key-", jid(ROMEO));
+    assert!(notice.starts_with(&start) && notice.contains(&format!("' to='{}'>", jid(local))), "{notice}");
     assert!(notice.contains("<stanza-id xmlns='urn:xmpp:sid:0' by='"), "{notice}");
     let element = notice.split_once("<key-changed xmlns='urn:chaski:registration:0' stamp='20").unwrap().1;
     element.split_once("/>").unwrap().0.ends_with("Z' account='new'")

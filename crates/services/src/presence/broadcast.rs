@@ -1,6 +1,6 @@
 //! Presence to everybody who may see it: initial presence, updates, and the end (RFC 6121 §4.2, §4.4, §4.5).
 
-use super::directed::{last_for, stanza_for};
+use super::directed::last_for;
 use super::probe::{SUBSCRIBER, SUBSCRIBER_WITHOUT_CAPS};
 use super::state::Directed;
 use super::{BROADCAST_BYTES_MAX, Tell, local_account, photo};
@@ -14,8 +14,7 @@ use crate::roster::Contact;
 use crate::router::left_out;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite};
-use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, ns, write};
-use std::borrow::Cow;
+use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, Stored, ns, write};
 
 /// A client says that it is there, or how.
 pub(super) fn available(
@@ -30,7 +29,7 @@ pub(super) fn available(
     }
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
     let (kept, stored) = photo::forms(account, stanza, &full, turn.lang);
-    let kept = turn.presences.share(&kept);
+    let (kept, stored) = (turn.presences.share(&kept), Stored::of(stored));
     let Some(own) = account.session_mut(session) else { return Ok(()) };
     let initial = !own.presence.is_available();
     own.presence.set_available(kept, priority);
@@ -61,6 +60,7 @@ pub(super) fn unavailable(
         }
         None => plain_unavailable(&full),
     };
+    let stored = Stored::of(stored);
     let Some(own) = account.session_mut(session) else { return };
     let was_available = own.presence.is_available();
     let directed = own.presence.set_unavailable();
@@ -104,30 +104,36 @@ fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
 }
 
 /// `is_end`: nobody will see it any more. Nearly everybody gets the same: who gets something else gets it by himself.
-pub(super) fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, stored: &[u8], is_end: bool) {
+pub(super) fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, presence: &Stored, is_end: bool) {
     let domain = &turn.realm.domain;
-    let mut phones = Vec::new();
+    let (mut phones, mut scratch) = (Vec::new(), Vec::new());
     for contact in account.roster.subscribers().filter(|contact| shows(account, What::Online, contact)) {
         let Some(to) = contact.account(domain) else { continue };
-        match Hidden::from_contact(account, contact).redact(stored) {
-            Cow::Borrowed(_) if to.phone_number().is_some() => phones.push(to),
-            own => turn.outbox.to_account(to, stanza_for(&own, &contact.jid(domain))),
+        let less = Hidden::from_contact(account, contact).redact(presence);
+        match less {
+            None if to.phone_number().is_some() => phones.push(to),
+            own => {
+                let own = own.as_ref().unwrap_or(presence);
+                turn.outbox.to_account(to, own.addressed(&contact.jid(domain), None, &mut scratch));
+            }
         }
     }
     let sender = Contact::new(&account.bare, domain);
-    turn.outbox.tell(Tell { stanza: stored.into(), is_end, by: account.id, sender, to: phones });
+    turn.outbox.tell(Tell { stanza: presence.clone(), is_end, by: account.id, sender, to: phones });
 }
 
 /// To the account's available sessions, and to one more.
 pub(super) fn tell_own_sessions(
     turn: &mut Turn<'_>,
     account: &Account,
-    stored: &[u8],
+    presence: &Stored,
     also: Option<SessionId>,
 ) {
+    let mut scratch = Vec::new();
     for session in &account.sessions {
         if session.presence.is_available() || also == Some(session.id) {
-            turn.outbox.to_session(session.id, stanza_for(stored, &account.full_jid(session)));
+            let own = presence.addressed(&account.full_jid(session), None, &mut scratch);
+            turn.outbox.to_session(session.id, own);
         }
     }
 }
@@ -136,10 +142,11 @@ pub(super) fn tell_own_sessions(
 fn tell_directed(
     turn: &mut Turn<'_>,
     account: &Account,
-    stored: &[u8],
+    presence: &Stored,
     broadcast: bool,
     directed: Vec<Directed>,
 ) {
+    let mut scratch = Vec::new();
     for Directed { contact, resource } in directed {
         if broadcast && account.roster.state(&contact).from() && shows(account, What::Online, &contact) {
             continue;
@@ -148,9 +155,10 @@ fn tell_directed(
         let Some(to) = contact.account(&turn.realm.domain) else { continue };
         match resource {
             Some(resource) => {
-                turn.outbox.to_resource(to, &resource, stanza_for(stored, &format!("{jid}/{resource}")));
+                let gone = presence.addressed(&format!("{jid}/{resource}"), None, &mut scratch);
+                turn.outbox.to_resource(to, &resource, gone);
             }
-            None => turn.outbox.to_account(to, stanza_for(stored, &jid)),
+            None => turn.outbox.to_account(to, presence.addressed(&jid, None, &mut scratch)),
         }
     }
 }

@@ -5,18 +5,17 @@
 //! each recipient's available sessions (RFC 6121 §4.2.2, §4.4.2). An account with settings of its own, or one whose
 //! records are being loaded or whose roster is being saved, gets it as a parcel like any other stanza, and whatever looks at those applies.
 
-use super::directed::address;
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::directory::Account;
 use crate::roster::Contact;
 use chaski_store::AccountId;
-use std::sync::Arc;
+use chaski_xmpp::Stored;
 
 /// A presence for many accounts.
 pub struct Tell {
-    /// In stored form, with `from` and without `to`.
-    pub(crate) stanza: Arc<[u8]>,
+    /// With `from` and without `to`.
+    pub(crate) stanza: Stored,
     /// It says that somebody has gone: it must arrive.
     pub(crate) is_end: bool,
     /// Whose it is.
@@ -31,16 +30,16 @@ impl Tell {
     /// The same for nobody.
     pub(crate) fn without_recipients(&self) -> Self {
         let Self { stanza, is_end, by, sender, to: _ } = self;
-        Self { stanza: Arc::clone(stanza), is_end: *is_end, by: *by, sender: sender.clone(), to: Vec::new() }
+        Self { stanza: stanza.clone(), is_end: *is_end, by: *by, sender: sender.clone(), to: Vec::new() }
     }
 
     /// The stanza for one of them.
-    pub(crate) fn addressed(&self, desk: &mut Desk, bare: &str) -> Arc<[u8]> {
-        desk.compose(|out| address(&self.stanza, &[("to", bare)], out))
+    pub(crate) fn addressed(&self, desk: &mut Desk, bare: &str) -> Stored {
+        self.stanza.addressed(bare, None, &mut desk.scratch)
     }
 
     /// As a stanza that goes its own way.
-    pub(crate) fn stanza_for(&self, desk: &mut Desk, to: AccountId) -> Option<Arc<[u8]>> {
+    pub(crate) fn stanza_for(&self, desk: &mut Desk, to: AccountId) -> Option<Stored> {
         let jid = Contact::from_account(to)?.jid(&desk.realm.domain);
         Some(self.addressed(desk, &jid))
     }
@@ -57,7 +56,7 @@ pub(crate) fn hear(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account
             || roster.state(&tell.sender).to() || Contact::from_account(*id) == Some(tell.sender.clone());
         let may_end = session.is_inactive() || !session.has_transient_room(desk, ctx, stanza.len());
         if may_end && is_contact() {
-            session.send(desk, ctx, Arc::clone(stanza));
+            session.send(desk, ctx, stanza.clone());
         } else if !session.send_droppable(desk, ctx, stanza) {
             desk.metrics.presence_dropped_total.inc();
         }

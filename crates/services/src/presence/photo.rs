@@ -12,7 +12,7 @@ use crate::profile::{self, Photo};
 use crate::router::left_out;
 use chaski_xmpp::rewrite::Attr;
 use chaski_xmpp::stanza::ChildName;
-use chaski_xmpp::{Stanza, ns};
+use chaski_xmpp::{Stanza, Stored, ns};
 use std::ops::Range;
 
 const END: &[u8] = b"</presence>";
@@ -70,7 +70,7 @@ pub(crate) fn renew(turn: &mut Turn<'_>, account: &mut Account, photo: Option<&P
         let kept = turn.presences.share(&kept);
         let own = &mut account.sessions[at].presence;
         own.set_available(kept.clone(), own.priority());
-        let stored = with(sent_by(account, &account.sessions[at], &kept), &update);
+        let stored = Stored::of(with(sent_by(account, &account.sessions[at], &kept), &update));
         if !turn.sheds_presence {
             tell_subscribers(turn, account, &stored, false);
         }

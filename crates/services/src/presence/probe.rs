@@ -37,7 +37,7 @@ pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>,
     let Some(asker) = local_account(from, &turn.realm.domain) else { return };
     let to = from.to_string();
     for stanza in account.sessions.iter().filter_map(|session| last_for(account, session, &to)) {
-        let stanza = hidden.redact(&stanza).into_owned();
+        let stanza = hidden.redact_text(&stanza).into_owned();
         match from.resource {
             Some(resource) => turn.outbox.to_resource(asker, resource, stanza),
             None => turn.outbox.to_account(asker, stanza),

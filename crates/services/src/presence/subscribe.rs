@@ -17,8 +17,7 @@ use crate::roster::{Contact, Kind, PresenceDue, answer::push};
 use crate::router::left_out;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
-use chaski_xmpp::{Header, JidRef, Stanza, StanzaCondition, write};
-use std::sync::Arc;
+use chaski_xmpp::{Header, JidRef, Stanza, StanzaCondition, Stored, write};
 
 /// A client sends a subscription stanza to a contact.
 pub(super) fn sent(
@@ -81,12 +80,13 @@ fn route(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, to: JidRef
 pub(super) fn received(
     turn: &mut Turn<'_>,
     account: &mut Account,
-    stanza: &Stanza<'_>,
+    stanza: &Stored,
     from: JidRef<'_>,
     kind: Kind,
 ) {
     let contact = Contact::new(&from.to_bare().to_string(), &turn.realm.domain);
-    let text = std::str::from_utf8(stanza.bytes()).unwrap_or_default();
+    let whole = stanza.whole();
+    let text = std::str::from_utf8(&whole).unwrap_or_default();
     let undo = account.roster.undo_point(&contact);
     let before = account.roster.state(&contact);
     // A full roster drops the newest request, a busy one too: it can be made again (`Limits::pending_subscriptions`).
@@ -116,16 +116,15 @@ pub(super) fn received(
 /// A request is for available sessions; the other kinds, which tell of a change in the roster, also for those that
 /// only watch it (§3.1.3, §3.1.6, §3.2.3, §3.3.3). A stranger can ask and take it back for ever, which must not fill a
 /// session's queue: the roster keeps his request.
-fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, kind: Kind, is_stranger: bool) {
-    let shared: Arc<[u8]> = stanza.bytes().into();
+fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stored, kind: Kind, is_stranger: bool) {
     for session in &account.sessions {
         let watches = kind != Kind::Subscribe && session.presence.is_interested();
         if !(watches || session.presence.is_available()) {
             continue;
         }
         match is_stranger {
-            true => turn.outbox.posts.push(Post::Droppable { session: session.id, stanza: shared.clone() }),
-            false => turn.outbox.to_session(session.id, Arc::clone(&shared)),
+            true => turn.outbox.posts.push(Post::Droppable { session: session.id, stanza: stanza.clone() }),
+            false => turn.outbox.to_session(session.id, stanza.clone()),
         }
     }
 }
@@ -178,7 +177,7 @@ pub(super) fn send_due(turn: &mut Turn<'_>, account: &Account, contact: &Contact
         let Some(last) = last_for(account, session, &to) else { continue };
         let stanza = match due {
             PresenceDue::Unavailable => stanza_for(&plain_unavailable(&account.full_jid(session)), &to),
-            _ => hidden.redact(&last).into_owned(),
+            _ => hidden.redact_text(&last).into_owned(),
         };
         turn.outbox.to_account(target, stanza);
     }

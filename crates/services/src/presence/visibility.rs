@@ -13,7 +13,7 @@ use crate::outbox::Turn;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{Settings, What, shows};
 use crate::roster::{Contact, Kind, PresenceDue};
-use chaski_xmpp::{JidRef, Stanza};
+use chaski_xmpp::{JidRef, Stored};
 
 /// What a subscriber sees of the account's presence: nothing, or something without what is hidden.
 type View = Option<Hidden>;
@@ -85,7 +85,7 @@ pub(crate) fn look_again(turn: &mut Turn<'_>, account: &Account, contact: &Conta
 
 /// Presence from somebody whom the account has blocked: nobody sees it, and its sender hears nothing. Only what changes a
 /// subscription that there is or was asked for is noted, so that the two sides agree afterwards.
-pub(crate) fn received_from_blocked(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>) {
+pub(crate) fn received_from_blocked(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stored) {
     let (Some(kind), Some(from)) = (stanza.presence_type(), stanza.from()) else { return };
     if let Some(kind) = super::subscription_kind(kind).filter(|kind| *kind != Kind::Subscribe) {
         super::subscribe::received(turn, account, stanza, JidRef::split(&from), kind);

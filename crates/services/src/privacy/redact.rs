@@ -10,7 +10,8 @@ use crate::directory::Account;
 use crate::roster::Contact;
 use chaski_xmpp::rewrite::{Ranges, Rewrite, rewrite};
 use chaski_xmpp::stanza::IqType;
-use chaski_xmpp::{ElementRef, JidRef, Stanza, StanzaCondition, StanzaError, ns};
+use chaski_xmpp::stored::Has;
+use chaski_xmpp::{ElementRef, JidRef, Stanza, StanzaCondition, StanzaError, Stored, ns};
 use std::borrow::Cow;
 
 const VCARD_UPDATE: &str = "vcard-temp:x:update";
@@ -48,8 +49,13 @@ impl Hidden {
             || (self.status && child.is("status", ns::CLIENT))
     }
 
-    /// A presence in stored form without what is hidden.
-    pub(crate) fn redact(self, stored: &[u8]) -> Cow<'_, [u8]> {
+    /// A presence without what is hidden, if anything of it is.
+    pub(crate) fn redact(self, presence: &Stored) -> Option<Stored> {
+        (self != Self::default()).then(|| presence.without(|child| self.hides(child))).flatten()
+    }
+
+    /// The same of one that is kept.
+    pub(crate) fn redact_text(self, stored: &[u8]) -> Cow<'_, [u8]> {
         if self == Self::default() {
             return Cow::Borrowed(stored);
         }
@@ -77,7 +83,7 @@ pub(crate) enum Verdict {
     /// It is dealt with: nobody sees it, and its sender is not told.
     Swallow,
     /// This goes on in its place.
-    Instead(Vec<u8>),
+    Instead(Stored),
 }
 
 /// Why one of the account's own sessions may not send a stanza, if so. Cheap for who has no settings.
@@ -97,32 +103,28 @@ pub(crate) fn refuses(account: &Account, stanza: &Stanza<'_>) -> Option<StanzaEr
     is_in_vain.then(|| StanzaCondition::ServiceUnavailable.into())
 }
 
-/// What becomes of a message, in stored form, that the account sends.
-pub(crate) fn outgoing_message(account: &Account, stored: &[u8]) -> Verdict {
-    marks_between(account, stored, Stanza::to, |contact| shows(account, What::ReadMarks, contact))
+/// What becomes of a message that the account sends.
+pub(crate) fn outgoing_message(account: &Account, stored: &Stored) -> Verdict {
+    marks_between(account, stored, Stored::to, |contact| shows(account, What::ReadMarks, contact))
 }
 
-/// What becomes of a message, in stored form, that has come for the account.
-pub(crate) fn incoming_message(account: &Account, stored: &[u8]) -> Verdict {
-    marks_between(account, stored, Stanza::from, |contact| may_see(account, What::ReadMarks, contact))
+/// What becomes of a message that has come for the account.
+pub(crate) fn incoming_message(account: &Account, stored: &Stored) -> Verdict {
+    marks_between(account, stored, Stored::from, |contact| may_see(account, What::ReadMarks, contact))
 }
 
 fn marks_between<'s>(
     account: &Account,
-    stored: &'s [u8],
-    other: impl FnOnce(&Stanza<'s>) -> Option<Cow<'s, str>>,
+    stored: &'s Stored,
+    other: impl FnOnce(&'s Stored) -> Option<Cow<'s, str>>,
     may_pass: impl FnOnce(&Contact) -> bool,
 ) -> Verdict {
-    if account.settings.is_none() {
+    if account.settings.is_none() || !stored.has(Has::READ_MARK) {
         return Verdict::Pass;
     }
-    let Ok(stanza) = Stanza::parse(stored) else { return Verdict::Pass };
-    if !has_read_marks(&stanza) {
-        return Verdict::Pass;
-    }
-    let other = other(&stanza).unwrap_or_default();
+    let other = other(stored).unwrap_or_default();
     let contact = Contact::new(&JidRef::split(&other).to_bare().to_string(), domain(account));
-    if may_pass(&contact) { Verdict::Pass } else { without_read_marks(&stanza) }
+    if may_pass(&contact) { Verdict::Pass } else { without_read_marks(stored) }
 }
 
 /// Whether a request that another account sends to one of the account's sessions asks for what the account does not show: a
@@ -139,20 +141,17 @@ fn is_read_mark(child: &ElementRef<'_>) -> bool {
     child.is("displayed", ns::MARKERS) || child.is("acknowledged", ns::MARKERS)
 }
 
-fn has_read_marks(message: &Stanza<'_>) -> bool {
-    message.has_child_in(ns::MARKERS) && message.children().any(|child| is_read_mark(&child))
-}
-
 /// Swallowed whole if there is nothing else in it that its recipient could want; a receipt, say, goes on.
-fn without_read_marks(message: &Stanza<'_>) -> Verdict {
+fn without_read_marks(message: &Stored) -> Verdict {
+    let Ok(stanza) = message.look_into() else { return Verdict::Pass };
     let comes_along = |child: &ElementRef<'_>| {
         let ns = child.ns();
         ns == ns::HINTS || ns == ns::STANZA_ID || child.is("thread", ns::CLIENT)
     };
-    if message.children().all(|child| is_read_mark(&child) || comes_along(&child)) {
+    if stanza.children().all(|child| is_read_mark(&child) || comes_along(&child)) {
         return Verdict::Swallow;
     }
-    without(message, is_read_mark).map_or(Verdict::Pass, Verdict::Instead)
+    message.without(is_read_mark).map_or(Verdict::Pass, Verdict::Instead)
 }
 
 #[cfg(test)]
@@ -165,7 +164,7 @@ mod tests {
             <idle xmlns='urn:xmpp:idle:1' since='2026-01-01T00:00:00Z'/>\
             <x xmlns='vcard-temp:x:update'><photo/></x></presence>";
         let redacted =
-            |hidden: Hidden| String::from_utf8(hidden.redact(presence.as_bytes()).into_owned()).unwrap();
+            |hidden: Hidden| String::from_utf8(hidden.redact_text(presence.as_bytes()).into_owned()).unwrap();
         assert_eq!(redacted(Hidden::default()), presence);
         let idle = redacted(Hidden { idle: true, ..Hidden::default() });
         assert!(!idle.contains("idle") && idle.contains("<status>") && idle.contains("<photo/>"), "{idle}");
@@ -174,7 +173,7 @@ mod tests {
     }
 
     fn marks(message: &str) -> Verdict {
-        without_read_marks(&Stanza::parse(message.as_bytes()).unwrap())
+        without_read_marks(&Stored::of(message.as_bytes()))
     }
 
     #[test]
@@ -187,9 +186,8 @@ mod tests {
         }
         let both = "<message><received xmlns='urn:xmpp:receipts' id='1'/><displayed xmlns='urn:xmpp:chat-markers:0' id='1'/></message>";
         let Verdict::Instead(rest) = marks(both) else { panic!("the receipt goes on") };
-        assert_eq!(rest, b"<message ><received xmlns='urn:xmpp:receipts' id='1'/></message>");
-        let receipt =
-            Stanza::parse(b"<message><received xmlns='urn:xmpp:chat-markers:0' id='1'/></message>").unwrap();
-        assert!(!has_read_marks(&receipt), "delivery is no read mark");
+        assert_eq!(*rest.whole(), *b"<message ><received xmlns='urn:xmpp:receipts' id='1'/></message>");
+        let receipt = b"<message><received xmlns='urn:xmpp:chat-markers:0' id='1'/></message>".as_slice();
+        assert!(!Stored::of(receipt).has(Has::READ_MARK), "delivery is no read mark");
     }
 }

@@ -18,7 +18,8 @@ use crate::{budget, caps, iq, mailbox, presence, upload};
 use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
-use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, ns};
+use chaski_xmpp::stored::{Facts, Has};
+use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, Stored, ns};
 
 /// Who has sent the stanza at hand.
 #[derive(Clone, Copy)]
@@ -29,6 +30,13 @@ pub(super) struct Sender<'f> {
     index: Option<StanzaIndex>,
     /// Its full JID.
     from: &'f str,
+}
+
+impl Sender<'_> {
+    /// A stanza as it goes on its way.
+    fn parcel(&self, account: AccountId, to: &JidRef<'_>, stanza: Stored, handling: Handling) -> Parcel {
+        Parcel::new(account, to.resource.map(Box::from), stanza, handling).sent_by(self.account)
+    }
 }
 
 /// Where an address leads.
@@ -107,6 +115,7 @@ impl Shard {
     }
 
     fn client_message(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {
+        let facts = Facts::of(message);
         let text = message.to();
         let mut scratch = String::new();
         // RFC 6121 §8.1.1.1: without `to`, it is for the account itself.
@@ -119,7 +128,7 @@ impl Shard {
             Place::Account(account) => account,
             place => return self.answer(ctx, sender, message, nowhere(place)),
         };
-        match message.message_type() {
+        match facts.message_type() {
             // RFC 6121 §8.5.2.1.1: an error tells nothing to those who did not cause it. Else anybody would reach every session
             // by one.
             MessageType::Error if to.resource.is_none() => {
@@ -131,12 +140,14 @@ impl Shard {
             }
             _ => {}
         }
-        if message.message_type() != MessageType::Error && !self.may_ask(ctx, sender.account, account) {
+        if facts.message_type() != MessageType::Error && !self.may_ask(ctx, sender.account, account) {
             return self.answer(ctx, sender, message, Refuse::TooManyNew.error());
         }
-        self.note_receipt(ctx, sender, message);
+        if facts.has(Has::RECEIPT) {
+            self.note_receipt(ctx, sender, message);
+        }
         let mut stanza_id = None;
-        let handling = match compose::fate(message) {
+        let handling = match compose::fate(facts) {
             Fate::Transient => Handling::Relay,
             Fate::Stored if ctx.pressure >= Pressure::Messages => {
                 return self.answer(ctx, sender, message, Refuse::Busy.error());
@@ -154,8 +165,9 @@ impl Shard {
         if handling == Handling::Relay {
             self.desk.metrics.messages_transient_total.inc();
         }
-        let mut parcel = self.parcel(sender, message, (account, &to), stanza_id, handling);
-        parcel.copied = carbons::is_copied(message);
+        let stanza = compose::message(&mut self.desk, message, facts, sender.from, &to, stanza_id);
+        let mut parcel = sender.parcel(account, &to, stanza, handling);
+        parcel.copied = carbons::is_copied(facts);
         // Who writes to the own account has it copied there, where it arrives.
         if parcel.copied
             && account != sender.account
@@ -166,7 +178,7 @@ impl Shard {
         let own = self.directory.present(sender.account);
         match own.map_or(Verdict::Pass, |own| redact::outgoing_message(own, &parcel.stanza)) {
             Verdict::Swallow => return self.desk.settle(parcel.origin()),
-            Verdict::Instead(stanza) => parcel.stanza = stanza.into(),
+            Verdict::Instead(stanza) => parcel.stanza = stanza,
             Verdict::Pass => {}
         }
         self.desk.parcels.push_back(parcel);
@@ -262,7 +274,8 @@ impl Shard {
                 self.answer(ctx, sender, stanza, Refuse::TooManyNew.error());
             }
             Place::Account(account) => {
-                let parcel = self.parcel(sender, stanza, (account, &to), None, Handling::Relay);
+                let stored = compose::request(&mut self.desk, stanza, sender.from, &to);
+                let parcel = sender.parcel(account, &to, stored, Handling::Relay);
                 if parcel.resource.is_none() {
                     self.is_under_way(sender, kind);
                 }
@@ -314,20 +327,6 @@ impl Shard {
         if let Some(session) = session {
             session.asks();
         }
-    }
-
-    /// A stanza as it goes on its way.
-    fn parcel(
-        &mut self,
-        sender: Sender<'_>,
-        stanza: &Stanza<'_>,
-        (account, to): (AccountId, &JidRef<'_>),
-        stanza_id: Option<u128>,
-        handling: Handling,
-    ) -> Parcel {
-        let stored = compose::stored_form(&mut self.desk, stanza, sender.from, to, stanza_id);
-        let resource = to.resource.map(Box::from);
-        Parcel::new(account, resource, stored, handling).sent_by(sender.account)
     }
 
     /// Answers the sender's stanza with an error, unless it is one that gets none.

@@ -6,12 +6,12 @@
 use crate::context::Realm;
 use crate::desk::Desk;
 use chaski_store::MessageId;
-use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, Word, rewrite, servers_words};
+use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, Word, servers_words};
 use chaski_xmpp::stanza::MessageType;
-use chaski_xmpp::{JidRef, Kind, Stanza, ns};
+use chaski_xmpp::stored::{Facts, Has};
+use chaski_xmpp::{JidRef, Stanza, Stored, ns};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
-use std::sync::Arc;
 
 /// Shorter ids are counters that a client starts anew: equal ones may be different messages.
 const ID_CHARS_MIN: usize = 8;
@@ -25,26 +25,15 @@ pub(super) enum Fate {
     Transient,
 }
 
-/// Decides by type, hints and content.
-pub(super) fn fate(message: &Stanza<'_>) -> Fate {
+/// Decides by type, hints and content. (`no-permanent-store` speaks of archives, and there are none.)
+pub(super) fn fate(message: Facts) -> Fate {
     match message.message_type() {
         MessageType::Headline | MessageType::Error | MessageType::Groupchat => Fate::Transient,
         MessageType::Chat | MessageType::Normal => {
-            // `no-permanent-store` speaks of archives, and there are none.
-            let no_store = message.has_child("no-store", ns::HINTS);
-            let stored = message.has_child("store", ns::HINTS);
-            if no_store || (!stored && is_bare_chat_state(message)) { Fate::Transient } else { Fate::Stored }
+            let is_passing = message.is_bare_chat_state() && !message.has(Has::STORE);
+            if message.has(Has::NO_STORE) || is_passing { Fate::Transient } else { Fate::Stored }
         }
     }
-}
-
-/// Nothing in it but a chat state (and what comes along with it: a thread, hints).
-pub(crate) fn is_bare_chat_state(message: &Stanza<'_>) -> bool {
-    message.has_child_in(ns::CHAT_STATES)
-        && message.children().all(|child| {
-            let ns = child.ns();
-            ns == ns::CHAT_STATES || ns == ns::HINTS || child.is("thread", ns::CLIENT)
-        })
 }
 
 /// By what a message is known when its client sends it again. Nobody outside can compute either number.
@@ -84,34 +73,44 @@ pub(super) fn identity(
     Identity { stanza_id, id: MessageId(hasher.finish128().as_u128()) }
 }
 
-/// Makes the stored form: `from` stamped, `to` in normal form, what only we may say out, our own stanza-id in if there is one.
-pub(super) fn stored_form(
+/// A message as it goes on its way: `from` stamped, what only we may say out, `to` in normal form and our own stanza-id, if there is
+/// one, in its head.
+pub(super) fn message(
     desk: &mut Desk,
-    stanza: &Stanza<'_>,
+    message: &Stanza<'_>,
+    facts: Facts,
     from: &str,
     to: &JidRef<'_>,
     id: Option<u128>,
-) -> Arc<[u8]> {
-    let skip = match stanza.kind() {
-        Kind::Message => left_out(stanza, &desk.realm.domain, from),
-        _ => Default::default(),
+) -> Stored {
+    let skip = match facts.has(Has::SERVERS) {
+        true => left_out(message, &desk.realm.domain, from),
+        false => Ranges::default(),
     };
-    let mut stanza_id = std::mem::take(&mut desk.element);
-    stanza_id.clear();
-    if let Some(id) = id {
-        desk.text.clear();
-        to.to_bare().push_to(&mut desk.text);
-        chaski_xmpp::write::stanza_id(&mut stanza_id, &desk.text, id);
+    let lang = desk.languages.tag(desk.language);
+    let change = Rewrite { from: Attr::Set(from), to: Attr::Drop, lang, skip: &skip, ..Rewrite::default() };
+    let body = Stored::rewritten(message, facts, &change, &mut desk.scratch);
+    desk.text.clear();
+    to.to_bare().push_to(&mut desk.text);
+    let bare = desk.text.len();
+    if let Some(resource) = to.resource {
+        desk.text.push('/');
+        desk.text.push_str(resource);
     }
-    let normal = (!is_normal(to, stanza.to().as_deref())).then(|| to.to_string());
-    let to = normal.as_deref().map_or(Attr::Keep, Attr::Set);
-    let extra: &[&[u8]] = if stanza_id.is_empty() { &[] } else { &[&stanza_id] };
-    let languages = std::mem::take(&mut desk.languages);
-    let lang = languages.tag(desk.language);
-    let change = Rewrite { from: Attr::Set(from), to, lang, extra, skip: &skip, ..Rewrite::default() };
-    let stored = desk.compose(|out| rewrite(stanza, &change, out));
-    desk.languages = languages;
-    desk.element = stanza_id;
+    let stanza_id = id.and_then(|id| Some((desk.text.get(..bare)?, id)));
+    let stored = body.addressed(&desk.text, stanza_id, &mut desk.scratch);
+    desk.ease_scratch();
+    stored
+}
+
+/// A request, or the answer to one, as it goes on its way. It has one recipient, who gets it once.
+pub(super) fn request(desk: &mut Desk, stanza: &Stanza<'_>, from: &str, to: &JidRef<'_>) -> Stored {
+    desk.text.clear();
+    to.push_to(&mut desk.text);
+    let lang = desk.languages.tag(desk.language);
+    let change = Rewrite { from: Attr::Set(from), to: Attr::Set(&desk.text), lang, ..Rewrite::default() };
+    let stored = Stored::rewritten(stanza, Facts::of(stanza), &change, &mut desk.scratch);
+    desk.ease_scratch();
     stored
 }
 
@@ -129,28 +128,12 @@ pub(crate) fn left_out(stanza: &Stanza<'_>, domain: &str, sender: &str) -> Range
     })
 }
 
-/// Whether `text` is this address as we write it.
-fn is_normal(jid: &JidRef<'_>, text: Option<&str>) -> bool {
-    let Some(mut rest) = text else { return false };
-    if let Some(local) = jid.local {
-        let Some(tail) = rest.strip_prefix(local).and_then(|tail| tail.strip_prefix('@')) else {
-            return false;
-        };
-        rest = tail;
-    }
-    match (rest.strip_prefix(jid.domain), jid.resource) {
-        (Some(""), None) => true,
-        (Some(tail), Some(resource)) => tail.strip_prefix('/') == Some(resource),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fate_of(message: &str) -> Fate {
-        fate(&Stanza::parse(message.as_bytes()).unwrap())
+        fate(Facts::of(&Stanza::parse(message.as_bytes()).unwrap()))
     }
 
     #[test]

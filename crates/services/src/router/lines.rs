@@ -189,7 +189,7 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::roster::Contact;
-    use std::sync::Arc;
+    use chaski_xmpp::Stored;
 
     fn account(number: u64) -> AccountId {
         AccountId::phone(15_551_230_000 + number).expect("a number")
@@ -202,11 +202,11 @@ mod tests {
     fn tell(by: u64, count: usize, is_end: bool) -> Tell {
         let sender = Contact::from_account(account(by)).expect("a contact");
         let to = (0..count as u64).map(|number| account(1_000 + number)).collect();
-        Tell { stanza: b"<presence/>".as_slice().into(), is_end, by: account(by), sender, to }
+        Tell { stanza: Stored::of("<presence/>"), is_end, by: account(by), sender, to }
     }
 
     fn parcel(by: u64, handling: Handling) -> Parcel {
-        let stanza: Arc<[u8]> = b"<message/>".as_slice().into();
+        let stanza = Stored::of("<message/>");
         Parcel::new(account(9), None, stanza, handling).sent_by(account(by))
     }
 

@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::ticket::Purpose;
 use crate::{blocking, budget, iq, mailbox, presence};
 use chaski_store::{AccountId, StoreError};
-use chaski_xmpp::stanza::{IqType, PresenceType};
+use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
 use chaski_xmpp::{Kind, Stanza, write};
 
 impl Shard {
@@ -76,9 +76,9 @@ impl Shard {
         match parcel.kind() {
             Kind::Message => self.receive_message(ctx, parcel),
             Kind::Presence => {
-                if let Ok(stanza) = Stanza::parse(&parcel.stanza) {
-                    self.in_room(ctx, parcel.to, |turn, account| presence::received(turn, account, &stanza));
-                }
+                self.in_room(ctx, parcel.to, |turn, account| {
+                    presence::received(turn, account, &parcel.stanza, parcel.resource.as_deref());
+                });
             }
             Kind::Iq => self.receive_iq(ctx, parcel),
             Kind::Nonza => {}
@@ -90,17 +90,17 @@ impl Shard {
     /// that the server has written in his name still tell of messages that were sent before.
     fn receive_from_blocked(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         self.desk.metrics.stanzas_blocked_total.inc();
-        let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return };
-        let is_error = stanza.type_attr().as_deref() == Some("error");
         match (parcel.kind(), parcel.handling) {
             (Kind::Presence, _) => self.in_room(ctx, parcel.to, |turn, account| {
-                presence::received_from_blocked(turn, account, &stanza);
+                presence::received_from_blocked(turn, account, &parcel.stanza);
             }),
-            (Kind::Message, Handling::Quiet) if is_error => self.receive_message(ctx, parcel.clone()),
-            (Kind::Iq, Handling::Quiet) => self.receive_iq(ctx, parcel.clone()),
+            (Kind::Message, Handling::Quiet) if parcel.stanza.message_type() == MessageType::Error => {
+                self.receive_message(ctx, parcel);
+            }
+            (Kind::Iq, Handling::Quiet) => self.receive_iq(ctx, parcel),
             (_, Handling::Quiet) => {}
             (Kind::Message, _) => self.drop_from_blocked(ctx, &parcel),
-            _ => self.refuse_as_for_nobody(ctx, parcel.clone()),
+            _ => self.refuse_as_for_nobody(ctx, parcel),
         }
     }
 
@@ -110,8 +110,7 @@ impl Shard {
         let Handling::Mail { origin, is_heavy, .. } = parcel.handling else { return };
         let by = By { account: parcel.by, is_heavy };
         let Some(account) = self.directory.present(parcel.to) else { return };
-        let stanza = std::sync::Arc::clone(&parcel.stanza);
-        let key = self.desk.in_flight.insert(InFlight { origin, stanza });
+        let key = self.desk.in_flight.insert(InFlight { origin, stanza: parcel.stanza.clone() });
         let ticket = Purpose::Message(key).ticket();
         if let Err(error) = mailbox::charge(ctx, account, by, &parcel.stanza, ticket) {
             self.desk.in_flight.remove(key);
@@ -123,7 +122,7 @@ impl Shard {
         let Some(account) = self.directory.present(parcel.to) else { return };
         match redact::incoming_message(account, &parcel.stanza) {
             Verdict::Swallow => return self.desk.settle(parcel.origin()),
-            Verdict::Instead(stanza) => parcel.stanza = stanza.into(),
+            Verdict::Instead(stanza) => parcel.stanza = stanza,
             Verdict::Pass => {}
         }
         let resource = parcel.resource.as_deref();
@@ -140,7 +139,7 @@ impl Shard {
             }
             return;
         };
-        let stanza = std::sync::Arc::clone(&parcel.stanza);
+        let stanza = parcel.stanza.clone();
         let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone() });
         let ticket = Purpose::Message(key).ticket();
         let message = (id, By { account: by, is_heavy }, stanza);
@@ -157,7 +156,8 @@ impl Shard {
     }
 
     fn receive_iq(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
-        let Ok(stanza) = Stanza::parse(&parcel.stanza) else { return };
+        let whole = parcel.stanza.whole();
+        let Ok(stanza) = Stanza::parse(&whole) else { return };
         let is_request = matches!(stanza.iq_type(), Some(IqType::Get | IqType::Set));
         let Some(resource) = parcel.resource.as_deref() else {
             if is_request && self.is_answered_as_nobody(ctx, parcel.to, &stanza) {
@@ -194,7 +194,7 @@ impl Shard {
                     self.refuse(parcel.clone(), Refuse::Busy);
                 }
             }
-            Some(session) => session.send(&mut self.desk, ctx, std::sync::Arc::clone(&parcel.stanza)),
+            Some(session) => session.send(&mut self.desk, ctx, parcel.stanza.clone()),
             None => self.refuse_as_for_nobody(ctx, parcel.clone()),
         }
     }
@@ -245,13 +245,11 @@ pub(super) fn must_arrive(parcel: &Parcel) -> bool {
     match parcel.kind() {
         Kind::Message => parcel.handling == Handling::Quiet,
         Kind::Iq if parcel.handling == Handling::Quiet => true,
-        Kind::Iq => {
-            let kind = Stanza::parse(&parcel.stanza).ok().and_then(|stanza| stanza.iq_type());
-            matches!(kind, Some(IqType::Result | IqType::Error))
-        }
-        Kind::Presence => {
-            !matches!(parcel.presence, Some(PresenceType::Available | PresenceType::Probe) | None)
-        }
+        Kind::Iq => matches!(parcel.stanza.iq_type(), Some(IqType::Result | IqType::Error)),
+        Kind::Presence => !matches!(
+            parcel.stanza.presence_type(),
+            Some(PresenceType::Available | PresenceType::Probe) | None
+        ),
         Kind::Nonza => false,
     }
 }

@@ -11,7 +11,9 @@ use crate::shard::{Shard, TABLES};
 use crate::ticket::Purpose;
 use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
-use chaski_xmpp::{ErrorType, Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, Writer, ns, write};
+use chaski_xmpp::{
+    ErrorType, Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, Stored, Writer, ns, write,
+};
 
 /// Room for refusals that a shard keeps.
 const LATE_KEPT: usize = 64;
@@ -228,7 +230,7 @@ impl Shard {
     }
 
     /// Sends the error that answers a stanza in stored form to its sender.
-    pub(crate) fn bounce(&mut self, stanza: &[u8], error: &StanzaError<'_>) {
+    pub(crate) fn bounce(&mut self, stanza: &Stored, error: &StanzaError<'_>) {
         self.bounce_and_settle(stanza, error, None);
     }
 
@@ -236,7 +238,7 @@ impl Shard {
     /// acceptance whose error was lost on the way would say that the message is kept.
     pub(super) fn bounce_and_settle(
         &mut self,
-        stanza: &[u8],
+        stanza: &Stored,
         error: &StanzaError<'_>,
         origin: Option<Origin>,
     ) {
@@ -246,8 +248,9 @@ impl Shard {
         }
     }
 
-    fn answer_to(&mut self, stanza: &[u8], error: &StanzaError<'_>) -> Option<Parcel> {
-        let stanza = Stanza::parse(stanza).ok().filter(is_answerable)?;
+    fn answer_to(&mut self, stanza: &Stored, error: &StanzaError<'_>) -> Option<Parcel> {
+        let whole = stanza.whole();
+        let stanza = Stanza::parse(&whole).ok().filter(is_answerable)?;
         let (to, from) = (stanza.to()?, stanza.from()?);
         let sender = JidRef::split(&from);
         let account = sender.local.and_then(AccountId::from_local)?;

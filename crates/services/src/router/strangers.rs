@@ -190,13 +190,14 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chaski_xmpp::Stored;
 
     fn account(number: u64) -> AccountId {
         AccountId::phone(15_551_230_000 + number).expect("a number")
     }
 
     fn parcel(by: u64, to: u64, stanza: &str) -> Parcel {
-        Parcel::new(account(to), None, stanza.as_bytes().into(), Handling::Relay).sent_by(account(by))
+        Parcel::new(account(to), None, Stored::of(stanza), Handling::Relay).sent_by(account(by))
     }
 
     fn numbers(parcels: &[Parcel]) -> Vec<u64> {

@@ -11,7 +11,7 @@ use super::{Progress, Session};
 use crate::context::{Context, Pressure};
 use crate::desk::Desk;
 use chaski_store::Seq;
-use std::sync::Arc;
+use chaski_xmpp::Stored;
 
 /// Most answers of one session that wait for its mailbox.
 const ANSWERS_MAX: usize = 4;
@@ -19,14 +19,14 @@ const ANSWERS_MAX: usize = 4;
 /// An answer that waits.
 #[derive(Debug)]
 pub(super) struct Behind {
-    stanza: Arc<[u8]>,
+    stanza: Stored,
     /// The last entry that it waits for, once there is a later one.
     last: Option<Seq>,
 }
 
 impl Session {
     /// Sends an answer behind what waits for the client in the mailbox.
-    pub(crate) fn send_behind_mail(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+    pub(crate) fn send_behind_mail(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Stored) {
         let has_kept_up = self.progress == Progress::Live;
         let is_read = ctx.pressure < Pressure::Backlog;
         if has_kept_up || !is_read || self.behind().len() >= ANSWERS_MAX {

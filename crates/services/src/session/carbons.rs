@@ -11,12 +11,11 @@ use crate::desk::Desk;
 use crate::directory::Account;
 use crate::iq::{Door, Reply, Request, Scope, Xep};
 use crate::outbox::Turn;
-use crate::router::is_bare_chat_state;
 use crate::session::{Session, Wishes};
 use crate::wire::SessionId;
 use chaski_xmpp::stanza::MessageType;
-use chaski_xmpp::{Header, Kind, Stanza, StanzaCondition, Writer, ns, write};
-use std::sync::Arc;
+use chaski_xmpp::stored::{Facts, Has};
+use chaski_xmpp::{Header, Kind, StanzaCondition, Stored, Writer, ns, write};
 
 /// What this file implements.
 pub(crate) const SPEC: &[Xep] = &[
@@ -72,25 +71,23 @@ fn asked(
 
 /// Whether a message that a client sends is copied (§6.1). Not one that holds an element of this specification: it asks
 /// not to be (`<private/>`, §9), or is or pretends to be a copy.
-pub(crate) fn is_copied(message: &Stanza<'_>) -> bool {
+pub(crate) fn is_copied(message: Facts) -> bool {
+    const INSTANT: Has = Has::BODY.and(Has::RECEIPT).and(Has::CHAT_STATE).and(Has::MARKER).and(Has::CALL);
     let is_said = match message.message_type() {
         MessageType::Chat => true,
-        MessageType::Normal => {
-            let instant = [ns::RECEIPTS, ns::CHAT_STATES, ns::MARKERS, ns::JINGLE_MESSAGE];
-            message.has_child("body", ns::CLIENT) || instant.iter().any(|ns| message.has_child_in(ns))
-        }
+        MessageType::Normal => message.has(INSTANT),
         MessageType::Groupchat | MessageType::Headline | MessageType::Error => false,
     };
-    is_said && !message.has_child("no-copy", ns::HINTS) && !message.has_child_in(ns::CARBONS)
+    is_said && !message.has(Has::NO_COPY.and(Has::CARBON))
 }
 
-/// A session has sent a message, given in stored form, to another account: its siblings get copies.
+/// A session has sent a message to another account: its siblings get copies.
 pub(crate) fn sent(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
     account: &mut Account,
     sender: SessionId,
-    stored: &[u8],
+    stored: &Stored,
 ) {
     copy(desk, ctx, account, Way::Sent, stored, |session| session.id != sender);
 }
@@ -102,7 +99,7 @@ pub(crate) fn received(
     ctx: &mut Context<'_>,
     account: &mut Account,
     resource: Option<&str>,
-    stored: &[u8],
+    stored: &Stored,
 ) {
     let target = resource.and_then(|resource| account.resource(resource)).map(|session| session.id);
     copy(desk, ctx, account, Way::Received, stored, |session| match target {
@@ -116,18 +113,17 @@ fn copy(
     ctx: &mut Context<'_>,
     account: &mut Account,
     way: Way,
-    stored: &[u8],
+    stored: &Stored,
     is_other: impl Fn(&Session) -> bool,
 ) {
     let wants = |session: &Session| session.wishes.has(Wishes::CARBONS) && is_other(session);
     if !account.sessions.iter().any(wants) {
         return;
     }
-    let Ok(message) = Stanza::parse(stored) else { return };
-    let from = message.from();
+    let from = stored.from();
     let Account { bare, sessions, .. } = account;
-    let is_state = is_bare_chat_state(&message);
-    let chat = (message.message_type() == MessageType::Chat).then_some("chat");
+    let is_state = stored.facts().is_bare_chat_state();
+    let chat = (stored.message_type() == MessageType::Chat).then_some("chat");
     for session in sessions.iter_mut().filter(|session| wants(session)) {
         let full = format!("{bare}/{}", session.resource);
         // Who has sent it to a sibling knows it; and nobody needs to know now what is being typed elsewhere.
@@ -135,11 +131,8 @@ fn copy(
             continue;
         }
         let header = Header { from: Some(bare), to: Some(&full), type_attr: chat, ..Header::default() };
-        let copy = wrapped(desk, &header, way, stored);
         // Wrapped, it may be larger or deeper than what a client has to take.
-        if Stanza::parse(&copy).is_err() {
-            return;
-        }
+        let Some(copy) = wrapped(&header, way, stored) else { return };
         match session.send_droppable(desk, ctx, &copy) {
             true => desk.metrics.carbons_total.inc(),
             false => desk.metrics.messages_dropped_total.inc(),
@@ -147,14 +140,17 @@ fn copy(
     }
 }
 
-/// A message in stored form, forwarded (XEP-0297). It has no namespace of its own there yet.
-fn wrapped(desk: &mut Desk, header: &Header<'_>, way: Way, stored: &[u8]) -> Arc<[u8]> {
-    let rest = stored.strip_prefix(b"<message").unwrap_or_default();
+/// A message, forwarded (XEP-0297). It has no namespace of its own there yet.
+fn wrapped(header: &Header<'_>, way: Way, stored: &Stored) -> Option<Stored> {
+    let [first, head, back] = stored.pieces();
+    let rest = first.strip_prefix(b"<message").unwrap_or_default();
     let mut payload = Vec::with_capacity(stored.len() + 192);
     let mut writer = Writer::new(&mut payload);
     writer.open_ns(way.name(), ns::CARBONS).open_ns("forwarded", ns::FORWARD);
-    writer.raw(b"<message xmlns='jabber:client'").raw(rest);
+    writer.raw(b"<message xmlns='jabber:client'").raw(rest).raw(head).raw(back);
     writer.close_all();
     drop(writer);
-    desk.compose(|out| write::stanza(out, Kind::Message, header, &payload))
+    let mut copy = Vec::with_capacity(payload.len() + 192);
+    write::stanza(&mut copy, Kind::Message, header, &payload);
+    Stored::parse(&copy).ok()
 }

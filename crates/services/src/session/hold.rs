@@ -15,10 +15,9 @@ use super::{Session, Wishes};
 use crate::context::Context;
 use crate::desk::Desk;
 use crate::iq::Xep;
-use crate::router::is_bare_chat_state;
 use chaski_xmpp::stanza::{MessageType, PresenceType};
-use chaski_xmpp::{ElementRef, Kind, Stanza, ns};
-use std::sync::Arc;
+use chaski_xmpp::stored::Has;
+use chaski_xmpp::{ElementRef, Kind, Stored, ns};
 
 /// What this file implements. Chat states and idle times are only passed on.
 pub(crate) const SPEC: &[Xep] = &[
@@ -42,7 +41,7 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     what: What,
-    stanza: Arc<[u8]>,
+    stanza: Stored,
     /// A stranger's, or otherwise not worth waiting for if the session's queue is full.
     droppable: bool,
 }
@@ -60,12 +59,7 @@ pub(crate) enum What {
 
 impl What {
     /// What a stanza is, if it can wait.
-    pub(super) fn of(stanza: &[u8]) -> Option<Self> {
-        // Nothing else can wait, and IQs are not worth a look.
-        if stanza.starts_with(b"<iq") {
-            return None;
-        }
-        let stanza = Stanza::parse(stanza).ok()?;
+    pub(super) fn of(stanza: &Stored) -> Option<Self> {
         let from = || stanza.from().map(|from| Box::from(&*from));
         match stanza.kind() {
             Kind::Presence => {
@@ -73,9 +67,9 @@ impl What {
                 let can_wait = matches!(kind, PresenceType::Available | PresenceType::Unavailable);
                 can_wait.then(from)?.map(Self::Presence)
             }
-            Kind::Message if is_bare_chat_state(&stanza) => from().map(Self::ChatState),
-            Kind::Message if stanza.message_type() == MessageType::Headline => {
-                let (node, item) = item_of(&stanza.child("event", ns::PUBSUB_EVENT)?)?;
+            Kind::Message if stanza.facts().is_bare_chat_state() => from().map(Self::ChatState),
+            Kind::Message if stanza.message_type() == MessageType::Headline && stanza.has(Has::EVENT) => {
+                let (node, item) = item_of(&stanza.look_into().ok()?.child("event", ns::PUBSUB_EVENT)?)?;
                 from().map(|owner| Self::Event(owner, node, item))
             }
             Kind::Message | Kind::Iq | Kind::Nonza => None,
@@ -168,13 +162,13 @@ impl Session {
     }
 
     /// Holds a stanza back that can wait and finds room. If there is none, it is sent to who is there, and lost for others.
-    pub(super) fn put_off(&mut self, desk: &mut Desk, stanza: &Arc<[u8]>, droppable: bool) -> bool {
+    pub(super) fn put_off(&mut self, desk: &mut Desk, stanza: &Stored, droppable: bool) -> bool {
         let limits = &desk.realm.limits;
         let left = limits.put_off_bytes_shard.saturating_sub(desk.metrics.held_bytes.get() as usize);
         let Some(what) = What::of(stanza) else { return false };
         let held = self.held.get_or_insert_default();
         let (before, most_bytes) = (held.bytes, limits.put_off_bytes.min(held.bytes + left));
-        let new = Waiting { what, stanza: Arc::clone(stanza), droppable };
+        let new = Waiting { what, stanza: stanza.clone(), droppable };
         let Some(Folded(folded)) = held.put(new, limits.put_off_stanzas, most_bytes) else {
             if self.conn.is_none() {
                 desk.metrics.presence_dropped_total.inc();
@@ -188,12 +182,9 @@ impl Session {
     }
 
     /// A message is about to be sent: what its sender was doing before goes, the rest that was held back is sent first.
-    pub(super) fn release_before(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: &[u8]) {
+    pub(super) fn release_before(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: &Stored) {
         let Some(held) = &mut self.held else { return };
-        if stanza.starts_with(b"<message")
-            && let Ok(message) = Stanza::parse(stanza)
-            && let (true, Some(from)) = (message.has_child("body", ns::CLIENT), message.from())
-        {
+        if let (true, Some(from)) = (stanza.has(Has::BODY), stanza.from()) {
             let before = held.bytes;
             held.forget_chat_state(&from);
             desk.metrics.held_bytes.add(held.bytes as i64 - before as i64);

@@ -15,8 +15,8 @@ use super::{End, Held, Session};
 use crate::context::{Context, Limits};
 use crate::desk::Desk;
 use crate::timers::Timer;
+use chaski_xmpp::{Kind, Stored};
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 /// Requests of a session for something that the server has, under way at the same time; with these the gate is shut: each
 /// of their answers may be as long as a stanza can be.
@@ -32,7 +32,7 @@ const HARD: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Late {
     /// For the client, oldest first. `None`: something newer has taken its place.
-    out: VecDeque<Option<Arc<[u8]>>>,
+    out: VecDeque<Option<Stored>>,
     /// The number of the first of `out`; they are numbered in order.
     first: u64,
     /// The newest of each kind that can be replaced. Those before `first` mean nothing any more.
@@ -70,7 +70,7 @@ impl Late {
         self.out_bytes + self.parked_bytes
     }
 
-    fn put(&mut self, what: Option<What>, stanza: Arc<[u8]>) {
+    fn put(&mut self, what: Option<What>, stanza: Stored) {
         self.out_bytes += stanza.len() + OVERHEAD_BYTES;
         if let Some(what) = what {
             if self.newest.len() > 2 * self.out.len() + 64 {
@@ -98,7 +98,7 @@ impl Late {
         self.out.front()?.as_ref().map(|stanza| stanza.len())
     }
 
-    fn take_next(&mut self) -> Option<Arc<[u8]>> {
+    fn take_next(&mut self) -> Option<Stored> {
         let stanza = self.out.pop_front()??;
         self.first += 1;
         self.out_bytes -= stanza.len() + OVERHEAD_BYTES;
@@ -152,7 +152,7 @@ impl Session {
     }
 
     /// Has a stanza wait until there is room, behind others that do.
-    pub(super) fn delay(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Arc<[u8]>) {
+    pub(super) fn delay(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Stored) {
         let what = What::of(&stanza);
         if !self.has_late_room(desk, stanza.len(), what.as_ref(), 1) {
             if what.is_some() {
@@ -163,7 +163,7 @@ impl Session {
                 return desk.metrics.stanzas_lost_total.inc();
             }
         }
-        self.make_late().put(what, Arc::clone(&stanza));
+        self.make_late().put(what, stanza.clone());
         desk.metrics.stanzas_late_total.inc();
         desk.metrics.late_bytes.add((stanza.len() + OVERHEAD_BYTES) as i64);
         self.pause(ctx);
@@ -174,12 +174,12 @@ impl Session {
         &mut self,
         desk: &mut Desk,
         ctx: &mut Context<'_>,
-        stanza: &Arc<[u8]>,
+        stanza: &Stored,
     ) -> bool {
         let what = What::of(stanza).filter(|what| matches!(what, What::Presence(_)));
         let has_room = what.is_some_and(|what| self.has_late_room(desk, 2 * stanza.len(), Some(&what), 1));
         if has_room {
-            self.delay(desk, ctx, Arc::clone(stanza));
+            self.delay(desk, ctx, stanza.clone());
         }
         has_room
     }
@@ -281,9 +281,9 @@ impl Session {
     }
 
     /// An IQ is sent to the client: an answer, if any is under way.
-    pub(super) fn note_answer(&mut self, desk: &mut Desk, stanza: &[u8]) {
+    pub(super) fn note_answer(&mut self, desk: &mut Desk, stanza: &Stored) {
         let Some(late) = self.late_mut().filter(|late| late.asked > 0) else { return };
-        if stanza.starts_with(b"<iq") {
+        if stanza.kind() == Kind::Iq {
             late.asked -= 1;
             self.ease(desk);
             self.tidy_late();
@@ -317,7 +317,7 @@ impl Session {
     }
 
     /// The session ends: what was late will not be sent.
-    pub(crate) fn take_late(&mut self, desk: &Desk) -> impl Iterator<Item = Arc<[u8]>> + use<> {
+    pub(crate) fn take_late(&mut self, desk: &Desk) -> impl Iterator<Item = Stored> + use<> {
         let late = self.held.as_mut().and_then(|held| held.late.take());
         desk.metrics.late_bytes.add(-(late.as_ref().map_or(0, |late| late.bytes()) as i64));
         late.map(|late| late.out).unwrap_or_default().into_iter().flatten()

@@ -11,6 +11,7 @@ use crate::timers::Timer;
 use crate::wire::{Closed, ConnId, SessionId, StreamEnd};
 use crate::{mailbox, presence};
 use chaski_store::AccountId;
+use chaski_xmpp::Kind;
 
 impl Shard {
     /// The edge says that a session's connection is over.
@@ -100,11 +101,11 @@ impl Shard {
         }
         for Sent { stanza, mail } in session.queue.into_unacked() {
             // Transient messages are gone; a bounce for them would tell that somebody had been there.
-            if mail.is_none() && stanza.starts_with(b"<iq") {
+            if mail.is_none() && stanza.kind() == Kind::Iq {
                 self.bounce(&stanza, &Refuse::Nobody.error());
             }
         }
-        for stanza in late.filter(|stanza| stanza.starts_with(b"<iq")) {
+        for stanza in late.filter(|stanza| stanza.kind() == Kind::Iq) {
             self.bounce(&stanza, &Refuse::Nobody.error());
         }
         self.note_activity(ctx, account_id);

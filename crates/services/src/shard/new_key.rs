@@ -19,8 +19,7 @@ use crate::ticket::Purpose;
 use chaski_store::books::Match;
 use chaski_store::{AccountId, MessageId, StoreError};
 use chaski_xmpp::write::Header;
-use chaski_xmpp::{Kind, datetime, ns, write};
-use std::sync::Arc;
+use chaski_xmpp::{Kind, Stored, datetime, ns, write};
 
 /// Notices that wait for the store at the same time, per shard.
 const NOTICES_MAX: usize = 4_096;
@@ -129,13 +128,7 @@ fn contacts(account: &Account, matches: &[Match], domain: &str) -> Contacts {
 }
 
 /// `<message><key-changed/></message>` from the contact's bare JID: nothing that a client sends has such a sender.
-fn notice(
-    desk: &mut Desk,
-    account: &Account,
-    contact: &Contact,
-    key: NewKey,
-    message: MessageId,
-) -> Arc<[u8]> {
+fn notice(desk: &mut Desk, account: &Account, contact: &Contact, key: NewKey, message: MessageId) -> Stored {
     let from = contact.jid(&desk.realm.domain);
     // Seconds are enough.
     let stamp = datetime::format(key.unix_ms / 1_000 * 1_000);
@@ -144,10 +137,7 @@ fn notice(
         writer.attr_opt("account", key.is_new.then_some("new"));
     });
     let id = format!("key-{:016x}", message.0 as u64);
-    let header = Header { from: Some(&from), to: Some(&account.bare), id: Some(&id), type_attr: None };
-    desk.compose(|out| {
-        let mut payload = payload;
-        write::stanza_id(&mut payload, &account.bare, message.0);
-        write::stanza(out, Kind::Message, &header, &payload);
-    })
+    let header = Header { from: Some(&from), id: Some(&id), ..Header::default() };
+    let body = desk.compose(|out| write::stanza(out, Kind::Message, &header, &payload));
+    body.addressed(&account.bare, Some((&account.bare, message.0)), &mut desk.scratch)
 }

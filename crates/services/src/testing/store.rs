@@ -1,8 +1,24 @@
 //! The part of a stage that holds its store back, so that a play can stop between any two of its answers.
 
-use super::Stage;
+use super::{Stage, account};
+use chaski_store::{Append, Content, MessageId, Sender, Ticket};
 
 impl Stage {
+    /// Puts into a mailbox what another program may have put there.
+    pub fn put_into_mailbox(&mut self, local: &str, id: u128, content: &[u8]) {
+        let (account, owner) = (account(local), self.owner(local));
+        let append = Append {
+            account,
+            id: MessageId(id),
+            accepted_unix_ms: 1_700_000_000_000,
+            stanza: Content::from(content),
+            sender: Sender::contact(account),
+            ticket: Ticket(0),
+        };
+        self.stores[usize::from(owner)].append(append).expect("there is room");
+        self.settle();
+    }
+
     /// Holds completions of the store back, or lets them come again.
     pub fn hold_store(&mut self, hold: bool) {
         self.store_held = hold;

@@ -39,7 +39,7 @@ pub(super) fn append_and_read(fixture: &dyn Fixture) {
         appended.iter().map(|a| a.0).collect::<Vec<_>>()
     );
     for (id, entry) in (1..).zip(&entries) {
-        assert_eq!((entry.id.0, &entry.stanza[..]), (id, &stanza(id)[..]));
+        assert_eq!((entry.id.0, entry.stanza.pieces().concat()), (id, stanza(id)));
         assert_eq!(entry.accepted_unix_ms, ACCEPTED_UNIX_MS + id as u64);
     }
     let bytes: usize = entries.iter().map(|entry| entry.stanza.len()).sum();

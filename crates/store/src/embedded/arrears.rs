@@ -174,7 +174,7 @@ pub(super) fn new_message<'a>((account, entry): &'a (AccountId, Entry)) -> NewMe
         seq: entry.seq,
         id: entry.id,
         accepted_unix_ms: entry.accepted_unix_ms,
-        stanza: &entry.stanza,
+        stanza: entry.stanza.pieces(),
     }
 }
 

@@ -210,7 +210,8 @@ pub(super) struct NewMessage<'a> {
     pub(super) seq: Seq,
     pub(super) id: MessageId,
     pub(super) accepted_unix_ms: u64,
-    pub(super) stanza: &'a [u8],
+    /// In pieces that lie one behind the other.
+    pub(super) stanza: [&'a [u8]; 2],
 }
 
 /// Statements on messages inside a transaction of the writer.
@@ -231,7 +232,7 @@ impl Messages<'_> {
             message.seq.0 as i64,
             message.id.0.to_be_bytes(),
             message.accepted_unix_ms as i64,
-            message.stanza.len() as i64,
+            message.stanza.iter().map(|piece| piece.len() as i64).sum::<i64>(),
             slot,
             sealed,
         ])?;

@@ -204,7 +204,7 @@ fn insert(
                 && !gone.contains(account, seq)
             {
                 bytes += stanza.len();
-                slice.push(NewMessage { account, seq, id, accepted_unix_ms, stanza });
+                slice.push(NewMessage { account, seq, id, accepted_unix_ms, stanza: [stanza, b""] });
             }
         });
         if database::slice_is_full(target.options, slice.len(), bytes) {

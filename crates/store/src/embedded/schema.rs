@@ -143,6 +143,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE INDEX media_removed_by_end ON media_removed (until_unix_ms);",
     // 11: what is to be deleted from a backend is found without looking at what is to be deleted from others.
     "CREATE INDEX media_doomed_by_place ON media_doomed (place, object);",
+    // 12: messages are kept with what is known of them in front. Nothing to be done, as those of before tell themselves apart, but
+    // a program that doesn't know would send them so.
+    "",
 ];
 
 /// Why a database can't be brought to this program's schema.

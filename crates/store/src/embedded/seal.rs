@@ -20,11 +20,13 @@ pub(super) type Key = [u8; 16];
 /// Bytes behind a sealed stanza.
 const CHECKSUM: usize = 4;
 
-/// Seals the stanza of this place.
-pub(super) fn seal(secret: &[u8; 16], key: &Key, place: (AccountId, Seq), stanza: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(stanza.len() + CHECKSUM);
-    sealed.extend_from_slice(stanza);
-    sealed.extend_from_slice(&checksum(place, stanza));
+/// Seals the stanza of this place, given in pieces that lie one behind the other.
+pub(super) fn seal(secret: &[u8; 16], key: &Key, place: (AccountId, Seq), stanza: [&[u8]; 2]) -> Vec<u8> {
+    let size: usize = stanza.iter().map(|piece| piece.len()).sum();
+    let mut sealed = Vec::with_capacity(size + CHECKSUM);
+    stanza.iter().for_each(|piece| sealed.extend_from_slice(piece));
+    let checksum = checksum(place, &sealed);
+    sealed.extend_from_slice(&checksum);
     apply(secret, key, &mut sealed);
     sealed
 }
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn only_what_was_sealed_is_opened() {
         let (key, place, stanza) = ([5; 16], (AccountId::from_bits(7), Seq(9)), b"<message>hello</message>");
-        let sealed = seal(&SECRET, &key, place, stanza);
+        let sealed = seal(&SECRET, &key, place, [stanza, b""]);
         let size = stanza.len();
         assert_eq!(open(&SECRET, &key, place, size, sealed.clone()).as_deref(), Some(&stanza[..]));
         for at in 0..sealed.len() {
@@ -240,7 +242,7 @@ mod tests {
                     seq: Seq(place.1),
                     id: MessageId(number.into()),
                     accepted_unix_ms: number,
-                    stanza: &stanza,
+                    stanza: [&stanza, b""],
                 };
                 assert!(messages.insert(&message).unwrap());
                 let select =
@@ -278,7 +280,13 @@ mod tests {
         let database::Found { entries, .. } =
             database::read(&reader, &SECRET, AccountId::from_bits(account), Seq(0), wide).unwrap();
         assert!(
-            !entries.is_empty() && entries.iter().all(|entry| entry.stanza.iter().all(|&byte| byte == b'x'))
+            !entries.is_empty()
+                && entries.iter().all(|entry| entry
+                    .stanza
+                    .pieces()
+                    .concat()
+                    .iter()
+                    .all(|&byte| byte == b'x'))
         );
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn what(stanza: &str) -> Option<What> {
-    What::of(stanza.as_bytes())
+    What::of(&Stored::of(stanza))
 }
 
 #[test]
@@ -56,7 +56,8 @@ fn a_resource_is_not_taken_for_another() {
 }
 
 fn waiting(what: What, number: usize) -> Waiting {
-    Waiting { what, stanza: number.to_string().into_bytes().into(), droppable: false }
+    let stanza = Stored::of(format!("<presence id='{number}'/>"));
+    Waiting { what, stanza, droppable: false }
 }
 
 fn whats() -> impl Strategy<Value = What> {
@@ -79,7 +80,7 @@ proptest! {
         let mut held = Held::default();
         let mut sent: Vec<usize> = Vec::new();
         let take = |held: &mut Held, sent: &mut Vec<usize>| {
-            let numbers = held.waiting.drain(..).map(|one| std::str::from_utf8(&one.stanza).unwrap().parse::<usize>());
+            let numbers = held.waiting.drain(..).map(|one| one.stanza.id().unwrap().parse::<usize>());
             sent.extend(numbers.map(Result::unwrap));
             held.bytes = 0;
         };

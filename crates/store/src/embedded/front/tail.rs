@@ -9,10 +9,9 @@
 use super::shares::{Mark, Senders};
 use crate::embedded::Options;
 use crate::shares::{Bounds, Count};
-use crate::{AccountId, Entry, MessageId, Seq, Ticket, Usage};
+use crate::{AccountId, Content, Entry, MessageId, Seq, Ticket, Usage};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
 /// No slab position.
 pub(super) const NONE: u32 = u32::MAX;
@@ -26,7 +25,7 @@ pub(super) struct Slot {
     pub(super) id: MessageId,
     accepted_unix_ms: u64,
     /// `None`: the slot is free, or the entry is acknowledged and only its ticket is left.
-    stanza: Option<Arc<[u8]>>,
+    stanza: Option<Content>,
     pub(super) ticket: Ticket,
     prev: u32,
     next: u32,

@@ -156,7 +156,7 @@ pub(crate) fn encode_append(payload: &mut Vec<u8>, seq: Seq, append: &Append) {
     payload.extend_from_slice(&append.id.0.to_le_bytes());
     payload.extend_from_slice(&append.accepted_unix_ms.to_le_bytes());
     payload.extend_from_slice(&(append.stanza.len() as u32).to_le_bytes());
-    payload.extend_from_slice(&append.stanza);
+    append.stanza.pieces().iter().for_each(|piece| payload.extend_from_slice(piece));
 }
 
 /// Adds an acknowledge record to a payload.

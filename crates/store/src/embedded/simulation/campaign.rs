@@ -374,7 +374,7 @@ fn record(of: AccountId, part: &str) -> String {
 }
 
 fn shown(entry: &Entry) -> Shown {
-    Shown { seq: entry.seq.0, id: entry.id.0, text: entry.stanza.to_vec() }
+    Shown { seq: entry.seq.0, id: entry.id.0, text: entry.stanza.pieces().concat() }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Transaction<'_> {
                 seq: entry.seq,
                 id: entry.id,
                 accepted_unix_ms: entry.accepted_unix_ms,
-                stanza: &entry.stanza,
+                stanza: entry.stanza.pieces(),
             };
             if !self.messages.insert(&message)? {
                 ignored.push(position);
