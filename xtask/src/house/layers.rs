@@ -7,7 +7,10 @@ pub(super) type Layer = (&'static str, &'static [&'static str]);
 pub(super) const LAYERS: [Layer; 6] = [
     (
         "words",
-        &["budget", "calls", "command", "context", "owners", "places", "rate", "ticket", "timers", "wire"],
+        &[
+            "budget", "calls", "command", "context", "login", "owners", "places", "rate", "ticket", "timers",
+            "wire",
+        ],
     ),
     ("documents", &["desk", "directory", "session"]),
     ("effects", &["errand", "outbox"]),

@@ -1,3 +1,5 @@
+//! Tests of the stored form: what is written is what is read, for each recipient, and bytes of all sorts do no harm.
+
 use super::*;
 use crate::rewrite::Attr;
 use crate::{ElementRef, JidRef, ns};
