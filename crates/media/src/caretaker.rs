@@ -8,6 +8,7 @@ use crate::Shared;
 use crate::objects::Objects;
 use chaski_store::StoreError;
 use chaski_store::media::{Answer, Due, Edit, Name, ObjectId, PAGE_MAX, Place, Query};
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -126,8 +127,9 @@ async fn run_deletions(
     mut has_ended: watch::Receiver<()>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut from = None;
     loop {
-        if let Err(error) = look_in(&shared, &place, &noted).await {
+        if let Err(error) = look_in(&shared, &place, &noted, &mut from).await {
             shared.metrics.looks_failed_total.inc();
             tracing::warn!(%place, %error, "files that have ended can't be deleted from their backend; trying again");
         }
@@ -160,14 +162,33 @@ async fn look(
     Ok(())
 }
 
-/// What of this backend's is over: strays, then page after page.
-async fn look_in(shared: &Arc<Shared>, place: &Place, noted: &Noted) -> Result<(), Failed> {
+/// What of this backend's is over: strays, then page after page, once around from where the last look has stopped: what can't be
+/// deleted is asked for again when everything else was.
+async fn look_in(
+    shared: &Arc<Shared>,
+    place: &Place,
+    noted: &Noted,
+    from: &mut Option<ObjectId>,
+) -> Result<(), Failed> {
     let at = place.clone();
-    blocking(shared, move |shared| delete_strays(shared, &at)).await?;
+    let mut looked = blocking(shared, move |shared| delete_strays(shared, &at)).await;
+    let mut is_last_round = from.is_none();
     loop {
-        let at = place.clone();
-        if !blocking(shared, move |shared| delete_page(shared, at)).await? {
-            return Ok(());
+        let (at, after) = (place.clone(), *from);
+        let page = blocking(shared, move |shared| delete_page(shared, at, after)).await?;
+        let Some(Page { reached, is_given_up, refused }) = page else {
+            *from = None;
+            if std::mem::replace(&mut is_last_round, true) {
+                return looked;
+            }
+            continue;
+        };
+        *from = Some(reached);
+        if let Some(error) = refused {
+            looked = looked.and(Err(error.into()));
+        }
+        if is_given_up {
+            return looked;
         }
         noted.note();
         tokio::time::sleep(BREATH).await;
@@ -254,23 +275,19 @@ fn drop_unfinished(shared: &Shared) -> Result<(), Failed> {
 /// Deletes what this backend may have and no row names. What can't be deleted now is tried again at the next look.
 fn delete_strays(shared: &Shared, place: &Place) -> Result<(), Failed> {
     let objects = shared.stores.at(place)?;
-    let strays = shared.strays.take(place);
-    let mut done = Ok(());
-    for page in strays.chunks(PAGE_MAX) {
-        if done.is_ok() {
-            done = objects.delete(page);
-        }
-        if done.is_err() {
-            page.iter().for_each(|object| drop(shared.strays.note(*object, place)));
-        }
-    }
-    Ok(done?)
+    let mut strays = shared.strays.take(place);
+    let mut deleting = Deleting::from(&**objects);
+    strays.chunks(PAGE_MAX).for_each(|page| deleting.try_all(page));
+    let gone: HashSet<ObjectId> = deleting.gone.into_iter().collect();
+    strays.retain(|stray| !gone.contains(stray));
+    strays.into_iter().for_each(|stray| drop(shared.strays.note(stray, place)));
+    deleting.refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// A page of what has ended; whether there was anything.
 fn page(shared: &Shared) -> Result<bool, Failed> {
     let now_unix_ms = shared.time.unix_ms();
-    let due = due(shared, "".into(), 0)?;
+    let due = due(shared, "".into(), None, 0)?;
     if due.has_new {
         done(shared.index.edit(Edit::Merge { limit: PAGE_MAX })?)?;
     }
@@ -285,20 +302,76 @@ fn page(shared: &Shared) -> Result<bool, Failed> {
     Ok(due.has_new || due.has_ended || due.has_blocked)
 }
 
-/// A page of what is doomed in a place; whether there was anything. The way back of [`crate::objects`].
-fn delete_page(shared: &Shared, place: Place) -> Result<bool, Failed> {
-    let doomed = due(shared, place.clone(), PAGE_MAX)?.doomed;
-    if doomed.is_empty() {
-        return Ok(false);
-    }
-    shared.stores.at(&place)?.delete(&doomed)?;
-    shared.metrics.deleted_total.add(doomed.len() as u64);
-    done(shared.index.edit(Edit::Deleted { objects: doomed })?)?;
-    Ok(true)
+/// A page of what is doomed was tried.
+struct Page {
+    /// Up to this one.
+    reached: ObjectId,
+    /// The backend refuses everything.
+    is_given_up: bool,
+    /// Why some could not be deleted.
+    refused: Option<io::Error>,
 }
 
-fn due(shared: &Shared, place: Place, limit: usize) -> Result<Due, Failed> {
-    match shared.index.ask(Query::Due { now_unix_ms: shared.time.unix_ms(), place, limit })? {
+/// Deletes a page of what is doomed in a place, behind this one. `None`: there is nothing. The way back of [`crate::objects`].
+fn delete_page(shared: &Shared, place: Place, after: Option<ObjectId>) -> Result<Option<Page>, Failed> {
+    let doomed = due(shared, place.clone(), after, PAGE_MAX)?.doomed;
+    let Some(last) = doomed.last() else { return Ok(None) };
+    let mut deleting = Deleting::from(&**shared.stores.at(&place)?);
+    deleting.try_all(&doomed);
+    let Deleting { gone, reached, refused, .. } = deleting;
+    if !gone.is_empty() {
+        shared.metrics.deleted_total.add(gone.len() as u64);
+        done(shared.index.edit(Edit::Deleted { objects: gone })?)?;
+    }
+    let reached = reached.unwrap_or(*last);
+    Ok(Some(Page { reached, is_given_up: reached != *last, refused }))
+}
+
+/// Finds those of a page that a backend does not delete, so that they keep no others: what is refused together is tried by halves.
+/// A backend that is away refuses all, and is asked no more after so many refusals in a row: a page halved to one, and another.
+struct Deleting<'a> {
+    from: &'a dyn Objects,
+    gone: Vec<ObjectId>,
+    /// The last that was tried.
+    reached: Option<ObjectId>,
+    refused_in_a_row: u32,
+    /// Why, the first time.
+    refused: Option<io::Error>,
+}
+
+impl<'a> Deleting<'a> {
+    const REFUSED_IN_A_ROW_MAX: u32 = 2 + PAGE_MAX.ilog2();
+
+    fn from(objects: &'a dyn Objects) -> Self {
+        Self { from: objects, gone: Vec::new(), reached: None, refused_in_a_row: 0, refused: None }
+    }
+
+    /// A page at most.
+    fn try_all(&mut self, objects: &[ObjectId]) {
+        let Some(last) = objects.last() else { return };
+        if self.refused_in_a_row >= Self::REFUSED_IN_A_ROW_MAX {
+            return;
+        }
+        self.reached = Some(*last);
+        match self.from.delete(objects) {
+            Ok(()) => {
+                self.refused_in_a_row = 0;
+                self.gone.extend_from_slice(objects);
+            }
+            Err(error) => {
+                self.refused_in_a_row += 1;
+                self.refused.get_or_insert(error);
+                if let (first, second @ [_, ..]) = objects.split_at(objects.len().div_ceil(2)) {
+                    self.try_all(first);
+                    self.try_all(second);
+                }
+            }
+        }
+    }
+}
+
+fn due(shared: &Shared, place: Place, after: Option<ObjectId>, limit: usize) -> Result<Due, Failed> {
+    match shared.index.ask(Query::Due { now_unix_ms: shared.time.unix_ms(), place, after, limit })? {
         Answer::Due(due) => Ok(due),
         _ => Err(Failed::Odd),
     }

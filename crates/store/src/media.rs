@@ -187,8 +187,10 @@ pub enum Query {
     Due {
         /// Age time.
         now_unix_ms: u64,
-        /// Of the doomed objects those that lie here.
+        /// Of the doomed objects those that lie here,
         place: Place,
+        /// and come behind this one.
+        after: Option<ObjectId>,
         /// So many of them are named: at most [`PAGE_MAX`].
         limit: usize,
     },

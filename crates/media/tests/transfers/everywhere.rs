@@ -174,7 +174,10 @@ fn life(kind: Kind) {
 pub(crate) fn is_done(rig: &Rig, places: &[&str]) -> bool {
     places.iter().all(|place| {
         let now_unix_ms = rig.time().unix_ms();
-        let due = rig.index().ask(Query::Due { now_unix_ms, place: (*place).into(), limit: 1 }).unwrap();
+        let due = rig
+            .index()
+            .ask(Query::Due { now_unix_ms, place: (*place).into(), after: None, limit: 1 })
+            .unwrap();
         matches!(due, Answer::Due(due) if !due.has_new && !due.has_ended && due.doomed.is_empty())
     })
 }

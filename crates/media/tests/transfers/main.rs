@@ -18,6 +18,7 @@ use chaski_media::objects::Objects;
 use chaski_media::objects::folder::Folder;
 use chaski_media::{PATH, Settings};
 use chaski_store::AccountId;
+use chaski_store::Engine;
 use chaski_store::media::slot::Slot;
 use chaski_store::media::{Answer, Edit, Name, PAGE_MAX, Purpose, Query};
 use rig::{Answered, Rig, files, place, settings};
@@ -331,9 +332,35 @@ fn what_has_ended_goes_from_the_disk() {
     rig.until("no file", |rig| rig.files().is_empty());
     // The row is struck off after the file.
     rig.until("nothing doomed", |rig| {
-        let due = rig.index().ask(Query::Due { now_unix_ms: 0, place: "".into(), limit: PAGE_MAX }).unwrap();
+        let due = rig
+            .index()
+            .ask(Query::Due { now_unix_ms: 0, place: "".into(), after: None, limit: PAGE_MAX })
+            .unwrap();
         matches!(due, Answer::Due(due) if due.doomed.is_empty())
     });
+}
+
+/// One that its backend refuses to delete keeps no others, and goes when it can.
+#[test]
+fn what_cannot_be_deleted_keeps_no_other_file() {
+    let rig = Rig::new(settings());
+    let count = 40;
+    (1..=count).for_each(|number| drop(rig.stored(number, &number.to_le_bytes())));
+    rig.until("all have settled", |rig| rig.files().iter().all(|file| !file.starts_with("arriving")));
+    let files = rig.files();
+    // What stands in the place of the first in order is no file.
+    let stuck = rig.dir.path().join(&files[0]);
+    std::fs::remove_file(&stuck).unwrap();
+    std::fs::create_dir_all(stuck.join("kept")).unwrap();
+    rig.engine.records().clear(&[rig::owner()]).unwrap();
+    let doomed = |rig: &Rig| {
+        let due = Query::Due { now_unix_ms: 0, place: "".into(), after: None, limit: PAGE_MAX };
+        let Answer::Due(due) = rig.index().ask(due).unwrap() else { panic!("another answer") };
+        due.doomed.len()
+    };
+    rig.until("all others have gone", |rig| rig.files().len() == 1 && doomed(rig) == 1);
+    std::fs::remove_dir_all(&stuck).unwrap();
+    rig.until("and it", |rig| doomed(rig) == 0);
 }
 
 /// Every place at which a kill may come: what has a row is served, what has none is gone.

@@ -44,7 +44,7 @@ fn a_file_lies_where_its_row_says_whatever_the_settings_say_now() {
     rig.until("equals are looked for", |rig| {
         use chaski_store::media::{Answer, Query};
         let (now_unix_ms, place) = (rig.time().unix_ms(), "".into());
-        let due = rig.index().ask(Query::Due { now_unix_ms, place, limit: 9 }).unwrap();
+        let due = rig.index().ask(Query::Due { now_unix_ms, place, after: None, limit: 9 }).unwrap();
         matches!(due, Answer::Due(due) if !due.has_new)
     });
     assert_eq!((rig.files().len(), files(slow.path()).len()), (1, 3));
@@ -109,7 +109,12 @@ fn a_bucket_that_is_away_keeps_nobody_from_the_other_files() {
         assert_eq!(rig.index().edit(edit).unwrap(), Answer::Done(1));
     }
     let due = |rig: &Rig, place: &str| {
-        let due = Query::Due { now_unix_ms: rig.time().unix_ms(), place: place.into(), limit: PAGE_MAX };
+        let due = Query::Due {
+            now_unix_ms: rig.time().unix_ms(),
+            place: place.into(),
+            after: None,
+            limit: PAGE_MAX,
+        };
         let Answer::Due(due) = rig.index().ask(due).unwrap() else { panic!("another answer") };
         due
     };

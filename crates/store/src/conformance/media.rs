@@ -86,7 +86,10 @@ fn due(index: &dyn Index, limit: usize) -> Due {
 }
 
 fn due_in(index: &dyn Index, place: &str, limit: usize) -> Due {
-    match index.ask(Query::Due { now_unix_ms: NOW + 1_001, place: place.into(), limit }).expect("read") {
+    match index
+        .ask(Query::Due { now_unix_ms: NOW + 1_001, place: place.into(), after: None, limit })
+        .expect("read")
+    {
         Answer::Due(due) => due,
         other => panic!("another answer: {other:?}"),
     }

@@ -50,11 +50,13 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
                 is_blocked,
             }))
         }
-        Query::Due { now_unix_ms, place, limit } => {
+        Query::Due { now_unix_ms, place, after, limit } => {
             let new = "SELECT EXISTS (SELECT 1 FROM media_objects INDEXED BY media_new WHERE is_new)";
             let ended = "SELECT EXISTS (SELECT 1 FROM media_references INDEXED BY media_by_end WHERE expires_unix_ms <= ?1)
                          OR EXISTS (SELECT 1 FROM media_removed INDEXED BY media_removed_by_end WHERE until_unix_ms <= ?1)";
-            let doomed = "SELECT object FROM media_doomed INDEXED BY media_doomed_by_place WHERE place = ?1 ORDER BY object LIMIT ?2";
+            let doomed = "SELECT object FROM media_doomed INDEXED BY media_doomed_by_place WHERE place = ?1 AND object > ?3 ORDER BY object LIMIT ?2";
+            // Every id is greater than no bytes.
+            let after = after.map(|object| object.0.to_be_bytes().to_vec()).unwrap_or_default();
             Ok(Answer::Due(Due {
                 has_new: connection.prepare_cached(new)?.query_row([], |row| row.get(0))?,
                 has_ended: connection
@@ -63,7 +65,7 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
                 has_blocked: blocked::has_new(connection)?,
                 doomed: connection
                     .prepare_cached(doomed)?
-                    .query_map(params![place, limited(*limit)], object)?
+                    .query_map(params![place, limited(*limit), after], object)?
                     .collect::<rusqlite::Result<_>>()?,
             }))
         }

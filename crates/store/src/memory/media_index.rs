@@ -224,7 +224,7 @@ impl State {
                     is_blocked: announced.is_some_and(|sha256| media.is_blocked(&sha256)),
                 })
             }
-            Query::Due { now_unix_ms, place, limit } => Answer::Due(Due {
+            Query::Due { now_unix_ms, place, after, limit } => Answer::Due(Due {
                 has_new: media.objects.values().any(|object| object.is_new),
                 has_ended: media.references.values().any(|reference| !is_live(reference, *now_unix_ms))
                     || media.removed.values().any(|until| until <= now_unix_ms),
@@ -232,7 +232,7 @@ impl State {
                 doomed: media
                     .doomed
                     .iter()
-                    .filter(|(_, at)| *at == place)
+                    .filter(|(id, at)| *at == place && after.is_none_or(|after| **id > after))
                     .map(|(id, _)| *id)
                     .take(*limit)
                     .collect(),
