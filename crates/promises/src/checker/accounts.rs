@@ -2,6 +2,7 @@
 //! there, begins a new life; what was for the old one is for nobody.
 
 use super::Checker;
+use super::messages::Fate;
 use crate::event::{Account, Lock};
 use crate::verdict::Rule;
 use std::collections::BTreeSet;
@@ -171,6 +172,17 @@ impl Checker {
     pub(super) fn blocking(&mut self, by: Account, whom: Account) {
         let index = self.life_of(by);
         self.life_mut(index).may_block.push(whom);
+        self.is_unsure_under_way(index, whom);
+    }
+
+    /// What is under way from somebody to an account comes before its owner blocks or unblocks him, or after it.
+    fn is_unsure_under_way(&mut self, to: LifeIndex, from: Account) {
+        let under_way = self.messages.iter_mut().flatten().filter(|message| {
+            message.from == from && message.life == to && message.fate == Fate::Open && message.open > 0
+        });
+        for message in under_way {
+            (message.is_blocked, message.may_be_blocked, message.is_unsure) = (false, true, true);
+        }
     }
 
     pub(super) fn blocked(&mut self, by: Account, whom: Account) {
@@ -184,6 +196,14 @@ impl Checker {
     pub(super) fn unblocked(&mut self, by: Account, whom: Option<Account>) {
         let index = self.life_of(by);
         // What was asked for may still come true after this, or not have been undone.
+        let undone: Vec<Account> = self
+            .life(index)
+            .blocks
+            .iter()
+            .copied()
+            .filter(|blocked| whom.is_none_or(|whom| whom == *blocked))
+            .collect();
+        undone.into_iter().for_each(|whom| self.is_unsure_under_way(index, whom));
         self.life_mut(index).blocks.retain(|blocked| whom.is_some_and(|whom| whom != *blocked));
     }
 

@@ -78,6 +78,11 @@ pub(super) struct Message {
     pub(super) last: (Session, u32),
     /// Where it was sent again, for whatever reason.
     pub(super) again_at: u32,
+    /// In which session it was sent last, and when.
+    pub(super) again: (Session, u32),
+    /// How many of its sendings no `h` covers, and may still be under way; of this run of the server.
+    pub(super) open: u8,
+    pub(super) open_epoch: u32,
     /// How often it was sent.
     pub(super) sends: u8,
     pub(super) fate: Fate,
@@ -115,6 +120,22 @@ impl Message {
 
     pub(super) fn was_shown(&self) -> bool {
         self.marks.as_slice().iter().any(|mark| mark.reached >= Reached::Shown)
+    }
+
+    /// A sending was covered, or answered: it is under way no more.
+    pub(super) fn settled(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// Whether one that was sent again may still be on its way to its recipient.
+    pub(super) fn is_under_way_again(&self, epoch: u32) -> bool {
+        self.sends > 1 && self.open > 0 && self.open_epoch == epoch
+    }
+
+    /// It is gone, and sent again: that may be dropped, or kept as a new one.
+    pub(super) fn renew(&mut self) {
+        (self.fate, self.covered_at, self.is_renewed) = (Fate::Open, 0, true);
+        self.last = self.again;
     }
 
     /// Whether it would be missed.
@@ -183,7 +204,10 @@ impl Checker {
             first: sent,
             last: sent,
             again_at: 0,
+            again: sent,
             sends: 1,
+            open: 1,
+            open_epoch: self.epoch,
             fate: Fate::Open,
             covered_at: 0,
             covered_ms: 0,

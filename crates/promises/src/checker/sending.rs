@@ -69,14 +69,14 @@ impl Checker {
 
     /// A message is sent again, under its own identity and with equal bytes.
     fn sent_again(&mut self, index: Index, session: Session, void: Option<Void>) {
-        let at = self.position;
+        let (at, epoch) = (self.position, self.epoch);
         let Some(message) = self.message_mut(index) else { return };
-        message.again_at = at;
+        (message.again_at, message.again) = (at, (session, at));
         message.sends = message.sends.saturating_add(1);
-        // What is gone may be dropped, or kept as a new one.
+        let before = if message.open_epoch == epoch { message.open } else { 0 };
+        (message.open, message.open_epoch) = (before.saturating_add(1), epoch);
         if message.gone.is_some() {
-            (message.fate, message.covered_at) = (Fate::Open, 0);
-            message.is_renewed = true;
+            message.renew();
         }
         if message.fate != Fate::Accepted {
             message.last = (session, at);
@@ -113,6 +113,9 @@ impl Checker {
         stream.covered = h;
         let covered: Vec<Sent> = stream.sent.drain(..count).collect();
         for Sent { message, is_refused } in covered {
+            if let Some(message) = message.and_then(|index| self.message_mut(index)) {
+                message.settled();
+            }
             if let (Some(index), false) = (message, is_refused) {
                 self.accepted(index);
                 match self.streams.get_mut(&session).filter(|_| is_provisional) {
@@ -203,7 +206,7 @@ impl Checker {
     }
 
     fn refuse(&mut self, session: Session, index: Index, is_bound: bool) {
-        let (now_ms, at) = (self.now_ms, self.position);
+        let (now_ms, at, epoch) = (self.now_ms, self.position, self.epoch);
         if let Some(stream) = self.streams.get_mut(&session)
             && let Some(sent) =
                 stream.sent.iter_mut().find(|sent| sent.message == Some(index) && !sent.is_refused)
@@ -229,6 +232,8 @@ impl Checker {
                 })
             }
             _ if message.may_be_blocked && message.again_at != 0 => message.fate = Fate::Unclear,
+            // Another sending of it may be under way, and is not what was refused.
+            _ if message.is_under_way_again(epoch) && message.open > 1 => message.fate = Fate::Unclear,
             _ => {
                 message.fate = Fate::Refused { at_ms: now_ms, at };
                 let life = message.life;

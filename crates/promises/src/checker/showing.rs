@@ -272,6 +272,9 @@ impl Checker {
             }
             if message.gone.is_none() {
                 message.gone = Some(Gone { at_ms, at, epoch });
+                if message.is_under_way_again(epoch) {
+                    message.renew();
+                }
             }
             let life = message.life;
             self.life_mut(life).waits.remove(&index);

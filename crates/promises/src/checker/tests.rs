@@ -137,3 +137,37 @@ fn what_was_refused_is_sent_anew() {
     };
     assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::NeverShown]));
 }
+
+/// What its sender has sent twice may be acknowledged while the other copy is under way: that comes as a new one, or not at all.
+#[test]
+fn a_copy_that_is_under_way_may_come_after_the_other_was_acknowledged() {
+    let (romeo, juliet) = (Account(1), Account(2));
+    let (reader, writer) = (Session(1), Session(2));
+    let content = Content { identity: Some(7), bytes: 7 };
+    let letter = Letter { to: romeo, resource: None, content, kept: true };
+    let showing = Showing { from: juliet, content, stanza_id: Some(StanzaId(1)), delayed: false };
+    let rules = |sends: usize, covered: u32| -> Vec<Rule> {
+        let register =
+            |account| Event::Registered { account, key: 1, proof: true, silent_ms: 0, lock: Lock::None };
+        let mut events = vec![
+            register(romeo),
+            register(juliet),
+            Event::Began { session: reader, account: romeo, device: Device(1), key: 1 },
+            Event::Managed { session: reader },
+            Event::Began { session: writer, account: juliet, device: Device(2), key: 1 },
+            Event::Managed { session: writer },
+        ];
+        events.extend((0..sends).map(|_| Event::Sent { session: writer, letter: Some(letter) }));
+        events.extend([
+            Event::Covered { session: writer, h: covered },
+            Event::Shown { session: reader, showing: Some(showing) },
+            Event::Acknowledged { session: reader, h: 1 },
+            Event::Shown { session: reader, showing: Some(showing) },
+        ]);
+        let history: Vec<_> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!(rules(2, 1), []);
+    assert_eq!(rules(2, 2), [Rule::AfterAcknowledged], "neither is under way");
+    assert_eq!(rules(1, 1), [Rule::AfterAcknowledged]);
+}
