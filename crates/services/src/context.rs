@@ -201,8 +201,13 @@ pub struct Limits {
     /// The same for all accounts of a shard.
     pub load_waiting_bytes_shard: usize,
     /// Envelopes that another shard did not take and that wait for it, for each; beyond: lost. As many again may be
-    /// answers for which somebody waits; beyond: an error is lost together with what settles its message.
+    /// answers for which somebody waits. An error that settles a message always finds room.
     pub undelivered_envelopes: usize,
+    /// Envelopes that are kept for one place until it says that it has them; beyond: messages are refused, presence is dropped
+    /// from half of it on, and what must arrive has twice as much.
+    pub kept_envelopes: usize,
+    /// The same in bytes.
+    pub kept_envelope_bytes: usize,
     /// What one account may have its shard do in one turn, in units of about a microsecond ([`crate::budget`]); beyond: its
     /// connections are read in later turns.
     pub work_per_turn: u32,
@@ -275,6 +280,8 @@ impl Default for Limits {
             load_waiting_bytes: 1 << 20,
             load_waiting_bytes_shard: 64 << 20,
             undelivered_envelopes: 16_384,
+            kept_envelopes: 131_072,
+            kept_envelope_bytes: 128 << 20,
             work_per_turn: 256,
             tidings_per_turn: 128,
             tidings_waiting: 32_768,

@@ -118,8 +118,18 @@ chaski_telemetry::metrics! {
         tidings_waiting: Gauge,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,
-        /// Answers, farewells and hints lost because too many waited. No acceptance, and no error without what settles its message.
+        /// Answers, farewells and hints lost because too many waited, or were kept. No acceptance, and no error that settles a message.
         envelopes_lost_total: Counter,
+        /// Envelopes whose receivers have not yet said that they have them.
+        envelopes_kept: Gauge,
+        /// Bytes of these.
+        envelopes_kept_bytes: Gauge,
+        /// Envelopes sent again because they were lost on the way.
+        envelopes_sent_again_total: Counter,
+        /// Envelopes that came again, or before one that was lost: dropped.
+        envelopes_repeated_total: Counter,
+        /// Places that have said nothing for a while although something was sent to them: messages for them are refused.
+        places_silent: Gauge,
         /// Answers of other places' owners that somebody here waits for.
         answers_awaited: Gauge,
         /// Of those, answers that did not come in time.
@@ -236,8 +246,8 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(index: ShardIndex, realm: Arc<Realm>, metrics: Arc<RoomMetrics>) -> Self {
-        let outgoing = Outgoing::new(&realm.places, realm.limits.undelivered_envelopes);
         let here = realm.places.here(index);
+        let outgoing = Outgoing::new(&realm.places, here, &realm.limits);
         let tidings_left = realm.limits.tidings_per_turn;
         Self {
             index,

@@ -9,6 +9,7 @@
 mod client;
 mod compose;
 mod lines;
+mod link;
 mod outgoing;
 mod receive;
 mod refuse;
@@ -17,7 +18,8 @@ mod told;
 
 pub(crate) use compose::left_out;
 pub(crate) use lines::Lines;
-pub(crate) use outgoing::Outgoing;
+pub(crate) use link::Stamp;
+pub(crate) use outgoing::{Class, Outgoing};
 pub(crate) use refuse::{Refusals, Refuse};
 pub(crate) use strangers::Strangers;
 
@@ -36,12 +38,24 @@ use chaski_xmpp::{Kind, Stored};
 /// What one shard sends to another. All that the edge knows of it is to whom it goes.
 pub struct Envelope {
     to: Place,
+    /// What keeps the letters of a link in order. `None`: it may be lost, and nothing waits for it or stands behind it.
+    pub(crate) stamp: Option<Stamp>,
     pub(crate) letter: Letter,
 }
 
 impl Envelope {
     pub(crate) fn new(to: Place, letter: Letter) -> Self {
-        Self { to, letter }
+        Self { to, stamp: None, letter }
+    }
+
+    fn stamped(to: Place, stamp: Stamp, letter: Letter) -> Self {
+        Self { to, stamp: Some(stamp), letter }
+    }
+
+    /// The same once more, as a link may bring it; not all can be.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn copy(&self) -> Option<Self> {
+        Some(Self { to: self.to, stamp: self.stamp, letter: self.letter.copy()? })
     }
 
     /// To whom it goes. Where that is no shard of this run, it is dropped.
@@ -72,6 +86,12 @@ pub(crate) enum Letter {
     Look(Vec<(AccountId, u64)>),
     /// Hints were lost: accounts of the receiving shard are to look at all of their books.
     LookAtAll,
+    /// Nothing but how far its sender has what came the other way.
+    Seen,
+    /// Up to which number its sender has sent in each lane: the receiver may miss some.
+    Tally([u64; 2]),
+    /// Stands for one that was lost and is not sent again: who waits for it has a time limit, or looks again by itself.
+    Gone,
 }
 
 /// A stanza on its way to an account.
@@ -95,6 +115,8 @@ pub(crate) struct Parcel {
     pub(crate) is_refused: bool,
     /// It is the error that answers this message, which is settled where and when it arrives, and not without it.
     pub(crate) settles: Option<Origin>,
+    /// When a client has sent it, Unix time in milliseconds; 0 if none has.
+    pub(crate) sent_unix_ms: u64,
 }
 
 /// How a parcel is to be handled by the recipient's owner.
@@ -129,12 +151,18 @@ impl Parcel {
             has_waited: false,
             is_refused: false,
             settles: None,
+            sent_unix_ms: 0,
         }
     }
 
     /// The same on behalf of an account.
     pub(crate) fn sent_by(self, by: AccountId) -> Self {
         Self { by, ..self }
+    }
+
+    /// The same that a client has sent at this time, Unix time in milliseconds.
+    pub(crate) fn sent_at(self, sent_unix_ms: u64) -> Self {
+        Self { sent_unix_ms, ..self }
     }
 
     /// Whose count waits for its acceptance.

@@ -29,7 +29,7 @@ use crate::desk::{Desk, RoomMetrics};
 use crate::directory::{Account, Bounds, Directory, Stay, Work};
 use crate::mailbox;
 use crate::places::Place;
-use crate::router::{Envelope, Letter};
+use crate::router::{Class, Envelope, Letter, Stamp};
 use crate::session::Session;
 use crate::ticket::Purpose;
 use crate::wire::{Closed, ConnId, SessionId};
@@ -212,7 +212,14 @@ impl Shard {
             // For an earlier run of this node: whoever waits for it was in that one, or asks again.
             return self.desk.metrics.envelopes_astray_total.inc();
         }
-        match envelope.letter {
+        if envelope.stamp.is_none_or(|stamp| self.is_next(&stamp, &envelope.letter)) {
+            self.open(ctx, envelope.letter);
+        }
+        self.settle(ctx);
+    }
+
+    fn open(&mut self, ctx: &mut Context<'_>, letter: Letter) {
+        match letter {
             Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
             Letter::Tell(tell) => self.told(ctx, *tell),
             Letter::Settled(origins) => self.release(&origins),
@@ -223,8 +230,8 @@ impl Shard {
             Letter::LookAtAll => self.look_at_all(),
             Letter::Asked(asked) => self.asked(ctx, *asked),
             Letter::Answer { number, outcome } => self.answered(ctx, number, *outcome),
+            Letter::Seen | Letter::Tally(_) | Letter::Gone => {}
         }
-        self.settle(ctx);
     }
 
     /// Something to be done for the HTTP side or the admin socket, on any shard (it is passed on to the owner).
@@ -308,6 +315,7 @@ impl Shard {
         }
         self.removals_tick(ctx);
         self.asked_tick(ctx);
+        self.desk.outgoing.tick(ctx);
         let more = self.books_tick(ctx) | self.strangers_turn(ctx);
         self.settle(ctx);
         let more = more | self.tell_refused(REFUSALS_PER_CALL);
@@ -330,7 +338,11 @@ impl Shard {
         self.desk.outgoing.flush(ctx);
         ctx.store.flush();
         let metrics = &self.desk.metrics;
+        let level = self.desk.outgoing.level();
         metrics.envelopes_waiting.set(self.desk.outgoing.waiting() as i64);
+        metrics.envelopes_kept.set(level.kept as i64);
+        metrics.envelopes_kept_bytes.set(level.bytes as i64);
+        metrics.places_silent.set(level.silent as i64);
         metrics.messages_in_flight.set(self.desk.in_flight.len() as i64);
         let (resident, loading) = self.directory.levels();
         metrics.accounts_resident.set(resident as i64);
@@ -389,17 +401,32 @@ impl Shard {
         let account = self.directory.account_of(session)?;
         Some((&mut self.desk, self.directory.present(account)?))
     }
+    /// Whether what has come over a link is the next there, and not one that has come before or behind one that is lost.
+    fn is_next(&mut self, stamp: &Stamp, letter: &Letter) -> bool {
+        let Some(number) = self.desk.realm.places.number_of(stamp.from()) else {
+            // Of an earlier run of another node.
+            self.desk.metrics.envelopes_astray_total.inc();
+            return false;
+        };
+        let came = self.desk.outgoing.came(number, stamp, letter);
+        self.desk.metrics.envelopes_sent_again_total.add(came.again as u64);
+        if !came.is_next && !matches!(letter, Letter::Seen | Letter::Tally(_)) {
+            self.desk.metrics.envelopes_repeated_total.inc();
+        }
+        came.is_next
+    }
 
-    /// Sends to another place what must not be lost.
+    /// Sends to another place what somebody waits for.
     pub(crate) fn reliably(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter) {
-        if !self.hand_on(ctx, to, letter) {
+        if !self.hand_on(ctx, to, letter, Class::Awaited) {
             self.desk.metrics.envelopes_lost_total.inc();
         }
     }
 
-    /// The same; false if it is lost, which the caller makes good. For a run that is over there is nothing to be lost.
-    pub(crate) fn hand_on(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter) -> bool {
+    /// Sends something to another place. False: there is no room for one of its class, which the caller makes good. For a run that is
+    /// over there is nothing to be lost.
+    pub(crate) fn hand_on(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter, class: Class) -> bool {
         let Some(number) = self.desk.realm.places.number_of(to) else { return true };
-        self.desk.outgoing.reliably(ctx, number, letter)
+        self.desk.outgoing.post(ctx, number, letter, class).is_ok()
     }
 }

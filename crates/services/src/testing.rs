@@ -15,6 +15,7 @@
 mod accounts;
 mod edge;
 mod judge;
+mod links;
 mod logins;
 mod observer;
 mod stages;
@@ -34,11 +35,12 @@ use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
 use chaski_xmpp::stream::InlineResume;
 use chaski_xmpp::{Husk, Stanza};
 use edge::{Line, Outside, StageWire};
+pub use links::Link;
 use logins::granted;
 pub use observer::Claim;
 use observer::Observer;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use std::sync::{Arc, Mutex};
 
 /// The domain of every play.
@@ -221,27 +223,6 @@ impl Stage {
         any
     }
 
-    /// Whether envelopes stay under way.
-    pub fn hold_envelopes(&mut self, held: bool) {
-        self.outside.envelopes_held = held;
-    }
-
-    fn deliver_envelope(&mut self) -> bool {
-        if self.outside.envelopes_held {
-            return false;
-        }
-        self.outside.envelopes.retain(|_, queue| !queue.is_empty());
-        let count = self.outside.envelopes.len() as u64;
-        if count == 0 {
-            return false;
-        }
-        let chosen = (self.rng.next_u64() % count) as usize;
-        let Some((&(_, to), queue)) = self.outside.envelopes.iter_mut().nth(chosen) else { return false };
-        let Some(envelope) = queue.pop_front() else { return false };
-        self.call(to, |room, ctx| room.envelope(ctx, envelope));
-        true
-    }
-
     /// A client sends what the edge does not accept.
     pub fn send_bad(&mut self, client: Client, stanza: &str) {
         let why = Stanza::parse(stanza.as_bytes()).expect_err("it is accepted");
@@ -270,14 +251,6 @@ impl Stage {
     /// How many bytes wait for room in a shard.
     pub fn late_bytes(&self, shard: u16) -> i64 {
         self.shards[usize::from(shard)].desk.metrics.late_bytes.get()
-    }
-
-    /// Whether this shard refuses envelopes.
-    pub fn deafen(&mut self, shard: u16, deaf: bool) {
-        self.outside.deaf.retain(|known| *known != shard);
-        if deaf {
-            self.outside.deaf.push(shard);
-        }
     }
 
     /// Lets time pass, second by second.

@@ -13,6 +13,9 @@ const SEEN_GRAIN_MS: u64 = 6 * 60 * 60 * 1000;
 /// When it ends, so that contacts are told a time that means something.
 const LEFT_GRAIN_MS: u64 = 10 * 60 * 1000;
 
+/// How far the clocks of places may be apart.
+const CLOCKS_DIFFER_MS: u64 = 1_000;
+
 /// See the module.
 pub struct ResidentRecord {
     /// What proves the account.
@@ -47,6 +50,12 @@ impl ResidentRecord {
             seen_unix_ms: record.seen_unix_ms,
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         }
+    }
+
+    /// Whether what was sent at this time was for whoever had the number before: it has been under way for long, and the account was
+    /// made anew meanwhile. Clocks of different places need not agree to the second.
+    pub(crate) fn is_of_before(&self, sent_unix_ms: u64) -> bool {
+        sent_unix_ms != 0 && sent_unix_ms.saturating_add(CLOCKS_DIFFER_MS) < self.created_unix_ms
     }
 
     /// The whole record again.

@@ -7,7 +7,7 @@ mod actor;
 
 use super::*;
 use crate::context::Limits;
-use crate::testing::Stage;
+use crate::testing::{Link, Stage};
 use crate::wire::Closed;
 use actor::Actor;
 use proptest::prelude::*;
@@ -59,6 +59,11 @@ enum Event {
     },
     HoldStore(bool),
     DelayReads(bool),
+    /// How the way is from one shard to the other.
+    Link {
+        from: u16,
+        link: Link,
+    },
     Pass {
         seconds: u64,
     },
@@ -108,6 +113,8 @@ fn traffic() -> BoxedStrategy<Event> {
         1 => (0..DEVICES, any::<bool>()).prop_map(|(device, negative)| Event::Priority { device, negative }),
         1 => any::<bool>().prop_map(Event::HoldStore),
         1 => any::<bool>().prop_map(Event::DelayReads),
+        4 => (0u16..2, prop_oneof![3 => Just(Link::Well), 2 => Just(Link::Slow), 2 => Just(Link::Down), 3 => Just(Link::Flaky)])
+            .prop_map(|(from, link)| Event::Link { from, link }),
         1 => prop_oneof![3 => 1u64..5, 1 => 250u64..400].prop_map(|seconds| Event::Pass { seconds }),
         1 => (0..DEVICES, prop_oneof![Just(0usize), Just(300 << 10)])
             .prop_map(|(device, bytes)| Event::Stall { device, bytes }),
@@ -146,6 +153,7 @@ impl Play {
             stage.set_account(local, 1).unwrap();
         }
         let actors = ACTORS.map(|(local, resource)| Actor::new(local, resource));
+        assert_ne!(stage.owner(ROMEO), stage.owner(NURSE), "the play needs people apart");
         let mut play = Self { stage, actors, said: 0, generations: [1; 3] };
         play.senders_arrive();
         play
@@ -206,6 +214,7 @@ impl Play {
         match event {
             Event::HoldStore(hold) => self.stage.hold_store(hold),
             Event::DelayReads(delay) => self.stage.engine.delay_reads(delay),
+            Event::Link { from, link } => self.stage.set_link(from, 1 - from, link),
             Event::Pass { seconds } => {
                 for _ in 0..seconds {
                     self.stage.pass(1_000);
@@ -229,7 +238,12 @@ impl Play {
                 _ = self.stage.begin_remove_account(ACCOUNTS[account]);
             }
             Event::Register { account } => {
+                // Its answer is waited for.
                 self.stage.hold_store(false);
+                self.stage.mend_links();
+                // What was sent to whoever had the number before is told by its time.
+                self.stage.pass(2_000);
+                self.listen();
                 let generation = self.generations[account] + 1;
                 if self.stage.set_account(ACCOUNTS[account], generation).is_ok() {
                     self.generations[account] = generation;

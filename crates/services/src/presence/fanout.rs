@@ -13,6 +13,7 @@ use chaski_store::AccountId;
 use chaski_xmpp::Stored;
 
 /// A presence for many accounts.
+#[derive(Clone)]
 pub struct Tell {
     /// With `from` and without `to`.
     pub(crate) stanza: Stored,

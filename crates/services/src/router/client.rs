@@ -166,7 +166,7 @@ impl Shard {
             self.desk.metrics.messages_transient_total.inc();
         }
         let stanza = compose::message(&mut self.desk, message, facts, sender.from, &to, stanza_id);
-        let mut parcel = sender.parcel(account, &to, stanza, handling);
+        let mut parcel = sender.parcel(account, &to, stanza, handling).sent_at(ctx.unix_ms);
         parcel.copied = carbons::is_copied(facts);
         // Who writes to the own account has it copied there, where it arrives.
         if parcel.copied
@@ -275,7 +275,7 @@ impl Shard {
             }
             Place::Account(account) => {
                 let stored = compose::request(&mut self.desk, stanza, sender.from, &to);
-                let parcel = sender.parcel(account, &to, stored, Handling::Relay);
+                let parcel = sender.parcel(account, &to, stored, Handling::Relay).sent_at(ctx.unix_ms);
                 if parcel.resource.is_none() {
                     self.is_under_way(sender, kind);
                 }

@@ -1,43 +1,116 @@
-//! What a turn sends to other shards, and what they did not take.
+//! What a turn sends to other shards, what they did not take, and what they have not said that they have.
 //!
-//! Each place that owns accounts is a destination of its own: what waits for one that is full or dead takes no room from the
-//! others. Acceptances are collected per destination and leave once a turn. One whose queue is full gives an envelope back: what
-//! can be refused is refused by the caller; acceptances, answers and errors wait here in order, bounded, and are tried
-//! again at the end of each turn.
+//! Each place that owns accounts is a destination of its own: what waits for one that is full, dead or cut off takes no room from the
+//! others. Acceptances are collected per destination and leave once a turn, before everything else. In what order the rest
+//! goes, and how it is sent again until the other side has it, is in [`super::link`].
 //!
-//! What is lost when too much waits for a destination: first what nobody counts on (a farewell, a hint, the answer of another
-//! client), and only when as much again waits, answers of ours. An error takes with it what settles its message, so that its
-//! sender has neither and sends it again. Acceptances are never lost: they join those that wait already, and there are no more
-//! of them than the senders' sessions may have unsettled.
+//! Every letter has a [`Class`], which says what becomes of it when too much waits or is kept for its destination. Presence goes
+//! first, then what can be refused with an error: requests, messages. A destination that has said nothing for a while
+//! ([`SILENT_MS`]) gets no more of the first two. A message is kept for it nevertheless, and its sender has neither `<a/>` nor error
+//! until it is there: it may be one that the client sends again, of which the first copy has arrived, and an error would say that
+//! nothing of it is kept (docs/promises.md, M5). What must arrive has as much room again, answers of ours to logins and commands twice
+//! as much. Acceptances, and errors that settle a message, are never lost: there are no more of them than the senders' sessions
+//! may have unsettled.
+//!
+//! Time is counted here in ticks, and none counts for much: a process that was stopped must not take the others for dead.
 
+use super::link::{Heard, LANES, LETTERS, Lane, SETTLEMENTS, Stamp};
 use super::{Envelope, Letter, Origin};
-use crate::context::Context;
+use crate::context::{Context, Limits};
 use crate::places::{Place, Places};
-use std::collections::VecDeque;
+use std::array::from_fn;
+
+/// Whoever has had no word of what it sent asks after this: well beyond a tick and a busy turn, so that hardly anybody asks in vain,
+pub(super) const ASK_MS: u64 = 2_000;
+/// and at pauses that double up to this: what a dead place costs.
+const ASK_MS_MAX: u64 = 16_000;
+/// No word for so long: what can be refused or dropped is. What was lost on a link has been asked for by then.
+const SILENT_MS: u64 = 5_000;
+/// How often links are looked after.
+const TICK_MS: u64 = 250;
+/// What one tick counts at most.
+const TICK_MS_MAX: u64 = 1_000;
+
+/// What is to become of a letter that finds no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Presence that something later makes up for: it is dropped.
+    Presence,
+    /// A request, or a message that is not stored: refused with an error, also where nobody says anything.
+    Request,
+    /// A message that is stored: refused with an error if there is no room at all.
+    Mail,
+    /// An end, a step of a subscription, an answer of another client: kept for long.
+    Must,
+    /// An answer of ours that somebody waits for: kept for longer.
+    Awaited,
+    /// It settles a message: never lost.
+    Settling,
+}
 
 /// See the module.
 pub(crate) struct Outgoing {
     /// In the order of [`Places::owners`].
     destinations: Vec<Destination>,
-    /// Envelopes that may wait for one destination.
-    limit: usize,
-    /// How many wait for all together.
-    count: usize,
+    bounds: Bounds,
+    /// How many letters no destination has taken.
+    waiting: usize,
+    ticked_ms: u64,
+}
+
+/// What there is room for, for each destination.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Letters that it did not take.
+    waiting: usize,
+    /// Letters, those that are under way included.
+    kept: usize,
+    /// Their bytes.
+    bytes: usize,
 }
 
 struct Destination {
+    here: Place,
     place: Place,
-    /// Of this turn.
+    /// Acceptances of this turn.
     settled: Vec<Origin>,
-    /// What it did not take, in order.
-    waiting: VecDeque<Envelope>,
+    lanes: [Lane; LANES],
+    heard: [Heard; LANES],
+    /// For how long there was no word of what is under way.
+    silent_ms: u64,
+    /// When it is asked, by that count.
+    ask_at_ms: u64,
+    ask_every_ms: u64,
+}
+
+/// What the links of a shard have done and keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Level {
+    /// Letters whose receivers have not said that they have them.
+    pub(crate) kept: usize,
+    pub(crate) bytes: usize,
+    /// Destinations that say nothing.
+    pub(crate) silent: usize,
+}
+
+/// What has come with a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Came {
+    /// It is the next, and to be opened.
+    pub(crate) is_next: bool,
+    /// So many of ours will be sent again.
+    pub(crate) again: usize,
 }
 
 impl Outgoing {
-    pub(crate) fn new(places: &Places, limit: usize) -> Self {
-        let destination =
-            |place: &Place| Destination { place: *place, settled: Vec::new(), waiting: VecDeque::new() };
-        Self { destinations: places.owners().iter().map(destination).collect(), limit, count: 0 }
+    pub(crate) fn new(places: &Places, here: Place, limits: &Limits) -> Self {
+        let bounds = Bounds {
+            waiting: limits.undelivered_envelopes,
+            kept: limits.kept_envelopes,
+            bytes: limits.kept_envelope_bytes,
+        };
+        let destinations = places.owners().iter().map(|place| Destination::new(here, *place)).collect();
+        Self { destinations, bounds, waiting: 0, ticked_ms: 0 }
     }
 
     /// A message of this origin, which is at the place of this number, is settled; without one it is of a run that is over,
@@ -61,88 +134,226 @@ impl Outgoing {
         }
     }
 
-    /// Sends something that must not be lost to the place of this number. False: it is lost, too much waits already.
-    pub(crate) fn reliably(&mut self, ctx: &mut Context<'_>, place: usize, letter: Letter) -> bool {
-        let Some(destination) = self.destinations.get_mut(place) else { return false };
-        let waited = destination.waiting.len();
-        let is_sent = destination.send(ctx, letter, self.limit);
-        self.count += destination.waiting.len() - waited;
-        is_sent
+    /// Sends a letter to the place of this number, behind what waits for it. An error: there is no room for one of its class.
+    pub(crate) fn post(
+        &mut self,
+        ctx: &mut Context<'_>,
+        place: usize,
+        letter: Letter,
+        class: Class,
+    ) -> Result<(), Letter> {
+        let Some(destination) = self.destinations.get_mut(place) else { return Err(letter) };
+        let waited = destination.waiting();
+        let posted = destination.post(ctx, letter, class, self.bounds);
+        self.waiting = self.waiting + destination.waiting() - waited;
+        posted
+    }
+
+    /// Something has come from the place of this number.
+    pub(crate) fn came(&mut self, place: usize, stamp: &Stamp, letter: &Letter) -> Came {
+        let Some(destination) = self.destinations.get_mut(place) else {
+            return Came { is_next: false, again: 0 };
+        };
+        let waited = destination.waiting();
+        let came = destination.came(stamp, letter);
+        self.waiting = self.waiting + destination.waiting() - waited;
+        came
     }
 
     /// Sends the collected acceptances and what has waited.
     pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) {
+        self.waiting = 0;
         for destination in &mut self.destinations {
-            destination.retry(ctx);
-            let batch = std::mem::take(&mut destination.settled);
-            if !batch.is_empty() {
-                destination.send(ctx, Letter::Settled(batch), self.limit);
-            }
+            destination.flush(ctx);
+            self.waiting += destination.waiting();
         }
-        self.count = self.destinations.iter().map(|destination| destination.waiting.len()).sum();
     }
 
-    /// Whether something waits for the place of this number: presence that comes later must not pass it by.
-    pub(crate) fn has_waiting(&self, place: usize) -> bool {
-        self.destinations.get(place).is_some_and(|destination| !destination.waiting.is_empty())
+    /// Looks after the links, now and then.
+    pub(crate) fn tick(&mut self, ctx: &mut Context<'_>) {
+        let elapsed_ms = ctx.now_ms.saturating_sub(self.ticked_ms);
+        if elapsed_ms >= TICK_MS {
+            self.ticked_ms = ctx.now_ms;
+            let elapsed_ms = elapsed_ms.min(TICK_MS_MAX);
+            self.destinations.iter_mut().for_each(|destination| destination.tick(ctx, elapsed_ms));
+        }
     }
 
-    /// How many envelopes wait.
+    /// How many letters wait because no destination has taken them.
     pub(crate) fn waiting(&self) -> usize {
-        self.count
+        self.waiting
+    }
+
+    /// What is kept.
+    pub(crate) fn level(&self) -> Level {
+        let mut level = Level::default();
+        for destination in &self.destinations {
+            for (kept, bytes) in destination.lanes.iter().map(Lane::kept) {
+                level.kept += kept;
+                level.bytes += bytes;
+            }
+            level.silent += usize::from(destination.is_silent());
+        }
+        level
     }
 }
 
 impl Destination {
-    /// False: it is lost, too much waits already.
-    fn send(&mut self, ctx: &mut Context<'_>, letter: Letter, limit: usize) -> bool {
-        let mut envelope = Envelope::new(self.place, letter);
-        // Behind what waits for the same place already, so that the order stays.
-        if self.waiting.is_empty() {
-            match ctx.wire.forward(envelope) {
-                Ok(()) => return true,
-                Err(back) => envelope = back,
+    fn new(here: Place, place: Place) -> Self {
+        Self {
+            here,
+            place,
+            settled: Vec::new(),
+            lanes: Default::default(),
+            heard: Default::default(),
+            silent_ms: 0,
+            ask_at_ms: ASK_MS,
+            ask_every_ms: ASK_MS,
+        }
+    }
+
+    fn post(
+        &mut self,
+        ctx: &mut Context<'_>,
+        letter: Letter,
+        class: Class,
+        bounds: Bounds,
+    ) -> Result<(), Letter> {
+        if self.lanes[LETTERS].waiting() > 0 {
+            self.send_on(ctx, LETTERS);
+        }
+        if !self.keeps(class, bounds) {
+            return Err(letter);
+        }
+        let mut letter = letter;
+        if self.lanes[LETTERS].waiting() == 0 {
+            let copy = letter.copy();
+            match self.send(ctx, self.lanes[LETTERS].next_number(), letter) {
+                Ok(()) => {
+                    self.lanes[LETTERS].has_sent(copy);
+                    return Ok(());
+                }
+                Err(back) => letter = back,
             }
         }
-        let room = match (&envelope.letter, self.waiting.back_mut().map(|last| &mut last.letter)) {
-            (Letter::Settled(more), Some(Letter::Settled(batch))) => {
-                batch.extend_from_slice(more);
-                return true;
-            }
-            (Letter::Settled(_), _) => true,
-            (letter, _) if is_awaited(letter) => self.waiting.len() < 2 * limit,
-            _ => self.waiting.len() < limit,
+        if !self.may_wait(class, bounds) {
+            return Err(letter);
+        }
+        self.lanes[LETTERS].push(letter);
+        Ok(())
+    }
+
+    /// Whether one more of this class may be kept until it is seen.
+    fn keeps(&self, class: Class, bounds: Bounds) -> bool {
+        let (kept, bytes) = self.lanes[LETTERS].kept();
+        let has_room = |halves: usize| {
+            let most = |bound: usize| bound.saturating_mul(halves) / 2;
+            kept < most(bounds.kept) && bytes < most(bounds.bytes)
         };
-        if room {
-            self.waiting.push_back(envelope);
-        }
-        room
-    }
-
-    fn retry(&mut self, ctx: &mut Context<'_>) {
-        while let Some(envelope) = self.waiting.pop_front() {
-            if let Err(envelope) = ctx.wire.forward(envelope) {
-                self.waiting.push_front(envelope);
-                return;
-            }
-            if self.waiting.is_empty() {
-                // A storm's capacity must not stay for ever.
-                self.waiting = VecDeque::new();
-            }
+        match class {
+            Class::Presence => has_room(1) && !self.is_silent(),
+            Class::Request => has_room(2) && !self.is_silent(),
+            Class::Mail => has_room(2),
+            Class::Must => has_room(4),
+            Class::Awaited => has_room(6),
+            Class::Settling => true,
         }
     }
-}
 
-/// Whether somebody waits for just this: the sender of a message, a login, a command.
-fn is_awaited(letter: &Letter) -> bool {
-    match letter {
-        Letter::Parcel(parcel) => parcel.settles.is_some(),
-        Letter::Settled(_) | Letter::Verdict { .. } | Letter::Answer { .. } => true,
-        Letter::Tell(_)
-        | Letter::Login(_)
-        | Letter::Tiding(_)
-        | Letter::Asked(_)
-        | Letter::Look(_)
-        | Letter::LookAtAll => false,
+    /// Whether one that the destination has not taken may wait.
+    fn may_wait(&self, class: Class, bounds: Bounds) -> bool {
+        let waiting = self.lanes[LETTERS].waiting();
+        match class {
+            // Behind what waits already, lest it pass that.
+            Class::Presence => waiting > 0 && waiting < bounds.waiting,
+            Class::Request | Class::Mail => false,
+            Class::Must => waiting < bounds.waiting,
+            Class::Awaited => waiting < bounds.waiting.saturating_mul(2),
+            Class::Settling => true,
+        }
+    }
+
+    fn came(&mut self, stamp: &Stamp, letter: &Letter) -> Came {
+        let mut again = 0;
+        for (lane, (seen, wants)) in self.lanes.iter_mut().zip(stamp.seen.into_iter().zip(stamp.wants)) {
+            if lane.note_seen(seen) {
+                (self.silent_ms, self.ask_at_ms, self.ask_every_ms) = (0, ASK_MS, ASK_MS);
+            }
+            if wants {
+                again += lane.go_back();
+            }
+        }
+        let is_next = match letter {
+            Letter::Seen => false,
+            Letter::Tally(sent) => {
+                self.heard.iter_mut().zip(sent).for_each(|(heard, sent)| heard.tally(*sent));
+                false
+            }
+            // What is not sent again stands in nobody's way, and waits for nothing.
+            letter => self.heard[letter.lane()].take(stamp.number) || !letter.is_kept(),
+        };
+        Came { is_next, again }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<'_>) {
+        let batch = std::mem::take(&mut self.settled);
+        if !batch.is_empty() {
+            self.lanes[SETTLEMENTS].push(Letter::Settled(batch));
+        }
+        if self.send_on(ctx, SETTLEMENTS) {
+            self.send_on(ctx, LETTERS);
+        }
+        if self.heard.iter().any(|heard| heard.is_due) {
+            _ = self.send(ctx, 0, Letter::Seen);
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<'_>, elapsed_ms: u64) {
+        if self.heard.iter().any(Heard::is_untold) {
+            _ = self.send(ctx, 0, Letter::Seen);
+        }
+        if !self.lanes.iter().any(Lane::is_unseen) {
+            (self.silent_ms, self.ask_at_ms, self.ask_every_ms) = (0, ASK_MS, ASK_MS);
+            return;
+        }
+        self.silent_ms += elapsed_ms;
+        if self.silent_ms >= self.ask_at_ms {
+            self.ask_every_ms = (2 * self.ask_every_ms).min(ASK_MS_MAX);
+            self.ask_at_ms = self.silent_ms + self.ask_every_ms;
+            let sent = from_fn(|lane| self.lanes[lane].sent());
+            _ = self.send(ctx, 0, Letter::Tally(sent));
+        }
+    }
+
+    /// Sends what a lane has waiting, as far as it is taken. Whether nothing is left.
+    fn send_on(&mut self, ctx: &mut Context<'_>, lane: usize) -> bool {
+        while let Some((number, letter)) = self.lanes[lane].next() {
+            if let Err(letter) = self.send(ctx, number, letter) {
+                self.lanes[lane].put_back(letter);
+                return false;
+            }
+            self.lanes[lane].went();
+        }
+        true
+    }
+
+    fn send(&mut self, ctx: &mut Context<'_>, number: u64, letter: Letter) -> Result<(), Letter> {
+        let stamp = Stamp {
+            from: self.here,
+            number,
+            seen: from_fn(|lane| self.heard[lane].last),
+            wants: from_fn(|lane| self.heard[lane].wants),
+        };
+        ctx.wire.forward(Envelope::stamped(self.place, stamp, letter)).map_err(|envelope| envelope.letter)?;
+        self.heard.iter_mut().for_each(Heard::told);
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        self.lanes.iter().map(Lane::waiting).sum()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent_ms >= SILENT_MS
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Specification: RFC 6121 §8.5 (what a server does for its local user).
 
-use super::{By, Envelope, Handling, InFlight, Letter, Parcel, Refuse};
+use super::{By, Class, Handling, InFlight, Letter, Parcel, Refuse};
 use crate::book::acquaintances;
 use crate::context::Context;
 use crate::directory::Work;
@@ -33,16 +33,14 @@ impl Shard {
         if owner == self.desk.here {
             return self.arrive(ctx, parcel);
         }
-        let is_late = parcel.kind() == Kind::Presence && self.desk.outgoing.has_waiting(number);
-        if is_late || must_arrive(&parcel) {
-            return self.reliably(ctx, owner, Letter::Parcel(Box::new(parcel)));
+        let class = class(&parcel);
+        let posted = self.desk.outgoing.post(ctx, number, Letter::Parcel(Box::new(parcel)), class);
+        let Err(Letter::Parcel(parcel)) = posted else { return };
+        match class {
+            Class::Presence => self.desk.metrics.presence_dropped_total.inc(),
+            Class::Request | Class::Mail => self.refuse(*parcel, Refuse::Busy),
+            Class::Must | Class::Awaited | Class::Settling => self.desk.metrics.envelopes_lost_total.inc(),
         }
-        let envelope = Envelope::new(owner, Letter::Parcel(Box::new(parcel)));
-        let Err(Envelope { letter: Letter::Parcel(parcel), .. }) = ctx.wire.forward(envelope) else { return };
-        if parcel.kind() == Kind::Presence {
-            self.desk.metrics.presence_dropped_total.inc();
-        }
-        self.refuse(*parcel, Refuse::Busy);
     }
 
     /// A parcel at its recipient's owner.
@@ -63,7 +61,7 @@ impl Shard {
     /// A parcel for an account that is in memory.
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
         let Some(account) = self.directory.present(parcel.to) else { return };
-        if account.is_gone() || parcel.is_refused {
+        if account.is_gone() || parcel.is_refused || account.record.is_of_before(parcel.sent_unix_ms) {
             return self.refuse_as_for_nobody(ctx, parcel);
         }
         if account.record.is_moving() && matches!(parcel.handling, Handling::Mail { .. }) {
@@ -236,6 +234,17 @@ impl Shard {
         tracing::warn!(%error, "a message could not be stored");
         self.desk.metrics.messages_refused_full_total.inc();
         self.bounce_and_settle(&in_flight.stanza, &Refuse::from(error).error(), in_flight.origin);
+    }
+}
+
+/// What becomes of a parcel for which its owner has no room.
+fn class(parcel: &Parcel) -> Class {
+    match parcel.kind() {
+        _ if parcel.settles.is_some() => Class::Settling,
+        _ if must_arrive(parcel) => Class::Must,
+        Kind::Presence => Class::Presence,
+        _ if matches!(parcel.handling, Handling::Mail { .. }) => Class::Mail,
+        _ => Class::Request,
     }
 }
 

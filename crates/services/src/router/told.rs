@@ -2,7 +2,7 @@
 //! are very many ([`super::lines`]).
 
 use super::lines::{Next, Place};
-use super::{Envelope, Handling, Letter, Parcel, Refuse};
+use super::{Class, Handling, Letter, Parcel, Refuse};
 use crate::context::Context;
 use crate::directory::Work;
 use crate::presence::{self, Tell};
@@ -30,10 +30,15 @@ impl Shard {
             let tell = Tell { to: part.to_vec(), ..tell.without_recipients() };
             if owner == self.desk.here {
                 self.told(ctx, tell);
-            } else if tell.is_end || self.desk.outgoing.has_waiting(number) {
-                self.reliably(ctx, owner, Letter::Tell(Box::new(tell)));
-            } else if ctx.wire.forward(Envelope::new(owner, Letter::Tell(Box::new(tell)))).is_err() {
-                self.desk.metrics.presence_dropped_total.add(part.len() as u64);
+                continue;
+            }
+            let class = if tell.is_end { Class::Must } else { Class::Presence };
+            if self.desk.outgoing.post(ctx, number, Letter::Tell(Box::new(tell)), class).is_err() {
+                let metrics = &self.desk.metrics;
+                match class {
+                    Class::Presence => metrics.presence_dropped_total.add(part.len() as u64),
+                    _ => metrics.envelopes_lost_total.inc(),
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::command::{
     Call, Carrier, Command, Expected, Refusal, RemoveAccount, Reply, Request, SetAccount, Whom,
 };
 use chaski_promises::Event;
+use chaski_store::{Engine, Table};
 use std::sync::{Arc, Mutex};
 
 impl Stage {
@@ -20,7 +21,13 @@ impl Stage {
         let derivation = Derivation { iterations: 1, quick_plain: true };
         let salt = Salting::of_server(&self.realm.secret).salt(local);
         let credentials = Credentials::derive("key", generation, derivation, salt);
-        let record = Box::new(AccountRecord::new(name, credentials, 1_700_000_000_000));
+        let key = account(local).record_key();
+        let known = self.engine.records().get(Table::Accounts, &key).ok().flatten();
+        let known = known.and_then(|known| AccountRecord::from_json(&known.value).ok());
+        // Who comes after somebody else comes later.
+        let now_unix_ms = 1_700_000_000_000 + if generation > 1 { self.now_ms } else { 0 };
+        let made_unix_ms = known.map_or(now_unix_ms, |known| known.created_unix_ms);
+        let record = Box::new(AccountRecord::new(name, credentials, made_unix_ms));
         self.begin(local, SetAccount { record, expected: Expected::Any })
     }
 

@@ -1,5 +1,6 @@
 //! The edge of a stage: what it would know of connections, and the shards' way out to it.
 
+use super::links::Link;
 use super::observer::Observer;
 use crate::login::{Admitted, Granted, Questions, Verdict};
 use crate::router::Envelope;
@@ -49,6 +50,12 @@ pub(super) struct Outside {
     pub(super) envelopes: BTreeMap<(u16, u16), VecDeque<Envelope>>,
     /// They stay there.
     pub(super) envelopes_held: bool,
+    /// How the ways from one shard to another are, where they are not well.
+    pub(super) links: BTreeMap<(u16, u16), Link>,
+    /// Letters that shards have sent.
+    pub(super) letters: u64,
+    /// Letters may have been lost there.
+    pub(super) has_had_bad_links: bool,
     /// Shards that take no envelopes now.
     pub(super) deaf: Vec<u16>,
 }
@@ -168,7 +175,11 @@ impl Wire for StageWire<'_> {
         if self.outside.deaf.contains(&shard.0) {
             return Err(envelope);
         }
-        self.outside.envelopes.entry((self.shard, shard.0)).or_default().push_back(envelope);
+        let pair = (self.shard, shard.0);
+        self.outside.letters += 1;
+        if self.outside.links.get(&pair) != Some(&Link::Down) {
+            self.outside.envelopes.entry(pair).or_default().push_back(envelope);
+        }
         Ok(())
     }
 }

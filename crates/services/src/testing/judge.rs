@@ -35,12 +35,17 @@ impl Stage {
         }
         self.engine.recover();
         self.outside.deaf.clear();
+        let links_were_bad = self.outside.has_had_bad_links;
+        self.mend_links();
         self.pressure = Pressure::None;
         for line in self.outside.lines.values_mut() {
             line.unsent_bytes = 0;
         }
         self.hold_store(false);
         self.complete_held();
+        if links_were_bad {
+            self.await_letters();
+        }
         self.ask_everybody();
         for (local, generation) in self.inhabitants() {
             self.drain(&local, generation);

@@ -8,7 +8,7 @@
 use crate::book::{Answer, Want, Wish};
 use crate::context::Context;
 use crate::places::Place;
-use crate::router::Letter;
+use crate::router::{Class, Letter};
 use crate::shard::Shard;
 use chaski_store::AccountId;
 use std::collections::{HashSet, VecDeque};
@@ -105,7 +105,7 @@ impl Shard {
 
     fn tell_untold(&mut self, ctx: &mut Context<'_>) {
         for owner in std::mem::take(&mut self.books.lost.untold) {
-            if !self.hand_on(ctx, owner, Letter::LookAtAll) {
+            if !self.hand_on(ctx, owner, Letter::LookAtAll, Class::Must) {
                 self.books.lost.untold.insert(owner);
             }
         }

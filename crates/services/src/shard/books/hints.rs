@@ -8,7 +8,7 @@ use crate::book::version::version;
 use crate::book::{Answer, Refused, Synced, Want, Wish};
 use crate::command::{BookView, Refusal};
 use crate::context::Context;
-use crate::router::Letter;
+use crate::router::{Class, Letter};
 use crate::shard::Shard;
 use crate::ticket::Purpose;
 use chaski_store::books::{self, Query};
@@ -63,7 +63,7 @@ impl Shard {
         for (owner, hints) in owners.iter().zip(by_owner).filter(|(_, hints)| !hints.is_empty()) {
             if *owner == self.desk.here {
                 self.look_all(ctx, hints);
-            } else if !self.hand_on(ctx, *owner, Letter::Look(hints)) {
+            } else if !self.hand_on(ctx, *owner, Letter::Look(hints), Class::Must) {
                 self.hints_lost(*owner);
             }
         }
