@@ -12,7 +12,7 @@ use crate::context::Realm;
 use crate::desk::RoomMetrics;
 use crate::errand::Errand;
 use crate::pep::Tiding;
-use crate::presence::{Presences, Tell};
+use crate::presence::{Presences, Probes, Tell};
 use crate::roster::Undo;
 use crate::upload::IndexWish;
 use crate::wire::SessionId;
@@ -99,6 +99,8 @@ pub enum Post {
     },
     /// A presence to many accounts, this one perhaps included.
     Tell(Tell),
+    /// Many accounts are asked for theirs.
+    Probes(Probes),
     /// A command to be carried out by the owner of the account it names. The outcome is told by its own reply, to a room of
     /// this shard ([`crate::command::Reply::room`]).
     Command(Box<Command>),
@@ -140,6 +142,13 @@ impl Outbox {
     pub(crate) fn tell(&mut self, tell: Tell) {
         if !tell.to.is_empty() {
             self.posts.push(Post::Tell(tell));
+        }
+    }
+
+    /// Asks many accounts for their presence.
+    pub(crate) fn ask(&mut self, probes: Probes) {
+        if !probes.to.is_empty() {
+            self.posts.push(Post::Probes(probes));
         }
     }
 

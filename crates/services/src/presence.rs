@@ -22,6 +22,7 @@ mod visibility;
 pub use fanout::Tell;
 pub(crate) use fanout::hear;
 pub(crate) use photo::renew as renew_photo;
+pub use probe::Probes;
 pub use state::{Presences, SessionPresence};
 pub(crate) use subscribe::{hides_online, pay, tell};
 pub(crate) use visibility::{look_again, received_from_blocked, settings_change};

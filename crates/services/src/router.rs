@@ -28,7 +28,7 @@ use crate::command::{Asked, Refusal};
 use crate::login::{Question, Verdict};
 use crate::pep::Tiding;
 use crate::places::Place;
-use crate::presence::Tell;
+use crate::presence::{Probes, Tell};
 use crate::wire::{ConnId, SessionId};
 use chaski_store::{AccountId, MessageId};
 use chaski_xmpp::sm::StanzaIndex;
@@ -70,6 +70,8 @@ pub(crate) enum Letter {
     Parcel(Box<Parcel>),
     /// A presence for accounts of the receiving shard.
     Tell(Box<Tell>),
+    /// Accounts of the receiving shard are asked for their presence.
+    Probes(Box<Probes>),
     /// Messages of the receiving shard's sessions are settled: durable, acknowledged or refused.
     Settled(Vec<Origin>),
     /// A login asks something of an account of the receiving shard.

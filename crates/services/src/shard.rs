@@ -222,6 +222,7 @@ impl Shard {
         match letter {
             Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
             Letter::Tell(tell) => self.told(ctx, *tell),
+            Letter::Probes(probes) => self.probed(ctx, &probes),
             Letter::Settled(origins) => self.release(&origins),
             Letter::Login(question) => self.with_account(ctx, question.account, Work::Login(*question)),
             Letter::Verdict { conn, number, verdict } => ctx.wire.verdict(conn, number, *verdict),

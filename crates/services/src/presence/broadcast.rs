@@ -1,7 +1,7 @@
 //! Presence to everybody who may see it: initial presence, updates, and the end (RFC 6121 §4.2, §4.4, §4.5).
 
 use super::directed::last_for;
-use super::probe::{SUBSCRIBER, SUBSCRIBER_WITHOUT_CAPS};
+use super::probe::{Probes, SUBSCRIBER, SUBSCRIBER_WITHOUT_CAPS, write_probe};
 use super::state::Directed;
 use super::{BROADCAST_BYTES_MAX, Tell, local_account, photo};
 use crate::blocking::blocks_contact;
@@ -178,9 +178,14 @@ fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &s
             turn.outbox.to_session(session, last);
         }
     }
+    let mut phones = Vec::new();
     for contact in account.roster.subscriptions().filter(|contact| !blocks_contact(account, contact)) {
-        probe(turn, contact, full, id);
+        match contact.account(&turn.realm.domain).filter(|to| to.phone_number().is_some()) {
+            Some(to) => phones.push(to),
+            None => probe(turn, contact, full, id),
+        }
     }
+    turn.outbox.ask(Probes { from: full.into(), by: account.id, is_without_caps: may_ask, to: phones });
     for (contact, request) in account.roster.requests().filter(|(from, _)| !blocks_contact(account, from)) {
         let request = match request {
             "" => bare_request(&contact.jid(&turn.realm.domain), &account.bare),
@@ -194,9 +199,8 @@ fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &s
 pub(super) fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str, id: &str) {
     let jid = contact.jid(&turn.realm.domain);
     let Some(account) = local_account(JidRef::split(&jid), &turn.realm.domain) else { return };
-    let header = Header { from: Some(full), to: Some(&jid), id: Some(id), type_attr: Some("probe") };
     let mut out = Vec::with_capacity(128);
-    write::stanza(&mut out, Kind::Presence, &header, b"");
+    write_probe(&mut out, full, &jid, id);
     turn.outbox.to_account(account, out);
 }
 

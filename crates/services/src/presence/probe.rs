@@ -6,18 +6,48 @@
 
 use super::directed::last_for;
 use super::local_account;
+use crate::desk::Desk;
 use crate::directory::Account;
 use crate::outbox::Turn;
 use crate::pep;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{What, shows};
 use crate::roster::{Contact, Kind};
-use chaski_xmpp::{Header, JidRef, write};
+use chaski_store::AccountId;
+use chaski_xmpp::{Header, JidRef, Stored, write};
 
 /// The id of a probe in the name of a user whose roster says that he has a subscription.
 pub(super) const SUBSCRIBER: &str = "subscriber";
 /// The same, for a session that has said nothing of its capabilities ([`crate::pep`]).
 pub(super) const SUBSCRIBER_WITHOUT_CAPS: &str = "subscriber-without-caps";
+
+/// Probes in a session's name, for many accounts: one letter for each place that owns some of them.
+#[derive(Clone)]
+pub struct Probes {
+    /// The session's full JID.
+    pub(crate) from: Box<str>,
+    /// Whose it is.
+    pub(crate) by: AccountId,
+    /// It has said nothing of its capabilities ([`SUBSCRIBER_WITHOUT_CAPS`]).
+    pub(crate) is_without_caps: bool,
+    /// Who is asked: phone accounts, whose address follows from the key. Bounded by the asker's roster.
+    pub(crate) to: Vec<AccountId>,
+}
+
+impl Probes {
+    /// The stanza for one of them.
+    pub(crate) fn stanza_for(&self, desk: &mut Desk, to: AccountId) -> Option<Stored> {
+        let jid = Contact::from_account(to)?.jid(&desk.realm.domain);
+        let id = if self.is_without_caps { SUBSCRIBER_WITHOUT_CAPS } else { SUBSCRIBER };
+        Some(desk.compose(|out| write_probe(out, &self.from, &jid, id)))
+    }
+}
+
+/// Appends a probe.
+pub(super) fn write_probe(out: &mut Vec<u8>, from: &str, to: &str, id: &str) {
+    let header = Header { from: Some(from), to: Some(to), id: Some(id), type_attr: Some("probe") };
+    write::stanza(out, chaski_xmpp::Kind::Presence, &header, b"");
+}
 
 /// Somebody (a full or bare JID) asks for the account's presence.
 pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>, id: Option<&str>) {

@@ -12,7 +12,7 @@
 
 use super::{Letter, Origin, Parcel};
 use crate::places::Place;
-use crate::presence::Tell;
+use crate::presence::{Probes, Tell};
 use std::collections::VecDeque;
 
 /// How many lanes a link has.
@@ -231,7 +231,7 @@ impl Letter {
     /// Whether it is kept until the receiver has it, and taken in order. Else whoever has asked for it has a time limit, or looks
     /// again by itself.
     pub(super) fn is_kept(&self) -> bool {
-        matches!(self, Self::Parcel(_) | Self::Tell(_) | Self::Settled(_))
+        matches!(self, Self::Parcel(_) | Self::Tell(_) | Self::Probes(_) | Self::Settled(_))
     }
 
     /// A copy of one that is kept.
@@ -239,6 +239,7 @@ impl Letter {
         match self {
             Self::Parcel(parcel) => Some(Self::Parcel(Box::new(Parcel::clone(parcel)))),
             Self::Tell(tell) => Some(Self::Tell(Box::new(Tell::clone(tell)))),
+            Self::Probes(probes) => Some(Self::Probes(Box::new(Probes::clone(probes)))),
             Self::Settled(origins) => Some(Self::Settled(origins.clone())),
             _ => None,
         }
@@ -249,6 +250,7 @@ impl Letter {
         match self {
             Self::Parcel(parcel) => LETTER_BYTES + parcel.stanza.len(),
             Self::Tell(tell) => LETTER_BYTES + tell.stanza.len() + size_of_val(&*tell.to),
+            Self::Probes(probes) => LETTER_BYTES + size_of_val(&*probes.to),
             Self::Settled(origins) => size_of_val(&**origins),
             _ => LETTER_BYTES,
         }

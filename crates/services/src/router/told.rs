@@ -5,7 +5,7 @@ use super::lines::{Next, Place};
 use super::{Class, Handling, Letter, Parcel, Refuse};
 use crate::context::Context;
 use crate::directory::Work;
-use crate::presence::{self, Tell};
+use crate::presence::{self, Probes, Tell};
 use crate::shard::Shard;
 use chaski_store::AccountId;
 
@@ -39,6 +39,39 @@ impl Shard {
                     Class::Presence => metrics.presence_dropped_total.add(part.len() as u64),
                     _ => metrics.envelopes_lost_total.inc(),
                 }
+            }
+        }
+    }
+
+    /// Carries a session's probes to the owners of those who are asked.
+    pub(crate) fn ask_all(&mut self, ctx: &mut Context<'_>, mut probes: Probes) {
+        let realm = std::sync::Arc::clone(&self.desk.realm);
+        let owner_of = |account: &AccountId| realm.places.owner_number(*account);
+        let mut to = std::mem::take(&mut probes.to);
+        // As it is told: most are away.
+        self.desk.spend(to.len() as u32 / 4);
+        to.sort_by_key(owner_of);
+        for part in to.chunk_by(|a, b| owner_of(a) == owner_of(b)) {
+            let Some(number) = part.first().map(owner_of) else { continue };
+            let probes = Probes { to: part.to_vec(), ..probes.clone() };
+            if realm.places.owners()[number] == self.desk.here {
+                self.probed(ctx, &probes);
+                continue;
+            }
+            let letter = Letter::Probes(Box::new(probes));
+            if self.desk.outgoing.post(ctx, number, letter, Class::Presence).is_err() {
+                self.desk.metrics.presence_dropped_total.add(part.len() as u64);
+            }
+        }
+    }
+
+    /// They have come to the owner of those who are asked. Who is away has nothing to say.
+    pub(crate) fn probed(&mut self, ctx: &mut Context<'_>, probes: &Probes) {
+        for &to in &probes.to {
+            if !self.directory.is_absent(to)
+                && let Some(stanza) = probes.stanza_for(&mut self.desk, to)
+            {
+                self.arrive(ctx, Parcel::new(to, None, stanza, Handling::Quiet).sent_by(probes.by));
             }
         }
     }

@@ -84,6 +84,7 @@ impl Shard {
                 self.desk.parcels.push_back(parcel.sent_by(id.unwrap_or(to)));
             }
             Post::Tell(tell) => self.fan_out(ctx, tell),
+            Post::Probes(probes) => self.ask_all(ctx, probes),
             Post::Tiding(tiding) => self.tiding(tiding),
             Post::Command(command) => self.command_to_owner(ctx, *command),
             Post::Due(due) => self.tell_due(ctx, due),

@@ -152,3 +152,29 @@ fn an_inactive_phone_gets_the_last_of_a_storm() {
     assert_eq!(got.len(), 1);
     assert!(got[0].contains("<status>49</status>"), "{got:?}");
 }
+
+/// Who logs in asks all contacts of a place by one letter, and those who are away are asked by nobody.
+#[test]
+fn a_login_asks_the_contacts_of_a_place_by_one_letter() {
+    let (mut stage, juliet, crowd) = crowd(30);
+    let elsewhere = crowd.iter().filter(|(name, _)| stage.owner(name) != stage.owner(JULIET)).count();
+    assert!(elsewhere > 15, "the play needs people elsewhere");
+    stage.lose(juliet, Closed::Clean);
+    for number in [30, 1] {
+        for (_, client) in &crowd[number..] {
+            stage.lose(*client, Closed::Clean);
+        }
+        stage.pass(1_000);
+        let juliet = stage.login(JULIET, "balcony");
+        let before = stage.letters();
+        stage.send(juliet, "<presence/>");
+        let letters = stage.letters() - before;
+        let there = stage.stanzas(juliet).iter().filter(|got| got.contains("/phone")).count();
+        stage.lose(juliet, Closed::Clean);
+        // To each of two places a presence, the probes and who is there; from there what they answer, and how far they are.
+        let answers =
+            crowd[..number].iter().filter(|(name, _)| stage.owner(name) != stage.owner(JULIET)).count();
+        assert_eq!(there, number, "everybody who is there has answered");
+        assert!(letters <= 4 + answers as u64 + 2, "{letters} letters, {answers} of them answers");
+    }
+}
