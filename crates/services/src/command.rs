@@ -9,6 +9,7 @@
 //! To another place goes the request alone, as data ([`Question`]); who waits for its answer stays with the asker
 //! ([`crate::shard`], `asked`), and so does the time limit.
 
+mod form;
 pub(crate) mod reply;
 
 pub use reply::{AtWork, Call, Carrier, Reply};

@@ -15,6 +15,7 @@ pub mod caps;
 pub mod command;
 pub mod commands;
 pub mod context;
+mod data;
 mod desk;
 pub mod directory;
 pub mod disco;

@@ -11,6 +11,7 @@
 
 use crate::accounts::Credentials;
 use crate::accounts::network::Network;
+use crate::data::data;
 use crate::places::Place;
 use crate::wire::{ConnId, SessionId};
 use chaski_store::AccountId;
@@ -164,3 +165,15 @@ impl Questions {
         self.last == number && std::mem::take(&mut self.is_open)
     }
 }
+
+data!(struct Question { reply_to, network, account, proved, ask });
+data!(struct ReplyTo { place, conn, number });
+data!(enum Ask { 0 = Credentials, 1 = Token(proof), 2 = Bind(resource), 3 = Resume(session), 4 = Admit(wishes) });
+data!(enum Granted { 0 = Credentials(found), 1 = Token(proved), 2 = Bound(bound), 3 = Resumed(resumed), 4 = Admitted(admitted) });
+data!(enum Denied {
+    0 = NotAuthorized, 1 = Unavailable, 2 = BadResource, 3 = TooManySessions, 4 = Gone(handled), 5 = TooHigh(too_high),
+});
+data!(struct Bound { session, full_jid });
+data!(struct Resumed { session, full_jid, previd, h });
+data!(struct TokenProved { key_generation, responder });
+data!(struct Admitted { session, admission });

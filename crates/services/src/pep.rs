@@ -33,6 +33,7 @@ pub(crate) use state::NewItem;
 pub use state::Nodes;
 pub(crate) use visible::{Viewer, is_busy, shows_photo, shows_text};
 
+use crate::data::data;
 use crate::directory::Account;
 use crate::iq::{Asker, Door, Scope, Xep};
 use crate::outbox::Turn;
@@ -178,3 +179,6 @@ pub(crate) fn item_ids<'a>(account: &'a Account, node: &str) -> impl Iterator<It
     let node = account.nodes.as_deref().and_then(|nodes| nodes.get(node));
     node.into_iter().flat_map(|node| node.items.iter().rev()).map(|item| &*item.id)
 }
+
+data!(struct Tiding(what));
+data!(enum What { 0 = News(event), 1 = Wanted(wanted), 2 = Granted { to, by } });

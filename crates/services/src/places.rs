@@ -7,6 +7,7 @@
 //! Made once per run, by whoever makes the [`Realm`](crate::context::Realm); read by every shard for each stanza, so a look
 //! costs two loads. In one process every slot is in this node, in the shard that [`Slot::shard`] says.
 
+use crate::data::data;
 use chaski_store::{AccountId, ShardIndex, Slot};
 
 /// A process among those that serve a domain together. Alone it is number 0.
@@ -90,6 +91,10 @@ impl Places {
         self.shards
     }
 }
+
+data!(struct Node(number));
+data!(struct Incarnation(number));
+data!(struct Place { node, shard, incarnation });
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ mod directory;
 mod gaps;
 mod inactive;
 mod interests;
+mod letters;
 mod links;
 mod loads;
 mod managed;

@@ -24,6 +24,7 @@ pub(crate) use change::{Draft, change, patch};
 pub use document::{DocumentError, Patch, PatchError, RulePatch, RuleView, View};
 
 use crate::blocking::BlockList;
+use crate::data::data;
 use crate::directory::Account;
 use crate::roster::Contact;
 use chaski_store::AccountId;
@@ -252,6 +253,9 @@ pub(crate) fn is_own(account: &Account, contact: &Contact) -> bool {
 pub(crate) fn domain(account: &Account) -> &str {
     account.bare.split_once('@').map_or(&*account.bare, |(_, domain)| domain)
 }
+
+data!(enum What { 0 = LastSeen, 1 = Online, 2 = Photo, 3 = Status, 4 = ReadMarks });
+data!(enum Audience { 0 = Everyone, 1 = Contacts, 2 = Nobody });
 
 #[cfg(test)]
 mod tests;

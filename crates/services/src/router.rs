@@ -8,6 +8,7 @@
 
 mod client;
 mod compose;
+mod form;
 mod lines;
 mod link;
 mod outgoing;
@@ -16,6 +17,7 @@ mod refuse;
 mod strangers;
 mod told;
 
+pub use crate::data::Malformed;
 pub(crate) use compose::left_out;
 pub(crate) use lines::Lines;
 pub(crate) use link::Stamp;

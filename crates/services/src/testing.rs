@@ -8,7 +8,7 @@
 //! ```
 //! Everything runs until it is quiet after each call, unless the stage is told to hold the store back
 //! ([`Stage::hold_store`]). Envelopes of different shards overtake each other at random (seeded); those from one
-//! shard to another stay in order, as in the real queues.
+//! shard to another stay in order, as in the real queues. Each is written and read on its way ([`Stage::hand_letters_over`]).
 //!
 //! Whatever clients see is written down and judged by docs/promises.md when the stage is dropped ([`Stage::judge`]).
 
@@ -69,6 +69,8 @@ pub struct Stage {
     observer: Observer,
     rng: StdRng,
     next_conn: u64,
+    /// Letters are written and read on their way, as between processes.
+    encodes: bool,
     store_held: bool,
     /// Completions that the store had ready when the stage was told to set them apart.
     apart: Vec<(u16, Completion)>,
@@ -107,6 +109,7 @@ impl Stage {
             observer,
             rng: StdRng::seed_from_u64(7),
             next_conn: 0,
+            encodes: true,
             store_held: false,
             apart: Vec::new(),
         };
@@ -154,7 +157,8 @@ impl Stage {
     pub fn call<T>(&mut self, shard: u16, call: impl FnOnce(&mut Shard, &mut Context<'_>) -> T) -> T {
         let index = usize::from(shard);
         self.observer.now_ms = self.now_ms;
-        let mut wire = StageWire { shard, outside: &mut self.outside, observer: &mut self.observer };
+        let (outside, observer) = (&mut self.outside, &mut self.observer);
+        let mut wire = StageWire { shard, encodes: self.encodes, outside, observer };
         let mut ctx = Context {
             now_ms: self.now_ms,
             unix_ms: 1_700_000_000_000 + self.now_ms,
@@ -221,6 +225,11 @@ impl Stage {
             self.call(shard, |room, ctx| room.completion(ctx, completion));
         }
         any
+    }
+
+    /// From now on letters are handed over as they are, as within one process, instead of being written and read.
+    pub fn hand_letters_over(&mut self) {
+        self.encodes = false;
     }
 
     /// A client sends what the edge does not accept.

@@ -2,6 +2,7 @@
 //!
 //! The edge implements [`Wire`] for its connections; a test or simulator implements it with vectors.
 
+use crate::data::data;
 use crate::login::Verdict;
 use chaski_store::AccountId;
 use chaski_xmpp::sm::TooHigh;
@@ -88,3 +89,7 @@ pub struct Authenticated {
     /// The key generation that was proved. If the account's is newer at bind, the key has been replaced.
     pub key_generation: u32,
 }
+
+// The place that has made them gets them back.
+data!(struct ConnId(number));
+data!(struct SessionId(number));

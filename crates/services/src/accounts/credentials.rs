@@ -5,6 +5,7 @@
 //! never runs on a shard. SCRAM tells any stranger salt and iterations: both are the same function of the name for all
 //! kinds and for names that are nobody's ([`Salting`], [`ITERATIONS`]), and a wrong password costs the same for each.
 
+use crate::data::data;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chaski_xmpp::sasl::scram::SALT_BYTES;
 use chaski_xmpp::sasl::{Hash, Salting, ScramSecret, prep::saslprep};
@@ -207,6 +208,10 @@ mod base64_optional {
         super::base64_bytes::deserialize(d).map(Some)
     }
 }
+
+data!(struct Credentials { generation, iterations, salt, sha1, sha256, plain });
+data!(struct ScramKeys<20> { stored_key, server_key });
+data!(struct ScramKeys<32> { stored_key, server_key });
 
 #[cfg(test)]
 mod tests {

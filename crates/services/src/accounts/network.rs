@@ -5,6 +5,7 @@
 //! from the machine itself has no network that is known: a TLS terminator, a load generator or a test stands for everybody
 //! there. Used by the edge, by HTTP and by [`super::guesses`]. Never written to a log or to the store.
 
+use crate::data::data;
 use std::net::IpAddr;
 
 /// How much more a wide network gets than a near one.
@@ -56,6 +57,8 @@ impl std::fmt::Debug for Network {
         f.write_str(if self.is_unknown() { "Network(unknown)" } else { "Network(…)" })
     }
 }
+
+data!(struct Network(bits));
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 
 use super::tokens::Tokens;
 use super::{AccountName, Credentials};
+use crate::data::{Data, Malformed, Unread};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -166,6 +167,25 @@ impl AccountRecord {
         self.seen_unix_ms = unix_ms;
         self.tokens = Tokens::default();
         self
+    }
+}
+
+/// As the store has it: what a later version has added travels too.
+impl Data for AccountRecord {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.to_json().put(out);
+    }
+
+    fn take(from: &mut Unread<'_>) -> Result<Self, Malformed> {
+        Self::from_json(&Vec::take(from)?).map_err(|_| Malformed::No("AccountRecord"))
+    }
+
+    #[cfg(test)]
+    fn any(random: &mut rand::rngs::StdRng) -> Self {
+        let name =
+            AccountName::parse(crate::data::one_of(random, &["+15551230001", "echo"])).expect("a name");
+        let disabled = bool::any(random);
+        Self { disabled, ..Self::new(name, Credentials::any(random), u64::any(random)) }
     }
 }
 

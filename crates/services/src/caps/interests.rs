@@ -1,5 +1,6 @@
 //! The nodes that a client wants to hear of: its features that end in `+notify` (XEP-0163 §4.3.1).
 
+use crate::data::{Data, Malformed, Unread, put_count};
 use chaski_xmpp::{ElementRef, ns};
 
 /// Most interests of a session. Clients have some twenty.
@@ -43,6 +44,28 @@ impl Interests {
     /// Those that are not among the others.
     pub(super) fn without(&self, others: &Self) -> Self {
         Self(self.0.iter().filter(|name| !others.has(name)).cloned().collect())
+    }
+}
+
+/// In order, each once, and within the bounds.
+impl Data for Interests {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_count(self.0.len(), out);
+        Data::put_all(&self.0, out);
+    }
+
+    fn take(from: &mut Unread<'_>) -> Result<Self, Malformed> {
+        let names = Vec::<Box<str>>::take(from)?;
+        let bytes: usize = names.iter().map(|name| name.len()).sum();
+        let can_be =
+            names.is_sorted_by(|one, next| one < next) && names.len() <= INTERESTS_MAX && bytes <= BYTES_MAX;
+        if can_be { Ok(Self(names.into())) } else { Err(Malformed::No("Interests")) }
+    }
+
+    #[cfg(test)]
+    fn any(random: &mut rand::rngs::StdRng) -> Self {
+        let names = std::collections::BTreeSet::from_iter(Vec::<Box<str>>::any(random));
+        Self(names.into_iter().collect())
     }
 }
 

@@ -14,6 +14,7 @@ use super::state::{Item, Node};
 use super::visible::{Viewer, may_see};
 use crate::blocking::blocks_contact;
 use crate::caps::Interests;
+use crate::data::data;
 use crate::directory::Account;
 use crate::errand::Errand;
 use crate::outbox::Turn;
@@ -231,3 +232,5 @@ fn send(
         turn.outbox.tiding(Tiding::event(event));
     }
 }
+
+data!(struct Wanted { of, account, asker, interests, by_name });

@@ -8,6 +8,7 @@ use super::event::News;
 use super::state::Node;
 use super::visible::{Viewer, may_see};
 use crate::blocking;
+use crate::data::data;
 use crate::directory::Account;
 use crate::outbox::{Post, Turn};
 use crate::roster::Contact;
@@ -90,3 +91,5 @@ pub(crate) fn arrived(turn: &mut Turn<'_>, account: &Account, event: &Event) {
         }
     }
 }
+
+data!(struct Event { to, resource, node, to_all, stanza });

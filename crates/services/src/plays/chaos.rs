@@ -146,9 +146,13 @@ struct Play {
 }
 
 impl Play {
-    fn new() -> Self {
+    /// `handed_over`: letters are, instead of being written and read on their way.
+    fn new(handed_over: bool) -> Self {
         let limits = Limits { window_messages: 4, live_messages: 6, ..Default::default() };
         let mut stage = Stage::with_limits(2, limits);
+        if handed_over {
+            stage.hand_letters_over();
+        }
         for local in ACCOUNTS {
             stage.set_account(local, 1).unwrap();
         }
@@ -294,7 +298,7 @@ fn who_was_blocked_is_told_that_the_account_is_gone() {
             let to_the_end = [Event::Say { sender: 0 }, Event::Remove { account: 0 }, Event::Crash];
             events.push(Event::HoldStore(true));
             events.extend(to_the_end);
-            Play::new().run(events);
+            Play::new(false).run(events);
         }
     }
 }
@@ -309,19 +313,19 @@ fn what_is_refused_while_its_sender_is_lost_is_told() {
     events.push(Event::Repeat { sender, back: 0, changed: true });
     events.push(Event::Lose { who, clean: false, missing });
     events.extend([Event::Arrive { who: 0, managed: true }, Event::Resume { who }]);
-    Play::new().run(events);
+    Play::new(false).run(events);
 }
 
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn every_promise_is_kept(events in prop::collection::vec(anything(), 1..100)) {
-        Play::new().run(events);
+    fn every_promise_is_kept(handed_over: bool, events in prop::collection::vec(anything(), 1..100)) {
+        Play::new(handed_over).run(events);
     }
 
     #[test]
-    fn nothing_is_lost_and_order_is_kept(events in prop::collection::vec(traffic(), 1..100)) {
-        Play::new().run(events);
+    fn nothing_is_lost_and_order_is_kept(handed_over: bool, events in prop::collection::vec(traffic(), 1..100)) {
+        Play::new(handed_over).run(events);
     }
 }

@@ -6,6 +6,7 @@
 //! records are being loaded or whose roster is being saved, gets it as a parcel like any other stanza, and whatever looks at those applies.
 
 use crate::context::Context;
+use crate::data::data;
 use crate::desk::Desk;
 use crate::directory::Account;
 use crate::roster::Contact;
@@ -63,3 +64,5 @@ pub(crate) fn hear(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account
         }
     }
 }
+
+data!(struct Tell { stanza, is_end, by, sender, to });

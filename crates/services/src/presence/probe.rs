@@ -6,6 +6,7 @@
 
 use super::directed::last_for;
 use super::local_account;
+use crate::data::data;
 use crate::desk::Desk;
 use crate::directory::Account;
 use crate::outbox::Turn;
@@ -42,6 +43,8 @@ impl Probes {
         Some(desk.compose(|out| write_probe(out, &self.from, &jid, id)))
     }
 }
+
+data!(struct Probes { from, by, is_without_caps, to });
 
 /// Appends a probe.
 pub(super) fn write_probe(out: &mut Vec<u8>, from: &str, to: &str, id: &str) {

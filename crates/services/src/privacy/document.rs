@@ -8,6 +8,7 @@
 
 use super::{Audience, EXCEPTIONS_BYTES_MAX, EXCEPTIONS_MAX, Exceptions, Owner, Rule, Settings, What};
 use crate::blocking::Entry;
+use crate::data::data;
 use crate::roster::Contact;
 use chaski_store::AccountId;
 use chaski_xmpp::JidRef;
@@ -195,6 +196,9 @@ fn contact(text: &str, domain: &str) -> Result<Contact, PatchError> {
     }
     Ok(Contact::new(&jid.to_string(), domain))
 }
+
+data!(struct RuleView { show, always, never });
+data!(struct RulePatch { show, always, never });
 
 #[cfg(test)]
 mod tests {

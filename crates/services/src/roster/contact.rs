@@ -3,7 +3,9 @@
 //! Rosters and subscriber lists of a million sessions are held in memory, and nearly all contacts are phone
 //! numbers: 16 bytes a contact and no allocation. Called by the roster and presence rooms.
 
+use crate::data::{Data, Malformed, Unread};
 use chaski_store::AccountId;
+use chaski_xmpp::JidRef;
 use std::fmt::Write as _;
 
 /// A contact: a bare JID that has been validated and normalised by the protocol crate.
@@ -94,6 +96,39 @@ impl std::fmt::Debug for Contact {
             Self::Other(bare) => f.write_str(bare),
         }
     }
+}
+
+/// Nobody has an address in another form than the normal one.
+impl Data for Contact {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Phone(number) => (0u8, *number).put(out),
+            Self::Other(bare) => {
+                1u8.put(out);
+                bare.put(out);
+            }
+        }
+    }
+
+    fn take(from: &mut Unread<'_>) -> Result<Self, Malformed> {
+        let contact = match u8::take(from)? {
+            0 => AccountId::phone(u64::take(from)?).and_then(Self::from_account),
+            1 => Some(Box::<str>::take(from)?).filter(|bare| is_bare(bare)).map(Self::Other),
+            _ => None,
+        };
+        contact.ok_or(Malformed::No("Contact"))
+    }
+
+    #[cfg(test)]
+    fn any(random: &mut rand::rngs::StdRng) -> Self {
+        let bare = ["+15551230001@d.example", "bot@d.example", "d.example", "+15551230001@elsewhere.example"];
+        Self::new(crate::data::one_of(random, &bare), "d.example")
+    }
+}
+
+fn is_bare(text: &str) -> bool {
+    let mut scratch = String::new();
+    JidRef::parse(text, &mut scratch).is_ok_and(|jid| jid.resource.is_none() && jid.to_string() == text)
 }
 
 #[cfg(test)]

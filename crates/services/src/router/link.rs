@@ -11,6 +11,7 @@
 //! What a receiver has is said along with whatever goes the other way, else within a tick. Pure; owned by [`super::Outgoing`].
 
 use super::{Letter, Origin, Parcel};
+use crate::data::data;
 use crate::places::Place;
 use crate::presence::{Probes, Tell};
 use std::collections::VecDeque;
@@ -38,6 +39,8 @@ pub(crate) struct Stamp {
     /// Whether it misses what follows.
     pub(super) wants: [bool; LANES],
 }
+
+data!(struct Stamp { from, number, seen, wants });
 
 impl Stamp {
     /// Who has sent it.

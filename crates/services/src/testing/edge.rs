@@ -63,6 +63,7 @@ pub(super) struct Outside {
 /// One shard's way out.
 pub(super) struct StageWire<'a> {
     pub(super) shard: u16,
+    pub(super) encodes: bool,
     pub(super) outside: &'a mut Outside,
     pub(super) observer: &'a mut Observer,
 }
@@ -175,6 +176,7 @@ impl Wire for StageWire<'_> {
         if self.outside.deaf.contains(&shard.0) {
             return Err(envelope);
         }
+        let envelope = if self.encodes { written_and_read(&envelope) } else { envelope };
         let pair = (self.shard, shard.0);
         self.outside.letters += 1;
         if self.outside.links.get(&pair) != Some(&Link::Down) {
@@ -182,4 +184,14 @@ impl Wire for StageWire<'_> {
         }
         Ok(())
     }
+}
+
+/// An envelope as it comes out of another process.
+fn written_and_read(envelope: &Envelope) -> Envelope {
+    let (mut bytes, mut again) = (Vec::new(), Vec::new());
+    envelope.encode(&mut bytes);
+    let read = Envelope::decode(&bytes).expect("what is written can be read");
+    read.encode(&mut again);
+    assert_eq!(again, bytes, "and is read as the same");
+    read
 }
