@@ -8,8 +8,8 @@ pub(super) const LAYERS: [Layer; 6] = [
     (
         "words",
         &[
-            "budget", "calls", "command", "context", "login", "owners", "places", "rate", "ticket", "timers",
-            "wire",
+            "budget", "calls", "command", "context", "data", "login", "owners", "places", "rate", "ticket",
+            "timers", "wire",
         ],
     ),
     ("documents", &["desk", "directory", "session"]),

@@ -77,7 +77,7 @@ fn the_streams_language_goes_with_the_session() {
         client.until("</stream:features>");
         client.bind("here");
         client.send(&format!("<message type='chat' to='{recipient}@localhost'><body>oi</body></message>"));
-        assert!(there.until("<body>oi</body>").contains(" xml:lang='pt-BR'>"));
+        assert!(there.until("<body>oi</body>").contains(" xml:lang='pt-BR' to='"));
     }
 }
 

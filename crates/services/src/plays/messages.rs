@@ -54,6 +54,10 @@ fn a_message_waits_for_who_is_away() {
 #[test]
 fn what_another_program_has_stored_is_delivered_if_it_can_be_read() {
     let mut stage = Stage::new(1);
+    stage.leave_unjudged("nobody has sent what is put into the mailbox");
+    // No account is made over leftovers: it is there before.
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
     let to = jid(ROMEO);
     let old = |body: &str, resource: &str| {
         format!("<message from='{}' to='{to}{resource}' id='old'><body>{body}</body></message>", jid(JULIET))
@@ -66,7 +70,7 @@ fn what_another_program_has_stored_is_delivered_if_it_can_be_read() {
     assert_eq!(bodies(&got), ["one", "three"]);
     let late =
         "</body><delay xmlns='urn:xmpp:delay' from='chaski.example' stamp='2023-11-14T22:13:20Z'/></message>";
-    assert!(got[0].ends_with(late), "{got:?}");
+    assert!(got.iter().any(|stanza| stanza.contains("<body>one<") && stanza.ends_with(late)), "{got:?}");
     stage.acknowledge(orchard, 0);
     assert_eq!(stage.waiting(ROMEO), 1, "for a program that can read it");
 }

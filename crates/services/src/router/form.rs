@@ -1,6 +1,6 @@
 //! The binary form of an envelope and all that is in it ([`crate::data`]).
 //!
-//! A version, the place it is for, the link's stamp, the letter. Whoever reads a version that it does not know refuses all of it. Within one process
+//! A version, the place it is for, the letter, the link's stamp. Whoever reads a version that it does not know refuses all of it. Within one process
 //! envelopes are handed over as they are; the stage of the plays writes and reads every one.
 
 use super::{Envelope, Handling, Letter, Origin, Parcel};
@@ -15,8 +15,8 @@ impl Envelope {
         let Self { to, stamp, letter } = self;
         VERSION.put(out);
         to.put(out);
-        stamp.put(out);
         letter.put(out);
+        stamp.put(out);
     }
 
     /// Reads the binary form of one envelope, which is all of `bytes`.
@@ -26,7 +26,7 @@ impl Envelope {
             VERSION => {}
             other => return Err(Malformed::Version(other)),
         }
-        let (to, stamp, letter) =
+        let (to, letter, stamp) =
             (Data::take(&mut unread)?, Data::take(&mut unread)?, Data::take(&mut unread)?);
         unread.end()?;
         Ok(Self { to, stamp, letter })

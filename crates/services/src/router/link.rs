@@ -43,6 +43,11 @@ pub(crate) struct Stamp {
 data!(struct Stamp { from, number, seen, wants });
 
 impl Stamp {
+    #[cfg(test)]
+    pub(crate) fn new(from: Place, number: u64, seen: [u64; LANES], wants: [bool; LANES]) -> Self {
+        Self { from, number, seen, wants }
+    }
+
     /// Who has sent it.
     pub(crate) fn from(&self) -> Place {
         self.from

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::places::{Incarnation, Node, Place};
+use crate::router::Stamp;
 use crate::wire::SessionId;
 use chaski_store::ShardIndex;
 use chaski_xmpp::sm::StanzaIndex;
@@ -11,7 +12,7 @@ use rand::rngs::StdRng;
 
 fn any(seed: u64) -> Envelope {
     let mut random = StdRng::seed_from_u64(seed);
-    Envelope::new(Data::any(&mut random), Data::any(&mut random))
+    Envelope { to: Data::any(&mut random), letter: Data::any(&mut random), stamp: Data::any(&mut random) }
 }
 
 fn encoded(envelope: &Envelope) -> Vec<u8> {
@@ -67,10 +68,16 @@ fn the_form_of_a_version_is_the_same_for_good() {
     let origin = Origin { place: to, session: SessionId(4), index: StanzaIndex::from_bits(5) };
     let place = "0100".to_owned() + "0200" + "0300000000000000";
     let head = "01".to_owned() + &place;
-    let settled = head.clone() + "02" + "01000000" + &place + "0400000000000000" + "05000000";
-    for (letter, form) in [(Letter::Settled(vec![origin]), settled), (Letter::LookAtAll, head + "09")] {
-        let written: String =
-            encoded(&Envelope::new(to, letter)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let settled = head.clone() + "02" + "01000000" + &place + "0400000000000000" + "05000000" + "00";
+    let numbers = "0600000000000000".to_owned() + "0700000000000000" + "0800000000000000";
+    let stamped = head.clone() + "0b" + "01" + &place + &numbers + "0001";
+    let stamp = Stamp::new(to, 6, [7, 8], [false, true]);
+    for (envelope, form) in [
+        (Envelope::new(to, Letter::Settled(vec![origin])), settled),
+        (Envelope::new(to, Letter::LookAtAll), head + "0900"),
+        (Envelope::stamped(to, stamp, Letter::Seen), stamped),
+    ] {
+        let written: String = encoded(&envelope).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(written, form);
     }
 }
@@ -78,14 +85,14 @@ fn the_form_of_a_version_is_the_same_for_good() {
 #[test]
 fn each_letter_comes_up() {
     let kinds: std::collections::HashSet<u8> = (0..500).map(|seed| encoded(&any(seed))[13]).collect();
-    assert_eq!(kinds.len(), 10);
+    assert_eq!(kinds.len(), 14);
 }
 
 /// The fuzzer's corpus, as names and hexadecimal bytes: a few of each kind.
 #[test]
 #[ignore = "prints what `fuzz/corpus/letters` is made of"]
 fn print_corpus() {
-    let mut kinds = [0; 10];
+    let mut kinds = [0; 14];
     for letter in (0..500).map(|seed| encoded(&any(seed))).filter(|letter| letter.len() < 2_000) {
         let count = &mut kinds[usize::from(letter[13])];
         *count += 1;
