@@ -31,6 +31,8 @@ pub(super) struct Life {
     pub(super) state: State,
     /// Its removal was asked for after so many crashes, and not answered.
     pub(super) leaving_in: Option<u32>,
+    /// Where it was registered again while nobody knew whether its removal had been carried out; 0: never.
+    pub(super) may_begin_at: u32,
     /// The generation of its key; 0: not known.
     pub(super) key: u32,
     pub(super) key_at: u32,
@@ -85,7 +87,17 @@ impl Checker {
     fn new_life(&mut self, state: State) -> LifeIndex {
         let (blocks, may_block, waits) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (key, key_at) = (0, self.position);
-        let life = Life { state, leaving_in: None, key, key_at, blocks, may_block, waits, gap: None };
+        let life = Life {
+            state,
+            leaving_in: None,
+            may_begin_at: 0,
+            key,
+            key_at,
+            blocks,
+            may_block,
+            waits,
+            gap: None,
+        };
         self.lives.push(life);
         (self.lives.len() - 1) as LifeIndex
     }
@@ -113,6 +125,7 @@ impl Checker {
             // Nobody knows whether the removal was carried out, and with it what the account had: messages, blocks.
             life.waits.clear();
             life.blocks.clear();
+            life.may_begin_at = at;
         }
         let stays = match (life.state, lock) {
             (State::Unknown | State::Nobody, _) => true,

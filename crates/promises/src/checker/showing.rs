@@ -186,7 +186,10 @@ impl Checker {
         let (flow, (first_session, first_at), covered_at) = (message.flow, message.first, message.covered_at);
         let (last_session, mut last_at) = message.last;
         let mut stands_at = covered_at;
-        if self.life(message.life).may_be_half_gone(self.epoch) {
+        let life = self.life(message.life);
+        // What was sent before a removal that may have been carried out, and again after it, is the second copy, if there are not both.
+        let may_be_the_second = first_at < life.may_begin_at && message.again_at > life.may_begin_at;
+        if life.may_be_half_gone(self.epoch) || may_be_the_second {
             (last_at, stands_at) = (last_at.max(message.again_at), stands_at.max(message.again_at));
         }
         let order = self.order(flow, place);

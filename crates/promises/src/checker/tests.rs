@@ -171,3 +171,49 @@ fn a_copy_that_is_under_way_may_come_after_the_other_was_acknowledged() {
     assert_eq!(rules(2, 2), [Rule::AfterAcknowledged], "neither is under way");
     assert_eq!(rules(1, 1), [Rule::AfterAcknowledged]);
 }
+
+/// The answer to a removal was lost: whether it was carried out nobody knows. What is sent again after the number was registered anew may be
+/// the only copy, and stands where it was sent then; what is not sent again stands where it was.
+#[test]
+fn what_is_sent_again_after_a_removal_without_an_answer_stands_where_it_was_sent_last() {
+    let (romeo, juliet) = (Account(1), Account(2));
+    let (reader, writer) = (Session(1), Session(2));
+    let content = |id: u64| Content { identity: Some(id), bytes: id };
+    let sent = |id: u64| {
+        let letter = Letter { to: romeo, resource: None, content: content(id), kept: true };
+        Event::Sent { session: writer, letter: Some(letter) }
+    };
+    let shown = |id: u64| {
+        let showing =
+            Showing { from: juliet, content: content(id), stanza_id: Some(StanzaId(id)), delayed: true };
+        Event::Shown { session: reader, showing: Some(showing) }
+    };
+    let register =
+        |account, key| Event::Registered { account, key, proof: true, silent_ms: 0, lock: Lock::None };
+    let rules = |is_removed: bool| -> Vec<Rule> {
+        let mut events = vec![
+            register(romeo, 1),
+            register(juliet, 1),
+            Event::Began { session: writer, account: juliet, device: Device(2), key: 1 },
+            Event::Managed { session: writer },
+            sent(1),
+            Event::Covered { session: writer, h: 1 },
+        ];
+        events.extend(is_removed.then_some(Event::Removing { account: romeo }));
+        events.extend([
+            register(romeo, 2),
+            sent(2),
+            Event::Covered { session: writer, h: 2 },
+            sent(1),
+            Event::Covered { session: writer, h: 3 },
+            Event::Began { session: reader, account: romeo, device: Device(1), key: 2 },
+            Event::Managed { session: reader },
+            shown(2),
+            shown(1),
+        ]);
+        let history: Vec<_> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!(rules(true), []);
+    assert_eq!(rules(false), [Rule::OutOfOrder], "nothing says that the first copy may be gone");
+}
