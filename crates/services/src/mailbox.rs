@@ -298,8 +298,7 @@ pub(crate) fn receipted(
     let Some(session) = account.session(id).filter(|session| session.managed.is_none()) else { return };
     desk.seqs.clear();
     for sent in session.queue.iter() {
-        let is_it = !message.is_empty() && sent.stanza.id().as_deref() == Some(message);
-        desk.seqs.extend(sent.mail.filter(|_| is_it).map(|mail| mail.seq));
+        desk.seqs.extend(sent.mail.filter(|_| sent.stanza.is_called(message)).map(|mail| mail.seq));
     }
     delete(desk, ctx, account);
 }

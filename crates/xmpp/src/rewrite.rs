@@ -161,7 +161,7 @@ pub fn servers_words(stanza: &Stanza<'_>, is_ours: impl Fn(Word, &str) -> bool) 
         .collect()
 }
 
-fn may_be_a_servers(child: &ChildName<'_>) -> bool {
+pub(crate) fn may_be_a_servers(child: &ChildName<'_>) -> bool {
     match child.local() {
         "stanza-id" => child.is_in(ns::STANZA_ID),
         "delay" => child.is_in(ns::DELAY),

@@ -274,7 +274,24 @@ impl<'a> Start<'a> {
         Ok(Self { validator, tag, root, kind, attrs })
     }
 
-    pub(crate) fn doc(&self) -> &'a str {
+    /// The stanza that begins so, and nothing behind it.
+    pub(crate) fn whole(self) -> Result<Stanza<'a>, ParseError> {
+        let Self { mut validator, tag, mut root, kind, attrs } = self;
+        let doc = validator.doc();
+        let bindings = validator.bindings.iter().copied().collect();
+        let mut children = SmallVec::new();
+        if !tag.is_empty {
+            root.content_end = validator.content(&tag, &mut children)? as u32;
+        }
+        root.end = validator.pos as u32;
+        validator.skip_space();
+        if validator.pos < doc.len() {
+            return Err(ParseError::NotWellFormed);
+        }
+        Ok(Stanza { doc, kind, root, bindings, children, attrs })
+    }
+
+    fn doc(&self) -> &'a str {
         self.validator.doc()
     }
 
@@ -293,19 +310,7 @@ impl<'a> Stanza<'a> {
     /// Validates one element that is all of `bytes` (white space may follow). Without an own `xmlns` it is in
     /// `jabber:client`.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let Start { mut validator, tag, mut root, kind, attrs } = Start::read(bytes)?;
-        let doc = validator.doc();
-        let bindings = validator.bindings.iter().copied().collect();
-        let mut children = SmallVec::new();
-        if !tag.is_empty {
-            root.content_end = validator.content(&tag, &mut children)? as u32;
-        }
-        root.end = validator.pos as u32;
-        validator.skip_space();
-        if validator.pos < bytes.len() {
-            return Err(ParseError::NotWellFormed);
-        }
-        Ok(Self { doc, kind, root, bindings, children, attrs })
+        Start::read(bytes)?.whole()
     }
 
     /// What it is.

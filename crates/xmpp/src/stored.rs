@@ -69,17 +69,22 @@ impl Stored {
         scratch.clear();
         scratch.extend_from_slice(&[0; BODY_START]);
         write(scratch);
-        let text = scratch.get(BODY_START..).unwrap_or_default();
-        let (facts, written) =
-            look(text).unwrap_or_else(|_| (Facts::unknown(kind_of(text)), Written::default()));
-        Self::finish(facts, written, scratch)
+        Self::ours(scratch)
     }
 
     /// A whole stanza that we have composed.
-    pub fn of(text: impl AsRef<[u8]>) -> Self {
-        let text = text.as_ref();
-        let mut scratch = Vec::with_capacity(BODY_START + text.len());
-        Self::composed(&mut scratch, |out| out.extend_from_slice(text))
+    pub fn of(text: impl Into<Vec<u8>>) -> Self {
+        let mut body: Vec<u8> = text.into();
+        body.splice(..0, [0; BODY_START]);
+        Self::ours(&mut body)
+    }
+
+    /// What stands behind the room for the front. If it can't be read, which is a fault of ours, its kind is known all the same.
+    fn ours(body: &mut [u8]) -> Self {
+        let text = body.get(BODY_START..).unwrap_or_default();
+        let (facts, written) =
+            look(text).unwrap_or_else(|_| (Facts::unknown(kind_of(text)), Written::default()));
+        Self::finish(facts, written, body)
     }
 
     /// A whole stanza, checked.
@@ -102,8 +107,9 @@ impl Stored {
     }
 
     /// The same body for one recipient: `to`, and the id that he knows it by (the account that gives it, and the number). The stanza has
-    /// no `to` of its own. `scratch` is overwritten.
+    /// no `to` of its own, and an end tag, as all that we write. `scratch` is overwritten.
     pub fn addressed(&self, to: &str, stanza_id: Option<(&str, u128)>, scratch: &mut Vec<u8>) -> Self {
+        debug_assert!(!self.text().ends_with(b"/>"), "a head has no place in a stanza without end tag");
         scratch.clear();
         scratch.extend_from_slice(&NO_HEAD);
         scratch.extend_from_slice(b" to='");
@@ -217,6 +223,12 @@ impl Stored {
         self.value_at(12, |stanza| stanza.id().map(Cow::into_owned))
     }
 
+    /// Whether this is its id. One of 64 KiB and more is nobody's: who asks about a whole queue must not have each parsed.
+    pub fn is_called(&self, id: &str) -> bool {
+        let is_noted = self.body.get(12..14).is_some_and(|start| *start != FAR.to_le_bytes());
+        is_noted && !id.is_empty() && self.id().as_deref() == Some(id)
+    }
+
     /// Its recipient.
     pub fn to(&self) -> Option<Cow<'_, str>> {
         match self.head_text() {
@@ -318,7 +330,7 @@ fn look(text: &[u8]) -> Result<(Facts, Written), ParseError> {
     let start = Start::read(text)?;
     let written = Written { from: start.attrs.from, id: start.attrs.id, tag_end: start.tag_end() };
     let facts = match start.kind {
-        Kind::Message => Facts::of(&Stanza::parse(text)?),
+        Kind::Message => Facts::of(&start.whole()?),
         Kind::Presence | Kind::Iq | Kind::Nonza => Facts::of_start(&start),
     };
     Ok((facts, written))

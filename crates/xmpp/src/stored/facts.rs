@@ -5,6 +5,7 @@
 
 use crate::escape;
 use crate::ns;
+use crate::rewrite::may_be_a_servers;
 use crate::stanza::{ChildName, IqType, Kind, MessageType, PresenceType, Stanza, Start};
 
 /// Which children a stanza has, of those that are asked for.
@@ -50,8 +51,9 @@ impl Has {
     }
 
     fn of_child(child: &ChildName<'_>) -> Self {
+        let of_a_server = if may_be_a_servers(child) { Self::SERVERS } else { Self::default() };
         let name = child.local();
-        match &*escape::attr_value(child.raw_ns()) {
+        of_a_server.and(match &*escape::attr_value(child.raw_ns()) {
             ns::CLIENT if name == "body" => Self::BODY.and(Self::MORE),
             ns::CLIENT if name == "thread" => Self(0),
             ns::CHAT_STATES => Self::CHAT_STATE,
@@ -67,12 +69,10 @@ impl Has {
             }
             ns::MARKERS => Self::MARKER.and(Self::MORE),
             ns::JINGLE_MESSAGE => Self::CALL.and(Self::MORE),
-            ns::CARBONS => Self::CARBON.and(Self::MORE).and(Self::SERVERS),
+            ns::CARBONS => Self::CARBON.and(Self::MORE),
             ns::PUBSUB_EVENT if name == "event" => Self::EVENT.and(Self::MORE),
-            ns::STANZA_ID if name == "stanza-id" => Self::MORE.and(Self::SERVERS),
-            ns::DELAY | ns::LEGACY_DELAY | ns::MAILBOX | ns::REGISTRATION => Self::MORE.and(Self::SERVERS),
             _ => Self::MORE,
-        }
+        })
     }
 }
 
@@ -216,6 +216,8 @@ mod tests {
             ("<no-copy xmlns='urn:xmpp:hints'/>", Has::NO_COPY),
             ("<stanza-id xmlns='urn:xmpp:sid:0' by='x' id='1'/>", Has::SERVERS),
             ("<x xmlns='jabber:x:delay' from='x'/>", Has::SERVERS),
+            ("<sent xmlns='urn:xmpp:carbons:2'/>", Has::SERVERS),
+            ("<key-changed xmlns='urn:chaski:registration:0'/>", Has::SERVERS),
         ] {
             let found = facts(&format!("<message><other xmlns='x'/>{child}</message>"));
             assert!(found.has(has) && found.has(Has::MORE), "{child}");

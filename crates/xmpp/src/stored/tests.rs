@@ -92,6 +92,10 @@ fn a_value_that_lies_far_behind_is_looked_for() {
     let text = format!("<message id='{}' from='a@d' to='b@d'></message>", "i".repeat(70_000));
     let read = Stored::parse(text.as_bytes()).unwrap();
     assert_eq!((read.from().as_deref(), read.id().map(|id| id.len())), (Some("a@d"), Some(70_000)));
+    assert!(!read.is_called(&"i".repeat(70_000)), "not for everybody who asks");
+    let near = for_bob(&stored(MESSAGE, "a@d/x"));
+    assert!(near.is_called("it's") && !near.is_called("its") && !near.is_called(""));
+    assert!(!Stored::of("<message></message>").is_called(""));
 }
 
 #[test]
