@@ -415,35 +415,26 @@ fn take_text<'a>(from: &mut Unread<'a>) -> Result<&'a str, Malformed> {
     std::str::from_utf8(from.bytes(count)?).map_err(|_| Malformed::No("text"))
 }
 
-impl<T: Data> Data for Box<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        T::put(self, out);
-    }
+macro_rules! pointers {
+    ($($pointer:ident)*) => { $(
+        impl<T: Data> Data for $pointer<T> {
+            fn put(&self, out: &mut Vec<u8>) {
+                T::put(self, out);
+            }
 
-    fn take(from: &mut Unread<'_>) -> Result<Self, Malformed> {
-        T::take(from).map(Self::new)
-    }
+            fn take(from: &mut Unread<'_>) -> Result<Self, Malformed> {
+                T::take(from).map(Self::new)
+            }
 
-    #[cfg(test)]
-    fn any(random: &mut StdRng) -> Self {
-        Self::new(T::any(random))
-    }
+            #[cfg(test)]
+            fn any(random: &mut StdRng) -> Self {
+                Self::new(T::any(random))
+            }
+        }
+    )* };
 }
 
-impl<T: Data> Data for Arc<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        T::put(self, out);
-    }
-
-    fn take(from: &mut Unread<'_>) -> Result<Self, Malformed> {
-        T::take(from).map(Self::new)
-    }
-
-    #[cfg(test)]
-    fn any(random: &mut StdRng) -> Self {
-        Self::new(T::any(random))
-    }
-}
+pointers!(Box Arc);
 
 impl<T: Data> Data for Option<T> {
     fn put(&self, out: &mut Vec<u8>) {

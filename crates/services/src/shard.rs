@@ -316,7 +316,7 @@ impl Shard {
         }
         self.removals_tick(ctx);
         self.asked_tick(ctx);
-        self.desk.outgoing.tick(ctx);
+        self.links_tick(ctx);
         let more = self.books_tick(ctx) | self.strangers_turn(ctx);
         self.settle(ctx);
         let more = more | self.tell_refused(REFUSALS_PER_CALL);
@@ -339,11 +339,7 @@ impl Shard {
         self.desk.outgoing.flush(ctx);
         ctx.store.flush();
         let metrics = &self.desk.metrics;
-        let level = self.desk.outgoing.level();
         metrics.envelopes_waiting.set(self.desk.outgoing.waiting() as i64);
-        metrics.envelopes_kept.set(level.kept as i64);
-        metrics.envelopes_kept_bytes.set(level.bytes as i64);
-        metrics.places_silent.set(level.silent as i64);
         metrics.messages_in_flight.set(self.desk.in_flight.len() as i64);
         let (resident, loading) = self.directory.levels();
         metrics.accounts_resident.set(resident as i64);
@@ -402,6 +398,7 @@ impl Shard {
         let account = self.directory.account_of(session)?;
         Some((&mut self.desk, self.directory.present(account)?))
     }
+
     /// Whether what has come over a link is the next there, and not one that has come before or behind one that is lost.
     fn is_next(&mut self, stamp: &Stamp, letter: &Letter) -> bool {
         let Some(number) = self.desk.realm.places.number_of(stamp.from()) else {
@@ -415,6 +412,14 @@ impl Shard {
             self.desk.metrics.envelopes_repeated_total.inc();
         }
         came.is_next
+    }
+
+    fn links_tick(&mut self, ctx: &mut Context<'_>) {
+        self.desk.outgoing.tick(ctx);
+        let (metrics, level) = (&self.desk.metrics, self.desk.outgoing.level());
+        metrics.envelopes_kept.set(level.kept as i64);
+        metrics.envelopes_kept_bytes.set(level.bytes as i64);
+        metrics.places_silent.set(level.silent as i64);
     }
 
     /// Sends to another place what somebody waits for.

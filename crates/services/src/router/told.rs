@@ -18,17 +18,10 @@ impl Shard {
     /// Carries it to the owners of its recipients.
     pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: Tell) {
         self.hurry_before(ctx, &tell);
-        let realm = std::sync::Arc::clone(&self.desk.realm);
-        let owner_of = |account: &AccountId| realm.places.owner_number(*account);
-        let mut to = std::mem::take(&mut tell.to);
-        // Most are away. Who is not costs a write besides.
-        self.desk.spend(to.len() as u32 / 4);
-        to.sort_unstable_by_key(owner_of);
-        for part in to.chunk_by(|a, b| owner_of(a) == owner_of(b)) {
-            let Some(number) = part.first().map(owner_of) else { continue };
-            let owner = realm.places.owners()[number];
-            let tell = Tell { to: part.to_vec(), ..tell.without_recipients() };
-            if owner == self.desk.here {
+        for (number, to) in self.by_owner(std::mem::take(&mut tell.to)) {
+            let count = to.len() as u64;
+            let tell = Tell { to, ..tell.without_recipients() };
+            if self.desk.realm.places.owners()[number] == self.desk.here {
                 self.told(ctx, tell);
                 continue;
             }
@@ -36,7 +29,7 @@ impl Shard {
             if self.desk.outgoing.post(ctx, number, Letter::Tell(Box::new(tell)), class).is_err() {
                 let metrics = &self.desk.metrics;
                 match class {
-                    Class::Presence => metrics.presence_dropped_total.add(part.len() as u64),
+                    Class::Presence => metrics.presence_dropped_total.add(count),
                     _ => metrics.envelopes_lost_total.inc(),
                 }
             }
@@ -45,24 +38,28 @@ impl Shard {
 
     /// Carries a session's probes to the owners of those who are asked.
     pub(crate) fn ask_all(&mut self, ctx: &mut Context<'_>, mut probes: Probes) {
-        let realm = std::sync::Arc::clone(&self.desk.realm);
-        let owner_of = |account: &AccountId| realm.places.owner_number(*account);
-        let mut to = std::mem::take(&mut probes.to);
-        // As it is told: most are away.
-        self.desk.spend(to.len() as u32 / 4);
-        to.sort_by_key(owner_of);
-        for part in to.chunk_by(|a, b| owner_of(a) == owner_of(b)) {
-            let Some(number) = part.first().map(owner_of) else { continue };
-            let probes = Probes { to: part.to_vec(), ..probes.clone() };
-            if realm.places.owners()[number] == self.desk.here {
+        for (number, to) in self.by_owner(std::mem::take(&mut probes.to)) {
+            let count = to.len() as u64;
+            let probes = Probes { to, ..probes.clone() };
+            if self.desk.realm.places.owners()[number] == self.desk.here {
                 self.probed(ctx, &probes);
                 continue;
             }
             let letter = Letter::Probes(Box::new(probes));
             if self.desk.outgoing.post(ctx, number, letter, Class::Presence).is_err() {
-                self.desk.metrics.presence_dropped_total.add(part.len() as u64);
+                self.desk.metrics.presence_dropped_total.add(count);
             }
         }
+    }
+
+    /// Recipients of one presence by the number of their owner's place. Most are away; who is not costs a write besides.
+    fn by_owner(&mut self, mut to: Vec<AccountId>) -> Vec<(usize, Vec<AccountId>)> {
+        self.desk.spend(to.len() as u32 / 4);
+        let places = &self.desk.realm.places;
+        let owner_of = |account: &AccountId| places.owner_number(*account);
+        to.sort_by_key(owner_of);
+        let parts = to.chunk_by(|a, b| owner_of(a) == owner_of(b));
+        parts.filter_map(|part| Some((owner_of(part.first()?), part.to_vec()))).collect()
     }
 
     /// They have come to the owner of those who are asked. Who is away has nothing to say.
