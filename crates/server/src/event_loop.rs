@@ -276,10 +276,12 @@ impl EventLoop {
     pub(crate) fn run(mut self) -> bool {
         let _guard = AbortOnPanic { shard: self.index };
         let mut events = Events::with_capacity(EVENTS);
+        // Reading the clock is a hundred instructions: a turn's end is soon enough the next one's beginning to wait.
+        let mut ended = now();
         loop {
-            let wait = self.wait();
+            let wait = self.wait(ended);
             if !wait.is_zero()
-                && let Some(pause) = self.pace.pause(self.begun, now())
+                && let Some(pause) = self.pace.pause(self.begun, ended)
             {
                 std::thread::sleep(pause);
                 self.metrics.turns_spaced_total.inc();
@@ -293,7 +295,8 @@ impl EventLoop {
             }
             let begun = self.read_clock();
             self.turn(&events);
-            self.measure(begun);
+            ended = now();
+            self.measure(begun, ended);
             if let Some(stop_at_ms) = self.stop_at_ms {
                 let all_gone = self.clients.table.len() == 0;
                 if all_gone || self.rooms.now_ms >= stop_at_ms {
@@ -312,8 +315,7 @@ impl EventLoop {
         begun
     }
 
-    fn measure(&mut self, begun: Instant) {
-        let ended = now();
+    fn measure(&mut self, begun: Instant, ended: Instant) {
         let spent_us = ended.duration_since(begun).as_micros() as u64;
         let has_debtors = self.rooms.shard.has_debtors();
         self.pace.turned(Turn { begun, ended, strangers_took: self.strangers_took, has_debtors });
@@ -330,8 +332,8 @@ impl EventLoop {
         self.gap_us = gap_us;
     }
 
-    /// How long the next wait may be.
-    fn wait(&self) -> Duration {
+    /// How long the next wait may be, at this moment.
+    fn wait(&self, now: Instant) -> Duration {
         // Who has spent a share is not read sooner by asking again at once.
         let has_readable = self.put_off < self.clients.ready.len();
         let work = self.again
@@ -344,7 +346,7 @@ impl EventLoop {
         if work {
             return Duration::ZERO;
         }
-        let now_ms = now().duration_since(self.origin).as_millis() as u64;
+        let now_ms = now.duration_since(self.origin).as_millis() as u64;
         let mut wait_ms = self.clients.wheel.next_tick_in_ms(now_ms);
         wait_ms = wait_ms.min(self.next_rooms_tick_ms.saturating_sub(now_ms));
         if !self.clients.ready.is_empty() {

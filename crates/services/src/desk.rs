@@ -5,6 +5,7 @@
 use crate::budget::Budget;
 use crate::caps::Caps;
 use crate::context::Realm;
+use crate::directory::Keyed;
 use crate::outbox::Outbox;
 use crate::pep::Tiding;
 use crate::places::Place;
@@ -231,7 +232,7 @@ pub(crate) struct Desk {
     /// How much of it may be done until then: what was left of the account's share.
     pub(crate) work_most: u32,
     /// What accounts have spent that is not paid yet.
-    pub(crate) budgets: HashMap<AccountId, Budget>,
+    pub(crate) budgets: HashMap<AccountId, Budget, Keyed>,
     /// What is to be charged to the accounts of sessions at the end of the turn.
     pub(crate) owed: Vec<(SessionId, u32)>,
     /// Turns in which all had their share, going round.
@@ -249,6 +250,7 @@ impl Desk {
         let here = realm.places.here(index);
         let outgoing = Outgoing::new(&realm.places, here, &realm.limits);
         let tidings_left = realm.limits.tidings_per_turn;
+        let budgets = HashMap::with_hasher(Keyed::new(&realm.secret));
         Self {
             index,
             here,
@@ -278,7 +280,7 @@ impl Desk {
             records_saving: 0,
             work: 0,
             work_most: u32::MAX,
-            budgets: HashMap::new(),
+            budgets,
             owed: Vec::new(),
             turn: 0,
             owing_turns: 0,

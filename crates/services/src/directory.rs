@@ -11,6 +11,7 @@ mod looked;
 mod room;
 
 pub(crate) use askers::Asker;
+pub(crate) use keyed::Keyed;
 pub(crate) use room::{ParkedRoom, Parking};
 
 use crate::accounts::{AccountName, AccountRecord, ResidentRecord};
@@ -31,7 +32,6 @@ use crate::upload;
 use crate::wire::SessionId;
 use askers::Askers;
 use chaski_store::{AccountId, Revision};
-use keyed::Keyed;
 use looked::Looked;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};

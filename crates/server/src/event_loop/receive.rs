@@ -46,6 +46,9 @@ impl EventLoop {
     fn read_logins(&mut self) {
         let budget = Duration::from_micros(self.clients.limits.login_us_per_turn);
         self.strangers_took = Duration::ZERO;
+        if self.clients.logins.is_empty() {
+            return;
+        }
         let begun = now();
         for _ in 0..self.clients.logins.len() {
             if let Some(conn) = self.clients.logins.pop_front() {
