@@ -58,7 +58,7 @@ const READ_BYTES: usize = 64 * 1024;
 const ENVELOPES_PER_TURN: usize = 4096;
 /// How often accounts get a share of the shard's time, at most: who has spent one waits for as long, and the rest of the
 /// machine is the others'. As fine as the wait for events is.
-const SHARES_EVERY: Duration = Duration::from_millis(1);
+const SHARES_EVERY_US: u64 = 1_000;
 /// How often the rooms' coarse timers run.
 const ROOMS_TICK_MS: u64 = 250;
 
@@ -144,14 +144,14 @@ pub(crate) struct EventLoop {
     again: bool,
     /// Sessions that are to be read and were not, because their accounts have had their share of the turn.
     put_off: usize,
-    /// When this turn began.
-    begun: Instant,
+    /// When this turn began, in microseconds since the origin.
+    begun_us: u64,
     /// What of it went to those who are logging in.
-    strangers_took: Duration,
+    strangers_took_us: u64,
     /// How often there is one.
     pace: Pace,
-    /// When shares were renewed last.
-    shares_since: Instant,
+    /// When shares were renewed last, likewise.
+    shares_since_us: u64,
     /// The gap as it was told last.
     gap_us: i64,
     turn_max_us: u64,
@@ -262,10 +262,10 @@ impl EventLoop {
             stop_at_ms: None,
             again: true,
             put_off: 0,
-            begun: now(),
-            strangers_took: Duration::ZERO,
-            pace: Pace::new(Duration::from_micros(parts.timing.turn_gap_us), now()),
-            shares_since: now(),
+            begun_us: 0,
+            strangers_took_us: 0,
+            pace: Pace::new(parts.timing.turn_gap_us, 0),
+            shares_since_us: 0,
             gap_us: 0,
             turn_max_us: 0,
             turn_max_since_ms: 0,
@@ -277,11 +277,11 @@ impl EventLoop {
         let _guard = AbortOnPanic { shard: self.index };
         let mut events = Events::with_capacity(EVENTS);
         // Reading the clock is a hundred instructions: a turn's end is soon enough the next one's beginning to wait.
-        let mut ended = now();
+        let mut ended_us = self.now_us();
         loop {
-            let wait = self.wait(ended);
+            let wait = self.wait(ended_us);
             if !wait.is_zero()
-                && let Some(pause) = self.pace.pause(self.begun, ended)
+                && let Some(pause) = self.pace.pause(self.begun_us, ended_us)
             {
                 std::thread::sleep(pause);
                 self.metrics.turns_spaced_total.inc();
@@ -293,10 +293,10 @@ impl EventLoop {
                 tracing::error!(shard = self.index, %error, "the event queue failed");
                 return false;
             }
-            let begun = self.read_clock();
+            self.read_clock();
             self.turn(&events);
-            ended = now();
-            self.measure(begun, ended);
+            ended_us = self.now_us();
+            self.measure(ended_us);
             if let Some(stop_at_ms) = self.stop_at_ms {
                 let all_gone = self.clients.table.len() == 0;
                 if all_gone || self.rooms.now_ms >= stop_at_ms {
@@ -306,19 +306,24 @@ impl EventLoop {
         }
     }
 
-    fn read_clock(&mut self) -> Instant {
-        let begun = now();
-        self.begun = begun;
-        self.rooms.now_ms = begun.duration_since(self.origin).as_millis() as u64;
-        self.rooms.now = self.rooms.time.now();
-        self.rooms.pressure = self.memory.pressure();
-        begun
+    /// Microseconds since the origin: numbers, because what an [`Instant`] is compared and subtracted by costs more than reading the clock.
+    fn now_us(&self) -> u64 {
+        let since = now().duration_since(self.origin);
+        since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
     }
 
-    fn measure(&mut self, begun: Instant, ended: Instant) {
-        let spent_us = ended.duration_since(begun).as_micros() as u64;
+    fn read_clock(&mut self) {
+        self.begun_us = self.now_us();
+        self.rooms.now_ms = self.begun_us / 1_000;
+        self.rooms.now = self.rooms.time.now();
+        self.rooms.pressure = self.memory.pressure();
+    }
+
+    fn measure(&mut self, ended_us: u64) {
+        let (begun_us, strangers_took_us) = (self.begun_us, self.strangers_took_us);
+        let spent_us = ended_us - begun_us;
         let has_debtors = self.rooms.shard.has_debtors();
-        self.pace.turned(Turn { begun, ended, strangers_took: self.strangers_took, has_debtors });
+        self.pace.turned(Turn { begun_us, ended_us, strangers_took_us, has_debtors });
         if self.rooms.now_ms >= self.turn_max_since_ms + 60_000 {
             self.turn_max_since_ms = self.rooms.now_ms;
             self.turn_max_us = 0;
@@ -327,13 +332,13 @@ impl EventLoop {
         self.metrics.turns_total.inc();
         self.metrics.turn_us_total.add(spent_us);
         self.metrics.turn_max_us.set(self.turn_max_us as i64);
-        let gap_us = self.pace.gap().as_micros() as i64;
+        let gap_us = self.pace.gap_us() as i64;
         self.metrics.turn_gap_us.add(gap_us - self.gap_us);
         self.gap_us = gap_us;
     }
 
     /// How long the next wait may be, at this moment.
-    fn wait(&self, now: Instant) -> Duration {
+    fn wait(&self, now_us: u64) -> Duration {
         // Who has spent a share is not read sooner by asking again at once.
         let has_readable = self.put_off < self.clients.ready.len();
         let work = self.again
@@ -346,11 +351,11 @@ impl EventLoop {
         if work {
             return Duration::ZERO;
         }
-        let now_ms = now.duration_since(self.origin).as_millis() as u64;
+        let now_ms = now_us / 1_000;
         let mut wait_ms = self.clients.wheel.next_tick_in_ms(now_ms);
         wait_ms = wait_ms.min(self.next_rooms_tick_ms.saturating_sub(now_ms));
         if !self.clients.ready.is_empty() {
-            wait_ms = wait_ms.min(SHARES_EVERY.as_millis() as u64);
+            wait_ms = wait_ms.min(SHARES_EVERY_US / 1_000);
         }
         if let Some(Reverse((due_ms, _))) = self.late.peek() {
             wait_ms = wait_ms.min(due_ms.saturating_sub(now_ms));

@@ -171,6 +171,9 @@ impl Shard {
 
     /// Charges what was done for sessions while none was read.
     pub(crate) fn charge_owed(&mut self) {
+        if self.desk.owed.is_empty() {
+            return;
+        }
         let mut owed = std::mem::take(&mut self.desk.owed);
         owed.drain(..).for_each(|(session, units)| self.charge(session, units));
         self.desk.owed = owed;

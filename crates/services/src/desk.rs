@@ -315,6 +315,15 @@ impl Desk {
         self.doomed.push_back((session, end));
     }
 
+    /// Whether a call has left something to be carried out.
+    pub(crate) fn has_collected(&self) -> bool {
+        !self.parcels.is_empty()
+            || self.outgoing.has_own(usize::from(self.index.0))
+            || !self.tidings.is_empty()
+            || !self.doomed.is_empty()
+            || !self.eased.is_empty()
+    }
+
     /// Who owns an account.
     pub(crate) fn owner(&self, account: AccountId) -> Place {
         self.realm.places.owner(account)

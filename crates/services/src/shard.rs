@@ -331,11 +331,13 @@ impl Shard {
         self.settle(ctx);
         let is_more_told = self.lines_turn(ctx);
         self.settle(ctx);
-        let mut turned = std::mem::take(&mut self.desk.turned);
-        for session in turned.drain(..) {
-            self.with_session(session, |session, desk| session.turn_ends(desk, ctx));
+        if !self.desk.turned.is_empty() {
+            let mut turned = std::mem::take(&mut self.desk.turned);
+            for session in turned.drain(..) {
+                self.with_session(session, |session, desk| session.turn_ends(desk, ctx));
+            }
+            self.desk.turned = turned;
         }
-        self.desk.turned = turned;
         self.desk.outgoing.flush(ctx);
         ctx.store.flush();
         let metrics = &self.desk.metrics;
@@ -362,6 +364,13 @@ impl Shard {
 
     /// Carries out what the call has collected: stanzas on their way, sessions to be ended, acceptances.
     pub(crate) fn settle(&mut self, ctx: &mut Context<'_>) {
+        if self.desk.has_collected() {
+            self.settle_all(ctx);
+        }
+    }
+
+    #[inline(never)] // Most calls leave nothing, and would pay for the room that this needs.
+    fn settle_all(&mut self, ctx: &mut Context<'_>) {
         loop {
             if let Some(parcel) = self.desk.parcels.pop_front() {
                 self.forward(ctx, parcel);

@@ -32,11 +32,18 @@ impl AccountId {
     pub fn from_local(local: &str) -> Option<Self> {
         match local.strip_prefix('+') {
             Some(digits) => {
-                let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-                if !plain || digits.len() > 15 {
+                if digits.len() > 15 || digits.starts_with('0') {
                     return None;
                 }
-                Self::phone(digits.parse().ok()?)
+                let mut number = 0;
+                for byte in digits.bytes() {
+                    let digit = byte.wrapping_sub(b'0');
+                    if digit > 9 {
+                        return None;
+                    }
+                    number = 10 * number + u64::from(digit);
+                }
+                Self::phone(number)
             }
             None => (!local.is_empty()).then(|| Self::service(local)),
         }

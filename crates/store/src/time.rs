@@ -2,7 +2,8 @@
 //!
 //! Owned by the engine, which keeps it with the data ([`crate::Engine::time`]); read by shards once a turn, by HTTP and the admin
 //! socket. [`plausible`] decides what to believe; here are the real clocks, the log, and a way to read without a lock.
-//! Promise: [`Time::now`] costs two reads of the machine's clocks while the wall clock is believed.
+//! Promise: [`Time::now`] costs one read of the machine's monotonic clock while the wall clock is believed, and once in [`NEAR_MS`] one of
+//! the wall clock.
 
 pub mod plausible;
 
@@ -11,7 +12,7 @@ use plausible::{Change, DAY_MS, Doubt, NotAccepted, PlausibleTime, Reading};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The wall clock may be off by this before anybody looks closer.
+/// The wall clock may be off by this before anybody looks closer; it is read as often.
 const NEAR_MS: u64 = 10;
 /// While the wall clock is in doubt it is looked at this often.
 const LOOK_MS: u64 = 1_000;
@@ -36,6 +37,7 @@ pub struct Time {
     /// Age time less the monotonic clock.
     ahead_ms: AtomicI64,
     shown_by_ms: AtomicI64,
+    /// When the wall clock is read next.
     look_at_ms: AtomicU64,
     keeper: OnceLock<Keeper>,
     metrics: Arc<TimeMetrics>,
@@ -100,15 +102,18 @@ impl Time {
 
     /// This moment.
     pub fn now(&self) -> Now {
-        let reading = read(&*self.clock);
-        let now = self.at(reading.now_ms);
-        let shown = now.shown(now.unix_ms);
-        let is_near = reading.wall_unix_ms.abs_diff(shown) <= NEAR_MS;
-        if is_near || reading.now_ms < self.look_at_ms.load(Ordering::Relaxed) {
+        let now_ms = self.clock.now_ms();
+        let now = self.at(now_ms);
+        if now_ms < self.look_at_ms.load(Ordering::Relaxed) {
             return now;
         }
-        self.look(reading);
-        self.at(reading.now_ms)
+        let wall_unix_ms = self.clock.unix_ms();
+        if wall_unix_ms.abs_diff(now.shown(now.unix_ms)) <= NEAR_MS {
+            self.look_at_ms.store(now_ms + NEAR_MS, Ordering::Relaxed);
+            return now;
+        }
+        self.look(Reading { now_ms, wall_unix_ms });
+        self.at(now_ms)
     }
 
     /// This moment's age time.

@@ -129,16 +129,17 @@ const HIGHS: u64 = ONES << 7;
 /// How many bytes at the beginning, eight at a time, hold nothing that means anything in an attribute value or has to be
 /// escaped. Text with blanks falls out of it early; addresses, ids and most values don't.
 pub(crate) fn plain_prefix(text: &[u8]) -> usize {
+    let (chunks, _) = text.as_chunks::<8>();
+    8 * chunks.iter().take_while(|chunk| is_plain(u64::from_le_bytes(**chunk))).count()
+}
+
+/// Whether none of these eight bytes does.
+fn is_plain(word: u64) -> bool {
     // The classical tests for "some byte of the word is 0" and "is less than n", for 7-bit n. Bytes from 0x28 upwards
     // mean nothing, but for '<' (0x3C), '>' (0x3E) and what may be the beginning of a noncharacter (0xEF).
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS != 0;
-    let (chunks, _) = text.as_chunks::<8>();
-    let is_plain = |chunk: &&[u8; 8]| {
-        let word = u64::from_le_bytes(**chunk);
-        let has_low = word.wrapping_sub(ONES * 0x28) & !word & HIGHS != 0;
-        !(has_low || has_zero((word | (ONES * 2)) ^ (ONES * 0x3E)) || has_zero(word ^ (ONES * 0xEF)))
-    };
-    8 * chunks.iter().take_while(is_plain).count()
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let low = word.wrapping_sub(ONES * 0x28) & !word;
+    (low | zero((word | (ONES * 2)) ^ (ONES * 0x3E)) | zero(word ^ (ONES * 0xEF))) & HIGHS == 0
 }
 
 /// Appends `text` so that it reads back as it is, in content and between either quotes. Characters that XML does not
@@ -146,6 +147,10 @@ pub(crate) fn plain_prefix(text: &[u8]) -> usize {
 pub(crate) fn escape_into(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let plain = plain_prefix(bytes);
+    // The last eight bytes at once, some of them for the second time.
+    if bytes.last_chunk().is_some_and(|last| bytes.len() - plain < 8 && is_plain(u64::from_le_bytes(*last))) {
+        return out.extend_from_slice(bytes);
+    }
     let mut done = 0;
     for (at, &b) in bytes.iter().enumerate().skip(plain) {
         let replacement: &[u8] = match b {

@@ -281,20 +281,53 @@ pub fn prepare_resource(resource: &str) -> Result<Cow<'_, str>, JidError> {
     if resource.bytes().any(is_control) { Err(JidError::Forbidden) } else { bounded(Cow::Borrowed(resource)) }
 }
 
+/// What a character of ASCII means in an address, as a set of bits.
+const FORBIDDEN_IN_LOCAL: u8 = 1;
+const UPPER_CASE: u8 = 2;
+const FORBIDDEN_IN_DOMAIN: u8 = 4;
+const NOT_ASCII: u8 = 8;
+
+/// By byte: one look at each instead of a comparison for each rule.
+const MEANINGS: [u8; 256] = {
+    let mut meanings = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        let excluded = matches!(b, b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@');
+        if excluded || !matches!(b, b'!'..=b'~') {
+            meanings[byte] |= FORBIDDEN_IN_LOCAL;
+        }
+        if b.is_ascii_uppercase() {
+            meanings[byte] |= UPPER_CASE;
+        }
+        if !matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | 0x80..) {
+            meanings[byte] |= FORBIDDEN_IN_DOMAIN;
+        }
+        if !b.is_ascii() {
+            meanings[byte] |= NOT_ASCII;
+        }
+        byte += 1;
+    }
+    meanings
+};
+
+/// What there is among these.
+fn meanings(text: &str) -> u8 {
+    text.bytes().fold(0, |found, byte| found | MEANINGS[usize::from(byte)])
+}
+
 /// Prepares a local part alone (RFC 7622 §3.3: `UsernameCaseMapped` without some characters).
 pub fn prepare_local(local: &str) -> Result<Cow<'_, str>, JidError> {
-    let is_excluded = |b: u8| matches!(b, b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@');
-    let is_allowed = |b: u8| matches!(b, b'!'..=b'~') && !is_excluded(b);
-    if local.is_ascii() {
-        return if local.bytes().all(is_allowed) {
-            bounded(lower_case(local))
-        } else {
-            Err(JidError::Forbidden)
+    let found = meanings(local);
+    if found & NOT_ASCII == 0 {
+        return match found & FORBIDDEN_IN_LOCAL {
+            0 => bounded(lower_case(local, found)),
+            _ => Err(JidError::Forbidden),
         };
     }
     let prepared = settled(local, precis::username)?;
     // Only now: some of those have forms of full width.
-    if prepared.bytes().all(|b| b >= 0x80 || is_allowed(b)) {
+    if prepared.bytes().all(|b| b >= 0x80 || MEANINGS[usize::from(b)] & FORBIDDEN_IN_LOCAL == 0) {
         bounded(prepared.into())
     } else {
         Err(JidError::Forbidden)
@@ -303,8 +336,9 @@ pub fn prepare_local(local: &str) -> Result<Cow<'_, str>, JidError> {
 
 /// Prepares a domain alone (RFC 7622 §3.2, RFC 5895), e.g. the `to` of a stream header.
 pub fn prepare_domain(domain: &str) -> Result<Cow<'_, str>, JidError> {
-    let prepared = if domain.is_ascii() {
-        lower_case(domain.strip_suffix('.').unwrap_or(domain))
+    let found = meanings(domain);
+    let prepared = if found & NOT_ASCII == 0 {
+        lower_case(domain.strip_suffix('.').unwrap_or(domain), found)
     } else {
         // RFC 3490 §3.1: these are dots too.
         let dotted = domain.replace(['\u{3002}', '\u{FF0E}', '\u{FF61}'], ".");
@@ -341,26 +375,25 @@ fn is_domain(domain: &str) -> bool {
     if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return literal.parse::<std::net::Ipv6Addr>().is_ok();
     }
-    let mut label = 0;
-    for byte in domain.bytes() {
-        match byte {
-            b'.' if label == 0 => return false,
-            b'.' => label = 0,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | 0x80.. => label += 1,
-            _ => return false,
+    let mut rest = domain;
+    meanings(domain) & FORBIDDEN_IN_DOMAIN == 0
+        && loop {
+            let label = memchr::memchr(b'.', rest.as_bytes()).unwrap_or(rest.len());
+            if !(1..=LABEL_BYTES_MAX).contains(&label) {
+                break false;
+            }
+            match rest.get(label + 1..) {
+                Some(behind) => rest = behind,
+                None => break true,
+            }
         }
-        if label > LABEL_BYTES_MAX {
-            return false;
-        }
-    }
-    label > 0
 }
 
-fn lower_case(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(text.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(text)
+/// In lower case, if it is not. `found` is what there is in it.
+fn lower_case(text: &str, found: u8) -> Cow<'_, str> {
+    match found & UPPER_CASE {
+        0 => Cow::Borrowed(text),
+        _ => Cow::Owned(text.to_ascii_lowercase()),
     }
 }
 

@@ -169,7 +169,9 @@ impl Stored {
 
     /// How many bytes it is written as.
     pub fn len(&self) -> usize {
-        self.pieces().iter().map(|piece| piece.len()).sum()
+        // A head stands in the place of one `>`.
+        let text = self.text().len();
+        self.head_text().map_or(text, |head| text + head.len() - 1)
     }
 
     /// How many bytes it is stored as.
@@ -287,7 +289,7 @@ impl Stored {
         let is_whole = self.body.len() > BODY_START
             && self.text().starts_with(b"<")
             && is_text(self.text())
-            && self.head_text().is_none_or(is_text)
+            && self.head_text().is_none_or(|head| !head.is_empty() && is_text(head))
             && (self.head.is_none() || self.split().is_some());
         if is_whole { Ok(self) } else { Err(Malformed) }
     }

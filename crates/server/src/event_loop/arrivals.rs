@@ -12,6 +12,9 @@ impl EventLoop {
         let mut envelopes = Vec::new();
         let mut arrivals = Vec::new();
         self.inbox.take(&mut envelopes, &mut arrivals);
+        if envelopes.is_empty() && arrivals.is_empty() && self.envelopes.is_empty() {
+            return;
+        }
         self.envelopes.extend(envelopes);
         let count = self.envelopes.len().min(ENVELOPES_PER_TURN);
         for envelope in self.envelopes.drain(..count) {

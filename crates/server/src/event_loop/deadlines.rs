@@ -21,6 +21,9 @@ const CONFIRMATIONS_PER_POLL: usize = 4096;
 impl EventLoop {
     pub(super) fn take_deadlines(&mut self) {
         let before = self.clients.wheel.now();
+        if self.buffers.fired.is_empty() && self.clients.wheel.tick_at(self.rooms.now_ms) == before {
+            return;
+        }
         let mut fired = std::mem::take(&mut self.buffers.fired);
         while self.clients.wheel.advance(self.rooms.now_ms, &mut fired) {}
         // Whoever logged in together is silent together: the rest has its turn in the next.

@@ -7,12 +7,12 @@
 //! (docs/performance.md). So nobody is to be able to have others wait: what accounts do beyond their share, and who is still logging in,
 //! is no load here.
 //!
-//! Owned by the shard's event loop. No clock of its own.
+//! Owned by the shard's event loop. No clock of its own: times are microseconds since the loop's origin.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long is looked back at once.
-const WINDOW: Duration = Duration::from_millis(20);
+const WINDOW_US: u64 = 20_000;
 /// A shard that is in turns for less than this part of its time has no gap, in thousandths,
 const IDLE: u64 = 40;
 /// and one that is for more than this has the whole of it.
@@ -21,67 +21,66 @@ const BUSY: u64 = 100;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Pace {
-    gap_max: Duration,
-    gap: Duration,
+    gap_max_us: u64,
+    gap_us: u64,
     /// The part of time spent in turns lately, in thousandths.
     busy: u64,
     /// In this window.
-    spent: Duration,
-    since: Instant,
+    spent_us: u64,
+    since_us: u64,
 }
 
 /// A turn that is over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
-    pub(super) begun: Instant,
-    pub(super) ended: Instant,
+    pub(super) begun_us: u64,
+    pub(super) ended_us: u64,
     /// What of it went to those who are logging in.
-    pub(super) strangers_took: Duration,
+    pub(super) strangers_took_us: u64,
     /// Some account has spent its share, and more of the turn may have been its than can be told.
     pub(super) has_debtors: bool,
 }
 
 impl Turn {
     /// How much of it is a reason to space turns.
-    fn load(&self) -> Duration {
+    fn load_us(&self) -> u64 {
         match self.has_debtors {
-            true => Duration::ZERO,
-            false => self.ended.duration_since(self.begun).saturating_sub(self.strangers_took),
+            true => 0,
+            false => (self.ended_us - self.begun_us).saturating_sub(self.strangers_took_us),
         }
     }
 }
 
 impl Pace {
-    /// Of a shard that has done nothing yet. `gap_max` of zero: turns follow each other as events come.
-    pub(super) fn new(gap_max: Duration, now: Instant) -> Self {
-        Self { gap_max, gap: Duration::ZERO, busy: 0, spent: Duration::ZERO, since: now }
+    /// Of a shard that has done nothing yet. `gap_max_us` of zero: turns follow each other as events come.
+    pub(super) fn new(gap_max_us: u64, now_us: u64) -> Self {
+        Self { gap_max_us, gap_us: 0, busy: 0, spent_us: 0, since_us: now_us }
     }
 
     /// A turn is over.
     pub(super) fn turned(&mut self, turn: Turn) {
-        self.spent += turn.load();
-        let ended = turn.ended;
-        let elapsed = ended.duration_since(self.since);
-        if elapsed < WINDOW {
+        self.spent_us += turn.load_us();
+        let elapsed_us = turn.ended_us - self.since_us;
+        if elapsed_us < WINDOW_US {
             return;
         }
-        let share = 1_000 * self.spent.as_micros() as u64 / elapsed.as_micros().max(1) as u64;
+        let share = 1_000 * self.spent_us / elapsed_us;
         // After a long quiet nothing of what was before it counts.
-        self.busy = if elapsed > 10 * WINDOW { share } else { (self.busy + share) / 2 };
-        (self.spent, self.since) = (Duration::ZERO, ended);
+        self.busy = if elapsed_us > 10 * WINDOW_US { share } else { (self.busy + share) / 2 };
+        (self.spent_us, self.since_us) = (0, turn.ended_us);
         let grown = self.busy.clamp(IDLE, BUSY) - IDLE;
-        self.gap = self.gap_max * grown as u32 / (BUSY - IDLE) as u32;
+        self.gap_us = self.gap_max_us * grown / (BUSY - IDLE);
     }
 
     /// How long the next turn is to be put off, if the last one has begun then.
-    pub(super) fn pause(&self, begun: Instant, now: Instant) -> Option<Duration> {
-        let pause = (begun + self.gap).saturating_duration_since(now);
-        (!pause.is_zero()).then_some(pause)
+    pub(super) fn pause(&self, begun_us: u64, now_us: u64) -> Option<Duration> {
+        let pause_us = (begun_us + self.gap_us).saturating_sub(now_us);
+        (pause_us > 0).then(|| Duration::from_micros(pause_us))
     }
 
     /// The gap now.
-    pub(super) fn gap(&self) -> Duration {
-        self.gap
+    pub(super) fn gap_us(&self) -> u64 {
+        self.gap_us
     }
 }
 
@@ -89,62 +88,62 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const GAP_MAX: Duration = Duration::from_millis(1);
+    const GAP_MAX_US: u64 = 1_000;
 
-    fn turn(begun: Instant, turn_us: u64) -> Turn {
-        let ended = begun + Duration::from_micros(turn_us);
-        Turn { begun, ended, strangers_took: Duration::ZERO, has_debtors: false }
+    fn turn(begun_us: u64, turn_us: u64) -> Turn {
+        Turn { begun_us, ended_us: begun_us + turn_us, strangers_took_us: 0, has_debtors: false }
     }
 
     /// Such turns, one in each millisecond, for so long; what the gap is then.
-    fn gap_of(pace: &mut Pace, now: &mut Instant, ms: u32, turn: impl Fn(Instant) -> Turn) -> Duration {
+    fn gap_of(pace: &mut Pace, now_us: &mut u64, ms: u32, turn: impl Fn(u64) -> Turn) -> u64 {
         for _ in 0..ms {
-            pace.turned(turn(*now));
-            *now += Duration::from_millis(1);
+            pace.turned(turn(*now_us));
+            *now_us += 1_000;
         }
-        pace.gap()
+        pace.gap_us()
     }
 
     /// The same with turns of so many microseconds.
-    fn gap(pace: &mut Pace, now: &mut Instant, turn_us: u64, ms: u32) -> Duration {
-        gap_of(pace, now, ms, |begun| turn(begun, turn_us))
+    fn gap(pace: &mut Pace, now_us: &mut u64, turn_us: u64, ms: u32) -> u64 {
+        gap_of(pace, now_us, ms, |begun_us| turn(begun_us, turn_us))
     }
 
     #[test]
     fn the_gap_grows_with_the_load_and_goes_with_it() {
-        let mut now = super::super::now();
-        let mut pace = Pace::new(GAP_MAX, now);
-        assert_eq!(gap(&mut pace, &mut now, 30, 500), Duration::ZERO, "three in a hundred is idle");
-        let some = gap(&mut pace, &mut now, 70, 500);
-        assert!(some > GAP_MAX / 3 && some < GAP_MAX * 2 / 3, "{some:?}");
-        assert_eq!(gap(&mut pace, &mut now, 200, 500), GAP_MAX);
-        assert_eq!(gap(&mut pace, &mut now, 30, 200), Duration::ZERO);
-        gap(&mut pace, &mut now, 200, 500);
-        now += Duration::from_secs(1);
-        pace.turned(turn(now, 50));
-        assert_eq!(pace.gap(), Duration::ZERO, "after a quiet second it is gone at once");
+        let mut now_us = 0;
+        let mut pace = Pace::new(GAP_MAX_US, now_us);
+        assert_eq!(gap(&mut pace, &mut now_us, 30, 500), 0, "three in a hundred is idle");
+        let some = gap(&mut pace, &mut now_us, 70, 500);
+        assert!(some > GAP_MAX_US / 3 && some < GAP_MAX_US * 2 / 3, "{some:?}");
+        assert_eq!(gap(&mut pace, &mut now_us, 200, 500), GAP_MAX_US);
+        assert_eq!(gap(&mut pace, &mut now_us, 30, 200), 0);
+        gap(&mut pace, &mut now_us, 200, 500);
+        now_us += 1_000_000;
+        pace.turned(turn(now_us, 50));
+        assert_eq!(pace.gap_us(), 0, "after a quiet second it is gone at once");
     }
 
     #[test]
     fn nobody_who_takes_more_than_a_share_has_others_wait() {
-        let mut now = super::super::now();
-        let mut pace = Pace::new(GAP_MAX, now);
-        let owing = gap_of(&mut pace, &mut now, 500, |begun| Turn { has_debtors: true, ..turn(begun, 400) });
-        assert_eq!(owing, Duration::ZERO);
-        let strangers_took = Duration::from_micros(380);
-        let strangers = gap_of(&mut pace, &mut now, 500, |begun| Turn { strangers_took, ..turn(begun, 400) });
-        assert_eq!(strangers, Duration::ZERO);
-        assert_eq!(gap(&mut pace, &mut now, 400, 500), GAP_MAX, "what the others do is a load as before");
+        let mut now_us = 0;
+        let mut pace = Pace::new(GAP_MAX_US, now_us);
+        let owing = gap_of(&mut pace, &mut now_us, 500, |us| Turn { has_debtors: true, ..turn(us, 400) });
+        assert_eq!(owing, 0);
+        let of_strangers = |us| Turn { strangers_took_us: 380, ..turn(us, 400) };
+        assert_eq!(gap_of(&mut pace, &mut now_us, 500, of_strangers), 0);
+        let others = gap(&mut pace, &mut now_us, 400, 500);
+        assert_eq!(others, GAP_MAX_US, "what the others do is a load as before");
     }
 
     #[test]
     fn a_turn_is_put_off_until_the_last_one_began_a_gap_ago() {
-        let mut now = super::super::now();
-        let mut pace = Pace::new(GAP_MAX, now);
-        assert_eq!(pace.pause(now, now), None);
-        gap(&mut pace, &mut now, 300, 500);
-        assert_eq!(pace.pause(now, now + GAP_MAX / 4), Some(GAP_MAX * 3 / 4));
-        assert_eq!(pace.pause(now, now + GAP_MAX), None, "long turns follow each other");
-        assert_eq!(Pace::new(Duration::ZERO, now).pause(now, now), None);
+        let mut now_us = 0;
+        let mut pace = Pace::new(GAP_MAX_US, now_us);
+        assert_eq!(pace.pause(now_us, now_us), None);
+        gap(&mut pace, &mut now_us, 300, 500);
+        let rest = Duration::from_micros(GAP_MAX_US * 3 / 4);
+        assert_eq!(pace.pause(now_us, now_us + GAP_MAX_US / 4), Some(rest));
+        assert_eq!(pace.pause(now_us, now_us + GAP_MAX_US), None, "long turns follow each other");
+        assert_eq!(Pace::new(0, now_us).pause(now_us, now_us), None);
     }
 }

@@ -3,7 +3,7 @@
 //! Bytes are read into the shard's one buffer and dealt with there; only an incomplete element, or what came while
 //! the login owed an answer, is copied to the connection. RFC 6120 §4 and §11, RFC 7395.
 
-use super::{EventLoop, READ_BYTES, SHARES_EVERY, now};
+use super::{EventLoop, READ_BYTES, SHARES_EVERY_US};
 use crate::c2s::connection::{Connection, Stage};
 use chaski_services::wire::{Closed, ConnId, SessionId};
 use chaski_xmpp::framer::{FrameKind, MAX_BYTES_SKIPPED, Piece};
@@ -12,7 +12,6 @@ use chaski_xmpp::stream::Input;
 use chaski_xmpp::websocket::{self, CloseCode, Event, Message};
 use chaski_xmpp::{Husk, ParseError, Prefixes, Stanza, StreamCondition, StreamHeader};
 use std::io::{self, Read};
-use std::time::Duration;
 
 /// Whether a connection's input goes on after a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,33 +43,33 @@ impl EventLoop {
     }
 
     fn read_logins(&mut self) {
-        let budget = Duration::from_micros(self.clients.limits.login_us_per_turn);
-        self.strangers_took = Duration::ZERO;
+        let budget_us = self.clients.limits.login_us_per_turn;
+        self.strangers_took_us = 0;
         if self.clients.logins.is_empty() {
             return;
         }
-        let begun = now();
+        let begun_us = self.now_us();
         for _ in 0..self.clients.logins.len() {
             if let Some(conn) = self.clients.logins.pop_front() {
                 self.read(conn, READ_BYTES);
             }
-            self.strangers_took = now().duration_since(begun);
-            if self.strangers_took >= budget {
+            self.strangers_took_us = self.now_us() - begun_us;
+            if self.strangers_took_us >= budget_us {
                 break;
             }
         }
     }
 
-    /// A turn begins: each account has its share of it, but not more often than [`SHARES_EVERY`], or one alone would take all of
+    /// A turn begins: each account has its share of it, but not more often than [`SHARES_EVERY_US`], or one alone would take all of
     /// a processor, and others' threads wait for it. While another shard is behind with what this one sends it, who has spent a
     /// share waits for that shard, too: its queue is everybody's.
     fn renew_shares(&mut self) {
         let shard = &mut self.rooms.shard;
-        let is_early = self.begun.duration_since(self.shares_since) < SHARES_EVERY;
+        let is_early = self.begun_us - self.shares_since_us < SHARES_EVERY_US;
         if shard.has_debtors() && (is_early || self.clients.is_peer_behind(self.index)) {
             return;
         }
-        self.shares_since = self.begun;
+        self.shares_since_us = self.begun_us;
         shard.renew_shares();
     }
 

@@ -156,7 +156,14 @@ impl Shard {
                 Err(why) => return self.answer(ctx, sender, message, why.error()),
                 Ok((IsHeavy(is_heavy), origin)) => {
                     let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
-                    let identity = compose::identity(&self.desk.realm, ctx.rng, message, &to, bare);
+                    let identity = compose::identity(
+                        &self.desk.realm,
+                        &mut self.desk.scratch,
+                        ctx.rng,
+                        message,
+                        &to,
+                        bare,
+                    );
                     stanza_id = Some(identity.stanza_id);
                     Handling::Mail { id: identity.id, is_heavy, origin }
                 }

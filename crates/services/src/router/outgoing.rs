@@ -121,7 +121,12 @@ impl Outgoing {
         }
     }
 
-    /// The acceptances for sessions at the place of this number.
+    /// Whether there are acceptances for sessions at the place of this number.
+    pub(crate) fn has_own(&self, place: usize) -> bool {
+        self.destinations.get(place).is_some_and(|own| !own.settled.is_empty())
+    }
+
+    /// Those.
     pub(crate) fn take_own(&mut self, place: usize) -> Vec<Origin> {
         self.destinations.get_mut(place).map(|own| std::mem::take(&mut own.settled)).unwrap_or_default()
     }
@@ -163,7 +168,10 @@ impl Outgoing {
     /// Sends the collected acceptances and what has waited.
     pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) {
         self.waiting = 0;
-        for destination in &mut self.destinations {
+        // Nothing is sent to the own place: it is there.
+        for destination in
+            self.destinations.iter_mut().filter(|destination| destination.place != destination.here)
+        {
             destination.flush(ctx);
             self.waiting += destination.waiting();
         }

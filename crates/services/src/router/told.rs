@@ -101,6 +101,13 @@ impl Shard {
 
     /// A turn ends: so many are told of what stands in line. Whether some are left.
     pub(crate) fn lines_turn(&mut self, ctx: &mut Context<'_>) -> bool {
+        let metrics = &self.desk.metrics;
+        if self.desk.lines.is_empty()
+            && metrics.presence_waiting.get() == 0
+            && metrics.behind_presence_bytes.get() == 0
+        {
+            return false;
+        }
         let most = self.desk.realm.limits.told_per_turn.max(self.desk.lines.recipients() / TURNS_BEHIND);
         let mut left = most * ABSENT_PER_PRESENT;
         while left > 0

@@ -5,7 +5,6 @@ use crate::error::StanzaCondition;
 use crate::ns;
 use crate::write::Writer;
 use std::borrow::Cow;
-use std::io::Write;
 
 /// Longest id of a session that a client may name.
 const PREVID_BYTES_MAX: usize = 256;
@@ -150,7 +149,9 @@ fn parse_number(text: &str) -> Option<u32> {
 
 /// Appends `<a/>`.
 pub fn write_ack(out: &mut Vec<u8>, h: u32) {
-    write!(out, "<a xmlns='urn:xmpp:sm:3' h='{h}'/>").expect("a vector takes everything");
+    out.extend_from_slice(b"<a xmlns='urn:xmpp:sm:3' h='");
+    out.extend_from_slice(itoa::Buffer::new().format(h).as_bytes());
+    out.extend_from_slice(b"'/>");
 }
 
 /// Appends `<r/>`.
