@@ -156,11 +156,12 @@ impl Checker {
                 message.gone = None;
                 return;
             }
-            // What was written to the device before it was gone may be written again after a fault.
+            // What was written to the device before it was gone may be written again after a fault. So may what waited for a session that
+            // was lost then, and be written again after the next fault (until devices are waited for, D1).
             let was_written = mark.is_some_and(|mark| {
-                mark.reached != Reached::Acknowledged && mark.at < gone.at && mark.faults != faults
+                let before_it_was_gone = mark.at < gone.at || began_at < gone.at;
+                mark.reached != Reached::Acknowledged && before_it_was_gone && mark.faults != faults
             });
-            // So may what waited for a session that was lost then (until devices are waited for, D1).
             let was_waiting = mark.is_none() && began_at < gone.at && resumed_at > gone.at;
             if !was_written && !was_waiting && now_ms >= gone.at_ms + slack_ms {
                 self.broken(Rule::AfterAcknowledged, &[sent_at, gone.at], || {

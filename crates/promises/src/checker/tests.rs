@@ -1,7 +1,7 @@
 //! The checker accepts what is good.
 
 use super::*;
-use crate::event::{Content, Letter, Lock, Showing, StanzaId, Timed};
+use crate::event::{Cause, Content, Letter, Lock, Showing, StanzaId, Timed};
 use crate::model::play;
 
 #[test]
@@ -170,6 +170,43 @@ fn a_copy_that_is_under_way_may_come_after_the_other_was_acknowledged() {
     assert_eq!(rules(2, 1), []);
     assert_eq!(rules(2, 2), [Rule::AfterAcknowledged], "neither is under way");
     assert_eq!(rules(1, 1), [Rule::AfterAcknowledged]);
+}
+
+/// What waits for a session that is lost, and is acknowledged by another device meanwhile, comes when the session goes on; and again when
+/// that connection is lost with it. On a session that began later it does not come at all.
+#[test]
+fn what_waited_for_a_lost_session_may_come_once_after_each_fault() {
+    let (romeo, juliet) = (Account(1), Account(2));
+    let (orchard, street, writer) = (Session(1), Session(2), Session(3));
+    let content = Content { identity: Some(7), bytes: 7 };
+    let letter = Letter { to: romeo, resource: None, content, kept: true };
+    let showing = Showing { from: juliet, content, stanza_id: Some(StanzaId(1)), delayed: false };
+    let began = |session, account, device| Event::Began { session, account, device: Device(device), key: 1 };
+    let shown = |session| Event::Shown { session, showing: Some(showing) };
+    let resumed = Event::Resumed { session: orchard, key: 1, h: 0, arrived: 0 };
+    let lost = |missing| Event::Lost { session: orchard, missing };
+    let rules = |end: &[Event]| -> Vec<Rule> {
+        let register =
+            |account| Event::Registered { account, key: 1, proof: true, silent_ms: 0, lock: Lock::None };
+        let mut events = vec![register(romeo), register(juliet), began(orchard, romeo, 1)];
+        events.extend([Event::Managed { session: orchard }, lost(0), began(writer, juliet, 3)]);
+        events.extend([
+            Event::Managed { session: writer },
+            Event::Sent { session: writer, letter: Some(letter) },
+        ]);
+        events.extend([Event::Covered { session: writer, h: 1 }, began(street, romeo, 2), shown(street)]);
+        events.push(Event::Confirmed { session: street });
+        events.extend_from_slice(end);
+        let history: Vec<_> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!(rules(&[resumed, shown(orchard)]), []);
+    assert_eq!(rules(&[resumed, shown(orchard), lost(1), resumed, shown(orchard)]), []);
+    assert_eq!(rules(&[resumed, shown(orchard), shown(orchard)]), [Rule::AfterAcknowledged]);
+    let anew = [Event::Ended { session: orchard, cause: Some(Cause::Client) }, began(Session(4), romeo, 1)];
+    assert_eq!(rules(&[&anew[..], &[shown(Session(4))]].concat()), [Rule::AfterAcknowledged]);
+    let anew = [resumed, shown(orchard), lost(1), anew[0], anew[1], shown(Session(4))];
+    assert_eq!(rules(&anew), [Rule::AfterAcknowledged]);
 }
 
 /// The answer to a removal was lost: whether it was carried out nobody knows. What is sent again after the number was registered anew may be

@@ -316,6 +316,17 @@ fn what_is_refused_while_its_sender_is_lost_is_told() {
     Play::new(false).run(events);
 }
 
+/// What another device has acknowledged meanwhile still waits for a session that was lost before it, and is written again when that
+/// session is lost once more. That was once judged as if it came from nowhere.
+#[test]
+fn what_waits_for_a_lost_session_comes_after_each_of_its_losses() {
+    let lose = |missing| Event::Lose { who: 1, clean: false, missing };
+    let mut events = vec![Event::Arrive { who: 1, managed: true }, lose(0), Event::Say { sender: 0 }];
+    events.extend([Event::Arrive { who: 0, managed: false }, Event::Confirm { who: 0 }]);
+    events.extend([Event::Resume { who: 1 }, lose(2), Event::Resume { who: 1 }]);
+    Play::new(false).run(events);
+}
+
 proptest! {
     #![proptest_config(config())]
 
