@@ -50,6 +50,12 @@ impl Life {
         self.leaving_in.is_some()
     }
 
+    /// Whether what was sent then, and not again since, may have gone with a removal that nobody has answered: it may have been accepted
+    /// before that, and its acceptance told behind it.
+    pub(super) fn may_be_without(&self, sent_at: u32) -> bool {
+        sent_at < self.may_begin_at
+    }
+
     /// Whether a crash, after which there have been `epoch`, may have left a removal half done. Nothing is owed then, and of what was
     /// sent twice the first copy may be gone and the second not: it stands where it was sent last.
     pub(super) fn may_be_half_gone(&self, epoch: u32) -> bool {
@@ -188,12 +194,18 @@ impl Checker {
         self.is_unsure_under_way(index, whom);
     }
 
-    /// What is under way from somebody to an account comes before its owner blocks or unblocks him, or after it.
+    /// What is under way from somebody to an account comes before its owner blocks or unblocks him, or after it. So does the second copy
+    /// of what was dropped because he was blocked; what was accepted otherwise stays owed.
     fn is_unsure_under_way(&mut self, to: LifeIndex, from: Account) {
         let under_way = self.messages.iter_mut().flatten().filter(|message| {
-            message.from == from && message.life == to && message.fate == Fate::Open && message.open > 0
+            let may_be_new = message.fate == Fate::Open || message.is_blocked;
+            message.from == from && message.life == to && message.open > 0 && may_be_new
         });
         for message in under_way {
+            if message.is_blocked && message.fate == Fate::Accepted {
+                // Of the first nothing is kept: it stands where it was sent again.
+                (message.fate, message.covered_at, message.last) = (Fate::Open, 0, message.again);
+            }
             (message.is_blocked, message.may_be_blocked, message.is_unsure) = (false, true, true);
         }
     }

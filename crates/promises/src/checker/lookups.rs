@@ -14,7 +14,9 @@ impl Checker {
         let Some(message) = self.message(index).filter(|message| message.to == account) else { return };
         let (life, gone, sent_at, covered_at) =
             (message.life, message.gone, message.first.1, message.covered_at);
-        let (is_accepted, is_owed) = (message.fate == Fate::Accepted, message.is_kept && !message.is_blocked);
+        let is_accepted = message.fate == Fate::Accepted;
+        let may_be_dropped = message.is_blocked || message.is_unsure;
+        let is_owed = message.is_kept && !may_be_dropped && !self.life(life).may_be_without(message.last.1);
         let limit_ms = self.knobs.erased_within_ms + self.knobs.slack_ms;
         let state = self.life(life).state;
         if let Some((at_ms, at)) = removed_ms(state) {

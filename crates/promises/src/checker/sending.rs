@@ -140,7 +140,8 @@ impl Checker {
         }
         let (life, is_awaited) = (message.life, message.is_awaited());
         let life = self.life_mut(life);
-        if is_awaited && matches!(life.state, State::Alive | State::Unknown) {
+        let is_owed = is_awaited && !life.may_be_without(sent_at);
+        if is_owed && matches!(life.state, State::Alive | State::Unknown) {
             life.waits.insert(index);
         }
     }
@@ -217,8 +218,9 @@ impl Checker {
             self.streams.get(&session).is_some_and(|stream| stream.provisional.contains(&index));
         let Some(message) = self.message(index) else { return };
         let (sent_at, covered_at) = (message.last.1, message.covered_at);
-        // Of an account whose removal was asked for it may say that there is none.
-        let may_be_nobody = self.life(message.life).is_leaving();
+        // Of an account whose removal was asked for it may say that there is none, or was none.
+        let life = self.life(message.life);
+        let may_be_nobody = life.is_leaving() || life.may_be_without(sent_at);
         if message.is_blocked && !is_bound && !may_be_nobody {
             self.broken(Rule::BlockedTold, &[sent_at], || "a blocked sender was told by an error".into());
         }
@@ -235,7 +237,8 @@ impl Checker {
             // Another sending of it may be under way, and is not what was refused.
             _ if message.is_under_way_again(epoch) && message.open > 1 => message.fate = Fate::Unclear,
             _ => {
-                message.fate = Fate::Refused { at_ms: now_ms, at };
+                // A resumption may have covered it before.
+                (message.fate, message.covered_at) = (Fate::Refused { at_ms: now_ms, at }, 0);
                 let life = message.life;
                 self.life_mut(life).waits.remove(&index);
                 self.may_leave(index);

@@ -138,6 +138,68 @@ fn what_was_refused_is_sent_anew() {
     assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::NeverShown]));
 }
 
+/// The second copy of what was dropped because its sender was blocked may come after the block is gone, if it was under way then.
+#[test]
+fn a_copy_that_is_under_way_when_a_block_ends_may_be_shown() {
+    let (romeo, tybalt) = (Account(1), Account(2));
+    let (reader, writer) = (Session(1), Session(2));
+    let content = Content { identity: Some(7), bytes: 7 };
+    let letter = Letter { to: romeo, resource: None, content, kept: true };
+    let showing = Showing { from: tybalt, content, stanza_id: Some(StanzaId(1)), delayed: false };
+    let register =
+        |account| Event::Registered { account, key: 1, proof: true, silent_ms: 0, lock: Lock::None };
+    let sent = Event::Sent { session: writer, letter: Some(letter) };
+    let rules = |is_sent_again: bool| -> Vec<Rule> {
+        let mut events = vec![
+            register(romeo),
+            register(tybalt),
+            Event::Began { session: reader, account: romeo, device: Device(1), key: 1 },
+            Event::Began { session: writer, account: tybalt, device: Device(2), key: 1 },
+            Event::Managed { session: writer },
+            Event::Blocked { by: romeo, whom: tybalt },
+            sent,
+            Event::Covered { session: writer, h: 1 },
+        ];
+        events.extend(is_sent_again.then_some(sent));
+        events.push(Event::Unblocked { by: romeo, whom: Some(tybalt) });
+        events.push(Event::Shown { session: reader, showing: Some(showing) });
+        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::BlockedShown]));
+}
+
+/// What was accepted before a removal that nobody has answered may be told to be accepted after it, and has gone with it. What is sent
+/// again after it is owed.
+#[test]
+fn what_was_accepted_before_a_removal_without_an_answer_may_have_gone_with_it() {
+    let (romeo, juliet, writer) = (Account(1), Account(2), Session(1));
+    let content = Content { identity: Some(7), bytes: 7 };
+    let letter = Letter { to: romeo, resource: None, content, kept: true };
+    let register =
+        |account, key| Event::Registered { account, key, proof: true, silent_ms: 0, lock: Lock::None };
+    let sent = Event::Sent { session: writer, letter: Some(letter) };
+    let rules = |is_removed: bool, sends_again: bool| -> Vec<Rule> {
+        let mut events = vec![
+            register(romeo, 1),
+            register(juliet, 1),
+            Event::Began { session: writer, account: juliet, device: Device(2), key: 1 },
+            Event::Managed { session: writer },
+            sent,
+        ];
+        events.extend(is_removed.then_some(Event::Removing { account: romeo }));
+        events.push(register(romeo, 2));
+        events.extend(sends_again.then_some(sent));
+        events.push(Event::Covered { session: writer, h: 1 + u32::from(sends_again) });
+        events.push(Event::Drained { account: romeo });
+        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+    };
+    assert_eq!(rules(true, false), []);
+    assert_eq!(rules(false, false), [Rule::NeverShown]);
+    assert_eq!(rules(true, true), [Rule::NeverShown]);
+}
+
 /// What its sender has sent twice may be acknowledged while the other copy is under way: that comes as a new one, or not at all.
 #[test]
 fn a_copy_that_is_under_way_may_come_after_the_other_was_acknowledged() {
