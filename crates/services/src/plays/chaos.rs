@@ -316,6 +316,55 @@ fn what_is_refused_while_its_sender_is_lost_is_told() {
     Play::new(false).run(events);
 }
 
+/// A message is sent twice, the second copy is under way for long, and its recipient's number begins a new life meanwhile. The copy is
+/// refused then, while its sender's next session has sent the message once more, which is accepted: the error is not that one's.
+#[test]
+fn an_error_is_told_to_the_session_that_sent_the_message_and_to_no_other() {
+    let who = DEVICES + 1;
+    let link = |link| Event::Link { from: 0, link };
+    let mut events = vec![Event::Say { sender: 1 }, link(Link::Slow)];
+    events.extend([Event::Repeat { sender: 1, back: 0, changed: false }, link(Link::Down)]);
+    events.extend([Event::Pass { seconds: 254 }, Event::Register { account: 0 }]);
+    events.extend([Event::Remove { account: 0 }, Event::Register { account: 0 }]);
+    events.push(Event::Arrive { who, managed: true });
+    Play::new(false).run(events);
+}
+
+/// What is said while its sender is blocked is dropped; when it is said again, and that is under way while the block ends, it comes behind
+/// what was said before that. It was once judged as if it stood where the first was said.
+#[test]
+fn what_is_said_again_while_a_block_ends_stands_where_it_was_said_again() {
+    let (sender, back, changed) = (1, 0, false);
+    let mut events = vec![Event::Arrive { who: 0, managed: true }, Event::Block { sender }];
+    events.extend([Event::Say { sender }, Event::Link { from: 0, link: Link::Slow }, Event::Say { sender }]);
+    events.extend([Event::Repeat { sender, back, changed }, Event::Unblock { sender }]);
+    Play::new(false).run(events);
+}
+
+/// Who was blocked is told by an error that an account is gone whose removal was under way when he wrote, also after it was made anew.
+#[test]
+fn what_was_said_to_an_account_that_is_going_may_be_refused_later() {
+    let (who, link) = (DEVICES, |link| Event::Link { from: 1, link });
+    let mut events = vec![Event::Arrive { who: 0, managed: true }, link(Link::Slow)];
+    events.extend([Event::Block { sender: 0 }, Event::Remove { account: 0 }, Event::Say { sender: 0 }]);
+    events.extend([Event::Lose { who, clean: false, missing: 1 }, link(Link::Down)]);
+    events.extend([Event::Register { account: 0 }, Event::Resume { who }]);
+    Play::new(false).run(events);
+}
+
+/// A resumption covers a message, and the error for it comes behind that. Said again, it stands where it is said then: it was once judged as
+/// if it had been accepted before what was said meanwhile.
+#[test]
+fn what_was_refused_behind_a_resumption_and_is_said_again_stands_there() {
+    let (sender, who, missing) = (1, DEVICES + 1, 0);
+    let mut events = vec![Event::Remove { account: 0 }, Event::Say { sender }];
+    events.extend([Event::Lose { who, clean: false, missing }, Event::Register { account: 0 }]);
+    events.extend([Event::Resume { who }, Event::Say { sender }, Event::Arrive { who: 0, managed: true }]);
+    events.push(Event::Repeat { sender, back: 0, changed: false });
+    events.insert(0, Event::Link { from: 0, link: Link::Flaky });
+    Play::new(false).run(events);
+}
+
 /// What another device has acknowledged meanwhile still waits for a session that was lost before it, and is written again when that
 /// session is lost once more. That was once judged as if it came from nowhere.
 #[test]

@@ -127,6 +127,11 @@ impl Shard {
         if parcel.handling != Handling::Quiet {
             acquaintances::heard(account, parcel.by, ctx.unix_ms);
         }
+        if parcel.settles.is_some_and(|origin| account.session(origin.session).is_none()) {
+            // An error is for the session that sent the message. Who has come in its place has sent the message again, and would take this
+            // for that one's.
+            return;
+        }
         let by = parcel.by;
         let Handling::Mail { id, is_heavy, origin } = parcel.handling else {
             let droppable = parcel.handling == Handling::Relay;
