@@ -209,7 +209,9 @@ pub(crate) struct Desk {
     pub(crate) caps: Caps,
     /// In which languages their streams are.
     pub(crate) languages: Languages,
-    /// That of the client whose stanza is at hand.
+    /// The session whose client's stanza is at hand.
+    pub(crate) at_hand: Option<SessionId>,
+    /// The language of its stream.
     pub(crate) language: Language,
     /// News of nodes on their way to other accounts, in order.
     pub(crate) tidings: VecDeque<Box<Tiding>>,
@@ -269,6 +271,7 @@ impl Desk {
             doomed: VecDeque::new(),
             caps: Caps::default(),
             languages: Languages::default(),
+            at_hand: None,
             language: Language::default(),
             tidings: VecDeque::new(),
             lines: Lines::default(),

@@ -5,16 +5,18 @@
 //! [`crate::outbox::Outbox::errand`]; carried out by the account's shard.
 //!
 //! Promises: one errand of an account at a time, in the order in which they were given, each with its write before the
-//! next one reads: so reading, changing and writing is one step. Bounded by [`ERRANDS_MAX`]: one more is answered at once
+//! next one reads: so reading, changing and writing is one step. What a client says behind a request that changes something is
+//! handled when the change is durable and in force, or refused ([`Errand::change`]; docs/promises.md, M8; RFC 6120 §10.1). Bounded by [`ERRANDS_MAX`]: one more is answered at once
 //! with [`StoreError::Overloaded`]. The account stays in memory until its errands are done; if it is removed for good,
 //! they are forgotten.
 
 use crate::budget;
 use crate::context::Context;
 use crate::directory::Account;
-use crate::outbox::Turn;
+use crate::outbox::{Post, Turn};
 use crate::shard::Shard;
 use crate::ticket::Purpose;
+use crate::wire::SessionId;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, StoreError, Table, Ticket, Versioned};
 use std::collections::VecDeque;
@@ -36,6 +38,10 @@ pub struct Errand {
     pub reads: Vec<(Table, String)>,
     /// What happens then. What it posts is sent at once.
     pub then: Then,
+    /// It changes what the account's requests are answered by.
+    is_change: bool,
+    /// The session that waits for the change.
+    by: Option<SessionId>,
 }
 
 /// What an errand writes.
@@ -52,7 +58,15 @@ impl Errand {
         reads: Vec<(Table, String)>,
         then: impl FnOnce(&mut Turn<'_>, &mut Account, Found) -> Option<Change> + Send + 'static,
     ) -> Self {
-        Self { reads, then: Box::new(then) }
+        Self { reads, then: Box::new(then), is_change: false, by: None }
+    }
+
+    /// The same for what changes something: the gate of the session whose request it is ([`crate::shard`]) is shut until it is done.
+    pub fn change(
+        reads: Vec<(Table, String)>,
+        then: impl FnOnce(&mut Turn<'_>, &mut Account, Found) -> Option<Change> + Send + 'static,
+    ) -> Self {
+        Self { is_change: true, ..Self::read(reads, then) }
     }
 
     /// An errand that writes what `change` says when its turn comes, without reading anything.
@@ -91,6 +105,8 @@ impl Account {
 #[derive(Default)]
 pub(crate) struct Errands {
     stage: Option<Stage>,
+    /// The session that waits for the one under way.
+    by: Option<SessionId>,
     waiting: VecDeque<Errand>,
 }
 
@@ -101,6 +117,30 @@ enum Stage {
 }
 
 impl Shard {
+    /// A room has answered the stanza at hand by these: if changes are among them, what its client says next waits for them.
+    pub(crate) fn shut_gate_behind(&mut self, id: AccountId, posts: &mut [Post]) {
+        let Some(session) = self.desk.at_hand else { return };
+        for post in posts {
+            if let Post::Errand(errand) = post
+                && errand.is_change
+                && let Some(session) =
+                    self.directory.present(id).and_then(|account| account.session_mut(session))
+            {
+                session.begins_change();
+                errand.by = Some(session.id);
+            }
+        }
+    }
+
+    fn change_is_over(&mut self, by: Option<SessionId>) {
+        if let Some(session) = by
+            && let Some((desk, account)) = self.account_of(session)
+            && let Some(session) = account.session_mut(session)
+        {
+            session.change_is_over(desk);
+        }
+    }
+
     /// A room has given an errand.
     pub(crate) fn errand(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) {
         let Some(account) = self.directory.present(id) else { return };
@@ -120,11 +160,19 @@ impl Shard {
                 self.in_room(ctx, id, |turn, account| {
                     drop((errand.then)(turn, account, Err(StoreError::Overloaded)));
                 });
+                self.change_is_over(errand.by);
             }
         }
     }
 
     fn begin(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) {
+        if let Some(account) = self.directory.present(id) {
+            account.saving.change(|writes| {
+                if let Some(errands) = &mut writes.errands {
+                    errands.by = errand.by;
+                }
+            });
+        }
         if errand.reads.is_empty() {
             return self.go_on(ctx, id, errand.then, Ok(Vec::new()));
         }
@@ -194,13 +242,15 @@ impl Shard {
 
     fn next_errand(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
-        let next = account.saving.change(|writes| {
+        let (by, next) = account.saving.change(|writes| {
+            let by = writes.errands.as_mut().and_then(|errands| errands.by.take());
             let next = writes.errands.as_mut().and_then(|errands| errands.waiting.pop_front());
             if next.is_none() {
                 writes.errands = None;
             }
-            next
+            (by, next)
         });
+        self.change_is_over(by);
         match next {
             Some(errand) => self.begin(ctx, id, errand),
             None => self.do_deferred(ctx, id),

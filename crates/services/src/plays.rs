@@ -21,6 +21,7 @@ mod managed;
 mod messages;
 mod moving;
 mod oracle;
+mod order;
 mod pep;
 mod pressure;
 mod privacy;

@@ -197,12 +197,7 @@ impl Shard {
     /// The session's connection is over. Not called for a connection that the rooms closed. Does nothing if the session
     /// has another by now: it was resumed away from this one.
     pub fn closed(&mut self, ctx: &mut Context<'_>, session: SessionId, conn: ConnId, why: Closed) {
-        self.handle_parked(ctx, session, conn, why);
-        if why == Closed::Clean {
-            // Its last `<r/>` is answered although its turn is over with it.
-            self.with_session(session, |session, desk| session.answer_now(desk, ctx));
-        }
-        self.connection_over(ctx, session, conn, why);
+        self.over(ctx, session, conn, why);
         self.settle(ctx);
     }
 
@@ -403,7 +398,7 @@ impl Shard {
     }
 
     /// The account of a session, with the desk.
-    fn account_of(&mut self, session: SessionId) -> Option<(&mut Desk, &mut Account)> {
+    pub(crate) fn account_of(&mut self, session: SessionId) -> Option<(&mut Desk, &mut Account)> {
         let account = self.directory.account_of(session)?;
         Some((&mut self.desk, self.directory.present(account)?))
     }

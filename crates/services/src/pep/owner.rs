@@ -278,7 +278,7 @@ pub(crate) fn change_reading(
     reads: Vec<(Table, String)>,
     change: impl FnOnce(&mut Nodes, &Account, &[Option<String>]) -> Result<Outcome, Fault> + Send + 'static,
 ) {
-    turn.outbox.errand(Errand::read(reads, move |turn, account, found| {
+    turn.outbox.errand(Errand::change(reads, move |turn, account, found| {
         let read = match found {
             Ok(found) => payloads(&found),
             Err(error) => {

@@ -70,7 +70,7 @@ pub(crate) fn change(
     edit: impl FnOnce(&mut Draft) -> Result<(), Refused> + Send + 'static,
     told: impl FnOnce(&mut Turn<'_>, &mut Account, Result<(), Refused>) + Send + 'static,
 ) {
-    turn.outbox.errand(Errand::read(reads, |turn, account, found| {
+    turn.outbox.errand(Errand::change(reads, |turn, account, found| {
         match draft(account, found).and_then(|mut draft| edit(&mut draft).map(|()| draft)) {
             Ok(draft) => keep(account, draft, told),
             Err(refused) => {

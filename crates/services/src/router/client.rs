@@ -68,7 +68,7 @@ impl Shard {
         from.push_str(&account.bare);
         from.push('/');
         from.push_str(&session.resource);
-        self.desk.language = session.language();
+        (self.desk.at_hand, self.desk.language) = (Some(id), session.language());
         if !is_own(account, session, stanza) {
             self.desk.doom(id, End::over("invalid-from", "not your address"));
         } else if let Some(session) = account.session_mut(id) {
@@ -88,7 +88,7 @@ impl Shard {
             }
         }
         self.from = from;
-        self.desk.language = Language::default();
+        (self.desk.at_hand, self.desk.language) = (None, Language::default());
         if is_news {
             self.note_activity(ctx, account_id);
         }

@@ -5,7 +5,7 @@
 //! `<a/>` and `<r/>` pass the gate, so that acknowledgements make the room that everything waits for. Without stream
 //! management the room is what the client's TCP takes, and instead of parking much the connection is not read.
 //! Called by [`super::Session::send`], `router` and `shard`. Promises: nothing overtakes what is late but messages of the
-//! mailbox; a stanza sees what the one before it has changed; a presence replaces an earlier one of the same sender that is
+//! mailbox; a stanza sees what the one before it has changed, also where that has to be durable first; a presence replaces an earlier one of the same sender that is
 //! still late. Bounds, each per session and together per shard: beyond, presence is dropped, and for anything else the
 //! connection is cut, so that a resumable session can be resumed and what was parked is sent again. A session that nothing
 //! waits for pays nothing: all of this is behind the pointer of [`super::Held`].
@@ -15,6 +15,7 @@ use super::{End, Held, Session};
 use crate::context::{Context, Limits};
 use crate::desk::Desk;
 use crate::timers::Timer;
+use crate::wire::{Closed, ConnId};
 use chaski_xmpp::{Kind, Stored};
 use std::collections::{HashMap, VecDeque};
 
@@ -43,6 +44,10 @@ pub(crate) struct Late {
     parked_bytes: usize,
     /// Requests of the client that are under way.
     asked: u8,
+    /// Changes that the client has asked for, under way.
+    changes: u8,
+    /// The connection is over, and what was parked is handled when they are.
+    over: Option<(ConnId, Closed)>,
     /// A timer watches over them.
     is_timed: bool,
     /// The connection is not read.
@@ -54,16 +59,16 @@ pub(crate) struct Late {
 impl Late {
     /// Whether it shuts the gate for one that is not parked behind others.
     fn is_shut(&self) -> bool {
-        !self.out.is_empty() || self.asked >= ASKED_MAX
+        !self.out.is_empty() || self.asked >= ASKED_MAX || self.changes > 0
     }
 
     fn is_empty(&self) -> bool {
-        self.out.is_empty() && !self.is_waited_for() && self.asked == 0
+        self.out.is_empty() && !self.is_waited_for() && self.asked == 0 && self.changes == 0
     }
 
     /// Whether something goes on when the gate opens.
     fn is_waited_for(&self) -> bool {
-        !self.parked.is_empty() || self.is_paused || self.is_requested
+        !self.parked.is_empty() || self.is_paused || self.is_requested || self.over.is_some()
     }
 
     fn bytes(&self) -> usize {
@@ -278,6 +283,35 @@ impl Session {
     pub(crate) fn asks(&mut self) {
         let late = self.make_late();
         late.asked = late.asked.saturating_add(1);
+    }
+
+    /// A change that the client has asked for is under way: what it says next waits for that, and sees it.
+    pub(crate) fn begins_change(&mut self) {
+        let late = self.make_late();
+        late.changes = late.changes.saturating_add(1);
+    }
+
+    /// One is durable and in force, or refused.
+    pub(crate) fn change_is_over(&mut self, desk: &mut Desk) {
+        let Some(late) = self.late_mut() else { return };
+        late.changes = late.changes.saturating_sub(1);
+        self.ease(desk);
+        self.tidy_late();
+    }
+
+    /// Its connection is over, and the session with it: whether that has to wait for its last changes, so that what was said behind them
+    /// sees them.
+    pub(crate) fn ends_later(&mut self, conn: ConnId, why: Closed) -> bool {
+        let Some(late) = self.late_mut().filter(|late| late.changes > 0 && !late.parked.is_empty()) else {
+            return false;
+        };
+        late.over = Some((conn, why));
+        true
+    }
+
+    /// Takes that, if nothing has to be waited for any more.
+    pub(crate) fn take_over(&mut self) -> Option<(ConnId, Closed)> {
+        self.late_mut().filter(|late| late.changes == 0)?.over.take()
     }
 
     /// An IQ is sent to the client: an answer, if any is under way.

@@ -14,14 +14,20 @@ use chaski_store::AccountId;
 use chaski_xmpp::Kind;
 
 impl Shard {
+    /// A session's connection is over, and with it what its client has said there, unless it will say it again.
+    pub(super) fn over(&mut self, ctx: &mut Context<'_>, id: SessionId, conn: ConnId, why: Closed) {
+        if !self.handle_parked(ctx, id, conn, why) {
+            return;
+        }
+        if why == Closed::Clean {
+            // Its last `<r/>` is answered although its turn is over with it.
+            self.with_session(id, |session, desk| session.answer_now(desk, ctx));
+        }
+        self.connection_over(ctx, id, conn, why);
+    }
+
     /// The edge says that a session's connection is over.
-    pub(crate) fn connection_over(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: SessionId,
-        conn: ConnId,
-        why: Closed,
-    ) {
+    fn connection_over(&mut self, ctx: &mut Context<'_>, id: SessionId, conn: ConnId, why: Closed) {
         let Some(account_id) = self.directory.account_of(id) else { return };
         let Some(session) = self.directory.present(account_id).and_then(|a| a.session_mut(id)) else {
             return;

@@ -41,6 +41,9 @@ impl Shard {
     pub(super) fn let_through(&mut self, ctx: &mut Context<'_>, id: SessionId) {
         let Some((desk, account)) = self.account_of(id) else { return };
         let Some(session) = account.session_mut(id) else { return };
+        if let Some((conn, why)) = session.take_over() {
+            return self.over(ctx, id, conn, why);
+        }
         if session.conn.is_none() {
             return;
         }
@@ -54,15 +57,25 @@ impl Shard {
         }
     }
 
-    /// A connection is over. What its client has sent is handled if the client will not send it again: the session ends.
-    pub(super) fn handle_parked(&mut self, ctx: &mut Context<'_>, id: SessionId, conn: ConnId, why: Closed) {
+    /// A connection is over. What its client has sent is handled if the client will not send it again: the session ends. False: some of it
+    /// waits for a change that the client has asked for before it.
+    pub(super) fn handle_parked(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: SessionId,
+        conn: ConnId,
+        why: Closed,
+    ) -> bool {
         loop {
-            let Some((desk, account)) = self.account_of(id) else { return };
-            let Some(session) = account.session_mut(id) else { return };
+            let Some((desk, account)) = self.account_of(id) else { return true };
+            let Some(session) = account.session_mut(id) else { return true };
             if session.conn != Some(conn) || (why == Closed::Lost && session.is_resumable()) {
-                return;
+                return true;
             }
-            let Some(stanza) = session.take_parked(desk, true) else { return };
+            if session.ends_later(conn, why) {
+                return false;
+            }
+            let Some(stanza) = session.take_parked(desk, true) else { return true };
             self.handle(ctx, id, &stanza);
             self.settle(ctx);
         }

@@ -37,6 +37,7 @@ impl Shard {
             outbox: &mut outbox,
         };
         room(&mut turn, account);
+        self.shut_gate_behind(id, &mut outbox.posts);
         self.carry_out(ctx, Some(id), outbox);
     }
 
