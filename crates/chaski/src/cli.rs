@@ -108,6 +108,17 @@ pub(crate) enum CtlCommand {
     /// List and end sessions
     #[command(subcommand)]
     Session(Session),
+    /// Show live what the server does for an account, until Ctrl-C: no content, and nobody else's number
+    Trace {
+        /// +15551234567 or the name of a service account
+        name: String,
+        /// End after so many seconds
+        #[arg(long, value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
+    /// Show what the server has in memory of an account or of a shard
+    #[command(subcommand)]
+    Dump(Dump),
     /// Show what users have reported of others
     #[command(subcommand)]
     Report(Report),
@@ -121,6 +132,20 @@ pub(crate) enum CtlCommand {
     },
     /// Recover every intact message of a damaged journal; the server must not run
     Salvage,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dump {
+    /// Sessions, what is being written, what waits
+    Account {
+        /// +15551234567 or the name of a service account
+        name: String,
+    },
+    /// Accounts, queues, links
+    Shard {
+        /// From 0; metrics and logs name it
+        shard: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -118,6 +118,12 @@ requests! {
     TellOfKey(NewKey) => ();
     /// See [`ClearLeftovers`].
     ClearLeftovers(ClearLeftovers) => ();
+    /// See [`Trace`].
+    Trace(Trace) => TracePage;
+    /// See [`DumpAccount`].
+    DumpAccount(DumpAccount) => Dumped;
+    /// See [`DumpShard`].
+    DumpShard(DumpShard) => Dumped;
 }
 
 /// Makes the account or replaces its record. If the key's generation changes, all sessions and resumptions end at once with
@@ -192,6 +198,21 @@ pub struct ShowContacts;
 /// Something was found of an account that has no record: delete it if there is still no such account.
 #[derive(Debug, Clone, Copy)]
 pub struct ClearLeftovers;
+
+/// What has happened to the account behind the event of this number (0: from now on). It is traced as long as somebody asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Trace {
+    /// [`TracePage::next`] of the answer before.
+    pub after: u64,
+}
+
+/// What the owner has in memory of the account.
+#[derive(Debug, Clone, Copy)]
+pub struct DumpAccount;
+
+/// What the owner of the account, which need not exist, has in memory of everybody.
+#[derive(Debug, Clone, Copy)]
+pub struct DumpShard;
 
 /// What is to become of a phone book. Numbers are E.164 digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -334,6 +355,30 @@ pub struct Kicked {
     /// How many sessions were ended.
     pub sessions: usize,
 }
+
+/// The answer to [`Trace`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TracePage {
+    /// What has happened, oldest first.
+    pub events: Vec<TraceEvent>,
+    /// The number of the last.
+    pub next: u64,
+    /// So many before these were too many to be kept.
+    pub missed: u64,
+}
+
+/// Something that an owner has done for an account. Names nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceEvent {
+    /// When, Unix time in milliseconds.
+    pub unix_ms: u64,
+    /// What.
+    pub what: String,
+}
+
+/// What an owner has in memory, as a JSON object. Its fields are for people: they come and go with what there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dumped(pub String);
 
 /// What goes with somebody who changes their number, besides what is only in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

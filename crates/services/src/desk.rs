@@ -4,7 +4,7 @@
 
 use crate::budget::Budget;
 use crate::caps::Caps;
-use crate::context::Realm;
+use crate::context::{Context, Realm};
 use crate::directory::Keyed;
 use crate::outbox::Outbox;
 use crate::pep::Tiding;
@@ -14,6 +14,7 @@ use crate::router::{InFlight, Lines, Origin, Outgoing, Parcel, Refusals, Strange
 use crate::session::language::{Language, Languages};
 use crate::session::{End, Sent};
 use crate::timers::Timers;
+use crate::trace::Traces;
 use crate::wire::SessionId;
 use chaski_store::{AccountId, Seq, ShardIndex};
 use chaski_xmpp::Stored;
@@ -245,6 +246,8 @@ pub(crate) struct Desk {
     pub(crate) tidings_left: usize,
     /// On its way to other shards.
     pub(crate) outgoing: Outgoing,
+    /// Accounts that an operator looks at.
+    pub(crate) traces: Traces,
 }
 
 impl Desk {
@@ -289,6 +292,7 @@ impl Desk {
             owing_turns: 0,
             tidings_left,
             outgoing,
+            traces: Traces::default(),
         }
     }
 
@@ -325,6 +329,11 @@ impl Desk {
             || !self.tidings.is_empty()
             || !self.doomed.is_empty()
             || !self.eased.is_empty()
+    }
+
+    /// Notes what happens to an account, for an operator who looks at it ([`crate::trace`]).
+    pub(crate) fn trace(&mut self, ctx: &Context<'_>, account: AccountId, what: impl FnOnce() -> String) {
+        self.traces.note(account, ctx.unix_ms, what);
     }
 
     /// Who owns an account.

@@ -226,9 +226,13 @@ impl Shard {
         id: AccountId,
         result: Result<(), StoreError>,
     ) {
-        if let Err(error) = &result {
-            tracing::warn!(account = ?id, %error, "an account's records could not be saved");
-            self.desk.metrics.saves_failed_total.inc();
+        match &result {
+            Ok(()) => self.desk.trace(ctx, id, || "a change is durable".to_owned()),
+            Err(error) => {
+                tracing::warn!(account = ?id, %error, "an account's records could not be saved");
+                self.desk.metrics.saves_failed_total.inc();
+                self.desk.trace(ctx, id, || format!("a change could not be saved: {error}"));
+            }
         }
         if let Some(Stage::Writing(done)) = self.stage(id) {
             self.finish(ctx, id, done, result);

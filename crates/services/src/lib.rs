@@ -43,5 +43,6 @@ pub mod shard;
 pub mod testing;
 mod ticket;
 mod timers;
+mod trace;
 pub mod upload;
 pub mod wire;

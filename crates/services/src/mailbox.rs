@@ -53,10 +53,12 @@ pub(crate) fn append(
         Appended::Queued(seq) => seq,
         Appended::Duplicate => {
             desk.metrics.messages_duplicate_total.inc();
+            desk.trace(ctx, account.id, || "not stored: a message that is there already".to_owned());
             return Ok(IsNew(false));
         }
     };
     desk.metrics.messages_stored_total.inc();
+    desk.trace(ctx, account.id, || format!("stored: message {}", seq.0));
     offer(desk, ctx, account, resource, &stanza, Mail { seq, accepted_unix_ms });
     Ok(IsNew(true))
 }
@@ -98,6 +100,8 @@ fn offer(
             Progress::Behind(_) => {}
             Progress::Live if !wanted => {}
             Progress::Live if session.has_live_room(desk, ctx, stanza.len()) => {
+                let id = session.id;
+                desk.trace(ctx, account.id, || format!("sent: message {} to session {}", mail.seq.0, id.0));
                 session.deliver(desk, ctx, stanza, mail, false);
             }
             Progress::Live => session.progress = Progress::Behind(Seq(mail.seq.0 - 1)),
@@ -211,6 +215,7 @@ fn deliver_backlog(
 ) -> Seq {
     let messages = entries.iter().map(|entry| message(desk, ctx, &account.bare, entry)).collect::<Vec<_>>();
     let count = if more { calls::cut(&messages) } else { messages.len() };
+    let owner = account.id;
     for (entry, stanza) in entries.iter().zip(messages).take(count) {
         let Some(stanza) = stanza else {
             desk.metrics.messages_unreadable_total.inc();
@@ -220,6 +225,9 @@ fn deliver_backlog(
         let mail = Mail { seq: entry.seq, accepted_unix_ms: entry.accepted_unix_ms };
         let Some(session) = account.session_mut(id) else { break };
         if wanted && !session.has_unacknowledged(entry.seq) {
+            desk.trace(ctx, owner, || {
+                format!("sent from the mailbox: message {} to session {}", mail.seq.0, id.0)
+            });
             session.deliver(desk, ctx, &stanza, mail, true);
         }
     }
@@ -307,6 +315,8 @@ pub(crate) fn receipted(
 pub(crate) fn delete(desk: &mut Desk, ctx: &mut Context<'_>, account: &Account) {
     if !desk.seqs.is_empty() {
         desk.metrics.messages_acknowledged_total.add(desk.seqs.len() as u64);
+        let count = desk.seqs.len();
+        desk.trace(ctx, account.id, || format!("acknowledged and deleted: {count} messages"));
         ctx.store.ack(account.id, &desk.seqs);
         desk.seqs.clear();
     }

@@ -34,6 +34,7 @@ mod sessions;
 mod shards;
 mod shares;
 mod strangers;
+mod traced;
 mod turns;
 mod unhurried;
 mod uploads;

@@ -9,6 +9,7 @@ mod admission;
 mod asked;
 mod books;
 mod control;
+mod dump;
 mod ending;
 mod gate;
 mod index;
@@ -218,7 +219,7 @@ impl Shard {
             Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
             Letter::Tell(tell) => self.told(ctx, *tell),
             Letter::Probes(probes) => self.probed(ctx, &probes),
-            Letter::Settled(origins) => self.release(&origins),
+            Letter::Settled(origins) => self.release(ctx, &origins),
             Letter::Login(question) => self.with_account(ctx, question.account, Work::Login(*question)),
             Letter::Verdict { conn, number, verdict } => ctx.wire.verdict(conn, number, *verdict),
             Letter::Tiding(tiding) => self.with_account(ctx, tiding.to(), Work::Tiding(tiding)),
@@ -311,6 +312,7 @@ impl Shard {
         }
         self.removals_tick(ctx);
         self.asked_tick(ctx);
+        self.desk.traces.tick(ctx.now_ms);
         self.links_tick(ctx);
         let more = self.books_tick(ctx) | self.strangers_turn(ctx);
         self.settle(ctx);
@@ -381,14 +383,21 @@ impl Shard {
         }
         let here = usize::from(self.desk.index.0);
         let own = self.desk.outgoing.take_own(here);
-        self.release(&own);
+        self.release(ctx, &own);
         self.desk.outgoing.return_own(here, own);
     }
 
     /// Messages of our sessions are settled.
-    fn release(&mut self, origins: &[crate::router::Origin]) {
+    fn release(&mut self, ctx: &Context<'_>, origins: &[crate::router::Origin]) {
         for origin in origins {
-            self.with_session(origin.session, |session, desk| session.release(desk, origin.index));
+            if let Some((desk, account)) = self.account_of(origin.session) {
+                desk.trace(ctx, account.id, || {
+                    format!("accepted or refused: a message of session {}", origin.session.0)
+                });
+                if let Some(session) = account.session_mut(origin.session) {
+                    session.release(desk, origin.index);
+                }
+            }
         }
     }
 

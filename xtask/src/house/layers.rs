@@ -9,7 +9,7 @@ pub(super) const LAYERS: [Layer; 6] = [
         "words",
         &[
             "budget", "calls", "command", "context", "data", "login", "owners", "places", "rate", "ticket",
-            "timers", "wire",
+            "timers", "trace", "wire",
         ],
     ),
     ("documents", &["desk", "directory", "session"]),

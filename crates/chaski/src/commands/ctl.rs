@@ -4,6 +4,7 @@ mod account;
 mod backend;
 mod clock;
 mod import;
+mod inspect;
 mod media;
 mod report;
 mod salvage;
@@ -32,6 +33,8 @@ pub(super) fn run(args: &Ctl) -> Result<ExitCode, Failure> {
         CtlCommand::Account(Account::Show { name }) => account::show(&desk, name),
         CtlCommand::Account(Account::Remove { name }) => account::remove(&desk, name),
         CtlCommand::Session(args) => session::run(&desk, args),
+        CtlCommand::Trace { name, seconds } => inspect::trace(&desk, name, *seconds),
+        CtlCommand::Dump(args) => inspect::dump(&desk, args),
         CtlCommand::Report(args) => report::run(&desk, args),
         CtlCommand::Media(args) => media::run(&desk, args),
         CtlCommand::Clock { command } => clock::run(&desk, command.as_ref()),

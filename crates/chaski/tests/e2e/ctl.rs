@@ -55,6 +55,28 @@ fn a_new_key_ends_the_sessions_of_the_old_one() {
 }
 
 #[test]
+fn an_account_is_traced_and_dumped() {
+    let server = Server::start("");
+    server.ctl(&["account", "add", "+15550100001", "--key", KEY]);
+    let data = server.data();
+    let tracing = std::thread::spawn(move || {
+        succeed(&["ctl", "--data", &data, "trace", "+15550100001", "--seconds", "3"])
+    });
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let one = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "one");
+    let dump = server.ctl(&["dump", "account", "+15550100001", "--json"]);
+    assert!(dump.contains("\"connected\":true"), "{dump}");
+    assert!(server.ctl(&["dump", "shard", "0"]).contains("\"resident\""));
+    let complaint = fail(&["ctl", "--data", &server.data(), "dump", "shard", "99"]);
+    assert!(complaint.contains("there is no shard 99"), "{complaint}");
+    let complaint = fail(&["ctl", "--data", &server.data(), "trace", "+15550100009"]);
+    assert!(complaint.contains("no such account"), "{complaint}");
+    let traced = tracing.join().unwrap();
+    assert!(traced.contains("begins"), "{traced}");
+    drop(one);
+}
+
+#[test]
 fn sessions_are_kicked_one_or_all() {
     let server = Server::start("");
     server.ctl(&["account", "add", "+15550100001", "--key", KEY]);

@@ -5,6 +5,7 @@
 //! blocks: never call it on a shard's thread or in an async task.
 
 mod files;
+mod inspect;
 mod slot;
 
 use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
@@ -133,6 +134,9 @@ impl Desk {
             Request::SessionList { name: Some(name), .. } => self.sessions_of(&name),
             Request::SessionList { name: None, after } => self.sessions(after),
             Request::SessionKick { name, resource } => self.kick(&name, resource),
+            Request::Trace { .. } | Request::DumpAccount { .. } | Request::DumpShard { .. } => {
+                self.inspect(request)
+            }
             Request::ReportList { after } => self.reports(&after.unwrap_or_default()),
             Request::MediaSlot { name, size, media_type, file_name } => {
                 self.slot(&name, size, (media_type, file_name))

@@ -62,6 +62,27 @@ pub enum Request {
         #[serde(default)]
         resource: Option<String>,
     },
+    /// What has happened to an account since; it is traced as long as somebody asks. Answered by [`Reply::Trace`].
+    #[serde(rename = "trace")]
+    Trace {
+        /// Which.
+        name: AccountName,
+        /// [`TraceView::next`] of the answer before; 0: from now on.
+        #[serde(default)]
+        after: u64,
+    },
+    /// What the server has in memory of an account. Answered by [`Reply::Dump`].
+    #[serde(rename = "dump.account")]
+    DumpAccount {
+        /// Which.
+        name: AccountName,
+    },
+    /// What a shard has in memory. Answered by [`Reply::Dump`].
+    #[serde(rename = "dump.shard")]
+    DumpShard {
+        /// Which, from 0.
+        shard: u64,
+    },
     /// What users have reported of others (XEP-0377), page by page.
     #[serde(rename = "report.list")]
     ReportList {
@@ -206,6 +227,10 @@ pub enum Reply {
         /// How many sessions were ended.
         sessions: usize,
     },
+    /// See [`Request::Trace`].
+    Trace(TraceView),
+    /// See [`Request::DumpAccount`] and [`Request::DumpShard`]: an object for people, whose fields come and go.
+    Dump(serde_json::Value),
     /// See [`Request::ReportList`].
     Reports {
         /// The reports of this page, by reporter.
@@ -249,6 +274,26 @@ pub enum Reply {
         /// How far the machine's clock was ahead of what had been believed; negative: behind.
         by_ms: i64,
     },
+}
+
+/// What has happened to an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceView {
+    /// Oldest first.
+    pub events: Vec<TraceEventView>,
+    /// The number of the last.
+    pub next: u64,
+    /// So many before these were too many to be kept.
+    pub missed: u64,
+}
+
+/// Something that was done for an account. Names nobody, and says nothing of what is in a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceEventView {
+    /// When, as the server shows it: Unix time in milliseconds.
+    pub unix_ms: u64,
+    /// What.
+    pub what: String,
 }
 
 /// Files, and what is wrong with them, as far as one step has looked.

@@ -2,9 +2,10 @@
 
 use super::reply::Answer;
 use super::{
-    AccountView, Arrive, Asked, BookChange, BookView, ClearLeftovers, Contacts, Expected, Kick, Kicked,
-    Leave, Leaving, ListSessions, NewKey, PrivacyChange, Question, Refusal, RemoveAccount, RemoveMoved,
-    RemoveSilent, SessionSummary, SetAccount, SetPrivacy, ShowAccount, ShowContacts, Whom,
+    AccountView, Arrive, Asked, BookChange, BookView, ClearLeftovers, Contacts, DumpAccount, DumpShard,
+    Dumped, Expected, Kick, Kicked, Leave, Leaving, ListSessions, NewKey, PrivacyChange, Question, Refusal,
+    RemoveAccount, RemoveMoved, RemoveSilent, SessionSummary, SetAccount, SetPrivacy, ShowAccount,
+    ShowContacts, Trace, TraceEvent, TracePage, Whom,
 };
 use crate::data::data;
 
@@ -13,7 +14,8 @@ data!(struct Whom { account, key });
 data!(enum Question {
     0 = SetAccount(request), 1 = RemoveAccount(request), 2 = Leave(request), 3 = Arrive(request), 4 = RemoveMoved(request),
     5 = ShowAccount(request), 6 = ListSessions(request), 7 = Kick(request), 8 = Book(request), 9 = Privacy(request),
-    10 = RemoveSilent(request), 11 = Contacts(request), 12 = TellOfKey(request), 13 = ClearLeftovers(request),
+    10 = RemoveSilent(request), 11 = Contacts(request), 12 = TellOfKey(request), 13 = ClearLeftovers(request), 14 = Trace(request),
+    15 = DumpAccount(request), 16 = DumpShard(request),
 });
 data!(struct SetAccount { record, expected });
 data!(enum Expected { 0 = Any, 1 = Absent, 2 = Generation(generation) });
@@ -31,15 +33,21 @@ data!(struct RemoveSilent { generation, seen_unix_ms });
 data!(struct ShowContacts);
 data!(struct NewKey { number, unix_ms, is_new, is_by_books });
 data!(struct ClearLeftovers);
+data!(struct Trace { after });
+data!(struct DumpAccount);
+data!(struct DumpShard);
 
 data!(enum Answer {
     0 = Done(done), 1 = Leaving(leaving), 2 = Account(account), 3 = Sessions(sessions), 4 = Kicked(kicked), 5 = Book(book),
-    6 = Privacy(view), 7 = Contacts(contacts),
+    6 = Privacy(view), 7 = Contacts(contacts), 8 = Trace(page), 9 = Dumped(dumped),
 });
 data!(struct Leaving { roster, book, mutual, waiting_messages });
 data!(struct AccountView { record, sessions, waiting_messages, waiting_bytes });
 data!(struct SessionSummary { full_jid, available, priority, hibernating, unacknowledged });
 data!(struct Kicked { sessions });
+data!(struct TracePage { events, next, missed });
+data!(struct TraceEvent { unix_ms, what });
+data!(struct Dumped(json));
 data!(struct BookView { numbers, matches, version });
 data!(struct Contacts { by_books, by_subscription });
 data!(enum Refusal {

@@ -5,7 +5,7 @@
 //! build counts it, and tells whoever waits outside that there is no answer. Those that a shard still has when it ends
 //! are answered like that too, and are nobody's fault. Called by `command`, the shards and [`crate::owners`].
 
-use super::{AccountView, BookView, Contacts, Kicked, Leaving, Refusal, SessionSummary};
+use super::{AccountView, BookView, Contacts, Dumped, Kicked, Leaving, Refusal, SessionSummary, TracePage};
 use crate::directory::Account;
 use crate::outbox::Turn;
 use crate::places::Place;
@@ -181,6 +181,8 @@ answers! {
     Book(Box<BookView>);
     Privacy(privacy::View);
     Contacts(Contacts);
+    Trace(TracePage);
+    Dumped(Dumped);
 }
 
 thread_local! {

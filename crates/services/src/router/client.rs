@@ -62,6 +62,9 @@ impl Shard {
         let is_news = account.record.is_seen_due(ctx.unix_ms);
         self.desk.metrics.stanzas_received_total.inc();
         self.desk.spend(budget::STANZA);
+        self.desk.trace(ctx, account_id, || {
+            format!("session {} says: {}, {} bytes", id.0, stanza.kind().name(), stanza.bytes().len())
+        });
         let mut from = std::mem::take(&mut self.from);
         from.clear();
         let Some(session) = account.session(id) else { return };

@@ -60,6 +60,7 @@ impl Shard {
 
     /// A parcel for an account that is in memory.
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        self.desk.trace(ctx, parcel.to, || arrival(&parcel));
         let Some(account) = self.directory.present(parcel.to) else { return };
         if account.is_gone() || parcel.is_refused || account.record.is_of_before(parcel.sent_unix_ms) {
             return self.refuse_as_for_nobody(ctx, parcel);
@@ -152,6 +153,7 @@ impl Shard {
             }
             Ok(_) => {}
             Err(error) => {
+                self.desk.trace(ctx, parcel.to, || format!("a message is refused: {error}"));
                 self.desk.in_flight.remove(key);
                 self.refuse(parcel, Refuse::from(&error));
             }
@@ -240,6 +242,16 @@ impl Shard {
         self.desk.metrics.messages_refused_full_total.inc();
         self.bounce_and_settle(&in_flight.stanza, &Refuse::from(error).error(), in_flight.origin);
     }
+}
+
+/// What has come for an account, without saying from whom.
+fn arrival(parcel: &Parcel) -> String {
+    let fate = match parcel.handling {
+        Handling::Mail { .. } => "to be stored",
+        Handling::Relay => "for who is there",
+        Handling::Quiet => "of the server",
+    };
+    format!("arrives: {}, {} bytes, {fate}", parcel.kind().name(), parcel.stanza.len())
 }
 
 /// What becomes of a parcel for which its owner has no room.

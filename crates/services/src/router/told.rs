@@ -18,6 +18,7 @@ impl Shard {
     /// Carries it to the owners of its recipients.
     pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: Tell) {
         self.hurry_before(ctx, &tell);
+        self.desk.trace(ctx, tell.by, || format!("presence for {} contacts", tell.to.len()));
         for (number, to) in self.by_owner(std::mem::take(&mut tell.to)) {
             let count = to.len() as u64;
             let tell = Tell { to, ..tell.without_recipients() };

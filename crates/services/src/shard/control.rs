@@ -4,8 +4,9 @@ use crate::accounts::{AccountRecord, ResidentRecord};
 use crate::book::{Answer, Want, Wish};
 use crate::command::reply::Kept;
 use crate::command::{
-    AccountView, Action, Arrive, ClearLeftovers, Command, Expected, Kick, Kicked, Leave, ListSessions,
-    PrivacyChange, Refusal, RemoveMoved, Reply, SetAccount, SetPrivacy, ShowAccount, ShowContacts, Whom,
+    AccountView, Action, Arrive, ClearLeftovers, Command, DumpAccount, DumpShard, Expected, Kick, Kicked,
+    Leave, ListSessions, PrivacyChange, Refusal, RemoveMoved, Reply, SetAccount, SetPrivacy, ShowAccount,
+    ShowContacts, Trace, Whom,
 };
 use crate::context::Context;
 use crate::directory::{Account, Work};
@@ -103,6 +104,18 @@ impl Shard {
                 let sessions = self.kick(ctx, id, resource.as_deref());
                 self.reply(ctx, reply, Ok(Kicked { sessions }));
             }
+            Action::Trace(Trace { after }, reply) => {
+                let page = self.desk.traces.since(id, after, ctx.now_ms);
+                self.reply(ctx, reply, Ok(page));
+            }
+            Action::DumpAccount(DumpAccount, reply) => {
+                let dumped = self.dump_account(ctx, id);
+                self.reply(ctx, reply, dumped);
+            }
+            Action::DumpShard(DumpShard, reply) => {
+                let dumped = self.dump_shard();
+                self.reply(ctx, reply, Ok(dumped));
+            }
             // It has been made meanwhile, and that has cleared them.
             Action::ClearLeftovers(ClearLeftovers, reply) => self.reply(ctx, reply, Ok(())),
         }
@@ -120,6 +133,10 @@ impl Shard {
                 self.clear_the_way(ctx, id, Making { record, puts: Some(puts) }, reply);
             }
             Action::ClearLeftovers(ClearLeftovers, reply) => self.clear_leftovers(ctx, id, reply),
+            Action::DumpShard(DumpShard, reply) => {
+                let dumped = self.dump_shard();
+                self.reply(ctx, reply, Ok(dumped));
+            }
             action => self.tell_due(ctx, action.refused(Refusal::NoSuchAccount)),
         }
     }

@@ -36,6 +36,7 @@ impl Shard {
             return;
         }
         let sleeps = why == Closed::Lost && session.hibernate(&mut self.desk, ctx);
+        self.desk.trace(ctx, account_id, || format!("session {} has lost its connection", id.0));
         if !sleeps {
             session.forget_connection();
             self.end(ctx, account_id, id, None, false);
@@ -101,6 +102,7 @@ impl Shard {
         let late = session.take_late(&self.desk);
         mailbox::inherit(&mut self.desk, ctx, account);
         self.directory.forget_session(id);
+        self.desk.trace(ctx, account_id, || format!("session {} ends", id.0));
         self.desk.metrics.sessions.add(-1);
         if hibernated {
             self.desk.metrics.sessions_hibernating.add(-1);

@@ -12,8 +12,10 @@ impl Shard {
     /// A stanza of a client: handled, or parked behind what waits.
     pub(super) fn at_the_gate(&mut self, ctx: &mut Context<'_>, id: SessionId, stanza: &Stanza<'_>) {
         let Some((desk, account)) = self.account_of(id) else { return };
+        let owner = account.id;
         let Some(session) = account.session_mut(id) else { return };
         if session.is_gated(&desk.realm.limits) {
+            desk.trace(ctx, owner, || format!("session {}: a stanza waits for what stands before it", id.0));
             return session.park(desk, ctx, stanza.bytes());
         }
         self.client_stanza(ctx, id, stanza);

@@ -119,6 +119,7 @@ impl Shard {
         session.presence.note_left(left.unwrap_or(account.record.seen_unix_ms()));
         account.add_session(session);
         self.desk.metrics.sessions.add(1);
+        self.desk.trace(ctx, who.account, || format!("session {} begins", id.0));
         Ok(Bound { session: id, full_jid })
     }
 
@@ -170,6 +171,7 @@ impl Shard {
         }
         crate::mailbox::delete(&mut self.desk, ctx, account);
         self.desk.metrics.sessions_resumed_total.inc();
+        self.desk.trace(ctx, who.account, || format!("session {} is resumed", id.0));
         Ok(Resumed { session: id, full_jid, previd: previd.to_owned(), h })
     }
 

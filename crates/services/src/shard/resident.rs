@@ -108,6 +108,7 @@ impl Shard {
             .and_then(|records| self.read_account(id, records, book));
         match account {
             Ok(Some(account)) => {
+                self.desk.trace(ctx, id, || "comes into memory".to_owned());
                 let is_unseen = account.record.seen_unix_ms() == 0;
                 let parked = self.directory.loaded(id, Some(account));
                 if is_unseen {
