@@ -16,9 +16,9 @@ use crate::memory::{MemoryMetrics, MemoryWatch};
 use crate::metrics::EdgeMetrics;
 use crate::replies::Replies;
 use crate::tls::{TlsIdentity, TlsSlot};
-use chaski_services::caps;
 use chaski_services::command::Refusal;
 use chaski_services::context::Realm;
+use chaski_services::dispatch;
 use chaski_services::owners::Owners;
 use chaski_services::shard::Shard;
 use chaski_store::{Engine, ShardIndex};
@@ -290,7 +290,8 @@ fn passages(shards: u16) -> io::Result<Option<Arc<[Passage]>>> {
 fn stream_settings(realm: &Realm, config: &EdgeConfig) -> Settings {
     Settings {
         sasl_failures_max: config.limits.login_failures,
-        session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES, &caps::own(realm)].concat(),
+        session_features: [ROSTER_VERSIONING, PRE_APPROVAL, CLIENT_STATES, &dispatch::own_caps(realm)]
+            .concat(),
         bind_features: vec![ns::CARBONS, ns::CSI, ns::SM],
         ..Settings::new(&*realm.domain)
     }

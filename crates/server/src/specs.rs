@@ -1,5 +1,5 @@
 //! What streams, logins and transports implement, as data: the documents' table is made from it together with the
-//! rooms' own declarations ([`chaski_services::iq::SPECS`]). Nothing here is announced by service discovery; stream
+//! rooms' own declarations ([`chaski_services::dispatch::SPECS`]). Nothing here is announced by service discovery; stream
 //! features and host-meta announce it.
 
 use chaski_services::iq::Xep;
@@ -58,7 +58,7 @@ pub const SPEC: &[Xep] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_services::iq::SPECS;
+    use chaski_services::dispatch::SPECS;
 
     #[test]
     fn each_specification_is_declared_once() {

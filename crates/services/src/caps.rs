@@ -9,11 +9,9 @@
 
 mod hash;
 mod interests;
-mod own;
 
+pub(crate) use hash::of as hash_of;
 pub use interests::Interests;
-pub(crate) use own::is_own;
-pub use own::own;
 
 use crate::directory::Account;
 use crate::iq::{Scope, Xep};

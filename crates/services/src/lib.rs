@@ -18,7 +18,7 @@ pub mod context;
 mod data;
 mod desk;
 pub mod directory;
-pub mod disco;
+pub mod dispatch;
 pub mod errand;
 pub mod iq;
 mod leaving;

@@ -4,23 +4,24 @@
 pub(super) type Layer = (&'static str, &'static [&'static str]);
 
 /// The layers. A module may use those below its own layer and, but for rooms, those of its own.
-pub(super) const LAYERS: [Layer; 6] = [
+pub(super) const LAYERS: [Layer; 7] = [
     (
         "words",
         &[
-            "budget", "calls", "command", "context", "data", "login", "owners", "places", "rate", "ticket",
-            "timers", "trace", "wire",
+            "budget", "command", "context", "data", "login", "owners", "places", "rate", "ticket", "timers",
+            "trace", "wire",
         ],
     ),
     ("documents", &["desk", "directory", "session"]),
-    ("effects", &["errand", "outbox"]),
+    ("effects", &["errand", "iq", "outbox"]),
     (
         ROOMS,
         &[
-            "accounts", "blocking", "book", "caps", "commands", "disco", "iq", "leaving", "mailbox", "pep",
+            "accounts", "blocking", "book", "calls", "caps", "commands", "leaving", "mailbox", "pep",
             "presence", "privacy", "private", "profile", "roster", "upload",
         ],
     ),
+    ("dispatch", &["dispatch"]),
     ("routing", &["router"]),
     ("door", &["shard"]),
 ];

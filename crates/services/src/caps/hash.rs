@@ -9,7 +9,7 @@ use sha1::{Digest, Sha1};
 const INTEREST: &str = "+notify<";
 
 /// The hash of a `disco#info` result, in base64. `None` if it is ill-formed, so that it must not be remembered.
-pub(super) fn of(query: &ElementRef<'_>) -> Option<String> {
+pub(crate) fn of(query: &ElementRef<'_>) -> Option<String> {
     let (identities, features, forms) = (sorted(query, identity)?, sorted(query, feature)?, forms(query)?);
     // Where identities, features and forms begin can't be seen in the text: the first features would be taken for
     // identities and the last for forms, and who hides interests there would have them withheld from all of this hash.

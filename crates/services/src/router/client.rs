@@ -14,7 +14,7 @@ use crate::session::language::Language;
 use crate::session::{End, Session, carbons};
 use crate::shard::Shard;
 use crate::wire::SessionId;
-use crate::{budget, caps, iq, mailbox, presence, upload};
+use crate::{budget, caps, dispatch, mailbox, presence, upload};
 use chaski_store::AccountId;
 use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
@@ -294,7 +294,7 @@ impl Shard {
             Place::Domain if to.resource.is_none() && is_request => {
                 let before = self.desk.iqs_sent;
                 self.in_room(ctx, sender.account, |turn, account| {
-                    iq::asked_of_domain(turn, account, sender.session, stanza);
+                    dispatch::asked_of_domain(turn, account, sender.session, stanza);
                 });
                 if self.desk.iqs_sent == before {
                     self.is_under_way(sender, kind);
@@ -317,7 +317,7 @@ impl Shard {
         let before = self.desk.iqs_sent;
         self.in_room(ctx, sender.account, |turn, account| {
             if is_request {
-                iq::asked_by_owner(turn, account, sender.session, stanza);
+                dispatch::asked_by_owner(turn, account, sender.session, stanza);
             } else {
                 // Answers to roster pushes and the like need no handling.
                 caps::answered(turn, account, sender.session, stanza);

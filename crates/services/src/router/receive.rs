@@ -12,7 +12,7 @@ use crate::roster::Contact;
 use crate::session::{Session, carbons};
 use crate::shard::Shard;
 use crate::ticket::Purpose;
-use crate::{blocking, budget, iq, mailbox, presence};
+use crate::{blocking, budget, dispatch, mailbox, presence};
 use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
 use chaski_xmpp::{Kind, Stanza, write};
@@ -213,7 +213,7 @@ impl Shard {
             self.desk.compose(|out| write::error_reply(out, request, to.as_deref(), from.as_deref(), &error));
         let mut is_refusal = false;
         self.in_room(ctx, id, |turn, account| {
-            iq::asked_by_other(turn, account, request);
+            dispatch::asked_by_other(turn, account, request);
             let answer = turn
                 .outbox
                 .posts

@@ -5,6 +5,7 @@ use super::{Desk, moment, parse_name};
 use crate::cli::Dump;
 use crate::failure::Failure;
 use chaski_server::admin::protocol::{Reply, Request, TraceEventView};
+use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +29,10 @@ pub(super) fn trace(desk: &Desk, typed: &str, seconds: Option<u64>) -> Result<Ex
             writeln!(out, "what the server does for {name} from now on (Ctrl-C ends it)")?;
         }
         if view.missed > 0 {
-            eprintln!("{} events came too quickly to be shown", view.missed);
+            match desk.json {
+                true => writeln!(out, "{}", json!({ "missed": view.missed }))?,
+                false => writeln!(out, "({} events came too quickly to be shown)", view.missed)?,
+            }
         }
         for event in &view.events {
             match desk.json {

@@ -2,9 +2,9 @@
 //!
 //! XEP-0199, XEP-0092, XEP-0202, XEP-0012. Pure: payloads from the realm, the clock and the account.
 
-use super::{Scope, Xep, xml};
 use crate::context::Realm;
 use crate::directory::Account;
+use crate::iq::{Scope, Xep, xml};
 use crate::outbox::Turn;
 use crate::privacy::{What, shows};
 use crate::roster::Contact;

@@ -1,9 +1,9 @@
 //! What the server says of itself (XEP-0115 §6.3): the hash of its own `disco#info`, in the stream's features, so that clients
 //! that know this version of it need not ask.
 
-use super::hash;
+use super::disco;
+use crate::caps;
 use crate::context::Realm;
-use crate::disco;
 use chaski_xmpp::{Stanza, Writer, ns};
 
 /// Where the software is described.
@@ -12,11 +12,11 @@ const NODE: &str = "https://github.com/chaski/chaski";
 /// The hash of what the domain answers to `disco#info`.
 fn ver(realm: &Realm) -> Option<String> {
     let info = disco::server_info(realm, None);
-    hash::of(&Stanza::parse(&info).ok()?.root())
+    caps::hash_of(&Stanza::parse(&info).ok()?.root())
 }
 
 /// `<c/>`, for the stream's features.
-pub fn own(realm: &Realm) -> String {
+pub fn own_caps(realm: &Realm) -> String {
     let mut out = Vec::new();
     if let Some(ver) = ver(realm) {
         let mut writer = Writer::new(&mut out);
@@ -27,7 +27,7 @@ pub fn own(realm: &Realm) -> String {
 }
 
 /// Whether a node of `disco#info` is this hash.
-pub(crate) fn is_own(realm: &Realm, node: &str) -> bool {
+pub(super) fn is_own(realm: &Realm, node: &str) -> bool {
     let asked = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#'));
     asked.is_some_and(|asked| ver(realm).as_deref() == Some(asked))
 }
@@ -39,12 +39,12 @@ mod tests {
     #[test]
     fn the_hash_is_that_of_the_answer() {
         let realm = Realm::new("d.example", 1, [0; 16]);
-        let caps = own(&realm);
+        let caps = own_caps(&realm);
         let stanza = Stanza::parse(caps.as_bytes()).unwrap();
         let ver = stanza.attr("ver").unwrap();
         let node = format!("{NODE}#{ver}");
         assert!(is_own(&realm, &node) && !is_own(&realm, NODE) && !is_own(&realm, &format!("{NODE}#x")));
         let answer = disco::server_info(&realm, Some(&node));
-        assert_eq!(hash::of(&Stanza::parse(&answer).unwrap().root()).as_deref(), Some(&*ver));
+        assert_eq!(caps::hash_of(&Stanza::parse(&answer).unwrap().root()).as_deref(), Some(&*ver));
     }
 }

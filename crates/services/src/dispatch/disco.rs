@@ -1,18 +1,19 @@
 //! Service discovery (XEP-0030): what the domain and an account's bare JID are and can.
 //!
-//! Features come from the one table [`crate::iq::SPECS`], so nothing is announced that no room has declared.
-//! Pure: payloads of results. Called by [`crate::iq`], which has checked who may ask.
+//! Features come from the one table [`super::SPECS`], so nothing is announced that no room has declared.
+//! Pure: payloads of results. Called by [`super`], which has checked who may ask.
 
-use crate::caps;
+use super::own_caps;
+use super::specs::features;
 use crate::commands::{self, AdHoc};
 use crate::context::Realm;
 use crate::directory::Account;
-use crate::iq::{Asker, Scope, Xep, features, xml};
+use crate::iq::{Asker, Scope, Xep, xml};
 use crate::pep;
 use chaski_xmpp::{ElementRef, StanzaCondition, ns};
 
 /// What this room implements.
-pub const SPEC: &[Xep] = &[Xep::new(
+pub(super) const SPEC: &[Xep] = &[Xep::new(
     30,
     "2.5.0",
     "Service Discovery",
@@ -26,7 +27,7 @@ struct Identity<'a> {
 }
 
 /// `disco#info` of the domain, of its list of commands, or of a command.
-pub(crate) fn domain_info(
+pub(super) fn domain_info(
     realm: &Realm,
     account: &Account,
     query: &ElementRef<'_>,
@@ -34,13 +35,13 @@ pub(crate) fn domain_info(
     let node = query.attr("node");
     match node.as_deref() {
         None => Ok(server_info(realm, None)),
-        Some(hash) if caps::is_own(realm, hash) => Ok(server_info(realm, Some(hash))),
+        Some(hash) if own_caps::is_own(realm, hash) => Ok(server_info(realm, Some(hash))),
         Some(node) => commands_info(realm, account, node),
     }
 }
 
 /// What the domain is and can, the same for everybody.
-pub(crate) fn server_info(realm: &Realm, node: Option<&str>) -> Vec<u8> {
+pub(super) fn server_info(realm: &Realm, node: Option<&str>) -> Vec<u8> {
     let server = Identity { category: "server", kind: "im", name: Some("Chaski") };
     let scopes: &[Scope] = match realm.relays.relays.is_empty() {
         true => &[Scope::Domain],
@@ -50,7 +51,7 @@ pub(crate) fn server_info(realm: &Realm, node: Option<&str>) -> Vec<u8> {
 }
 
 /// `disco#items` of the domain: its services, or the commands that this account may use (XEP-0050 §2.2).
-pub(crate) fn domain_items(
+pub(super) fn domain_items(
     realm: &Realm,
     account: &Account,
     query: &ElementRef<'_>,
@@ -102,7 +103,7 @@ fn permitted(realm: &Realm, account: &Account, node: &str) -> Result<&'static Ad
 }
 
 /// `disco#info` of an account's bare JID for its owner, who finds the domain's commands there, too.
-pub(crate) fn own_info(
+pub(super) fn own_info(
     realm: &Realm,
     account: &Account,
     query: &ElementRef<'_>,
@@ -115,7 +116,7 @@ pub(crate) fn own_info(
 }
 
 /// `disco#items` of an account's bare JID for its owner.
-pub(crate) fn own_items(
+pub(super) fn own_items(
     realm: &Realm,
     account: &Account,
     query: &ElementRef<'_>,
@@ -130,7 +131,7 @@ pub(crate) fn own_items(
 
 /// `disco#info` of an account's bare JID or one of its nodes for another account, of which the caller has checked that it may
 /// know of this one.
-pub(crate) fn account_info(
+pub(super) fn account_info(
     account: &Account,
     asker: &Asker,
     query: &ElementRef<'_>,
@@ -143,7 +144,7 @@ pub(crate) fn account_info(
 }
 
 /// `disco#items` of an account's bare JID for another account: the nodes that it may see; of a node: the ids of its items.
-pub(crate) fn account_items(
+pub(super) fn account_items(
     account: &Account,
     asker: &Asker,
     query: &ElementRef<'_>,
