@@ -2,7 +2,7 @@
 //!
 //! Work is counted in units of about a microsecond where it is done (`Desk::work`): stanzas taken, stanzas sent on their way,
 //! recipients told, bytes written, records read and written. What comes of one read of a connection is charged to its account
-//! ([`Shard::has_read`]). Who has spent the share of a turn is read again in later ones, and owes what it was over: so a stanza that
+//! ([`crate::shard::Shard::has_read`]). Who has spent the share of a turn is read again in later ones, and owes what it was over: so a stanza that
 //! is carried to two thousand contacts costs what as many messages do. What is not read waits in its client's socket.
 //!
 //! Shares count turns: each is as long as what all accounts have the shard do in it. But there is one in a millisecond at most: an
@@ -10,21 +10,16 @@
 //! Who goes on like that for seconds has a part of the share, [`LASTING_PART`]: a phone book, a backlog, a thousand messages are bursts.
 //! Called by the edge. A small read is not looked at: there are as many sessions as make up one share.
 
-use crate::desk::Desk;
-use crate::shard::Shard;
-use crate::wire::SessionId;
-use chaski_store::AccountId;
-
 /// Bytes that are read for each unit of a share that is left: of small stanzas that is about what it will cost.
-const BYTES_PER_UNIT: usize = 32;
+pub(crate) const BYTES_PER_UNIT: usize = 32;
 /// The least that is read if anything is: a share is not waited for with a few bytes left.
-const READ_MIN: usize = 1_024;
+pub(crate) const READ_MIN: usize = 1_024;
 /// Bytes that cost a unit, to be decrypted, framed and parsed, or to be written.
 const BYTES_PER_COST: usize = 512;
 /// An answer of so many bytes is charged to who gets it.
 pub(crate) const LARGE_BYTES: usize = 4_096;
 /// Part of a share that a read may cost without being charged: as many sessions as an account has by default.
-const FREE_PART: u32 = 16;
+pub(crate) const FREE_PART: u32 = 16;
 /// What an account may spend for long: this part of each share,
 const LASTING_PART: u32 = 4;
 /// beyond so many shares that it may have spent before.
@@ -46,13 +41,13 @@ pub(crate) const READ: u32 = 60;
 pub(crate) const SAVED: u32 = 100;
 
 /// Accounts of which a shard knows what they have spent; beyond, those that owe nothing are forgotten, and then all.
-const BUDGETS_MAX: usize = 4_096;
+pub(crate) const BUDGETS_MAX: usize = 4_096;
 
 /// What an account has spent lately. Kept only while somebody owes something: hardly any account does at any time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Budget {
     /// As it was in that turn: paid by a share each turn,
-    owed: u32,
+    pub(crate) owed: u32,
     /// and what was spent in all, paid by a part of it.
     lasting: u32,
     turn: u32,
@@ -60,7 +55,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// As it is in this turn.
-    fn at(self, turn: u32, share: u32) -> Self {
+    pub(crate) fn at(self, turn: u32, share: u32) -> Self {
         let turns = u64::from(turn.wrapping_sub(self.turn));
         let left = |owed: u32, paid: u64| owed.saturating_sub(u32::try_from(paid).unwrap_or(u32::MAX));
         let each = u64::from(share);
@@ -71,7 +66,7 @@ impl Budget {
         }
     }
 
-    fn charge(&mut self, turn: u32, share: u32, units: u32) {
+    pub(crate) fn charge(&mut self, turn: u32, share: u32, units: u32) {
         let now = self.at(turn, share);
         let most = share.saturating_mul(OWED_SHARES_MAX);
         self.owed = now.owed.saturating_add(units).min(most);
@@ -80,14 +75,14 @@ impl Budget {
     }
 
     /// What it may still spend in this turn.
-    fn left(self, turn: u32, share: u32) -> u32 {
+    pub(crate) fn left(self, turn: u32, share: u32) -> u32 {
         let now = self.at(turn, share);
         let burst = share.saturating_mul(BURST_SHARES);
         share.saturating_sub(now.owed).min(burst.saturating_sub(now.lasting))
     }
 
     /// For how many turns it makes a difference.
-    fn turns(self, share: u32) -> u32 {
+    pub(crate) fn turns(self, share: u32) -> u32 {
         let share = share.max(1);
         let lasting = match self.lasting / share {
             0..FORGIVEN_SHARES => 0,
@@ -100,106 +95,6 @@ impl Budget {
 /// What so many bytes cost.
 pub(crate) fn of_bytes(bytes: usize) -> u32 {
     (bytes / BYTES_PER_COST) as u32
-}
-
-impl Desk {
-    /// Counts work.
-    pub(crate) fn spend(&mut self, units: u32) {
-        self.work = self.work.saturating_add(units);
-    }
-}
-
-impl Shard {
-    /// A turn in which every account has its share begins. Not to be called while another shard can't keep up with what this one
-    /// sends it: then who has spent its share waits for that shard, too.
-    pub fn renew_shares(&mut self) {
-        self.desk.turn = self.desk.turn.wrapping_add(1);
-        match self.desk.owing_turns {
-            0 => {}
-            1 => {
-                self.desk.owing_turns = 0;
-                self.desk.budgets.clear();
-            }
-            _ => self.desk.owing_turns -= 1,
-        }
-    }
-
-    /// Whether some account has spent a share that is not renewed yet.
-    pub fn has_debtors(&self) -> bool {
-        self.desk.owing_turns > 0
-    }
-
-    /// How much is to be read of a session's connection now; 0: its account has had its share of this turn. What is done between
-    /// this and [`Self::has_read`] is done for it.
-    pub fn readable_bytes(&mut self, session: SessionId) -> usize {
-        self.desk.work = 0;
-        let left = self.left(session);
-        self.desk.work_most = if left == 0 { u32::MAX } else { left };
-        match left {
-            0 => 0,
-            left => (left as usize * BYTES_PER_UNIT).max(READ_MIN),
-        }
-    }
-
-    /// What is left of a session's account's share.
-    fn left(&self, session: SessionId) -> u32 {
-        let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
-        match self.has_debtors() {
-            false => share,
-            true => {
-                let account = self.directory.account_of(session);
-                let budget = account.and_then(|account| self.desk.budgets.get(&account));
-                budget.map_or(share, |budget| budget.left(turn, share))
-            }
-        }
-    }
-
-    /// Whether what was dealt with since [`Self::readable_bytes`] leaves something of the share: small stanzas can cost far more
-    /// than their bytes say, and what is left of them then waits for the next share, unread.
-    pub fn may_go_on(&self) -> bool {
-        self.desk.work < self.desk.work_most
-    }
-
-    /// So many bytes of a session's connection have been read and dealt with.
-    pub fn has_read(&mut self, session: SessionId, bytes: usize) {
-        self.desk.work_most = u32::MAX;
-        let units = self.desk.work.saturating_add(of_bytes(bytes));
-        if units >= self.desk.realm.limits.work_per_turn / FREE_PART {
-            self.charge(session, units);
-        }
-    }
-
-    /// Charges what was done for sessions while none was read.
-    pub(crate) fn charge_owed(&mut self) {
-        if self.desk.owed.is_empty() {
-            return;
-        }
-        let mut owed = std::mem::take(&mut self.desk.owed);
-        owed.drain(..).for_each(|(session, units)| self.charge(session, units));
-        self.desk.owed = owed;
-    }
-
-    fn charge(&mut self, session: SessionId, units: u32) {
-        if let Some(account) = self.directory.account_of(session) {
-            self.charge_account(account, units);
-        }
-    }
-
-    /// Charges an account, wherever its sessions are.
-    pub(crate) fn charge_account(&mut self, account: AccountId, units: u32) {
-        let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
-        let budgets = &mut self.desk.budgets;
-        if budgets.len() >= BUDGETS_MAX {
-            budgets.retain(|_, budget| budget.at(turn, share).owed > 0);
-        }
-        if budgets.len() >= BUDGETS_MAX {
-            budgets.clear();
-        }
-        let budget = budgets.entry(account).or_default();
-        budget.charge(turn, share, units);
-        // What is left of a share is looked at as long as somebody has spent some of it.
-        self.desk.owing_turns = self.desk.owing_turns.max(budget.turns(share));
-    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::router::Parcel;
 use crate::session::Session;
 use crate::shard::rosters::RosterWrites;
 use crate::shard::tokens::GivenBack;
+use crate::ticket::Stay;
 use crate::upload;
 use crate::wire::SessionId;
 use askers::Askers;
@@ -74,10 +75,6 @@ pub struct Account {
     /// Somebody was told that it is nobody: see [`looked`].
     is_looked: bool,
 }
-
-/// One stay of an account in a shard's memory. The same number may be another's account in the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Stay(pub(crate) u32);
 
 /// Which of an account's records the store is writing. Behind a pointer: hardly any account has one at any time.
 #[derive(Default)]

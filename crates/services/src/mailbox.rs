@@ -16,18 +16,26 @@ mod standing;
 use crate::context::{Context, Pressure};
 use crate::desk::Desk;
 use crate::directory::Account;
-use crate::router::By;
 use crate::session::{Mail, Progress};
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
 use chaski_store::mailbox::ReadStart;
 use chaski_store::{
-    Append, Appended, Charge, Content, Entry, MessageId, ReadLimit, Sender, Seq, Standing, StoreError, Ticket,
+    AccountId, Append, Appended, Charge, Content, Entry, MessageId, ReadLimit, Sender, Seq, Standing,
+    StoreError, Ticket,
 };
 use chaski_xmpp::{JidRef, Stored};
 
 /// When a session that could not read is tried again.
 const RETRY_MS: u64 = 2_000;
+
+/// Who has sent a message that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct By {
+    pub(crate) account: AccountId,
+    /// It has had much stored lately.
+    pub(crate) is_heavy: bool,
+}
 
 /// Whether a message was not in the mailbox yet: a client that sends it again has it acknowledged, and nothing else happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

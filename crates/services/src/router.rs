@@ -18,7 +18,6 @@ mod strangers;
 mod told;
 
 pub use crate::data::Malformed;
-pub(crate) use compose::left_out;
 pub(crate) use lines::Lines;
 pub(crate) use link::Stamp;
 pub(crate) use outgoing::{Class, Outgoing};
@@ -126,20 +125,12 @@ pub(crate) struct Parcel {
 /// How a parcel is to be handled by the recipient's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handling {
-    /// A message that is stored until acknowledged, and whose sender waits for its acceptance. `is_heavy`: see [`By`].
+    /// A message that is stored until acknowledged, and whose sender waits for its acceptance. `is_heavy`: see [`crate::mailbox::By`].
     Mail { id: MessageId, is_heavy: bool, origin: Option<Origin> },
     /// Anything else that a client sent; a request that fails is answered with an error.
     Relay,
     /// Posted by a room, or an error: never answered with an error.
     Quiet,
-}
-
-/// Who has sent a message that is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct By {
-    pub(crate) account: AccountId,
-    /// It has had much stored lately.
-    pub(crate) is_heavy: bool,
 }
 
 impl Parcel {

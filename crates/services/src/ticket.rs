@@ -4,9 +4,12 @@
 //! Numbers that are used again are used again only when their ticket has come back, which it does once: keys of messages,
 //! commands, books. A session's never is. An account's is, and its ticket may outlive it: so the stay is on it.
 
-use crate::directory::Stay;
 use crate::wire::SessionId;
 use chaski_store::{AccountId, Ticket};
+
+/// One stay of an account in a shard's memory. The same number may be another's account in the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Stay(pub(crate) u32);
 
 /// What a completion is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! begins with the stanza's name and a space (WebSocket puts `xmlns` there) and ends with an end tag (`<delay/>` goes
 //! before it, XEP-0203). What a sender says in a server's name must not pass (XEP-0359 §5: [`servers_words`]).
 
+use crate::JidRef;
 use crate::escape::escape_into;
 use crate::ns;
 use crate::scan::Span;
@@ -177,6 +178,20 @@ pub(crate) fn may_be_a_servers(child: &ChildName<'_>) -> bool {
 pub fn delay_split(stored: &[u8]) -> usize {
     // An end tag holds no other `<`.
     memrchr(b'<', stored).unwrap_or(stored.len())
+}
+
+/// What only the server may say, in a message or a presence of this sender. His own delay is his to tell: a client says so of what
+/// it could not send before. (A request has one child, which its recipient takes for what he is asked, and an answer goes to who
+/// knows what he has asked for: there is nothing to be believed beside it.)
+pub fn left_out(stanza: &Stanza<'_>, domain: &str, sender: &str) -> Ranges {
+    servers_words(stanza, |word, name| {
+        let mut scratch = String::new();
+        // What is no address is nobody's, and might be taken for ours.
+        let Ok(jid) = JidRef::parse(name, &mut scratch) else { return true };
+        let rest = jid.domain.strip_suffix(domain);
+        let is_ours = rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        is_ours && (word != Word::Delay || jid.to_bare() != JidRef::split(sender).to_bare())
+    })
 }
 
 #[cfg(test)]

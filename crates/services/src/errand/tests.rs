@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::Stage;
+use chaski_store::AccountId;
 use std::sync::{Arc, Mutex};
 
 const JULIET: &str = "+15551230001";

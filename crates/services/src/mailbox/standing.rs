@@ -3,10 +3,10 @@
 //! A contact is whom the owner has put into the phone book or into the roster; who has only asked for that is a stranger.
 //! Called by [`super`] for each message: one search in the roster of the account, which is in memory.
 
+use super::By;
 use crate::directory::Account;
 use crate::privacy;
 use crate::roster::Contact;
-use crate::router::By;
 use chaski_store::{Sender, Standing};
 use chaski_xmpp::{JidRef, Stored};
 

@@ -11,8 +11,8 @@ use crate::outbox::Turn;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{What, shows};
 use crate::roster::Contact;
-use crate::router::left_out;
 use crate::wire::SessionId;
+use chaski_xmpp::rewrite::left_out;
 use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite};
 use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, Stored, ns, write};
 

@@ -14,8 +14,8 @@ use crate::pep;
 use crate::privacy::redact::Hidden;
 use crate::privacy::{self, What};
 use crate::roster::{Contact, Kind, PresenceDue, answer::push};
-use crate::router::left_out;
 use crate::wire::SessionId;
+use chaski_xmpp::rewrite::left_out;
 use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
 use chaski_xmpp::{Header, JidRef, Stanza, StanzaCondition, Stored, write};
 

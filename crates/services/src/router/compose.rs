@@ -6,7 +6,7 @@
 use crate::context::Realm;
 use crate::desk::Desk;
 use chaski_store::MessageId;
-use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, Word, servers_words};
+use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, left_out};
 use chaski_xmpp::stanza::MessageType;
 use chaski_xmpp::stored::{Facts, Has};
 use chaski_xmpp::{JidRef, Stanza, Stored, ns};
@@ -116,20 +116,6 @@ pub(super) fn request(desk: &mut Desk, stanza: &Stanza<'_>, from: &str, to: &Jid
     let stored = Stored::rewritten(stanza, Facts::of(stanza), &change, &mut desk.scratch);
     desk.ease_scratch();
     stored
-}
-
-/// What only the server may say, in a message or a presence of this sender. His own delay is his to tell: a client says so of what
-/// it could not send before. (A request has one child, which its recipient takes for what he is asked, and an answer goes to who
-/// knows what he has asked for: there is nothing to be believed beside it.)
-pub(crate) fn left_out(stanza: &Stanza<'_>, domain: &str, sender: &str) -> Ranges {
-    servers_words(stanza, |word, name| {
-        let mut scratch = String::new();
-        // What is no address is nobody's, and might be taken for ours.
-        let Ok(jid) = JidRef::parse(name, &mut scratch) else { return true };
-        let rest = jid.domain.strip_suffix(domain);
-        let is_ours = rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-        is_ours && (word != Word::Delay || jid.to_bare() != JidRef::split(sender).to_bare())
-    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Specification: RFC 6121 §8.5 (what a server does for its local user).
 
-use super::{By, Class, Handling, InFlight, Letter, Parcel, Refuse};
+use super::{Class, Handling, InFlight, Letter, Parcel, Refuse};
 use crate::book::acquaintances;
 use crate::context::Context;
 use crate::directory::Work;
@@ -107,7 +107,7 @@ impl Shard {
     /// charged like one that is kept ([`mailbox::charge`]): nothing tells that it is not.
     fn drop_from_blocked(&mut self, ctx: &mut Context<'_>, parcel: &Parcel) {
         let Handling::Mail { origin, is_heavy, .. } = parcel.handling else { return };
-        let by = By { account: parcel.by, is_heavy };
+        let by = mailbox::By { account: parcel.by, is_heavy };
         let Some(account) = self.directory.present(parcel.to) else { return };
         let key = self.desk.in_flight.insert(InFlight { origin, stanza: parcel.stanza.clone() });
         let ticket = Purpose::Message(key).ticket();
@@ -146,7 +146,7 @@ impl Shard {
         let stanza = parcel.stanza.clone();
         let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone() });
         let ticket = Purpose::Message(key).ticket();
-        let message = (id, By { account: by, is_heavy }, stanza);
+        let message = (id, mailbox::By { account: by, is_heavy }, stanza);
         match mailbox::append(&mut self.desk, ctx, account, resource, message, ticket) {
             Ok(mailbox::IsNew(is_new)) if is_new && parcel.copied => {
                 carbons::received(&mut self.desk, ctx, account, resource, &parcel.stanza);

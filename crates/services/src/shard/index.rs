@@ -6,8 +6,7 @@
 use super::Shard;
 use crate::budget;
 use crate::context::Context;
-use crate::directory::Stay;
-use crate::ticket::Purpose;
+use crate::ticket::{Purpose, Stay};
 use crate::upload::{Ask, IndexWish, Then};
 use chaski_store::media::Answer;
 use chaski_store::{AccountId, StoreError};

@@ -4,14 +4,14 @@ use crate::accounts::AccountRecord;
 use crate::budget;
 use crate::command::Refusal;
 use crate::context::Context;
-use crate::directory::{Account, Found, Records, Stay, Work};
+use crate::directory::{Account, Found, Records, Work};
 use crate::login::Denied;
 use crate::pep::Nodes;
 use crate::privacy::{Owner, Settings};
 use crate::roster::Roster;
 use crate::router::Refuse;
 use crate::shard::Shard;
-use crate::ticket::Purpose;
+use crate::ticket::{Purpose, Stay};
 use chaski_store::books::Match;
 use chaski_store::{AccountId, StoreError, Table, Versioned};
 

@@ -2,12 +2,12 @@
 
 use crate::budget;
 use crate::context::{Context, Pressure};
-use crate::directory::{Account, Stay};
+use crate::directory::Account;
 use crate::outbox::{Outbox, Post, Turn};
 use crate::router::{Handling, Parcel};
 use crate::shard::Shard;
 use crate::shard::rosters::Step;
-use crate::ticket::Purpose;
+use crate::ticket::{Purpose, Stay};
 use chaski_store::{AccountId, Revision, StoreError, Table};
 
 /// Records being saved beyond which nobody's leaving is noted.
