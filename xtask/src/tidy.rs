@@ -71,8 +71,9 @@ type Rule = fn(&Tree) -> Result<Vec<Finding>>;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program speaks to its user")]
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::open()?;
-    let rules: [(&str, Rule); 7] = [
+    let rules: [(&str, Rule); 8] = [
         ("layers", layers::check),
+        ("house", crate::house::check),
         ("files", files::check),
         ("licences", licences::check),
         ("documents", documents::check),
