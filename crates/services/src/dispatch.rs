@@ -3,40 +3,27 @@
 //! The router has checked that the stanza is a valid request: type `get` or `set`, an `id`, exactly one child.
 //! Promises: exactly one answer to each, by the outbox, now or through a command's outcome. What nobody here knows is
 //! refused with `service-unavailable` (RFC 6120 §8.4, RFC 6121 §8.5.2), archives (XEP-0313) among it on purpose.
-//! Here alone all rooms are known: their doors ([`Door`]), their declarations ([`SPECS`]), and so what service discovery announces
+//! Here alone all rooms are known ([`rooms`]): their doors ([`Door`]), their declarations ([`specs`]), and so what service discovery announces
 //! ([`disco`]). What is too small for a room is answered here ([`entity`]).
 
 mod disco;
 mod entity;
 mod own_caps;
-mod specs;
+mod rooms;
 
 pub use own_caps::own_caps;
-pub use specs::SPECS;
+pub use rooms::specs;
 
 use crate::directory::Account;
 use crate::iq::{Asker, Door, Reply, Request};
 use crate::outbox::Turn;
 use crate::privacy::{self, What};
-use crate::session::carbons;
 use crate::wire::SessionId;
-use crate::{blocking, book, calls, commands, leaving, pep, private, profile, roster};
+use crate::{commands, roster};
 use chaski_xmpp::{Stanza, StanzaCondition, ns};
 
-/// The doors of all rooms that have one.
-const DOORS: &[&[Door]] = &[
-    blocking::DOORS,
-    book::quicksy::DOORS,
-    calls::DOORS,
-    carbons::DOORS,
-    leaving::DOORS,
-    pep::DOORS,
-    private::DOORS,
-    profile::DOORS,
-];
-
 fn door(request: &Request<'_>) -> Option<&'static Door> {
-    DOORS.iter().flat_map(|doors| doors.iter()).find(|door| request.child.ns() == door.ns)
+    rooms::doors().find(|door| request.child.ns() == door.ns)
 }
 
 /// A request of the account's own session without `to` or to its own bare JID (roster, own account).

@@ -1,10 +1,10 @@
 //! Service discovery (XEP-0030): what the domain and an account's bare JID are and can.
 //!
-//! Features come from the one table [`super::SPECS`], so nothing is announced that no room has declared.
+//! Features come from the one table [`super::specs`], so nothing is announced that no room has declared.
 //! Pure: payloads of results. Called by [`super`], which has checked who may ask.
 
 use super::own_caps;
-use super::specs::features;
+use super::rooms::features;
 use crate::commands::{self, AdHoc};
 use crate::context::Realm;
 use crate::directory::Account;

@@ -1,25 +1,31 @@
-//! What all rooms implement together.
+//! The rooms that answer requests or declare what they implement, each on one line.
 
-use crate::iq::{self, Scope, Xep};
+use super::{disco, entity};
+use crate::iq::{self, Door, Scope, Xep};
+use crate::session::{carbons, hold};
+use crate::{blocking, book, calls, caps, commands, leaving, pep, private, profile, roster, upload};
 use chaski_xmpp::ns;
 
-/// Every declaration of the rooms.
-pub const SPECS: &[&[Xep]] = &[
-    super::entity::SPEC,
-    crate::blocking::SPEC,
-    crate::calls::SPEC,
-    crate::caps::SPEC,
-    crate::commands::SPEC,
-    crate::leaving::SPEC,
-    super::disco::SPEC,
-    crate::pep::SPEC,
-    crate::private::SPEC,
-    crate::profile::SPEC,
-    crate::roster::SPEC,
-    crate::session::carbons::SPEC,
-    crate::session::hold::SPEC,
-    crate::upload::SPEC,
-    CARRIED,
+/// What a room implements, and where it takes requests.
+type Room = (&'static [Xep], &'static [Door]);
+
+const ROOMS: &[Room] = &[
+    (blocking::SPEC, blocking::DOORS),
+    (&[], book::quicksy::DOORS),
+    (calls::SPEC, calls::DOORS),
+    (caps::SPEC, &[]),
+    (carbons::SPEC, carbons::DOORS),
+    (commands::SPEC, &[]),
+    (disco::SPEC, &[]),
+    (entity::SPEC, &[]),
+    (hold::SPEC, &[]),
+    (leaving::SPEC, leaving::DOORS),
+    (pep::SPEC, pep::DOORS),
+    (private::SPEC, private::DOORS),
+    (profile::SPEC, profile::DOORS),
+    (roster::SPEC, &[]),
+    (upload::SPEC, &[]),
+    (CARRIED, &[]),
 ];
 
 /// What is done where stanzas are routed, kept and delivered (the router, mailbox and session rooms).
@@ -31,9 +37,19 @@ const CARRIED: &[Xep] = &[
     Xep::new(359, "0.7.0", "Unique and Stable Stanza IDs", &[(Scope::Account, ns::STANZA_ID)]),
 ];
 
+/// All that rooms declare.
+pub fn specs() -> impl Iterator<Item = &'static Xep> {
+    ROOMS.iter().flat_map(|(spec, _)| spec.iter())
+}
+
+/// All doors.
+pub(super) fn doors() -> impl Iterator<Item = &'static Door> {
+    ROOMS.iter().flat_map(|(_, doors)| doors.iter())
+}
+
 /// The features that are announced in these scopes, sorted, each once.
 pub(super) fn features(scopes: &[Scope]) -> Vec<&'static str> {
-    iq::features(SPECS, scopes)
+    iq::features(specs(), scopes)
 }
 
 #[cfg(test)]
@@ -51,7 +67,7 @@ mod tests {
 
     #[test]
     fn each_specification_is_declared_once() {
-        let mut numbers: Vec<_> = SPECS.iter().flat_map(|specs| specs.iter()).map(|xep| xep.number).collect();
+        let mut numbers: Vec<_> = specs().map(|xep| xep.number).collect();
         let all = numbers.len();
         numbers.sort_unstable();
         numbers.dedup();

@@ -1,6 +1,6 @@
 //! Plays of questions to the server and to accounts: what each may know, byte by byte where it matters.
 
-use super::specs::features;
+use super::rooms::features;
 use crate::iq::Scope;
 use crate::testing::{Client, DOMAIN, Stage};
 use chaski_xmpp::{Stanza, ns};

@@ -48,10 +48,9 @@ impl Xep {
 }
 
 /// The features that these declare for these scopes, sorted, each once.
-pub(crate) fn features(specs: &[&[Xep]], scopes: &[Scope]) -> Vec<&'static str> {
+pub(crate) fn features(specs: impl IntoIterator<Item = &'static Xep>, scopes: &[Scope]) -> Vec<&'static str> {
     let mut features: Vec<_> = specs
-        .iter()
-        .flat_map(|specs| specs.iter())
+        .into_iter()
         .flat_map(|xep| xep.features)
         .filter(|(place, _)| {
             scopes.contains(place) || (*place == Scope::Everywhere && scopes != [Scope::Upload])

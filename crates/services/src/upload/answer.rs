@@ -80,7 +80,7 @@ pub(super) fn info(uploads: &Uploads, node: Option<&str>) -> Option<Vec<u8>> {
         writer.open_ns("query", ns::DISCO_INFO);
         writer.open("identity").attr("category", "store").attr("type", "file");
         writer.attr("name", "HTTP File Upload").close();
-        for feature in features(&[super::SPEC], &[Scope::Upload]) {
+        for feature in features(super::SPEC, &[Scope::Upload]) {
             writer.open("feature").attr("var", feature).close();
         }
         writer.open_ns("x", ns::DATA_FORMS).attr("type", "result");
