@@ -331,6 +331,7 @@ impl EventLoop {
         self.turn_max_us = self.turn_max_us.max(spent_us);
         self.metrics.turns_total.inc();
         self.metrics.turn_us_total.add(spent_us);
+        self.metrics.turn_us.observe(spent_us);
         self.metrics.turn_max_us.set(self.turn_max_us as i64);
         let gap_us = self.pace.gap_us() as i64;
         self.metrics.turn_gap_us.add(gap_us - self.gap_us);

@@ -81,7 +81,9 @@ chaski_telemetry::metrics! {
         turns_spaced_total: Counter,
         /// By how much a busy shard's turns are apart at least (the sum of the shards').
         turn_gap_us: Gauge,
-        /// The longest turn since the last minute began (the sum of the shards' maxima).
-        turn_max_us: Gauge,
+        /// The longest turn of any shard since its last minute began.
+        turn_max_us: Maximum,
+        /// Turns by their time, in microseconds.
+        turn_us: Histogram,
     }
 }

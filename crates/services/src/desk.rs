@@ -54,6 +54,10 @@ chaski_telemetry::metrics! {
         reports_total: Counter,
         /// Stanzas refused with an error.
         stanzas_refused_total: Counter,
+        /// Messages by the time from their sender's session to the disk, in microseconds (counted in milliseconds).
+        acceptance_us: Histogram,
+        /// Messages by the time from their sender's session to that of a recipient who has kept up, likewise.
+        delivery_us: Histogram,
         /// Messages refused because the mailbox or the store was full.
         messages_refused_full_total: Counter,
         /// Messages refused because their sender had stored too much lately.

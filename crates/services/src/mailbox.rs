@@ -35,6 +35,8 @@ pub(crate) struct By {
     pub(crate) account: AccountId,
     /// It has had much stored lately.
     pub(crate) is_heavy: bool,
+    /// When a client has sent it; 0 if none has.
+    pub(crate) sent_unix_ms: u64,
 }
 
 /// Whether a message was not in the mailbox yet: a client that sends it again has it acknowledged, and nothing else happens.
@@ -67,7 +69,7 @@ pub(crate) fn append(
     };
     desk.metrics.messages_stored_total.inc();
     desk.trace(ctx, account.id, || format!("stored: message {}", seq.0));
-    offer(desk, ctx, account, resource, &stanza, Mail { seq, accepted_unix_ms });
+    offer(desk, ctx, account, resource, &stanza, (Mail { seq, accepted_unix_ms }, by.sent_unix_ms));
     Ok(IsNew(true))
 }
 
@@ -95,7 +97,7 @@ fn offer(
     account: &mut Account,
     resource: Option<&str>,
     stanza: &Stored,
-    mail: Mail,
+    (mail, sent_unix_ms): (Mail, u64),
 ) {
     let target = resource.and_then(|resource| account.resource(resource)).map(|session| session.id);
     for session in &mut account.sessions {
@@ -110,6 +112,7 @@ fn offer(
             Progress::Live if session.has_live_room(desk, ctx, stanza.len()) => {
                 let id = session.id;
                 desk.trace(ctx, account.id, || format!("sent: message {} to session {}", mail.seq.0, id.0));
+                desk.metrics.delivery_us.observe_since(sent_unix_ms, ctx.unix_ms);
                 session.deliver(desk, ctx, stanza, mail, false);
             }
             Progress::Live => session.progress = Progress::Behind(Seq(mail.seq.0 - 1)),

@@ -203,4 +203,6 @@ pub(crate) struct Origin {
 pub(crate) struct InFlight {
     pub(crate) origin: Option<Origin>,
     pub(crate) stanza: Stored,
+    /// When a client has sent it; 0 if none has.
+    pub(crate) sent_unix_ms: u64,
 }

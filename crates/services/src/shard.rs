@@ -243,7 +243,7 @@ impl Shard {
     pub fn completion(&mut self, ctx: &mut Context<'_>, completion: Completion) {
         match completion {
             Completion::Committed(ticket) => match Purpose::of(ticket) {
-                Some(Purpose::Message(key)) => self.committed(key),
+                Some(Purpose::Message(key)) => self.committed(ctx, key),
                 Some(Purpose::Notice(key)) => self.noticed(ctx, key, Ok(())),
                 _ => {}
             },

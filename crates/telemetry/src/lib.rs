@@ -1,14 +1,17 @@
-//! Counters and gauges: what operators live by.
+//! Counters, gauges, maxima and histograms: what operators live by.
 //!
 //! Each room declares its metrics with [`metrics!`] as one struct of plain fields; every shard has its own
 //! instance, so a hot path touches only memory of its own core. [`Registry`] collects the instances and
-//! renders them as Prometheus text, summed over shards unless a metric is declared per shard.
+//! renders them as Prometheus text. How the instances are joined is said by the type: counters, gauges and histograms are summed, of
+//! [`Maximum`] the greatest is told.
 //!
 //! Called by every crate above; calls nobody.
 
+mod histogram;
 mod registry;
 
-pub use registry::{Kind, Metric, Registry, Source};
+pub use histogram::{Counts, Histogram};
+pub use registry::{Kind, Metric, Registry, Source, Value};
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -54,7 +57,23 @@ impl Gauge {
     }
 }
 
-/// Declares a room's metrics: a struct of [`Counter`]s and [`Gauge`]s that knows how to register itself.
+/// The greatest of something lately. Of several instances the greatest is told, where levels are summed.
+#[derive(Debug, Default)]
+pub struct Maximum(AtomicI64);
+
+impl Maximum {
+    /// Sets it.
+    pub fn set(&self, n: i64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// It.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Declares a room's metrics: a struct of [`Counter`]s, [`Gauge`]s, [`Maximum`]s and [`Histogram`]s that knows how to register itself.
 ///
 /// ```
 /// chaski_telemetry::metrics! {
@@ -89,7 +108,7 @@ macro_rules! metrics {
                     name: concat!($prefix, "_", stringify!($field)),
                     help: concat!($($field_doc),+),
                     kind: $crate::Kind::$kind,
-                    value: self.$field.get() as i64,
+                    value: $crate::Value::from(self.$field.get()),
                 },)+]
             }
         }

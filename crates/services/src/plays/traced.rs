@@ -96,3 +96,23 @@ fn a_dump_tells_how_far_everything_is() {
         serde_json::from_str(&stage.command("+15559999999", DumpShard).unwrap().0).unwrap();
     assert_eq!((&dump["sessions"], &dump["messages_in_flight"]), (&1.into(), &0.into()), "{dump}");
 }
+
+#[test]
+fn how_long_messages_take_is_counted() {
+    let mut stage = Stage::new(1);
+    let (romeo, _) = stage.arrive(ROMEO, "orchard");
+    stage.arrive(JULIET, "balcony");
+    stage.hold_store(true);
+    stage.send(romeo, &chat(JULIET, "soon"));
+    stage.pass(50);
+    let counted = |stage: &mut Stage| {
+        stage.call(0, |shard, _| {
+            let (accepted, delivered) =
+                (shard.desk.metrics.acceptance_us.get(), shard.desk.metrics.delivery_us.get());
+            [(accepted.count(), accepted.sum), (delivered.count(), delivered.sum)]
+        })
+    };
+    assert_eq!(counted(&mut stage), [(0, 0), (1, 0)], "delivery waits for no disk");
+    stage.hold_store(false);
+    assert_eq!(counted(&mut stage), [(1, 50_000), (1, 0)]);
+}

@@ -107,9 +107,13 @@ impl Shard {
     /// charged like one that is kept ([`mailbox::charge`]): nothing tells that it is not.
     fn drop_from_blocked(&mut self, ctx: &mut Context<'_>, parcel: &Parcel) {
         let Handling::Mail { origin, is_heavy, .. } = parcel.handling else { return };
-        let by = mailbox::By { account: parcel.by, is_heavy };
+        let by = mailbox::By { account: parcel.by, is_heavy, sent_unix_ms: parcel.sent_unix_ms };
         let Some(account) = self.directory.present(parcel.to) else { return };
-        let key = self.desk.in_flight.insert(InFlight { origin, stanza: parcel.stanza.clone() });
+        let key = self.desk.in_flight.insert(InFlight {
+            origin,
+            stanza: parcel.stanza.clone(),
+            sent_unix_ms: parcel.sent_unix_ms,
+        });
         let ticket = Purpose::Message(key).ticket();
         if let Err(error) = mailbox::charge(ctx, account, by, &parcel.stanza, ticket) {
             self.desk.in_flight.remove(key);
@@ -144,9 +148,10 @@ impl Shard {
             return;
         };
         let stanza = parcel.stanza.clone();
-        let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone() });
+        let sent_unix_ms = parcel.sent_unix_ms;
+        let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone(), sent_unix_ms });
         let ticket = Purpose::Message(key).ticket();
-        let message = (id, mailbox::By { account: by, is_heavy }, stanza);
+        let message = (id, mailbox::By { account: by, is_heavy, sent_unix_ms }, stanza);
         match mailbox::append(&mut self.desk, ctx, account, resource, message, ticket) {
             Ok(mailbox::IsNew(is_new)) if is_new && parcel.copied => {
                 carbons::received(&mut self.desk, ctx, account, resource, &parcel.stanza);
@@ -229,8 +234,9 @@ impl Shard {
     }
 
     /// The store has committed a message.
-    pub(crate) fn committed(&mut self, key: usize) {
+    pub(crate) fn committed(&mut self, ctx: &Context<'_>, key: usize) {
         if let Some(in_flight) = self.desk.in_flight.try_remove(key) {
+            self.desk.metrics.acceptance_us.observe_since(in_flight.sent_unix_ms, ctx.unix_ms);
             self.desk.settle(in_flight.origin);
         }
     }

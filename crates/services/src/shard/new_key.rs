@@ -92,7 +92,7 @@ impl Shard {
         let waiting = self.notices.insert(reply);
         let ticket = Purpose::Notice(waiting).ticket();
         // It is of the server, which nobody's share is for: of the account's own.
-        let message = (message, By { account: id, is_heavy: false }, stanza);
+        let message = (message, By { account: id, is_heavy: false, sent_unix_ms: 0 }, stanza);
         if let Err(error) = mailbox::append(&mut self.desk, ctx, account, None, message, ticket) {
             self.noticed(ctx, waiting, Err(error));
         }

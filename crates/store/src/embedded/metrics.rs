@@ -15,6 +15,8 @@ chaski_telemetry::metrics! {
         syncs_total: Counter,
         /// Time spent in them, in microseconds.
         sync_time_total_us: Counter,
+        /// Commits by their time, in microseconds: the write of a frame and its sync.
+        commit_us: Histogram,
         /// Segments unlinked.
         unlinked_total: Counter,
         /// Segments that nobody needs and that are still there, in whole or in part.

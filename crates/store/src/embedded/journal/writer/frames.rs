@@ -16,6 +16,7 @@ impl Writer {
         let Self { active: Some(segment), frame, metrics, caretaker, .. } = self else {
             return Err(segment::failed("no segment after it was prepared")(io::ErrorKind::NotFound.into()));
         };
+        let begun = now();
         if let Err(error) = segment.write(frame) {
             let error = cut_off(segment, caretaker, error);
             // A frame that was cut off is not on the disk; one before it that failed still may be.
@@ -29,7 +30,9 @@ impl Writer {
         if let Some(error) = caretaker.failure(segment.number) {
             return Err(error);
         }
-        metrics.sync_time_total_us.add(start.elapsed().as_micros() as u64);
+        let ended = now();
+        metrics.sync_time_total_us.add(ended.duration_since(start).as_micros() as u64);
+        metrics.commit_us.observe(ended.duration_since(begun).as_micros() as u64);
         segment.first_frame_ms.get_or_insert(now_ms);
         self.next_frame += 1;
         self.unmarked_since_ms = Some(now_ms);
