@@ -271,7 +271,7 @@ fn a_power_cut_at_any_moment_of_a_removal_brings_nothing_back_and_leaves_nothing
 
 fn reading_of(sources: &[Arc<dyn chaski_telemetry::Source>], name: &str) -> i64 {
     let readings = sources.iter().flat_map(|source| source.metrics());
-    readings.filter(|metric| metric.name == name).map(|metric| metric.value).sum()
+    readings.filter(|metric| metric.name == name).map(|metric| metric.number()).sum()
 }
 
 struct Held {

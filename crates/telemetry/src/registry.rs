@@ -92,6 +92,14 @@ impl Registry {
 }
 
 impl Metric {
+    /// The value as a number; of a histogram, how many were observed.
+    pub fn number(&self) -> i64 {
+        match &self.value {
+            Value::Number(number) => *number,
+            Value::Counts(counts) => counts.count() as i64,
+        }
+    }
+
     /// Takes in another instance's reading.
     fn join(&mut self, other: &Self) {
         match (&mut self.value, &other.value) {

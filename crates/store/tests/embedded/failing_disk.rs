@@ -207,7 +207,7 @@ impl Bench {
 
     fn reading(&self, name: &str) -> i64 {
         let readings = self.engine.metrics().into_iter().flat_map(|source| source.metrics());
-        readings.filter(|metric| metric.name == name).map(|metric| metric.value).sum()
+        readings.filter(|metric| metric.name == name).map(|metric| metric.number()).sum()
     }
 
     /// What a start after a power cut finds.
@@ -281,7 +281,7 @@ fn while_the_disk_fails_what_was_in_a_frame_waits_and_what_is_new_is_refused() {
         let before = bench.reading("chaski_journal_failures_total");
         let failures = |engine: &EmbeddedEngine| -> i64 {
             let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
-            readings.filter(|one| one.name == "chaski_journal_failures_total").map(|one| one.value).sum()
+            readings.filter(|one| one.name == "chaski_journal_failures_total").map(|one| one.number()).sum()
         };
         let engine = &bench.engine;
         bench.rig.until("tried again", |_| failures(engine) >= before + 4);
@@ -345,7 +345,7 @@ fn every_failed_sync_of_room_segment_directory_and_roll_is_answered_by_another_s
             let readings = metrics.iter().flat_map(|source| source.metrics());
             readings
                 .filter(|one| one.name == "chaski_journal_failures_total")
-                .map(|one| one.value)
+                .map(|one| one.number())
                 .sum::<i64>()
         };
         bench.rig.until(&format!("{call:?} of {ending} is answered"), |_| failures() > 0);
@@ -366,7 +366,7 @@ fn a_disk_that_fails_for_long_is_not_filled() {
         submit(&mut bench, 2);
         let failures = |engine: &EmbeddedEngine| -> i64 {
             let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
-            readings.filter(|one| one.name == "chaski_journal_failures_total").map(|one| one.value).sum()
+            readings.filter(|one| one.name == "chaski_journal_failures_total").map(|one| one.number()).sum()
         };
         let engine = &bench.engine;
         bench.rig.until("many attempts", |_| failures(engine) > 40);

@@ -91,7 +91,7 @@ fn a_reader_in_the_way_only_delays_it() {
         let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
         readings
             .filter(|metric| metric.name == "chaski_sqlite_checkpoints_busy_total")
-            .map(|metric| metric.value)
+            .map(|metric| metric.number())
             .sum::<i64>()
     };
     rig.until("held up", |_| busy() > 0);

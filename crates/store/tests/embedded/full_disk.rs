@@ -205,5 +205,5 @@ fn a_start_on_a_full_disk_serves_what_is_in_the_journal() {
 
 fn reading(engine: &dyn Engine, name: &str) -> i64 {
     let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
-    readings.filter(|metric| metric.name == name).map(|metric| metric.value).sum()
+    readings.filter(|metric| metric.name == name).map(|metric| metric.number()).sum()
 }

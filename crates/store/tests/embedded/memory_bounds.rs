@@ -11,7 +11,7 @@ fn account(last: u64) -> AccountId {
 
 fn reading(engine: &dyn Engine, name: &str) -> i64 {
     let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
-    readings.filter(|metric| metric.name == name).map(|metric| metric.value).sum()
+    readings.filter(|metric| metric.name == name).map(|metric| metric.number()).sum()
 }
 
 #[test]

@@ -39,7 +39,10 @@ fn lost(entries: &[Entry]) -> Vec<u32> {
 
 fn unreadable(engine: &EmbeddedEngine) -> i64 {
     let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
-    readings.filter(|metric| metric.name == "chaski_store_unreadable_total").map(|metric| metric.value).sum()
+    readings
+        .filter(|metric| metric.name == "chaski_store_unreadable_total")
+        .map(|metric| metric.number())
+        .sum()
 }
 
 /// Messages 3 and perhaps others can't be read; the rest is, in windows of any size, and the loss is told once.
