@@ -4,6 +4,12 @@ use super::*;
 use crate::event::{Cause, Content, Letter, Lock, Showing, StanzaId, Timed};
 use crate::model::play;
 
+/// The rules that these events break, all at one time.
+fn rules_of(events: Vec<Event>) -> Vec<Rule> {
+    let history: Vec<_> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
+    judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+}
+
 #[test]
 fn what_the_model_does_is_good() {
     for seed in 0..2_000 {
@@ -28,7 +34,7 @@ fn after_a_removal_without_an_answer_nobody_knows_who_is_blocked() {
     let showing = Showing { from: tybalt, content, stanza_id: Some(StanzaId(1)), delayed: false };
     let register =
         |key| Event::Registered { account: romeo, key, proof: true, silent_ms: 0, lock: Lock::None };
-    let history = |is_leaving: bool| {
+    let rules = |is_leaving: bool| {
         let mut events = vec![register(1), Event::Blocked { by: romeo, whom: tybalt }];
         events.extend(is_leaving.then_some(Event::Removing { account: romeo }));
         events.extend([
@@ -39,10 +45,7 @@ fn after_a_removal_without_an_answer_nobody_knows_who_is_blocked() {
             Event::Sent { session: writer, letter: Some(letter) },
             Event::Shown { session: reader, showing: Some(showing) },
         ]);
-        events.into_iter().map(|event| Timed { at_ms: 0, event }).collect::<Vec<_>>()
-    };
-    let rules = |is_leaving| -> Vec<Rule> {
-        judge(Knobs::default(), &history(is_leaving)).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::BlockedShown]));
 }
@@ -70,8 +73,7 @@ fn after_a_removal_without_an_answer_a_blocked_sender_may_be_told_that_nobody_is
             Event::Covered { session: writer, h: 1 },
         ]);
         events.extend(is_asked_after.then_some(asked));
-        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!(rules(true, false), []);
     assert_eq!((rules(false, false), rules(false, true)), (vec![Rule::BlockedTold], vec![Rule::BlockedTold]));
@@ -99,8 +101,7 @@ fn an_error_behind_a_resumption_is_for_what_is_left() {
         events.push(Event::Resumed { session: writer, key: 1, h: 2, arrived: 0 });
         events.extend(errors);
         events.push(Event::Covered { session: writer, h: 2 });
-        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!(rules(&[error(Some(contents[0])), error(None)]), []);
     assert_eq!(rules(&[error(None), error(Some(contents[0]))]), []);
@@ -132,8 +133,7 @@ fn what_was_refused_is_sent_anew() {
             Event::Covered { session: writer, h: 2 },
             Event::Drained { account: romeo },
         ]);
-        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::NeverShown]));
 }
@@ -163,8 +163,7 @@ fn a_copy_that_is_under_way_when_a_block_ends_may_be_shown() {
         events.extend(is_sent_again.then_some(sent));
         events.push(Event::Unblocked { by: romeo, whom: Some(tybalt) });
         events.push(Event::Shown { session: reader, showing: Some(showing) });
-        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!((rules(true), rules(false)), (vec![], vec![Rule::BlockedShown]));
 }
@@ -192,8 +191,7 @@ fn what_was_accepted_before_a_removal_without_an_answer_may_have_gone_with_it() 
         events.extend(sends_again.then_some(sent));
         events.push(Event::Covered { session: writer, h: 1 + u32::from(sends_again) });
         events.push(Event::Drained { account: romeo });
-        let history: Vec<Timed> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!(rules(true, false), []);
     assert_eq!(rules(false, false), [Rule::NeverShown]);
@@ -226,8 +224,7 @@ fn a_copy_that_is_under_way_may_come_after_the_other_was_acknowledged() {
             Event::Acknowledged { session: reader, h: 1 },
             Event::Shown { session: reader, showing: Some(showing) },
         ]);
-        let history: Vec<_> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!(rules(2, 1), []);
     assert_eq!(rules(2, 2), [Rule::AfterAcknowledged], "neither is under way");
@@ -259,8 +256,7 @@ fn what_waited_for_a_lost_session_may_come_once_after_each_fault() {
         events.extend([Event::Covered { session: writer, h: 1 }, began(street, romeo, 2), shown(street)]);
         events.push(Event::Confirmed { session: street });
         events.extend_from_slice(end);
-        let history: Vec<_> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!(rules(&[resumed, shown(orchard)]), []);
     assert_eq!(rules(&[resumed, shown(orchard), lost(1), resumed, shown(orchard)]), []);
@@ -310,8 +306,7 @@ fn what_is_sent_again_after_a_removal_without_an_answer_stands_where_it_was_sent
             shown(2),
             shown(1),
         ]);
-        let history: Vec<_> = events.into_iter().map(|event| Timed { at_ms: 0, event }).collect();
-        judge(Knobs::default(), &history).iter().map(|verdict| verdict.rule).collect()
+        rules_of(events)
     };
     assert_eq!(rules(true), []);
     assert_eq!(rules(false), [Rule::OutOfOrder], "nothing says that the first copy may be gone");
