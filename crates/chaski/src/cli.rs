@@ -143,7 +143,7 @@ pub(crate) enum Dump {
     },
     /// Accounts, queues, links
     Shard {
-        /// From 0; metrics and logs name it
+        /// From 0; the logs and `dump account` name it
         shard: u64,
     },
 }

@@ -6,8 +6,8 @@
 //!
 //! Promises: one errand of an account at a time, in the order in which they were given, each with its write before the
 //! next one reads: so reading, changing and writing is one step. What a client says behind a request that changes something is
-//! handled when the change is durable and in force, or refused ([`Errand::change`]; docs/promises.md, M8; RFC 6120 §10.1). Bounded by [`ERRANDS_MAX`]: one more is answered at once
-//! with [`StoreError::Overloaded`]. The account stays in memory until its errands are done; if it is removed for good,
+//! handled when the change is durable and in force, or refused ([`Errand::change`]; docs/promises.md, M8; RFC 6120 §10.1).
+//! Bounded by [`ERRANDS_MAX`]: one more is answered at once with [`StoreError::Overloaded`]. The account stays in memory until its errands are done; if it is removed for good,
 //! they are forgotten.
 
 use crate::directory::Account;

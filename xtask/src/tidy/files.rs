@@ -8,7 +8,7 @@ const EMPTY_NAMES: [&str; 8] = ["manager", "helper", "helpers", "utils", "util",
 /// The most lines a file may have before it is surely more than one job.
 const LINES_MAX: usize = 600;
 /// Macros that mark unfinished work.
-const UNFINISHED: [&str; 3] = ["todo!(", "unimplemented!(", "dbg!("];
+const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
 /// Checks every Rust file of the workspace.
 pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
@@ -46,13 +46,10 @@ fn check_text(path: &str, text: &str, findings: &mut Vec<Finding>) {
         findings
             .push(Finding::new(path, "open with a //! header: what it owns, who calls it, what it promises"));
     }
-    // This file has to name them.
-    if path.starts_with("xtask/") {
-        return;
-    }
     for (index, line) in text.lines().enumerate() {
-        if let Some(found) = UNFINISHED.iter().find(|found| line.contains(**found)) {
-            findings.push(Finding::new(format!("{path}:{}", index + 1), format!("{found}…) left behind")));
+        let calls = |name: &&&str| line.split(**name).skip(1).any(|rest| rest.starts_with("!("));
+        if let Some(found) = UNFINISHED.iter().find(calls) {
+            findings.push(Finding::new(format!("{path}:{}", index + 1), format!("{found}!(…) left behind")));
         }
     }
 }
