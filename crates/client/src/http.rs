@@ -124,10 +124,10 @@ impl Base {
     /// A connection to it, over TLS if that is what the URL says.
     pub(crate) async fn connect(&self) -> Result<Transport, HttpError> {
         let url = || self.url.clone();
-        let tcp = transport::tcp(&self.host, self.port)
-            .await
-            .map_err(|error| HttpError::Unreachable { url: url(), why: error.to_string() })?;
-        let here = transport::is_loopback(&tcp);
+        let unreachable =
+            |error: std::io::Error| HttpError::Unreachable { url: url(), why: error.to_string() };
+        let tcp = transport::tcp(&self.host, self.port).await.map_err(unreachable)?;
+        let here = transport::is_loopback(&tcp).map_err(unreachable)?;
         let Some(trust) = &self.trust else {
             let why = "http:// is only safe to this machine; use https://";
             return if here { Ok(Transport::Plain(tcp)) } else { Err(HttpError::BadUrl { url: url(), why }) };

@@ -44,8 +44,10 @@ async fn transport_of(target: &Target) -> Result<Transport, ClientError> {
         .map_err(|source| ClientError::Unreachable { server: target.to_string(), source })?;
     match &target.security {
         Security::Direct(trust) => transport::tls(tcp, target, trust, true).await,
-        Security::Plain if !transport::is_loopback(&tcp) => Err(ClientError::NotLoopback(target.to_string())),
-        Security::Plain => Ok(Transport::Plain(tcp)),
+        Security::Plain => {
+            transport::must_be_loopback(&tcp, target)?;
+            Ok(Transport::Plain(tcp))
+        }
         Security::StartTls(trust) => {
             let Transport::Plain(tcp) = before_tls(tcp, target).await?.into_transport()? else {
                 return Err(ClientError::Protocol("TLS before it was asked for"));

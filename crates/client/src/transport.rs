@@ -26,9 +26,18 @@ pub(crate) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Whether the peer is this machine.
-pub(crate) fn is_loopback(stream: &TcpStream) -> bool {
-    stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
+/// Whether the peer is this machine. An error: it has gone already, and nobody can say who it was.
+pub(crate) fn is_loopback(stream: &TcpStream) -> io::Result<bool> {
+    Ok(stream.peer_addr()?.ip().to_canonical().is_loopback())
+}
+
+/// Refuses a peer that is not this machine. One that has gone may be tried again.
+pub(crate) fn must_be_loopback(stream: &TcpStream, target: &Target) -> Result<(), ClientError> {
+    match is_loopback(stream) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ClientError::NotLoopback(target.to_string())),
+        Err(source) => Err(ClientError::Unreachable { server: target.to_string(), source }),
+    }
 }
 
 /// Does the TLS handshake for an XMPP connection. `direct`: announce the protocol (XEP-0368).
@@ -38,8 +47,8 @@ pub(crate) async fn tls(
     trust: &Trust,
     direct: bool,
 ) -> Result<Transport, ClientError> {
-    if trust.is_loopback_only() && !is_loopback(&stream) {
-        return Err(ClientError::NotLoopback(target.to_string()));
+    if trust.is_loopback_only() {
+        must_be_loopback(&stream, target)?;
     }
     let failed = |source: io::Error| ClientError::Tls { server: target.to_string(), source };
     let name = ServerName::try_from(target.domain.clone())
@@ -95,5 +104,31 @@ impl AsyncWrite for Transport {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// A server that is killed right behind the handshake was once taken for one elsewhere, and not tried again.
+    #[tokio::test]
+    async fn a_peer_that_has_gone_may_be_tried_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let security = crate::target::Security::Plain;
+        let target = Target { host: "127.0.0.1".into(), port, security, domain: "localhost".into() };
+        let stream = tcp(&target.host, port).await.unwrap();
+        assert!(must_be_loopback(&stream, &target).is_ok());
+        let (accepted, _) = listener.accept().await.unwrap();
+        stream.writable().await.unwrap();
+        stream.try_write(b"unread").unwrap();
+        accepted.readable().await.unwrap();
+        // What is unread makes the end a reset.
+        drop(accepted);
+        stream.readable().await.unwrap();
+        let gone = must_be_loopback(&stream, &target).unwrap_err();
+        assert!(matches!(gone, ClientError::Unreachable { .. }) && !gone.is_final(), "{gone}");
     }
 }
