@@ -1,7 +1,7 @@
 //! The project's own checks. `cargo xtask tidy` fails when a rule of ARCHITECTURE.md or CONTRIBUTING.md that a
 //! machine can see is broken; it prints every finding with its place and what to do. `cargo xtask interop` writes the
 //! tables of docs/interop.md. `cargo xtask power-cuts --cuts 10000` cuts the power under the store.
-//! `cargo xtask house` says in figures how the rooms hang together.
+//! `cargo xtask house` says in figures how the rooms hang together, and draws the layers.
 //! `cargo xtask mutants` breaks the code on purpose and sees the tests fail.
 
 mod house;
@@ -16,13 +16,17 @@ fn main() {
         ["tidy"] => ended(tidy::run()),
         ["interop"] => ended(interop::write()),
         ["house"] => ended(house::run(None, false)),
+        ["house", "--picture"] => ended(house::draw(false)),
+        ["house", "--picture", "--write"] => ended(house::draw(true)),
         ["house", "--edges"] => ended(house::run(None, true)),
         ["house", "--edges", revision] => ended(house::run(Some(revision), true)),
         ["house", revision] => ended(house::run(Some(revision), false)),
         ["mutants", names @ ..] => ended(mutants::run(names)),
         ["power-cuts", options @ ..] => ended(power_cuts(options)),
         _ => {
-            eprintln!("usage: cargo xtask tidy|interop|house [--edges] [REV]|mutants [NAME…]|power-cuts");
+            eprintln!(
+                "usage: cargo xtask tidy|interop|house [--edges] [REV]|house --picture [--write]|mutants [NAME…]|power-cuts"
+            );
             std::process::exit(2);
         }
     }

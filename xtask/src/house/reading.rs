@@ -1,19 +1,37 @@
-//! What one reads in the sources: which module names which, the methods of `Shard`, where a stanza is parsed.
+//! What one reads in the sources: which paths stand where, the methods of `Shard`, where a stanza is parsed, how long files and functions are.
 
 use super::sources::Source;
 use anyhow::{Context, Result};
 use proc_macro2::{TokenStream, TokenTree};
-use std::collections::BTreeMap;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// Collected over all files.
 #[derive(Default)]
 pub(super) struct Reading {
-    /// From an outermost module to a name behind `crate::`: the places.
-    pub(super) named: BTreeMap<(String, String), Vec<String>>,
+    pub(super) named: Vec<Named>,
     pub(super) shard_methods: Vec<Method>,
     pub(super) parses: Vec<String>,
+    pub(super) largest_file: Longest,
+    pub(super) longest_function: Longest,
+}
+
+/// A path that stands in the sources, as it is written there.
+pub(super) struct Named {
+    /// The modules in which it stands, outermost first.
+    pub(super) from: Vec<String>,
+    pub(super) names: Vec<String>,
+    pub(super) place: String,
+    /// If it is one of a `use`.
+    pub(super) brought: Option<Brought>,
+}
+
+/// What a `use` does with a path.
+pub(super) struct Brought {
+    /// What it is called from here on; `*` for all that is there.
+    pub(super) name: String,
+    /// Others may have it from here.
+    pub(super) shown: bool,
 }
 
 /// A method.
@@ -22,18 +40,31 @@ pub(super) struct Method {
     pub(super) lines: usize,
 }
 
+/// The longest of what was seen.
+#[derive(Default)]
+pub(super) struct Longest {
+    pub(super) lines: usize,
+    pub(super) place: String,
+}
+
+impl Longest {
+    fn see(&mut self, lines: usize, place: impl FnOnce() -> String) {
+        if lines > self.lines {
+            *self = Self { lines, place: place() };
+        }
+    }
+}
+
 impl Reading {
     /// Reads a file.
     pub(super) fn file(&mut self, file: &Source) -> Result<()> {
         let parsed = syn::parse_file(&file.text).with_context(|| format!("cannot parse {}", file.path))?;
-        let mut reader = Reader { reading: self, file: &file.path, modules: file.modules.clone() };
+        let modules = file.modules.clone();
+        let mut reader = Reader { reading: self, file: &file.path, modules, test_lines: 0 };
         reader.visit_file(&parsed);
+        let lines = file.text.lines().count().saturating_sub(reader.test_lines);
+        self.largest_file.see(lines, || file.path.clone());
         Ok(())
-    }
-
-    /// Where a module names another.
-    pub(super) fn places(&self, from: &str, to: &str) -> Vec<String> {
-        self.named.get(&(from.to_owned(), to.to_owned())).cloned().unwrap_or_default()
     }
 }
 
@@ -42,6 +73,8 @@ struct Reader<'a> {
     file: &'a str,
     /// Where we are, inline modules too.
     modules: Vec<String>,
+    /// Lines of what only tests use.
+    test_lines: usize,
 }
 
 impl Reader<'_> {
@@ -49,66 +82,97 @@ impl Reader<'_> {
         format!("{}:{line}", self.file)
     }
 
-    /// A path of these names stands here: the module behind `crate::` or enough `super::` is noted.
-    fn names(&mut self, names: &[String], line: usize) {
-        let Some(from) = self.modules.first().cloned() else { return };
-        let ups = names.iter().take_while(|name| *name == "super").count();
-        let behind = match names.first().map(String::as_str) {
-            Some("crate") => names.get(1),
-            Some("super") if ups == self.modules.len() => names.get(ups),
-            _ => None,
-        };
-        if let Some(to) = behind
-            && *to != from
-        {
-            let place = self.place(line);
-            self.reading.named.entry((from, to.clone())).or_default().push(place);
+    /// A path of these names stands here. What begins with a name of its own surroundings leaves its module only from near the root.
+    fn names(&mut self, names: Vec<String>, line: usize, brought: Option<Brought>) {
+        let leads = names.first().is_some_and(|first| ["crate", "super", "self"].contains(&first.as_str()));
+        if leads || self.modules.len() <= 1 {
+            let (from, place) = (self.modules.clone(), self.place(line));
+            self.reading.named.push(Named { from, names, place, brought });
         }
     }
 
-    fn uses(&mut self, before: &mut Vec<String>, tree: &syn::UseTree) {
-        let name = match tree {
+    fn uses(&mut self, before: &mut Vec<String>, tree: &syn::UseTree, shown: bool) {
+        let (name, brought) = match tree {
             syn::UseTree::Path(path) => {
                 before.push(path.ident.to_string());
-                self.uses(before, &path.tree);
+                self.uses(before, &path.tree, shown);
                 before.pop();
                 return;
             }
             syn::UseTree::Group(group) => {
-                group.items.iter().for_each(|item| self.uses(before, item));
+                group.items.iter().for_each(|item| self.uses(before, item, shown));
                 return;
             }
-            syn::UseTree::Name(name) => name.ident.to_string(),
-            syn::UseTree::Rename(rename) => rename.ident.to_string(),
-            syn::UseTree::Glob(_) => String::from("*"),
+            syn::UseTree::Name(name) if name.ident == "self" => {
+                (name.ident.to_string(), before.last().cloned())
+            }
+            syn::UseTree::Name(name) => (name.ident.to_string(), None),
+            syn::UseTree::Rename(rename) => (rename.ident.to_string(), Some(rename.rename.to_string())),
+            syn::UseTree::Glob(_) => (String::from("*"), None),
         };
-        before.push(name);
-        self.names(before, tree.span().start().line);
-        before.pop();
+        let brought = Brought { name: brought.unwrap_or_else(|| name.clone()), shown };
+        let names = before.iter().cloned().chain([name]).collect();
+        self.names(names, tree.span().start().line, Some(brought));
     }
 
     /// Paths in what a macro is given, which is no syntax yet.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        for (at, token) in tokens.iter().enumerate() {
-            match token {
+        let mut at = 0;
+        while at < tokens.len() {
+            match &tokens[at] {
                 TokenTree::Group(group) => self.tokens(group.stream()),
-                TokenTree::Ident(word) if word == "crate" => {
-                    if let [TokenTree::Punct(_), TokenTree::Punct(_), TokenTree::Ident(to), ..] =
-                        &tokens[at + 1..]
-                    {
-                        self.names(&[word.to_string(), to.to_string()], word.span().start().line);
+                TokenTree::Ident(word) => {
+                    let names = chain(&tokens[at..]);
+                    at += 3 * (names.len() - 1);
+                    if is_sure(&names) {
+                        self.names(names, word.span().start().line, None);
                     }
                 }
                 _ => {}
             }
+            at += 1;
         }
     }
+
+    fn function(&mut self, signature: &syn::Signature, body: &syn::Block) {
+        let first = signature.span().start().line;
+        let lines = body.span().end().line - first + 1;
+        let place = format!("{} `{}`", self.place(first), signature.ident);
+        self.reading.longest_function.see(lines, || place);
+    }
+
+    fn skips(&mut self, what: &impl Spanned) {
+        let span = what.span();
+        self.test_lines += span.end().line - span.start().line + 1;
+    }
+}
+
+/// The names of a path that begins here: a name, and each that follows two colons.
+fn chain(tokens: &[TokenTree]) -> Vec<String> {
+    let is_colon = |token: &TokenTree| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ':');
+    let mut names: Vec<String> = tokens.first().map(ToString::to_string).into_iter().collect();
+    let mut rest = tokens.get(1..).unwrap_or_default();
+    while let [one, two, TokenTree::Ident(name), after @ ..] = rest
+        && is_colon(one)
+        && is_colon(two)
+    {
+        names.push(name.to_string());
+        rest = after;
+    }
+    names
+}
+
+/// A single word in small letters may be a variable as well.
+fn is_sure(names: &[String]) -> bool {
+    names.len() > 1 || names.iter().any(|name| name.starts_with(char::is_uppercase))
 }
 
 impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item(&mut self, item: &'ast syn::Item) {
-        if !attributes(item).iter().any(is_test) {
+        if attributes(item).iter().any(is_test) {
+            self.skips(item);
+        } else {
             visit::visit_item(self, item);
         }
     }
@@ -120,7 +184,8 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        self.uses(&mut Vec::new(), &item.tree);
+        let shown = !matches!(item.vis, syn::Visibility::Inherited);
+        self.uses(&mut Vec::new(), &item.tree, shown);
     }
 
     /// `pub(in …)` gives leave to look in; it uses nobody.
@@ -128,12 +193,26 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        self.names(&names, path.span().start().line);
+        let line = path.span().start().line;
         if names.ends_with(&["Stanza".to_owned(), "parse".to_owned()]) {
-            let place = self.place(path.span().start().line);
+            let place = self.place(line);
             self.reading.parses.push(place);
         }
+        if is_sure(&names) {
+            self.names(names, line, None);
+        }
         visit::visit_path(self, path);
+    }
+
+    /// A single word that is called is a function, even if it is in small letters.
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if let syn::Expr::Path(path) = &*call.func
+            && let Some(name) = path.path.get_ident().map(ToString::to_string)
+            && !is_sure(std::slice::from_ref(&name))
+        {
+            self.names(vec![name], call.span().start().line, None);
+        }
+        visit::visit_expr_call(self, call);
     }
 
     /// What is in stored form is parsed by this method.
@@ -165,9 +244,24 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_impl_item_fn(&mut self, method: &'ast syn::ImplItemFn) {
-        if !method.attrs.iter().any(is_test) {
+        if method.attrs.iter().any(is_test) {
+            self.skips(method);
+        } else {
+            self.function(&method.sig, &method.block);
             visit::visit_impl_item_fn(self, method);
         }
+    }
+
+    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+        self.function(&function.sig, &function.block);
+        visit::visit_item_fn(self, function);
+    }
+
+    fn visit_trait_item_fn(&mut self, method: &'ast syn::TraitItemFn) {
+        if let Some(body) = &method.default {
+            self.function(&method.sig, body);
+        }
+        visit::visit_trait_item_fn(self, method);
     }
 }
 
@@ -214,36 +308,58 @@ mod tests {
     use super::*;
 
     fn read(path: &str, text: &str) -> Reading {
-        let modules = path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
         let mut reading = Reading::default();
-        reading.file(&Source { path: path.into(), modules, text: text.into() }).unwrap();
+        reading.file(&Source::new(path, text.to_owned())).unwrap();
         reading
     }
 
     fn named(path: &str, text: &str) -> Vec<String> {
-        read(path, text).named.into_keys().map(|(from, to)| format!("{from} {to}")).collect()
+        read(path, text).named.iter().map(|named| named.names.join("::")).collect()
     }
 
     #[test]
-    fn every_way_to_name_another_module_is_an_edge() {
-        assert_eq!(named("pep/owner.rs", "use crate::{shard::Shard, wire};"), ["pep shard", "pep wire"]);
-        assert_eq!(named("pep/owner.rs", "use super::super::shard::Shard as S;"), ["pep shard"]);
+    fn every_way_to_write_a_path_is_seen() {
         assert_eq!(
-            named("pep.rs", "fn f() { let _: crate::wire::Wire = super::rate::new(); }"),
-            ["pep rate", "pep wire"]
+            named("pep.rs", "use crate::{shard::Shard, wire};"),
+            ["crate::shard::Shard", "crate::wire"]
         );
-        assert_eq!(named("pep.rs", "fn f() { assert!(matches!(x, (crate::wire::A))); }"), ["pep wire"]);
-        assert_eq!(named("pep.rs", "mod inner { use super::super::wire::Wire; }"), ["pep wire"]);
+        assert_eq!(named("pep/x.rs", "use super::super::shard::Shard as S;"), ["super::super::shard::Shard"]);
+        assert_eq!(
+            named("pep.rs", "fn f() { let a: crate::wire::Wire = b(c); }"),
+            ["crate::wire::Wire", "b"],
+            "a call, but no variable"
+        );
+        assert_eq!(
+            named("pep.rs", "fn f() { assert!(a, (crate::wire::A { b: super::c::d() }, e)); }"),
+            ["crate::wire::A", "super::c::d"]
+        );
+        assert!(named("pep/x.rs", "fn f() { here::g() }").is_empty(), "does not leave pep");
     }
 
     #[test]
-    fn what_is_one_s_own_and_what_only_tests_use_is_none() {
-        assert!(named("pep/owner.rs", "use super::Node; use crate::pep::Item; use self::x::Y;").is_empty());
+    fn a_use_says_what_it_brings_and_whether_others_see_it() {
+        let reading = read("pep.rs", "pub(crate) use a::{self, B as C, d::*}; use e::F;");
+        let brought = reading.named.iter().filter_map(|named| named.brought.as_ref());
+        let brought: Vec<_> = brought.map(|brought| (&*brought.name, brought.shown)).collect();
+        assert_eq!(brought, [("a", true), ("C", true), ("*", true), ("F", false)]);
+    }
+
+    #[test]
+    fn what_only_tests_use_is_not_seen() {
         assert!(named("pep.rs", "#[cfg(test)] mod tests { use crate::shard::Shard; }").is_empty());
         assert!(
             named("pep.rs", "#[cfg(any(test, feature = \"testing\"))] use crate::shard::Shard;").is_empty()
         );
         assert!(named("pep.rs", "pub(in crate::shard) fn f() {}").is_empty());
+    }
+
+    #[test]
+    fn files_and_functions_have_a_length_without_tests() {
+        let text = "/// Says.\nfn a() {\n}\nimpl X {\n    fn b(\n    ) {\n    }\n}\n\n#[cfg(test)]\nmod tests {\n    fn c() {\n\n\n\n    }\n}\n";
+        let reading = read("pep.rs", text);
+        let longest = reading.longest_function;
+        assert_eq!((longest.lines, &*longest.place), (3, "pep.rs:5 `b`"));
+        assert_eq!((reading.largest_file.lines, &*reading.largest_file.place), (9, "pep.rs"));
     }
 
     #[test]

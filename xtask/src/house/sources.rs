@@ -2,10 +2,10 @@
 
 use crate::tidy::Tree;
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
 use std::process::Command;
 
-const FOLDER: &str = "crates/services/src/";
+/// The folder of sources.
+pub(super) const FOLDER: &str = "crates/services/src/";
 
 /// A source file.
 pub(super) struct Source {
@@ -14,6 +14,13 @@ pub(super) struct Source {
     /// The modules in which it stands, outermost first; empty for `lib.rs`.
     pub(super) modules: Vec<String>,
     pub(super) text: String,
+}
+
+impl Source {
+    /// A file at this path from the folder of sources.
+    pub(super) fn new(path: &str, text: String) -> Self {
+        Self { path: path.to_owned(), modules: modules_of(path), text }
+    }
 }
 
 /// All that are not tests.
@@ -26,22 +33,16 @@ pub(super) fn read(revision: Option<&str>) -> Result<Vec<Source>> {
     let mut files = Vec::new();
     for whole in paths.iter().filter(|path| path.ends_with(".rs")) {
         let Some(path) = whole.strip_prefix(FOLDER) else { continue };
-        let modules = modules_of(path);
-        if is_test(&modules) {
+        if is_test(&modules_of(path)) {
             continue;
         }
         let text = match revision {
             None => tree.read(whole)?,
             Some(revision) => git(&tree, &["show", &format!("{revision}:{whole}")])?,
         };
-        files.push(Source { path: path.to_owned(), modules, text });
+        files.push(Source::new(path, text));
     }
     Ok(files)
-}
-
-/// The names of the outermost modules.
-pub(super) fn modules(files: &[Source]) -> BTreeSet<String> {
-    files.iter().filter_map(|file| file.modules.first().cloned()).collect()
 }
 
 /// What git prints.
