@@ -216,7 +216,7 @@ pub(crate) struct AccountImport {
     pub(crate) file: PathBuf,
     /// SCRAM iterations. Fewer are quicker, and no weaker for keys of 128 random bits and more, but tell strangers which accounts
     /// there are; some clients insist on 4096
-    #[arg(long, value_name = "N", default_value_t = chaski_services::accounts::ITERATIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = chaski_services::account::credentials::ITERATIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) iterations: u32,
 }
 

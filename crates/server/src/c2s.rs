@@ -17,9 +17,9 @@ use crate::event_loop::ShardInbox;
 use crate::metrics::EdgeMetrics;
 use crate::timers::{Deadline, Wheel};
 use crate::websocket;
-use chaski_services::accounts::network::Network;
-use chaski_services::login::Verdict;
-use chaski_services::router::Envelope;
+use chaski_services::account::network::Network;
+use chaski_services::effects::letter::Envelope;
+use chaski_services::effects::login::Verdict;
 use chaski_services::wire::ConnId;
 use chaski_store::ShardIndex;
 use chaski_xmpp::StreamCondition;
@@ -70,7 +70,7 @@ pub(crate) struct Clients {
     /// The same, not logged in yet: only for so long in a turn.
     pub(crate) logins: VecDeque<ConnId>,
     pub(crate) answers: VecDeque<(ConnId, Answer)>,
-    /// Asked for by [`chaski_services::wire::Wire::confirm`].
+    /// Asked for by [`chaski_services::owner::wire::Wire::confirm`].
     pub(crate) confirming: VecDeque<ConnId>,
     /// To be moved to another shard when there is room on the way.
     pub(crate) waiting_to_move: VecDeque<(ConnId, ShardIndex)>,

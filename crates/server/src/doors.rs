@@ -5,7 +5,7 @@
 
 use crate::edge::EdgeLimits;
 use crate::password_checks::PasswordChecks;
-use chaski_services::accounts::guesses::Guesses;
+use chaski_services::rooms::accounts::guesses::Guesses;
 use chaski_telemetry::Registry;
 use std::io;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Policy when it is full: the newest of the network that has most in it goes, unless that is who comes now. Used by
 //! [`crate::password_checks`]. No threads, no clock.
 
-use chaski_services::accounts::network::Network;
+use chaski_services::account::network::Network;
 use std::collections::{HashMap, VecDeque};
 
 /// See the module.

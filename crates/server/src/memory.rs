@@ -1,12 +1,12 @@
 //! The memory ceiling: how much the process may have resident, and what is given up on the way there.
 //!
 //! A thread looks at the resident memory four times a second and says how short it is as a
-//! [`Pressure`](chaski_services::context::Pressure), which every shard reads once per turn. First presence is no longer
+//! [`Pressure`](chaski_services::realm::Pressure), which every shard reads once per turn. First presence is no longer
 //! passed on, then new connections are refused, then backlogs wait, and only then new messages are refused; what was
 //! accepted is kept and delivered throughout. Each step is left again somewhat below where it was entered. Under
 //! pressure the allocator is asked to give free pages back, since only these count against a machine.
 
-use chaski_services::context::Pressure;
+use chaski_services::realm::Pressure;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;

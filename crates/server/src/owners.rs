@@ -1,8 +1,8 @@
 //! How async tasks ask accounts' owners for something: over the same [`Owners`] and with the same time limit as everybody who is
 //! no shard. Called by the HTTP side.
 
-use chaski_services::command::{Refusal, Request, Whom};
-use chaski_services::owners::{ANSWER_TIME, Owners};
+use chaski_services::effects::owners::{ANSWER_TIME, Owners};
+use chaski_services::effects::turn::command::{Refusal, Request, Whom};
 
 /// Has an account's owner do something, and ends with its answer.
 pub async fn ask<R: Request>(
@@ -22,7 +22,7 @@ pub async fn ask<R: Request>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_services::command::{Action, Kick, Kicked};
+    use chaski_services::effects::turn::command::{Action, Kick, Kicked};
     use chaski_store::AccountId;
     use std::sync::{Arc, Mutex};
 

@@ -7,8 +7,8 @@
 
 use crate::event_loop::{Arrival, ShardInbox, now};
 use crate::fair::Fair;
-use chaski_services::accounts::Credentials;
-use chaski_services::accounts::network::Network;
+use chaski_services::account::credentials::Credentials;
+use chaski_services::account::network::Network;
 use chaski_services::wire::ConnId;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -5,7 +5,7 @@
 //! number is nobody's or, worse, a client's connection. So shards don't call replies: that happens here.
 //! Called by `edge`, which has every reply [carried](Replies::carry). As many wait as the shards' queues let through.
 
-use chaski_services::command::{Call, Carrier};
+use chaski_services::effects::turn::command::{Call, Carrier};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -32,7 +32,7 @@ impl Replies {
 
 impl Carrier for Replies {
     /// The same reply, to be called on any thread. (One that is dropped is called as well: see
-    /// [`chaski_services::command::Reply`].)
+    /// [`chaski_services::effects::turn::command::Reply`].)
     fn carry<T: Send + 'static>(&self, call: Call<T>) -> Call<T> {
         let replies = self.clone();
         Box::new(move |outcome| {
@@ -45,7 +45,7 @@ impl Carrier for Replies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_services::command::{Command, Refusal, RemoveAccount, Reply};
+    use chaski_services::effects::turn::command::{Command, Refusal, RemoveAccount, Reply};
     use chaski_store::AccountId;
     use std::sync::mpsc::Receiver;
 

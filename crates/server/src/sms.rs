@@ -13,7 +13,7 @@ pub mod twilio;
 pub mod webhook;
 
 use crate::config;
-use chaski_services::accounts::registration::{Delivery, Transport};
+use chaski_services::rooms::accounts::registration::{Delivery, Transport};
 use chaski_telemetry::Gauge;
 use std::future::Future;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
 //! What streams, logins and transports implement, as data: the documents' table is made from it together with the
-//! rooms' own declarations ([`chaski_services::dispatch::specs`]). Nothing here is announced by service discovery; stream
+//! rooms' own declarations ([`chaski_services::owner::dispatch::specs`]). Nothing here is announced by service discovery; stream
 //! features and host-meta announce it.
 
-use chaski_services::iq::Xep;
+use chaski_services::effects::iq::Xep;
 
 /// An RFC that is implemented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub const SPEC: &[Xep] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_services::dispatch::specs;
+    use chaski_services::owner::dispatch::specs;
 
     #[test]
     fn each_specification_is_declared_once() {

@@ -2,7 +2,7 @@
 //!
 //! Numbers stand with their lowest byte first and in their full length, a `bool` and an `Option` begin with 0 or 1, a choice with
 //! the number of its variant, text and lists with a count of 32 bits. A type declares its form beside its definition by [`data!`], which
-//! does not compile if a field or a variant is left out; [`crate::router::Envelope`] puts a version in front. Promises: what is written
+//! does not compile if a field or a variant is left out; [`crate::effects::letter::Envelope`] puts a version in front. Promises: what is written
 //! is read as the same; what can't have been written (an account that no number can be, an address in another form than the normal one)
 //! is [`Malformed`]; reading never takes memory for what is only claimed.
 

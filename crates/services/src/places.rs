@@ -1,10 +1,10 @@
 //! Where accounts are owned: a map that places every slot, and the return address that each question carries.
 //!
 //! A [`Place`] names a shard of one run of one node. What is for another run is for nobody any more: its sessions and the numbers
-//! of its questions are not this one's, so a [`Letter`](crate::router::Envelope) that names another [`Incarnation`] is dropped
+//! of its questions are not this one's, so a [`Letter`](crate::effects::letter::Envelope) that names another [`Incarnation`] is dropped
 //! where it arrives. Whoever still waits for it asks again. Within one incarnation no number of a session is given twice.
 //!
-//! Made once per run, by whoever makes the [`Realm`](crate::context::Realm); read by every shard for each stanza, so a look
+//! Made once per run, by whoever makes the [`Realm`](crate::realm::Realm); read by every shard for each stanza, so a look
 //! costs two loads. In one process every slot is in this node, in the shard that [`Slot::shard`] says.
 
 use crate::data::data;

@@ -8,7 +8,7 @@
 //!
 //! Owned by the sender's account while that is in memory, and full when it comes there. Called by the router. Pure.
 
-use crate::context::Limits;
+use crate::realm::Limits;
 use chaski_store::AccountId;
 
 /// What the server adds to a message that it stores: the sender's address and the stanza-id, roughly.
@@ -17,7 +17,7 @@ const ADDED_BYTES: u64 = 128;
 /// See the module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StoredRate {
-    /// On the clock of [`crate::context::Context::now_ms`]. Earlier than now: it is full.
+    /// On the clock of [`crate::owner::context::Context::now_ms`]. Earlier than now: it is full.
     full_at_us: u64,
 }
 

@@ -21,13 +21,14 @@ mod observer;
 mod stages;
 mod store;
 
-use crate::calls::Relays;
-use crate::command::{AtWork, Refusal};
-use crate::context::{Context, Limits, Realm};
-use crate::login::{Ask, Denied, Resumed};
+use crate::effects::login::{Ask, Denied, Resumed};
+use crate::effects::turn::command::{AtWork, Refusal};
+use crate::owner::context::Context;
 use crate::places::{Incarnation, Places};
+use crate::realm::relays::Relays;
+use crate::realm::uploads::Uploads;
+use crate::realm::{Limits, Realm};
 use crate::shard::Shard;
-use crate::upload::Uploads;
 use crate::wire::{Closed, ConnId, SessionId, StreamEnd};
 use chaski_promises::{Cause, Event};
 use chaski_store::memory::MemoryEngine;
@@ -59,7 +60,7 @@ pub struct Stage {
     /// What the machine's clock, which was set meanwhile, shows beyond what has passed.
     pub shown_by_ms: i64,
     /// How short of memory it is.
-    pub pressure: crate::context::Pressure,
+    pub pressure: crate::realm::Pressure,
     realm: Arc<Realm>,
     /// How often it was started.
     runs: u64,
@@ -100,7 +101,7 @@ impl Stage {
             engine,
             now_ms: 1_000_000,
             shown_by_ms: 0,
-            pressure: crate::context::Pressure::None,
+            pressure: crate::realm::Pressure::None,
             realm,
             runs: 0,
             shards: Vec::new(),
@@ -133,7 +134,7 @@ impl Stage {
 
     /// Envelopes that were for an earlier run, of all shards.
     pub fn envelopes_astray(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.desk.metrics.envelopes_astray_total.get()).sum()
+        self.shards.iter().map(|shard| shard.owner.desk.metrics.envelopes_astray_total.get()).sum()
     }
 
     fn start(&mut self) {
@@ -259,7 +260,7 @@ impl Stage {
 
     /// How many bytes wait for room in a shard.
     pub fn late_bytes(&self, shard: u16) -> i64 {
-        self.shards[usize::from(shard)].desk.metrics.late_bytes.get()
+        self.shards[usize::from(shard)].owner.desk.metrics.late_bytes.get()
     }
 
     /// Lets time pass, second by second.
@@ -481,33 +482,33 @@ impl Stage {
 
     /// How many accounts are in a shard's memory.
     pub fn resident(&self, shard: u16) -> usize {
-        self.shards[usize::from(shard)].directory.levels().0
+        self.shards[usize::from(shard)].owner.directory.levels().0
     }
 
     /// Whether an account is in memory.
     pub fn is_resident(&self, id: AccountId) -> bool {
         let owner = usize::from(id.shard(self.realm.shards()).0);
-        self.shards[owner].directory.ids().any(|resident| resident == id)
+        self.shards[owner].owner.directory.ids().any(|resident| resident == id)
     }
 
     /// How many accounts a shard is loading.
     pub fn loading(&self, shard: u16) -> usize {
-        self.shards[usize::from(shard)].directory.levels().1
+        self.shards[usize::from(shard)].owner.directory.levels().1
     }
 
     /// How much a shard has refused because too much waited for records.
     pub fn loads_refused(&self, shard: u16) -> u64 {
-        self.shards[usize::from(shard)].desk.metrics.loads_refused_total.get()
+        self.shards[usize::from(shard)].owner.desk.metrics.loads_refused_total.get()
     }
 
     /// How many timers a shard has set.
     pub fn timers(&self, shard: u16) -> usize {
-        self.shards[usize::from(shard)].desk.timers.len()
+        self.shards[usize::from(shard)].owner.desk.timers.len()
     }
 
     /// How many bytes a shard holds back for inactive clients.
     pub fn held_bytes(&self, shard: u16) -> i64 {
-        self.shards[usize::from(shard)].desk.metrics.held_bytes.get()
+        self.shards[usize::from(shard)].owner.desk.metrics.held_bytes.get()
     }
 
     fn line(&mut self, client: Client) -> &mut Line {

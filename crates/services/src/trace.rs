@@ -5,9 +5,28 @@
 //! last [`EVENTS_MAX`] events, for [`FORGET_MS`] after the last question. Promises (docs/promises.md, P4): no content, no number but the
 //! one that is traced, and never with whom it has to do: sessions are told by numbers of their shard.
 
-use crate::command::{TraceEvent, TracePage};
 use chaski_store::AccountId;
 use std::collections::VecDeque;
+
+/// Events of an account, for who asks for those after a number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TracePage {
+    /// What has happened, oldest first.
+    pub events: Vec<TraceEvent>,
+    /// The number of the last.
+    pub next: u64,
+    /// So many before these were too many to be kept.
+    pub missed: u64,
+}
+
+/// Something that an owner has done for an account. Names nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceEvent {
+    /// When, Unix time in milliseconds.
+    pub unix_ms: u64,
+    /// What.
+    pub what: String,
+}
 
 /// Accounts of a shard that are traced at the same time; the one that was asked for longest ago makes room.
 const TRACED_MAX: usize = 8;

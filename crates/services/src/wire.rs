@@ -3,7 +3,6 @@
 //! The edge implements [`Wire`] for its connections; a test or simulator implements it with vectors.
 
 use crate::data::data;
-use crate::login::Verdict;
 use chaski_store::AccountId;
 use chaski_xmpp::sm::TooHigh;
 
@@ -14,39 +13,6 @@ pub struct ConnId(pub u64);
 /// A session: one bound resource of one account, alive over several connections if it is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
-
-/// The edge, as seen from the rooms. Calls never block and never fail: a connection that has just died swallows
-/// what is written to it, and [`crate::shard::Shard::closed`] follows.
-pub trait Wire {
-    /// Sends one top-level element, given in pieces that together are the whole element. It is handed to the
-    /// kernel at the end of the turn, together with whatever else the turn wrote to this connection.
-    fn write(&mut self, conn: ConnId, element: &[&[u8]]);
-
-    /// Bytes written to the connection that the kernel has not taken yet (slow client).
-    fn unsent_bytes(&self, conn: ConnId) -> usize;
-
-    /// Reads nothing more from the connection, and calls [`crate::shard::Shard::writable`] whenever everything written
-    /// to it has been handed to the kernel, until [`Self::go_on`]. For clients without stream management.
-    fn pause(&mut self, conn: ConnId);
-
-    /// Reads the connection again, if it was paused.
-    fn go_on(&mut self, conn: ConnId);
-
-    /// Asks for one call of [`crate::shard::Shard::confirmed`] as soon as everything written has been acknowledged by
-    /// the peer's TCP (`SIOCOUTQ` is 0 and no bytes are unsent). Used for clients without 0198.
-    fn confirm(&mut self, conn: ConnId);
-
-    /// Ends the stream: sends the stream error if there is one, `</stream:stream>`, then closes the socket.
-    /// [`crate::shard::Shard::closed`] is not called for a connection that the rooms closed.
-    fn close(&mut self, conn: ConnId, error: Option<StreamEnd>);
-
-    /// The verdict on a [question](crate::login::Question) of this number that the connection has asked. It may come late or twice.
-    fn verdict(&mut self, conn: ConnId, number: u32, verdict: Verdict);
-
-    /// Hands an envelope to [whom it is for](crate::router::Envelope::to). Gives it back if that one's queue is full; the rooms
-    /// then apply their policy (drop presence, refuse messages with an error).
-    fn forward(&mut self, envelope: crate::router::Envelope) -> Result<(), crate::router::Envelope>;
-}
 
 /// Why the rooms end a stream: a stream error (RFC 6120 §4.9.3) with its condition.
 #[derive(Debug, Clone, PartialEq, Eq)]

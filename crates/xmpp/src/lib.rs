@@ -31,4 +31,4 @@ pub use framer::{Frame, FrameError, Framer};
 pub use jid::{BareJid, FullJid, Jid, JidError, JidRef};
 pub use stanza::{Husk, Kind, ParseError, Prefixes, Stanza, StreamHeader};
 pub use stored::Stored;
-pub use write::{Header, StanzaError, Writer};
+pub use write::{Header, StanzaError, Writer, xml};

@@ -281,6 +281,16 @@ pub fn stanza_id(out: &mut Vec<u8>, by: &str, id: u128) {
     out.extend_from_slice(b"'/>");
 }
 
+/// XML written by the closure; elements still open at its end are closed.
+pub fn xml(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let mut writer = Writer::new(&mut out);
+    write(&mut writer);
+    writer.close_all();
+    drop(writer);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use crate::cli::{Account, Ctl, CtlCommand};
 use crate::failure::Failure;
 use backend::Backend;
 use chaski_server::config::Config;
-use chaski_services::accounts::AccountName;
+use chaski_services::account::name::AccountName;
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;

@@ -118,7 +118,7 @@ impl Server {
         media.iter().flat_map(|media| media.metrics()).for_each(|source| registry.register(source));
 
         let (stop, stopping) = watch::channel(false);
-        let salting = chaski_services::accounts::Salting::of_server(&engine.secret());
+        let salting = chaski_services::account::credentials::Salting::of_server(&engine.secret());
         let desk = Desk::new(engine.records(), Some(edge.owners()), (&config.domain, salting), engine.time())
             .granting(SlotKeys::new(&engine.secret()))
             .with_files(media.as_ref().map(files::of));

@@ -9,13 +9,15 @@ mod inspect;
 mod slot;
 
 use super::protocol::{AccountView, Answer, ClockView, JumpView, NewKey, Reply, Request, SessionView};
-use chaski_services::accounts::{AccountName, AccountRecord, RecordError, Salting};
-use chaski_services::blocking::{Report, Reports};
-use chaski_services::command::{
-    self, Expected, Kick, Kicked, ListSessions, Refusal, RemoveAccount, SessionSummary, SetAccount,
-    ShowAccount,
+use chaski_services::account::credentials::Salting;
+use chaski_services::account::name::AccountName;
+use chaski_services::account::record::{AccountRecord, RecordError};
+use chaski_services::effects::owners::Owners;
+use chaski_services::effects::turn::command;
+use chaski_services::effects::turn::command::{
+    Expected, Kick, Kicked, ListSessions, Refusal, RemoveAccount, SessionSummary, SetAccount, ShowAccount,
 };
-use chaski_services::owners::Owners;
+use chaski_services::rooms::blocking::{Report, Reports};
 use chaski_store::media::slot::SlotKeys;
 use chaski_store::records::{Put, Versioned};
 use chaski_store::time::Standing;

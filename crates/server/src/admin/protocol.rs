@@ -8,8 +8,9 @@
 //! ```
 //! Codes: `bad-request`, `no-such-account`, `conflict`, `unavailable`, `damaged`, `no-such-file`.
 
-use chaski_services::accounts::{AccountName, Credentials};
-use chaski_services::blocking::Report;
+use chaski_services::account::credentials::Credentials;
+use chaski_services::account::name::AccountName;
+use chaski_services::rooms::blocking::Report;
 use serde::{Deserialize, Serialize};
 
 /// What a client asks for.
@@ -196,7 +197,7 @@ pub enum Reply {
     },
     /// See [`Request::Salting`].
     Salting {
-        /// [`chaski_services::accounts::Salting`].
+        /// [`chaski_services::account::credentials::Salting`].
         bytes: [u8; 32],
     },
     /// See [`Request::AccountPut`].

@@ -3,11 +3,14 @@
 use super::client::{AdminClient, ClientError};
 use super::protocol::{JumpView, NewKey, Reply};
 use super::*;
-use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
-use chaski_services::command::{
+use chaski_services::account::credentials::Salting;
+use chaski_services::account::credentials::{Credentials, Derivation};
+use chaski_services::account::name::AccountName;
+use chaski_services::account::record::AccountRecord;
+use chaski_services::effects::owners::Owners;
+use chaski_services::effects::turn::command::{
     AccountView, Action, Command, Expected, Kicked, Refusal, SessionSummary, SetAccount,
 };
-use chaski_services::owners::Owners;
 use chaski_store::records::{Put, Records};
 use chaski_store::time::HandClock;
 use chaski_store::{Engine, Table, Time, memory};

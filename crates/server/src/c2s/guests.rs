@@ -5,7 +5,7 @@
 //! network that has most goes, if it has had its time; else who comes now waits, or is refused. It is the caller
 //! (`event_loop::accept`) who asks and closes. Owned by the shard's connections.
 
-use chaski_services::accounts::network::Network;
+use chaski_services::account::network::Network;
 use chaski_services::wire::ConnId;
 use std::collections::{HashMap, VecDeque};
 

@@ -3,9 +3,10 @@
 use super::connection::Stage;
 use super::{Answer, Clients};
 use crate::websocket;
-use chaski_services::login::Verdict;
-use chaski_services::router::Envelope;
-use chaski_services::wire::{ConnId, StreamEnd, Wire};
+use chaski_services::effects::letter::Envelope;
+use chaski_services::effects::login::Verdict;
+use chaski_services::owner::wire::Wire;
+use chaski_services::wire::{ConnId, StreamEnd};
 use chaski_xmpp::StreamCondition;
 
 impl Wire for Clients {

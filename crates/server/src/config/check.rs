@@ -1,7 +1,7 @@
 //! Whether the values make sense together.
 
 use super::{C2sTls, Config, HttpTls, SmsGateway};
-use chaski_services::calls::{RELAYS_MAX, Relay};
+use chaski_services::realm::relays::{RELAYS_MAX, Relay};
 use std::net::{IpAddr, SocketAddr};
 
 /// A key, as [`super::schema::Document::line_of`] takes it, and what is wrong with its value.

@@ -1,11 +1,11 @@
 //! What the edge is told at start: listeners, limits, times. Filled by the binary from the configuration file.
 
 use crate::tls::TlsIdentity;
-use chaski_services::accounts::guesses::Allowances;
+use chaski_services::rooms::accounts::guesses::Allowances;
 use std::net::SocketAddr;
 
 /// Everything the edge needs to start, besides the store and the rooms' settings. The domain and the number of
-/// shards are the rooms' ([`chaski_services::context::Realm`]).
+/// shards are the rooms' ([`chaski_services::realm::Realm`]).
 #[derive(Debug, Clone, Default)]
 pub struct EdgeConfig {
     /// Where client connections are accepted.
@@ -71,10 +71,10 @@ pub struct EdgeLimits {
     pub unsent_bytes: usize,
     /// Failed logins on one connection before it is closed.
     pub login_failures: u8,
-    /// Whether there are accounts whose SCRAM iterations are not [`chaski_services::accounts::ITERATIONS`], so that nobody can be
+    /// Whether there are accounts whose SCRAM iterations are not [`chaski_services::account::credentials::ITERATIONS`], so that nobody can be
     /// challenged before the account's record is there.
     pub iterations_vary: bool,
-    /// Envelopes that may wait for a shard; beyond it [`chaski_services::wire::Wire::forward`] refuses.
+    /// Envelopes that may wait for a shard; beyond it [`chaski_services::owner::wire::Wire::forward`] refuses.
     pub queued_envelopes: usize,
     /// Connections and commands that may wait for a shard; beyond it they are refused.
     pub queued_arrivals: usize,

@@ -7,7 +7,7 @@
 use super::EventLoop;
 use super::receive::Flow;
 use crate::c2s::connection::{Asked, Stage};
-use chaski_services::login::{Admitted, Ask, Denied, Granted, TokenProved, Verdict};
+use chaski_services::effects::login::{Admitted, Ask, Denied, Granted, TokenProved, Verdict};
 use chaski_services::wire::{Authenticated, ConnId};
 use chaski_store::AccountId;
 use chaski_xmpp::sasl::Failure;

@@ -1,4 +1,4 @@
-//! Proving by a secret: SCRAM (RFC 5802) and PLAIN (RFC 4616), as far as there are tries ([`chaski_services::accounts::guesses`]).
+//! Proving by a secret: SCRAM (RFC 5802) and PLAIN (RFC 4616), as far as there are tries ([`chaski_services::rooms::accounts::guesses`]).
 //!
 //! Promises: whoever has the right secret of a kind that can't be guessed gets in, whatever was counted. To all others the
 //! answer has the same bytes and the same work behind it, whether there is such an account, whatever its secret is, and
@@ -9,9 +9,9 @@ use super::EventLoop;
 use super::receive::Flow;
 use crate::c2s::connection::{Asked, Proving};
 use crate::password_checks::Check;
-use chaski_services::accounts::network::Network;
-use chaski_services::accounts::{Credentials, PlainCheck};
-use chaski_services::login::Ask;
+use chaski_services::account::credentials::{Credentials, PlainCheck};
+use chaski_services::account::network::Network;
+use chaski_services::effects::login::Ask;
 use chaski_services::wire::{Authenticated, ConnId};
 use chaski_store::AccountId;
 use chaski_xmpp::Stanza;

@@ -1,6 +1,6 @@
 //! How many connections each client network holds, so that one client can't take all places of a listener.
 
-use chaski_services::accounts::network::{Network, WIDER};
+use chaski_services::account::network::{Network, WIDER};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

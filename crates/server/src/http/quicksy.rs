@@ -14,7 +14,7 @@ use axum::extract::{ConnectInfo, Path, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::routing::{get, post};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chaski_services::accounts::registration::{RegistrationError, Request, Transport};
+use chaski_services::rooms::accounts::registration::{RegistrationError, Request, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -26,12 +26,12 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{post, put};
 use body::BODY_BYTES;
-use chaski_services::accounts::AccountRecord;
-use chaski_services::accounts::network::Network;
-use chaski_services::accounts::registration::{
+use chaski_services::account::network::Network;
+use chaski_services::account::record::AccountRecord;
+use chaski_services::rooms::accounts::registration::{
     Begun, Claim, Confirmation, Kept, Registered, Registrar, RegistrationError, Request, Transport,
 };
-use chaski_services::accounts::verification::CODE_DIGITS;
+use chaski_services::rooms::accounts::verification::CODE_DIGITS;
 use chaski_store::Time;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@
 //! come here whatever the gateway is.
 
 use super::{Gateway, Message, Sending};
-use chaski_services::accounts::registration::Transport;
+use chaski_services::rooms::accounts::registration::Transport;
 
 /// See the module.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,7 +2,7 @@
 //! (`(?<!\d)\d{6}(?!\d)`) find it whatever digits follow, in the language that was asked for if we have it.
 
 use super::Message;
-use chaski_services::accounts::registration::{Delivery, Transport};
+use chaski_services::rooms::accounts::registration::{Delivery, Transport};
 
 /// The message for a code. `service` is what the text calls the server.
 pub(super) fn message(delivery: &Delivery, service: &str) -> Message {
@@ -75,8 +75,8 @@ fn language(locale: Option<&str>) -> &'static Language {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_services::accounts::phone::Phone;
-    use chaski_services::accounts::verification::Code;
+    use chaski_services::account::phone::Phone;
+    use chaski_services::rooms::accounts::verification::Code;
 
     fn text(locale: Option<&str>, transport: Transport, service: &str) -> String {
         let delivery = Delivery {

@@ -18,7 +18,7 @@ struct Document<'a> {
     phone: &'a str,
     text: &'a str,
     code: &'a str,
-    transport: chaski_services::accounts::registration::Transport,
+    transport: chaski_services::rooms::accounts::registration::Transport,
     locale: Option<&'a str>,
 }
 

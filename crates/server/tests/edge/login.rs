@@ -2,7 +2,7 @@
 
 use crate::rig::{Client, HEADER, KEY, Server, auth, auth_plain, bind, content, identity};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
-use chaski_services::accounts::Derivation;
+use chaski_services::account::credentials::Derivation;
 use chaski_xmpp::sasl::Mechanism;
 use chaski_xmpp::sasl::client::Binding;
 use sha2::{Digest, Sha256};

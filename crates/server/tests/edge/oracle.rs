@@ -4,7 +4,7 @@
 use crate::rig::{Client, KEY, Server, auth, content};
 use chaski_server::EdgeConfig;
 use chaski_server::ListenerTls::Terminated;
-use chaski_services::accounts::Derivation;
+use chaski_services::account::credentials::Derivation;
 use chaski_xmpp::sasl::token::{Claim, TokenMechanism};
 use chaski_xmpp::sasl::{base64, scram};
 use chaski_xmpp::stream::client::{Authenticate, write_authenticate};

@@ -2,8 +2,11 @@
 
 use chaski_server::tls::Tickets;
 use chaski_server::{Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity};
-use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
-use chaski_services::context::{Limits, Realm};
+use chaski_services::account::credentials::Salting;
+use chaski_services::account::credentials::{Credentials, Derivation};
+use chaski_services::account::name::AccountName;
+use chaski_services::account::record::AccountRecord;
+use chaski_services::realm::{Limits, Realm};
 use chaski_store::{Engine, Table, memory::MemoryEngine};
 use chaski_telemetry::Registry;
 use chaski_xmpp::sasl::client::{Binding, Credentials as ClientCredentials, Exchange};

@@ -3,7 +3,7 @@
 use crate::rig::{Client, KEY, Server, auth, auth_plain, content};
 use crate::websocket::WebSocketClient;
 use chaski_server::ListenerTls::Terminated;
-use chaski_services::accounts::Derivation;
+use chaski_services::account::credentials::Derivation;
 use chaski_xmpp::sasl::client::{Binding, Credentials, Exchange};
 use chaski_xmpp::sasl::{Mechanism, Nonce, base64};
 

@@ -1,8 +1,8 @@
 //! The ways in that take one exchange: who gets what he wished, and which tokens are good (XEP-0386, XEP-0388, XEP-0484).
 
 use super::*;
-use crate::command::{Expected, RemoveAccount, SetAccount, ShowAccount};
-use crate::login::{Admitted, Denied, TokenProved};
+use crate::effects::login::{Admitted, Denied, TokenProved};
+use crate::effects::turn::command::{Expected, RemoveAccount, SetAccount, ShowAccount};
 use crate::wire::Closed;
 use chaski_xmpp::sasl::token::{self, TokenMechanism};
 use chaski_xmpp::stream::{
@@ -129,7 +129,7 @@ fn a_tag_that_can_not_be_is_left_out() {
 #[test]
 fn who_has_too_many_sessions_is_in_without_one() {
     let mut stage = Stage::new(1);
-    for n in 0..crate::context::Limits::default().sessions_per_account {
+    for n in 0..crate::realm::Limits::default().sessions_per_account {
         stage.login(ROMEO, &n.to_string());
     }
     let (_, admitted) = stage.admit(ROMEO, 1, &wishes(PHONE));
@@ -276,7 +276,10 @@ fn with_a_new_key_the_record_keeps_no_token() {
     let claim = proof(PHONE, &token_of(&admission));
     let kept = |stage: &Stage| {
         let found = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::Accounts, ROMEO);
-        !crate::accounts::AccountRecord::from_json(&found.unwrap().unwrap().value).unwrap().tokens.is_empty()
+        !crate::account::record::AccountRecord::from_json(&found.unwrap().unwrap().value)
+            .unwrap()
+            .tokens
+            .is_empty()
     };
     assert!(kept(&stage));
     stage.set_account(ROMEO, 2).unwrap();

@@ -286,7 +286,7 @@ fn reports_are_kept_for_the_operator() {
         .get(chaski_store::Table::Reports, &key)
         .unwrap()
         .expect("it is kept");
-    let reports = crate::blocking::Reports::from_document(Some(&kept.value)).reports;
+    let reports = crate::rooms::blocking::Reports::from_document(Some(&kept.value)).reports;
     assert_eq!(reports.len(), 1);
     let expected = (JULIET, ROMEO, "urn:xmpp:reporting:spam", "Buy <now>");
     let report = &reports[0];
@@ -294,7 +294,7 @@ fn reports_are_kept_for_the_operator() {
     assert_eq!(report.messages, ["28482"]);
     assert_eq!(report.files, [file], "whether there is such a file or not");
     assert_eq!(list(&mut stage, juliet), [jid(ROMEO)]);
-    stage.command(JULIET, crate::command::RemoveAccount).unwrap();
+    stage.command(JULIET, crate::effects::turn::command::RemoveAccount).unwrap();
     let gone = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::Reports, &key).unwrap();
     assert!(gone.is_none(), "it goes with the account");
 }

@@ -6,8 +6,8 @@ mod model;
 mod together;
 
 use super::*;
-use crate::command::{BookChange, BookView, Refusal, RemoveAccount};
-use crate::context::Limits;
+use crate::effects::turn::command::{BookChange, BookView, Refusal, RemoveAccount};
+use crate::realm::Limits;
 use crate::testing::{DOMAIN, account};
 use chaski_xmpp::{Stanza, ns};
 

@@ -1,7 +1,7 @@
 //! Who asks faster than he acknowledges: everything waits, in order, and nobody's session ends for it.
 
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 use crate::wire::Closed;
 
 const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";

@@ -1,8 +1,8 @@
 //! Calls: proposals that waited, the sign that all has come, and the relays that a server names.
 
 use super::*;
-use crate::calls::{Relay, Relays, Secret};
-use crate::context::{Limits, Pressure};
+use crate::realm::relays::{Relay, Relays, Secret};
+use crate::realm::{Limits, Pressure};
 use crate::wire::Closed;
 use chaski_xmpp::Stanza;
 

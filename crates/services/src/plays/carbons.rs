@@ -254,7 +254,7 @@ fn a_forged_copy_does_not_pass_as_ours() {
 
 #[test]
 fn copies_do_not_end_the_session_that_does_not_read_them() {
-    let limits = crate::context::Limits { queue_stanzas: 20, ..Default::default() };
+    let limits = crate::realm::Limits { queue_stanzas: 20, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     let orchard = arrive(&mut stage, ROMEO, "orchard");
     let street = arrive(&mut stage, ROMEO, "street");
@@ -284,7 +284,7 @@ fn huge_messages_and_as_many_sessions_as_there_may_be() {
     for &session in &sessions[1..] {
         assert_eq!(stage.closed_with(session), None);
         let bytes: usize = copies(&mut stage, session).iter().map(|(_, body)| body.len()).sum();
-        let most = crate::context::Limits::default().queue_bytes / 2;
+        let most = crate::realm::Limits::default().queue_bytes / 2;
         assert!(bytes > 0 && bytes <= most, "{bytes}");
     }
     // Wrapped, this would be more than a client has to take.

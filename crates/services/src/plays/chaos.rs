@@ -6,7 +6,7 @@
 mod actor;
 
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 use crate::testing::{Link, Stage};
 use crate::wire::Closed;
 use actor::Actor;

@@ -1,8 +1,10 @@
 //! Commands: keys replaced, accounts made and removed, sessions listed and kicked.
 
 use super::*;
-use crate::command::{Expected, Kick, Kicked, ListSessions, Refusal, RemoveAccount, SetAccount, ShowAccount};
-use crate::login::Denied;
+use crate::effects::login::Denied;
+use crate::effects::turn::command::{
+    Expected, Kick, Kicked, ListSessions, Refusal, RemoveAccount, SetAccount, ShowAccount,
+};
 use crate::testing::Stage;
 use crate::wire::Closed;
 

@@ -1,7 +1,7 @@
 //! Accounts coming into memory and leaving it.
 
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 use crate::testing::Stage;
 use crate::wire::Closed;
 

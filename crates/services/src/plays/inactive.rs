@@ -143,7 +143,7 @@ fn who_comes_back_is_active_and_gets_what_waited() {
 
 #[test]
 fn a_flood_at_an_inactive_phone_is_bounded_and_harms_nobody() {
-    let limits = crate::context::Limits { queue_stanzas: 40, put_off_stanzas: 8, ..Default::default() };
+    let limits = crate::realm::Limits { queue_stanzas: 40, put_off_stanzas: 8, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     let (romeo, _, _) = pocket(&mut stage);
     stage.acknowledge(romeo, 0);
@@ -173,7 +173,7 @@ fn nobody_ends_the_session_of_who_has_lost_the_connection() {
     stage.send(romeo, ACTIVE);
     let h = stage.counted(romeo);
     stage.lose(romeo, Closed::Lost);
-    let many = crate::context::Limits::default().queue_stanzas + 10;
+    let many = crate::realm::Limits::default().queue_stanzas + 10;
     for turn in 0..many {
         stage.send(juliet, &shown(ROMEO, &format!("status {turn}")));
         stage.send(juliet, &state(ROMEO, "composing"));
@@ -192,7 +192,7 @@ fn nobody_ends_the_session_of_who_has_lost_the_connection() {
 #[test]
 fn what_is_held_is_bounded_in_bytes_and_let_go_with_the_session() {
     let limits =
-        crate::context::Limits { put_off_bytes: 2_000, put_off_bytes_shard: 3_000, ..Default::default() };
+        crate::realm::Limits { put_off_bytes: 2_000, put_off_bytes_shard: 3_000, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     let (romeo, _, juliet) = pocket(&mut stage);
     let (phone, _) = stage.arrive(NURSE, "phone");

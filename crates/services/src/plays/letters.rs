@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::Data;
-use crate::router::{Envelope, Letter};
+use crate::effects::letter::{Envelope, Letter};
 use crate::testing::Stage;
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -19,7 +19,7 @@ proptest! {
         stage.arrive(JULIET, "balcony");
         for seed in seeds {
             let letter = Letter::any(&mut StdRng::seed_from_u64(seed));
-            stage.call((seed % 2) as u16, |room, ctx| room.envelope(ctx, Envelope::new(room.desk.here, letter)));
+            stage.call((seed % 2) as u16, |room, ctx| room.envelope(ctx, Envelope::new(room.owner.desk.here, letter)));
             stage.settle();
         }
         stage.pass(30_000);

@@ -2,7 +2,7 @@
 //! the end of a dead one costs the others nothing.
 
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 use crate::testing::{Link, Stage};
 
 const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";

@@ -1,8 +1,8 @@
 //! Accounts looked up in the store: how many at a time for whom, and what is remembered of the answers.
 
 use super::*;
-use crate::accounts::network::Network;
-use crate::context::Limits;
+use crate::account::network::Network;
+use crate::realm::Limits;
 use crate::testing::{Stage, account};
 use crate::wire::Closed;
 

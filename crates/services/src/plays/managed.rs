@@ -129,7 +129,7 @@ fn a_client_that_acknowledges_and_does_not_read_sets_one_timer() {
 
 #[test]
 fn an_overflowing_sleeper_can_be_resumed() {
-    let limits = crate::context::Limits { queue_stanzas: 5, ..Default::default() };
+    let limits = crate::realm::Limits { queue_stanzas: 5, ..Default::default() };
     let mut stage = Stage::with_limits(2, limits);
     let (juliet, _) = stage.arrive(JULIET, "balcony");
     let (romeo, id) = stage.arrive(ROMEO, "orchard");
@@ -162,7 +162,7 @@ fn an_overflowing_sleeper_can_be_resumed() {
 
 #[test]
 fn a_stranger_can_not_end_a_session_with_messages_that_do_not_wait() {
-    let limits = crate::context::Limits { queue_stanzas: 10, ..Default::default() };
+    let limits = crate::realm::Limits { queue_stanzas: 10, ..Default::default() };
     let mut stage = Stage::with_limits(2, limits);
     let (juliet, _) = stage.arrive(JULIET, "balcony");
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
@@ -264,7 +264,7 @@ fn resuming_with_more_than_was_sent_is_told_as_that() {
     let sent = stage.counted(romeo);
     stage.lose(romeo, Closed::Lost);
     let refused = stage.resume(ROMEO, &id, 4000).1.unwrap_err();
-    assert_eq!(refused, crate::login::Denied::TooHigh(chaski_xmpp::sm::TooHigh { h: 4000, sent }));
+    assert_eq!(refused, crate::effects::login::Denied::TooHigh(chaski_xmpp::sm::TooHigh { h: 4000, sent }));
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_client_that_never_acknowledges_is_cut_and_can_resume() {
 
 #[test]
 fn a_backlog_comes_in_windows() {
-    let limits = crate::context::Limits { window_messages: 10, ..Default::default() };
+    let limits = crate::realm::Limits { window_messages: 10, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     let (juliet, _) = stage.arrive(JULIET, "balcony");
     let romeo = stage.login(ROMEO, "orchard");
@@ -412,7 +412,7 @@ fn a_client_may_wish_for_less_time_than_others_have() {
 
 #[test]
 fn nobody_ends_anothers_session_by_writing_to_it() {
-    let limits = crate::context::Limits { queue_stanzas: 20, ..Default::default() };
+    let limits = crate::realm::Limits { queue_stanzas: 20, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     let (juliet, _) = stage.arrive(JULIET, "balcony");

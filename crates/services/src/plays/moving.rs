@@ -2,13 +2,15 @@
 
 use super::blocking::block;
 use super::*;
-use crate::accounts::network::Network;
-use crate::accounts::registration::{
+use crate::account::credentials::PlainCheck;
+use crate::account::name::AccountName;
+use crate::account::network::Network;
+use crate::account::record::AccountRecord;
+use crate::effects::owners::Owners;
+use crate::effects::turn::command::{Action, BookChange, Call, Carrier, Command, Kick, Refusal, SetAccount};
+use crate::rooms::accounts::registration::{
     Confirmation, Policy, Registered, Registrar, RegistrationError, Request, Transport,
 };
-use crate::accounts::{AccountName, AccountRecord, PlainCheck};
-use crate::command::{Action, BookChange, Call, Carrier, Command, Kick, Refusal, SetAccount};
-use crate::owners::Owners;
 use crate::testing::account;
 use chaski_store::{Engine, Table};
 use rand::SeedableRng;

@@ -6,7 +6,7 @@
 
 use super::blocking::block;
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 use crate::wire::Closed;
 
 /// Whom the asker meets under [`TARGET`].

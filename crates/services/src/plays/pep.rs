@@ -2,8 +2,8 @@
 
 use super::interests::{announce, answer, befriend, presence_of, question, subscribe};
 use super::*;
-use crate::command::{PrivacyChange, Refusal, SetPrivacy};
-use crate::errand::ERRANDS_MAX;
+use crate::effects::turn::command::{PrivacyChange, Refusal, SetPrivacy};
+use crate::effects::turn::errand::ERRANDS_MAX;
 use crate::testing::Stage;
 
 const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
@@ -239,7 +239,7 @@ fn short_of_memory_nobody_is_loaded_for_last_items() {
     befriend(&mut stage, romeo, juliet);
     publish(&mut stage, romeo, "urn:x", "1", "<a xmlns='urn:x'/>");
     stage.crash();
-    stage.pressure = crate::context::Pressure::Presence;
+    stage.pressure = crate::realm::Pressure::Presence;
     let juliet = stage.login(JULIET, "balcony");
     assert!(events(&announce(&mut stage, juliet, &["urn:x"])).is_empty());
     assert_eq!((0..2).map(|shard| stage.resident(shard)).sum::<usize>(), 1);

@@ -1,7 +1,7 @@
 //! Short of memory: what is given up, in which order, and that what was accepted is delivered.
 
 use super::*;
-use crate::context::Pressure;
+use crate::realm::Pressure;
 use crate::wire::Closed;
 
 fn befriended(stage: &mut Stage, romeo: Client, juliet: Client) {

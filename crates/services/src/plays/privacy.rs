@@ -2,8 +2,8 @@
 
 use super::blocking::befriend;
 use super::*;
-use crate::command::{PrivacyChange, Refusal, SetPrivacy};
-use crate::privacy::{Audience, Patch, What};
+use crate::account::settings::{Audience, Patch, What};
+use crate::effects::turn::command::{PrivacyChange, Refusal, SetPrivacy};
 use crate::wire::Closed;
 
 const LAST: &str = "<query xmlns='jabber:iq:last'/>";

@@ -214,7 +214,7 @@ fn a_removed_account_leaves_no_picture() {
     publish_avatar(&mut stage, romeo, 64);
     let long = "n".repeat(3_000);
     set_vcard(&mut stage, romeo, &format!("<FN>{long}</FN>{}", photo(&picture(64).0)));
-    stage.command(ROMEO, crate::command::RemoveAccount).expect("it is removed");
+    stage.command(ROMEO, crate::effects::turn::command::RemoveAccount).expect("it is removed");
     for table in [chaski_store::Table::Nodes, chaski_store::Table::Items] {
         let left = chaski_store::Engine::records(&stage.engine)
             .scan(table, "", 10)
@@ -283,10 +283,10 @@ fn a_service_account_shows_its_card_to_everybody() {
     set_vcard(&mut stage, bot, &format!("<FN>Bot</FN>{}", photo(&picture(64).0)));
     let shown = vcard(&mut stage, romeo, "bot");
     assert!(shown.contains(">Bot</FN>") && shown.contains("<BINVAL>"), "{shown}");
-    let hide: crate::privacy::Patch =
+    let hide: crate::account::settings::Patch =
         serde_json::from_str(r#"{"photo":{"show":"contacts"},"status":{"show":"contacts"}}"#).unwrap();
-    let change = crate::command::PrivacyChange { patch: hide, whole: false };
-    stage.command("bot", crate::command::SetPrivacy(Some(change))).unwrap();
+    let change = crate::effects::turn::command::PrivacyChange { patch: hide, whole: false };
+    stage.command("bot", crate::effects::turn::command::SetPrivacy(Some(change))).unwrap();
     assert_eq!(
         condition(&vcard(&mut stage, romeo, "bot")),
         "service-unavailable",

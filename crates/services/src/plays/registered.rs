@@ -5,15 +5,16 @@ mod contacts;
 use super::blocking::block;
 use super::moving::{Owner, book, put_book};
 use super::*;
-use crate::accounts::network::Network;
-use crate::accounts::registration::{
-    Confirmation, Kept, Policy, Registered, Registrar, RegistrationError, Request, Transport,
-};
-use crate::accounts::{AccountRecord, PlainCheck};
-use crate::command::{
+use crate::account::credentials::PlainCheck;
+use crate::account::network::Network;
+use crate::account::record::AccountRecord;
+use crate::effects::login::Denied;
+use crate::effects::turn::command::{
     BookChange, Expected, Kick, Refusal, RemoveAccount, RemoveSilent, SetAccount, ShowAccount, Whom,
 };
-use crate::login::Denied;
+use crate::rooms::accounts::registration::{
+    Confirmation, Kept, Policy, Registered, Registrar, RegistrationError, Request, Transport,
+};
 use crate::testing::{Claim, account};
 use crate::wire::Closed;
 use chaski_promises::Lock;

@@ -2,7 +2,7 @@
 
 use super::blocking::block;
 use super::*;
-use crate::command::{BookChange, Command, Kick, Refusal, RemoveAccount, Reply};
+use crate::effects::turn::command::{BookChange, Command, Kick, Refusal, RemoveAccount, Reply};
 use crate::testing::{Pending, account};
 use chaski_store::records::Put;
 use chaski_store::{Engine, ShardIndex, StoreError, Table};

@@ -1,7 +1,7 @@
 //! Several sessions of one account: priorities, full JIDs, conflicts (RFC 6121 §8.5, RFC 6120 §7.7).
 
 use super::*;
-use crate::login::Denied;
+use crate::effects::login::Denied;
 use crate::testing::Stage;
 use crate::wire::Closed;
 
@@ -80,7 +80,7 @@ fn the_same_resource_replaces_its_predecessor() {
 
 #[test]
 fn sessions_are_bounded_and_sleepers_make_room() {
-    let limits = crate::context::Limits { sessions_per_account: 2, ..Default::default() };
+    let limits = crate::realm::Limits { sessions_per_account: 2, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     let (one, _) = stage.arrive(ROMEO, "one");
     stage.login(ROMEO, "two");
@@ -92,7 +92,7 @@ fn sessions_are_bounded_and_sleepers_make_room() {
 
 #[test]
 fn who_sleeps_longest_makes_room_and_who_is_awake_never_does() {
-    let limits = crate::context::Limits { sessions_per_account: 3, ..Default::default() };
+    let limits = crate::realm::Limits { sessions_per_account: 3, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     stage.leave_unjudged("M8: the bound of sessions still ends the longest sleeper at another's login");
     let (one, first) = stage.arrive(ROMEO, "one");
@@ -124,7 +124,7 @@ fn resources_are_checked_and_made_up() {
 
 #[test]
 fn two_readers_of_one_backlog() {
-    let limits = crate::context::Limits { window_messages: 4, live_messages: 6, ..Default::default() };
+    let limits = crate::realm::Limits { window_messages: 4, live_messages: 6, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
     let (juliet, _) = stage.arrive(JULIET, "balcony");
     let (orchard, _) = stage.arrive(ROMEO, "orchard");

@@ -1,8 +1,8 @@
 //! Shards and their queues: credentials asked across, queues that are full, order.
 
 use super::*;
-use crate::login::{Ask, Denied, Granted, Verdict};
-use crate::router::{Envelope, Letter};
+use crate::effects::letter::{Envelope, Letter};
+use crate::effects::login::{Ask, Denied, Granted, Verdict};
 use crate::testing::Stage;
 
 /// Two people on different shards.
@@ -37,7 +37,7 @@ fn judged(stage: &mut Stage, asker: u16, client: Client, number: u32, verdict: V
     let (conn, verdict) = (client.0, Box::new(verdict));
     stage.call(asker, |room, ctx| {
         let letter = Letter::Verdict { conn, number, verdict };
-        room.envelope(ctx, Envelope::new(room.desk.here, letter));
+        room.envelope(ctx, Envelope::new(room.owner.desk.here, letter));
     });
 }
 
@@ -100,7 +100,7 @@ fn a_full_queue_refuses_messages_and_keeps_acceptances() {
 
 /// The same with room for so many envelopes that wait for a shard.
 fn two_shards_with_room_for(envelopes: usize) -> (Stage, Client, Client) {
-    let limits = crate::context::Limits { undelivered_envelopes: envelopes, ..Default::default() };
+    let limits = crate::realm::Limits { undelivered_envelopes: envelopes, ..Default::default() };
     two_shards_on(Stage::with_limits(2, limits))
 }
 

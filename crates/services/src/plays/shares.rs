@@ -2,7 +2,7 @@
 
 use super::blocking::block;
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 use crate::wire::Closed;
 use chaski_store::Shares;
 

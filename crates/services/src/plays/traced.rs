@@ -1,8 +1,9 @@
 //! What an operator sees of an account: each step of a message, what is in memory, and nothing that is nobody's business (P4).
 
 use super::*;
-use crate::command::{DumpAccount, DumpShard, Trace, TracePage};
+use crate::effects::turn::command::{DumpAccount, DumpShard, Trace};
 use crate::testing::Stage;
+use crate::trace::TracePage;
 
 fn trace(stage: &mut Stage, whom: &str, after: u64) -> TracePage {
     stage.command(whom, Trace { after }).unwrap()
@@ -108,7 +109,7 @@ fn how_long_messages_take_is_counted() {
     let counted = |stage: &mut Stage| {
         stage.call(0, |shard, _| {
             let (accepted, delivered) =
-                (shard.desk.metrics.acceptance_us.get(), shard.desk.metrics.delivery_us.get());
+                (shard.owner.desk.metrics.acceptance_us.get(), shard.owner.desk.metrics.delivery_us.get());
             [(accepted.count(), accepted.sum), (delivered.count(), delivered.sum)]
         })
     };

@@ -4,7 +4,7 @@
 
 use super::interests::announce;
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 
 /// A session with stanzas in its socket.
 struct Socket {

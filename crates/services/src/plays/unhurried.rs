@@ -3,8 +3,8 @@
 
 use super::blocking::block;
 use super::*;
-use crate::command::RemoveAccount;
-use crate::context::Limits;
+use crate::effects::turn::command::RemoveAccount;
+use crate::realm::Limits;
 use crate::wire::Closed;
 
 const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
@@ -35,12 +35,13 @@ fn work(question: &str, prepare: impl FnOnce(&mut Stage)) -> (u32, i64, usize) {
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     stage.received(romeo);
     stage.hold_store(true);
-    stage.call(0, |room, _| room.desk.work = 0);
+    stage.call(0, |room, _| room.owner.desk.work = 0);
     stage.send(romeo, question);
     stage.send(romeo, REQUEST);
     let heard = stage.received(romeo);
     assert!(heard.iter().any(|it| it.starts_with("<a ")), "{question}: {heard:?}");
-    let (work, loading) = stage.call(0, |room, _| (room.desk.work, room.desk.metrics.accounts_loading.get()));
+    let (work, loading) =
+        stage.call(0, |room, _| (room.owner.desk.work, room.owner.desk.metrics.accounts_loading.get()));
     (work, loading, heard.len())
 }
 
@@ -136,7 +137,7 @@ fn a_sender_has_few_waiting_and_the_rest_is_refused_without_a_look() {
         let heard = stage.stanzas(romeo);
         assert!(heard.iter().all(|it| it.contains("resource-constraint")), "{heard:?}");
         (0..20).for_each(|_| stage.send(romeo, &questions()[0]));
-        assert_eq!(stage.call(0, |room, _| room.desk.strangers.level().0), 8);
+        assert_eq!(stage.call(0, |room, _| room.owner.desk.strangers.level().0), 8);
         heard.len()
     };
     assert_eq!(refused(|_| {}), 12);
@@ -156,5 +157,5 @@ fn of_who_is_removed_nothing_comes_but_the_end() {
     stage.pass(1);
     let heard = stage.stanzas(juliet);
     assert!(heard.len() == 1 && heard[0].contains("unavailable"), "{heard:?}");
-    assert_eq!(stage.call(0, |room, _| room.desk.strangers.level()), (0, 0));
+    assert_eq!(stage.call(0, |room, _| room.owner.desk.strangers.level()), (0, 0));
 }

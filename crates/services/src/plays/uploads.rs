@@ -1,10 +1,13 @@
 //! Uploads: slots and what they say, bounds, and a content that is there already.
 
 use super::*;
-use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation};
-use crate::command::{Expected, RemoveAccount, SetAccount};
-use crate::context::Limits;
-use crate::upload::{PROFILES_KEPT, SLOT_MS, Uploads};
+use crate::account::credentials::{Credentials, Derivation};
+use crate::account::name::AccountName;
+use crate::account::record::AccountRecord;
+use crate::effects::turn::command::{Expected, RemoveAccount, SetAccount};
+use crate::realm::Limits;
+use crate::realm::uploads::Uploads;
+use crate::rooms::upload::{PROFILES_KEPT, SLOT_MS};
 use chaski_store::Engine;
 use chaski_store::media::slot::{Slot, SlotError, SlotKeys};
 use chaski_store::media::{

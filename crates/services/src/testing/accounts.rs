@@ -1,12 +1,15 @@
 //! The part of a stage that makes accounts and gives their owners commands.
 
 use super::{Claim, Pending, Stage, account};
-use crate::accounts::{AccountName, AccountRecord, Credentials, Derivation, Salting};
-use crate::command::{
+use crate::account::credentials::{Credentials, Derivation};
+use crate::account::name::AccountName;
+use crate::account::record::AccountRecord;
+use crate::effects::turn::command::{
     Call, Carrier, Command, Expected, Refusal, RemoveAccount, Reply, Request, SetAccount, Whom,
 };
 use chaski_promises::Event;
 use chaski_store::{Engine, Table};
+use chaski_xmpp::sasl::Salting;
 use std::sync::{Arc, Mutex};
 
 impl Stage {

@@ -2,9 +2,10 @@
 
 use super::links::Link;
 use super::observer::Observer;
-use crate::login::{Admitted, Granted, Questions, Verdict};
-use crate::router::Envelope;
-use crate::wire::{ConnId, SessionId, StreamEnd, Wire};
+use crate::effects::letter::Envelope;
+use crate::effects::login::{Admitted, Granted, Questions, Verdict};
+use crate::owner::wire::Wire;
+use crate::wire::{ConnId, SessionId, StreamEnd};
 use chaski_promises::Session;
 use chaski_xmpp::Stanza;
 use chaski_xmpp::stream::Access;

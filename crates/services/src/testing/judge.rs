@@ -1,9 +1,9 @@
 //! The end of a play: everything is made well again, every account is drained, and what its clients have seen is judged.
 
 use super::{Client, Stage, account};
-use crate::accounts::AccountRecord;
-use crate::command::Kick;
-use crate::context::Pressure;
+use crate::account::record::AccountRecord;
+use crate::effects::turn::command::Kick;
+use crate::realm::Pressure;
 use crate::wire::{Closed, SessionId};
 use chaski_promises::{Account, Event, Session};
 use chaski_store::{Engine, Table};

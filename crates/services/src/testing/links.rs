@@ -6,7 +6,7 @@
 //! letters twice by itself, as a sender does that did not hear that they had arrived.
 
 use super::Stage;
-use crate::router::Envelope;
+use crate::effects::letter::Envelope;
 use rand::Rng;
 
 /// How a way from one shard to another is.
@@ -47,7 +47,7 @@ impl Stage {
     /// Lets time pass until every letter has arrived. The ways are well.
     pub(super) fn await_letters(&mut self) {
         for _ in 0..SECONDS_MAX {
-            if self.shards.iter().all(|shard| shard.desk.outgoing.level().kept == 0) {
+            if self.shards.iter().all(|shard| shard.owner.desk.outgoing.level().kept == 0) {
                 break;
             }
             self.pass(1_000);
@@ -61,7 +61,7 @@ impl Stage {
 
     /// Letters that their senders keep, of all shards.
     pub fn letters_kept(&self) -> usize {
-        self.shards.iter().map(|shard| shard.desk.outgoing.level().kept).sum()
+        self.shards.iter().map(|shard| shard.owner.desk.outgoing.level().kept).sum()
     }
 
     /// Whether envelopes stay under way.

@@ -1,9 +1,9 @@
 //! The part of a stage that plays logins: what the edge asks an account's owner, and the verdicts.
 
 use super::{Client, Stage, account};
-use crate::accounts::Credentials;
-use crate::accounts::network::Network;
-use crate::login::{Admitted, Ask, Bound, Denied, Question, ReplyTo, TokenProved, Verdict};
+use crate::account::credentials::Credentials;
+use crate::account::network::Network;
+use crate::effects::login::{Admitted, Ask, Bound, Denied, Question, ReplyTo, TokenProved, Verdict};
 use chaski_store::ShardIndex;
 use chaski_xmpp::stream::{Access, TokenProof, Wishes};
 
@@ -11,7 +11,7 @@ use chaski_xmpp::stream::{Access, TokenProof, Wishes};
 macro_rules! granted {
     ($what:ident) => {
         |granted| match granted {
-            crate::login::Granted::$what(granted) => granted,
+            crate::effects::login::Granted::$what(granted) => granted,
             other => panic!("it was granted something else: {other:?}"),
         }
     };

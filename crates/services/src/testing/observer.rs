@@ -4,8 +4,8 @@
 //! rooms. Every play is judged at its end by the same rules (see [`Stage::judge`](super::Stage::judge)).
 
 use super::DOMAIN;
-use crate::command::{Action, Arrive, Command, SetAccount};
-use crate::context::Limits;
+use crate::effects::turn::command::{Action, Arrive, Command, SetAccount};
+use crate::realm::Limits;
 use crate::wire::{SessionId, StreamEnd};
 use chaski_promises::event::Showing;
 use chaski_promises::{

@@ -1,9 +1,9 @@
 //! The stages that there are: of so many shards, with these bounds, relays, uploads.
 
 use super::{DOMAIN, Stage};
-use crate::calls::Relays;
-use crate::context::Limits;
-use crate::upload::Uploads;
+use crate::realm::Limits;
+use crate::realm::relays::Relays;
+use crate::realm::uploads::Uploads;
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{Engine, Shares};
 

@@ -2,7 +2,7 @@
 //!
 //! Shared by `crates/services/tests/letters.rs` and `fuzz/fuzz_targets/letters.rs`.
 
-use chaski_services::router::Envelope;
+use chaski_services::effects::letter::Envelope;
 
 /// Reads the input. Whether it is a letter.
 pub(crate) fn drive(input: &[u8]) -> bool {

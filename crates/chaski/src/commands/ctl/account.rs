@@ -5,7 +5,7 @@ use super::{Desk, moment, parse_name};
 use crate::cli::AccountAdd;
 use crate::failure::Failure;
 use chaski_server::admin::protocol::{AccountView, NewKey, Reply, Request};
-use chaski_services::accounts::{Credentials, Derivation, ITERATIONS, make_key};
+use chaski_services::account::credentials::{Credentials, Derivation, ITERATIONS, make_key};
 use serde_json::json;
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use chaski_server::admin::client::{AdminClient, ClientError};
 use chaski_server::admin::desk::Desk;
 use chaski_server::admin::protocol::{Answer, Reply, Request};
 use chaski_server::config::Config;
-use chaski_services::accounts::Salting;
+use chaski_services::account::credentials::Salting;
 use chaski_store::Engine;
 use chaski_store::embedded::{self, EmbeddedEngine};
 use std::io::Write;

@@ -5,7 +5,7 @@ use super::{Desk, moment, plain};
 use crate::cli::Report as Args;
 use crate::failure::Failure;
 use chaski_server::admin::protocol::{Reply, Request};
-use chaski_services::blocking::Report;
+use chaski_services::rooms::blocking::Report;
 use std::io::Write;
 use std::process::ExitCode;
 

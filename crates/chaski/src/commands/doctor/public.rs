@@ -10,7 +10,9 @@ use chaski_client::files::{Content, HttpError, Reply, request};
 use chaski_server::admin::client::AdminClient;
 use chaski_server::admin::protocol::{NewKey, Reply as Told, Request};
 use chaski_server::config::Config;
-use chaski_services::accounts::{AccountName, Credentials, Derivation, Salting, make_key};
+use chaski_services::account::credentials::Salting;
+use chaski_services::account::credentials::{Credentials, Derivation, make_key};
+use chaski_services::account::name::AccountName;
 use std::fs::File;
 use std::path::Path;
 

@@ -11,13 +11,13 @@ use chaski_server::tls::Tickets;
 use chaski_server::{
     Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity, has_table_per_shard, memory,
 };
-use chaski_services::accounts::guesses::Allowances;
-use chaski_services::accounts::limits::Allowance;
-use chaski_services::accounts::registration::Registrar;
-use chaski_services::calls::{Relay, Relays, Secret};
-use chaski_services::context::{Limits, Realm};
+use chaski_services::allowance::Allowance;
 use chaski_services::places::{Incarnation, Places};
-use chaski_services::upload::Uploads;
+use chaski_services::realm::relays::{Relay, Relays, Secret};
+use chaski_services::realm::uploads::Uploads;
+use chaski_services::realm::{Limits, Realm};
+use chaski_services::rooms::accounts::guesses::Allowances;
+use chaski_services::rooms::accounts::registration::Registrar;
 use chaski_store::{Engine, Shares, embedded};
 use chaski_telemetry::Registry;
 use std::sync::Arc;

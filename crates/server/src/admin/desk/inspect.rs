@@ -2,8 +2,9 @@
 
 use super::{Desk, DeskError};
 use crate::admin::protocol::{Reply, Request, TraceEventView, TraceView};
-use chaski_services::accounts::AccountName;
-use chaski_services::command::{DumpAccount, DumpShard, Dumped, Trace, TracePage};
+use chaski_services::account::name::AccountName;
+use chaski_services::effects::turn::command::{DumpAccount, DumpShard, Dumped, Trace};
+use chaski_services::trace::TracePage;
 use chaski_store::AccountId;
 use serde_json::Value;
 use std::collections::BTreeSet;

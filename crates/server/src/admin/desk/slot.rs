@@ -1,8 +1,9 @@
 //! An upload slot for an operator, who may do whatever an account may: for `chaski doctor --url`.
 
 use super::{Desk, DeskError, Reply};
-use chaski_services::accounts::{AccountName, AccountRecord};
-use chaski_services::command::Refusal;
+use chaski_services::account::name::AccountName;
+use chaski_services::account::record::AccountRecord;
+use chaski_services::effects::turn::command::Refusal;
 use chaski_store::Table;
 use chaski_store::media::slot::Slot;
 use chaski_store::media::{Name, Purpose, file_name};

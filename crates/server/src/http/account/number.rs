@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::post;
-use chaski_services::accounts::registration::Confirmation;
+use chaski_services::rooms::accounts::registration::Confirmation;
 use serde::Deserialize;
 use std::sync::Arc;
 

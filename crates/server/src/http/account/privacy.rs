@@ -15,8 +15,8 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use chaski_services::command::{PrivacyChange, SetPrivacy};
-use chaski_services::privacy::Patch;
+use chaski_services::account::settings::Patch;
+use chaski_services::effects::turn::command::{PrivacyChange, SetPrivacy};
 use std::sync::Arc;
 
 /// Bytes of a body: all exceptions that there may be, with long names.

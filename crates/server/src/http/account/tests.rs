@@ -6,9 +6,9 @@ use super::*;
 use crate::http::registration::tests::{ask, served_with_api};
 use axum::body::Body;
 use axum::http::Request;
-use chaski_services::accounts::registration::Policy;
-use chaski_services::command::{Action, BookChange, BookView, PrivacyChange, SetPrivacy};
-use chaski_services::privacy::{Settings, What};
+use chaski_services::account::settings::{Settings, What};
+use chaski_services::effects::turn::command::{Action, BookChange, BookView, PrivacyChange, SetPrivacy};
+use chaski_services::rooms::accounts::registration::Policy;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 

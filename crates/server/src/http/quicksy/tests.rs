@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::registration::tests::{Answer, Phone, ask, served_with, served_with_silent};
 use axum::body::Body;
-use chaski_services::accounts::registration::Policy;
+use chaski_services::rooms::accounts::registration::Policy;
 
 const NUMBER: &str = "+4915123456789";
 
@@ -95,7 +95,7 @@ async fn guessing_ends() {
 
 #[tokio::test]
 async fn refusals() {
-    let countries = chaski_services::accounts::phone::Countries::from_codes(["1"]).unwrap();
+    let countries = chaski_services::account::phone::Countries::from_codes(["1"]).unwrap();
     let (router, phone) = served_with(Policy { countries, ..Policy::default() });
     assert_eq!(authenticate(&router, NUMBER).await.status, 451);
     assert_eq!(authenticate(&router, "+1").await.status, 400);

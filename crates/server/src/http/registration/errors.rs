@@ -2,7 +2,7 @@
 
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
-use chaski_services::accounts::registration::RegistrationError;
+use chaski_services::rooms::accounts::registration::RegistrationError;
 
 /// The problem of a refusal.
 pub(crate) fn problem(error: RegistrationError) -> Problem {

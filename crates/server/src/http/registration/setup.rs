@@ -1,9 +1,9 @@
 //! From the configuration to what registration needs.
 
 use crate::config::{C2sTls, Config, Sms};
-use chaski_services::accounts::limits::Allowance;
-use chaski_services::accounts::phone::Countries;
-use chaski_services::accounts::registration::{Policy, Prices, TestNumbers};
+use chaski_services::account::phone::Countries;
+use chaski_services::allowance::Allowance;
+use chaski_services::rooms::accounts::registration::{Policy, Prices, TestNumbers};
 use serde::Serialize;
 
 const DAY_MS: u64 = 24 * 3_600_000;

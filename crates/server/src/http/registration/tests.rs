@@ -5,10 +5,14 @@ use crate::sms::log::LogGateway;
 use crate::sms::{Gateway, GatewayError, Message, Sending};
 use axum::body::{Body, to_bytes};
 use axum::http::Request as HttpRequest;
-use chaski_services::accounts::registration::Policy;
-use chaski_services::accounts::{AccountName, AccountRecord, Credentials, Derivation};
-use chaski_services::command::{AccountView, Action, Arrive, Command, Contacts, Refusal, SetAccount};
-use chaski_services::owners::Owners;
+use chaski_services::account::credentials::{Credentials, Derivation};
+use chaski_services::account::name::AccountName;
+use chaski_services::account::record::AccountRecord;
+use chaski_services::effects::owners::Owners;
+use chaski_services::effects::turn::command::{
+    AccountView, Action, Arrive, Command, Contacts, Refusal, SetAccount,
+};
+use chaski_services::rooms::accounts::registration::Policy;
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{Engine, Records, Table};
 use serde_json::{Value, json};
@@ -289,7 +293,7 @@ async fn a_gateway_that_fails_is_said_and_costs_nothing() {
 
 #[tokio::test]
 async fn who_is_not_served() {
-    let countries = chaski_services::accounts::phone::Countries::from_codes(["1"]).unwrap();
+    let countries = chaski_services::account::phone::Countries::from_codes(["1"]).unwrap();
     let (router, _) = served_with(Policy { countries, ..Policy::default() });
     let answer = send(&router, "POST", "/v1/registrations", json!({"phone": REAL})).await;
     answer.assert_problem(403, "country-not-served");

@@ -54,7 +54,7 @@ fn more_numbers_at_once_than_can_be_told_are_seen_all_the_same() {
     stage.engine.fail_query(0);
     for last in 0..4_100u64 {
         let number = account(&format!("+1555{:07}", 2_000_000 + last));
-        stage.call(0, |room, ctx| room.tell_holders(ctx, number));
+        stage.call(0, |room, ctx| room.owner.tell_holders(ctx, number));
     }
     stage.settle();
     stage.set_account(JULIET, 1).unwrap();

@@ -1,7 +1,7 @@
 //! Who is told of a number's new key: everybody who was a contact when it was asked, whatever their rosters say yet.
 
 use super::*;
-use crate::context::Limits;
+use crate::realm::Limits;
 
 /// The stanzas that tell of a new key.
 fn notices(stage: &mut Stage, client: Client) -> Vec<bool> {

@@ -1,0 +1,160 @@
+//! Accounts as they are in memory: plain documents, the sessions that are bound, and questions about both.
+//!
+//! The lowest layer that knows what an account is. Pure: nothing here sends, stores or decides when something is written. Rooms
+//! ([`crate::rooms`]) are lent one [`Account`] at a time; its owner ([`crate::owner`]) alone has them all, brings them into memory and
+//! writes their documents.
+
+pub mod acquaintances;
+pub(crate) mod blocked;
+pub mod blocks;
+pub mod caps;
+pub mod credentials;
+pub(crate) mod first_stanza;
+pub(crate) mod hidden;
+pub mod interests;
+pub mod name;
+pub mod network;
+pub mod nodes;
+pub mod phone;
+pub(crate) mod photo;
+pub mod presence;
+pub(crate) mod quota;
+pub mod record;
+pub mod resident;
+pub mod roster;
+pub mod session;
+pub mod settings;
+pub mod shows;
+pub mod tokens;
+pub(crate) mod upload_rate;
+pub(crate) mod viewer;
+
+use crate::rate::StoredRate;
+use crate::wire::SessionId;
+use acquaintances::Acquaintances;
+use chaski_store::{AccountId, Revision};
+use name::AccountName;
+use nodes::Nodes;
+use record::AccountRecord;
+use resident::ResidentRecord;
+use roster::Roster;
+use session::Session;
+use settings::Settings;
+
+/// Stands for no revision. Engines begin above it.
+const NO_ROSTER: Revision = Revision(0);
+
+/// An account in memory: its documents and its sessions. Kept small: there is one for each user that is online.
+pub struct Account {
+    /// Its key.
+    pub id: AccountId,
+    /// Its bare JID.
+    pub bare: Box<str>,
+    /// Its record.
+    pub record: ResidentRecord,
+    /// The record's revision in the store.
+    pub record_revision: Revision,
+    /// Its roster with subscription states and the requests that wait for an answer.
+    pub roster: Roster,
+    /// The roster document's revision in the store; 0, which is none: there is no document. Half as large as an `Option`.
+    pub(crate) roster_revision: Revision,
+    /// What its owner has chosen. `None`: nothing, so the defaults hold.
+    pub settings: Option<Box<Settings>>,
+    /// Its personal eventing nodes, if it has any.
+    pub nodes: Option<Box<Nodes>>,
+    /// Its sessions in order of binding, hibernating ones included. Few: see `Limits::sessions_per_account`.
+    pub sessions: Vec<Session>,
+    /// Whom besides its contacts it may write to, if that was ever asked.
+    pub(crate) acquaintances: Option<Box<Acquaintances>>,
+    /// How much it may have stored now.
+    pub(crate) stored_rate: StoredRate,
+    /// How much it may upload now, if it has uploaded anything lately.
+    pub(crate) upload_rate: Option<Box<upload_rate::Rate>>,
+}
+
+/// What the store keeps of an account, besides its mailbox.
+pub(crate) struct Records {
+    pub(crate) record: (AccountRecord, Revision),
+    pub(crate) roster: (Roster, Option<Revision>),
+    pub(crate) settings: Option<Box<Settings>>,
+    pub(crate) nodes: Option<Box<Nodes>>,
+}
+
+impl Account {
+    pub(crate) fn new(domain: &str, records: Records) -> Self {
+        let Records { record, roster, settings, nodes } = records;
+        let (record, record_revision) = record;
+        let (roster, roster_revision) = roster;
+        Self {
+            id: record.name.account(),
+            bare: format!("{}@{domain}", record.name).into(),
+            record: ResidentRecord::new(record),
+            record_revision,
+            roster,
+            roster_revision: roster_revision.unwrap_or(NO_ROSTER),
+            settings,
+            nodes,
+            sessions: Vec::new(),
+            acquaintances: None,
+            stored_rate: StoredRate::default(),
+            upload_rate: None,
+        }
+    }
+
+    /// Its roster's revision in the store, if there is a document.
+    pub(crate) fn roster_revision(&self) -> Option<Revision> {
+        Some(self.roster_revision).filter(|revision| *revision != NO_ROSTER)
+    }
+
+    /// Its roster is in the store with this revision.
+    pub(crate) fn roster_saved(&mut self, revision: Revision) {
+        self.roster_revision = revision;
+    }
+
+    /// The account's name: its number, or what its JID begins with.
+    pub(crate) fn name(&self) -> AccountName {
+        match self.id.phone_number() {
+            Some(number) => AccountName::Phone(number),
+            None => AccountName::Service(self.bare.split('@').next().unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// Its record as the store has it.
+    pub(crate) fn full_record(&self) -> AccountRecord {
+        self.record.record(self.name())
+    }
+
+    /// Adds a session. Most accounts have one: no room is kept for more.
+    pub(crate) fn add_session(&mut self, session: Session) {
+        self.sessions.reserve_exact(1);
+        self.sessions.push(session);
+    }
+
+    /// Takes a session out.
+    pub(crate) fn remove_session(&mut self, id: SessionId) -> Option<Session> {
+        let place = self.sessions.iter().position(|session| session.id == id)?;
+        let session = self.sessions.remove(place);
+        self.sessions.shrink_to_fit();
+        Some(session)
+    }
+
+    /// The session with this id.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.id == id)
+    }
+
+    /// The session with this id, to be changed.
+    pub fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|session| session.id == id)
+    }
+
+    /// The session bound to this resource.
+    pub fn resource(&self, resource: &str) -> Option<&Session> {
+        self.sessions.iter().find(|session| &*session.resource == resource)
+    }
+
+    /// The full JID of one of its sessions.
+    pub fn full_jid(&self, session: &Session) -> String {
+        format!("{}/{}", self.bare, session.resource)
+    }
+}

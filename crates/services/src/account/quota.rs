@@ -1,0 +1,214 @@
+//! The quota against walking the number space: how many numbers an account may ask about that it has not asked about, by
+//! contact sync and by first stanzas together ([`super::acquaintances`]).
+//!
+//! A bucket of `Table::Limits` ([`crate::rooms::accounts::limits`]). A sync writes it in the transaction that adds the numbers, so that
+//! it holds across crashes. A number that is in the book costs nothing; one that was removed and comes again counts as new,
+//! else removing would be a way to ask about others. A first stanza is written behind, one write at a time: it must not wait for
+//! the disk, and a crash gives back what was asked in the moment before. The bucket's key is a keyed hash of the number, and it
+//! outlives the account until it is full again: otherwise removing and making the account again would be a way around it.
+//!
+//! While the account is in memory its [`Purse`] has the truth, whichever of the two was written last.
+
+use crate::allowance::{Allowance, Bucket, record_key};
+use crate::realm::{Limits, Realm};
+use chaski_store::records::Put;
+use chaski_store::{AccountId, Table};
+
+/// Begins the keys.
+pub(crate) const NAME: &str = "contacts";
+/// First stanzas that are let through before the store has said what is left: they must not wait for the disk. A client that
+/// brings its contacts along sends dozens at once.
+const UNREAD_MAX: u32 = 128;
+
+/// How much an account may ask.
+pub(crate) fn allowance(limits: &Limits) -> Allowance {
+    let burst = u32::try_from(limits.book_numbers).unwrap_or(u32::MAX);
+    Allowance { burst, interval_ms: limits.book_refill_ms }
+}
+
+/// An account's quota as the shard knows it that owns the account.
+#[derive(Debug, Default)]
+pub(crate) struct Purse {
+    bucket: Bucket,
+    /// The store has said what is left.
+    is_read: bool,
+    /// What was taken before that.
+    unread: u32,
+    /// It is being read or written,
+    is_under_way: bool,
+    /// and something was taken since that began.
+    is_stale: bool,
+}
+
+impl Purse {
+    /// Takes one.
+    pub(crate) fn take(&mut self, allowance: Allowance, now_unix_ms: u64) -> Result<(), u64> {
+        if self.is_read {
+            self.bucket = self.bucket.take_many(1, allowance, now_unix_ms)?;
+        } else if self.unread < UNREAD_MAX {
+            self.unread += 1;
+        } else {
+            return Err(0);
+        }
+        self.is_stale = true;
+        Ok(())
+    }
+
+    /// It is to be read, or written: whether the record is wanted first. `None`: that is under way.
+    pub(crate) fn begin(&mut self) -> Option<bool> {
+        if self.is_under_way {
+            return None;
+        }
+        (self.is_under_way, self.is_stale) = (true, false);
+        Some(!self.is_read)
+    }
+
+    /// The record was read; or `None`, it is not wanted. What is to be written.
+    pub(crate) fn opened(
+        &mut self,
+        record: Option<Option<&[u8]>>,
+        allowance: Allowance,
+        now_unix_ms: u64,
+    ) -> Bucket {
+        if let Some(record) = record {
+            self.note(bucket(record));
+            let unread = u64::from(std::mem::take(&mut self.unread));
+            self.bucket = self.bucket.take_at_most(unread, allowance, now_unix_ms);
+            self.is_read = true;
+        }
+        self.is_stale = false;
+        self.bucket
+    }
+
+    /// It was written, or could not be. Whether it is to be written again.
+    pub(crate) fn closed(&mut self, is_written: bool) -> bool {
+        self.is_under_way = false;
+        is_written && self.is_stale
+    }
+
+    /// A bucket of the same account that has been written: the emptier one is true.
+    fn note(&mut self, bucket: Bucket) {
+        self.bucket = self.bucket.emptier(bucket);
+    }
+}
+
+/// A damaged record counts as a full bucket: only we write it, and nobody could repair it otherwise.
+fn bucket(record: Option<&[u8]>) -> Bucket {
+    record.and_then(Bucket::from_json).unwrap_or_default()
+}
+
+/// An account's quota while one sync is under way.
+pub(crate) struct Quota {
+    key: String,
+    bucket: Bucket,
+    allowance: Allowance,
+    waived: bool,
+}
+
+impl Quota {
+    /// The key of an account's quota.
+    pub(crate) fn key(realm: &Realm, account: AccountId) -> String {
+        record_key(&realm.secret, NAME, &account.record_key())
+    }
+
+    /// From its record, and what is known besides.
+    pub(crate) fn read(
+        realm: &Realm,
+        account: AccountId,
+        record: Option<&[u8]>,
+        purse: Option<&Purse>,
+    ) -> Self {
+        let known = purse.map_or_else(Bucket::default, |purse| purse.bucket);
+        let bucket = bucket(record).emptier(known);
+        let allowance = allowance(&realm.limits);
+        Self { key: Self::key(realm, account), bucket, allowance, waived: false }
+    }
+
+    /// The numbers are paid for already.
+    pub(crate) fn waive(&mut self) {
+        self.waived = true;
+    }
+
+    /// Whether so many could be taken; if not, for how long.
+    pub(crate) fn check(&self, numbers: usize, now_unix_ms: u64) -> Result<(), u64> {
+        if self.waived {
+            return Ok(());
+        }
+        self.bucket.take_many(numbers as u64, self.allowance, now_unix_ms).map(drop)
+    }
+
+    /// Whether taking so many takes anything.
+    pub(crate) fn is_charged(&self, numbers: usize) -> bool {
+        numbers > 0 && !self.waived
+    }
+
+    /// Takes so many, and the record that says so.
+    pub(crate) fn take(&mut self, numbers: usize, now_unix_ms: u64, purse: &mut Purse) -> Option<Put> {
+        if !self.is_charged(numbers) {
+            return None;
+        }
+        // Checked for all of the sync before: a clock that was set back in between, or what was taken meanwhile, must not
+        // lose the rest.
+        let before = self.bucket.emptier(purse.bucket);
+        self.bucket = before.take_at_most(numbers as u64, self.allowance, now_unix_ms);
+        purse.note(self.bucket);
+        Some(Put { table: Table::Limits, key: self.key.clone(), value: Some(self.bucket.to_json()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    #[test]
+    fn all_at_once_then_six_an_hour() {
+        let realm = Realm::new("chaski.example", 1, [1; 16]);
+        let account = AccountId::phone(15_551_230_001).unwrap();
+        let mut quota = Quota::read(&realm, account, None, None);
+        assert_eq!(quota.check(50_000, NOW), Ok(()));
+        assert!(quota.check(50_001, NOW).is_err());
+        let put = quota.take(50_000, NOW, &mut Purse::default()).unwrap();
+        assert_eq!(quota.check(1, NOW), Err(600_000));
+        let quota = Quota::read(&realm, account, put.value.as_deref(), None);
+        assert_eq!(quota.check(1, NOW), Err(600_000), "as it was written");
+        assert_eq!(quota.check(6, NOW + 3_600_000), Ok(()));
+        assert_eq!(quota.check(7, NOW + 3_600_000), Err(600_000));
+        assert_eq!(quota.check(0, NOW), Ok(()));
+    }
+
+    #[test]
+    fn a_purse_is_opened_once_and_charged_for_what_was_taken_before() {
+        let allowance = Allowance { burst: 200, interval_ms: 1_000 };
+        let mut purse = Purse::default();
+        let taken = (0..1_000).filter(|_| purse.take(allowance, NOW).is_ok()).count();
+        assert_eq!(taken, UNREAD_MAX as usize, "before it is known what is left");
+        assert_eq!((purse.begin(), purse.begin()), (Some(true), None));
+        purse.opened(Some(None), allowance, NOW);
+        let taken = (0..1_000).filter(|_| purse.take(allowance, NOW).is_ok()).count();
+        assert_eq!(taken, 200 - UNREAD_MAX as usize);
+        assert!(purse.closed(true), "to be written again");
+        assert_eq!(purse.begin(), Some(false), "and not read again");
+        let written = purse.opened(None, allowance, NOW);
+        assert!(!purse.closed(true));
+        assert!(written.take_many(1, allowance, NOW).is_err());
+    }
+
+    #[test]
+    fn neither_way_of_asking_gives_back_what_the_other_has_taken() {
+        let realm = Realm::new("chaski.example", 1, [1; 16]);
+        let account = AccountId::phone(15_551_230_001).unwrap();
+        let allowance = allowance(&realm.limits);
+        let mut purse = Purse::default();
+        let mut quota = Quota::read(&realm, account, None, Some(&purse));
+        purse.take(allowance, NOW).unwrap();
+        assert_eq!(purse.begin(), Some(true));
+        // A sync is written between the reading of the record and its arrival.
+        quota.take(49_990, NOW, &mut purse).unwrap();
+        purse.opened(Some(None), allowance, NOW);
+        (0..9).for_each(|_| purse.take(allowance, NOW).unwrap());
+        assert!(purse.take(allowance, NOW).is_err());
+        assert!(Quota::read(&realm, account, None, Some(&purse)).check(1, NOW).is_err());
+    }
+}

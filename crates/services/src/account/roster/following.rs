@@ -1,0 +1,203 @@
+//! The roster follows the phone book: whoever is in it and has an account is an item, and who have each other see each
+//! other.
+//!
+//! The book is the truth and the roster's flags are a view of it, made when the account is loaded and changed when the
+//! book does; nothing of it is in the roster's document. Called by [`crate::rooms::contact_sync`].
+
+use super::{Contact, Full, PresenceDue, Roster, Subscription};
+use crate::realm::Limits;
+use chaski_store::books::Match;
+
+/// What a change of the book means for the roster's watchers and the contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Followed {
+    /// Interested sessions get the item.
+    pub(crate) push: bool,
+    /// The account sees the contact's presence from now on.
+    pub(crate) sees: bool,
+    /// What the contact is to be sent.
+    pub(crate) presence: PresenceDue,
+    /// A name is in the document that should not be there any more: save it when there is a reason to.
+    pub(crate) stale_document: bool,
+}
+
+impl Roster {
+    /// What the book says now of one contact: not in it (or no account), in it, or each in the other's.
+    pub(crate) fn follow(
+        &mut self,
+        contact: &Contact,
+        mutual: Option<bool>,
+        limits: &Limits,
+    ) -> Result<Followed, Full> {
+        let before = self.state(contact);
+        let next = before.booked(mutual);
+        let named = self.get(contact).is_some_and(|item| item.details.is_some());
+        let gone = next.is_stranger() && !before.is_stranger();
+        self.put_state(contact, next, limits)?;
+        let presence = match (before.from(), next.from()) {
+            (false, true) => PresenceDue::Current,
+            (true, false) => PresenceDue::Unavailable,
+            _ => PresenceDue::Nothing,
+        };
+        let (push, sees) = (next.looks_different(before), next.to() && !before.to());
+        Ok(Followed { push, sees, presence, stale_document: gone && named })
+    }
+
+    /// The whole view, on loading: `matches` in ascending order. How many had no room.
+    pub(crate) fn follow_all(&mut self, matches: &[Match], limits: &Limits) -> usize {
+        for item in &mut self.items {
+            item.state = item.state.booked(None);
+        }
+        let mut full = 0;
+        let mut new = Vec::new();
+        let room = limits.roster_items.saturating_sub(self.items.len());
+        for found in matches {
+            let contact = Contact::Phone(found.number);
+            match self.find(&contact) {
+                Ok(at) => self.items[at].state = self.items[at].state.booked(Some(found.mutual)),
+                Err(_) if new.len() < room => new.push(super::Item {
+                    state: Subscription::STRANGER.booked(Some(found.mutual)),
+                    contact,
+                    details: None,
+                }),
+                Err(_) => full += 1,
+            }
+        }
+        self.items.retain(|item| !item.state.is_stranger());
+        if !new.is_empty() {
+            self.items.append(&mut new);
+            self.items.sort_by(|a, b| a.contact.cmp(&b.contact));
+        }
+        self.items.shrink_to_fit();
+        full
+    }
+
+    /// What differs between the view and these matches (ascending): each contact with what the book says of it now.
+    pub(crate) fn differences(&self, matches: &[Match]) -> Vec<(Contact, Option<bool>)> {
+        let said = |number: u64| {
+            let at = matches.binary_search_by_key(&number, |found| found.number).ok()?;
+            Some(matches[at].mutual)
+        };
+        let mut differences = Vec::new();
+        for item in self.items.iter().filter(|item| item.state.is_booked()) {
+            let now = match item.contact {
+                Contact::Phone(number) => said(number),
+                Contact::Other(_) => None,
+            };
+            if now != Some(item.state.is_mutual()) {
+                differences.push((item.contact.clone(), now));
+            }
+        }
+        for found in matches {
+            let contact = Contact::Phone(found.number);
+            if !self.state(&contact).is_booked() {
+                differences.push((contact, Some(found.mutual)));
+            }
+        }
+        differences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::roster::Kind;
+    use PresenceDue::{Current, Nothing, Unavailable};
+
+    fn contact(number: u64) -> Contact {
+        Contact::Phone(15_551_230_000 + number)
+    }
+
+    fn found(number: u64, mutual: bool) -> Match {
+        Match { number: 15_551_230_000 + number, mutual }
+    }
+
+    fn followed(push: bool, presence: PresenceDue) -> Followed {
+        Followed { push, sees: presence == Current, presence, stale_document: false }
+    }
+
+    #[test]
+    fn an_item_comes_and_goes_with_the_book() {
+        let (mut roster, limits) = (Roster::default(), Limits::default());
+        assert_eq!(roster.follow(&contact(1), Some(false), &limits), Ok(followed(true, Nothing)));
+        assert_eq!(roster.state(&contact(1)).as_str(), "none");
+        assert_eq!(roster.follow(&contact(1), Some(true), &limits), Ok(followed(true, Current)));
+        assert_eq!(roster.state(&contact(1)).as_str(), "both");
+        assert_eq!(roster.follow(&contact(1), Some(true), &limits), Ok(followed(false, Nothing)));
+        assert_eq!(roster.follow(&contact(1), None, &limits), Ok(followed(true, Unavailable)));
+        assert!(roster.items().is_empty());
+    }
+
+    #[test]
+    fn what_people_agreed_on_themselves_stays() {
+        let (mut roster, limits) = (Roster::default(), Limits::default());
+        roster.outbound(&contact(1), Kind::Subscribe, &limits).unwrap();
+        roster.follow(&contact(1), Some(true), &limits).unwrap();
+        assert!(!roster.state(&contact(1)).asks(), "it has what it asks for");
+        roster.inbound(&contact(1), Kind::Subscribed, "", &limits).unwrap();
+        let ended = roster.follow(&contact(1), None, &limits).unwrap();
+        assert_eq!(ended, followed(true, Unavailable));
+        assert_eq!(roster.state(&contact(1)).as_str(), "to");
+        // The other way round: ending the subscription does not end what the books say.
+        roster.follow(&contact(1), Some(true), &limits).unwrap();
+        let step = roster.inbound(&contact(1), Kind::Unsubscribed, "", &limits).unwrap();
+        assert!(step.changed && !step.push);
+        assert_eq!(roster.state(&contact(1)).as_str(), "both");
+    }
+
+    #[test]
+    fn a_name_does_not_outlive_the_number_in_the_book() {
+        let (mut roster, limits) = (Roster::default(), Limits::default());
+        roster.follow(&contact(1), Some(false), &limits).unwrap();
+        roster.set(&contact(1), "Juliet", Vec::new(), &limits).unwrap();
+        let saved = roster.to_document();
+        let mut read = Roster::from_document(&saved).unwrap();
+        assert_eq!(read.follow_all(&[found(1, true)], &limits), 0);
+        assert_eq!((read.items()[0].name(), read.state(&contact(1)).as_str()), ("Juliet", "both"));
+        assert!(read.follow(&contact(1), None, &limits).unwrap().stale_document);
+        let mut read = Roster::from_document(&saved).unwrap();
+        read.follow_all(&[], &limits);
+        assert!(read.items().is_empty());
+    }
+
+    #[test]
+    fn the_document_says_nothing_of_the_book() {
+        let (mut roster, limits) = (Roster::default(), Limits::default());
+        let empty = roster.to_document();
+        roster.follow(&contact(1), Some(true), &limits).unwrap();
+        assert_eq!(roster.to_document(), empty);
+        roster.outbound(&contact(1), Kind::Unsubscribe, &limits).unwrap();
+        assert_eq!(roster.to_document(), empty);
+    }
+
+    #[test]
+    fn a_full_roster_takes_no_more_matches() {
+        let limits = Limits { roster_items: 2, ..Limits::default() };
+        let mut roster = Roster::default();
+        assert_eq!(roster.follow_all(&[found(1, false), found(2, false), found(3, false)], &limits), 1);
+        assert_eq!(roster.items().len(), 2);
+        assert_eq!(roster.follow(&contact(4), Some(true), &limits), Err(Full));
+    }
+
+    #[test]
+    fn differences_bring_any_view_to_any_book() {
+        let limits = Limits::default();
+        for before in 0..27u32 {
+            for after in 0..27u32 {
+                let book = |state: u32| -> Vec<Match> {
+                    let digits = (0..3).map(|place| (place, state / 3u32.pow(place) % 3));
+                    digits.filter(|d| d.1 > 0).map(|(at, kind)| found(u64::from(at), kind == 2)).collect()
+                };
+                let mut roster = Roster::default();
+                roster.follow_all(&book(before), &limits);
+                let mut whole = roster.clone();
+                for (contact, mutual) in roster.differences(&book(after)) {
+                    roster.follow(&contact, mutual, &limits).unwrap();
+                }
+                whole.follow_all(&book(after), &limits);
+                assert_eq!(roster, whole);
+                assert!(roster.differences(&book(after)).is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a room wants done, in order.
+
+use super::command::Command;
+use super::command::reply::Due;
+use super::contacts::Wish;
+use super::errand::Errand;
+use super::media_index::IndexWish;
+use crate::account::roster::Undo;
+use crate::effects::event::Event;
+use crate::effects::pep::Tiding;
+use crate::effects::presence::{Probes, Tell};
+use crate::wire::SessionId;
+use chaski_store::AccountId;
+use chaski_xmpp::Stored;
+
+/// What the room wants done, in order.
+#[derive(Default)]
+pub struct Outbox {
+    /// In the order in which they are carried out.
+    pub posts: Vec<Post>,
+    /// The account's roster has changed and is to be saved; this takes the change back if that fails. Nothing of
+    /// `posts` is sent before the change is durable.
+    pub undo: Option<Undo>,
+    /// With `undo`: what is sent instead of `posts` if the roster can't be saved (the error for the client).
+    pub unless_saved: Vec<Post>,
+    /// Events among `posts`.
+    pub(crate) events: usize,
+}
+
+/// One thing to be sent. Stanzas are whole, in the stored form (begin `<presence `, `<iq ` or `<message `).
+pub enum Post {
+    /// To one session of the account at hand (an IQ's answer, a roster push, a contact's presence). Dropped if the
+    /// session has gone.
+    Session {
+        /// Which session.
+        session: SessionId,
+        /// The stanza, with `to` being that session's full JID.
+        stanza: Stored,
+    },
+    /// The same, behind what waits for it in the mailbox.
+    BehindMail {
+        /// Which session.
+        session: SessionId,
+        /// The stanza.
+        stanza: Stored,
+    },
+    /// The same for what a stranger sends: dropped if it would fill the session's queue, behind which its own stanzas wait.
+    Droppable {
+        /// Which session.
+        session: SessionId,
+        /// The stanza.
+        stanza: Stored,
+    },
+    /// To any account, this one included: routed like a client's stanza (but never answered by an error).
+    Account {
+        /// The account addressed.
+        to: AccountId,
+        /// The resource, if it goes to a full JID.
+        resource: Option<Box<str>>,
+        /// The stanza with `from` (a JID of the account at hand) and `to`.
+        stanza: Stored,
+    },
+    /// A presence to many accounts, this one perhaps included.
+    Tell(Tell),
+    /// Many accounts are asked for theirs.
+    Probes(Probes),
+    /// A command to be carried out by the owner of the account it names. The outcome is told by its own reply, to a room of
+    /// this shard ([`crate::effects::turn::command::Reply::room`]).
+    Command(Box<Command>),
+    /// A command was answered by a room: that is told.
+    Due(Due),
+    /// News of the account's nodes for another account, or a wish for that one's. Dropped if its shard is overloaded.
+    Tiding(Box<Tiding>),
+    /// Records of the account at hand are to be read or written.
+    Errand(Errand),
+    /// Something is to be asked of the index of media, or changed in it.
+    Index(Box<IndexWish>),
+    /// Something is to be done with its phone book.
+    #[expect(private_interfaces, reason = "rooms of this crate only")]
+    Book(Box<Wish>),
+    /// Something has happened that other rooms may have to know. They are told when the room has returned, and what they say takes
+    /// its place here.
+    #[expect(private_interfaces, reason = "rooms of this crate only")]
+    Event(Box<Event>),
+}
+
+impl Outbox {
+    /// Posts a stanza to a session of the account at hand.
+    pub fn to_session(&mut self, session: SessionId, stanza: impl Into<Stored>) {
+        self.posts.push(Post::Session { session, stanza: stanza.into() });
+    }
+
+    /// Posts a stanza to an account's bare JID.
+    pub fn to_account(&mut self, to: AccountId, stanza: impl Into<Stored>) {
+        self.posts.push(Post::Account { to, resource: None, stanza: stanza.into() });
+    }
+
+    /// Tells another account, or asks it for, what nodes hold.
+    pub fn tiding(&mut self, tiding: Tiding) {
+        self.posts.push(Post::Tiding(Box::new(tiding)));
+    }
+
+    /// Has records of the account at hand read or written, and goes on then.
+    pub fn errand(&mut self, errand: Errand) {
+        self.posts.push(Post::Errand(errand));
+    }
+
+    /// Tells the other rooms that something has happened.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events += 1;
+        self.posts.push(Post::Event(Box::new(event)));
+    }
+
+    /// Posts a presence to many accounts.
+    pub(crate) fn tell(&mut self, tell: Tell) {
+        if !tell.to.is_empty() {
+            self.posts.push(Post::Tell(tell));
+        }
+    }
+
+    /// Asks many accounts for their presence.
+    pub(crate) fn ask(&mut self, probes: Probes) {
+        if !probes.to.is_empty() {
+            self.posts.push(Post::Probes(probes));
+        }
+    }
+
+    /// Posts a stanza to a full JID.
+    pub fn to_resource(&mut self, to: AccountId, resource: &str, stanza: impl Into<Stored>) {
+        self.posts.push(Post::Account { to, resource: Some(resource.into()), stanza: stanza.into() });
+    }
+}

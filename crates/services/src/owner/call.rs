@@ -1,0 +1,193 @@
+//! Calling a room: it is lent its account and a turn, and what it posted is carried out afterwards.
+
+use crate::account::Account;
+use crate::budget;
+use crate::effects::letter::{Handling, Parcel};
+use crate::effects::turn::Turn;
+use crate::effects::turn::outbox::{Outbox, Post};
+use crate::owner::context::Context;
+use crate::owner::directory::Resident;
+use crate::owner::dispatch;
+use crate::owner::ledger::Step;
+use crate::owner::state::Owner;
+use crate::realm::Pressure;
+use crate::ticket::{Purpose, Stay};
+use chaski_store::{AccountId, Revision, StoreError, Table};
+
+/// Records being saved beyond which nobody's leaving is noted.
+const LEAVING_SAVES_MAX: usize = 64;
+
+impl Owner {
+    /// Calls a room with an account in memory.
+    pub(crate) fn in_room(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        room: impl FnOnce(&mut Turn<'_>, &mut Account),
+    ) {
+        let mut outbox = std::mem::take(&mut self.desk.outbox);
+        let Some(account) = self.directory.present(id) else { return };
+        let mut turn = Turn {
+            sheds_presence: ctx.pressure >= Pressure::Presence,
+            realm: &self.desk.realm,
+            now_ms: ctx.now_ms,
+            unix_ms: ctx.unix_ms,
+            shown_by_ms: ctx.shown_by_ms,
+            rng: ctx.rng,
+            presences: &mut self.desk.presences,
+            caps: &mut self.desk.caps,
+            lang: self.desk.languages.tag(self.desk.language),
+            busy: account.saving.busy(),
+            metrics: &self.desk.metrics,
+            outbox: &mut outbox,
+        };
+        room(&mut turn, account);
+        dispatch::tell_rooms(&mut turn, account);
+        self.shut_gate_behind(id, &mut outbox.posts);
+        self.carry_out(ctx, Some(id), outbox);
+    }
+
+    fn carry_out(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>, mut outbox: Outbox) {
+        let undo = outbox.undo.take();
+        let in_line = |account: &mut Resident| undo.is_some() || account.saving.has_line();
+        match id.filter(|id| self.directory.present(*id).is_some_and(in_line)) {
+            Some(id) => {
+                let posts = std::mem::take(&mut outbox.posts);
+                let unless_saved = std::mem::take(&mut outbox.unless_saved);
+                self.stand_in_line(ctx, id, Step { undo, posts, unless_saved });
+            }
+            None => {
+                for post in outbox.posts.drain(..) {
+                    self.carry_out_one(ctx, id, post);
+                }
+            }
+        }
+        self.desk.outbox = outbox;
+    }
+
+    pub(crate) fn carry_out_one(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>, post: Post) {
+        match post {
+            Post::Session { session, stanza } => {
+                let account = id.and_then(|id| self.directory.present(id));
+                if let Some(session) = account.and_then(|account| account.session_mut(session)) {
+                    session.send(&mut self.desk, ctx, stanza);
+                }
+            }
+            Post::BehindMail { session, stanza } => {
+                let account = id.and_then(|id| self.directory.present(id));
+                if let Some(session) = account.and_then(|account| account.session_mut(session)) {
+                    session.send_behind_mail(&mut self.desk, ctx, stanza);
+                }
+            }
+            Post::Droppable { session, stanza } => {
+                let account = id.and_then(|id| self.directory.present(id));
+                let Some(session) = account.and_then(|account| account.session_mut(session)) else { return };
+                if !session.send_droppable(&mut self.desk, ctx, &stanza) {
+                    self.desk.metrics.presence_dropped_total.inc();
+                }
+            }
+            Post::Account { to, resource, stanza } => {
+                let parcel = Parcel::new(to, resource, stanza, Handling::Quiet);
+                self.desk.parcels.push_back(parcel.sent_by(id.unwrap_or(to)));
+            }
+            Post::Tell(tell) => self.fan_out(ctx, tell),
+            Post::Probes(probes) => self.ask_all(ctx, probes),
+            Post::Tiding(tiding) => self.tiding(tiding),
+            Post::Command(command) => self.command_to_owner(ctx, *command),
+            Post::Due(due) => self.tell_due(ctx, due),
+            // Told when the room returned.
+            Post::Event(_) => {}
+            Post::Book(wish) => self.book(ctx, *wish),
+            Post::Index(wish) => {
+                if let Some(id) = id {
+                    self.index_wish(ctx, id, *wish);
+                }
+            }
+            Post::Errand(errand) => {
+                if let Some(id) = id {
+                    self.errand(ctx, id, errand);
+                }
+            }
+        }
+    }
+
+    /// Notes the account's activity in its record, now and then.
+    pub(crate) fn note_activity(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        if !account.saving.has_record() && account.record.seen(ctx.unix_ms) {
+            self.save_record(ctx, id);
+        }
+    }
+
+    /// Notes when an account's last session has ended, for its contacts. When thousands go at once, not of each: messages
+    /// need the disk more.
+    pub(crate) fn note_left(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let room = self.desk.records_saving < LEAVING_SAVES_MAX;
+        let Some(account) = self.directory.present(id) else { return };
+        if room
+            && account.sessions.is_empty()
+            && !account.saving.has_record()
+            && account.record.left(ctx.unix_ms)
+        {
+            self.save_record(ctx, id);
+        }
+    }
+
+    /// Saves an account's record as it is, or once more behind the write under way. Nobody waits for it.
+    pub(crate) fn save_record(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        if account.saving.is_leaving() {
+            // Its record must not come back.
+            return;
+        }
+        let is_under_way = account.saving.change(|writes| {
+            writes.record_again |= writes.record;
+            if !writes.record {
+                writes.given_back.iter_mut().for_each(|given| given.is_next = false);
+            }
+            std::mem::replace(&mut writes.record, true)
+        });
+        if is_under_way {
+            return;
+        }
+        let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
+        let ticket = Purpose::Record(id, account.stay).ticket();
+        self.desk.spend(budget::SAVED);
+        ctx.store.save(id, Table::Accounts, value, expected, ticket);
+        self.desk.records_saving += 1;
+    }
+
+    /// A write of the record has ended: what has changed meanwhile follows.
+    pub(crate) fn save_again(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        if account.saving.change(|writes| std::mem::take(&mut writes.record_again)) {
+            self.save_record(ctx, id);
+        }
+    }
+
+    /// The store has saved an account's record, or not.
+    pub(crate) fn record_saved(
+        &mut self,
+        ctx: &mut Context<'_>,
+        (id, stay): (AccountId, Stay),
+        result: Result<Revision, StoreError>,
+    ) {
+        self.desk.records_saving = self.desk.records_saving.saturating_sub(1);
+        let Some(account) = self.directory.still(id, stay) else { return };
+        let told: Vec<_> = account.saving.change(|writes| {
+            writes.record = false;
+            writes.given_back.extract_if(.., |given| !given.is_next).collect()
+        });
+        let is_saved = result.is_ok();
+        match result {
+            Ok(revision) => account.record_revision = revision,
+            Err(error) => {
+                tracing::warn!(account = ?id, %error, "an account's activity or tokens could not be saved");
+                self.desk.metrics.saves_failed_total.inc();
+            }
+        }
+        self.tell_given_back(ctx, id, told, is_saved);
+        self.save_again(ctx, id);
+        self.do_deferred(ctx, id);
+    }
+}

@@ -1,0 +1,375 @@
+//! Commands, carried out by the owner of the account they name, and their outcomes on the way back.
+
+use crate::account::Account;
+use crate::account::record::AccountRecord;
+use crate::account::resident::ResidentRecord;
+use crate::account::session::End;
+use crate::account::settings;
+use crate::account::shows;
+use crate::changes::settings as settings_change;
+use crate::effects::turn::command::reply::Kept;
+use crate::effects::turn::command::{
+    AccountView, Action, Arrive, ClearLeftovers, Command, DumpAccount, DumpShard, Expected, Kick, Kicked,
+    Leave, ListSessions, PrivacyChange, Refusal, RemoveMoved, Reply, SetAccount, SetPrivacy, ShowAccount,
+    ShowContacts, Trace, Whom,
+};
+use crate::effects::turn::contacts::{Answer, Want, Wish};
+use crate::effects::turn::outbox::Post;
+use crate::owner::context::Context;
+use crate::owner::directory::Resident;
+use crate::owner::directory::Work;
+use crate::owner::state::Owner;
+use crate::owner::state::pending::Pending;
+use crate::owner::state::removals::Making;
+use crate::ticket::Purpose;
+use crate::wire::SessionId;
+use chaski_store::records::Put;
+use chaski_store::{AccountId, Revision, StoreError, Table};
+
+/// Commands that wait for the store at the same time, per shard.
+const PENDING_MAX: usize = 4_096;
+/// Removed accounts remembered, per shard. A login that was under way when its account was removed ends long before so
+/// many others are.
+const REMOVED_MAX: usize = 1_024;
+
+impl Owner {
+    /// Brings a command to the owner of its account.
+    pub(crate) fn command_to_owner(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let account = command.whom.account;
+        let owner = self.desk.owner(account);
+        if owner != self.desk.here {
+            return self.ask(ctx, owner, command);
+        }
+        self.with_account(ctx, account, Work::Command(Box::new(command)));
+    }
+
+    /// Tells whoever waits what came of a command.
+    pub(crate) fn reply<T: Kept>(
+        &mut self,
+        ctx: &mut Context<'_>,
+        reply: Reply<T>,
+        outcome: Result<T, Refusal>,
+    ) {
+        self.tell_due(ctx, reply.with(outcome));
+    }
+
+    /// Tells whoever waits that a command is not carried out.
+    pub(crate) fn refuse_command(&mut self, ctx: &mut Context<'_>, command: Command, refusal: Refusal) {
+        self.tell_due(ctx, command.action.refused(refusal));
+    }
+
+    /// Carries a command out, its account being in memory.
+    pub(crate) fn command_now(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let id = command.whom.account;
+        let Some(account) = self.directory.present(id) else {
+            return self.refuse_command(ctx, command, Refusal::NoSuchAccount);
+        };
+        if account.saving.is_leaving() || is_key_unsettled(account, &command) {
+            // Who asks for the number next waits until nothing is left, or until it stays after all.
+            return self.defer(ctx, command);
+        }
+        if command.whom.key.is_some_and(|generation| account.record.generation() != generation) {
+            return self.refuse_command(ctx, command, Refusal::NoSuchAccount);
+        }
+        match command.action {
+            Action::SetAccount(request, reply) => self.set_account(ctx, id, request, reply),
+            Action::RemoveAccount(request, reply) => self.remove_account(ctx, id, request, reply),
+            Action::Leave(Leave, reply) => self.leave(ctx, id, reply),
+            Action::RemoveSilent(request, reply) => self.remove_silent(ctx, id, request, reply),
+            Action::Contacts(ShowContacts, reply) => {
+                let (want, answer) = (Want::Contacts, Answer::Contacts(reply));
+                self.book(ctx, Wish { account: id, want, answer });
+            }
+            Action::TellOfKey(key, reply) => self.tell_of_key(ctx, id, key, reply),
+            Action::RemoveMoved(request, reply) if self.is_moving(id) => {
+                self.remove_account(ctx, id, request, reply);
+            }
+            Action::RemoveMoved(RemoveMoved, reply) => self.reply(ctx, reply, Err(Refusal::NoSuchAccount)),
+            Action::Arrive(Arrive { .. }, reply) => self.reply(ctx, reply, Err(Refusal::Conflict)),
+            Action::Book(change, reply) => {
+                let (want, answer) = (Want::Change(change), Answer::Command(reply));
+                self.book(ctx, Wish { account: id, want, answer });
+            }
+            Action::Privacy(SetPrivacy(change), reply) => self.privacy(ctx, id, change, reply),
+            Action::ShowAccount(ShowAccount, reply) => {
+                let shown = self.show(ctx, id);
+                self.reply(ctx, reply, shown);
+            }
+            Action::ListSessions(ListSessions, reply) => {
+                let sessions = self.directory.present(id).map(|account| account.summaries());
+                self.reply(ctx, reply, sessions.ok_or(Refusal::NoSuchAccount));
+            }
+            Action::Kick(Kick { resource }, reply) => {
+                let sessions = self.kick(ctx, id, resource.as_deref());
+                self.reply(ctx, reply, Ok(Kicked { sessions }));
+            }
+            Action::Trace(Trace { after }, reply) => {
+                let page = self.desk.traces.since(id, after, ctx.now_ms);
+                self.reply(ctx, reply, Ok(page));
+            }
+            Action::DumpAccount(DumpAccount, reply) => {
+                let dumped = self.dump_account(ctx, id);
+                self.reply(ctx, reply, dumped);
+            }
+            Action::DumpShard(DumpShard, reply) => {
+                let dumped = self.dump_shard();
+                self.reply(ctx, reply, Ok(dumped));
+            }
+            // It has been made meanwhile, and that has cleared them.
+            Action::ClearLeftovers(ClearLeftovers, reply) => self.reply(ctx, reply, Ok(())),
+        }
+    }
+
+    /// A command for an account that does not exist.
+    pub(crate) fn command_for_nobody(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let Whom { account: id, key } = command.whom;
+        match command.action {
+            action if key.is_some() => self.tell_due(ctx, action.refused(Refusal::NoSuchAccount)),
+            Action::SetAccount(SetAccount { record, expected: Expected::Any | Expected::Absent }, reply) => {
+                self.clear_the_way(ctx, id, Making { record, puts: None }, reply)
+            }
+            Action::Arrive(Arrive { record, puts }, reply) => {
+                self.clear_the_way(ctx, id, Making { record, puts: Some(puts) }, reply);
+            }
+            Action::ClearLeftovers(ClearLeftovers, reply) => self.clear_leftovers(ctx, id, reply),
+            Action::DumpShard(DumpShard, reply) => {
+                let dumped = self.dump_shard();
+                self.reply(ctx, reply, Ok(dumped));
+            }
+            action => self.tell_due(ctx, action.refused(Refusal::NoSuchAccount)),
+        }
+    }
+
+    /// The way is clear for an account: its record and what comes with it are one transaction.
+    pub(crate) fn make_account(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        making: Making,
+        reply: Reply<()>,
+    ) {
+        let Making { mut record, puts } = making;
+        self.outdate_removed(id, &mut record);
+        let Some(mut puts) = puts else { return self.save_account(ctx, id, record, None, reply) };
+        puts.push(Put { table: Table::Accounts, key: id.record_key(), value: Some(record.to_json()) });
+        let key = self.commands.insert(Pending { account: id, record, reply });
+        if self.commands.len() > PENDING_MAX {
+            return self.command_saved(ctx, key, Err(StoreError::Overloaded));
+        }
+        ctx.store.put(id, puts, Purpose::Command(key).ticket());
+    }
+
+    /// An account is made in the place of one that was just removed: who has proved the old one's key and not bound
+    /// yet must not get in, so the new key is of a later generation.
+    fn outdate_removed(&mut self, id: AccountId, record: &mut AccountRecord) {
+        let before = self.removed.iter().rev().find(|(removed, _)| *removed == id);
+        if let Some(&(_, generation)) = before
+            && record.credentials.generation <= generation
+        {
+            record.credentials.generation = generation.wrapping_add(1).max(1);
+        }
+    }
+
+    fn set_account(&mut self, ctx: &mut Context<'_>, id: AccountId, request: SetAccount, reply: Reply<()>) {
+        let Some(account) = self.directory.present(id) else {
+            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
+        };
+        if account.saving.has_record() {
+            return self.defer(ctx, Command::new(id, request, reply));
+        }
+        let SetAccount { mut record, expected } = request;
+        let is_expected = match expected {
+            Expected::Any => true,
+            Expected::Absent => false,
+            Expected::Generation(generation) => account.record.generation() == generation,
+        };
+        if !is_expected || record.name != account.name() {
+            return self.reply(ctx, reply, Err(Refusal::Conflict));
+        }
+        account.saving.change(|writes| writes.record = true);
+        keep_tokens(account, &mut record);
+        let revision = account.record_revision;
+        self.save_account(ctx, id, record, Some(revision), reply);
+    }
+
+    /// Has a command wait until the write under way has ended.
+    pub(crate) fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let most = self.desk.realm.limits.parked_per_account;
+        match self.directory.present(command.whom.account) {
+            Some(account) if account.saving.writes().is_some_and(|writes| writes.deferred.len() < most) => {
+                account.saving.change(|writes| writes.deferred.push(command));
+            }
+            _ => self.refuse_command(ctx, command, Refusal::Overloaded),
+        }
+    }
+
+    fn save_account(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        record: Box<AccountRecord>,
+        expected: Option<Revision>,
+        reply: Reply<()>,
+    ) {
+        let value = Some(record.to_json());
+        let key = self.commands.insert(Pending { account: id, record, reply });
+        let ticket = Purpose::Command(key).ticket();
+        if self.commands.len() > PENDING_MAX {
+            return self.command_saved(ctx, key, Err(StoreError::Overloaded));
+        }
+        ctx.store.save(id, Table::Accounts, value, expected, ticket);
+    }
+
+    /// The store has saved what a command changed, or not.
+    pub(crate) fn command_saved(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: usize,
+        result: Result<Revision, StoreError>,
+    ) {
+        let Some(Pending { account: id, mut record, reply }) = self.commands.try_remove(key) else { return };
+        let is_new = self.directory.is_loading(id);
+        if is_new {
+            // The account is being made: what waited for it goes on once its records are read back.
+            let load = self.directory.load_again(id);
+            ctx.store.load(id, super::directory::TABLES, Purpose::Load(id, load).ticket());
+        }
+        if let Some(account) = self.directory.present(id) {
+            account.saving.change(|writes| writes.record = false);
+        }
+        let outcome = match result {
+            Ok(revision) => {
+                if let Some(account) = self.directory.present(id) {
+                    keep_tokens(account, &mut record);
+                }
+                self.replace_record(ctx, id, record, revision);
+                if is_new {
+                    self.tell_holders(ctx, id);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.desk.metrics.saves_failed_total.inc();
+                Err(refusal(&error))
+            }
+        };
+        self.reply(ctx, reply, outcome);
+        self.save_again(ctx, id);
+        self.do_deferred(ctx, id);
+    }
+
+    /// Commands that waited for a write of the same account.
+    pub(crate) fn do_deferred(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let Some(account) = self.directory.present(id) else { return };
+        if account.saving.writes().is_none() {
+            return;
+        }
+        for command in account.saving.change(|writes| std::mem::take(&mut writes.deferred)) {
+            self.with_account(ctx, id, Work::Command(Box::new(command)));
+        }
+    }
+
+    /// Puts a newer record into the place of the one in memory, and ends sessions of the older key.
+    pub(crate) fn replace_record(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        record: Box<AccountRecord>,
+        revision: Revision,
+    ) {
+        let Some(account) = self.directory.present(id) else { return };
+        let void = record.generation() != account.record.generation() || record.disabled;
+        account.record = ResidentRecord::new(*record);
+        account.record_revision = revision;
+        if void {
+            self.end_all(ctx, id, "the key was replaced");
+            self.end_asked(ctx, id);
+        }
+    }
+
+    /// Nothing of the account is left: it leaves memory, and whoever waited for its number goes on.
+    pub(crate) fn forget_account(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        self.end_all(ctx, id, "the account was removed");
+        let Some(account) = self.directory.present(id) else { return };
+        if self.removed.len() >= REMOVED_MAX {
+            self.removed.pop_front();
+        }
+        self.removed.push_back((id, account.record.generation()));
+        let deferred = account.saving.change(|writes| std::mem::take(&mut writes.deferred));
+        self.directory.loaded(id, None);
+        self.tell_holders(ctx, id);
+        for command in deferred {
+            self.with_account(ctx, id, Work::Command(Box::new(command)));
+        }
+    }
+
+    fn show(&mut self, ctx: &Context<'_>, id: AccountId) -> Result<AccountView, Refusal> {
+        let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
+        let usage = ctx.store.usage(id);
+        Ok(AccountView {
+            record: Box::new(account.full_record()),
+            sessions: account.summaries(),
+            waiting_messages: usage.messages,
+            waiting_bytes: usage.bytes,
+        })
+    }
+
+    fn privacy(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        change: Option<PrivacyChange>,
+        reply: Reply<settings::View>,
+    ) {
+        let Some(PrivacyChange { patch, whole }) = change else {
+            let view = self.directory.present(id).map(|account| shows::view(account));
+            return self.reply(ctx, reply, view.ok_or(Refusal::NoSuchAccount));
+        };
+        self.in_room(ctx, id, |turn, _| {
+            settings_change::patch(turn, patch, whole, |turn, account, result| {
+                let outcome = result.map(|()| shows::view(account)).map_err(Refusal::from);
+                turn.outbox.posts.push(Post::Due(reply.with(outcome)));
+            });
+        });
+    }
+
+    fn kick(&mut self, ctx: &mut Context<'_>, id: AccountId, resource: Option<&str>) -> usize {
+        let Some(account) = self.directory.present(id) else { return 0 };
+        let kicked: Vec<SessionId> = account
+            .sessions
+            .iter()
+            .filter(|session| resource.is_none_or(|resource| *session.resource == *resource))
+            .map(|session| session.id)
+            .collect();
+        for session in &kicked {
+            self.end_session(ctx, id, *session, &End::over("policy-violation", "ended by an operator"));
+        }
+        kicked.len()
+    }
+}
+
+/// Whether it depends on the account's key, and another one may be on its way to the disk. A removal would wait after the key was
+/// looked at, behind another key perhaps.
+fn is_key_unsettled(account: &Resident, command: &Command) -> bool {
+    command.whom.key.is_some()
+        && match command.action {
+            Action::RemoveAccount(..) => account.saving.is_busy(),
+            _ => account.saving.has_record(),
+        }
+}
+
+/// Whoever replaces a record does not know of the tokens given or used since it was read. With another key none is good.
+fn keep_tokens(account: &Account, record: &mut AccountRecord) {
+    let is_same_key = record.generation() == account.record.generation();
+    record.tokens = account.record.tokens().filter(|_| is_same_key).cloned().unwrap_or_default();
+}
+
+pub(crate) fn refusal(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Conflict => Refusal::Conflict,
+        StoreError::Overloaded => Refusal::Overloaded,
+        StoreError::Full | StoreError::MailboxFull | StoreError::Failed(_) => {
+            Refusal::Unavailable(error.to_string())
+        }
+    }
+}

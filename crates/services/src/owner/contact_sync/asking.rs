@@ -1,0 +1,66 @@
+//! First stanzas to numbers ([`crate::account::acquaintances`]): who may send them, and their quota's way to the store and back.
+//!
+//! Nothing waits for it: a stanza is let through or refused at once, by what the account's purse says. One read or write of a
+//! purse at a time, as an errand of the account, so that it stays in memory until that is done.
+
+use crate::account::Account;
+use crate::account::first_stanza;
+use crate::account::first_stanza::Leave;
+use crate::account::quota::{Purse, Quota, allowance};
+use crate::effects::turn::errand::{Change, Errand};
+use crate::owner::context::Context;
+use crate::owner::state::Owner;
+use chaski_store::records::Put;
+use chaski_store::{AccountId, Table};
+
+impl Owner {
+    /// Whether an account's client may send something to another account from which it would learn that there is one.
+    pub(crate) fn may_ask(&mut self, ctx: &mut Context<'_>, id: AccountId, whom: AccountId) -> bool {
+        let allowance = allowance(&self.desk.realm.limits);
+        let Some(account) = self.directory.present(id) else { return false };
+        let leave = first_stanza::ask(account, whom, allowance, ctx.unix_ms);
+        match leave {
+            Leave::Free => return true,
+            Leave::Paid => self.books.metrics.first_stanzas_total.inc(),
+            Leave::Refused => self.books.metrics.first_stanzas_refused_total.inc(),
+        }
+        let errand = purse(account).and_then(|purse| write(purse, Quota::key(&self.desk.realm, id)));
+        if let Some(errand) = errand {
+            self.errand(ctx, id, errand);
+        }
+        leave == Leave::Paid
+    }
+}
+
+fn purse(account: &mut Account) -> Option<&mut Purse> {
+    Some(&mut account.acquaintances.as_mut()?.purse)
+}
+
+/// Reads the purse if that was not done, and writes it. `None`: something is under way already.
+fn write(purse: &mut Purse, key: String) -> Option<Errand> {
+    let is_wanted = purse.begin()?;
+    let reads = if is_wanted { vec![(Table::Limits, key.clone())] } else { Vec::new() };
+    Some(Errand::read(reads, move |turn, account, found| {
+        let purse = purse_of(account);
+        let Ok(found) = found else {
+            // What is not known to be left is not given away for long: see `quota`.
+            purse.closed(false);
+            return None;
+        };
+        let record = found.first().and_then(Option::as_ref).map(|found| found.value.as_slice());
+        let bucket = purse.opened(is_wanted.then_some(record), allowance(&turn.realm.limits), turn.unix_ms);
+        let put = Put { table: Table::Limits, key: key.clone(), value: Some(bucket.to_json()) };
+        Some(Change::new(vec![put], move |turn, account, result| {
+            let purse = purse_of(account);
+            if purse.closed(result.is_ok())
+                && let Some(errand) = write(purse, key)
+            {
+                turn.outbox.errand(errand);
+            }
+        }))
+    }))
+}
+
+fn purse_of(account: &mut Account) -> &mut Purse {
+    &mut account.acquaintances.get_or_insert_default().purse
+}

@@ -1,0 +1,148 @@
+//! Telling others to look: who may be concerned by a change of a book, or by a number that came or went.
+//!
+//! A hint is (account, number): that account is to look how it stands with that number. Only accounts in memory get it: one
+//! that is loaded later asks for everything. So a number with a million holders costs pages of numbers read in order and one
+//! letter a page and shard, and reading anything more only for those who are there.
+
+use crate::effects::letter::Letter;
+use crate::effects::turn::command::{BookView, Refusal};
+use crate::effects::turn::contacts::{Answer, Refused, Synced, Want, Wish};
+use crate::owner::context::Context;
+use crate::owner::outgoing::Class;
+use crate::owner::state::Owner;
+use crate::rooms::contact_sync::version::version;
+use crate::ticket::Purpose;
+use chaski_store::books::{self, Query};
+use chaski_store::{AccountId, StoreError};
+
+/// Holders in one page.
+const HOLDERS_PER_PAGE: usize = 512;
+/// Numbers whose holders wait to be told, per shard; beyond: everybody looks at all of their book.
+const TELLINGS_MAX: usize = 4_096;
+/// Envelopes that wait for other shards: with more, the next page waits too.
+const ENVELOPES_MAX: usize = 1_024;
+
+impl Owner {
+    /// Another shard says that these accounts should look at these numbers.
+    pub(crate) fn look_all(&mut self, ctx: &mut Context<'_>, hints: Vec<(AccountId, u64)>) {
+        for (account, number) in hints {
+            self.look(ctx, account, number);
+        }
+        self.start_books(ctx);
+    }
+
+    pub(crate) fn look(&mut self, ctx: &mut Context<'_>, account: AccountId, number: u64) {
+        if !self.directory.is_absent(account) {
+            self.books.metrics.looks_total.inc();
+            self.join_line(ctx, Wish { account, want: Want::Look(number), answer: Answer::None });
+        }
+    }
+
+    /// These accounts have come into the book of `owner`, or gone out of it.
+    pub(crate) fn hint_others(&mut self, ctx: &mut Context<'_>, owner: AccountId, accounts: Vec<u64>) {
+        let Some(own) = owner.phone_number() else { return };
+        let others = accounts.into_iter().filter_map(AccountId::phone);
+        self.hint(ctx, others.map(|other| (other, own)));
+    }
+
+    fn hint(&mut self, ctx: &mut Context<'_>, hints: impl Iterator<Item = (AccountId, u64)>) {
+        let realm = std::sync::Arc::clone(&self.desk.realm);
+        let owners = realm.places.owners();
+        let mut by_owner: Vec<Vec<(AccountId, u64)>> = vec![Vec::new(); owners.len()];
+        for hint in hints {
+            by_owner[realm.places.owner_number(hint.0)].push(hint);
+        }
+        for (owner, hints) in owners.iter().zip(by_owner).filter(|(_, hints)| !hints.is_empty()) {
+            if *owner == self.desk.here {
+                self.look_all(ctx, hints);
+            } else if !self.hand_on(ctx, *owner, Letter::Look(hints), Class::Must) {
+                self.hints_lost(*owner);
+            }
+        }
+    }
+
+    /// A number's account has come or gone, durably: those who have the number are told.
+    pub(crate) fn tell_holders(&mut self, ctx: &mut Context<'_>, account: AccountId) {
+        let Some(number) = account.phone_number() else { return };
+        if self.books.tellings.waiting.len() >= TELLINGS_MAX {
+            self.books.metrics.tellings_lost_total.inc();
+            let realm = std::sync::Arc::clone(&self.desk.realm);
+            return realm.places.owners().iter().for_each(|owner| self.hints_lost(*owner));
+        }
+        self.books.metrics.tellings_total.inc();
+        self.books.tellings.waiting.push_back((number, None));
+        self.go_on_telling(ctx);
+    }
+
+    pub(crate) fn go_on_telling(&mut self, ctx: &mut Context<'_>) {
+        let tellings = &mut self.books.tellings;
+        let Some(&(number, after)) = tellings.waiting.front() else { return };
+        if tellings.reading || self.desk.outgoing.waiting() > ENVELOPES_MAX {
+            return;
+        }
+        tellings.reading = true;
+        let query = Query::Holders { number, after, limit: HOLDERS_PER_PAGE };
+        ctx.store.ask_book(query, Purpose::Holders.ticket());
+    }
+
+    /// A page of holders has been read, or not: then it is tried again with the next tick.
+    pub(crate) fn holders_found(&mut self, ctx: &mut Context<'_>, result: Result<books::Answer, StoreError>) {
+        self.books.tellings.reading = false;
+        let Ok(books::Answer::Holders { owners, more }) = result else { return };
+        let Some((number, after)) = self.books.tellings.waiting.front_mut() else { return };
+        let number = *number;
+        match owners.last().filter(|_| more) {
+            Some(last) => *after = Some(*last),
+            None => _ = self.books.tellings.waiting.pop_front(),
+        }
+        self.hint(ctx, owners.into_iter().map(|owner| (owner, number)));
+        self.go_on_telling(ctx);
+    }
+
+    /// Tells whoever waits what came of a wish.
+    pub(crate) fn answer_wish(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        answer: Answer,
+        result: Result<&Synced, Refused>,
+    ) {
+        match answer {
+            Answer::None => {}
+            Answer::Room { then, .. } => {
+                self.in_room(ctx, id, |turn, account| then(turn, account, result.map(Some)));
+            }
+            Answer::Command(reply) => {
+                let domain = self.desk.realm.domain.clone();
+                let outcome = match result {
+                    Ok(synced) => Ok(Box::new(BookView::of(synced, &domain))),
+                    Err(refused) => Err(refused.into()),
+                };
+                self.reply(ctx, reply, outcome);
+            }
+            Answer::Leaving(reply) => self.leaves(ctx, id, reply, result),
+            Answer::Contacts(reply) => self.contacts_known(ctx, id, reply, result),
+        }
+    }
+}
+
+impl BookView {
+    fn of(synced: &Synced, domain: &str) -> Self {
+        let matches: Vec<u64> = synced.matches.iter().map(|found| found.number).collect();
+        let entries: Vec<_> = matches.iter().map(|n| (format!("+{n}"), format!("+{n}@{domain}"))).collect();
+        let version = version(entries.iter().map(|(number, jid)| (number.as_str(), jid.as_str())));
+        Self { numbers: synced.numbers, matches, version }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Quota { retry_after_ms } => Self::Limited { retry_after_ms },
+            Refused::TooMany => Self::TooLarge,
+            Refused::Busy => Self::Overloaded,
+            Refused::Failed => Self::Unavailable("the phone book could not be read or written".into()),
+            Refused::Gone => Self::NoSuchAccount,
+        }
+    }
+}

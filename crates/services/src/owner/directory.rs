@@ -1,0 +1,424 @@
+//! The directory: the accounts whose state is in this shard's memory, and their sessions.
+//!
+//! An account's records are loaded when somebody needs it; what arrives meanwhile is parked in order, bounded; how many are
+//! loaded at a time is bounded for each who asks ([`askers`]). An account stays while it has sessions, and afterwards until
+//! newer idle ones push it out. That there is none is remembered for a while, too ([`looked`]).
+//! Called by `router` and `shard`. Owns the only copy of an account's live state (one owner, see ARCHITECTURE.md).
+
+mod askers;
+mod keyed;
+mod looked;
+mod room;
+
+pub(crate) use askers::Asker;
+pub(crate) use keyed::Keyed;
+pub(crate) use room::{ParkedRoom, Parking};
+
+use super::ledger::Saving;
+use crate::account::Account;
+use crate::effects::letter::Parcel;
+use crate::effects::login;
+use crate::effects::pep::Tiding;
+use crate::effects::turn::command::{Command, SessionSummary};
+use crate::realm::Limits;
+use crate::ticket::Stay;
+use crate::wire::SessionId;
+use askers::Askers;
+use chaski_store::{AccountId, Table};
+use looked::Looked;
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::ops::{Deref, DerefMut};
+
+/// What makes an account.
+pub(crate) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
+
+/// An account in this shard's memory: itself, and what its owner has under way for it.
+pub(crate) struct Resident {
+    pub(crate) account: Account,
+    /// Records on their way to the store.
+    pub(crate) saving: Saving,
+    /// The load that brought it into memory: answers of the store to what was asked before are not for it.
+    pub(crate) stay: Stay,
+    /// It was asked for since it was last considered for leaving memory.
+    used: bool,
+    /// Somebody was told that it is nobody: see [`looked`].
+    is_looked: bool,
+}
+
+impl Resident {
+    pub(crate) fn new(account: Account) -> Self {
+        Self { account, saving: Saving::default(), stay: Stay::default(), used: true, is_looked: false }
+    }
+
+    pub(crate) fn summaries(&self) -> Vec<SessionSummary> {
+        let summary = |session: &crate::account::session::Session| SessionSummary {
+            full_jid: self.full_jid(session),
+            available: session.presence.is_available(),
+            priority: session.presence.priority(),
+            hibernating: session.connection().is_none(),
+            unacknowledged: session.queue.len(),
+        };
+        self.sessions.iter().map(summary).collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sessions.is_empty() && !self.saving.is_busy()
+    }
+}
+
+impl Deref for Resident {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.account
+    }
+}
+
+impl DerefMut for Resident {
+    fn deref_mut(&mut self) -> &mut Account {
+        &mut self.account
+    }
+}
+
+/// Something that needs an account, and waits if the account is not in memory.
+pub(crate) enum Work {
+    Parcel(Parcel),
+    Login(login::Question),
+    Tiding(Box<Tiding>),
+    Command(Box<Command>),
+}
+
+/// How [`Directory::find`] found an account.
+pub(crate) enum Found {
+    /// In memory: here is the work back.
+    Present(Work),
+    /// On its way, or its asker has too many on their way: the work is parked.
+    Parked,
+    /// Nowhere: the work is parked, and the caller has to load the account.
+    Load(Stay),
+    /// There is none, which the asker has been told before: here is the work back.
+    Nobody(Work),
+    /// Too much waits already: here is the work back.
+    Overloaded(Work),
+}
+
+/// Bits of a session's id that say where it is kept. The rest are its number, counted from the start.
+const KEY_BITS: u32 = 24;
+
+/// Where a session is kept.
+fn key(session: SessionId) -> usize {
+    (session.0 & ((1 << KEY_BITS) - 1)) as usize
+}
+
+/// See the module.
+pub(crate) struct Directory {
+    present: HashMap<AccountId, Box<Resident>, Keyed>,
+    /// Accounts whose records are being loaded (or made), with what waits for that, in order. None is in `present`.
+    loading: HashMap<AccountId, Loading, Keyed>,
+    /// The last load that was begun.
+    loads: Stay,
+    askers: Askers,
+    looked: Looked,
+    sessions: Slab<(u64, AccountId)>,
+    /// Sessions that were ever made.
+    count: u64,
+    /// How much is parked, refusals that wait for the store included.
+    pub(crate) room: ParkedRoom,
+    /// Accounts without sessions, oldest first; some have got a session again or are gone.
+    idle: VecDeque<AccountId>,
+    limits: Bounds,
+}
+
+/// What waits for an account's records.
+#[derive(Default)]
+struct Loading {
+    /// The load whose answer is waited for; none that was begun before it.
+    by: Stay,
+    /// For whom it is loaded; nobody in particular: it is being made or cleared.
+    asker: Option<Asker>,
+    parked: VecDeque<Work>,
+    parked_bytes: usize,
+}
+
+/// The directory's share of the limits.
+pub(crate) struct Bounds {
+    pub(crate) loading: usize,
+    pub(crate) parked: usize,
+    pub(crate) parked_bytes: usize,
+    pub(crate) parked_bytes_shard: usize,
+    pub(crate) idle: usize,
+    pub(crate) per_asker: usize,
+    pub(crate) waiting_bytes_per_asker: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) looked: usize,
+}
+
+impl Bounds {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            loading: limits.loading_accounts,
+            parked: limits.parked_per_account,
+            parked_bytes: limits.parked_bytes_per_account,
+            parked_bytes_shard: limits.parked_bytes_shard,
+            idle: limits.idle_accounts,
+            per_asker: limits.loads_per_asker,
+            waiting_bytes_per_asker: limits.load_waiting_bytes,
+            waiting_bytes: limits.load_waiting_bytes_shard,
+            // They stay in memory besides those that may.
+            looked: limits.idle_accounts / 4,
+        }
+    }
+}
+
+impl Directory {
+    pub(crate) fn new(limits: Bounds, secret: &[u8; 16]) -> Self {
+        Self {
+            present: HashMap::with_hasher(Keyed::new(secret)),
+            loading: HashMap::with_hasher(Keyed::new(secret)),
+            loads: Stay::default(),
+            askers: Askers::new(secret),
+            looked: Looked::new(limits.looked, secret),
+            sessions: Slab::new(),
+            count: 0,
+            room: ParkedRoom::of(&limits),
+            idle: VecDeque::new(),
+            limits,
+        }
+    }
+
+    /// Says whether the work can be done now, and parks it if not.
+    pub(crate) fn find(&mut self, id: AccountId, work: Work) -> Found {
+        if let Some(present) = self.present.get_mut(&id) {
+            present.used = true;
+            return Found::Present(work);
+        }
+        if let Some(loading) = self.loading.get_mut(&id) {
+            if !self.room.take(loading.parked.len(), &mut loading.parked_bytes, Parking::of(&work)) {
+                return Found::Overloaded(work);
+            }
+            loading.parked.push_back(work);
+            return Found::Parked;
+        }
+        let asker = work.asker(id);
+        if let Asker::Account(by) = asker
+            && self.looked.is_nobody(by, id)
+        {
+            return Found::Nobody(work);
+        }
+        if !self.room.has(0, 0, Parking::of(&work)) {
+            return Found::Overloaded(work);
+        }
+        if !self.askers.begin(asker, &self.limits) {
+            return self.wait(asker, id, work);
+        }
+        let by = self.new_load();
+        let mut loading = Loading { by, asker: Some(asker), ..Loading::default() };
+        self.room.keep(&mut loading.parked_bytes, Parking::of(&work));
+        loading.parked.push_back(work);
+        self.loading.insert(id, loading);
+        Found::Load(by)
+    }
+
+    /// Has work wait in its asker's line.
+    pub(crate) fn wait(&mut self, asker: Asker, id: AccountId, work: Work) -> Found {
+        match self.askers.wait(asker, (id, work), &self.limits) {
+            None => Found::Parked,
+            Some(work) => Found::Overloaded(work),
+        }
+    }
+
+    /// Whether something that this account has sent before waits in its line, so that what it sends now must, too.
+    pub(crate) fn is_behind(&self, by: AccountId) -> bool {
+        self.askers.has_waiting(by)
+    }
+
+    /// Work that has waited in its asker's line and may go on.
+    pub(crate) fn next_waiting(&mut self) -> Option<(AccountId, Work)> {
+        self.askers.next(&self.limits)
+    }
+
+    /// Whether the store may be asked once more on this one's behalf, though no account is loaded; until
+    /// [`Self::look_ended`].
+    pub(crate) fn begin_look(&mut self, asker: Asker) -> bool {
+        self.askers.begin(asker, &self.limits)
+    }
+
+    /// The store has answered.
+    pub(crate) fn look_ended(&mut self, asker: Asker) {
+        self.askers.ended(asker);
+    }
+
+    /// The asker has been told that there is nobody, and whether that is because there is no such account.
+    pub(crate) fn told_nobody(&mut self, asker: AccountId, id: AccountId, is_nobody: bool) {
+        self.looked.note(asker, id, is_nobody);
+        if let Some(account) = self.present(id) {
+            account.is_looked = true;
+        }
+    }
+
+    /// Whether the asker was told that lately.
+    pub(crate) fn was_told_nobody(&self, asker: AccountId, id: AccountId) -> bool {
+        self.looked.was_told(asker, id)
+    }
+
+    /// The number of a load that begins now, for the account of nobody in particular or for one that is in memory.
+    pub(crate) fn new_load(&mut self) -> Stay {
+        self.loads = Stay(self.loads.0.wrapping_add(1));
+        self.loads
+    }
+
+    /// A load begins for an account that is [held back](Self::hold_back) or being loaded: its answer alone counts.
+    pub(crate) fn load_again(&mut self, id: AccountId) -> Stay {
+        let by = self.new_load();
+        if let Some(loading) = self.loading.get_mut(&id) {
+            loading.by = by;
+        }
+        by
+    }
+
+    /// Whether the answer of this load, for an account that is being loaded, is the one that is waited for.
+    pub(crate) fn is_awaited(&self, id: AccountId, load: Stay) -> bool {
+        self.loading.get(&id).is_some_and(|loading| loading.by == load)
+    }
+
+    /// The account, if it is in memory and was all the while.
+    pub(crate) fn still(&mut self, id: AccountId, stay: Stay) -> Option<&mut Resident> {
+        self.present(id).filter(|account| account.stay == stay)
+    }
+
+    /// The account's load has ended: takes what was parked. Without `account` it is forgotten.
+    pub(crate) fn loaded(&mut self, id: AccountId, account: Option<Box<Resident>>) -> VecDeque<Work> {
+        match account {
+            Some(mut account) => {
+                account.stay = self.loading.get(&id).map_or(self.loads, |loading| loading.by);
+                self.present.insert(id, account);
+                self.rest(id);
+            }
+            None => _ = self.present.remove(&id),
+        }
+        let Some(loading) = self.loading.remove(&id) else { return VecDeque::new() };
+        self.askers.ended(loading.asker.unwrap_or(Asker::Own));
+        self.room.give_back(loading.parked.len(), loading.parked_bytes);
+        loading.parked
+    }
+
+    /// The accounts in memory.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = AccountId> {
+        self.present.keys().copied()
+    }
+
+    /// Whether nothing is known of the account, so that it has no session and nobody waits for it.
+    pub(crate) fn is_absent(&self, account: AccountId) -> bool {
+        !self.present.contains_key(&account) && !self.is_loading(account)
+    }
+
+    /// Whether the account is being loaded or made.
+    pub(crate) fn is_loading(&self, id: AccountId) -> bool {
+        self.loading.contains_key(&id)
+    }
+
+    /// Keeps what arrives for an account parked from now on, until [`Self::loaded`].
+    pub(crate) fn hold_back(&mut self, id: AccountId) {
+        self.present.remove(&id);
+        // There may be an account soon.
+        self.looked.forget(id);
+        let askers = &mut self.askers;
+        self.loading.entry(id).or_insert_with(|| {
+            askers.begun();
+            Loading::default()
+        });
+        // The answer of a load that was begun before is not waited for any more.
+        self.load_again(id);
+    }
+
+    /// Puts back what can't be done yet, in order.
+    pub(crate) fn park_all(&mut self, id: AccountId, work: VecDeque<Work>) {
+        if let Some(loading) = self.loading.get_mut(&id) {
+            for work in work {
+                self.room.keep(&mut loading.parked_bytes, Parking::of(&work));
+                loading.parked.push_back(work);
+            }
+        }
+    }
+
+    /// The account, if it is in memory.
+    pub(crate) fn present(&mut self, id: AccountId) -> Option<&mut Resident> {
+        self.present.get_mut(&id).map(|account| &mut **account)
+    }
+
+    /// The account that a session belongs to.
+    pub(crate) fn account_of(&self, session: SessionId) -> Option<AccountId> {
+        let (count, account) = self.sessions.get(key(session))?;
+        (*count == session.0 >> KEY_BITS).then_some(*account)
+    }
+
+    /// A session's id, never used before: 40 bits count the sessions of this run, which at a thousand a second is enough for
+    /// 34 years.
+    pub(crate) fn new_session(&mut self, account: AccountId) -> SessionId {
+        self.count += 1;
+        let key = self.sessions.insert((self.count, account));
+        debug_assert!(key < 1 << KEY_BITS, "no shard has so many sessions");
+        SessionId(self.count << KEY_BITS | key as u64)
+    }
+
+    /// The session is gone.
+    pub(crate) fn forget_session(&mut self, session: SessionId) {
+        if let Some(account) = self.account_of(session) {
+            self.sessions.remove(key(session));
+            self.rest(account);
+        }
+    }
+
+    /// Notes that an account may have become idle, and lets the oldest idle ones go if there are too many. One that
+    /// was used since gets a second chance.
+    fn rest(&mut self, id: AccountId) {
+        self.idle.push_back(id);
+        let mut chances = self.idle.len();
+        while self.idle.len() > self.limits.idle {
+            let Some(oldest) = self.idle.pop_front() else { return };
+            // With a session again it comes back here when that ends.
+            let Some(account) = self.present(oldest).filter(|account| account.sessions.is_empty()) else {
+                continue;
+            };
+            let used = std::mem::take(&mut account.used);
+            let (is_looked, is_idle) = (account.is_looked, account.is_idle());
+            if is_looked && self.looked.holds(oldest) {
+                // Asked again, it must be told of as quickly as nobody is. These are few.
+                self.idle.push_back(oldest);
+                if chances == 0 {
+                    return;
+                }
+                chances -= 1;
+            } else if is_idle && (!used || chances == 0) {
+                self.present.remove(&oldest);
+            } else if chances > 0 {
+                chances -= 1;
+                self.idle.push_back(oldest);
+            } else {
+                return self.idle.push_back(oldest);
+            }
+        }
+    }
+
+    /// Accounts in memory, and those that are being loaded: for the gauges.
+    pub(crate) fn levels(&self) -> (usize, usize) {
+        (self.present.len(), self.loading.len())
+    }
+
+    /// Work that waits in its asker's line.
+    pub(crate) fn waiting(&self) -> usize {
+        self.askers.waiting()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_in_memory_is_small() {
+        // One allocation, which glibc rounds up to the next multiple of 16, less 8.
+        assert!(size_of::<Resident>() <= 344, "{}", size_of::<Resident>());
+    }
+}

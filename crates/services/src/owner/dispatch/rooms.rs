@@ -1,0 +1,91 @@
+//! The rooms that answer requests or declare what they implement, each on one line.
+
+use super::{disco, entity};
+use crate::effects::iq::{self, AdHocCommand, Door, Scope, Xep};
+use crate::effects::turn::Listener;
+use crate::owner::session::{carbons, csi};
+use crate::rooms::{
+    blocking, calls, cancelled_registration, caps, commands, contact_sync, pep, presence, privacy, private,
+    profile, roster, upload,
+};
+use chaski_xmpp::ns;
+
+/// What a room implements, and where it takes requests.
+type Room = (&'static [Xep], &'static [Door]);
+
+const ROOMS: &[Room] = &[
+    (blocking::SPEC, blocking::DOORS),
+    (&[], contact_sync::quicksy::DOORS),
+    (calls::SPEC, calls::DOORS),
+    (caps::SPEC, &[]),
+    (carbons::SPEC, carbons::DOORS),
+    (commands::SPEC, &[]),
+    (disco::SPEC, &[]),
+    (entity::SPEC, &[]),
+    (csi::SPEC, &[]),
+    (cancelled_registration::SPEC, cancelled_registration::DOORS),
+    (pep::SPEC, pep::DOORS),
+    (private::SPEC, private::DOORS),
+    (profile::SPEC, profile::DOORS),
+    (roster::SPEC, roster::DOORS),
+    (upload::SPEC, &[]),
+    (CARRIED, &[]),
+];
+
+/// The rooms that hear what happens to an account, in the order in which they are told.
+const LISTENERS: &[Listener] = &[pep::heard, presence::heard, roster::heard, caps::heard];
+
+/// Ad-hoc commands of rooms, in the order in which they are shown.
+pub(super) const COMMANDS: &[&AdHocCommand] = &[&privacy::COMMAND];
+
+/// What is done where stanzas are routed, kept and delivered (the router, mailbox and session rooms).
+const CARRIED: &[Xep] = &[
+    Xep::new(160, "1.0.1", "Best Practices for Handling Offline Messages", &[(Scope::Domain, "msgoffline")]),
+    Xep::new(198, "1.6.2", "Stream Management", &[]),
+    Xep::new(203, "2.0", "Delayed Delivery", &[]),
+    Xep::new(334, "0.4", "Message Processing Hints", &[]),
+    Xep::new(359, "0.7.0", "Unique and Stable Stanza IDs", &[(Scope::Account, ns::STANZA_ID)]),
+];
+
+/// All that rooms declare.
+pub fn specs() -> impl Iterator<Item = &'static Xep> {
+    ROOMS.iter().flat_map(|(spec, _)| spec.iter())
+}
+
+/// All doors.
+pub(super) fn doors() -> impl Iterator<Item = &'static Door> {
+    ROOMS.iter().flat_map(|(_, doors)| doors.iter())
+}
+
+/// All listeners.
+pub(super) fn listeners() -> impl Iterator<Item = &'static Listener> {
+    LISTENERS.iter()
+}
+
+/// The features that are announced in these scopes, sorted, each once.
+pub(super) fn features(scopes: &[Scope]) -> Vec<&'static str> {
+    iq::features(specs(), scopes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_refuse_on_purpose_is_not_announced() {
+        for scope in [Scope::Domain, Scope::DomainWithRelays, Scope::Account, Scope::Upload] {
+            let features = features(&[scope]);
+            assert!(!features.iter().any(|f| f.starts_with("urn:xmpp:mam:")), "no archive");
+            assert!(!features.contains(&"http://jabber.org/protocol/offline"));
+        }
+    }
+
+    #[test]
+    fn each_specification_is_declared_once() {
+        let mut numbers: Vec<_> = specs().map(|xep| xep.number).collect();
+        let all = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), all);
+    }
+}

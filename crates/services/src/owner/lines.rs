@@ -1,0 +1,263 @@
+//! Presence for very many accounts of this shard that is told piece by piece, and what else its sender has sent behind it.
+//!
+//! One presence may be for thousands who are all there, and each of them costs a write to a socket: told at once, it would hold up
+//! everybody. So what is for more than a few waits in its sender's line, and at the end of each turn so many recipients are told,
+//! senders by turns. What the sender sends to others of this shard meanwhile stands in line behind it, so that nobody sees a
+//! message, a withdrawal or a later presence before the one that was sent first.
+//!
+//! Bounds: recipients waited for, of one sender and in all; beyond, presence is dropped, but never an end. Bytes of other stanzas
+//! in one line and in all; beyond, they are refused. What may be neither dropped nor refused goes at once, with all that stands before it.
+//! Kept by the shard's desk, used by [`super::told`]. Pure.
+
+use crate::effects::letter::{Handling, Parcel};
+use crate::effects::presence::Tell;
+use crate::realm::Limits;
+use chaski_store::AccountId;
+use std::collections::{HashMap, VecDeque};
+
+/// What is for so few is told at once, unless something stands before it.
+const AT_ONCE: usize = 64;
+/// Recipients told before the next sender's turn.
+const PIECE: usize = 32;
+/// What a stanza in line counts besides its bytes.
+const PARCEL_BYTES: usize = 256;
+/// Of the bound in bytes, what rooms may post beyond it: this is not refused.
+const HARD: usize = 2;
+/// All lines together have the bytes of so many.
+const FULL_LINES: usize = 64;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Lines {
+    /// None is empty.
+    lines: HashMap<AccountId, Line>,
+    /// Whose line has something, each once, in the order of their turns.
+    turns: VecDeque<AccountId>,
+    recipients: usize,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Line {
+    standing: VecDeque<Standing>,
+    recipients: usize,
+    bytes: usize,
+}
+
+/// What stands in line.
+enum Standing {
+    /// Those up to `told` have been told.
+    Tell {
+        tell: Tell,
+        told: usize,
+    },
+    Parcel(Box<Parcel>),
+}
+
+/// What is to be done with something that comes.
+pub(crate) enum Place<T> {
+    /// Nothing stands before it: now.
+    Now(T),
+    /// It stands in line.
+    InLine,
+    /// There is no room: it is to be dropped or refused.
+    Full(T),
+    /// There is no room, and it must not be lost: now, after all that stands in its sender's line.
+    Hurried(T),
+}
+
+/// What is next.
+pub(crate) enum Next {
+    /// To be told to these.
+    Tell(Tell),
+    Parcel(Box<Parcel>),
+}
+
+impl Lines {
+    /// A presence for accounts of this shard.
+    pub(crate) fn tell(&mut self, tell: Tell, limits: &Limits) -> Place<Tell> {
+        let (count, line) = (tell.to.len(), self.lines.get(&tell.by));
+        if line.is_none() && count <= AT_ONCE {
+            return Place::Now(tell);
+        }
+        let most = limits.told_waiting;
+        let of_sender = line.map_or(0, |line| line.recipients);
+        if self.recipients + count > most || of_sender + count > most / 4 {
+            return if tell.is_end { Place::Hurried(tell) } else { Place::Full(tell) };
+        }
+        self.recipients += count;
+        let line = self.line(tell.by);
+        line.recipients += count;
+        line.standing.push_back(Standing::Tell { tell, told: 0 });
+        Place::InLine
+    }
+
+    /// Any other stanza for an account of this shard.
+    pub(crate) fn parcel(&mut self, parcel: Parcel, limits: &Limits) -> Place<Parcel> {
+        if self.lines.is_empty() {
+            return Place::Now(parcel);
+        }
+        // An answer to the sender itself, or its own message to itself, is seen by nobody else.
+        let line = self.lines.get_mut(&parcel.by).filter(|_| parcel.by != parcel.to);
+        let Some(line) = line else { return Place::Now(parcel) };
+        let bytes = PARCEL_BYTES + parcel.stanza.len();
+        let is_over = |of: usize| {
+            let most = limits.told_line_bytes.saturating_mul(of);
+            line.bytes + bytes > most || self.bytes + bytes > most.saturating_mul(FULL_LINES)
+        };
+        match parcel.handling {
+            Handling::Mail { .. } | Handling::Relay if is_over(1) => return Place::Full(parcel),
+            Handling::Quiet if is_over(HARD) => return Place::Hurried(parcel),
+            _ => {}
+        }
+        line.bytes += bytes;
+        self.bytes += bytes;
+        line.standing.push_back(Standing::Parcel(Box::new(parcel)));
+        Place::InLine
+    }
+
+    fn line(&mut self, by: AccountId) -> &mut Line {
+        let turns = &mut self.turns;
+        self.lines.entry(by).or_insert_with(|| {
+            turns.push_back(by);
+            Line::default()
+        })
+    }
+
+    /// What is next of the sender whose turn it is, for so many recipients at most; whose it is. A stanza counts as one.
+    pub(crate) fn next(&mut self, most: usize) -> Option<(AccountId, Next)> {
+        let by = self.turns.pop_front()?;
+        let next = self.next_of(by, most.clamp(1, PIECE))?;
+        if self.lines.contains_key(&by) {
+            self.turns.push_back(by);
+        }
+        Some((by, next))
+    }
+
+    /// All that stands in a sender's line, piece by piece: what comes may not wait.
+    pub(crate) fn hurry(&mut self, by: AccountId) -> Option<Next> {
+        let next = self.next_of(by, usize::MAX);
+        if !self.lines.contains_key(&by) {
+            self.turns.retain(|other| *other != by);
+        }
+        next
+    }
+
+    fn next_of(&mut self, by: AccountId, most: usize) -> Option<Next> {
+        let line = self.lines.get_mut(&by)?;
+        let next = match line.standing.pop_front()? {
+            Standing::Tell { tell, told } => {
+                let end = tell.to.len().min(told.saturating_add(most));
+                let piece = Tell { to: tell.to[told..end].to_vec(), ..tell.without_recipients() };
+                line.recipients -= piece.to.len();
+                self.recipients -= piece.to.len();
+                if end < tell.to.len() {
+                    line.standing.push_front(Standing::Tell { tell, told: end });
+                }
+                Next::Tell(piece)
+            }
+            Standing::Parcel(parcel) => {
+                let bytes = PARCEL_BYTES + parcel.stanza.len();
+                line.bytes -= bytes;
+                self.bytes -= bytes;
+                Next::Parcel(parcel)
+            }
+        };
+        if line.standing.is_empty() {
+            self.lines.remove(&by);
+        }
+        Some(next)
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Bytes of what stands behind presence.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Recipients that are still to be told.
+    pub(crate) fn recipients(&self) -> usize {
+        self.recipients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::roster::Contact;
+    use chaski_xmpp::Stored;
+
+    fn account(number: u64) -> AccountId {
+        AccountId::phone(15_551_230_000 + number).expect("a number")
+    }
+
+    fn limits() -> Limits {
+        Limits { told_waiting: 4_000, told_line_bytes: 10 * (PARCEL_BYTES + 10), ..Limits::default() }
+    }
+
+    fn tell(by: u64, count: usize, is_end: bool) -> Tell {
+        let sender = Contact::from_account(account(by)).expect("a contact");
+        let to = (0..count as u64).map(|number| account(1_000 + number)).collect();
+        Tell { stanza: Stored::of("<presence/>"), is_end, by: account(by), sender, to }
+    }
+
+    fn parcel(by: u64, handling: Handling) -> Parcel {
+        let stanza = Stored::of("<message/>");
+        Parcel::new(account(9), None, stanza, handling).sent_by(account(by))
+    }
+
+    #[test]
+    fn few_are_told_at_once_and_many_piece_by_piece_senders_by_turns() {
+        let (mut lines, limits) = (Lines::default(), limits());
+        assert!(matches!(lines.tell(tell(1, AT_ONCE, false), &limits), Place::Now(_)));
+        assert!(matches!(lines.tell(tell(1, 70, false), &limits), Place::InLine));
+        assert!(matches!(lines.tell(tell(2, 100, false), &limits), Place::InLine));
+        assert!(matches!(lines.tell(tell(1, 1, false), &limits), Place::InLine), "behind the other");
+        assert!(matches!(lines.parcel(parcel(1, Handling::Relay), &limits), Place::InLine));
+        assert!(matches!(lines.parcel(parcel(3, Handling::Relay), &limits), Place::Now(_)));
+        let mut told = Vec::new();
+        while let Some((by, next)) = lines.next(50) {
+            let number = by.phone_number().expect("a number") - 15_551_230_000;
+            told.push((number, if let Next::Tell(tell) = next { tell.to.len() } else { 0 }));
+        }
+        assert_eq!(told, [(1, 32), (2, 32), (1, 32), (2, 32), (1, 6), (2, 32), (1, 1), (2, 4), (1, 0)]);
+        assert!(lines.is_empty() && lines.turns.is_empty() && lines.recipients() == 0);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_dropped_or_refused_and_an_end_goes_at_once() {
+        let (mut lines, limits) = (Lines::default(), limits());
+        assert!(matches!(lines.tell(tell(1, 1_000, false), &limits), Place::InLine));
+        assert!(matches!(lines.tell(tell(1, 1, false), &limits), Place::Full(_)), "a fourth of all");
+        assert!(matches!(lines.tell(tell(1, 1, true), &limits), Place::Hurried(_)));
+        for by in 2..=4 {
+            assert!(matches!(lines.tell(tell(by, 1_000, true), &limits), Place::InLine));
+        }
+        assert!(matches!(lines.tell(tell(5, 100, false), &limits), Place::Full(_)));
+        let taken =
+            (0..30).filter(|_| matches!(lines.parcel(parcel(1, Handling::Relay), &limits), Place::InLine));
+        assert_eq!(taken.count(), 10);
+        let quiet =
+            (0..30).filter(|_| matches!(lines.parcel(parcel(1, Handling::Quiet), &limits), Place::InLine));
+        assert_eq!(quiet.count(), 10, "what rooms post is not refused, and goes at once in the end");
+        assert_eq!(std::iter::from_fn(|| lines.hurry(account(1))).count(), 1 + 20);
+        assert_eq!((lines.recipients(), lines.turns.len(), lines.bytes()), (3_000, 3, 0));
+    }
+
+    #[test]
+    fn all_lines_together_are_bounded() {
+        let (mut lines, limits) = (Lines::default(), Limits { told_waiting: 1_000_000, ..limits() });
+        let mut taken = 0;
+        for by in 1..100 {
+            assert!(matches!(lines.tell(tell(by, AT_ONCE + 1, false), &limits), Place::InLine));
+            let mine = (0..30)
+                .filter(|_| matches!(lines.parcel(parcel(by, Handling::Relay), &limits), Place::InLine));
+            taken += mine.count();
+        }
+        assert_eq!(taken * (PARCEL_BYTES + 10), FULL_LINES * limits.told_line_bytes);
+    }
+}

@@ -1,0 +1,64 @@
+//! What comes from other places and goes to them: letters, in order, by the links that [`super::outgoing`] keeps.
+
+use super::context::Context;
+use super::directory::Work;
+use super::outgoing::Class;
+use super::state::Owner;
+use crate::effects::letter::{Letter, Stamp};
+use crate::places::Place;
+
+impl Owner {
+    pub(crate) fn open(&mut self, ctx: &mut Context<'_>, letter: Letter) {
+        match letter {
+            Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
+            Letter::Tell(tell) => self.told(ctx, *tell),
+            Letter::Probes(probes) => self.probed(ctx, &probes),
+            Letter::Settled(origins) => self.release(ctx, &origins),
+            Letter::Login(question) => self.with_account(ctx, question.account, Work::Login(*question)),
+            Letter::Verdict { conn, number, verdict } => ctx.wire.verdict(conn, number, *verdict),
+            Letter::Tiding(tiding) => self.with_account(ctx, tiding.to(), Work::Tiding(tiding)),
+            Letter::Look(hints) => self.look_all(ctx, hints),
+            Letter::LookAtAll => self.look_at_all(),
+            Letter::Asked(asked) => self.asked(ctx, *asked),
+            Letter::Answer { number, outcome } => self.answered(ctx, number, *outcome),
+            Letter::Seen | Letter::Tally(_) | Letter::Gone => {}
+        }
+    }
+
+    /// Whether what has come over a link is the next there, and not one that has come before or behind one that is lost.
+    pub(crate) fn is_next(&mut self, stamp: &Stamp, letter: &Letter) -> bool {
+        let Some(number) = self.desk.realm.places.number_of(stamp.from()) else {
+            // Of an earlier run of another node.
+            self.desk.metrics.envelopes_astray_total.inc();
+            return false;
+        };
+        let came = self.desk.outgoing.came(number, stamp, letter);
+        self.desk.metrics.envelopes_sent_again_total.add(came.again as u64);
+        if !came.is_next && !matches!(letter, Letter::Seen | Letter::Tally(_)) {
+            self.desk.metrics.envelopes_repeated_total.inc();
+        }
+        came.is_next
+    }
+
+    pub(crate) fn links_tick(&mut self, ctx: &mut Context<'_>) {
+        self.desk.outgoing.tick(ctx);
+        let (metrics, level) = (&self.desk.metrics, self.desk.outgoing.level());
+        metrics.envelopes_kept.set(level.kept as i64);
+        metrics.envelopes_kept_bytes.set(level.bytes as i64);
+        metrics.places_silent.set(level.silent as i64);
+    }
+
+    /// Sends to another place what somebody waits for.
+    pub(crate) fn reliably(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter) {
+        if !self.hand_on(ctx, to, letter, Class::Awaited) {
+            self.desk.metrics.envelopes_lost_total.inc();
+        }
+    }
+
+    /// Sends something to another place. False: there is no room for one of its class, which the caller makes good. For a run that is
+    /// over there is nothing to be lost.
+    pub(crate) fn hand_on(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter, class: Class) -> bool {
+        let Some(number) = self.desk.realm.places.number_of(to) else { return true };
+        self.desk.outgoing.post(ctx, number, letter, class).is_ok()
+    }
+}

@@ -1,0 +1,53 @@
+//! The shards' part in a change of number: what goes with its owner is told by the old number's shard.
+//!
+//! Asked for by [`crate::rooms::accounts::registration`], which leads the change and says what is promised. The account is marked in
+//! its record before: nobody is logged in, and no message is taken any more. So what is told here is the last word.
+
+use crate::effects::turn::command::{Command, Leave, Leaving, Refusal, Reply};
+use crate::effects::turn::contacts::{Answer, Refused, Synced, Want, Wish};
+use crate::owner::context::Context;
+use crate::owner::state::Owner;
+use chaski_store::AccountId;
+
+impl Owner {
+    /// Whether an account in memory is marked.
+    pub(crate) fn is_moving(&mut self, id: AccountId) -> bool {
+        self.directory.present(id).is_some_and(|account| account.record.is_moving())
+    }
+
+    /// Tells what goes with the account's owner, once nothing of it is being written.
+    pub(crate) fn leave(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Reply<Box<Leaving>>) {
+        if !self.is_moving(id) {
+            return self.reply(ctx, reply, Err(Refusal::Conflict));
+        }
+        let is_busy = self.directory.present(id).is_some_and(|account| account.saving.is_busy());
+        if is_busy {
+            return self.defer(ctx, Command::new(id, Leave, reply));
+        }
+        self.book(ctx, Wish { account: id, want: Want::Leave, answer: Answer::Leaving(reply) });
+    }
+
+    /// The phone book of an account that is moved is known, or not.
+    pub(crate) fn leaves(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        reply: Reply<Box<Leaving>>,
+        book: Result<&Synced, Refused>,
+    ) {
+        let outcome = match (book, self.directory.present(id)) {
+            (Ok(synced), Some(account)) if account.record.is_moving() => {
+                let mutual = synced.matches.iter().filter(|found| found.mutual).map(|found| found.number);
+                Ok(Box::new(Leaving {
+                    roster: account.roster.to_moved_document(),
+                    book: synced.book.clone(),
+                    mutual: mutual.collect(),
+                    waiting_messages: ctx.store.usage(id).messages,
+                }))
+            }
+            (Ok(_), _) => Err(Refusal::Conflict),
+            (Err(refused), _) => Err(refused.into()),
+        };
+        self.reply(ctx, reply, outcome);
+    }
+}

@@ -1,0 +1,238 @@
+//! What goes from one place to another: in order, each once, and none lost while both places live.
+//!
+//! A link between places is an ordered stream that may be cut: what was under way is lost then, and perhaps nobody knows what had
+//! arrived. So letters have numbers, in [`Lane`]s of their own: acceptances, and everything else, which acceptances may pass. The
+//! sender keeps a letter until the receiver has said that it has it; the receiver takes them by number ([`Heard`]). One that it has
+//! is dropped; one before which others are missing is dropped too, and it says from where it wants them again. The sender goes
+//! back to there and sends all that follows: nothing overtakes what was sent before it, whatever was lost (docs/promises.md, M3), and
+//! nothing is done twice. Whoever has had no word for a while says up to which number it has sent ([`Letter::Tally`]), at
+//! growing pauses, so that what was lost at the end is asked for too.
+//!
+//! What a receiver has is said along with whatever goes the other way, else within a tick. Pure; owned by [`super::Outgoing`].
+
+use crate::effects::letter::{Letter, Origin, Parcel};
+use crate::effects::presence::{Probes, Tell};
+use std::collections::VecDeque;
+
+/// That of acceptances.
+pub(super) const SETTLEMENTS: usize = 0;
+/// That of everything else.
+pub(super) const LETTERS: usize = 1;
+/// So many letters are taken at most before their sender is told, so that it need not keep more.
+const TAKEN_MAX: u32 = 256;
+/// What a letter counts besides its stanza.
+const LETTER_BYTES: usize = 256;
+
+/// The sender's half of a lane.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// What the receiver has not said that it has, in order.
+    kept: VecDeque<Kept>,
+    /// How many were seen before these.
+    seen: u64,
+    /// How many of those that are kept are under way, from the first.
+    under_way: usize,
+    /// The highest number that was ever under way.
+    sent: u64,
+    bytes: usize,
+}
+
+struct Kept {
+    /// `None`: it was sent, and is not sent again.
+    letter: Option<Letter>,
+    bytes: usize,
+}
+
+impl Lane {
+    /// Keeps a letter that is to be sent after all others.
+    pub(super) fn push(&mut self, letter: Letter) {
+        let is_last_unsent = self.seen + self.kept.len() as u64 > self.sent;
+        if let Letter::Settled(more) = &letter
+            && let Some(Kept { letter: Some(Letter::Settled(batch)), bytes }) = self.kept.back_mut()
+            && is_last_unsent
+        {
+            batch.extend_from_slice(more);
+            let more = size_of::<Origin>() * more.len();
+            (self.bytes, *bytes) = (self.bytes + more, *bytes + more);
+            return;
+        }
+        self.keep(Some(letter));
+    }
+
+    fn keep(&mut self, letter: Option<Letter>) {
+        let bytes = letter.as_ref().map_or(0, Letter::size);
+        self.bytes += bytes;
+        self.kept.push_back(Kept { letter, bytes });
+    }
+
+    /// One has gone that nothing waits before: keeps this copy of it.
+    pub(super) fn has_sent(&mut self, copy: Option<Letter>) {
+        self.keep(copy);
+        self.went();
+    }
+
+    /// The number of the next, and the letter if it is still to be had.
+    pub(super) fn next(&mut self) -> Option<(u64, Letter)> {
+        let number = self.next_number();
+        let next = self.kept.get_mut(self.under_way)?;
+        let letter = match &next.letter {
+            None => Letter::Gone,
+            Some(letter) => match letter.copy() {
+                Some(copy) => copy,
+                // Only one: it comes back if the link does not take it.
+                None => next.letter.take().unwrap_or(Letter::Gone),
+            },
+        };
+        Some((number, letter))
+    }
+
+    /// The number of the next that goes.
+    pub(super) fn next_number(&self) -> u64 {
+        self.seen + self.under_way as u64 + 1
+    }
+
+    /// The link has taken it.
+    pub(super) fn went(&mut self) {
+        self.under_way += 1;
+        self.sent = self.sent.max(self.seen + self.under_way as u64);
+    }
+
+    /// The link has not taken it.
+    pub(super) fn put_back(&mut self, letter: Letter) {
+        if let Some(next) = self.kept.get_mut(self.under_way).filter(|_| !matches!(letter, Letter::Gone)) {
+            next.letter.get_or_insert(letter);
+        }
+    }
+
+    /// The receiver has all up to this number. Whether that is news.
+    pub(super) fn note_seen(&mut self, number: u64) -> bool {
+        let count = number.min(self.sent).saturating_sub(self.seen);
+        for _ in 0..count {
+            self.bytes -= self.kept.pop_front().map_or(0, |kept| kept.bytes);
+        }
+        self.seen += count;
+        self.under_way = self.under_way.saturating_sub(count as usize);
+        if count > 0 && self.kept.is_empty() && self.kept.capacity() > KEPT_CAPACITY {
+            // A storm's capacity must not stay for ever.
+            self.kept = VecDeque::new();
+        }
+        count > 0
+    }
+
+    /// The receiver misses what follows: all of it goes again. How many that are.
+    pub(super) fn go_back(&mut self) -> usize {
+        std::mem::take(&mut self.under_way)
+    }
+
+    /// The highest number that was ever under way.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether something was sent and not seen.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.sent > self.seen
+    }
+
+    /// How many the link has not taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.kept.len() - self.under_way
+    }
+
+    /// How many are kept, and their bytes.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        (self.kept.len(), self.bytes)
+    }
+}
+
+/// Room that an empty lane keeps.
+const KEPT_CAPACITY: usize = 1_024;
+
+/// The receiver's half of a lane.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// The highest number up to which nothing is missing.
+    pub(super) last: u64,
+    /// So many were taken since that was said.
+    untold: u32,
+    /// It is to be said at once.
+    pub(super) is_due: bool,
+    /// And that something is missing.
+    pub(super) wants: bool,
+    /// What is missing before those that come has been asked for.
+    has_asked: bool,
+}
+
+impl Heard {
+    /// A letter has come. Whether it is the next.
+    pub(super) fn take(&mut self, number: u64) -> bool {
+        if number == self.last + 1 {
+            self.last = number;
+            self.untold += 1;
+            self.is_due |= self.untold >= TAKEN_MAX;
+            self.has_asked = false;
+            return true;
+        }
+        self.is_due = true;
+        if number > self.last && !std::mem::replace(&mut self.has_asked, true) {
+            self.wants = true;
+        }
+        false
+    }
+
+    /// The sender says up to which number it has sent.
+    pub(super) fn tally(&mut self, sent: u64) {
+        self.is_due = true;
+        if sent > self.last {
+            (self.wants, self.has_asked) = (true, true);
+        }
+    }
+
+    /// Whether the sender does not know how far it is.
+    pub(super) fn is_untold(&self) -> bool {
+        self.untold > 0 || self.is_due
+    }
+
+    /// The sender is told.
+    pub(super) fn told(&mut self) {
+        (self.untold, self.is_due, self.wants) = (0, false, false);
+    }
+}
+
+impl Letter {
+    /// In which lane it goes.
+    pub(super) fn lane(&self) -> usize {
+        if matches!(self, Self::Settled(_)) { SETTLEMENTS } else { LETTERS }
+    }
+
+    /// Whether it is kept until the receiver has it, and taken in order. Else whoever has asked for it has a time limit, or looks
+    /// again by itself.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self, Self::Parcel(_) | Self::Tell(_) | Self::Probes(_) | Self::Settled(_))
+    }
+
+    /// A copy of one that is kept.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        match self {
+            Self::Parcel(parcel) => Some(Self::Parcel(Box::new(Parcel::clone(parcel)))),
+            Self::Tell(tell) => Some(Self::Tell(Box::new(Tell::clone(tell)))),
+            Self::Probes(probes) => Some(Self::Probes(Box::new(Probes::clone(probes)))),
+            Self::Settled(origins) => Some(Self::Settled(origins.clone())),
+            _ => None,
+        }
+    }
+
+    /// What it takes of a bound in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Parcel(parcel) => LETTER_BYTES + parcel.stanza.len(),
+            Self::Tell(tell) => LETTER_BYTES + tell.stanza.len() + size_of_val(&*tell.to),
+            Self::Probes(probes) => LETTER_BYTES + size_of_val(&*probes.to),
+            Self::Settled(origins) => size_of_val(&**origins),
+            _ => LETTER_BYTES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! Work for an account: done at once if the account is in memory, else parked until its records are loaded.
+
+use crate::account::nodes::Nodes;
+use crate::account::record::AccountRecord;
+use crate::account::roster::Roster;
+use crate::account::settings::{AccountKind, Settings};
+use crate::account::{Account, Records};
+use crate::budget;
+use crate::effects::login::Denied;
+use crate::effects::turn::command::Refusal;
+use crate::owner::context::Context;
+use crate::owner::directory::Resident;
+use crate::owner::directory::{Found, TABLES, Work};
+use crate::owner::router::Refuse;
+use crate::owner::state::Owner;
+use crate::ticket::{Purpose, Stay};
+use chaski_store::books::Match;
+use chaski_store::{AccountId, StoreError, Versioned};
+
+impl Owner {
+    /// Does the work now or later, in order.
+    pub(crate) fn with_account(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
+        if let Work::Parcel(parcel) = &work
+            && parcel.by != id
+            // What has waited for these very records stands before all that its sender's line has for them.
+            && !parcel.has_waited
+            && self.directory.is_behind(parcel.by)
+        {
+            self.desk.spend(budget::READ);
+            let found = self.directory.wait(work.asker(id), id, work);
+            return self.found(ctx, id, found);
+        }
+        self.do_or_load(ctx, id, work);
+    }
+
+    /// The same for work that has waited in its asker's line.
+    fn do_or_load(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
+        if let Work::Parcel(parcel) = &work
+            && self.directory.is_absent(id)
+            && parcel.is_for_sessions_only()
+        {
+            // Most contacts are away at any time: telling them must not read their records.
+            return;
+        }
+        if let Work::Tiding(tiding) = &work
+            && self.directory.is_absent(id)
+            && !Self::is_worth_loading(ctx, tiding)
+        {
+            return;
+        }
+        let found = self.directory.find(id, work);
+        self.found(ctx, id, found);
+    }
+
+    fn found(&mut self, ctx: &mut Context<'_>, id: AccountId, found: Found) {
+        match found {
+            Found::Present(work) => self.perform(ctx, work),
+            Found::Parked => {}
+            Found::Load(load) => {
+                self.desk.spend(budget::READ);
+                ctx.store.load(id, TABLES, Purpose::Load(id, load).ticket());
+            }
+            Found::Nobody(work) => {
+                self.desk.metrics.loads_spared_total.inc();
+                self.perform_for_nobody(ctx, work);
+            }
+            Found::Overloaded(work) => self.overloaded(ctx, work),
+        }
+    }
+
+    /// A look-up has ended: what waited because its asker had too many goes on.
+    pub(crate) fn let_waiting_on(&mut self, ctx: &mut Context<'_>) {
+        while let Some((id, work)) = self.directory.next_waiting() {
+            self.do_or_load(ctx, id, work);
+        }
+    }
+
+    /// Too much waits already.
+    pub(crate) fn overloaded(&mut self, ctx: &mut Context<'_>, work: Work) {
+        self.desk.metrics.loads_refused_total.inc();
+        self.turn_away(ctx, work, Refuse::Busy);
+    }
+
+    fn perform(&mut self, ctx: &mut Context<'_>, work: Work) {
+        match work {
+            Work::Parcel(parcel) => self.receive(ctx, parcel),
+            Work::Login(question) => self.login_now(ctx, question),
+            Work::Tiding(tiding) => self.tell(ctx, &tiding),
+            Work::Command(command) => self.command_now(ctx, *command),
+        }
+    }
+
+    /// The store has loaded an account's records, or not.
+    pub(crate) fn loaded(
+        &mut self,
+        ctx: &mut Context<'_>,
+        (id, load): (AccountId, Stay),
+        result: Result<Vec<Option<Versioned>>, StoreError>,
+        book: &[Match],
+    ) {
+        if !self.directory.is_awaited(id, load) {
+            // Of an account that is gone: what is there now is being read, or made.
+            return;
+        }
+        let account = result
+            .map_err(|error| error.to_string())
+            .and_then(|records| self.read_account(id, records, book));
+        match account {
+            Ok(Some(account)) => {
+                self.desk.trace(ctx, id, || "comes into memory".to_owned());
+                let is_unseen = account.record.seen_unix_ms() == 0;
+                let parked = self.directory.loaded(id, Some(account));
+                if is_unseen {
+                    // A record from elsewhere: its silence is counted from now on.
+                    self.note_activity(ctx, id);
+                }
+                for mut work in parked {
+                    if let Work::Parcel(parcel) = &mut work {
+                        parcel.has_waited = true;
+                    }
+                    // A command among them may have sent the account away again: then the rest is parked anew.
+                    self.with_account(ctx, id, work);
+                }
+            }
+            Ok(None) => self.nobody(ctx, id),
+            Err(error) => {
+                tracing::error!(account = ?id, %error, "an account could not be loaded");
+                for work in self.directory.loaded(id, None) {
+                    self.turn_away(ctx, work, Refuse::StoreFails);
+                }
+            }
+        }
+        self.let_waiting_on(ctx);
+    }
+
+    fn read_account(
+        &self,
+        id: AccountId,
+        records: Vec<Option<Versioned>>,
+        book: &[Match],
+    ) -> Result<Option<Box<Resident>>, String> {
+        let mut records = records.into_iter();
+        let mut next = || records.next().flatten();
+        let (record, roster, settings, nodes) = (next(), next(), next(), next());
+        let Some(found) = record else { return Ok(None) };
+        let record = AccountRecord::from_json(&found.value).map_err(|error| error.to_string())?;
+        if record.name.account() != id {
+            return Err("the record is another account's".into());
+        }
+        let mut roster = match roster {
+            None => (Roster::default(), None),
+            Some(roster) => {
+                let read = Roster::from_document(&roster.value).map_err(|error| error.to_string())?;
+                (read, Some(roster.revision))
+            }
+        };
+        let unlisted = roster.0.follow_all(book, &self.desk.realm.limits);
+        self.books.metrics.unlisted_total.add(unlisted as u64);
+        let settings =
+            settings.map(|found| Settings::from_document(&found.value, AccountKind::of(id))).transpose();
+        let settings = settings.map_err(|error| error.to_string())?.map(Box::new);
+        let nodes = nodes.map(|found| Nodes::from_document(&found.value)).transpose();
+        let nodes = nodes.map_err(|error| error.to_string())?.map(Box::new);
+        let records = Records { record: (record, found.revision), roster, settings, nodes };
+        Ok(Some(Box::new(Resident::new(Account::new(&self.desk.realm.domain, records)))))
+    }
+
+    /// There is no such account.
+    fn nobody(&mut self, ctx: &mut Context<'_>, id: AccountId) {
+        let mut parked = self.directory.loaded(id, None);
+        while let Some(work) = parked.pop_front() {
+            self.perform_for_nobody(ctx, work);
+            // A command may be making the account: what came after it waits for that.
+            if self.directory.is_loading(id) {
+                return self.directory.park_all(id, parked);
+            }
+        }
+    }
+
+    fn perform_for_nobody(&mut self, ctx: &mut Context<'_>, work: Work) {
+        match work {
+            Work::Parcel(parcel) => self.receive_for_nobody(parcel),
+            Work::Login(question) => self.tell_verdict(ctx, question.reply_to, Err(Denied::NotAuthorized)),
+            Work::Tiding(_) => {}
+            Work::Command(command) => self.command_for_nobody(ctx, *command),
+        }
+    }
+
+    /// Work that can't be done, and can't wait either.
+    fn turn_away(&mut self, ctx: &mut Context<'_>, work: Work, why: Refuse) {
+        match work {
+            Work::Parcel(parcel) => self.refuse(parcel, why),
+            Work::Login(question) => self.tell_verdict(ctx, question.reply_to, Err(Denied::Unavailable)),
+            Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),
+            Work::Command(command) => self.refuse_command(ctx, *command, Refusal::Overloaded),
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! What a client sends: checked, stamped, addressed, and sent on its way.
+//!
+//! Promises: nothing leaves under another sender's name (RFC 6120 §8.1.2.1); every request and every message that
+//! can't be sent is answered with one error. Specification: RFC 6120 §8 and §10, RFC 6121 §8.1.
+
+use super::Refuse;
+use super::compose::{self, Fate};
+use super::refuse::{is_answerable, refusal};
+use crate::account::Account;
+use crate::account::hidden;
+use crate::account::hidden::Verdict;
+use crate::account::session::language::Language;
+use crate::account::session::{End, Session};
+use crate::budget;
+use crate::effects::letter::{Handling, Origin, Parcel};
+use crate::owner::context::Context;
+use crate::owner::session::carbons;
+use crate::owner::state::Owner;
+use crate::owner::{dispatch, mailbox};
+use crate::rate::IsHeavy;
+use crate::realm::Pressure;
+use crate::rooms::{caps, presence, upload};
+use crate::wire::SessionId;
+use chaski_store::AccountId;
+use chaski_xmpp::sm::StanzaIndex;
+use chaski_xmpp::stanza::{IqType, MessageType, PresenceType};
+use chaski_xmpp::stored::{Facts, Has};
+use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, Stored, ns};
+
+/// Who has sent the stanza at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'f> {
+    account: AccountId,
+    session: SessionId,
+    /// Its count, with stream management.
+    index: Option<StanzaIndex>,
+    /// Its full JID.
+    from: &'f str,
+}
+
+impl Sender<'_> {
+    /// A stanza as it goes on its way.
+    fn parcel(&self, account: AccountId, to: &JidRef<'_>, stanza: Stored, handling: Handling) -> Parcel {
+        Parcel::new(account, to.resource.map(Box::from), stanza, handling).sent_by(self.account)
+    }
+}
+
+/// Where an address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Account(AccountId),
+    /// The server itself, without or with a resource.
+    Domain,
+    /// Its upload service.
+    Uploads,
+    /// Another server: there are none.
+    Remote,
+    /// No account can have this name.
+    Nobody,
+}
+
+impl Owner {
+    /// A stanza of a session.
+    pub(crate) fn client_stanza(&mut self, ctx: &mut Context<'_>, id: SessionId, stanza: &Stanza<'_>) {
+        let Some(account_id) = self.directory.account_of(id) else { return };
+        let Some(account) = self.directory.present(account_id) else { return };
+        // Who stays for days must not be taken for gone: a registration lock would give way.
+        let is_news = account.record.is_seen_due(ctx.unix_ms);
+        self.desk.metrics.stanzas_received_total.inc();
+        self.desk.spend(budget::STANZA);
+        self.desk.trace(ctx, account_id, || {
+            format!("session {} says: {}, {} bytes", id.0, stanza.kind().name(), stanza.bytes().len())
+        });
+        let mut from = std::mem::take(&mut self.from);
+        from.clear();
+        let Some(session) = account.session(id) else { return };
+        from.push_str(&account.bare);
+        from.push('/');
+        from.push_str(&session.resource);
+        (self.desk.at_hand, self.desk.language) = (Some(id), session.language());
+        if !is_own(account, session, stanza) {
+            self.desk.doom(id, End::over("invalid-from", "not your address"));
+        } else if let Some(session) = account.session_mut(id) {
+            let index = session.managed.as_mut().map(|managed| managed.inbound.received());
+            let sender = Sender { account: account_id, session: id, index, from: &from };
+            let refused = self.directory.present(account_id).and_then(|own| match own.saving.is_gone() {
+                // It only waits to be told that it is over.
+                true => Some(StanzaCondition::NotAuthorized.into()),
+                false => hidden::refuses(own, stanza),
+            });
+            match stanza.kind() {
+                _ if let Some(error) = refused => self.answer(ctx, sender, stanza, error),
+                Kind::Message => self.client_message(ctx, sender, stanza),
+                Kind::Presence => self.client_presence(ctx, sender, stanza),
+                Kind::Iq => self.client_iq(ctx, sender, stanza),
+                Kind::Nonza => {}
+            }
+        }
+        self.from = from;
+        (self.desk.at_hand, self.desk.language) = (None, Language::default());
+        if is_news {
+            self.note_activity(ctx, account_id);
+        }
+    }
+
+    /// A stanza of a session that was not accepted: it counts like any other (XEP-0198 §4), since its client would send it
+    /// again else, and is answered.
+    pub(crate) fn client_refused(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: SessionId,
+        husk: &Stanza<'_>,
+        error: &StanzaError<'_>,
+    ) {
+        let Some(account_id) = self.directory.account_of(id) else { return };
+        let Some(account) = self.directory.present(account_id) else { return };
+        self.desk.metrics.stanzas_received_total.inc();
+        self.desk.spend(budget::STANZA);
+        let Some(session) = account.session(id) else { return };
+        let from = format!("{}/{}", account.bare, session.resource);
+        let managed = account.session_mut(id).and_then(|session| session.managed.as_mut());
+        let index = managed.map(|managed| managed.inbound.received());
+        self.answer(ctx, Sender { account: account_id, session: id, index, from: &from }, husk, *error);
+    }
+
+    fn client_message(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {
+        let facts = Facts::of(message);
+        let text = message.to();
+        let mut scratch = String::new();
+        // RFC 6121 §8.1.1.1: without `to`, it is for the account itself.
+        let to = match text.as_deref().map(|text| JidRef::parse(text, &mut scratch)) {
+            None => JidRef::split(sender.from).to_bare(),
+            Some(Ok(to)) => to,
+            Some(Err(_)) => return self.answer(ctx, sender, message, StanzaCondition::JidMalformed.into()),
+        };
+        let account = match self.place(&to) {
+            Place::Account(account) => account,
+            place => return self.answer(ctx, sender, message, nowhere(place)),
+        };
+        match facts.message_type() {
+            // RFC 6121 §8.5.2.1.1: an error tells nothing to those who did not cause it. Else anybody would reach every session
+            // by one.
+            MessageType::Error if to.resource.is_none() => {
+                return self.desk.metrics.messages_dropped_total.inc();
+            }
+            // There are no groups here; to a full JID (§8.5.3.1) it is that session's own affair.
+            MessageType::Groupchat if to.resource.is_none() => {
+                return self.answer(ctx, sender, message, Refuse::Nobody.error());
+            }
+            _ => {}
+        }
+        if facts.message_type() != MessageType::Error && !self.may_ask(ctx, sender.account, account) {
+            return self.answer(ctx, sender, message, Refuse::TooManyNew.error());
+        }
+        if facts.has(Has::RECEIPT) {
+            self.note_receipt(ctx, sender, message);
+        }
+        let mut stanza_id = None;
+        let handling = match compose::fate(facts) {
+            Fate::Transient => Handling::Relay,
+            Fate::Stored if ctx.pressure >= Pressure::Messages => {
+                return self.answer(ctx, sender, message, Refuse::Busy.error());
+            }
+            Fate::Stored => match self.hold(ctx.now_ms, sender, message.bytes().len()) {
+                Err(why) => return self.answer(ctx, sender, message, why.error()),
+                Ok((IsHeavy(is_heavy), origin)) => {
+                    let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
+                    let identity = compose::identity(
+                        &self.desk.realm,
+                        &mut self.desk.scratch,
+                        ctx.rng,
+                        message,
+                        &to,
+                        bare,
+                    );
+                    stanza_id = Some(identity.stanza_id);
+                    Handling::Mail { id: identity.id, is_heavy, origin }
+                }
+            },
+        };
+        if handling == Handling::Relay {
+            self.desk.metrics.messages_transient_total.inc();
+        }
+        let stanza = compose::message(&mut self.desk, message, facts, sender.from, &to, stanza_id);
+        let mut parcel = sender.parcel(account, &to, stanza, handling).sent_at(ctx.unix_ms);
+        parcel.copied = carbons::is_copied(facts);
+        // Who writes to the own account has it copied there, where it arrives.
+        if parcel.copied
+            && account != sender.account
+            && let Some(own) = self.directory.present(sender.account)
+        {
+            carbons::sent(&mut self.desk, ctx, own, sender.session, &parcel.stanza);
+        }
+        let own = self.directory.present(sender.account);
+        match own.map_or(Verdict::Pass, |own| hidden::outgoing_message(own, &parcel.stanza)) {
+            Verdict::Swallow => return self.desk.settle(parcel.origin()),
+            Verdict::Instead(stanza) => parcel.stanza = stanza,
+            Verdict::Pass => {}
+        }
+        self.desk.parcels.push_back(parcel);
+    }
+
+    /// Takes a message that is to be stored from its sender's rate, and counts it as waiting for its acceptance.
+    fn hold(
+        &mut self,
+        now_ms: u64,
+        sender: Sender<'_>,
+        bytes: usize,
+    ) -> Result<(IsHeavy, Option<Origin>), Refuse> {
+        let limits = &self.desk.realm.limits;
+        let Some(account) = self.directory.present(sender.account) else { return Err(Refuse::Nobody) };
+        let Account { stored_rate, sessions, .. } = &mut account.account;
+        let session = sessions.iter_mut().find(|session| session.id == sender.session);
+        let managed = session.and_then(|session| session.managed.as_mut()).zip(sender.index);
+        if managed.as_ref().is_some_and(|(managed, _)| managed.inbound.held() >= limits.held_stanzas) {
+            return Err(Refuse::Busy);
+        }
+        let Ok(is_heavy) = stored_rate.take(limits, sender.account, now_ms, bytes) else {
+            self.desk.metrics.messages_refused_rate_total.inc();
+            return Err(Refuse::TooFast);
+        };
+        let origin = managed.map(|(managed, index)| {
+            managed.inbound.hold(index);
+            Origin { place: self.desk.here, session: sender.session, index }
+        });
+        Ok((is_heavy, origin))
+    }
+
+    /// A receipt (XEP-0184) says that a client without stream management has a message.
+    fn note_receipt(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {
+        if sender.index.is_some() {
+            return;
+        }
+        let Some(receipt) = message.child("received", ns::RECEIPTS) else { return };
+        let Some(account) = self.directory.present(sender.account) else { return };
+        if let Some(id) = receipt.attr("id") {
+            mailbox::receipted(&mut self.desk, ctx, account, sender.session, &id);
+        }
+    }
+
+    fn client_presence(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>) {
+        if let Some(to) = stanza.to() {
+            let mut scratch = String::new();
+            let Ok(to) = JidRef::parse(&to, &mut scratch) else {
+                return self.answer(ctx, sender, stanza, StanzaCondition::JidMalformed.into());
+            };
+            if let Place::Account(account) = self.place(&to)
+                && asks(stanza)
+                && !self.may_ask(ctx, sender.account, account)
+            {
+                return self.answer(ctx, sender, stanza, Refuse::TooManyNew.error());
+            }
+        }
+        let took = self.takes_messages(sender);
+        self.in_room(ctx, sender.account, |turn, account| {
+            presence::sent(turn, account, sender.session, stanza)
+        });
+        if !took
+            && self.takes_messages(sender)
+            && let Some(account) = self.directory.present(sender.account)
+        {
+            mailbox::attend(&mut self.desk, ctx, account, sender.session);
+        }
+    }
+
+    fn takes_messages(&mut self, sender: Sender<'_>) -> bool {
+        let session = self.directory.present(sender.account).and_then(|a| a.session(sender.session));
+        session.is_some_and(|session| session.presence.takes_messages())
+    }
+
+    fn client_iq(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>) {
+        let (kind, children) = (stanza.iq_type(), stanza.child_count());
+        let is_request = match kind {
+            Some(IqType::Get | IqType::Set) if children == 1 && stanza.id().is_some() => true,
+            Some(IqType::Result | IqType::Error) => false,
+            // RFC 6120 §8.2.3. What has no id gets its error without one.
+            _ => return self.answer(ctx, sender, stanza, StanzaCondition::BadRequest.into()),
+        };
+        let text = stanza.to();
+        let mut scratch = String::new();
+        let Some(text) = text.as_deref() else { return self.ask_own(ctx, sender, stanza, is_request) };
+        let Ok(to) = JidRef::parse(text, &mut scratch) else {
+            return self.answer(ctx, sender, stanza, StanzaCondition::JidMalformed.into());
+        };
+        match self.place(&to) {
+            Place::Account(account) if account == sender.account && to.resource.is_none() => {
+                self.ask_own(ctx, sender, stanza, is_request);
+            }
+            Place::Account(account) if is_request && !self.may_ask(ctx, sender.account, account) => {
+                self.answer(ctx, sender, stanza, Refuse::TooManyNew.error());
+            }
+            Place::Account(account) => {
+                let stored = compose::request(&mut self.desk, stanza, sender.from, &to);
+                let parcel = sender.parcel(account, &to, stored, Handling::Relay).sent_at(ctx.unix_ms);
+                if parcel.resource.is_none() {
+                    self.is_under_way(sender, kind);
+                }
+                self.desk.parcels.push_back(parcel);
+            }
+            Place::Domain if to.resource.is_none() && is_request => {
+                let before = self.desk.iqs_sent;
+                self.in_room(ctx, sender.account, |turn, account| {
+                    dispatch::asked_of_domain(turn, account, sender.session, stanza);
+                });
+                if self.desk.iqs_sent == before {
+                    self.is_under_way(sender, kind);
+                }
+            }
+            Place::Uploads if to.resource.is_none() && is_request => {
+                let before = self.desk.iqs_sent;
+                self.in_room(ctx, sender.account, |turn, account| {
+                    upload::asked(turn, account, sender.session, stanza);
+                });
+                if self.desk.iqs_sent == before {
+                    self.is_under_way(sender, kind);
+                }
+            }
+            place => self.answer(ctx, sender, stanza, nowhere(place)),
+        }
+    }
+
+    fn ask_own(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, stanza: &Stanza<'_>, is_request: bool) {
+        let before = self.desk.iqs_sent;
+        self.in_room(ctx, sender.account, |turn, account| {
+            if is_request {
+                dispatch::asked_by_owner(turn, account, sender.session, stanza);
+            } else {
+                // Answers to roster pushes and the like need no handling.
+                caps::answered(turn, account, sender.session, stanza);
+            }
+        });
+        if self.desk.iqs_sent == before {
+            self.is_under_way(sender, stanza.iq_type());
+        }
+    }
+
+    /// What the server answers has not been answered at once. Only what is asked for can be long.
+    fn is_under_way(&mut self, sender: Sender<'_>, kind: Option<IqType>) {
+        if kind != Some(IqType::Get) {
+            return;
+        }
+        let session = self.directory.present(sender.account).and_then(|a| a.session_mut(sender.session));
+        if let Some(session) = session {
+            session.asks();
+        }
+    }
+
+    /// Answers the sender's stanza with an error, unless it is one that gets none.
+    fn answer(
+        &mut self,
+        ctx: &mut Context<'_>,
+        sender: Sender<'_>,
+        stanza: &Stanza<'_>,
+        error: StanzaError<'_>,
+    ) {
+        if !is_answerable(stanza) {
+            return;
+        }
+        self.desk.metrics.stanzas_refused_total.inc();
+        let malformed = error.condition == StanzaCondition::JidMalformed;
+        let to = stanza.to().filter(|_| !malformed);
+        let realm = std::sync::Arc::clone(&self.desk.realm);
+        let from = if malformed { Some(&*realm.domain) } else { to.as_deref() };
+        let reply = self.desk.compose(|out| refusal(out, stanza, from, Some(sender.from), &error));
+        let session = self.directory.present(sender.account).and_then(|a| a.session_mut(sender.session));
+        if let Some(session) = session {
+            session.send(&mut self.desk, ctx, reply);
+        }
+    }
+
+    fn place(&self, to: &JidRef<'_>) -> Place {
+        if to.domain != &*self.desk.realm.domain {
+            let uploads = self.desk.realm.uploads.as_deref();
+            if to.local.is_none() && uploads.is_some_and(|uploads| *uploads.host == *to.domain) {
+                return Place::Uploads;
+            }
+            return Place::Remote;
+        }
+        match to.local {
+            None => Place::Domain,
+            Some(local) => AccountId::from_local(local).map_or(Place::Nobody, Place::Account),
+        }
+    }
+}
+
+/// The error for what leads to no account.
+fn nowhere(place: Place) -> StanzaError<'static> {
+    match place {
+        Place::Remote => StanzaCondition::RemoteServerNotFound.into(),
+        _ => Refuse::Nobody.error(),
+    }
+}
+
+/// Whether a presence asks its recipient for something, or shows the sender to it, so that something may come back.
+fn asks(presence: &Stanza<'_>) -> bool {
+    let kind = presence.presence_type();
+    matches!(kind, Some(PresenceType::Available | PresenceType::Probe | PresenceType::Subscribe))
+}
+
+/// Whether a stanza's `from`, if it has one, is its sender's own bare or full JID.
+fn is_own(account: &Account, session: &Session, stanza: &Stanza<'_>) -> bool {
+    let Some(from) = stanza.from() else { return true };
+    let mut scratch = String::new();
+    let own = JidRef::split(&account.bare);
+    JidRef::parse(&from, &mut scratch).is_ok_and(|from| {
+        from.to_bare() == own && from.resource.is_none_or(|resource| *resource == *session.resource)
+    })
+}

@@ -1,0 +1,166 @@
+//! A presence for many accounts on its way: one envelope for each shard, and from there to each account, piece by piece if they
+//! are very many ([`super::lines`]).
+
+use super::Refuse;
+use crate::effects::letter::{Handling, Letter, Parcel};
+use crate::effects::presence::{Probes, Tell};
+use crate::owner::context::Context;
+use crate::owner::directory::Work;
+use crate::owner::hear::hear;
+use crate::owner::lines::{Next, Place};
+use crate::owner::outgoing::Class;
+use crate::owner::state::Owner;
+use chaski_store::AccountId;
+
+/// Recipients who are away and cost as much as one who is there: a look into a table instead of a write.
+const ABSENT_PER_PRESENT: usize = 8;
+/// If very many wait, because everybody comes back at once, more are told in a turn: it takes no more turns than this.
+const TURNS_BEHIND: usize = 128;
+
+impl Owner {
+    /// Carries it to the owners of its recipients.
+    pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: Tell) {
+        self.hurry_before(ctx, &tell);
+        self.desk.trace(ctx, tell.by, || format!("presence for {} contacts", tell.to.len()));
+        for (number, to) in self.by_owner(std::mem::take(&mut tell.to)) {
+            let count = to.len() as u64;
+            let tell = Tell { to, ..tell.without_recipients() };
+            if self.desk.realm.places.owners()[number] == self.desk.here {
+                self.told(ctx, tell);
+                continue;
+            }
+            let class = if tell.is_end { Class::Must } else { Class::Presence };
+            if self.desk.outgoing.post(ctx, number, Letter::Tell(Box::new(tell)), class).is_err() {
+                let metrics = &self.desk.metrics;
+                match class {
+                    Class::Presence => metrics.presence_dropped_total.add(count),
+                    _ => metrics.envelopes_lost_total.inc(),
+                }
+            }
+        }
+    }
+
+    /// Carries a session's probes to the owners of those who are asked.
+    pub(crate) fn ask_all(&mut self, ctx: &mut Context<'_>, mut probes: Probes) {
+        for (number, to) in self.by_owner(std::mem::take(&mut probes.to)) {
+            let count = to.len() as u64;
+            let probes = Probes { to, ..probes.clone() };
+            if self.desk.realm.places.owners()[number] == self.desk.here {
+                self.probed(ctx, &probes);
+                continue;
+            }
+            let letter = Letter::Probes(Box::new(probes));
+            if self.desk.outgoing.post(ctx, number, letter, Class::Presence).is_err() {
+                self.desk.metrics.presence_dropped_total.add(count);
+            }
+        }
+    }
+
+    /// Recipients of one presence by the number of their owner's place. Most are away; who is not costs a write besides.
+    fn by_owner(&mut self, mut to: Vec<AccountId>) -> Vec<(usize, Vec<AccountId>)> {
+        self.desk.spend(to.len() as u32 / 4);
+        let places = &self.desk.realm.places;
+        let owner_of = |account: &AccountId| places.owner_number(*account);
+        to.sort_by_key(owner_of);
+        let parts = to.chunk_by(|a, b| owner_of(a) == owner_of(b));
+        parts.filter_map(|part| Some((owner_of(part.first()?), part.to_vec()))).collect()
+    }
+
+    /// They have come to the owner of those who are asked. Who is away has nothing to say.
+    pub(crate) fn probed(&mut self, ctx: &mut Context<'_>, probes: &Probes) {
+        for &to in &probes.to {
+            if !self.directory.is_absent(to)
+                && let Some(stanza) = probes.stanza_for(&mut self.desk.scratch, &self.desk.realm.domain, to)
+            {
+                self.arrive(ctx, Parcel::new(to, None, stanza, Handling::Quiet).sent_by(probes.by));
+            }
+        }
+    }
+
+    /// It has come to the owner of its recipients.
+    pub(crate) fn told(&mut self, ctx: &mut Context<'_>, tell: Tell) {
+        match self.desk.lines.tell(tell, &self.desk.realm.limits) {
+            Place::Now(tell) => self.hear_all(ctx, &tell),
+            Place::InLine => {}
+            Place::Full(tell) => self.desk.metrics.presence_dropped_total.add(tell.to.len() as u64),
+            Place::Hurried(tell) => {
+                self.hurry(ctx, tell.by);
+                self.hear_all(ctx, &tell);
+            }
+        }
+    }
+
+    /// A parcel at its recipient's owner, behind what its sender has standing in line here.
+    pub(crate) fn in_line(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
+        match self.desk.lines.parcel(parcel, &self.desk.realm.limits) {
+            Place::Now(parcel) => self.arrive_now(ctx, parcel),
+            Place::InLine => {}
+            Place::Full(parcel) => self.refuse(parcel, Refuse::Busy),
+            Place::Hurried(parcel) => {
+                self.hurry(ctx, parcel.by);
+                self.arrive_now(ctx, parcel);
+            }
+        }
+    }
+
+    /// A turn ends: so many are told of what stands in line. Whether some are left.
+    pub(crate) fn lines_turn(&mut self, ctx: &mut Context<'_>) -> bool {
+        let metrics = &self.desk.metrics;
+        if self.desk.lines.is_empty()
+            && metrics.presence_waiting.get() == 0
+            && metrics.behind_presence_bytes.get() == 0
+        {
+            return false;
+        }
+        let most = self.desk.realm.limits.told_per_turn.max(self.desk.lines.recipients() / TURNS_BEHIND);
+        let mut left = most * ABSENT_PER_PRESENT;
+        while left > 0
+            && let Some((by, next)) = self.desk.lines.next(left / ABSENT_PER_PRESENT)
+        {
+            self.desk.work = 0;
+            let looked_at = if let Next::Tell(tell) = &next { tell.to.len() } else { ABSENT_PER_PRESENT };
+            self.take_turn(ctx, next);
+            let units = std::mem::take(&mut self.desk.work);
+            left = left.saturating_sub(looked_at + units as usize * ABSENT_PER_PRESENT);
+            if self.desk.owner(by) == self.desk.here {
+                self.charge_account(by, units);
+            }
+        }
+        self.desk.metrics.presence_waiting.set(self.desk.lines.recipients() as i64);
+        self.desk.metrics.behind_presence_bytes.set(self.desk.lines.bytes() as i64);
+        !self.desk.lines.is_empty()
+    }
+
+    fn hurry(&mut self, ctx: &mut Context<'_>, by: AccountId) {
+        while let Some(next) = self.desk.lines.hurry(by) {
+            self.take_turn(ctx, next);
+        }
+    }
+
+    fn take_turn(&mut self, ctx: &mut Context<'_>, next: Next) {
+        match next {
+            Next::Tell(tell) => self.hear_all(ctx, &tell),
+            Next::Parcel(parcel) => self.arrive_now(ctx, *parcel),
+        }
+    }
+
+    fn hear_all(&mut self, ctx: &mut Context<'_>, tell: &Tell) {
+        tell.to.iter().for_each(|account| self.hear(ctx, *account, tell));
+    }
+
+    /// It has come to the owner of an account.
+    fn hear(&mut self, ctx: &mut Context<'_>, id: AccountId, tell: &Tell) {
+        if let Some(account) = self.directory.present(id)
+            && account.settings.is_none()
+            // While a roster is saved, what came before waits for that: `unavailable` must not pass `subscribed`.
+            && !account.saving.has_line()
+        {
+            hear(&mut self.desk, ctx, account, tell);
+        } else if !self.directory.is_absent(id)
+            && let Some(stanza) = tell.stanza_for(&mut self.desk.scratch, &self.desk.realm.domain, id)
+        {
+            let parcel = Parcel::new(id, None, stanza, Handling::Quiet);
+            self.with_account(ctx, id, Work::Parcel(parcel));
+        }
+    }
+}

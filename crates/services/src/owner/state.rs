@@ -1,0 +1,69 @@
+//! What an owner has: the accounts in memory, the desk, and who waits for what. What it does is in the files beside this one, each of
+//! which is called by the door ([`crate::shard::Shard`]) or by another through a method of [`Owner`].
+
+pub(crate) mod asked;
+pub(crate) mod books;
+pub(crate) mod media;
+pub(crate) mod pending;
+pub(crate) mod removals;
+
+use super::desk::Desk;
+use super::directory::{Bounds, Directory};
+use crate::effects::turn::command::Reply;
+use crate::metrics::RoomMetrics;
+use crate::realm::Realm;
+use asked::AskedOfOthers;
+use books::Books;
+use chaski_store::{AccountId, ShardIndex};
+use media::AskedOfIndex;
+use pending::Pending;
+use removals::Removals;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// See the module.
+pub(crate) struct Owner {
+    pub(crate) desk: Desk,
+    pub(crate) directory: Directory,
+    pub(crate) books: Books,
+    /// Commands that wait for the store.
+    pub(crate) commands: Slab<Pending>,
+    pub(crate) removals: Removals,
+    /// What the index of media was asked.
+    pub(crate) asked_of_index: Slab<AskedOfIndex>,
+    /// Who waits until notices of new keys are durable.
+    pub(crate) notices: Slab<Reply<()>>,
+    /// Who waits for answers from other places.
+    pub(crate) asked: AskedOfOthers,
+    /// Accounts removed lately, with the generation of their last key.
+    pub(crate) removed: VecDeque<(AccountId, u32)>,
+    /// Where the sender's full JID is written. Empty between uses.
+    pub(crate) from: String,
+}
+
+impl Owner {
+    /// An empty shard. Its metrics are registered with `registry`.
+    pub(crate) fn new(
+        index: ShardIndex,
+        realm: Arc<Realm>,
+        registry: &mut chaski_telemetry::Registry,
+    ) -> Self {
+        let metrics = Arc::new(RoomMetrics::default());
+        registry.register(metrics.clone());
+        let books = Books::new();
+        registry.register(books.metrics.clone());
+        Self {
+            directory: Directory::new(Bounds::of(&realm.limits), &realm.secret),
+            desk: Desk::new(index, realm, metrics),
+            books,
+            commands: Slab::new(),
+            removals: Removals::default(),
+            asked_of_index: Slab::new(),
+            notices: Slab::new(),
+            asked: AskedOfOthers::default(),
+            removed: VecDeque::new(),
+            from: String::new(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Stanzas for strangers that wait for their shard's next tick, by sender: the queues. What is done with them: `owner/router/strangers`.
+
+use crate::effects::letter::Parcel;
+use crate::realm::Limits;
+use chaski_store::AccountId;
+use std::collections::{HashMap, VecDeque};
+
+/// What a waiting stanza counts besides its bytes.
+const PARCEL_BYTES: usize = 256;
+/// So much more room has what must not be lost.
+const HARD: usize = 4;
+/// All senders together have the room of so many.
+const FULL_SENDERS: usize = 64;
+/// Bytes for each stanza that may wait: most are small.
+const BYTES_EACH: usize = 1_024;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Strangers {
+    /// By sender. None is empty.
+    pub(crate) queues: HashMap<AccountId, Queue>,
+    /// Whose stanzas wait, each once, in the order of their turns.
+    pub(crate) turns: VecDeque<AccountId>,
+    pub(crate) count: usize,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    pub(crate) waiting: VecDeque<Parcel>,
+    pub(crate) bytes: usize,
+}
+
+fn size(parcel: &Parcel) -> usize {
+    PARCEL_BYTES + parcel.stanza.len()
+}
+
+impl Strangers {
+    /// Takes a stanza in. An error: there is no room for it.
+    pub(crate) fn push(&mut self, parcel: Parcel, limits: &Limits) -> Result<(), Box<Parcel>> {
+        let most = limits.strangers_waiting * if parcel.must_arrive() { HARD } else { 1 };
+        let bytes = size(&parcel);
+        let (count, taken) =
+            self.queues.get(&parcel.by).map_or((0, 0), |queue| (queue.waiting.len(), queue.bytes));
+        let is_full = |count: usize, bytes: usize, of: usize| {
+            count >= most * of || (count > 0 && bytes > most * of * BYTES_EACH)
+        };
+        if is_full(count, taken + bytes, 1) || is_full(self.count, self.bytes + bytes, FULL_SENDERS) {
+            return Err(Box::new(parcel));
+        }
+        let turns = &mut self.turns;
+        let queue = self.queues.entry(parcel.by).or_insert_with(|| {
+            turns.push_back(parcel.by);
+            Queue::default()
+        });
+        queue.bytes += bytes;
+        queue.waiting.push_back(parcel);
+        self.bytes += bytes;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Whether something of this sender waits for this recipient.
+    pub(crate) fn has(&self, by: AccountId, to: AccountId) -> bool {
+        !self.queues.is_empty()
+            && self.queues.get(&by).is_some_and(|queue| queue.waiting.iter().any(|parcel| parcel.to == to))
+    }
+
+    /// Takes out what this sender has waiting for these recipients, in order.
+    pub(crate) fn take(&mut self, by: AccountId, is_for: impl Fn(AccountId) -> bool) -> Vec<Parcel> {
+        let Some(queue) = self.queues.get_mut(&by) else { return Vec::new() };
+        let (taken, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut queue.waiting).into_iter().partition(|parcel| is_for(parcel.to));
+        queue.waiting = left.into();
+        let bytes: usize = taken.iter().map(size).sum();
+        queue.bytes -= bytes;
+        self.bytes -= bytes;
+        self.count -= taken.len();
+        if queue.waiting.is_empty() {
+            self.queues.remove(&by);
+            self.turns.retain(|known| *known != by);
+        }
+        taken
+    }
+
+    /// All that the next sender may have done in one tick.
+    pub(crate) fn next(&mut self) -> Option<(AccountId, Vec<Parcel>)> {
+        let by = *self.turns.front()?;
+        Some((by, self.take(by, |_| true)))
+    }
+
+    /// Stanzas and bytes that wait.
+    pub(crate) fn level(&self) -> (usize, usize) {
+        (self.count, self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effects::letter::Handling;
+    use chaski_xmpp::Stored;
+
+    fn account(number: u64) -> AccountId {
+        AccountId::phone(15_551_230_000 + number).expect("a number")
+    }
+
+    fn parcel(by: u64, to: u64, stanza: &str) -> Parcel {
+        Parcel::new(account(to), None, Stored::of(stanza), Handling::Relay).sent_by(account(by))
+    }
+
+    fn numbers(parcels: &[Parcel]) -> Vec<u64> {
+        parcels.iter().map(|parcel| parcel.to.phone_number().expect("a number") - 15_551_230_000).collect()
+    }
+
+    #[test]
+    fn senders_take_turns_and_what_is_for_one_recipient_can_be_taken_out() {
+        let (mut strangers, limits) =
+            (Strangers::default(), Limits { strangers_waiting: 10, ..Limits::default() });
+        for to in [5, 6, 5, 7] {
+            strangers.push(parcel(1, to, "<message/>"), &limits).expect("there is room");
+        }
+        strangers.push(parcel(2, 5, "<message/>"), &limits).expect("there is room");
+        assert!(strangers.has(account(1), account(7)) && !strangers.has(account(2), account(7)));
+        assert_eq!(numbers(&strangers.take(account(1), |to| to == account(5))), [5, 5]);
+        let (by, rest) = strangers.next().expect("some are left");
+        assert_eq!((by, numbers(&rest)), (account(1), vec![6, 7]));
+        assert_eq!(strangers.next().map(|(by, _)| by), Some(account(2)));
+        assert!(strangers.next().is_none() && strangers.level() == (0, 0) && strangers.turns.is_empty());
+    }
+
+    #[test]
+    fn one_sender_and_all_together_are_bounded_and_an_end_has_more_room() {
+        let (mut strangers, limits) =
+            (Strangers::default(), Limits { strangers_waiting: 4, ..Limits::default() });
+        let taken = |strangers: &mut Strangers, by: u64, stanza: &str, count: u64| {
+            (0..count).filter(|to| strangers.push(parcel(by, 100 + to, stanza), &limits).is_ok()).count()
+        };
+        assert_eq!(taken(&mut strangers, 1, "<message/>", 20), 4);
+        assert_eq!(taken(&mut strangers, 1, "<presence type='unavailable'/>", 20), 12, "four times as many");
+        let large = format!("<message>{}</message>", "x".repeat(3_000));
+        assert_eq!(taken(&mut strangers, 2, &large, 20), 1, "bytes are counted, too");
+        let others: usize = (3..200).map(|by| taken(&mut strangers, by, "<message/>", 4)).sum();
+        assert_eq!(others + 17, 4 * FULL_SENDERS);
+        assert_eq!(strangers.level().0, 4 * FULL_SENDERS);
+    }
+}

@@ -1,0 +1,103 @@
+//! Tokens at the owner of their account (XEP-0484): a claim from any shard is checked here and counted in the same turn,
+//! so that no token leaves its owner and none is used twice at once. (What is good: [`crate::account::tokens`].)
+//!
+//! A change is written behind: a token is told before it is durable. If the server dies in between, the client comes
+//! with a token that nobody knows and falls back to its key, as XEP-0484 §4.1 has it. Not so when a client gives its tokens
+//! back: that is answered once it is durable, for whoever has logged out counts on it.
+
+use crate::account::Account;
+use crate::account::tokens::{Mint, Proved};
+use crate::effects::login::{Denied, Granted, ReplyTo, TokenProved};
+use crate::owner::context::Context;
+use crate::owner::ledger::GivenBack;
+use crate::owner::state::Owner;
+use chaski_store::AccountId;
+use chaski_xmpp::stream::{IssuedToken, TokenProof, Wishes};
+
+impl Owner {
+    /// Checks a proof. `None`: that is told later.
+    pub(crate) fn prove(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        reply_to: ReplyTo,
+        proof: &TokenProof,
+    ) -> Option<Result<TokenProved, Denied>> {
+        let Some(account) = self.directory.present(id) else { return Some(Err(Denied::Unavailable)) };
+        let mint = mint(&self.desk.realm.secret, account);
+        let has_any = !account.record.disabled && account.record.tokens().is_some();
+        let key_generation = mint.generation;
+        let proved = has_any.then(|| account.record.tokens_mut().prove(mint, proof, ctx.unix_ms)).flatten();
+        let metrics = &self.desk.metrics;
+        match proved {
+            Some(_) => metrics.tokens_proved_total.inc(),
+            None => metrics.tokens_refused_total.inc(),
+        }
+        let Some(Proved { responder, is_changed, given_back }) = proved else {
+            return Some(Err(Denied::NotAuthorized));
+        };
+        let told = TokenProved { key_generation, responder };
+        if let Some(device) = given_back {
+            self.give_back(ctx, id, GivenBack { reply_to, told, device, is_next: false });
+            return None;
+        }
+        if is_changed {
+            self.save_record(ctx, id);
+        }
+        Some(Ok(told))
+    }
+
+    /// Saves that a client has no tokens any more; it is told then.
+    fn give_back(&mut self, ctx: &mut Context<'_>, id: AccountId, mut given: GivenBack) {
+        let Some(account) = self.directory.present(id) else { return };
+        // What is being written already may be from before.
+        given.is_next = account.saving.has_record();
+        self.save_record(ctx, id);
+        if let Some(account) = self.directory.present(id) {
+            account.saving.change(|writes| writes.given_back.push(given));
+        }
+    }
+
+    /// The record was written, or not: those who gave tokens back before that are told.
+    pub(crate) fn tell_given_back(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        told: Vec<GivenBack>,
+        is_saved: bool,
+    ) {
+        for GivenBack { reply_to, told, device, .. } in told {
+            if !is_saved && let Some(account) = self.directory.present(id) {
+                account.record.tokens_mut().put_back(device);
+            }
+            let proved = if is_saved { Ok(Granted::Token(told)) } else { Err(Denied::Unavailable) };
+            self.tell_verdict(ctx, reply_to, proved);
+        }
+    }
+
+    /// A new token, if the client wants one or needs one.
+    pub(crate) fn issue_token(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        wishes: &Wishes,
+    ) -> Option<IssuedToken> {
+        let client = wishes.client?;
+        let account = self.directory.present(id)?;
+        let is_due = |account: &Account| {
+            account.record.tokens().is_some_and(|tokens| tokens.is_renewal_due(client, ctx.unix_ms))
+        };
+        let mechanism = wishes.token.or_else(|| wishes.came_by.filter(|_| is_due(account)))?;
+        let mint = mint(&self.desk.realm.secret, account);
+        let mut token = account.record.tokens_mut().issue(mint, client, mechanism, ctx.unix_ms, ctx.rng);
+        token.expires_unix_ms = ctx.shown(token.expires_unix_ms);
+        self.desk.metrics.tokens_issued_total.inc();
+        self.save_record(ctx, id);
+        Some(token)
+    }
+}
+
+/// From what this account's tokens are made.
+pub(crate) fn mint<'a>(secret: &'a [u8; 16], account: &Account) -> Mint<'a> {
+    Mint { secret, account: account.id, generation: account.record.generation() }
+}

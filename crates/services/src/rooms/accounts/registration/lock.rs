@@ -1,0 +1,33 @@
+//! The registration lock: a PIN that its user sets, so that whoever reads their SMS can't take the number.
+
+use super::{Registrar, RegistrationError};
+use crate::account::record::{AccountRecord, RegistrationLock};
+use crate::effects::turn::command::{Expected, Refusal};
+use rand::CryptoRng;
+
+impl Registrar {
+    /// Sets the lock's PIN, or with `None` takes the lock away. `record` is of the account whose key was proved.
+    pub fn set_lock(
+        &self,
+        mut record: AccountRecord,
+        pin: Option<&str>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), RegistrationError> {
+        if pin.is_some_and(|pin| !RegistrationLock::is_acceptable(pin)) {
+            return Err(RegistrationError::BadLockPin);
+        }
+        if !record.name.is_phone() {
+            return Err(RegistrationError::NotAuthorized);
+        }
+        if record.disabled {
+            return Err(RegistrationError::AccountDisabled);
+        }
+        let expected = Expected::Generation(record.generation());
+        record.lock = pin.map(|pin| RegistrationLock::make(&self.secret, pin, rng));
+        self.set_account(record, expected).map_err(|refusal| match refusal {
+            // The key has been replaced since it was checked.
+            Refusal::Conflict | Refusal::NoSuchAccount => RegistrationError::NotAuthorized,
+            other => RegistrationError::Unavailable(other.to_string()),
+        })
+    }
+}

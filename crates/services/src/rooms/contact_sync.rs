@@ -1,0 +1,55 @@
+//! Phone books: who is there of the people whose numbers a phone knows.
+//!
+//! A book is kept as numbers in the store ([`chaski_store::books`]) and nothing else: no names, no spellings. Its owner gets
+//! to know which numbers are accounts, and the roster follows ([`following`]). Two forms of one thing: Quicksy's IQ
+//! ([`quicksy`]) and HTTPS, which comes as [`crate::effects::turn::command::Action::Book`].
+//!
+//! **The book is the truth and everything else is told to look again.** A change is committed first; then whoever may be
+//! concerned gets a *hint* ([`Letter::Look`](crate::effects::letter::Letter)): this account, look how you stand with this number. Who gets
+//! it asks the store and follows. So nothing depends on hints being in order, and a lost one costs no more than a
+//! delay of a minute: then whoever may have been concerned looks at all of its book, as an account does that is loaded later.
+//! Who registers, and who adds a number, commits before asking: whoever is second sees the first, so they can't miss each
+//! other.
+//!
+//! Promises: what is asked of one account's book is done one after the other ([`line`]); nobody learns of more numbers than
+//! the [`quota`] allows, across restarts; a huge book holds up neither the shard (slices) nor the store's writer (chunks).
+//! An account that has blocked the asker is in the answer like any other: contact sync says who is registered, by design, and a
+//! number that vanished for one asker only would tell that it has blocked them.
+//! The work itself is in [`crate::shard`] (`books`), since it spans turns. Called by `iq`, `roster` and commands.
+
+pub(crate) mod following;
+pub(crate) mod line;
+pub(crate) mod quicksy;
+pub(crate) mod version;
+
+chaski_telemetry::metrics! {
+    /// What contact sync counts.
+    pub struct BookMetrics("chaski_books") {
+        /// Syncs asked for, by both forms.
+        syncs_total: Counter,
+        /// Of those, refused because of the quota.
+        quota_reached_total: Counter,
+        /// First stanzas to numbers that draw on the same quota.
+        first_stanzas_total: Counter,
+        /// First stanzas refused because of it.
+        first_stanzas_refused_total: Counter,
+        /// Of those, refused because too much waits.
+        busy_total: Counter,
+        /// Numbers added to books.
+        numbers_added_total: Counter,
+        /// Numbers removed from books.
+        numbers_removed_total: Counter,
+        /// Accounts of a book that had no room in their owner's roster.
+        unlisted_total: Counter,
+        /// Accounts told to look at one number again.
+        looks_total: Counter,
+        /// Numbers whose holders were told that it came or went.
+        tellings_total: Counter,
+        /// Numbers whose holders were not told because too many waited.
+        tellings_lost_total: Counter,
+        /// How often accounts of a shard were not told; within a minute all of them look at all of their books.
+        hints_lost_total: Counter,
+        /// Accounts whose books have something to do.
+        lines: Gauge,
+    }
+}

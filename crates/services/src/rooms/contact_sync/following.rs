@@ -1,0 +1,37 @@
+//! What a change of the book means for the account at hand: its roster, its sessions, and the contact's view of it.
+
+use crate::account::Account;
+use crate::account::roster::{Contact, Full, PresenceDue};
+use crate::effects::event::Event;
+use crate::effects::turn::Turn;
+
+/// The book says this of the contact now: not in it (or no account), in it, or each in the other's.
+pub(crate) fn follow(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    contact: &Contact,
+    mutual: Option<bool>,
+) -> Result<(), Full> {
+    let followed = account.roster.follow(contact, mutual, &turn.realm.limits)?;
+    if followed.stale_document {
+        // Nothing to take back if that fails: the book is the truth, and the name goes with the next save.
+        turn.outbox.undo = Some(account.roster.undo_point(contact));
+    }
+    let due = followed.presence;
+    let changed = || Event::SubscriptionChanged { contact: contact.clone(), due, is_repeated: false };
+    if due == PresenceDue::Unavailable {
+        turn.outbox.event(changed());
+    }
+    if followed.push {
+        turn.outbox.event(Event::RosterItemChanged(contact.clone()));
+    }
+    if due == PresenceDue::Current {
+        turn.outbox.event(changed());
+    }
+    if followed.sees {
+        // The contact's owner may have followed first. What it sent then came before the roster push, and clients pass over the
+        // presence of somebody who is not on the roster.
+        turn.outbox.event(Event::ContactSeen(contact.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Quicksy's form of contact sync: `<phone-book xmlns='im.quicksy.synchronization:0'/>` asked of the domain.
+//!
+//! ```xml
+//! <iq type='get' to='domain' id='1'><phone-book xmlns='im.quicksy.synchronization:0' ver='…'>
+//!   <entry number='+4915123456789'/></phone-book></iq>
+//! <iq type='result' from='domain' id='1'><phone-book xmlns='im.quicksy.synchronization:0' ver='…'>
+//!   <entry number='+4915123456789'><jid>+4915123456789@domain</jid></entry></phone-book></iq>
+//! ```
+//! What is sent is the whole book. The result holds the numbers that are accounts, each as it was written; it is empty if the
+//! client has that already, by `ver` ([`super::version`]). What is no number is passed over. The stanza's size bounds
+//! a book at some 6,000 numbers; larger ones go by HTTPS.
+
+use super::version::version;
+use crate::account::Account;
+use crate::effects::iq::{Door, Reply, Request};
+use crate::effects::turn::Turn;
+use crate::effects::turn::contacts::{Answer, Refused, Synced, Want, Wish};
+use crate::effects::turn::outbox::Post;
+use crate::wire::SessionId;
+use chaski_xmpp::write::StanzaError;
+use chaski_xmpp::xml;
+use chaski_xmpp::{StanzaCondition, ns};
+
+/// Asked of the domain.
+pub(crate) const DOORS: &[Door] =
+    &[Door { ns: ns::QUICKSY_SYNC, owner: None, other: None, domain: Some(asked) }];
+
+/// Who has asked, until there is an answer.
+pub(crate) struct Asked {
+    reply: Reply,
+    version: Option<Box<str>>,
+}
+
+/// A session has sent its phone's book.
+fn asked(turn: &mut Turn<'_>, account: &mut Account, _: SessionId, request: &Request<'_>, reply: Reply) {
+    if !request.gets("phone-book", ns::QUICKSY_SYNC) {
+        return reply.error(turn.outbox, StanzaCondition::BadRequest);
+    }
+    let entries = request.child.children().filter(|child| child.is("entry", ns::QUICKSY_SYNC));
+    let numbers = entries.filter_map(|entry| Some(entry.attr("number")?.as_ref().into())).collect();
+    let version = request.child.attr("ver").map(|version| version.as_ref().into());
+    let asked = Asked { reply, version };
+    let answer = Answer::room(move |turn, _, result| asked.answer(turn, result));
+    let wish = Wish { account: account.id, want: Want::Spelled(numbers), answer };
+    turn.outbox.posts.push(Post::Book(Box::new(wish)));
+}
+
+impl Asked {
+    /// Tells the session what came of it.
+    pub(crate) fn answer(self, turn: &mut Turn<'_>, result: Result<Option<&Synced>, Refused>) {
+        match result {
+            Ok(synced) => {
+                let empty = Synced::default();
+                let synced = synced.unwrap_or(&empty);
+                let payload = self.payload(synced, &turn.realm.domain);
+                self.reply.result(turn.outbox, &payload);
+            }
+            Err(refused) => {
+                let text = refused.text();
+                self.reply.error(turn.outbox, StanzaError::new(refused.condition()).with_text(&text));
+            }
+        }
+    }
+
+    fn payload(&self, synced: &Synced, domain: &str) -> Vec<u8> {
+        let entries: Vec<(String, String)> = synced
+            .matches
+            .iter()
+            .map(|found| {
+                let e164 = format!("+{}", found.number);
+                let jid = format!("{e164}@{domain}");
+                (synced.spelled.get(&found.number).map_or(e164, ToString::to_string), jid)
+            })
+            .collect();
+        let current = version(entries.iter().map(|(number, jid)| (number.as_str(), jid.as_str())));
+        if self.version.as_deref() == Some(&*current) {
+            return Vec::new();
+        }
+        xml(|writer| {
+            writer.open_ns("phone-book", ns::QUICKSY_SYNC).attr("ver", &current);
+            for (number, jid) in &entries {
+                writer.open("entry").attr("number", number);
+                writer.leaf("jid", jid);
+                writer.close();
+            }
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! Personal eventing (XEP-0163): what an account publishes on its own bare JID, and who hears of it.
+//!
+//! Owns the index in [`chaski_store::Table::Nodes`], which is in memory with the account ([`Nodes`]); payloads stand in
+//! [`chaski_store::Table::Items`] and are read when they are asked for. Called by [`crate::effects::iq`] with requests in the
+//! namespaces of XEP-0060, by the router with news of other accounts, by `caps` when a session's interests become known.
+//! Promises: an answer and a notification follow what is durable; nobody sees a node that its access model or the
+//! owner's privacy hides ([`visible`]); all of an account's nodes are bounded ([`state`]), and one publication is at
+//! most one stanza for each contact.
+
+mod event;
+mod last;
+mod notify;
+mod other;
+mod owner;
+mod request;
+mod retrieve;
+
+use crate::account::Account;
+use crate::account::nodes::{Node, Nodes};
+use crate::account::roster::PresenceDue;
+use crate::account::viewer::may_see;
+use crate::effects::event::Event;
+use crate::effects::iq::{Asker, Door, Scope, Xep};
+use crate::effects::pep::{Tiding, What};
+use crate::effects::turn::Turn;
+use chaski_store::AccountId;
+use chaski_xmpp::{JidRef, ns};
+
+/// Requests that this room answers.
+pub(crate) const DOORS: &[Door] = &[
+    Door { ns: ns::PUBSUB, owner: Some(owner::asked), other: Some(other::asked), domain: None },
+    Door { ns: ns::PUBSUB_OWNER, owner: Some(owner::asked), other: Some(other::asked), domain: None },
+];
+
+macro_rules! features {
+    ($($name:literal)*) => { &[
+        (Scope::Account, ns::PUBSUB),
+        $((Scope::Account, concat!("http://jabber.org/protocol/pubsub#", $name)),)*
+    ] };
+}
+
+/// What this room implements.
+pub const SPEC: &[Xep] = &[
+    Xep::new(
+        60,
+        "1.30.0",
+        "Publish-Subscribe",
+        features! {
+            "access-open" "access-presence" "access-whitelist" "auto-create" "auto-subscribe" "config-node"
+            "config-node-max" "create-and-configure" "create-nodes" "delete-items" "delete-nodes"
+            "filtered-notifications" "item-ids" "last-published" "multi-items" "owner" "persistent-items"
+            "presence-notifications" "presence-subscribe" "publish" "publish-options" "purge-nodes" "retract-items"
+            "retrieve-affiliations" "retrieve-default" "retrieve-items" "retrieve-subscriptions" "subscribe"
+        },
+    )
+    .lacking("all but personal nodes; access models authorize and roster, other owners, collections, several items at once"),
+    Xep::new(163, "1.2.2", "Personal Eventing Protocol", &[])
+        .lacking("access models authorize and roster, and others on a whitelist"),
+    Xep::new(222, "1.0.1", "Persistent Storage of Public Data via PubSub", &[]),
+    Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
+];
+
+/// A tiding has come to its account.
+pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, tiding: &Tiding) {
+    match &tiding.0 {
+        What::News(event) => notify::arrived(turn, account, event),
+        What::Wanted(wanted) => last::wanted(turn, account, wanted),
+        What::Granted { by, .. } => last::granted(turn, account, by),
+    }
+}
+
+/// What other rooms do that nodes' readers hear of, or that changes who they are.
+pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
+    match event {
+        Event::NodeChanged(node, news) => notify::notify(turn, account, node, news),
+        Event::NodeSubscribed { node, bare } => last::subscribed(turn, account, node, bare),
+        Event::InterestsKnown { session, gained, has_come } => {
+            last::interested(turn, account, *session, gained, *has_come);
+        }
+        Event::CameWithoutCaps(session) => last::came_without_caps(turn, account, *session),
+        Event::ProbedWithoutCaps { contact, asker } => {
+            last::probed_without_caps(turn, account, contact, JidRef::split(asker));
+        }
+        Event::SubscriptionChanged { contact, due: PresenceDue::Current, is_repeated: false } => {
+            if let Some(to) = contact.account(&turn.realm.domain) {
+                grant(turn, account, to);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Another account may see the presence of this one from now on: it will ask for what its sessions want to know. Called with
+/// its first presence.
+fn grant(turn: &mut Turn<'_>, account: &Account, to: AccountId) {
+    if account.nodes.is_some() {
+        turn.outbox.tiding(Tiding(What::Granted { to, by: account.bare.clone() }));
+    }
+}
+
+/// The nodes that somebody may see: the owner (`None`) or another account.
+pub(crate) fn visible<'a>(account: &'a Account, asker: Option<&'a Asker>) -> impl Iterator<Item = &'a str> {
+    let nodes = account.nodes.as_deref().into_iter().flat_map(Nodes::iter);
+    let seen = move |node: &&Node| {
+        asker.is_none_or(|asker| may_see(account, asker.viewer(), &node.name, &node.config))
+    };
+    nodes.filter(seen).map(|node| &*node.name)
+}
+
+/// Whether this node is among them.
+pub(crate) fn is_visible(account: &Account, asker: Option<&Asker>, node: &str) -> bool {
+    visible(account, asker).any(|name| name == node)
+}
+
+/// The ids of a node's items, newest first.
+pub(crate) fn item_ids<'a>(account: &'a Account, node: &str) -> impl Iterator<Item = &'a str> {
+    let node = account.nodes.as_deref().and_then(|nodes| nodes.get(node));
+    node.into_iter().flat_map(|node| node.items.iter().rev()).map(|item| &*item.id)
+}

@@ -1,0 +1,154 @@
+//! Subscription stanzas in a turn: the state machine's verdict is carried out (RFC 6121 §3).
+//!
+//! The order is the RFC's: who gains a subscription hears `subscribed` before the presence, who loses it hears
+//! `unavailable` before `unsubscribed`. Nothing leaves before the roster is durable (`Outbox::undo`).
+
+use super::broadcast::plain_unavailable;
+use super::directed::{last_for, stanza_for};
+use super::local_account;
+use crate::account::Account;
+use crate::account::blocked::blocks_contact;
+use crate::account::hidden::Hidden;
+use crate::account::roster::{Contact, Kind, PresenceDue};
+use crate::account::shows::hides_online;
+use crate::effects::event::Event;
+use crate::effects::iq::Reply;
+use crate::effects::turn::Turn;
+use crate::effects::turn::outbox::Post;
+use crate::wire::SessionId;
+use chaski_xmpp::rewrite::left_out;
+use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
+use chaski_xmpp::{JidRef, Stanza, StanzaCondition, Stored};
+
+/// A client sends a subscription stanza to a contact.
+pub(super) fn sent(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    session: SessionId,
+    stanza: &Stanza<'_>,
+    to: JidRef<'_>,
+    kind: Kind,
+) -> Result<(), StanzaCondition> {
+    let bare = to.to_bare().to_string();
+    if bare == *account.bare {
+        return Err(StanzaCondition::NotAllowed);
+    }
+    if kind == Kind::Subscribe && to.domain != &*turn.realm.domain {
+        return Err(StanzaCondition::RemoteServerNotFound);
+    }
+    if turn.busy.roster {
+        return Err(StanzaCondition::ResourceConstraint);
+    }
+    let contact = Contact::new(&bare, &turn.realm.domain);
+    let undo = account.roster.undo_point(&contact);
+    let step = account
+        .roster
+        .outbound(&contact, kind, &turn.realm.limits)
+        .map_err(|_| StanzaCondition::ResourceConstraint)?;
+    if step.changed {
+        turn.outbox.undo = Some(undo);
+        let failed = Reply::to_owner(account, session, stanza)
+            .error_stanza(&StanzaCondition::InternalServerError.into());
+        turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
+    }
+    let due = step.presence;
+    if due == PresenceDue::Unavailable {
+        turn.outbox.event(Event::SubscriptionChanged { contact: contact.clone(), due, is_repeated: false });
+    }
+    if step.pass_on {
+        route(turn, account, stanza, to, &bare);
+    }
+    if step.push {
+        turn.outbox.event(Event::RosterItemChanged(contact.clone()));
+    }
+    if due == PresenceDue::Current {
+        turn.outbox.event(Event::SubscriptionChanged { contact, due, is_repeated: false });
+    }
+    Ok(())
+}
+
+/// §3.1.2: on to the contact's bare JID, from the account's.
+fn route(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, to: JidRef<'_>, bare: &str) {
+    let Some(target) = local_account(to, &turn.realm.domain) else { return };
+    let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
+    let skip = left_out(stanza, &turn.realm.domain, &account.bare);
+    let (from, to) = (Attr::Set(&account.bare), Attr::Set(bare));
+    let change = Rewrite { from, to, lang: turn.lang, skip: &skip, ..Rewrite::default() };
+    rewrite(stanza, &change, &mut out);
+    turn.outbox.to_account(target, out);
+}
+
+/// A subscription stanza arrives from a contact.
+pub(super) fn received(
+    turn: &mut Turn<'_>,
+    account: &mut Account,
+    stanza: &Stored,
+    from: JidRef<'_>,
+    kind: Kind,
+) {
+    let contact = Contact::new(&from.to_bare().to_string(), &turn.realm.domain);
+    let whole = stanza.whole();
+    let text = std::str::from_utf8(&whole).unwrap_or_default();
+    let undo = account.roster.undo_point(&contact);
+    let before = account.roster.state(&contact);
+    // A full roster drops the newest request, a busy one too: it can be made again (`Limits::pending_subscriptions`).
+    if turn.busy.roster {
+        return;
+    }
+    let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
+    turn.outbox.undo = step.changed.then_some(undo);
+    if step.pass_on && !blocks_contact(account, &contact) {
+        let is_stranger = !(before.to() || before.from() || before.pending_out());
+        deliver(turn, account, stanza, kind, is_stranger);
+    }
+    if step.push {
+        turn.outbox.event(Event::RosterItemChanged(contact.clone()));
+    }
+    if step.approve {
+        turn.tell(account, &contact, Kind::Subscribed);
+    }
+    if step.presence != PresenceDue::Nothing {
+        // Who asks for what he has gets presence again, but not all nodes' last items as often as he likes.
+        let is_repeated = !step.changed;
+        turn.outbox.event(Event::SubscriptionChanged { contact, due: step.presence, is_repeated });
+    }
+}
+
+/// A request is for available sessions; the other kinds, which tell of a change in the roster, also for those that
+/// only watch it (§3.1.3, §3.1.6, §3.2.3, §3.3.3). A stranger can ask and take it back for ever, which must not fill a
+/// session's queue: the roster keeps his request.
+fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stored, kind: Kind, is_stranger: bool) {
+    for session in &account.sessions {
+        let watches = kind != Kind::Subscribe && session.presence.is_interested();
+        if !(watches || session.presence.is_available()) {
+            continue;
+        }
+        match is_stranger {
+            true => turn.outbox.posts.push(Post::Droppable { session: session.id, stanza: stanza.clone() }),
+            false => turn.outbox.to_session(session.id, stanza.clone()),
+        }
+    }
+}
+
+/// Sends the contact the presence that a change of its subscription makes due. Who is not shown that the account is online
+/// must not learn it from `unavailable` either.
+pub(super) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
+    if due != PresenceDue::Nothing && !hides_online(account, contact) {
+        send_due(turn, account, contact, due);
+    }
+}
+
+/// The same whatever the settings are.
+pub(super) fn send_due(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
+    let Some(target) = contact.account(&turn.realm.domain) else { return };
+    let to = contact.jid(&turn.realm.domain);
+    let hidden = Hidden::from_contact(account, contact);
+    for session in &account.sessions {
+        let Some(last) = last_for(account, session, &to) else { continue };
+        let stanza = match due {
+            PresenceDue::Unavailable => stanza_for(&plain_unavailable(&account.full_jid(session)), &to),
+            _ => hidden.redact_text(&last).into_owned(),
+        };
+        turn.outbox.to_account(target, stanza);
+    }
+}

@@ -1,0 +1,223 @@
+//! Upload slots (XEP-0363): what an account may upload, where to, and where it can be fetched then.
+//!
+//! A slot is a signed ticket in the URL of the upload ([`chaski_store::media::slot`]), so that nothing is kept for it and the HTTP side
+//! needs nothing from here. Owns the rates ([`Rate`], in the account), and what clients say and are told; the files are
+//! `crates/media`'s, who refers to what is the store's index ([`chaski_store::media`]). Called by the router for the
+//! address [`Uploads::host`].
+//!
+//! **Hash first** (docs/protocol.md "Uploads"): a client may say what it is going to upload. If that is what this account refers to
+//! itself, or what can be fetched under a URL that it shows, it gets another name for it and uploads nothing.
+//!
+//! Promises: exactly one answer to each request; nobody learns from an answer, or from the work that is done for it, whether a
+//! content that he neither refers to nor has the URL of is there. What the operator has blocked is refused by its hash to everybody,
+//! whatever else is found. Rates and quota say when to come again. Pure: time and chance come with the turn.
+
+mod answer;
+mod request;
+
+use crate::account::Account;
+use crate::effects::iq::{Reply, Request, Scope, Xep};
+use crate::effects::turn::Turn;
+use crate::effects::turn::media_index::{Ask, IndexWish};
+use crate::effects::turn::outbox::Post;
+use crate::realm::uploads::Uploads;
+use crate::wire::SessionId;
+use answer::Refusal;
+use chaski_store::media::slot::Slot;
+use chaski_store::media::{self, Answer, Content, Edit, Name, ObjectId, Query, Reference, Refused, Source};
+use chaski_store::{AccountId, StoreError};
+use chaski_xmpp::{Stanza, StanzaCondition, ns};
+use request::Wanted;
+
+/// What this room implements.
+pub const SPEC: &[Xep] = &[Xep::new(
+    363,
+    "1.2.0",
+    "HTTP File Upload",
+    &[
+        (Scope::Upload, ns::UPLOAD),
+        (Scope::Upload, "urn:xmpp:http:upload:purpose:0#message"),
+        (Scope::Upload, "urn:xmpp:http:upload:purpose:0#profile"),
+        (Scope::Upload, ns::MEDIA),
+        (Scope::Upload, ns::DISCO_INFO),
+    ],
+)];
+
+/// How many references for its profile an account has that no time ends.
+pub const PROFILES_KEPT: usize = 8;
+/// How long after it was granted an upload may begin. The XEP's minute is short where a person picks a network first.
+pub const SLOT_MS: u64 = 10 * 60_000;
+
+/// A request of a session to the upload service's address.
+pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, stanza: &Stanza<'_>) {
+    let Some(uploads) = turn.realm.uploads.as_deref() else { return };
+    let Some(request) = Request::read(stanza) else { return };
+    let reply = Reply::to_owner(account, session, stanza).on_behalf_of(&uploads.host);
+    if request.gets("request", ns::UPLOAD) {
+        return match Wanted::read(&request.child, uploads) {
+            Ok(wanted) => slot(turn, account, wanted, reply),
+            Err(refusal) => refusal.send(turn, uploads, reply),
+        };
+    }
+    if request.gets("query", ns::DISCO_INFO) {
+        let payload = answer::info(uploads, request.child.attr("node").as_deref());
+        return match payload {
+            Some(payload) => reply.result(turn.outbox, &payload),
+            None => reply.error(turn.outbox, StanzaCondition::ItemNotFound),
+        };
+    }
+    if request.gets("query", ns::DISCO_ITEMS) {
+        return reply.result(turn.outbox, &answer::no_items(request.child.attr("node").as_deref()));
+    }
+    if request.gets("ping", ns::PING) {
+        return reply.result(turn.outbox, b"");
+    }
+    reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
+}
+
+/// The rate first, which costs nothing; then what the index knows.
+fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply) {
+    let Some(uploads) = turn.realm.uploads.as_deref() else { return };
+    let rate = account.upload_rate.get_or_insert_default();
+    if let Err(wait_ms) = rate.take_slot(uploads, turn.now_ms) {
+        turn.metrics.slots_refused_rate_total.inc();
+        return Refusal::TooMany { wait_ms }.send(turn, uploads, reply);
+    }
+    let (owner, source, now_unix_ms) = (account.id, wanted.source(uploads), turn.unix_ms);
+    let query = Query::Usage { owner, source, announced: wanted.sha256, now_unix_ms };
+    ask(turn, query, move |turn, account, found| {
+        let Some(uploads) = turn.realm.uploads.as_deref() else { return };
+        let usage = match found {
+            Ok(Answer::Usage(usage)) => usage,
+            Ok(_) => return reply.error(turn.outbox, StanzaCondition::InternalServerError),
+            Err(error) => return reply.error(turn.outbox, crate::fault::not_kept(&error)),
+        };
+        if usage.is_blocked {
+            turn.metrics.slots_refused_blocked_total.inc();
+            return Refusal::Blocked.send(turn, uploads, reply);
+        }
+        if usage.bytes.saturating_add(media::charge(wanted.size)) > uploads.quota_bytes {
+            turn.metrics.slots_refused_quota_total.inc();
+            return Refusal::Quota { again_unix_ms: usage.next_expiry_unix_ms }.send(turn, uploads, reply);
+        }
+        match usage.source.filter(|content| wanted.is(content)).zip(source) {
+            Some((content, source)) => refer(turn, account, wanted, (content, source), reply),
+            None => grant(turn, account, &wanted, reply),
+        }
+    });
+}
+
+/// It is to be uploaded in full.
+fn grant(turn: &mut Turn<'_>, account: &mut Account, wanted: &Wanted, reply: Reply) {
+    let Some(uploads) = turn.realm.uploads.as_deref() else { return };
+    let rate = account.upload_rate.get_or_insert_default();
+    if let Err(wait_ms) = rate.take_bytes(uploads, turn.now_ms, wanted.size) {
+        turn.metrics.slots_refused_rate_total.inc();
+        return Refusal::TooMany { wait_ms }.send(turn, uploads, reply);
+    }
+    turn.metrics.slots_granted_total.inc();
+    let name = new_name(turn);
+    answer_slot(turn, uploads, account, (wanted, name, false), reply);
+}
+
+/// It is there, and the account may know that: it gets another name for it.
+fn refer(
+    turn: &mut Turn<'_>,
+    account: &Account,
+    wanted: Wanted,
+    (content, source): (Content, Source),
+    reply: Reply,
+) {
+    let Some(uploads) = turn.realm.uploads.as_deref() else { return };
+    let (name, owner, created_unix_ms) = (new_name(turn), account.id, turn.unix_ms);
+    let is_lasting = wanted.purpose == media::Purpose::Profile;
+    let reference = Reference {
+        name,
+        owner,
+        content,
+        // The source's.
+        object: ObjectId(0),
+        place: "".into(),
+        media_type: wanted.media_type.clone(),
+        file_name: wanted.file_name.clone(),
+        purpose: wanted.purpose,
+        created_unix_ms,
+        expires_unix_ms: (!is_lasting).then(|| created_unix_ms.saturating_add(uploads.expire_ms)),
+    };
+    let registered_unix_ms = account.record.registered_unix_ms();
+    let edit = Edit::Refer { reference, source, registered_unix_ms, quota_bytes: uploads.quota_bytes };
+    change(turn, edit, move |turn, account, done| {
+        let Some(uploads) = turn.realm.uploads.as_deref() else { return };
+        match done {
+            Ok(Answer::Done(_)) => {
+                turn.metrics.slots_finished_total.inc();
+                if is_lasting {
+                    retire(turn, account.id, uploads);
+                }
+                answer_slot(turn, uploads, account, (&wanted, name, true), reply);
+            }
+            // It has gone just now.
+            Ok(Answer::Refused(Refused::NoSource)) => grant(turn, account, &wanted, reply),
+            Ok(Answer::Refused(Refused::Quota)) => {
+                turn.metrics.slots_refused_quota_total.inc();
+                Refusal::Quota { again_unix_ms: None }.send(turn, uploads, reply);
+            }
+            Ok(_) => reply.error(turn.outbox, StanzaCondition::InternalServerError),
+            Err(error) => reply.error(turn.outbox, crate::fault::not_kept(&error)),
+        }
+    });
+}
+
+/// Older references for the profile end when there are newer ones.
+fn retire(turn: &mut Turn<'_>, owner: AccountId, uploads: &Uploads) {
+    let expires_unix_ms = turn.unix_ms.saturating_add(uploads.expire_ms);
+    let edit = Edit::Retire { owner, keep: PROFILES_KEPT, expires_unix_ms };
+    change(turn, edit, |_, account, done| {
+        if let Err(error) = done {
+            tracing::warn!(account = ?account.id, %error, "older files of a profile could not be given an end");
+        }
+    });
+}
+
+fn answer_slot(
+    turn: &mut Turn<'_>,
+    uploads: &Uploads,
+    account: &Account,
+    (wanted, name, is_finished): (&Wanted, Name, bool),
+    reply: Reply,
+) {
+    let slot = Slot {
+        name,
+        owner: account.id,
+        registered_unix_ms: account.record.registered_unix_ms(),
+        size: wanted.size,
+        media_type: wanted.media_type.clone(),
+        file_name: wanted.file_name.clone(),
+        purpose: wanted.purpose,
+        until_unix_ms: turn.unix_ms.saturating_add(SLOT_MS),
+        sha256: wanted.sha256,
+    };
+    let get = uploads.get_url(name, &wanted.file_name);
+    let put = format!("{get}?slot={}", uploads.keys.seal(&slot));
+    reply.result(turn.outbox, &answer::slot(&put, &get, is_finished));
+}
+
+fn new_name(turn: &mut Turn<'_>) -> Name {
+    Name(u128::from(turn.rng.next_u64()) << 64 | u128::from(turn.rng.next_u64()))
+}
+
+fn ask(
+    turn: &mut Turn<'_>,
+    query: Query,
+    then: impl FnOnce(&mut Turn<'_>, &mut Account, Result<Answer, StoreError>) + Send + 'static,
+) {
+    turn.outbox.posts.push(Post::Index(Box::new(IndexWish { ask: Ask::Query(query), then: Box::new(then) })));
+}
+
+fn change(
+    turn: &mut Turn<'_>,
+    edit: Edit,
+    then: impl FnOnce(&mut Turn<'_>, &mut Account, Result<Answer, StoreError>) + Send + 'static,
+) {
+    turn.outbox.posts.push(Post::Index(Box::new(IndexWish { ask: Ask::Edit(edit), then: Box::new(then) })));
+}
