@@ -92,9 +92,9 @@ chaski_telemetry::metrics! {
         /// Copies of messages sent to an account's other sessions.
         carbons_total: Counter,
         /// News of nodes, and questions for last items, dropped because a shard was overloaded.
-        tidings_dropped_total: Counter,
+        pep_notifications_dropped_total: Counter,
         /// News of nodes, and questions for last items, that wait for their turn.
-        tidings_waiting: Gauge,
+        pep_notifications_waiting: Gauge,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,
         /// Answers, farewells and hints lost because too many waited, or were kept. No acceptance, and no error that settles a message.

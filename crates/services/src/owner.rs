@@ -4,6 +4,8 @@
 
 pub(crate) mod admission;
 pub(crate) mod asked;
+pub(crate) mod broadcast_delivery;
+pub(crate) mod broadcast_queue;
 pub(crate) mod call;
 pub(crate) mod commands;
 pub(crate) mod completions;
@@ -16,9 +18,7 @@ pub(crate) mod dump;
 pub(crate) mod ending;
 pub(crate) mod errands;
 pub(crate) mod gate;
-pub(crate) mod hear;
 pub(crate) mod ledger;
-pub(crate) mod lines;
 pub(crate) mod links;
 pub(crate) mod login;
 pub(crate) mod mailbox;
@@ -27,7 +27,7 @@ pub(crate) mod moving;
 pub(crate) mod new_key;
 pub(crate) mod nonzas;
 pub(crate) mod outgoing;
-pub(crate) mod pep;
+pub(crate) mod pep_notifications;
 pub(crate) mod refusals;
 pub(crate) mod removal;
 pub(crate) mod resident;

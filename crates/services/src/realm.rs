@@ -185,9 +185,9 @@ pub struct Limits {
     /// connections are read in later turns.
     pub work_per_turn: u32,
     /// News of nodes and questions for last items that are carried in one turn; beyond: in later ones.
-    pub tidings_per_turn: usize,
+    pub pep_notifications_per_turn: usize,
     /// Of those that wait for that, per shard; beyond: dropped.
-    pub tidings_waiting: usize,
+    pub pep_notifications_waiting: usize,
     /// Sessions that are told in one turn of presence that is for very many; beyond: in later ones. Of who is away, eight times as
     /// many.
     pub told_per_turn: usize,
@@ -256,8 +256,8 @@ impl Default for Limits {
             kept_envelopes: 131_072,
             kept_envelope_bytes: 128 << 20,
             work_per_turn: 256,
-            tidings_per_turn: 128,
-            tidings_waiting: 32_768,
+            pep_notifications_per_turn: 128,
+            pep_notifications_waiting: 32_768,
             told_per_turn: 128,
             told_waiting: 262_144,
             told_line_bytes: 1 << 20,

@@ -1,5 +1,5 @@
-//! The layers of a tree whose directories do not tell them: lists of outermost modules. To be deleted, with what names it, once
-//! `crates/services/src/rooms.rs` is there.
+//! The layers of a tree whose directories do not tell them: lists of outermost modules. For `cargo xtask house REV` of a revision from before
+//! `crates/services/src/rooms.rs`, to compare with.
 
 /// The layers, lowest first, and their modules. What is not listed is a room.
 const LAYERS: [(&str, &[&str]); 7] = [

@@ -5,8 +5,8 @@ mod form;
 pub use crate::data::Malformed;
 
 use super::login::{Question, Verdict};
-use super::pep::Tiding;
-use super::presence::{Probes, Tell};
+use super::pep::PepNotification;
+use super::presence::{PresenceBroadcast, Probes};
 use super::turn::command::reply::Answer;
 use super::turn::command::{Asked, Refusal};
 use crate::places::Place;
@@ -76,9 +76,9 @@ impl Stamp {
 /// The contents of an [`Envelope`].
 pub(crate) enum Letter {
     /// A stanza for an account of the receiving shard.
-    Parcel(Box<Parcel>),
+    RoutedStanza(Box<RoutedStanza>),
     /// A presence for accounts of the receiving shard.
-    Tell(Box<Tell>),
+    PresenceBroadcast(Box<PresenceBroadcast>),
     /// Accounts of the receiving shard are asked for their presence.
     Probes(Box<Probes>),
     /// Messages of the receiving shard's sessions are settled: durable, acknowledged or refused.
@@ -88,7 +88,7 @@ pub(crate) enum Letter {
     /// The verdict, for a connection of the receiving shard and its question of this number.
     Verdict { conn: ConnId, number: u32, verdict: Box<Verdict> },
     /// News of nodes for an account of the receiving shard, or a wish for its own.
-    Tiding(Box<Tiding>),
+    PepNotification(Box<PepNotification>),
     /// Something is asked of an account of the receiving shard.
     Asked(Box<Asked>),
     /// The answer, for whoever waits under this number.
@@ -107,7 +107,7 @@ pub(crate) enum Letter {
 
 /// A stanza on its way to an account.
 #[derive(Debug, Clone)]
-pub(crate) struct Parcel {
+pub(crate) struct RoutedStanza {
     /// Whose it is.
     pub(crate) to: AccountId,
     /// Whose stanza it is, or on whose behalf a room has posted it. What nobody has asked for is its recipient's own.
@@ -130,7 +130,7 @@ pub(crate) struct Parcel {
     pub(crate) sent_unix_ms: u64,
 }
 
-/// How a parcel is to be handled by the recipient's owner.
+/// How a routed stanza is to be handled by the recipient's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handling {
     /// A message that is stored until acknowledged, and whose sender waits for its acceptance. `is_heavy`: see [`crate::owner::mailbox::By`].
@@ -141,8 +141,8 @@ pub(crate) enum Handling {
     Quiet,
 }
 
-impl Parcel {
-    /// A parcel of a stanza.
+impl RoutedStanza {
+    /// A routed stanza of a stanza.
     pub(crate) fn new(to: AccountId, resource: Option<Box<str>>, stanza: Stored, handling: Handling) -> Self {
         Self {
             to,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// What one account's nodes have to say to another account.
 #[derive(Debug)]
-pub struct Tiding(pub(crate) What);
+pub struct PepNotification(pub(crate) What);
 
 /// The kinds.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) enum What {
     },
 }
 
-impl Tiding {
+impl PepNotification {
     pub(crate) fn event(event: Event) -> Self {
         Self(What::News(event))
     }
@@ -86,7 +86,7 @@ pub(crate) struct Wanted {
     pub(crate) by_name: bool,
 }
 
-data!(struct Tiding(what));
+data!(struct PepNotification(what));
 data!(enum What { 0 = News(event), 1 = Wanted(wanted), 2 = Granted { to, by } });
 data!(struct Event { to, resource, node, to_all, stanza });
 data!(struct Wanted { of, account, asker, interests, by_name });

@@ -1,10 +1,10 @@
 //! Presence for many accounts at once: a broadcast, and probes. Each is written once, carried to each shard once, and addressed where
 //! it is delivered.
 //!
-//! A broadcast is most of what a messenger's server delivers, so its way is short: no stanza, parcel or envelope for each
+//! A broadcast is most of what a messenger's server delivers, so its way is short: no stanza, routed stanza or envelope for each
 //! contact, and nothing is parsed again. The room posts it; the router splits it by shard; `owner/hear` hands it to
 //! each recipient's available sessions (RFC 6121 §4.2.2, §4.4.2). An account with settings of its own, or one whose
-//! records are being loaded or whose roster is being saved, gets it as a parcel like any other stanza, and whatever looks at those applies.
+//! records are being loaded or whose roster is being saved, gets it as a routed stanza like any other stanza, and whatever looks at those applies.
 
 use crate::account::roster::Contact;
 use crate::data::data;
@@ -13,7 +13,7 @@ use chaski_xmpp::{Header, Stored, write};
 
 /// A presence for many accounts.
 #[derive(Clone)]
-pub struct Tell {
+pub struct PresenceBroadcast {
     /// With `from` and without `to`.
     pub(crate) stanza: Stored,
     /// It says that somebody has gone: it must arrive.
@@ -26,7 +26,7 @@ pub struct Tell {
     pub(crate) to: Vec<AccountId>,
 }
 
-impl Tell {
+impl PresenceBroadcast {
     /// The same for nobody.
     pub(crate) fn without_recipients(&self) -> Self {
         let Self { stanza, is_end, by, sender, to: _ } = self;
@@ -80,4 +80,4 @@ pub(crate) fn write_probe(out: &mut Vec<u8>, from: &str, to: &str, id: &str) {
     write::stanza(out, chaski_xmpp::Kind::Presence, &header, b"");
 }
 
-data!(struct Tell { stanza, is_end, by, sender, to });
+data!(struct PresenceBroadcast { stanza, is_end, by, sender, to });

@@ -5,7 +5,7 @@
 //! another one and no owner is entered twice.
 
 pub mod command;
-pub mod contacts;
+pub mod contact_sync;
 pub mod errand;
 pub mod media_index;
 pub mod outbox;

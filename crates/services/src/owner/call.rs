@@ -2,7 +2,7 @@
 
 use crate::account::Account;
 use crate::budget;
-use crate::effects::letter::{Handling, Parcel};
+use crate::effects::letter::{Handling, RoutedStanza};
 use crate::effects::turn::Turn;
 use crate::effects::turn::outbox::{Outbox, Post};
 use crate::owner::context::Context;
@@ -87,20 +87,20 @@ impl Owner {
                 }
             }
             Post::Account { to, resource, stanza } => {
-                let parcel = Parcel::new(to, resource, stanza, Handling::Quiet);
-                self.desk.parcels.push_back(parcel.sent_by(id.unwrap_or(to)));
+                let routed = RoutedStanza::new(to, resource, stanza, Handling::Quiet);
+                self.desk.routed.push_back(routed.sent_by(id.unwrap_or(to)));
             }
-            Post::Tell(tell) => self.fan_out(ctx, tell),
+            Post::PresenceBroadcast(tell) => self.fan_out(ctx, tell),
             Post::Probes(probes) => self.ask_all(ctx, probes),
-            Post::Tiding(tiding) => self.tiding(tiding),
+            Post::PepNotification(pep_notification) => self.pep_notification(pep_notification),
             Post::Command(command) => self.command_to_owner(ctx, *command),
             Post::Due(due) => self.tell_due(ctx, due),
             // Told when the room returned.
             Post::Event(_) => {}
-            Post::Book(wish) => self.book(ctx, *wish),
-            Post::Index(wish) => {
+            Post::ContactSync(wish) => self.book(ctx, *wish),
+            Post::Media(wish) => {
                 if let Some(id) = id {
-                    self.index_wish(ctx, id, *wish);
+                    self.media_request(ctx, id, *wish);
                 }
             }
             Post::Errand(errand) => {

@@ -13,7 +13,7 @@ use crate::effects::turn::command::{
     Leave, ListSessions, PrivacyChange, Refusal, RemoveMoved, Reply, SetAccount, SetPrivacy, ShowAccount,
     ShowContacts, Trace, Whom,
 };
-use crate::effects::turn::contacts::{Answer, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, SyncRequest, SyncWork};
 use crate::effects::turn::outbox::Post;
 use crate::owner::context::Context;
 use crate::owner::directory::Resident;
@@ -77,8 +77,8 @@ impl Owner {
             Action::Leave(Leave, reply) => self.leave(ctx, id, reply),
             Action::RemoveSilent(request, reply) => self.remove_silent(ctx, id, request, reply),
             Action::Contacts(ShowContacts, reply) => {
-                let (want, answer) = (Want::Contacts, Answer::Contacts(reply));
-                self.book(ctx, Wish { account: id, want, answer });
+                let (want, answer) = (SyncWork::Contacts, Answer::Contacts(reply));
+                self.book(ctx, SyncRequest { account: id, want, answer });
             }
             Action::TellOfKey(key, reply) => self.tell_of_key(ctx, id, key, reply),
             Action::RemoveMoved(request, reply) if self.is_moving(id) => {
@@ -87,8 +87,8 @@ impl Owner {
             Action::RemoveMoved(RemoveMoved, reply) => self.reply(ctx, reply, Err(Refusal::NoSuchAccount)),
             Action::Arrive(Arrive { .. }, reply) => self.reply(ctx, reply, Err(Refusal::Conflict)),
             Action::Book(change, reply) => {
-                let (want, answer) = (Want::Change(change), Answer::Command(reply));
-                self.book(ctx, Wish { account: id, want, answer });
+                let (want, answer) = (SyncWork::Change(change), Answer::Command(reply));
+                self.book(ctx, SyncRequest { account: id, want, answer });
             }
             Action::Privacy(SetPrivacy(change), reply) => self.privacy(ctx, id, change, reply),
             Action::ShowAccount(ShowAccount, reply) => {

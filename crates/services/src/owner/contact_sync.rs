@@ -12,7 +12,7 @@ use crate::account::phone::Home;
 use crate::account::quota::Quota;
 use crate::account::roster::Contact;
 use crate::effects::turn::command::BookChange;
-use crate::effects::turn::contacts::{Answer, Refused, Synced, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
 use crate::owner::state::books::Chunk;
@@ -38,7 +38,7 @@ const PATIENCE: u16 = 300;
 
 impl Owner {
     /// Something is to be done with an account's book, now or when its turn comes.
-    pub(crate) fn book(&mut self, ctx: &mut Context<'_>, wish: Wish) {
+    pub(crate) fn book(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
         if wish.want.is_asked_for() {
             self.books.metrics.syncs_total.inc();
         }
@@ -46,7 +46,7 @@ impl Owner {
         self.start_books(ctx);
     }
 
-    fn join_line(&mut self, ctx: &mut Context<'_>, wish: Wish) {
+    fn join_line(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
         let id = wish.account;
         if let Err(wish) = self.books.lines.join(wish) {
             self.books.metrics.busy_total.inc();
@@ -64,21 +64,21 @@ impl Owner {
         self.books.metrics.lines.set(self.books.lines.len() as i64);
     }
 
-    fn begin_book(&mut self, ctx: &mut Context<'_>, wish: Wish) {
-        let Wish { account, want, answer } = wish;
+    fn begin_book(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
+        let SyncRequest { account, want, answer } = wish;
         // One that is being removed counts as gone: its book has been dropped, and nobody would drop what is written now.
         let is_there = self.directory.present(account).is_some_and(|account| !account.record.disabled);
         let gone = want.is_asked_for() && !is_there;
         let is_by_key = want.is_by_key();
         let stage = match want {
-            Want::Spelled(texts) => {
+            SyncWork::Spelled(texts) => {
                 let home = Home::of(account);
                 Stage::Spelling { home, numbers: Vec::with_capacity(texts.len()), texts: texts.into_iter() }
             }
-            Want::Change(change) => Stage::Reading(change),
-            Want::Look(number) => Stage::Looking(number),
-            Want::LookAtAll | Want::Contacts => Stage::Matching { after: 0 },
-            Want::Leave => Stage::Reading(BookChange::Show),
+            SyncWork::Change(change) => Stage::Reading(change),
+            SyncWork::Look(number) => Stage::Looking(number),
+            SyncWork::LookAtAll | SyncWork::Contacts => Stage::Matching { after: 0 },
+            SyncWork::Leave => Stage::Reading(BookChange::Show),
         };
         let synced = Synced { numbers: 0, book: Vec::new(), matches: Vec::new(), spelled: HashMap::new() };
         let (patience, is_void) = (PATIENCE, false);
@@ -187,7 +187,7 @@ impl Owner {
         self.desk.metrics.saves_failed_total.inc();
         if matches!(stage, Some(Stage::Writing { .. })) {
             // Some of it may have been written: the roster is to follow that at least.
-            self.join_line(ctx, Wish { account: id, want: Want::LookAtAll, answer: Answer::None });
+            self.join_line(ctx, SyncRequest { account: id, want: SyncWork::LookAtAll, answer: Answer::None });
         }
         if matches!(stage, Some(Stage::Looking(_) | Stage::Matching { .. })) && !self.directory.is_absent(id)
         {

@@ -7,13 +7,13 @@ use crate::account::presence::Presences;
 use crate::account::session::language::{Language, Languages};
 use crate::account::session::{End, Sent};
 use crate::budget::Budget;
-use crate::effects::letter::{Origin, Parcel};
-use crate::effects::pep::Tiding;
+use crate::effects::letter::{Origin, RoutedStanza};
+use crate::effects::pep::PepNotification;
 use crate::effects::turn::outbox::Outbox;
 use crate::metrics::RoomMetrics;
+use crate::owner::broadcast_queue::Lines;
 use crate::owner::context::Context;
 use crate::owner::directory::Keyed;
-use crate::owner::lines::Lines;
 use crate::owner::outgoing::Outgoing;
 use crate::owner::refusals::Refusals;
 use crate::owner::strangers::Strangers;
@@ -80,19 +80,19 @@ pub(crate) struct Desk {
     /// The language of its stream.
     pub(crate) language: Language,
     /// News of nodes on their way to other accounts, in order.
-    pub(crate) tidings: VecDeque<Box<Tiding>>,
+    pub(crate) pep_notifications: VecDeque<Box<PepNotification>>,
     /// Presence for very many, told piece by piece.
     pub(crate) lines: Lines,
     /// What is for strangers, and waits for the next tick.
     pub(crate) strangers: Strangers,
     /// Stanzas of this turn on their way, in order.
-    pub(crate) parcels: VecDeque<Parcel>,
+    pub(crate) routed: VecDeque<RoutedStanza>,
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
     pub(crate) in_flight: Slab<InFlight>,
     /// Stanzas that are refused once the store has looked, in order. Bounded like those that wait for an account's load.
     pub(crate) refusals: HashMap<AccountId, Refusals>,
     /// Errors that say that nobody is there, on their way with the next tick, in order. Bounded: the oldest goes sooner.
-    pub(crate) late: VecDeque<Parcel>,
+    pub(crate) late: VecDeque<RoutedStanza>,
     /// Records of accounts that are being saved without anybody waiting for it.
     pub(crate) records_saving: usize,
     /// Work done since a connection was last begun to be read ([`crate::budget`]).
@@ -107,8 +107,8 @@ pub(crate) struct Desk {
     pub(crate) turn: u32,
     /// So many of these from now on, somebody may have spent some of it.
     pub(crate) owing_turns: u32,
-    /// Tidings that are still carried in this turn.
-    pub(crate) tidings_left: usize,
+    /// PEP notifications that are still carried in this turn.
+    pub(crate) pep_notifications_left: usize,
     /// On its way to other shards.
     pub(crate) outgoing: Outgoing,
     /// Accounts that an operator looks at.
@@ -119,7 +119,7 @@ impl Desk {
     pub(crate) fn new(index: ShardIndex, realm: Arc<Realm>, metrics: Arc<RoomMetrics>) -> Self {
         let here = realm.places.here(index);
         let outgoing = Outgoing::new(&realm.places, here, &realm.limits);
-        let tidings_left = realm.limits.tidings_per_turn;
+        let pep_notifications_left = realm.limits.pep_notifications_per_turn;
         let budgets = HashMap::with_hasher(Keyed::new(&realm.secret));
         Self {
             index,
@@ -141,10 +141,10 @@ impl Desk {
             languages: Languages::default(),
             at_hand: None,
             language: Language::default(),
-            tidings: VecDeque::new(),
+            pep_notifications: VecDeque::new(),
             lines: Lines::default(),
             strangers: Strangers::default(),
-            parcels: VecDeque::new(),
+            routed: VecDeque::new(),
             in_flight: Slab::new(),
             refusals: HashMap::new(),
             late: VecDeque::new(),
@@ -155,7 +155,7 @@ impl Desk {
             owed: Vec::new(),
             turn: 0,
             owing_turns: 0,
-            tidings_left,
+            pep_notifications_left,
             outgoing,
             traces: Traces::default(),
         }
@@ -189,9 +189,9 @@ impl Desk {
 
     /// Whether a call has left something to be carried out.
     pub(crate) fn has_collected(&self) -> bool {
-        !self.parcels.is_empty()
+        !self.routed.is_empty()
             || self.outgoing.has_own(usize::from(self.index.0))
-            || !self.tidings.is_empty()
+            || !self.pep_notifications.is_empty()
             || !self.doomed.is_empty()
             || !self.eased.is_empty()
     }

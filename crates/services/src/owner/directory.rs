@@ -16,9 +16,9 @@ pub(crate) use room::{ParkedRoom, Parking};
 
 use super::ledger::Saving;
 use crate::account::Account;
-use crate::effects::letter::Parcel;
+use crate::effects::letter::RoutedStanza;
 use crate::effects::login;
-use crate::effects::pep::Tiding;
+use crate::effects::pep::PepNotification;
 use crate::effects::turn::command::{Command, SessionSummary};
 use crate::realm::Limits;
 use crate::ticket::Stay;
@@ -83,9 +83,9 @@ impl DerefMut for Resident {
 
 /// Something that needs an account, and waits if the account is not in memory.
 pub(crate) enum Work {
-    Parcel(Parcel),
+    RoutedStanza(RoutedStanza),
     Login(login::Question),
-    Tiding(Box<Tiding>),
+    PepNotification(Box<PepNotification>),
     Command(Box<Command>),
 }
 

@@ -44,7 +44,7 @@ impl Owner {
             "sessions_hibernating": self.desk.metrics.sessions_hibernating.get(),
             "messages_in_flight": self.desk.in_flight.len(),
             "presence_waiting": { "recipients": self.desk.lines.recipients(), "bytes_behind": self.desk.lines.bytes() },
-            "notifications_waiting": self.desk.tidings.len(),
+            "notifications_waiting": self.desk.pep_notifications.len(),
             "refusals_late": self.desk.late.len(),
             "late_bytes": self.desk.metrics.late_bytes.get(),
             "links": {

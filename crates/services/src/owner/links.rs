@@ -10,13 +10,15 @@ use crate::places::Place;
 impl Owner {
     pub(crate) fn open(&mut self, ctx: &mut Context<'_>, letter: Letter) {
         match letter {
-            Letter::Parcel(parcel) => self.arrive(ctx, *parcel),
-            Letter::Tell(tell) => self.told(ctx, *tell),
+            Letter::RoutedStanza(routed) => self.arrive(ctx, *routed),
+            Letter::PresenceBroadcast(tell) => self.told(ctx, *tell),
             Letter::Probes(probes) => self.probed(ctx, &probes),
             Letter::Settled(origins) => self.release(ctx, &origins),
             Letter::Login(question) => self.with_account(ctx, question.account, Work::Login(*question)),
             Letter::Verdict { conn, number, verdict } => ctx.wire.verdict(conn, number, *verdict),
-            Letter::Tiding(tiding) => self.with_account(ctx, tiding.to(), Work::Tiding(tiding)),
+            Letter::PepNotification(pep_notification) => {
+                self.with_account(ctx, pep_notification.to(), Work::PepNotification(pep_notification))
+            }
             Letter::Look(hints) => self.look_all(ctx, hints),
             Letter::LookAtAll => self.look_at_all(),
             Letter::Asked(asked) => self.asked(ctx, *asked),

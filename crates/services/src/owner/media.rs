@@ -4,7 +4,7 @@
 //! no answer, since nobody is there to hear it.
 
 use crate::budget;
-use crate::effects::turn::media_index::{Ask, IndexWish};
+use crate::effects::turn::media_index::{Ask, MediaRequest};
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
 use crate::owner::state::media::AskedOfIndex;
@@ -16,9 +16,9 @@ use chaski_store::{AccountId, StoreError};
 const WISHES_MAX: usize = 4_096;
 
 impl Owner {
-    pub(crate) fn index_wish(&mut self, ctx: &mut Context<'_>, id: AccountId, wish: IndexWish) {
+    pub(crate) fn media_request(&mut self, ctx: &mut Context<'_>, id: AccountId, wish: MediaRequest) {
         let Some(stay) = self.directory.present(id).map(|account| account.stay) else { return };
-        let IndexWish { ask, then } = wish;
+        let MediaRequest { ask, then } = wish;
         if self.asked_of_index.len() >= WISHES_MAX {
             self.desk.metrics.index_refused_total.inc();
             return self.in_room(ctx, id, |turn, account| then(turn, account, Err(StoreError::Overloaded)));

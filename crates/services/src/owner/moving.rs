@@ -4,7 +4,7 @@
 //! its record before: nobody is logged in, and no message is taken any more. So what is told here is the last word.
 
 use crate::effects::turn::command::{Command, Leave, Leaving, Refusal, Reply};
-use crate::effects::turn::contacts::{Answer, Refused, Synced, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
 use chaski_store::AccountId;
@@ -24,7 +24,7 @@ impl Owner {
         if is_busy {
             return self.defer(ctx, Command::new(id, Leave, reply));
         }
-        self.book(ctx, Wish { account: id, want: Want::Leave, answer: Answer::Leaving(reply) });
+        self.book(ctx, SyncRequest { account: id, want: SyncWork::Leave, answer: Answer::Leaving(reply) });
     }
 
     /// The phone book of an account that is moved is known, or not.

@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::account::blocked;
 use crate::account::roster::Contact;
 use crate::effects::turn::command::{Command, Contacts, NewKey, Refusal, RemoveSilent, Reply};
-use crate::effects::turn::contacts::{Refused, Synced};
+use crate::effects::turn::contact_sync::{Refused, Synced};
 use crate::owner::context::Context;
 use crate::owner::desk::Desk;
 use crate::owner::mailbox;

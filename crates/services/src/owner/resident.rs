@@ -20,11 +20,11 @@ use chaski_store::{AccountId, StoreError, Versioned};
 impl Owner {
     /// Does the work now or later, in order.
     pub(crate) fn with_account(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
-        if let Work::Parcel(parcel) = &work
-            && parcel.by != id
+        if let Work::RoutedStanza(routed) = &work
+            && routed.by != id
             // What has waited for these very records stands before all that its sender's line has for them.
-            && !parcel.has_waited
-            && self.directory.is_behind(parcel.by)
+            && !routed.has_waited
+            && self.directory.is_behind(routed.by)
         {
             self.desk.spend(budget::READ);
             let found = self.directory.wait(work.asker(id), id, work);
@@ -35,16 +35,16 @@ impl Owner {
 
     /// The same for work that has waited in its asker's line.
     fn do_or_load(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
-        if let Work::Parcel(parcel) = &work
+        if let Work::RoutedStanza(routed) = &work
             && self.directory.is_absent(id)
-            && parcel.is_for_sessions_only()
+            && routed.is_for_sessions_only()
         {
             // Most contacts are away at any time: telling them must not read their records.
             return;
         }
-        if let Work::Tiding(tiding) = &work
+        if let Work::PepNotification(pep_notification) = &work
             && self.directory.is_absent(id)
-            && !Self::is_worth_loading(ctx, tiding)
+            && !Self::is_worth_loading(ctx, pep_notification)
         {
             return;
         }
@@ -83,9 +83,9 @@ impl Owner {
 
     fn perform(&mut self, ctx: &mut Context<'_>, work: Work) {
         match work {
-            Work::Parcel(parcel) => self.receive(ctx, parcel),
+            Work::RoutedStanza(routed) => self.receive(ctx, routed),
             Work::Login(question) => self.login_now(ctx, question),
-            Work::Tiding(tiding) => self.tell(ctx, &tiding),
+            Work::PepNotification(pep_notification) => self.tell(ctx, &pep_notification),
             Work::Command(command) => self.command_now(ctx, *command),
         }
     }
@@ -115,8 +115,8 @@ impl Owner {
                     self.note_activity(ctx, id);
                 }
                 for mut work in parked {
-                    if let Work::Parcel(parcel) = &mut work {
-                        parcel.has_waited = true;
+                    if let Work::RoutedStanza(routed) = &mut work {
+                        routed.has_waited = true;
                     }
                     // A command among them may have sent the account away again: then the rest is parked anew.
                     self.with_account(ctx, id, work);
@@ -179,9 +179,9 @@ impl Owner {
 
     fn perform_for_nobody(&mut self, ctx: &mut Context<'_>, work: Work) {
         match work {
-            Work::Parcel(parcel) => self.receive_for_nobody(parcel),
+            Work::RoutedStanza(routed) => self.receive_for_nobody(routed),
             Work::Login(question) => self.tell_verdict(ctx, question.reply_to, Err(Denied::NotAuthorized)),
-            Work::Tiding(_) => {}
+            Work::PepNotification(_) => {}
             Work::Command(command) => self.command_for_nobody(ctx, *command),
         }
     }
@@ -189,9 +189,9 @@ impl Owner {
     /// Work that can't be done, and can't wait either.
     fn turn_away(&mut self, ctx: &mut Context<'_>, work: Work, why: Refuse) {
         match work {
-            Work::Parcel(parcel) => self.refuse(parcel, why),
+            Work::RoutedStanza(routed) => self.refuse(routed, why),
             Work::Login(question) => self.tell_verdict(ctx, question.reply_to, Err(Denied::Unavailable)),
-            Work::Tiding(_) => self.desk.metrics.tidings_dropped_total.inc(),
+            Work::PepNotification(_) => self.desk.metrics.pep_notifications_dropped_total.inc(),
             Work::Command(command) => self.refuse_command(ctx, *command, Refusal::Overloaded),
         }
     }

@@ -36,7 +36,7 @@ impl Owner {
         metrics.parked_bytes.set(parked_bytes as i64);
         metrics.loads_waiting.set(self.directory.waiting() as i64);
         self.charge_owed();
-        self.tidings_turn() || is_more_told
+        self.pep_notifications_turn() || is_more_told
     }
 
     pub(crate) fn with_session(&mut self, id: SessionId, call: impl FnOnce(&mut Session, &mut Desk)) {
@@ -57,10 +57,10 @@ impl Owner {
     #[inline(never)] // Most calls leave nothing, and would pay for the room that this needs.
     pub(crate) fn settle_all(&mut self, ctx: &mut Context<'_>) {
         loop {
-            if let Some(parcel) = self.desk.parcels.pop_front() {
-                self.forward(ctx, parcel);
-            } else if let Some(tiding) = self.next_tiding() {
-                self.send_tiding(ctx, tiding);
+            if let Some(routed) = self.desk.routed.pop_front() {
+                self.forward(ctx, routed);
+            } else if let Some(pep_notification) = self.next_pep_notification() {
+                self.send_pep_notification(ctx, pep_notification);
             } else if !self.desk.doomed.is_empty() {
                 self.end_doomed(ctx);
             } else if let Some(session) = self.desk.eased.pop() {

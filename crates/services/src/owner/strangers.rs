@@ -1,12 +1,12 @@
 //! Stanzas for strangers that wait for their shard's next tick, by sender: the queues. What is done with them: `owner/router/strangers`.
 
-use crate::effects::letter::Parcel;
+use crate::effects::letter::RoutedStanza;
 use crate::realm::Limits;
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
 /// What a waiting stanza counts besides its bytes.
-const PARCEL_BYTES: usize = 256;
+const ROUTED_BYTES: usize = 256;
 /// So much more room has what must not be lost.
 const HARD: usize = 4;
 /// All senders together have the room of so many.
@@ -27,34 +27,34 @@ pub(crate) struct Strangers {
 
 #[derive(Default)]
 pub(crate) struct Queue {
-    pub(crate) waiting: VecDeque<Parcel>,
+    pub(crate) waiting: VecDeque<RoutedStanza>,
     pub(crate) bytes: usize,
 }
 
-fn size(parcel: &Parcel) -> usize {
-    PARCEL_BYTES + parcel.stanza.len()
+fn size(routed: &RoutedStanza) -> usize {
+    ROUTED_BYTES + routed.stanza.len()
 }
 
 impl Strangers {
     /// Takes a stanza in. An error: there is no room for it.
-    pub(crate) fn push(&mut self, parcel: Parcel, limits: &Limits) -> Result<(), Box<Parcel>> {
-        let most = limits.strangers_waiting * if parcel.must_arrive() { HARD } else { 1 };
-        let bytes = size(&parcel);
+    pub(crate) fn push(&mut self, routed: RoutedStanza, limits: &Limits) -> Result<(), Box<RoutedStanza>> {
+        let most = limits.strangers_waiting * if routed.must_arrive() { HARD } else { 1 };
+        let bytes = size(&routed);
         let (count, taken) =
-            self.queues.get(&parcel.by).map_or((0, 0), |queue| (queue.waiting.len(), queue.bytes));
+            self.queues.get(&routed.by).map_or((0, 0), |queue| (queue.waiting.len(), queue.bytes));
         let is_full = |count: usize, bytes: usize, of: usize| {
             count >= most * of || (count > 0 && bytes > most * of * BYTES_EACH)
         };
         if is_full(count, taken + bytes, 1) || is_full(self.count, self.bytes + bytes, FULL_SENDERS) {
-            return Err(Box::new(parcel));
+            return Err(Box::new(routed));
         }
         let turns = &mut self.turns;
-        let queue = self.queues.entry(parcel.by).or_insert_with(|| {
-            turns.push_back(parcel.by);
+        let queue = self.queues.entry(routed.by).or_insert_with(|| {
+            turns.push_back(routed.by);
             Queue::default()
         });
         queue.bytes += bytes;
-        queue.waiting.push_back(parcel);
+        queue.waiting.push_back(routed);
         self.bytes += bytes;
         self.count += 1;
         Ok(())
@@ -63,14 +63,14 @@ impl Strangers {
     /// Whether something of this sender waits for this recipient.
     pub(crate) fn has(&self, by: AccountId, to: AccountId) -> bool {
         !self.queues.is_empty()
-            && self.queues.get(&by).is_some_and(|queue| queue.waiting.iter().any(|parcel| parcel.to == to))
+            && self.queues.get(&by).is_some_and(|queue| queue.waiting.iter().any(|routed| routed.to == to))
     }
 
     /// Takes out what this sender has waiting for these recipients, in order.
-    pub(crate) fn take(&mut self, by: AccountId, is_for: impl Fn(AccountId) -> bool) -> Vec<Parcel> {
+    pub(crate) fn take(&mut self, by: AccountId, is_for: impl Fn(AccountId) -> bool) -> Vec<RoutedStanza> {
         let Some(queue) = self.queues.get_mut(&by) else { return Vec::new() };
         let (taken, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut queue.waiting).into_iter().partition(|parcel| is_for(parcel.to));
+            std::mem::take(&mut queue.waiting).into_iter().partition(|routed| is_for(routed.to));
         queue.waiting = left.into();
         let bytes: usize = taken.iter().map(size).sum();
         queue.bytes -= bytes;
@@ -84,7 +84,7 @@ impl Strangers {
     }
 
     /// All that the next sender may have done in one tick.
-    pub(crate) fn next(&mut self) -> Option<(AccountId, Vec<Parcel>)> {
+    pub(crate) fn next(&mut self) -> Option<(AccountId, Vec<RoutedStanza>)> {
         let by = *self.turns.front()?;
         Some((by, self.take(by, |_| true)))
     }
@@ -105,12 +105,12 @@ mod tests {
         AccountId::phone(15_551_230_000 + number).expect("a number")
     }
 
-    fn parcel(by: u64, to: u64, stanza: &str) -> Parcel {
-        Parcel::new(account(to), None, Stored::of(stanza), Handling::Relay).sent_by(account(by))
+    fn routed(by: u64, to: u64, stanza: &str) -> RoutedStanza {
+        RoutedStanza::new(account(to), None, Stored::of(stanza), Handling::Relay).sent_by(account(by))
     }
 
-    fn numbers(parcels: &[Parcel]) -> Vec<u64> {
-        parcels.iter().map(|parcel| parcel.to.phone_number().expect("a number") - 15_551_230_000).collect()
+    fn numbers(routed: &[RoutedStanza]) -> Vec<u64> {
+        routed.iter().map(|routed| routed.to.phone_number().expect("a number") - 15_551_230_000).collect()
     }
 
     #[test]
@@ -118,9 +118,9 @@ mod tests {
         let (mut strangers, limits) =
             (Strangers::default(), Limits { strangers_waiting: 10, ..Limits::default() });
         for to in [5, 6, 5, 7] {
-            strangers.push(parcel(1, to, "<message/>"), &limits).expect("there is room");
+            strangers.push(routed(1, to, "<message/>"), &limits).expect("there is room");
         }
-        strangers.push(parcel(2, 5, "<message/>"), &limits).expect("there is room");
+        strangers.push(routed(2, 5, "<message/>"), &limits).expect("there is room");
         assert!(strangers.has(account(1), account(7)) && !strangers.has(account(2), account(7)));
         assert_eq!(numbers(&strangers.take(account(1), |to| to == account(5))), [5, 5]);
         let (by, rest) = strangers.next().expect("some are left");
@@ -134,7 +134,7 @@ mod tests {
         let (mut strangers, limits) =
             (Strangers::default(), Limits { strangers_waiting: 4, ..Limits::default() });
         let taken = |strangers: &mut Strangers, by: u64, stanza: &str, count: u64| {
-            (0..count).filter(|to| strangers.push(parcel(by, 100 + to, stanza), &limits).is_ok()).count()
+            (0..count).filter(|to| strangers.push(routed(by, 100 + to, stanza), &limits).is_ok()).count()
         };
         assert_eq!(taken(&mut strangers, 1, "<message/>", 20), 4);
         assert_eq!(taken(&mut strangers, 1, "<presence type='unavailable'/>", 20), 12, "four times as many");

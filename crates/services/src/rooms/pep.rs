@@ -9,7 +9,7 @@
 
 mod event;
 mod last;
-mod notify;
+mod notifications;
 mod other;
 mod owner;
 mod request;
@@ -21,7 +21,7 @@ use crate::account::roster::PresenceDue;
 use crate::account::viewer::may_see;
 use crate::effects::event::Event;
 use crate::effects::iq::{Asker, Door, Scope, Xep};
-use crate::effects::pep::{Tiding, What};
+use crate::effects::pep::{PepNotification, What};
 use crate::effects::turn::Turn;
 use chaski_store::AccountId;
 use chaski_xmpp::{JidRef, ns};
@@ -60,10 +60,10 @@ pub const SPEC: &[Xep] = &[
     Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
 ];
 
-/// A tiding has come to its account.
-pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, tiding: &Tiding) {
-    match &tiding.0 {
-        What::News(event) => notify::arrived(turn, account, event),
+/// A PEP notification has come to its account.
+pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, pep_notification: &PepNotification) {
+    match &pep_notification.0 {
+        What::News(event) => notifications::arrived(turn, account, event),
         What::Wanted(wanted) => last::wanted(turn, account, wanted),
         What::Granted { by, .. } => last::granted(turn, account, by),
     }
@@ -72,7 +72,7 @@ pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, tiding: &Tiding) {
 /// What other rooms do that nodes' readers hear of, or that changes who they are.
 pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
     match event {
-        Event::NodeChanged(node, news) => notify::notify(turn, account, node, news),
+        Event::NodeChanged(node, news) => notifications::notify(turn, account, node, news),
         Event::NodeSubscribed { node, bare } => last::subscribed(turn, account, node, bare),
         Event::InterestsKnown { session, gained, has_come } => {
             last::interested(turn, account, *session, gained, *has_come);
@@ -94,7 +94,7 @@ pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
 /// its first presence.
 fn grant(turn: &mut Turn<'_>, account: &Account, to: AccountId) {
     if account.nodes.is_some() {
-        turn.outbox.tiding(Tiding(What::Granted { to, by: account.bare.clone() }));
+        turn.outbox.pep_notification(PepNotification(What::Granted { to, by: account.bare.clone() }));
     }
 }
 

@@ -18,7 +18,7 @@ mod request;
 use crate::account::Account;
 use crate::effects::iq::{Reply, Request, Scope, Xep};
 use crate::effects::turn::Turn;
-use crate::effects::turn::media_index::{Ask, IndexWish};
+use crate::effects::turn::media_index::{Ask, MediaRequest};
 use crate::effects::turn::outbox::Post;
 use crate::realm::uploads::Uploads;
 use crate::wire::SessionId;
@@ -211,7 +211,9 @@ fn ask(
     query: Query,
     then: impl FnOnce(&mut Turn<'_>, &mut Account, Result<Answer, StoreError>) + Send + 'static,
 ) {
-    turn.outbox.posts.push(Post::Index(Box::new(IndexWish { ask: Ask::Query(query), then: Box::new(then) })));
+    turn.outbox
+        .posts
+        .push(Post::Media(Box::new(MediaRequest { ask: Ask::Query(query), then: Box::new(then) })));
 }
 
 fn change(
@@ -219,5 +221,7 @@ fn change(
     edit: Edit,
     then: impl FnOnce(&mut Turn<'_>, &mut Account, Result<Answer, StoreError>) + Send + 'static,
 ) {
-    turn.outbox.posts.push(Post::Index(Box::new(IndexWish { ask: Ask::Edit(edit), then: Box::new(then) })));
+    turn.outbox
+        .posts
+        .push(Post::Media(Box::new(MediaRequest { ask: Ask::Edit(edit), then: Box::new(then) })));
 }

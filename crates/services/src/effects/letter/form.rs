@@ -3,7 +3,7 @@
 //! A version, the place it is for, the letter, the link's stamp. Whoever reads a version that it does not know refuses all of it. Within one process
 //! envelopes are handed over as they are; the stage of the plays writes and reads every one.
 
-use super::{Envelope, Handling, Letter, Origin, Parcel, Stamp};
+use super::{Envelope, Handling, Letter, Origin, RoutedStanza, Stamp};
 use crate::data::{Data, Malformed, Unread, data};
 
 /// The form that is written, and the only one that is read. Grows when anything that was written before would be read as something else.
@@ -34,11 +34,11 @@ impl Envelope {
 }
 
 data!(enum Letter {
-    0 = Parcel(parcel), 1 = Tell(tell), 2 = Settled(origins), 3 = Login(question), 4 = Verdict { conn, number, verdict },
-    5 = Tiding(tiding), 6 = Asked(asked), 7 = Answer { number, outcome }, 8 = Look(hints), 9 = LookAtAll,
+    0 = RoutedStanza(routed), 1 = PresenceBroadcast(tell), 2 = Settled(origins), 3 = Login(question), 4 = Verdict { conn, number, verdict },
+    5 = PepNotification(pep_notification), 6 = Asked(asked), 7 = Answer { number, outcome }, 8 = Look(hints), 9 = LookAtAll,
     10 = Probes(probes), 11 = Seen, 12 = Tally(sent), 13 = Gone,
 });
-data!(struct Parcel { to, by, resource, stanza, handling, copied, has_waited, is_refused, settles, sent_unix_ms });
+data!(struct RoutedStanza { to, by, resource, stanza, handling, copied, has_waited, is_refused, settles, sent_unix_ms });
 data!(enum Handling { 0 = Mail { id, is_heavy, origin }, 1 = Relay, 2 = Quiet });
 data!(struct Stamp { from, number, seen, wants });
 data!(struct Origin { place, session, index });

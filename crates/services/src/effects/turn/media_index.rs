@@ -6,7 +6,7 @@ use chaski_store::StoreError;
 use chaski_store::media::{Answer, Edit, Query};
 
 /// Something that is asked of the index of media, or changed in it, and what happens then.
-pub struct IndexWish {
+pub struct MediaRequest {
     pub(crate) ask: Ask,
     pub(crate) then: Then,
 }

@@ -2,13 +2,13 @@
 
 use super::command::Command;
 use super::command::reply::Due;
-use super::contacts::Wish;
+use super::contact_sync::SyncRequest;
 use super::errand::Errand;
-use super::media_index::IndexWish;
+use super::media_index::MediaRequest;
 use crate::account::roster::Undo;
 use crate::effects::event::Event;
-use crate::effects::pep::Tiding;
-use crate::effects::presence::{Probes, Tell};
+use crate::effects::pep::PepNotification;
+use crate::effects::presence::{PresenceBroadcast, Probes};
 use crate::wire::SessionId;
 use chaski_store::AccountId;
 use chaski_xmpp::Stored;
@@ -61,7 +61,7 @@ pub enum Post {
         stanza: Stored,
     },
     /// A presence to many accounts, this one perhaps included.
-    Tell(Tell),
+    PresenceBroadcast(PresenceBroadcast),
     /// Many accounts are asked for theirs.
     Probes(Probes),
     /// A command to be carried out by the owner of the account it names. The outcome is told by its own reply, to a room of
@@ -70,14 +70,14 @@ pub enum Post {
     /// A command was answered by a room: that is told.
     Due(Due),
     /// News of the account's nodes for another account, or a wish for that one's. Dropped if its shard is overloaded.
-    Tiding(Box<Tiding>),
+    PepNotification(Box<PepNotification>),
     /// Records of the account at hand are to be read or written.
     Errand(Errand),
     /// Something is to be asked of the index of media, or changed in it.
-    Index(Box<IndexWish>),
+    Media(Box<MediaRequest>),
     /// Something is to be done with its phone book.
     #[expect(private_interfaces, reason = "rooms of this crate only")]
-    Book(Box<Wish>),
+    ContactSync(Box<SyncRequest>),
     /// Something has happened that other rooms may have to know. They are told when the room has returned, and what they say takes
     /// its place here.
     #[expect(private_interfaces, reason = "rooms of this crate only")]
@@ -96,8 +96,8 @@ impl Outbox {
     }
 
     /// Tells another account, or asks it for, what nodes hold.
-    pub fn tiding(&mut self, tiding: Tiding) {
-        self.posts.push(Post::Tiding(Box::new(tiding)));
+    pub fn pep_notification(&mut self, pep_notification: PepNotification) {
+        self.posts.push(Post::PepNotification(Box::new(pep_notification)));
     }
 
     /// Has records of the account at hand read or written, and goes on then.
@@ -112,9 +112,9 @@ impl Outbox {
     }
 
     /// Posts a presence to many accounts.
-    pub(crate) fn tell(&mut self, tell: Tell) {
+    pub(crate) fn tell(&mut self, tell: PresenceBroadcast) {
         if !tell.to.is_empty() {
-            self.posts.push(Post::Tell(tell));
+            self.posts.push(Post::PresenceBroadcast(tell));
         }
     }
 

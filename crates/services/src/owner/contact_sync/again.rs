@@ -6,7 +6,7 @@
 //! small portions, as fast as the store answers and no faster than it takes to be through in a minute.
 
 use crate::effects::letter::Letter;
-use crate::effects::turn::contacts::{Answer, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, SyncRequest, SyncWork};
 use crate::owner::context::Context;
 use crate::owner::outgoing::Class;
 use crate::owner::state::Owner;
@@ -59,7 +59,7 @@ impl Owner {
             let Some(account) = self.books.lost.looking.pop_front() else { return };
             if !self.directory.is_absent(account) {
                 self.books.metrics.looks_total.inc();
-                self.join_line(ctx, Wish { account, want: Want::LookAtAll, answer: Answer::None });
+                self.join_line(ctx, SyncRequest { account, want: SyncWork::LookAtAll, answer: Answer::None });
             }
         }
     }

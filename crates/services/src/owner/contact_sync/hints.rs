@@ -6,7 +6,7 @@
 
 use crate::effects::letter::Letter;
 use crate::effects::turn::command::{BookView, Refusal};
-use crate::effects::turn::contacts::{Answer, Refused, Synced, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};
 use crate::owner::context::Context;
 use crate::owner::outgoing::Class;
 use crate::owner::state::Owner;
@@ -34,7 +34,7 @@ impl Owner {
     pub(crate) fn look(&mut self, ctx: &mut Context<'_>, account: AccountId, number: u64) {
         if !self.directory.is_absent(account) {
             self.books.metrics.looks_total.inc();
-            self.join_line(ctx, Wish { account, want: Want::Look(number), answer: Answer::None });
+            self.join_line(ctx, SyncRequest { account, want: SyncWork::Look(number), answer: Answer::None });
         }
     }
 

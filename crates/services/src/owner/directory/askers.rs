@@ -37,9 +37,9 @@ impl Work {
     /// On whose behalf it is, being work for account `id`.
     pub(crate) fn asker(&self, id: AccountId) -> Asker {
         match self {
-            Self::Parcel(parcel) if parcel.by == id => Asker::Own,
-            Self::Parcel(parcel) => Asker::Account(parcel.by),
-            Self::Tiding(tiding) => Asker::News(tiding.asker()),
+            Self::RoutedStanza(routed) if routed.by == id => Asker::Own,
+            Self::RoutedStanza(routed) => Asker::Account(routed.by),
+            Self::PepNotification(pep_notification) => Asker::News(pep_notification.asker()),
             Self::Login(question) if question.proved.is_some() => Asker::Own,
             Self::Login(question) if !question.network.is_unknown() => Asker::Network(question.network),
             Self::Login(_) | Self::Command(_) => Asker::Outside,
@@ -49,7 +49,7 @@ impl Work {
     /// What it counts while it waits.
     pub(super) fn waiting_bytes(&self) -> usize {
         match self {
-            Self::Parcel(parcel) => WORK_BYTES + parcel.stanza.len(),
+            Self::RoutedStanza(routed) => WORK_BYTES + routed.stanza.len(),
             _ => WORK_BYTES,
         }
     }
@@ -239,7 +239,7 @@ fn room(asker: Asker, bounds: &Bounds) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effects::letter::{Handling, Parcel};
+    use crate::effects::letter::{Handling, RoutedStanza};
     use chaski_xmpp::Stored;
 
     const BOUNDS: Bounds = Bounds {
@@ -264,7 +264,7 @@ mod tests {
 
     fn work(to: u64) -> (AccountId, Work) {
         let stanza = Stored::of("<message/>");
-        (account(to), Work::Parcel(Parcel::new(account(to), None, stanza, Handling::Relay)))
+        (account(to), Work::RoutedStanza(RoutedStanza::new(account(to), None, stanza, Handling::Relay)))
     }
 
     #[test]

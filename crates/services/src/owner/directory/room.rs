@@ -26,7 +26,7 @@ pub(crate) struct Parking {
 
 impl Parking {
     pub(crate) fn of(work: &Work) -> Self {
-        Self { bytes: work.waiting_bytes(), is_stanza: matches!(work, Work::Parcel(_)) }
+        Self { bytes: work.waiting_bytes(), is_stanza: matches!(work, Work::RoutedStanza(_)) }
     }
 }
 

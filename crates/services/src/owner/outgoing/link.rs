@@ -10,8 +10,8 @@
 //!
 //! What a receiver has is said along with whatever goes the other way, else within a tick. Pure; owned by [`super::Outgoing`].
 
-use crate::effects::letter::{Letter, Origin, Parcel};
-use crate::effects::presence::{Probes, Tell};
+use crate::effects::letter::{Letter, Origin, RoutedStanza};
+use crate::effects::presence::{PresenceBroadcast, Probes};
 use std::collections::VecDeque;
 
 /// That of acceptances.
@@ -208,14 +208,19 @@ impl Letter {
     /// Whether it is kept until the receiver has it, and taken in order. Else whoever has asked for it has a time limit, or looks
     /// again by itself.
     pub(super) fn is_kept(&self) -> bool {
-        matches!(self, Self::Parcel(_) | Self::Tell(_) | Self::Probes(_) | Self::Settled(_))
+        matches!(
+            self,
+            Self::RoutedStanza(_) | Self::PresenceBroadcast(_) | Self::Probes(_) | Self::Settled(_)
+        )
     }
 
     /// A copy of one that is kept.
     pub(crate) fn copy(&self) -> Option<Self> {
         match self {
-            Self::Parcel(parcel) => Some(Self::Parcel(Box::new(Parcel::clone(parcel)))),
-            Self::Tell(tell) => Some(Self::Tell(Box::new(Tell::clone(tell)))),
+            Self::RoutedStanza(routed) => Some(Self::RoutedStanza(Box::new(RoutedStanza::clone(routed)))),
+            Self::PresenceBroadcast(tell) => {
+                Some(Self::PresenceBroadcast(Box::new(PresenceBroadcast::clone(tell))))
+            }
             Self::Probes(probes) => Some(Self::Probes(Box::new(Probes::clone(probes)))),
             Self::Settled(origins) => Some(Self::Settled(origins.clone())),
             _ => None,
@@ -225,8 +230,8 @@ impl Letter {
     /// What it takes of a bound in bytes.
     fn size(&self) -> usize {
         match self {
-            Self::Parcel(parcel) => LETTER_BYTES + parcel.stanza.len(),
-            Self::Tell(tell) => LETTER_BYTES + tell.stanza.len() + size_of_val(&*tell.to),
+            Self::RoutedStanza(routed) => LETTER_BYTES + routed.stanza.len(),
+            Self::PresenceBroadcast(tell) => LETTER_BYTES + tell.stanza.len() + size_of_val(&*tell.to),
             Self::Probes(probes) => LETTER_BYTES + size_of_val(&*probes.to),
             Self::Settled(origins) => size_of_val(&**origins),
             _ => LETTER_BYTES,

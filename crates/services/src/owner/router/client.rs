@@ -12,7 +12,7 @@ use crate::account::hidden::Verdict;
 use crate::account::session::language::Language;
 use crate::account::session::{End, Session};
 use crate::budget;
-use crate::effects::letter::{Handling, Origin, Parcel};
+use crate::effects::letter::{Handling, Origin, RoutedStanza};
 use crate::owner::context::Context;
 use crate::owner::session::carbons;
 use crate::owner::state::Owner;
@@ -40,8 +40,14 @@ pub(super) struct Sender<'f> {
 
 impl Sender<'_> {
     /// A stanza as it goes on its way.
-    fn parcel(&self, account: AccountId, to: &JidRef<'_>, stanza: Stored, handling: Handling) -> Parcel {
-        Parcel::new(account, to.resource.map(Box::from), stanza, handling).sent_by(self.account)
+    fn routed(
+        &self,
+        account: AccountId,
+        to: &JidRef<'_>,
+        stanza: Stored,
+        handling: Handling,
+    ) -> RoutedStanza {
+        RoutedStanza::new(account, to.resource.map(Box::from), stanza, handling).sent_by(self.account)
     }
 }
 
@@ -182,22 +188,22 @@ impl Owner {
             self.desk.metrics.messages_transient_total.inc();
         }
         let stanza = compose::message(&mut self.desk, message, facts, sender.from, &to, stanza_id);
-        let mut parcel = sender.parcel(account, &to, stanza, handling).sent_at(ctx.unix_ms);
-        parcel.copied = carbons::is_copied(facts);
+        let mut routed = sender.routed(account, &to, stanza, handling).sent_at(ctx.unix_ms);
+        routed.copied = carbons::is_copied(facts);
         // Who writes to the own account has it copied there, where it arrives.
-        if parcel.copied
+        if routed.copied
             && account != sender.account
             && let Some(own) = self.directory.present(sender.account)
         {
-            carbons::sent(&mut self.desk, ctx, own, sender.session, &parcel.stanza);
+            carbons::sent(&mut self.desk, ctx, own, sender.session, &routed.stanza);
         }
         let own = self.directory.present(sender.account);
-        match own.map_or(Verdict::Pass, |own| hidden::outgoing_message(own, &parcel.stanza)) {
-            Verdict::Swallow => return self.desk.settle(parcel.origin()),
-            Verdict::Instead(stanza) => parcel.stanza = stanza,
+        match own.map_or(Verdict::Pass, |own| hidden::outgoing_message(own, &routed.stanza)) {
+            Verdict::Swallow => return self.desk.settle(routed.origin()),
+            Verdict::Instead(stanza) => routed.stanza = stanza,
             Verdict::Pass => {}
         }
-        self.desk.parcels.push_back(parcel);
+        self.desk.routed.push_back(routed);
     }
 
     /// Takes a message that is to be stored from its sender's rate, and counts it as waiting for its acceptance.
@@ -291,11 +297,11 @@ impl Owner {
             }
             Place::Account(account) => {
                 let stored = compose::request(&mut self.desk, stanza, sender.from, &to);
-                let parcel = sender.parcel(account, &to, stored, Handling::Relay).sent_at(ctx.unix_ms);
-                if parcel.resource.is_none() {
+                let routed = sender.routed(account, &to, stored, Handling::Relay).sent_at(ctx.unix_ms);
+                if routed.resource.is_none() {
                     self.is_under_way(sender, kind);
                 }
-                self.desk.parcels.push_back(parcel);
+                self.desk.routed.push_back(routed);
             }
             Place::Domain if to.resource.is_none() && is_request => {
                 let before = self.desk.iqs_sent;

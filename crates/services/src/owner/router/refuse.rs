@@ -4,7 +4,7 @@
 //! Specification: RFC 6120 §8.3, RFC 6121 §8.5.
 
 use crate::budget;
-use crate::effects::letter::{Handling, Origin, Parcel};
+use crate::effects::letter::{Handling, Origin, RoutedStanza};
 use crate::owner::context::Context;
 use crate::owner::directory::{Found, Parking, TABLES, Work};
 use crate::owner::refusals::Refusals;
@@ -101,9 +101,9 @@ fn asks_an_account(stanza: &Stanza<'_>, to: Option<&str>) -> bool {
         && to.is_some_and(|to| to.local.is_some() && to.resource.is_none())
 }
 
-/// Whether the sender of a parcel that is refused is told.
-fn is_answered(parcel: &Parcel) -> bool {
-    match (parcel.kind(), parcel.handling) {
+/// Whether the sender of a routed stanza that is refused is told.
+fn is_answered(routed: &RoutedStanza) -> bool {
+    match (routed.kind(), routed.handling) {
         (_, Handling::Quiet) | (Kind::Presence | Kind::Nonza, _) => false,
         (Kind::Message, handling) => handling != Handling::Relay,
         (Kind::Iq, _) => true,
@@ -115,23 +115,23 @@ impl Owner {
     /// for all that come meanwhile, and beyond the same bounds not at all; at once if its sender was told before. Else the time
     /// that it takes, or what becomes of very many, would tell that there is somebody. What has waited for the account's own
     /// load has waited enough.
-    pub(crate) fn refuse_as_for_nobody(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
-        if parcel.has_waited {
-            return self.refuse_as_nobody(parcel, false);
+    pub(crate) fn refuse_as_for_nobody(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
+        if routed.has_waited {
+            return self.refuse_as_nobody(routed, false);
         }
-        let (account, by) = (parcel.to, parcel.by);
-        let work = Work::Parcel(Parcel { is_refused: true, ..parcel });
+        let (account, by) = (routed.to, routed.by);
+        let work = Work::RoutedStanza(RoutedStanza { is_refused: true, ..routed });
         if let Some(Refusals { waiting, bytes, .. }) = self.desk.refusals.get_mut(&account) {
             let has_room = self.directory.room.take(waiting.len(), bytes, Parking::of(&work));
             return match work {
-                Work::Parcel(parcel) if has_room => waiting.push(parcel),
+                Work::RoutedStanza(routed) if has_room => waiting.push(routed),
                 work => self.overloaded(ctx, work),
             };
         }
         if self.directory.was_told_nobody(by, account) {
             self.desk.metrics.loads_spared_total.inc();
-            if let Work::Parcel(parcel) = work {
-                self.refuse_as_nobody(parcel, false);
+            if let Work::RoutedStanza(routed) = work {
+                self.refuse_as_nobody(routed, false);
             }
             return;
         }
@@ -147,9 +147,9 @@ impl Owner {
         }
         let mut bytes = 0;
         self.directory.room.keep(&mut bytes, Parking::of(&work));
-        if let Work::Parcel(parcel) = work {
+        if let Work::RoutedStanza(routed) = work {
             self.desk.spend(budget::READ);
-            self.desk.refusals.insert(account, Refusals { asker, waiting: vec![parcel], bytes });
+            self.desk.refusals.insert(account, Refusals { asker, waiting: vec![routed], bytes });
             ctx.store.load(account, TABLES, Purpose::Refusal(account).ticket());
         }
     }
@@ -159,38 +159,38 @@ impl Owner {
         let Some(Refusals { asker, waiting, bytes }) = self.desk.refusals.remove(&account) else { return };
         self.directory.room.give_back(waiting.len(), bytes);
         self.directory.look_ended(asker);
-        for parcel in waiting {
+        for routed in waiting {
             match has_looked {
-                true => self.refuse_as_nobody(parcel, false),
-                false => self.refuse(parcel, Refuse::StoreFails),
+                true => self.refuse_as_nobody(routed, false),
+                false => self.refuse(routed, Refuse::StoreFails),
             }
         }
         self.let_waiting_on(ctx);
     }
 
     /// Tells a stanza's sender that nobody is there, and remembers it if the sender hears of it.
-    pub(crate) fn refuse_as_nobody(&mut self, parcel: Parcel, is_nobody: bool) {
-        let is_mail = matches!(parcel.handling, Handling::Mail { .. });
-        if is_answered(&parcel) {
-            self.directory.told_nobody(parcel.by, parcel.to, is_nobody);
+    pub(crate) fn refuse_as_nobody(&mut self, routed: RoutedStanza, is_nobody: bool) {
+        let is_mail = matches!(routed.handling, Handling::Mail { .. });
+        if is_answered(&routed) {
+            self.directory.told_nobody(routed.by, routed.to, is_nobody);
             if !is_mail {
-                return self.refuse_late(&parcel);
+                return self.refuse_late(&routed);
             }
         } else if is_nobody {
             // Who is there stays in memory, and is found there again.
-            self.directory.told_nobody(parcel.by, parcel.to, true);
+            self.directory.told_nobody(routed.by, routed.to, true);
         }
-        self.refuse(parcel, Refuse::Nobody);
+        self.refuse(routed, Refuse::Nobody);
     }
 
     /// Tells it with the next tick. What stands behind it is some microseconds more or less of work, whether an account was asked what it
     /// shows, or there is none: who asks often enough would see it. A first message may tell, and waits for nothing.
-    fn refuse_late(&mut self, parcel: &Parcel) {
-        let origin = parcel.origin();
-        let Some(told) = self.answer_to(&parcel.stanza, &Refuse::Nobody.error()) else {
+    fn refuse_late(&mut self, routed: &RoutedStanza) {
+        let origin = routed.origin();
+        let Some(told) = self.answer_to(&routed.stanza, &Refuse::Nobody.error()) else {
             return self.desk.settle(origin);
         };
-        self.desk.late.push_back(Parcel { settles: origin, ..told });
+        self.desk.late.push_back(RoutedStanza { settles: origin, ..told });
         if self.desk.late.len() > self.desk.realm.limits.late_refusals {
             self.tell_refused(1);
         }
@@ -200,7 +200,7 @@ impl Owner {
     /// Tells so many of those that wait, the oldest first. Whether there are more.
     pub(crate) fn tell_refused(&mut self, most: usize) -> bool {
         let count = most.min(self.desk.late.len());
-        self.desk.parcels.extend(self.desk.late.drain(..count));
+        self.desk.routed.extend(self.desk.late.drain(..count));
         if self.desk.late.is_empty() {
             // What a storm has made of it must not stay as capacity for ever.
             self.desk.late.shrink_to(LATE_KEPT);
@@ -211,14 +211,14 @@ impl Owner {
 
     /// Refuses a stanza on its way: an error to its sender if it is a message that was to be stored or a request. Who
     /// waits for its acceptance need not wait any longer.
-    pub(crate) fn refuse(&mut self, parcel: Parcel, why: Refuse) {
-        if matches!(parcel.handling, Handling::Mail { .. }) && why != Refuse::Nobody {
+    pub(crate) fn refuse(&mut self, routed: RoutedStanza, why: Refuse) {
+        if matches!(routed.handling, Handling::Mail { .. }) && why != Refuse::Nobody {
             self.desk.metrics.messages_refused_full_total.inc();
         }
-        if is_answered(&parcel) {
-            self.bounce_and_settle(&parcel.stanza, &why.error(), parcel.origin());
+        if is_answered(&routed) {
+            self.bounce_and_settle(&routed.stanza, &why.error(), routed.origin());
         } else {
-            self.desk.settle(parcel.origin());
+            self.desk.settle(routed.origin());
         }
     }
 
@@ -236,12 +236,12 @@ impl Owner {
         origin: Option<Origin>,
     ) {
         match self.answer_to(stanza, error) {
-            Some(parcel) => self.desk.parcels.push_back(Parcel { settles: origin, ..parcel }),
+            Some(routed) => self.desk.routed.push_back(RoutedStanza { settles: origin, ..routed }),
             None => self.desk.settle(origin),
         }
     }
 
-    fn answer_to(&mut self, stanza: &Stored, error: &StanzaError<'_>) -> Option<Parcel> {
+    fn answer_to(&mut self, stanza: &Stored, error: &StanzaError<'_>) -> Option<RoutedStanza> {
         let whole = stanza.whole();
         let stanza = Stanza::parse(&whole).ok().filter(is_answerable)?;
         let (to, from) = (stanza.to()?, stanza.from()?);
@@ -249,6 +249,6 @@ impl Owner {
         let account = sender.local.and_then(AccountId::from_local)?;
         self.desk.metrics.stanzas_refused_total.inc();
         let reply = self.desk.compose(|out| refusal(out, &stanza, Some(&to), Some(&from), error));
-        Some(Parcel::new(account, sender.resource.map(Box::from), reply, Handling::Quiet))
+        Some(RoutedStanza::new(account, sender.resource.map(Box::from), reply, Handling::Quiet))
     }
 }

@@ -8,13 +8,13 @@
 //! What one sender sends to one recipient stays in order: a message takes with it what waits before it, and the rest stands behind.
 //!
 //! Bounds: stanzas and bytes of one sender, and of all. Beyond, requests are refused, without a look at whom they are for, and what is never
-//! answered is dropped; what leaves two sides with different ideas if it is lost ([`Parcel::must_arrive`]) has four times as much
+//! answered is dropped; what leaves two sides with different ideas if it is lost ([`RoutedStanza::must_arrive`]) has four times as much
 //! room. Owned by the shard's desk. Specification: none; RFC 6120 §10.1 for the order.
 
 use super::Refuse;
 use crate::account::first_stanza;
-use crate::effects::letter::{Handling, Parcel};
-use crate::effects::presence::Tell;
+use crate::effects::letter::{Handling, RoutedStanza};
+use crate::effects::presence::PresenceBroadcast;
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
 use chaski_store::AccountId;
@@ -22,53 +22,53 @@ use chaski_xmpp::Kind;
 
 impl Owner {
     /// Has a stanza wait if a stranger must not learn from its time. What is returned waits for nothing.
-    pub(crate) fn unhurried(&mut self, ctx: &mut Context<'_>, parcel: Parcel) -> Option<Parcel> {
-        if let Handling::Mail { .. } = parcel.handling {
-            if self.desk.strangers.has(parcel.by, parcel.to) {
-                let before = self.desk.strangers.take(parcel.by, |to| to == parcel.to);
-                before.into_iter().for_each(|parcel| self.send_on(ctx, parcel));
+    pub(crate) fn unhurried(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) -> Option<RoutedStanza> {
+        if let Handling::Mail { .. } = routed.handling {
+            if self.desk.strangers.has(routed.by, routed.to) {
+                let before = self.desk.strangers.take(routed.by, |to| to == routed.to);
+                before.into_iter().for_each(|routed| self.send_on(ctx, routed));
             }
-            return Some(parcel);
+            return Some(routed);
         }
-        let may_tell = match parcel.handling {
+        let may_tell = match routed.handling {
             Handling::Relay => true,
             // Posted by the sender's presence room; answers and errors are for who has asked.
-            _ => parcel.kind() == Kind::Presence && parcel.by != parcel.to,
+            _ => routed.kind() == Kind::Presence && routed.by != routed.to,
         };
         if self.desk.realm.limits.strangers_waiting == 0 || !may_tell {
-            return Some(parcel);
+            return Some(routed);
         }
-        let is_behind = self.desk.strangers.has(parcel.by, parcel.to);
-        let sender = self.directory.present(parcel.by);
-        if !is_behind && !sender.is_some_and(|own| first_stanza::is_stranger(own, parcel.to, ctx.unix_ms)) {
-            return Some(parcel);
+        let is_behind = self.desk.strangers.has(routed.by, routed.to);
+        let sender = self.directory.present(routed.by);
+        if !is_behind && !sender.is_some_and(|own| first_stanza::is_stranger(own, routed.to, ctx.unix_ms)) {
+            return Some(routed);
         }
-        match self.desk.strangers.push(parcel, &self.desk.realm.limits) {
+        match self.desk.strangers.push(routed, &self.desk.realm.limits) {
             Ok(()) => self.note_strangers(),
-            Err(parcel) if parcel.kind() == Kind::Presence => self.desk.metrics.presence_dropped_total.inc(),
-            Err(parcel) => {
-                if parcel.kind() == Kind::Message {
+            Err(routed) if routed.kind() == Kind::Presence => self.desk.metrics.presence_dropped_total.inc(),
+            Err(routed) => {
+                if routed.kind() == Kind::Message {
                     self.desk.metrics.messages_dropped_total.inc();
                 }
-                self.refuse(*parcel, Refuse::Busy);
+                self.refuse(*routed, Refuse::Busy);
             }
         }
         None
     }
 
     /// A presence goes out to many of whom some were strangers just now: what waits for these goes before it.
-    pub(crate) fn hurry_before(&mut self, ctx: &mut Context<'_>, tell: &Tell) {
+    pub(crate) fn hurry_before(&mut self, ctx: &mut Context<'_>, tell: &PresenceBroadcast) {
         if self.desk.strangers.queues.contains_key(&tell.by) {
             let before = self.desk.strangers.take(tell.by, |to| tell.to.contains(&to));
-            before.into_iter().for_each(|parcel| self.send_on(ctx, parcel));
+            before.into_iter().for_each(|routed| self.send_on(ctx, routed));
         }
     }
 
     /// The tick has come: all of one sender's goes, and is charged to it. Whether others wait.
     pub(crate) fn strangers_turn(&mut self, ctx: &mut Context<'_>) -> bool {
-        if let Some((by, parcels)) = self.desk.strangers.next() {
+        if let Some((by, routed)) = self.desk.strangers.next() {
             self.desk.work = 0;
-            parcels.into_iter().for_each(|parcel| self.send_on(ctx, parcel));
+            routed.into_iter().for_each(|routed| self.send_on(ctx, routed));
             let units = std::mem::take(&mut self.desk.work);
             self.charge_account(by, units);
         }
@@ -84,8 +84,8 @@ impl Owner {
 
     /// An account is removed: nothing of it comes any more, but that it has gone.
     pub(crate) fn forget_what_waits(&mut self, ctx: &mut Context<'_>, by: AccountId) {
-        let ends = self.desk.strangers.take(by, |_| true).into_iter().filter(Parcel::must_arrive);
-        ends.for_each(|parcel| self.send_on(ctx, parcel));
+        let ends = self.desk.strangers.take(by, |_| true).into_iter().filter(RoutedStanza::must_arrive);
+        ends.for_each(|routed| self.send_on(ctx, routed));
         self.note_strangers();
     }
 

@@ -4,7 +4,7 @@ use crate::account::phone::Home;
 use crate::account::quota::Quota;
 use crate::account::roster::Contact;
 use crate::effects::turn::command::BookChange;
-use crate::effects::turn::contacts::{Answer, Synced};
+use crate::effects::turn::contact_sync::{Answer, Synced};
 use crate::places::Place;
 use crate::rooms::contact_sync::BookMetrics;
 use crate::rooms::contact_sync::line::Lines;

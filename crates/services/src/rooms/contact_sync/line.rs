@@ -2,7 +2,7 @@
 //!
 //! Bounds: see [`Lines::join`]. Pure. Called by [`crate::shard`] (`books`).
 
-use crate::effects::turn::contacts::{Answer, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, SyncRequest, SyncWork};
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
@@ -29,23 +29,23 @@ pub(crate) struct Lines {
 
 #[derive(Default)]
 struct Line {
-    waiting: VecDeque<Wish>,
+    waiting: VecDeque<SyncRequest>,
     running: bool,
 }
 
-impl Wish {
+impl SyncRequest {
     fn numbers(&self) -> usize {
         match &self.want {
-            Want::Spelled(texts) => texts.len(),
-            Want::Change(change) => change.numbers(),
-            Want::Look(_) | Want::LookAtAll | Want::Leave | Want::Contacts => 0,
+            SyncWork::Spelled(texts) => texts.len(),
+            SyncWork::Change(change) => change.numbers(),
+            SyncWork::Look(_) | SyncWork::LookAtAll | SyncWork::Leave | SyncWork::Contacts => 0,
         }
     }
 }
 
 impl Lines {
     /// Puts a wish into its account's line. Gives it back if too much waits; looks are always taken.
-    pub(crate) fn join(&mut self, wish: Wish) -> Result<(), Wish> {
+    pub(crate) fn join(&mut self, wish: SyncRequest) -> Result<(), SyncRequest> {
         let id = wish.account;
         if wish.want.is_asked_for() {
             let asked = |line: &Line| line.waiting.iter().filter(|wish| wish.want.is_asked_for()).count();
@@ -63,11 +63,15 @@ impl Lines {
             Line::default()
         });
         match wish.want {
-            Want::Look(_) | Want::LookAtAll if line.looks_at_all() => return Ok(()),
-            Want::Look(number) if line.looks_at(number) => return Ok(()),
-            Want::Look(_) if line.looks() >= LOOKS_MAX => {
-                line.waiting.retain(|wish| !matches!(wish.want, Want::Look(_)));
-                line.waiting.push_back(Wish { want: Want::LookAtAll, answer: Answer::None, ..wish });
+            SyncWork::Look(_) | SyncWork::LookAtAll if line.looks_at_all() => return Ok(()),
+            SyncWork::Look(number) if line.looks_at(number) => return Ok(()),
+            SyncWork::Look(_) if line.looks() >= LOOKS_MAX => {
+                line.waiting.retain(|wish| !matches!(wish.want, SyncWork::Look(_)));
+                line.waiting.push_back(SyncRequest {
+                    want: SyncWork::LookAtAll,
+                    answer: Answer::None,
+                    ..wish
+                });
             }
             _ => line.waiting.push_back(wish),
         }
@@ -75,13 +79,14 @@ impl Lines {
     }
 
     /// The next thing to do, if one more may be under way.
-    pub(crate) fn next(&mut self) -> Option<Wish> {
+    pub(crate) fn next(&mut self) -> Option<SyncRequest> {
         while self.running < RUNNING_MAX {
             let id = self.ready.pop_front()?;
             let Some(line) = self.lines.get_mut(&id) else { continue };
             // What waited was withdrawn: there is a look instead, so that the account hears that nothing is under way.
             let wish = line.waiting.pop_front();
-            let wish = wish.unwrap_or(Wish { account: id, want: Want::LookAtAll, answer: Answer::None });
+            let wish =
+                wish.unwrap_or(SyncRequest { account: id, want: SyncWork::LookAtAll, answer: Answer::None });
             line.running = true;
             self.running += 1;
             if wish.want.is_asked_for() {
@@ -94,13 +99,13 @@ impl Lines {
     }
 
     /// Takes out what was asked for by the account's key and waits still.
-    pub(crate) fn withdraw(&mut self, id: AccountId) -> Vec<Wish> {
+    pub(crate) fn withdraw(&mut self, id: AccountId) -> Vec<SyncRequest> {
         let Some(line) = self.lines.get_mut(&id) else { return Vec::new() };
         let waiting = std::mem::take(&mut line.waiting);
         let (asked, rest): (Vec<_>, _) = waiting.into_iter().partition(|wish| wish.want.is_by_key());
         line.waiting = rest.into();
         self.asked -= asked.len();
-        self.numbers -= asked.iter().map(Wish::numbers).sum::<usize>();
+        self.numbers -= asked.iter().map(SyncRequest::numbers).sum::<usize>();
         asked
     }
 
@@ -125,16 +130,16 @@ impl Lines {
 
 impl Line {
     fn looks(&self) -> usize {
-        self.waiting.iter().filter(|wish| matches!(wish.want, Want::Look(_))).count()
+        self.waiting.iter().filter(|wish| matches!(wish.want, SyncWork::Look(_))).count()
     }
 
     /// Whether it will be looked at anyway.
     fn looks_at(&self, number: u64) -> bool {
-        self.waiting.iter().any(|wish| matches!(wish.want, Want::Look(waiting) if waiting == number))
+        self.waiting.iter().any(|wish| matches!(wish.want, SyncWork::Look(waiting) if waiting == number))
     }
 
     fn looks_at_all(&self) -> bool {
-        self.waiting.iter().any(|wish| matches!(wish.want, Want::LookAtAll))
+        self.waiting.iter().any(|wish| matches!(wish.want, SyncWork::LookAtAll))
     }
 }
 
@@ -147,13 +152,13 @@ mod tests {
         AccountId::phone(15_551_230_000 + last).unwrap()
     }
 
-    fn sync(last: u64, numbers: u64) -> Wish {
-        let want = Want::Change(BookChange::Replace((0..numbers).collect()));
-        Wish { account: account(last), want, answer: Answer::None }
+    fn sync(last: u64, numbers: u64) -> SyncRequest {
+        let want = SyncWork::Change(BookChange::Replace((0..numbers).collect()));
+        SyncRequest { account: account(last), want, answer: Answer::None }
     }
 
-    fn look(last: u64, number: u64) -> Wish {
-        Wish { account: account(last), want: Want::Look(number), answer: Answer::None }
+    fn look(last: u64, number: u64) -> SyncRequest {
+        SyncRequest { account: account(last), want: SyncWork::Look(number), answer: Answer::None }
     }
 
     #[test]
@@ -198,8 +203,8 @@ mod tests {
         assert_eq!(lines.withdraw(account(1)).len(), 2);
         assert_eq!((lines.asked, lines.numbers), (1, 3));
         assert_eq!(lines.withdraw(account(2)).len(), 1);
-        assert!(matches!(lines.next().unwrap().want, Want::Look(7)));
-        assert!(matches!(lines.next().unwrap().want, Want::LookAtAll), "somebody has to end the line");
+        assert!(matches!(lines.next().unwrap().want, SyncWork::Look(7)));
+        assert!(matches!(lines.next().unwrap().want, SyncWork::LookAtAll), "somebody has to end the line");
         assert!(lines.done(account(1)) && lines.done(account(2)));
         assert_eq!((lines.len(), lines.running, lines.asked, lines.numbers), (0, 0, 0, 0));
     }
@@ -215,7 +220,7 @@ mod tests {
             assert!(lines.join(look(1, number)).is_ok());
         }
         assert_eq!(lines.lines[&account(1)].waiting.len(), 1);
-        assert!(matches!(lines.next().unwrap().want, Want::LookAtAll));
+        assert!(matches!(lines.next().unwrap().want, SyncWork::LookAtAll));
         assert!(lines.join(look(1, 7)).is_ok());
         assert!(!lines.done(account(1)), "what came while it looked is looked at again");
     }

@@ -14,7 +14,7 @@ use super::version::version;
 use crate::account::Account;
 use crate::effects::iq::{Door, Reply, Request};
 use crate::effects::turn::Turn;
-use crate::effects::turn::contacts::{Answer, Refused, Synced, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};
 use crate::effects::turn::outbox::Post;
 use crate::wire::SessionId;
 use chaski_xmpp::write::StanzaError;
@@ -41,8 +41,8 @@ fn asked(turn: &mut Turn<'_>, account: &mut Account, _: SessionId, request: &Req
     let version = request.child.attr("ver").map(|version| version.as_ref().into());
     let asked = Asked { reply, version };
     let answer = Answer::room(move |turn, _, result| asked.answer(turn, result));
-    let wish = Wish { account: account.id, want: Want::Spelled(numbers), answer };
-    turn.outbox.posts.push(Post::Book(Box::new(wish)));
+    let wish = SyncRequest { account: account.id, want: SyncWork::Spelled(numbers), answer };
+    turn.outbox.posts.push(Post::ContactSync(Box::new(wish)));
 }
 
 impl Asked {

@@ -14,7 +14,7 @@ use crate::account::nodes::{Item, Node};
 use crate::account::roster::Contact;
 use crate::account::viewer::{Viewer, may_see};
 use crate::effects::news::News;
-use crate::effects::pep::{Event, Tiding, Wanted};
+use crate::effects::pep::{Event, PepNotification, Wanted};
 use crate::effects::turn::Turn;
 use crate::effects::turn::errand::Errand;
 use crate::wire::SessionId;
@@ -135,7 +135,7 @@ fn ask(
 ) {
     let Some(of) = contact.account(&turn.realm.domain) else { return };
     let wanted = Wanted { of, account, asker: asker.into(), interests: Arc::clone(interests), by_name };
-    turn.outbox.tiding(Tiding::wanted(wanted));
+    turn.outbox.pep_notification(PepNotification::wanted(wanted));
 }
 
 /// Another account's session wants this one's last items.
@@ -211,8 +211,8 @@ fn send(
         stanza: news.message(&account.bare, &node.name, &node.config, published).into(),
     };
     if target.account == account.id {
-        super::notify::arrived(turn, account, &event);
+        super::notifications::arrived(turn, account, &event);
     } else {
-        turn.outbox.tiding(Tiding::event(event));
+        turn.outbox.pep_notification(PepNotification::event(event));
     }
 }

@@ -10,7 +10,7 @@ use crate::account::roster::Contact;
 use crate::account::settings::What;
 use crate::account::shows::shows;
 use crate::effects::event::{CapsTag, Event};
-use crate::effects::presence::{Probes, SUBSCRIBER, SUBSCRIBER_WITHOUT_CAPS, Tell, write_probe};
+use crate::effects::presence::{PresenceBroadcast, Probes, SUBSCRIBER, SUBSCRIBER_WITHOUT_CAPS, write_probe};
 use crate::effects::turn::Turn;
 use crate::wire::SessionId;
 use chaski_xmpp::rewrite::left_out;
@@ -121,7 +121,13 @@ pub(super) fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, presence:
         }
     }
     let sender = Contact::new(&account.bare, domain);
-    turn.outbox.tell(Tell { stanza: presence.clone(), is_end, by: account.id, sender, to: phones });
+    turn.outbox.tell(PresenceBroadcast {
+        stanza: presence.clone(),
+        is_end,
+        by: account.id,
+        sender,
+        to: phones,
+    });
 }
 
 /// To the account's available sessions, and to one more.

@@ -9,7 +9,7 @@ use crate::effects::event::Event;
 use crate::effects::iq::{Reply, Request};
 use crate::effects::turn::Turn;
 use crate::effects::turn::command::BookChange;
-use crate::effects::turn::contacts::{Answer, Refused, Want, Wish};
+use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork};
 use crate::effects::turn::outbox::Post;
 use crate::wire::SessionId;
 use chaski_xmpp::stanza::IqType;
@@ -62,11 +62,11 @@ struct ItemRemoval {
 
 fn strike_out(turn: &mut Turn<'_>, account: &Account, removal: ItemRemoval) {
     let Contact::Phone(number) = removal.contact else { return };
-    let want = Want::Change(BookChange::Change { add: Vec::new(), remove: vec![number] });
+    let want = SyncWork::Change(BookChange::Change { add: Vec::new(), remove: vec![number] });
     let answer =
         Answer::room_when_followed(move |turn, account, result| removal.answer(turn, account, result.err()));
-    let wish = Wish { account: account.id, want, answer };
-    turn.outbox.posts.push(Post::Book(Box::new(wish)));
+    let wish = SyncRequest { account: account.id, want, answer };
+    turn.outbox.posts.push(Post::ContactSync(Box::new(wish)));
 }
 
 impl ItemRemoval {

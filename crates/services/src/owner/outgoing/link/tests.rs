@@ -54,15 +54,15 @@ impl Pair {
                 self.said += 1;
                 let stanza = chaski_xmpp::Stored::of(format!("<message id='{}'/>", self.said));
                 let to = chaski_store::AccountId::phone(15_551_230_001).expect("a number");
-                let parcel = Parcel::new(to, None, stanza, crate::effects::letter::Handling::Quiet);
-                self.lane.push(Letter::Parcel(Box::new(parcel)));
+                let routed = RoutedStanza::new(to, None, stanza, crate::effects::letter::Handling::Quiet);
+                self.lane.push(Letter::RoutedStanza(Box::new(routed)));
             }
             Event::Arrive => match self.under_way.pop_front() {
                 Some((_, Letter::Tally(sent))) => self.heard.tally(sent[LETTERS]),
                 Some((number, letter)) => {
-                    let Letter::Parcel(parcel) = letter else { panic!("parcels alone") };
+                    let Letter::RoutedStanza(routed) = letter else { panic!("routed alone") };
                     if self.heard.take(number) {
-                        let id = parcel.stanza.id().expect("it has one");
+                        let id = routed.stanza.id().expect("it has one");
                         self.taken.push(id.parse().expect("a number"));
                     }
                 }

@@ -9,8 +9,8 @@
 //! in one line and in all; beyond, they are refused. What may be neither dropped nor refused goes at once, with all that stands before it.
 //! Kept by the shard's desk, used by [`super::told`]. Pure.
 
-use crate::effects::letter::{Handling, Parcel};
-use crate::effects::presence::Tell;
+use crate::effects::letter::{Handling, RoutedStanza};
+use crate::effects::presence::PresenceBroadcast;
 use crate::realm::Limits;
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 64;
 /// Recipients told before the next sender's turn.
 const PIECE: usize = 32;
 /// What a stanza in line counts besides its bytes.
-const PARCEL_BYTES: usize = 256;
+const ROUTED_BYTES: usize = 256;
 /// Of the bound in bytes, what rooms may post beyond it: this is not refused.
 const HARD: usize = 2;
 /// All lines together have the bytes of so many.
@@ -47,11 +47,11 @@ struct Line {
 /// What stands in line.
 enum Standing {
     /// Those up to `told` have been told.
-    Tell {
-        tell: Tell,
+    PresenceBroadcast {
+        tell: PresenceBroadcast,
         told: usize,
     },
-    Parcel(Box<Parcel>),
+    RoutedStanza(Box<RoutedStanza>),
 }
 
 /// What is to be done with something that comes.
@@ -69,13 +69,13 @@ pub(crate) enum Place<T> {
 /// What is next.
 pub(crate) enum Next {
     /// To be told to these.
-    Tell(Tell),
-    Parcel(Box<Parcel>),
+    PresenceBroadcast(PresenceBroadcast),
+    RoutedStanza(Box<RoutedStanza>),
 }
 
 impl Lines {
     /// A presence for accounts of this shard.
-    pub(crate) fn tell(&mut self, tell: Tell, limits: &Limits) -> Place<Tell> {
+    pub(crate) fn tell(&mut self, tell: PresenceBroadcast, limits: &Limits) -> Place<PresenceBroadcast> {
         let (count, line) = (tell.to.len(), self.lines.get(&tell.by));
         if line.is_none() && count <= AT_ONCE {
             return Place::Now(tell);
@@ -88,31 +88,31 @@ impl Lines {
         self.recipients += count;
         let line = self.line(tell.by);
         line.recipients += count;
-        line.standing.push_back(Standing::Tell { tell, told: 0 });
+        line.standing.push_back(Standing::PresenceBroadcast { tell, told: 0 });
         Place::InLine
     }
 
     /// Any other stanza for an account of this shard.
-    pub(crate) fn parcel(&mut self, parcel: Parcel, limits: &Limits) -> Place<Parcel> {
+    pub(crate) fn routed(&mut self, routed: RoutedStanza, limits: &Limits) -> Place<RoutedStanza> {
         if self.lines.is_empty() {
-            return Place::Now(parcel);
+            return Place::Now(routed);
         }
         // An answer to the sender itself, or its own message to itself, is seen by nobody else.
-        let line = self.lines.get_mut(&parcel.by).filter(|_| parcel.by != parcel.to);
-        let Some(line) = line else { return Place::Now(parcel) };
-        let bytes = PARCEL_BYTES + parcel.stanza.len();
+        let line = self.lines.get_mut(&routed.by).filter(|_| routed.by != routed.to);
+        let Some(line) = line else { return Place::Now(routed) };
+        let bytes = ROUTED_BYTES + routed.stanza.len();
         let is_over = |of: usize| {
             let most = limits.told_line_bytes.saturating_mul(of);
             line.bytes + bytes > most || self.bytes + bytes > most.saturating_mul(FULL_LINES)
         };
-        match parcel.handling {
-            Handling::Mail { .. } | Handling::Relay if is_over(1) => return Place::Full(parcel),
-            Handling::Quiet if is_over(HARD) => return Place::Hurried(parcel),
+        match routed.handling {
+            Handling::Mail { .. } | Handling::Relay if is_over(1) => return Place::Full(routed),
+            Handling::Quiet if is_over(HARD) => return Place::Hurried(routed),
             _ => {}
         }
         line.bytes += bytes;
         self.bytes += bytes;
-        line.standing.push_back(Standing::Parcel(Box::new(parcel)));
+        line.standing.push_back(Standing::RoutedStanza(Box::new(routed)));
         Place::InLine
     }
 
@@ -146,21 +146,22 @@ impl Lines {
     fn next_of(&mut self, by: AccountId, most: usize) -> Option<Next> {
         let line = self.lines.get_mut(&by)?;
         let next = match line.standing.pop_front()? {
-            Standing::Tell { tell, told } => {
+            Standing::PresenceBroadcast { tell, told } => {
                 let end = tell.to.len().min(told.saturating_add(most));
-                let piece = Tell { to: tell.to[told..end].to_vec(), ..tell.without_recipients() };
+                let piece =
+                    PresenceBroadcast { to: tell.to[told..end].to_vec(), ..tell.without_recipients() };
                 line.recipients -= piece.to.len();
                 self.recipients -= piece.to.len();
                 if end < tell.to.len() {
-                    line.standing.push_front(Standing::Tell { tell, told: end });
+                    line.standing.push_front(Standing::PresenceBroadcast { tell, told: end });
                 }
-                Next::Tell(piece)
+                Next::PresenceBroadcast(piece)
             }
-            Standing::Parcel(parcel) => {
-                let bytes = PARCEL_BYTES + parcel.stanza.len();
+            Standing::RoutedStanza(routed) => {
+                let bytes = ROUTED_BYTES + routed.stanza.len();
                 line.bytes -= bytes;
                 self.bytes -= bytes;
-                Next::Parcel(parcel)
+                Next::RoutedStanza(routed)
             }
         };
         if line.standing.is_empty() {
@@ -196,18 +197,18 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits { told_waiting: 4_000, told_line_bytes: 10 * (PARCEL_BYTES + 10), ..Limits::default() }
+        Limits { told_waiting: 4_000, told_line_bytes: 10 * (ROUTED_BYTES + 10), ..Limits::default() }
     }
 
-    fn tell(by: u64, count: usize, is_end: bool) -> Tell {
+    fn tell(by: u64, count: usize, is_end: bool) -> PresenceBroadcast {
         let sender = Contact::from_account(account(by)).expect("a contact");
         let to = (0..count as u64).map(|number| account(1_000 + number)).collect();
-        Tell { stanza: Stored::of("<presence/>"), is_end, by: account(by), sender, to }
+        PresenceBroadcast { stanza: Stored::of("<presence/>"), is_end, by: account(by), sender, to }
     }
 
-    fn parcel(by: u64, handling: Handling) -> Parcel {
+    fn routed(by: u64, handling: Handling) -> RoutedStanza {
         let stanza = Stored::of("<message/>");
-        Parcel::new(account(9), None, stanza, handling).sent_by(account(by))
+        RoutedStanza::new(account(9), None, stanza, handling).sent_by(account(by))
     }
 
     #[test]
@@ -217,12 +218,12 @@ mod tests {
         assert!(matches!(lines.tell(tell(1, 70, false), &limits), Place::InLine));
         assert!(matches!(lines.tell(tell(2, 100, false), &limits), Place::InLine));
         assert!(matches!(lines.tell(tell(1, 1, false), &limits), Place::InLine), "behind the other");
-        assert!(matches!(lines.parcel(parcel(1, Handling::Relay), &limits), Place::InLine));
-        assert!(matches!(lines.parcel(parcel(3, Handling::Relay), &limits), Place::Now(_)));
+        assert!(matches!(lines.routed(routed(1, Handling::Relay), &limits), Place::InLine));
+        assert!(matches!(lines.routed(routed(3, Handling::Relay), &limits), Place::Now(_)));
         let mut told = Vec::new();
         while let Some((by, next)) = lines.next(50) {
             let number = by.phone_number().expect("a number") - 15_551_230_000;
-            told.push((number, if let Next::Tell(tell) = next { tell.to.len() } else { 0 }));
+            told.push((number, if let Next::PresenceBroadcast(tell) = next { tell.to.len() } else { 0 }));
         }
         assert_eq!(told, [(1, 32), (2, 32), (1, 32), (2, 32), (1, 6), (2, 32), (1, 1), (2, 4), (1, 0)]);
         assert!(lines.is_empty() && lines.turns.is_empty() && lines.recipients() == 0);
@@ -239,10 +240,10 @@ mod tests {
         }
         assert!(matches!(lines.tell(tell(5, 100, false), &limits), Place::Full(_)));
         let taken =
-            (0..30).filter(|_| matches!(lines.parcel(parcel(1, Handling::Relay), &limits), Place::InLine));
+            (0..30).filter(|_| matches!(lines.routed(routed(1, Handling::Relay), &limits), Place::InLine));
         assert_eq!(taken.count(), 10);
         let quiet =
-            (0..30).filter(|_| matches!(lines.parcel(parcel(1, Handling::Quiet), &limits), Place::InLine));
+            (0..30).filter(|_| matches!(lines.routed(routed(1, Handling::Quiet), &limits), Place::InLine));
         assert_eq!(quiet.count(), 10, "what rooms post is not refused, and goes at once in the end");
         assert_eq!(std::iter::from_fn(|| lines.hurry(account(1))).count(), 1 + 20);
         assert_eq!((lines.recipients(), lines.turns.len(), lines.bytes()), (3_000, 3, 0));
@@ -255,9 +256,9 @@ mod tests {
         for by in 1..100 {
             assert!(matches!(lines.tell(tell(by, AT_ONCE + 1, false), &limits), Place::InLine));
             let mine = (0..30)
-                .filter(|_| matches!(lines.parcel(parcel(by, Handling::Relay), &limits), Place::InLine));
+                .filter(|_| matches!(lines.routed(routed(by, Handling::Relay), &limits), Place::InLine));
             taken += mine.count();
         }
-        assert_eq!(taken * (PARCEL_BYTES + 10), FULL_LINES * limits.told_line_bytes);
+        assert_eq!(taken * (ROUTED_BYTES + 10), FULL_LINES * limits.told_line_bytes);
     }
 }

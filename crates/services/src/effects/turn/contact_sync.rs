@@ -13,14 +13,14 @@ use std::collections::HashMap;
 pub(crate) type Then = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Result<Option<&Synced>, Refused>) + Send>;
 
 /// Something to be done with one account's book.
-pub(crate) struct Wish {
+pub(crate) struct SyncRequest {
     pub(crate) account: AccountId,
-    pub(crate) want: Want,
+    pub(crate) want: SyncWork,
     pub(crate) answer: Answer,
 }
 
 /// What is to be done.
-pub(crate) enum Want {
+pub(crate) enum SyncWork {
     /// A sync whose numbers are as people wrote them: the whole book.
     Spelled(Vec<Box<str>>),
     /// A sync.
@@ -35,7 +35,7 @@ pub(crate) enum Want {
     Contacts,
 }
 
-impl Want {
+impl SyncWork {
     /// Whoever asked has proved the account's key. (Who has changed their number has not: they are one of its contacts.)
     pub(crate) fn is_by_key(&self) -> bool {
         self.is_asked_for() && !matches!(self, Self::Change(BookChange::Adopt(_)))
@@ -91,7 +91,7 @@ impl Answer {
 pub(crate) struct Synced {
     /// How many numbers the book has.
     pub(crate) numbers: usize,
-    /// The numbers themselves, for [`Want::Leave`] only.
+    /// The numbers themselves, for [`SyncWork::Leave`] only.
     pub(crate) book: Vec<u64>,
     /// Which of them are accounts, in ascending order.
     pub(crate) matches: Vec<Match>,

@@ -2,12 +2,12 @@
 //! are very many ([`super::lines`]).
 
 use super::Refuse;
-use crate::effects::letter::{Handling, Letter, Parcel};
-use crate::effects::presence::{Probes, Tell};
+use crate::effects::letter::{Handling, Letter, RoutedStanza};
+use crate::effects::presence::{PresenceBroadcast, Probes};
+use crate::owner::broadcast_delivery::hear;
+use crate::owner::broadcast_queue::{Next, Place};
 use crate::owner::context::Context;
 use crate::owner::directory::Work;
-use crate::owner::hear::hear;
-use crate::owner::lines::{Next, Place};
 use crate::owner::outgoing::Class;
 use crate::owner::state::Owner;
 use chaski_store::AccountId;
@@ -19,18 +19,19 @@ const TURNS_BEHIND: usize = 128;
 
 impl Owner {
     /// Carries it to the owners of its recipients.
-    pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: Tell) {
+    pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: PresenceBroadcast) {
         self.hurry_before(ctx, &tell);
         self.desk.trace(ctx, tell.by, || format!("presence for {} contacts", tell.to.len()));
         for (number, to) in self.by_owner(std::mem::take(&mut tell.to)) {
             let count = to.len() as u64;
-            let tell = Tell { to, ..tell.without_recipients() };
+            let tell = PresenceBroadcast { to, ..tell.without_recipients() };
             if self.desk.realm.places.owners()[number] == self.desk.here {
                 self.told(ctx, tell);
                 continue;
             }
             let class = if tell.is_end { Class::Must } else { Class::Presence };
-            if self.desk.outgoing.post(ctx, number, Letter::Tell(Box::new(tell)), class).is_err() {
+            if self.desk.outgoing.post(ctx, number, Letter::PresenceBroadcast(Box::new(tell)), class).is_err()
+            {
                 let metrics = &self.desk.metrics;
                 match class {
                     Class::Presence => metrics.presence_dropped_total.add(count),
@@ -72,13 +73,13 @@ impl Owner {
             if !self.directory.is_absent(to)
                 && let Some(stanza) = probes.stanza_for(&mut self.desk.scratch, &self.desk.realm.domain, to)
             {
-                self.arrive(ctx, Parcel::new(to, None, stanza, Handling::Quiet).sent_by(probes.by));
+                self.arrive(ctx, RoutedStanza::new(to, None, stanza, Handling::Quiet).sent_by(probes.by));
             }
         }
     }
 
     /// It has come to the owner of its recipients.
-    pub(crate) fn told(&mut self, ctx: &mut Context<'_>, tell: Tell) {
+    pub(crate) fn told(&mut self, ctx: &mut Context<'_>, tell: PresenceBroadcast) {
         match self.desk.lines.tell(tell, &self.desk.realm.limits) {
             Place::Now(tell) => self.hear_all(ctx, &tell),
             Place::InLine => {}
@@ -90,15 +91,15 @@ impl Owner {
         }
     }
 
-    /// A parcel at its recipient's owner, behind what its sender has standing in line here.
-    pub(crate) fn in_line(&mut self, ctx: &mut Context<'_>, parcel: Parcel) {
-        match self.desk.lines.parcel(parcel, &self.desk.realm.limits) {
-            Place::Now(parcel) => self.arrive_now(ctx, parcel),
+    /// A routed stanza at its recipient's owner, behind what its sender has standing in line here.
+    pub(crate) fn in_line(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
+        match self.desk.lines.routed(routed, &self.desk.realm.limits) {
+            Place::Now(routed) => self.arrive_now(ctx, routed),
             Place::InLine => {}
-            Place::Full(parcel) => self.refuse(parcel, Refuse::Busy),
-            Place::Hurried(parcel) => {
-                self.hurry(ctx, parcel.by);
-                self.arrive_now(ctx, parcel);
+            Place::Full(routed) => self.refuse(routed, Refuse::Busy),
+            Place::Hurried(routed) => {
+                self.hurry(ctx, routed.by);
+                self.arrive_now(ctx, routed);
             }
         }
     }
@@ -118,7 +119,8 @@ impl Owner {
             && let Some((by, next)) = self.desk.lines.next(left / ABSENT_PER_PRESENT)
         {
             self.desk.work = 0;
-            let looked_at = if let Next::Tell(tell) = &next { tell.to.len() } else { ABSENT_PER_PRESENT };
+            let looked_at =
+                if let Next::PresenceBroadcast(tell) = &next { tell.to.len() } else { ABSENT_PER_PRESENT };
             self.take_turn(ctx, next);
             let units = std::mem::take(&mut self.desk.work);
             left = left.saturating_sub(looked_at + units as usize * ABSENT_PER_PRESENT);
@@ -139,17 +141,17 @@ impl Owner {
 
     fn take_turn(&mut self, ctx: &mut Context<'_>, next: Next) {
         match next {
-            Next::Tell(tell) => self.hear_all(ctx, &tell),
-            Next::Parcel(parcel) => self.arrive_now(ctx, *parcel),
+            Next::PresenceBroadcast(tell) => self.hear_all(ctx, &tell),
+            Next::RoutedStanza(routed) => self.arrive_now(ctx, *routed),
         }
     }
 
-    fn hear_all(&mut self, ctx: &mut Context<'_>, tell: &Tell) {
+    fn hear_all(&mut self, ctx: &mut Context<'_>, tell: &PresenceBroadcast) {
         tell.to.iter().for_each(|account| self.hear(ctx, *account, tell));
     }
 
     /// It has come to the owner of an account.
-    fn hear(&mut self, ctx: &mut Context<'_>, id: AccountId, tell: &Tell) {
+    fn hear(&mut self, ctx: &mut Context<'_>, id: AccountId, tell: &PresenceBroadcast) {
         if let Some(account) = self.directory.present(id)
             && account.settings.is_none()
             // While a roster is saved, what came before waits for that: `unavailable` must not pass `subscribed`.
@@ -159,8 +161,8 @@ impl Owner {
         } else if !self.directory.is_absent(id)
             && let Some(stanza) = tell.stanza_for(&mut self.desk.scratch, &self.desk.realm.domain, id)
         {
-            let parcel = Parcel::new(id, None, stanza, Handling::Quiet);
-            self.with_account(ctx, id, Work::Parcel(parcel));
+            let routed = RoutedStanza::new(id, None, stanza, Handling::Quiet);
+            self.with_account(ctx, id, Work::RoutedStanza(routed));
         }
     }
 }

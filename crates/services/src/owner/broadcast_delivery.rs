@@ -1,13 +1,13 @@
-//! An account in memory is told of somebody's presence, without a stanza, parcel or envelope of its own.
+//! An account in memory is told of somebody's presence, without a stanza, routed stanza or envelope of its own.
 
 use super::context::Context;
 use super::desk::Desk;
 use crate::account::Account;
 use crate::account::roster::Contact;
-use crate::effects::presence::Tell;
+use crate::effects::presence::PresenceBroadcast;
 
 /// An account that is in memory is told of somebody's presence.
-pub(crate) fn hear(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, tell: &Tell) {
+pub(crate) fn hear(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, tell: &PresenceBroadcast) {
     let Account { id, sessions, roster, bare, .. } = account;
     let mut stanza = None;
     for session in sessions.iter_mut().filter(|session| session.presence.is_available()) {

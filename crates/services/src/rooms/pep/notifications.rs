@@ -9,7 +9,7 @@ use crate::account::nodes::Node;
 use crate::account::roster::Contact;
 use crate::account::viewer::{Viewer, may_see};
 use crate::effects::news::News;
-use crate::effects::pep::{Event, Tiding};
+use crate::effects::pep::{Event, PepNotification};
 use crate::effects::turn::Turn;
 use crate::effects::turn::outbox::Post;
 use chaski_xmpp::Stored;
@@ -41,7 +41,7 @@ pub(super) fn notify(turn: &mut Turn<'_>, account: &Account, node: &Node, news: 
         let contact = Contact::new(bare, domain);
         let seen = may_see(account, Viewer::of(account, &contact), &node.name, &node.config);
         if let Some(to) = contact.account(domain).filter(|_| seen) {
-            turn.outbox.tiding(Tiding::event(event(to, true)));
+            turn.outbox.pep_notification(PepNotification::event(event(to, true)));
         }
     }
     for contact in account.roster.subscribers() {
@@ -51,7 +51,7 @@ pub(super) fn notify(turn: &mut Turn<'_>, account: &Account, node: &Node, news: 
             continue;
         }
         if let Some(to) = contact.account(domain) {
-            turn.outbox.tiding(Tiding::event(event(to, false)));
+            turn.outbox.pep_notification(PepNotification::event(event(to, false)));
         }
     }
 }

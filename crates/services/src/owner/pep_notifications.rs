@@ -1,0 +1,70 @@
+//! News of nodes between accounts: on their way, and at the account they are for ([`crate::rooms::pep`]).
+//!
+//! Nobody waits for them and nothing is lost for good without them: the last item of a node can always be asked for. So
+//! they are dropped rather than queued, and read no account's records for a notification.
+
+use crate::budget;
+use crate::effects::letter::{Envelope, Letter};
+use crate::effects::pep::PepNotification;
+use crate::owner::context::Context;
+use crate::owner::directory::Work;
+use crate::owner::state::Owner;
+use crate::realm::Pressure;
+use crate::rooms::pep;
+
+impl Owner {
+    /// Has a PEP notification carried, in this turn or a later one: one publication may be for thousands.
+    pub(crate) fn pep_notification(&mut self, pep_notification: Box<PepNotification>) {
+        if self.desk.pep_notifications.len() >= self.desk.realm.limits.pep_notifications_waiting {
+            return self.desk.metrics.pep_notifications_dropped_total.inc();
+        }
+        // A question is answered by reading.
+        self.desk.spend(if pep_notification.is_question() { budget::READ } else { budget::CARRIED });
+        self.desk.pep_notifications.push_back(pep_notification);
+    }
+
+    /// The next that is carried in this turn.
+    pub(crate) fn next_pep_notification(&mut self) -> Option<Box<PepNotification>> {
+        if self.desk.pep_notifications_left == 0 {
+            return None;
+        }
+        let next = self.desk.pep_notifications.pop_front()?;
+        self.desk.pep_notifications_left -= 1;
+        Some(next)
+    }
+
+    /// A turn ends. Whether some are left.
+    pub(crate) fn pep_notifications_turn(&mut self) -> bool {
+        self.desk.pep_notifications_left = self.desk.realm.limits.pep_notifications_per_turn;
+        self.desk.metrics.pep_notifications_waiting.set(self.desk.pep_notifications.len() as i64);
+        !self.desk.pep_notifications.is_empty()
+    }
+
+    /// Sends a PEP notification to its account's owner, which may be this shard.
+    pub(crate) fn send_pep_notification(
+        &mut self,
+        ctx: &mut Context<'_>,
+        pep_notification: Box<PepNotification>,
+    ) {
+        let owner = self.desk.owner(pep_notification.to());
+        if owner == self.desk.here {
+            return self.with_account(ctx, pep_notification.to(), Work::PepNotification(pep_notification));
+        }
+        if ctx.wire.forward(Envelope::new(owner, Letter::PepNotification(pep_notification))).is_err() {
+            self.desk.metrics.pep_notifications_dropped_total.inc();
+        }
+    }
+
+    /// Whether the records of an account that is not in memory are to be read for it.
+    pub(crate) fn is_worth_loading(ctx: &Context<'_>, pep_notification: &PepNotification) -> bool {
+        pep_notification.is_question() && ctx.pressure < Pressure::Presence
+    }
+
+    /// A PEP notification is there.
+    pub(crate) fn tell(&mut self, ctx: &mut Context<'_>, pep_notification: &PepNotification) {
+        if self.directory.present(pep_notification.to()).is_some_and(|account| account.saving.is_gone()) {
+            return;
+        }
+        self.in_room(ctx, pep_notification.to(), |turn, account| pep::told(turn, account, pep_notification));
+    }
+}
