@@ -32,7 +32,7 @@ pub(crate) mod viewer;
 use crate::rate::StoredRate;
 use crate::wire::SessionId;
 use acquaintances::Acquaintances;
-use chaski_store::{AccountId, Revision};
+use chaski_store::AccountId;
 use name::AccountName;
 use nodes::Nodes;
 use record::AccountRecord;
@@ -40,9 +40,6 @@ use resident::ResidentRecord;
 use roster::Roster;
 use session::Session;
 use settings::Settings;
-
-/// Stands for no revision. Engines begin above it.
-const NO_ROSTER: Revision = Revision(0);
 
 /// An account in memory: its documents and its sessions. Kept small: there is one for each user that is online.
 pub struct Account {
@@ -52,12 +49,8 @@ pub struct Account {
     pub bare: Box<str>,
     /// Its record.
     pub record: ResidentRecord,
-    /// The record's revision in the store.
-    pub record_revision: Revision,
     /// Its roster with subscription states and the requests that wait for an answer.
     pub roster: Roster,
-    /// The roster document's revision in the store; 0, which is none: there is no document. Half as large as an `Option`.
-    pub(crate) roster_revision: Revision,
     /// What its owner has chosen. `None`: nothing, so the defaults hold.
     pub settings: Option<Box<Settings>>,
     /// Its personal eventing nodes, if it has any.
@@ -74,8 +67,8 @@ pub struct Account {
 
 /// What the store keeps of an account, besides its mailbox.
 pub(crate) struct Records {
-    pub(crate) record: (AccountRecord, Revision),
-    pub(crate) roster: (Roster, Option<Revision>),
+    pub(crate) record: AccountRecord,
+    pub(crate) roster: Roster,
     pub(crate) settings: Option<Box<Settings>>,
     pub(crate) nodes: Option<Box<Nodes>>,
 }
@@ -83,15 +76,11 @@ pub(crate) struct Records {
 impl Account {
     pub(crate) fn new(domain: &str, records: Records) -> Self {
         let Records { record, roster, settings, nodes } = records;
-        let (record, record_revision) = record;
-        let (roster, roster_revision) = roster;
         Self {
             id: record.name.account(),
             bare: format!("{}@{domain}", record.name).into(),
             record: ResidentRecord::new(record),
-            record_revision,
             roster,
-            roster_revision: roster_revision.unwrap_or(NO_ROSTER),
             settings,
             nodes,
             sessions: Vec::new(),
@@ -99,16 +88,6 @@ impl Account {
             stored_rate: StoredRate::default(),
             upload_rate: None,
         }
-    }
-
-    /// Its roster's revision in the store, if there is a document.
-    pub(crate) fn roster_revision(&self) -> Option<Revision> {
-        Some(self.roster_revision).filter(|revision| *revision != NO_ROSTER)
-    }
-
-    /// Its roster is in the store with this revision.
-    pub(crate) fn roster_saved(&mut self, revision: Revision) {
-        self.roster_revision = revision;
     }
 
     /// The account's name: its number, or what its JID begins with.

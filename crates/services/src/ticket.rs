@@ -20,14 +20,10 @@ pub(crate) enum Purpose {
     Read(SessionId),
     /// An account's records are loaded.
     Load(AccountId, Stay),
-    /// An account's roster is saved.
-    Roster(AccountId, Stay),
-    /// An account's record is saved without anybody waiting for it.
-    Record(AccountId, Stay),
     /// A command saves; its key in `Shard::commands`.
     Command(usize),
-    /// An account's errand reads or writes.
-    Errand(AccountId, Stay),
+    /// The entry under way of an account's ledger reads or writes.
+    Ledger(AccountId, Stay),
     /// A phone book is read or written; the job's key in `Books::jobs`.
     Book(usize),
     /// Holders of a number are looked for.
@@ -58,10 +54,8 @@ impl Purpose {
             Self::Message(key) => (1, key as u64),
             Self::Read(session) => (2, session.0),
             Self::Load(account, load) => (3, of(account, load)),
-            Self::Roster(account, stay) => (4, of(account, stay)),
-            Self::Record(account, stay) => (5, of(account, stay)),
             Self::Command(key) => (6, key as u64),
-            Self::Errand(account, stay) => (7, of(account, stay)),
+            Self::Ledger(account, stay) => (7, of(account, stay)),
             Self::Book(key) => (8, key as u64),
             Self::Holders => (9, 0),
             Self::Refusal(account) => (10, account.to_bits()),
@@ -81,10 +75,8 @@ impl Purpose {
             1 => Self::Message(number as usize),
             2 => Self::Read(SessionId(number)),
             3 => Self::Load(AccountId::from_bits(number), stay),
-            4 => Self::Roster(AccountId::from_bits(number), stay),
-            5 => Self::Record(AccountId::from_bits(number), stay),
             6 => Self::Command(number as usize),
-            7 => Self::Errand(AccountId::from_bits(number), stay),
+            7 => Self::Ledger(AccountId::from_bits(number), stay),
             8 => Self::Book(number as usize),
             9 => Self::Holders,
             10 => Self::Refusal(AccountId::from_bits(number)),
@@ -112,10 +104,8 @@ mod tests {
             Purpose::Refusal(account),
             Purpose::Read(SessionId(u64::MAX)),
             Purpose::Load(account, Stay(u32::MAX)),
-            Purpose::Roster(account, Stay(1)),
-            Purpose::Record(account, Stay(2)),
             Purpose::Command(0),
-            Purpose::Errand(account, Stay(3)),
+            Purpose::Ledger(account, Stay(3)),
             Purpose::Mark(account),
             Purpose::Purge(account),
         ] {

@@ -1,7 +1,6 @@
 //! Calling a room: it is lent its account and a turn, and what it posted is carried out afterwards.
 
 use crate::account::Account;
-use crate::budget;
 use crate::effects::letter::{Handling, RoutedStanza};
 use crate::effects::turn::Turn;
 use crate::effects::turn::outbox::{Outbox, Post};
@@ -11,11 +10,8 @@ use crate::owner::dispatch;
 use crate::owner::ledger::Step;
 use crate::owner::state::Owner;
 use crate::realm::Pressure;
-use crate::ticket::{Purpose, Stay};
-use chaski_store::{AccountId, Revision, StoreError, Table};
 
-/// Records being saved beyond which nobody's leaving is noted.
-const LEAVING_SAVES_MAX: usize = 64;
+use chaski_store::AccountId;
 
 impl Owner {
     /// Calls a room with an account in memory.
@@ -37,7 +33,7 @@ impl Owner {
             presences: &mut self.desk.presences,
             caps: &mut self.desk.caps,
             lang: self.desk.languages.tag(self.desk.language),
-            busy: account.saving.busy(),
+            busy: account.ledger.busy(),
             metrics: &self.desk.metrics,
             outbox: &mut outbox,
         };
@@ -49,7 +45,7 @@ impl Owner {
 
     fn carry_out(&mut self, ctx: &mut Context<'_>, id: Option<AccountId>, mut outbox: Outbox) {
         let undo = outbox.undo.take();
-        let in_line = |account: &mut Resident| undo.is_some() || account.saving.has_line();
+        let in_line = |account: &mut Resident| undo.is_some() || account.ledger.has_line();
         match id.filter(|id| self.directory.present(*id).is_some_and(in_line)) {
             Some(id) => {
                 let posts = std::mem::take(&mut outbox.posts);
@@ -109,85 +105,5 @@ impl Owner {
                 }
             }
         }
-    }
-
-    /// Notes the account's activity in its record, now and then.
-    pub(crate) fn note_activity(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        let Some(account) = self.directory.present(id) else { return };
-        if !account.saving.has_record() && account.record.seen(ctx.unix_ms) {
-            self.save_record(ctx, id);
-        }
-    }
-
-    /// Notes when an account's last session has ended, for its contacts. When thousands go at once, not of each: messages
-    /// need the disk more.
-    pub(crate) fn note_left(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        let room = self.desk.records_saving < LEAVING_SAVES_MAX;
-        let Some(account) = self.directory.present(id) else { return };
-        if room
-            && account.sessions.is_empty()
-            && !account.saving.has_record()
-            && account.record.left(ctx.unix_ms)
-        {
-            self.save_record(ctx, id);
-        }
-    }
-
-    /// Saves an account's record as it is, or once more behind the write under way. Nobody waits for it.
-    pub(crate) fn save_record(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        let Some(account) = self.directory.present(id) else { return };
-        if account.saving.is_leaving() {
-            // Its record must not come back.
-            return;
-        }
-        let is_under_way = account.saving.change(|writes| {
-            writes.record_again |= writes.record;
-            if !writes.record {
-                writes.given_back.iter_mut().for_each(|given| given.is_next = false);
-            }
-            std::mem::replace(&mut writes.record, true)
-        });
-        if is_under_way {
-            return;
-        }
-        let (value, expected) = (Some(account.full_record().to_json()), Some(account.record_revision));
-        let ticket = Purpose::Record(id, account.stay).ticket();
-        self.desk.spend(budget::SAVED);
-        ctx.store.save(id, Table::Accounts, value, expected, ticket);
-        self.desk.records_saving += 1;
-    }
-
-    /// A write of the record has ended: what has changed meanwhile follows.
-    pub(crate) fn save_again(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        let Some(account) = self.directory.present(id) else { return };
-        if account.saving.change(|writes| std::mem::take(&mut writes.record_again)) {
-            self.save_record(ctx, id);
-        }
-    }
-
-    /// The store has saved an account's record, or not.
-    pub(crate) fn record_saved(
-        &mut self,
-        ctx: &mut Context<'_>,
-        (id, stay): (AccountId, Stay),
-        result: Result<Revision, StoreError>,
-    ) {
-        self.desk.records_saving = self.desk.records_saving.saturating_sub(1);
-        let Some(account) = self.directory.still(id, stay) else { return };
-        let told: Vec<_> = account.saving.change(|writes| {
-            writes.record = false;
-            writes.given_back.extract_if(.., |given| !given.is_next).collect()
-        });
-        let is_saved = result.is_ok();
-        match result {
-            Ok(revision) => account.record_revision = revision,
-            Err(error) => {
-                tracing::warn!(account = ?id, %error, "an account's activity or tokens could not be saved");
-                self.desk.metrics.saves_failed_total.inc();
-            }
-        }
-        self.tell_given_back(ctx, id, told, is_saved);
-        self.save_again(ctx, id);
-        self.do_deferred(ctx, id);
     }
 }

@@ -18,9 +18,11 @@ use crate::effects::turn::outbox::Post;
 use crate::owner::context::Context;
 use crate::owner::directory::Resident;
 use crate::owner::directory::Work;
+use crate::owner::ledger::{Replacing, UnderWay};
 use crate::owner::state::Owner;
 use crate::owner::state::pending::Pending;
 use crate::owner::state::removals::Making;
+use crate::owner::transactions::Progress;
 use crate::ticket::Purpose;
 use crate::wire::SessionId;
 use chaski_store::records::Put;
@@ -64,7 +66,7 @@ impl Owner {
         let Some(account) = self.directory.present(id) else {
             return self.refuse_command(ctx, command, Refusal::NoSuchAccount);
         };
-        if account.saving.is_leaving() || is_key_unsettled(account, &command) {
+        if account.ledger.is_leaving() || is_key_unsettled(account, &command) {
             // Who asks for the number next waits until nothing is left, or until it stays after all.
             return self.defer(ctx, command);
         }
@@ -150,13 +152,20 @@ impl Owner {
     ) {
         let Making { mut record, puts } = making;
         self.outdate_removed(id, &mut record);
-        let Some(mut puts) = puts else { return self.save_account(ctx, id, record, None, reply) };
-        puts.push(Put { table: Table::Accounts, key: id.record_key(), value: Some(record.to_json()) });
-        let key = self.commands.insert(Pending { account: id, record, reply });
+        let value = Some(record.to_json());
+        let key = self.commands.insert(Pending { account: id, reply });
+        let ticket = Purpose::Command(key).ticket();
         if self.commands.len() > PENDING_MAX {
             return self.command_saved(ctx, key, Err(StoreError::Overloaded));
         }
-        ctx.store.put(id, puts, Purpose::Command(key).ticket());
+        match puts {
+            Some(mut puts) => {
+                puts.push(Put { table: Table::Accounts, key: id.record_key(), value });
+                ctx.store.put(id, puts, ticket);
+            }
+            // Only if there is none: somebody may have imported it while no server was running.
+            None => ctx.store.save(id, Table::Accounts, value, None, ticket),
+        }
     }
 
     /// An account is made in the place of one that was just removed: who has proved the old one's key and not bound
@@ -171,81 +180,59 @@ impl Owner {
     }
 
     fn set_account(&mut self, ctx: &mut Context<'_>, id: AccountId, request: SetAccount, reply: Reply<()>) {
-        let Some(account) = self.directory.present(id) else {
-            return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
-        };
-        if account.saving.has_record() {
-            return self.defer(ctx, Command::new(id, request, reply));
+        let most = self.desk.realm.limits.parked_per_account;
+        let SetAccount { record, expected } = request;
+        match self.directory.present(id) {
+            None => self.reply(ctx, reply, Err(Refusal::NoSuchAccount)),
+            Some(account) if account.ledger.entries().is_some_and(|entries| entries.waiting() >= most) => {
+                self.reply(ctx, reply, Err(Refusal::Overloaded));
+            }
+            Some(account) => {
+                account.ledger.add_replacing(Replacing { record, expected, reply });
+                self.advance(ctx, id);
+            }
         }
-        let SetAccount { mut record, expected } = request;
-        let is_expected = match expected {
+    }
+
+    /// The turn has come of a record that is to take the place of the one in force.
+    pub(crate) fn begin_replacing(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        mut replacing: Box<Replacing>,
+    ) -> Progress {
+        let Some(account) = self.directory.present(id) else { return Progress::Over };
+        let is_expected = match replacing.expected {
             Expected::Any => true,
             Expected::Absent => false,
             Expected::Generation(generation) => account.record.generation() == generation,
         };
-        if !is_expected || record.name != account.name() {
-            return self.reply(ctx, reply, Err(Refusal::Conflict));
+        if !is_expected || replacing.record.name != account.name() {
+            self.reply(ctx, replacing.reply, Err(Refusal::Conflict));
+            return Progress::Over;
         }
-        account.saving.change(|writes| writes.record = true);
-        keep_tokens(account, &mut record);
-        let revision = account.record_revision;
-        self.save_account(ctx, id, record, Some(revision), reply);
+        keep_tokens(account, &mut replacing.record);
+        let value = Some(replacing.record.to_json());
+        let ticket = self.wait(id, UnderWay::Replacing(replacing));
+        ctx.store.put(id, vec![Put { table: Table::Accounts, key: id.record_key(), value }], ticket);
+        Progress::Waits
     }
 
-    /// Has a command wait until the write under way has ended.
-    pub(crate) fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
-        let most = self.desk.realm.limits.parked_per_account;
-        match self.directory.present(command.whom.account) {
-            Some(account) if account.saving.writes().is_some_and(|writes| writes.deferred.len() < most) => {
-                account.saving.change(|writes| writes.deferred.push(command));
-            }
-            _ => self.refuse_command(ctx, command, Refusal::Overloaded),
-        }
-    }
-
-    fn save_account(
+    /// The store has the new record, or not.
+    pub(crate) fn replaced(
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
-        record: Box<AccountRecord>,
-        expected: Option<Revision>,
-        reply: Reply<()>,
+        replacing: Replacing,
+        result: Result<(), StoreError>,
     ) {
-        let value = Some(record.to_json());
-        let key = self.commands.insert(Pending { account: id, record, reply });
-        let ticket = Purpose::Command(key).ticket();
-        if self.commands.len() > PENDING_MAX {
-            return self.command_saved(ctx, key, Err(StoreError::Overloaded));
-        }
-        ctx.store.save(id, Table::Accounts, value, expected, ticket);
-    }
-
-    /// The store has saved what a command changed, or not.
-    pub(crate) fn command_saved(
-        &mut self,
-        ctx: &mut Context<'_>,
-        key: usize,
-        result: Result<Revision, StoreError>,
-    ) {
-        let Some(Pending { account: id, mut record, reply }) = self.commands.try_remove(key) else { return };
-        let is_new = self.directory.is_loading(id);
-        if is_new {
-            // The account is being made: what waited for it goes on once its records are read back.
-            let load = self.directory.load_again(id);
-            ctx.store.load(id, super::directory::TABLES, Purpose::Load(id, load).ticket());
-        }
-        if let Some(account) = self.directory.present(id) {
-            account.saving.change(|writes| writes.record = false);
-        }
+        let Replacing { mut record, reply, .. } = replacing;
         let outcome = match result {
-            Ok(revision) => {
+            Ok(()) => {
                 if let Some(account) = self.directory.present(id) {
                     keep_tokens(account, &mut record);
                 }
-                self.replace_record(ctx, id, record, revision);
-                if is_new {
-                    self.tell_holders(ctx, id);
-                }
+                self.replace_record(ctx, id, record);
                 Ok(())
             }
             Err(error) => {
@@ -254,17 +241,52 @@ impl Owner {
             }
         };
         self.reply(ctx, reply, outcome);
-        self.save_again(ctx, id);
-        self.do_deferred(ctx, id);
+    }
+
+    /// Has a command wait until the write under way has ended.
+    pub(crate) fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
+        let most = self.desk.realm.limits.parked_per_account;
+        match self.directory.present(command.whom.account) {
+            Some(account) if account.ledger.entries().is_some_and(|writes| writes.deferred.len() < most) => {
+                account.ledger.change(|writes| writes.deferred.push(command));
+            }
+            _ => self.refuse_command(ctx, command, Refusal::Overloaded),
+        }
+    }
+
+    /// The store has made an account, or not.
+    pub(crate) fn command_saved(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: usize,
+        result: Result<Revision, StoreError>,
+    ) {
+        let Some(Pending { account: id, reply }) = self.commands.try_remove(key) else { return };
+        if self.directory.is_loading(id) {
+            // What waited for the account goes on once its records are read back.
+            let load = self.directory.load_again(id);
+            ctx.store.load(id, super::directory::TABLES, Purpose::Load(id, load).ticket());
+        }
+        let outcome = match result {
+            Ok(_) => {
+                self.tell_holders(ctx, id);
+                Ok(())
+            }
+            Err(error) => {
+                self.desk.metrics.saves_failed_total.inc();
+                Err(refusal(&error))
+            }
+        };
+        self.reply(ctx, reply, outcome);
     }
 
     /// Commands that waited for a write of the same account.
     pub(crate) fn do_deferred(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
-        if account.saving.writes().is_none() {
+        if account.ledger.entries().is_none() {
             return;
         }
-        for command in account.saving.change(|writes| std::mem::take(&mut writes.deferred)) {
+        for command in account.ledger.change(|writes| std::mem::take(&mut writes.deferred)) {
             self.with_account(ctx, id, Work::Command(Box::new(command)));
         }
     }
@@ -275,12 +297,10 @@ impl Owner {
         ctx: &mut Context<'_>,
         id: AccountId,
         record: Box<AccountRecord>,
-        revision: Revision,
     ) {
         let Some(account) = self.directory.present(id) else { return };
         let void = record.generation() != account.record.generation() || record.disabled;
         account.record = ResidentRecord::new(*record);
-        account.record_revision = revision;
         if void {
             self.end_all(ctx, id, "the key was replaced");
             self.end_asked(ctx, id);
@@ -295,7 +315,7 @@ impl Owner {
             self.removed.pop_front();
         }
         self.removed.push_back((id, account.record.generation()));
-        let deferred = account.saving.change(|writes| std::mem::take(&mut writes.deferred));
+        let deferred = account.ledger.change(|writes| std::mem::take(&mut writes.deferred));
         self.directory.loaded(id, None);
         self.tell_holders(ctx, id);
         for command in deferred {
@@ -353,8 +373,8 @@ impl Owner {
 fn is_key_unsettled(account: &Resident, command: &Command) -> bool {
     command.whom.key.is_some()
         && match command.action {
-            Action::RemoveAccount(..) => account.saving.is_busy(),
-            _ => account.saving.has_record(),
+            Action::RemoveAccount(..) => account.ledger.is_busy(),
+            _ => account.ledger.has_record(),
         }
 }
 

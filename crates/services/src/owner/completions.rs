@@ -34,8 +34,8 @@ impl Owner {
             }
             Completion::Loaded { ticket, result, book } => match Purpose::of(ticket) {
                 Some(Purpose::Load(id, load)) => self.loaded(ctx, (id, load), result, &book),
-                Some(Purpose::Errand(id, stay)) if self.is_still(id, stay) => {
-                    self.errand_read(ctx, id, result);
+                Some(Purpose::Ledger(id, stay)) if self.is_still(id, stay) => {
+                    self.ledger_read(ctx, id, result);
                 }
                 Some(Purpose::Refusal(id)) => self.refuse_after_all(ctx, id, result.is_ok()),
                 _ => {}
@@ -57,14 +57,10 @@ impl Owner {
             }
             Completion::Leftovers { result, .. } => self.leftovers_found(ctx, result),
             Completion::Saved { ticket, result } => match Purpose::of(ticket) {
-                Some(Purpose::Roster(id, stay)) if self.is_still(id, stay) => {
-                    self.roster_saved(ctx, id, result);
+                Some(Purpose::Ledger(id, stay)) if self.is_still(id, stay) => {
+                    self.ledger_written(ctx, id, result.map(drop));
                 }
-                Some(Purpose::Record(id, stay)) => self.record_saved(ctx, (id, stay), result),
                 Some(Purpose::Command(key)) => self.command_saved(ctx, key, result),
-                Some(Purpose::Errand(id, stay)) if self.is_still(id, stay) => {
-                    self.errand_written(ctx, id, result.map(drop));
-                }
                 Some(Purpose::Mark(id)) => self.marked(ctx, id, result),
                 _ => {}
             },

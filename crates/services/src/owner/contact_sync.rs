@@ -53,7 +53,7 @@ impl Owner {
             return self.answer_wish(ctx, id, wish.answer, Err(Refused::Busy));
         }
         if let Some(account) = self.directory.present(id) {
-            account.saving.change(|writes| writes.book = true);
+            account.ledger.change(|writes| writes.book = true);
         }
     }
 
@@ -350,13 +350,14 @@ impl Owner {
     fn finish_job(&mut self, ctx: &mut Context<'_>, key: usize) {
         let Some(job) = self.books.jobs.try_remove(key) else { return };
         let id = job.account;
-        if let Answer::Room { then, .. } = job.answer {
+        if let Answer::Room { then, by, .. } = job.answer {
             self.in_room(ctx, id, |turn, account| then(turn, account, Ok(None)));
+            self.change_is_over(by);
         }
         if self.books.lines.done(id)
             && let Some(account) = self.directory.present(id)
         {
-            account.saving.change(|writes| writes.book = false);
+            account.ledger.change(|writes| writes.book = false);
             self.do_deferred(ctx, id);
         }
     }

@@ -14,7 +14,7 @@ pub(crate) use askers::Asker;
 pub(crate) use keyed::Keyed;
 pub(crate) use room::{ParkedRoom, Parking};
 
-use super::ledger::Saving;
+use super::ledger::Ledger;
 use crate::account::Account;
 use crate::effects::letter::RoutedStanza;
 use crate::effects::login;
@@ -36,8 +36,8 @@ pub(crate) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Se
 /// An account in this shard's memory: itself, and what its owner has under way for it.
 pub(crate) struct Resident {
     pub(crate) account: Account,
-    /// Records on their way to the store.
-    pub(crate) saving: Saving,
+    /// What is being changed of it, and waits for that.
+    pub(crate) ledger: Ledger,
     /// The load that brought it into memory: answers of the store to what was asked before are not for it.
     pub(crate) stay: Stay,
     /// It was asked for since it was last considered for leaving memory.
@@ -48,7 +48,7 @@ pub(crate) struct Resident {
 
 impl Resident {
     pub(crate) fn new(account: Account) -> Self {
-        Self { account, saving: Saving::default(), stay: Stay::default(), used: true, is_looked: false }
+        Self { account, ledger: Ledger::default(), stay: Stay::default(), used: true, is_looked: false }
     }
 
     pub(crate) fn summaries(&self) -> Vec<SessionSummary> {
@@ -63,7 +63,7 @@ impl Resident {
     }
 
     fn is_idle(&self) -> bool {
-        self.sessions.is_empty() && !self.saving.is_busy()
+        self.sessions.is_empty() && !self.ledger.is_busy()
     }
 }
 

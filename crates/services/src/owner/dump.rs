@@ -4,7 +4,7 @@ use crate::account::session::{Progress, Session};
 use crate::effects::turn::command::{Dumped, Refusal};
 use crate::owner::context::Context;
 use crate::owner::directory::Resident;
-use crate::owner::ledger::Writes;
+use crate::owner::ledger::Entries;
 use crate::owner::state::Owner;
 use chaski_store::AccountId;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ impl Owner {
             "shard": self.desk.index.0,
             "mailbox": { "messages": usage.messages, "bytes": usage.bytes },
             "sessions": sessions,
-            "ledger": account.saving.writes().map(|writes| ledger_of(account, writes)),
+            "ledger": account.ledger.entries().map(|entries| ledger_of(account, entries)),
             "disabled": account.record.disabled,
             "key_generation": account.record.generation(),
             "contacts": account.roster.items().len(),
@@ -87,15 +87,15 @@ fn session_of(session: &Session, is_gated: bool) -> Value {
     })
 }
 
-/// What is being written of it, or waits for that.
-fn ledger_of(account: &Resident, writes: &Writes) -> Value {
+/// What is being changed of it, or waits for that.
+fn ledger_of(account: &Resident, entries: &Entries) -> Value {
     json!({
-        "changes": account.saving.busy().errands,
-        "roster": writes.roster.is_some(),
-        "record": writes.record,
-        "record_again": writes.record_again,
-        "phone_book": writes.book,
-        "removing": writes.removing.is_some(),
-        "commands_deferred": writes.deferred.len(),
+        "changes": account.ledger.busy().errands,
+        "waiting": entries.waiting(),
+        "roster": entries.has_roster(),
+        "record": entries.has_record(),
+        "phone_book": entries.book,
+        "removing": entries.removing.is_some(),
+        "commands_deferred": entries.deferred.len(),
     })
 }

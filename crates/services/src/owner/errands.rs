@@ -1,33 +1,32 @@
-//! The owner's side of errands ([`crate::effects::turn::errand`]): one at a time, what waits behind it, and the gate of the session that has asked for a
-//! change.
+//! Errands ([`crate::effects::turn::errand`]) at the owner of their account, and the gate of the session that has asked for a change.
 
+use super::context::Context;
+use super::ledger::UnderWay;
+use super::state::Owner;
+use super::transactions::Progress;
 use crate::budget;
-use crate::effects::turn::errand::{Done, ERRANDS_MAX, Errand, Found, Then};
-use crate::effects::turn::outbox::Post;
-use crate::owner::context::Context;
-use crate::owner::ledger::{Errands, Stage};
-use crate::owner::state::Owner;
-use crate::ticket::Purpose;
+use crate::effects::turn::Post;
+use crate::effects::turn::errand::{Done, Errand, Found, Then};
 use crate::wire::SessionId;
-use chaski_store::{AccountId, StoreError, Ticket};
+use chaski_store::{AccountId, StoreError};
 
 impl Owner {
     /// A room has answered the stanza at hand by these: if changes are among them, what its client says next waits for them.
     pub(crate) fn shut_gate_behind(&mut self, id: AccountId, posts: &mut [Post]) {
-        let Some(session) = self.desk.at_hand else { return };
-        for post in posts {
-            if let Post::Errand(errand) = post
-                && errand.is_change
-                && let Some(session) =
-                    self.directory.present(id).and_then(|account| account.session_mut(session))
+        // What goes on with a change may ask for another.
+        let going_on = || self.directory.present(id).and_then(|account| account.ledger.waited_for_by());
+        let Some(session) = self.desk.at_hand.or_else(going_on) else { return };
+        for by in posts.iter_mut().filter_map(Post::waiter) {
+            if let Some(session) = self.directory.present(id).and_then(|account| account.session_mut(session))
             {
                 session.begins_change();
-                errand.by = Some(session.id);
+                *by = Some(session.id);
             }
         }
     }
 
-    fn change_is_over(&mut self, by: Option<SessionId>) {
+    /// A change that a session has asked for is over.
+    pub(crate) fn change_is_over(&mut self, by: Option<SessionId>) {
         if let Some(session) = by
             && let Some((desk, account)) = self.account_of(session)
             && let Some(session) = account.session_mut(session)
@@ -41,15 +40,10 @@ impl Owner {
         let Some(account) = self.directory.present(id) else { return };
         // One that is being removed is written to no more: what it leaves is already on its way out, and whoever gets the
         // number next would inherit the rest.
-        let place = if account.saving.is_leaving() {
-            Place::None(errand)
-        } else {
-            account.saving.change(|writes| stand_in_line(&mut writes.errands, errand))
-        };
-        match place {
-            Place::Waits => {}
-            Place::First(errand) => self.begin(ctx, id, errand),
-            Place::None(errand) => {
+        let added = if account.ledger.is_leaving() { Err(errand) } else { account.ledger.add_errand(errand) };
+        match added {
+            Ok(()) => self.advance(ctx, id),
+            Err(errand) => {
                 self.desk.metrics.errands_refused_total.inc();
                 // Nothing is written without standing in line.
                 self.in_room(ctx, id, |turn, account| {
@@ -60,58 +54,38 @@ impl Owner {
         }
     }
 
-    fn begin(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) {
-        if let Some(account) = self.directory.present(id) {
-            account.saving.change(|writes| {
-                if let Some(errands) = &mut writes.errands {
-                    errands.by = errand.by;
-                }
-            });
-        }
+    /// An errand's turn has come.
+    pub(crate) fn begin_errand(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) -> Progress {
         if errand.reads.is_empty() {
             return self.go_on(ctx, id, errand.then, Ok(Vec::new()));
         }
-        let ticket = self.wait(id, Stage::Reading(errand.then));
+        let ticket = self.wait(id, UnderWay::Reading(errand.then));
         self.desk.spend(budget::READ);
         ctx.store.fetch(id, errand.reads, ticket);
+        Progress::Waits
     }
 
-    /// The one under way waits for the store: the ticket for that.
-    fn wait(&mut self, id: AccountId, stage: Stage) -> Ticket {
-        let Some(account) = self.directory.present(id) else { return Ticket(0) };
-        account.saving.change(|writes| {
-            if let Some(errands) = &mut writes.errands {
-                errands.stage = Some(stage);
-            }
-        });
-        Purpose::Errand(id, account.stay).ticket()
-    }
-
-    fn stage(&mut self, id: AccountId) -> Option<Stage> {
-        let account = self.directory.present(id)?;
-        account.saving.writes()?;
-        account.saving.change(|writes| writes.errands.as_mut()?.stage.take())
-    }
-
-    /// The store has read what an errand asked for, or not.
-    pub(crate) fn errand_read(&mut self, ctx: &mut Context<'_>, id: AccountId, found: Found) {
-        if let Some(Stage::Reading(then)) = self.stage(id) {
-            self.go_on(ctx, id, then, found);
-        }
-    }
-
-    fn go_on(&mut self, ctx: &mut Context<'_>, id: AccountId, then: Then, found: Found) {
+    /// What an errand wanted to read is there, or could not be read.
+    pub(crate) fn go_on(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: AccountId,
+        then: Then,
+        found: Found,
+    ) -> Progress {
         let mut change = None;
         self.in_room(ctx, id, |turn, account| change = then(turn, account, found));
         match change {
             Some(change) if change.puts.is_empty() => self.finish(ctx, id, change.done, Ok(())),
             Some(change) => {
-                let ticket = self.wait(id, Stage::Writing(change.done));
+                let ticket = self.wait(id, UnderWay::Writing(change.done));
                 self.desk.spend(budget::SAVED);
                 ctx.store.put(id, change.puts, ticket);
+                return Progress::Waits;
             }
-            None => self.next_errand(ctx, id),
+            None => {}
         }
+        Progress::Over
     }
 
     /// The store has written what an errand wanted, or not.
@@ -119,6 +93,7 @@ impl Owner {
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,
+        done: Done,
         result: Result<(), StoreError>,
     ) {
         match &result {
@@ -129,51 +104,10 @@ impl Owner {
                 self.desk.trace(ctx, id, || format!("a change could not be saved: {error}"));
             }
         }
-        if let Some(Stage::Writing(done)) = self.stage(id) {
-            self.finish(ctx, id, done, result);
-        }
+        self.finish(ctx, id, done, result);
     }
 
     fn finish(&mut self, ctx: &mut Context<'_>, id: AccountId, done: Done, result: Result<(), StoreError>) {
         self.in_room(ctx, id, |turn, account| done(turn, account, result));
-        self.next_errand(ctx, id);
-    }
-
-    fn next_errand(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        let Some(account) = self.directory.present(id) else { return };
-        let (by, next) = account.saving.change(|writes| {
-            let by = writes.errands.as_mut().and_then(|errands| errands.by.take());
-            let next = writes.errands.as_mut().and_then(|errands| errands.waiting.pop_front());
-            if next.is_none() {
-                writes.errands = None;
-            }
-            (by, next)
-        });
-        self.change_is_over(by);
-        match next {
-            Some(errand) => self.begin(ctx, id, errand),
-            None => self.do_deferred(ctx, id),
-        }
-    }
-}
-
-/// What becomes of a new errand.
-enum Place {
-    First(Errand),
-    Waits,
-    None(Errand),
-}
-
-fn stand_in_line(errands: &mut Option<Errands>, errand: Errand) -> Place {
-    match errands {
-        Some(errands) if errands.waiting.len() >= ERRANDS_MAX => Place::None(errand),
-        Some(errands) => {
-            errands.waiting.push_back(errand);
-            Place::Waits
-        }
-        None => {
-            *errands = Some(Errands::default());
-            Place::First(errand)
-        }
     }
 }

@@ -1,104 +1,84 @@
-//! The ledger of an account: what is under way for it with the store, and what waits for that. Data; each kind is carried out by its
-//! own file of [`crate::owner`] (`errands`, `rosters`, `call`, `contact_sync`, `removal`).
+//! The ledger of an account: everything by which its documents change, in one line, one transaction at a time.
+//!
+//! An [`Entry`] is what a room has read and written ([`Errand`]), documents that have changed in memory and are to be saved
+//! ([`Documents`]), or a record that takes the place of the one in force ([`Replacing`]). Entries are carried out in the order in which
+//! they came, so whoever reads sees what was written before, and nothing is written twice at once: no revision has to be
+//! compared, since there is one owner and one line. Data; carried out by `owner/transactions`, `owner/errands` and `owner/documents`.
+//!
+//! Promises: what others see of a change waits until it is durable; what could not be saved is taken back, with all that stands on it;
+//! an account with entries stays in memory and can't be removed. Bounds: [`ERRANDS_MAX`] errands, [`CHANGES_MAX`] changes of the roster,
+//! [`STEPS_MAX`] steps; beyond, rooms refuse more. Most accounts have nothing in it, and pay one pointer.
 
+use crate::account::record::AccountRecord;
 use crate::account::roster::Undo;
 use crate::account::tokens::Device;
 use crate::effects::login::{ReplyTo, TokenProved};
-use crate::effects::turn::command::Command;
-use crate::effects::turn::errand::{Done, Errand, Then};
+use crate::effects::turn::command::{Command, Expected, Reply};
+use crate::effects::turn::errand::{Done, ERRANDS_MAX, Errand, Then};
 use crate::effects::turn::{Busy, Post};
 use crate::wire::SessionId;
 use std::collections::VecDeque;
 
-/// Most steps that wait for the write before them: then rooms refuse changes ([`Account::roster_is_busy`]).
+/// Most changes of the roster that wait: then rooms refuse more ([`Busy::roster`]).
 const CHANGES_MAX: usize = 64;
 /// Most steps in line at all: beyond, what is no change is sent at once, out of order.
 const STEPS_MAX: usize = 1_024;
 
-/// Which of an account's records the store is writing. Behind a pointer: hardly any account has one at any time.
+/// See the module.
 #[derive(Default)]
-pub(crate) struct Saving(Option<Box<Writes>>);
+pub(crate) struct Ledger(Option<Box<Entries>>);
 
-/// See [`Saving`]. One write of each kind at a time, because each has to name the revision that the last one made.
+/// What there is of it.
 #[derive(Default)]
-pub(crate) struct Writes {
-    /// A roster is on its way; what follows from its changes waits for that.
-    pub(crate) roster: Option<RosterWrites>,
-    /// The account's record is on its way.
-    pub(crate) record: bool,
+pub(crate) struct Entries {
+    /// The entry that is being carried out.
+    under_way: Option<UnderWay>,
+    /// It is an errand.
+    is_errand: bool,
+    /// The session that waits for it.
+    by: Option<SessionId>,
+    waiting: VecDeque<Entry>,
     /// The account is being removed.
     pub(crate) removing: Option<Removing>,
     /// Something is done with its phone book, or waits for that.
     pub(crate) book: bool,
-    /// What rooms have had read or written, one after the other.
-    pub(crate) errands: Option<Errands>,
-    /// It has changed since it went: it is to go again.
-    pub(crate) record_again: bool,
-    /// Clients that have given tokens back. Each has its own connection, so they are few.
-    pub(crate) given_back: Vec<GivenBack>,
-    /// Commands that wait for that.
+    /// Commands that wait until nothing of what they depend on is in it.
     pub(crate) deferred: Vec<Command>,
 }
 
-/// How far the removal of an account has got.
-pub(crate) struct Removing {
-    /// An operator had switched it off before.
-    pub(crate) was_disabled: bool,
-    /// There is no way back: it counts as nobody's.
-    pub(crate) is_marked: bool,
+/// One thing to be done.
+pub(crate) enum Entry {
+    /// A room reads, goes on, writes, goes on.
+    Errand(Errand),
+    /// Documents have changed in memory.
+    Documents(Documents),
+    /// A record is to take the place of the one in force.
+    Replacing(Box<Replacing>),
 }
 
-impl Saving {
-    /// What is under way, if anything is.
-    pub(crate) fn writes(&self) -> Option<&Writes> {
-        self.0.as_deref()
-    }
-
-    /// Notes what is under way now.
-    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Writes) -> T) -> T {
-        let writes = self.0.get_or_insert_default();
-        let result = change(writes);
-        if !writes.is_busy() && writes.deferred.is_empty() {
-            self.0 = None;
-        }
-        result
-    }
-
-    /// Whether the account's record is being written.
-    pub(crate) fn has_record(&self) -> bool {
-        self.writes().is_some_and(|writes| writes.record)
-    }
-
-    /// Whether the account is being removed.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.writes().is_some_and(|writes| writes.removing.is_some())
-    }
-
-    /// Whether something of the account is being written, so that it can't be removed or leave memory now.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.writes().is_some_and(Writes::is_busy)
-    }
+/// What the entry under way waits for.
+pub(crate) enum UnderWay {
+    /// Nothing: its continuation is running.
+    Running,
+    /// An errand's records are read.
+    Reading(Then),
+    /// An errand's change is written.
+    Writing(Done),
+    /// Documents are written.
+    Documents(Documents),
+    /// A record is written.
+    Replacing(Box<Replacing>),
 }
 
-impl Writes {
-    pub(crate) fn is_busy(&self) -> bool {
-        self.removing.is_some()
-            || self.record
-            || self.record_again
-            || !self.given_back.is_empty()
-            || self.book
-            || self.roster.is_some()
-            || self.errands.is_some()
-    }
-}
-
-/// The writes of one account's roster.
+/// Documents as they are in memory, to be saved in one transaction.
 #[derive(Default)]
-pub(crate) struct RosterWrites {
-    /// On its way to the disk.
-    pub(crate) now: Vec<Step>,
-    /// Made since.
-    pub(crate) next: Vec<Step>,
+pub(crate) struct Documents {
+    pub(crate) has_roster: bool,
+    pub(crate) has_record: bool,
+    /// What rooms want then, in order.
+    pub(crate) steps: Vec<Step>,
+    /// Who is told then that its tokens are gone. Each has its own connection, so they are few.
+    pub(crate) given_back: Vec<GivenBack>,
 }
 
 /// What one call of a room wants.
@@ -116,50 +96,244 @@ pub(crate) struct GivenBack {
     pub(crate) reply_to: ReplyTo,
     pub(crate) told: TokenProved,
     pub(crate) device: Device,
-    /// Not in the write under way, but in the one after it.
-    pub(crate) is_next: bool,
 }
 
-/// An account's errands, the first of which is under way.
-#[derive(Default)]
-pub(crate) struct Errands {
-    pub(crate) stage: Option<Stage>,
-    /// The session that waits for the one under way.
-    pub(crate) by: Option<SessionId>,
-    pub(crate) waiting: VecDeque<Errand>,
+/// A record that somebody puts in the place of the one in force.
+pub(crate) struct Replacing {
+    pub(crate) record: Box<AccountRecord>,
+    /// What is to be in force then, else it is refused.
+    pub(crate) expected: Expected,
+    pub(crate) reply: Reply<()>,
 }
 
-/// What the one under way waits for. `None`: its continuation is running.
-pub(crate) enum Stage {
-    Reading(Then),
-    Writing(Done),
+/// How far the removal of an account has got.
+pub(crate) struct Removing {
+    /// An operator had switched it off before.
+    pub(crate) was_disabled: bool,
+    /// There is no way back: it counts as nobody's.
+    pub(crate) is_marked: bool,
 }
 
-impl Saving {
-    /// What of it rooms are told of.
-    pub(crate) fn busy(&self) -> Busy {
-        let Some(writes) = self.writes() else { return Busy::default() };
-        let errands = writes.errands.as_ref().map_or(0, |errands| errands.waiting.len() + 1);
-        Busy { errands, roster: self.roster_is_busy() }
+/// What is to be done next.
+pub(crate) enum Next {
+    /// Something is under way.
+    AtWork,
+    /// There is nothing.
+    Nothing,
+    /// This, which counts as running from now on.
+    Entry(Entry),
+}
+
+impl Ledger {
+    /// What is in it, if anything is.
+    pub(crate) fn entries(&self) -> Option<&Entries> {
+        self.0.as_deref()
     }
 
-    /// Too many changes of the roster wait for the disk: no more for now.
-    fn roster_is_busy(&self) -> bool {
-        self.is_leaving() || self.roster_writes().is_some_and(|writes| writes.next.len() >= CHANGES_MAX)
+    /// Changes what is in it.
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Entries) -> T) -> T {
+        let entries = self.0.get_or_insert_default();
+        let result = change(entries);
+        if !entries.is_busy() && entries.deferred.is_empty() {
+            self.0 = None;
+        }
+        result
     }
 
-    /// Whether what a room says for this account has to wait in line.
-    pub(crate) fn has_line(&self) -> bool {
-        self.roster_writes().is_some_and(|writes| writes.next.len() < STEPS_MAX)
+    /// What is to be done next.
+    pub(crate) fn next(&mut self) -> Next {
+        if self.0.is_none() { Next::Nothing } else { self.change(Entries::next) }
     }
 
-    fn roster_writes(&self) -> Option<&RosterWrites> {
-        self.writes()?.roster.as_ref()
+    /// What the entry under way has waited for; it counts as running from now on.
+    pub(crate) fn resume(&mut self) -> Option<UnderWay> {
+        let under_way = self.0.as_deref_mut()?.under_way.as_mut()?;
+        Some(std::mem::replace(under_way, UnderWay::Running))
+    }
+
+    /// The entry under way waits.
+    pub(crate) fn wait(&mut self, under_way: UnderWay) {
+        self.change(|entries| entries.under_way = Some(under_way));
+    }
+
+    /// The entry under way is over. Who waits for that.
+    pub(crate) fn over(&mut self) -> Option<SessionId> {
+        self.change(|entries| {
+            (entries.under_way, entries.is_errand) = (None, false);
+            entries.by.take()
+        })
+    }
+
+    /// The session that waits for the entry under way.
+    pub(crate) fn waited_for_by(&self) -> Option<SessionId> {
+        self.entries()?.by
+    }
+
+    /// Adds an errand; gives it back if there are too many.
+    pub(crate) fn add_errand(&mut self, errand: Errand) -> Result<(), Errand> {
+        self.change(|entries| {
+            if entries.errands_waiting() >= ERRANDS_MAX {
+                return Err(errand);
+            }
+            entries.waiting.push_back(Entry::Errand(errand));
+            Ok(())
+        })
+    }
+
+    /// A room has changed the roster, or speaks behind such a change.
+    pub(crate) fn add_step(&mut self, step: Step) {
+        self.change(|entries| entries.add_step(step));
+    }
+
+    /// The account's record has changed.
+    pub(crate) fn add_record(&mut self, given_back: Option<GivenBack>) {
+        self.change(|entries| {
+            let documents = entries.last_documents();
+            documents.has_record = true;
+            documents.given_back.extend(given_back);
+        });
+    }
+
+    /// A record is to take the place of the one in force.
+    pub(crate) fn add_replacing(&mut self, replacing: Replacing) {
+        self.change(|entries| entries.waiting.push_back(Entry::Replacing(Box::new(replacing))));
+    }
+
+    /// A roster could not be saved: what stands on it can't be either. Everything that waits and has changed the roster, in order.
+    pub(crate) fn take_roster_steps(&mut self) -> Vec<Step> {
+        self.change(|entries| {
+            let mut taken = Vec::new();
+            for entry in &mut entries.waiting {
+                if let Entry::Documents(documents) = entry {
+                    documents.has_roster = false;
+                    taken.append(&mut documents.steps);
+                }
+            }
+            taken
+        })
+    }
+
+    /// Whether the account's record is being written, or is to be.
+    pub(crate) fn has_record(&self) -> bool {
+        self.entries().is_some_and(Entries::has_record)
+    }
+
+    /// Whether the account is being removed.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.entries().is_some_and(|entries| entries.removing.is_some())
     }
 
     /// Whether the account is marked: it is being removed, and nothing of it is to be seen any more.
     pub(crate) fn is_gone(&self) -> bool {
-        let removing = self.writes().and_then(|writes| writes.removing.as_ref());
+        let removing = self.entries().and_then(|entries| entries.removing.as_ref());
         removing.is_some_and(|removing| removing.is_marked)
+    }
+
+    /// Whether something of the account is being changed, so that it can't be removed or leave memory now.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.entries().is_some_and(Entries::is_busy)
+    }
+
+    /// What of it rooms are told of.
+    pub(crate) fn busy(&self) -> Busy {
+        let Some(entries) = self.entries() else { return Busy::default() };
+        let roster = self.is_leaving() || entries.steps_waiting(|step| step.undo.is_some()) >= CHANGES_MAX;
+        Busy { errands: entries.errands(), roster }
+    }
+
+    /// Whether what a room says for this account has to wait behind a change of the roster.
+    pub(crate) fn has_line(&self) -> bool {
+        self.entries()
+            .is_some_and(|entries| entries.has_roster() && entries.steps_waiting(|_| true) < STEPS_MAX)
+    }
+}
+
+impl Entries {
+    fn is_busy(&self) -> bool {
+        self.removing.is_some() || self.book || self.under_way.is_some() || !self.waiting.is_empty()
+    }
+
+    fn next(&mut self) -> Next {
+        if self.under_way.is_some() {
+            return Next::AtWork;
+        }
+        let Some(entry) = self.waiting.pop_front() else { return Next::Nothing };
+        self.under_way = Some(UnderWay::Running);
+        if let Entry::Errand(errand) = &entry {
+            (self.is_errand, self.by) = (true, errand.by);
+        }
+        Next::Entry(entry)
+    }
+
+    /// The documents that are saved last, if nothing stands behind them; else new ones.
+    fn last_documents(&mut self) -> &mut Documents {
+        if !matches!(self.waiting.back(), Some(Entry::Documents(_))) {
+            self.waiting.push_back(Entry::Documents(Documents::default()));
+        }
+        match self.waiting.back_mut() {
+            Some(Entry::Documents(documents)) => documents,
+            _ => unreachable!("they were put there just now"),
+        }
+    }
+
+    fn add_step(&mut self, step: Step) {
+        let is_change = step.undo.is_some();
+        if let Some(UnderWay::Documents(documents)) = &mut self.under_way
+            && documents.has_roster
+            && !is_change
+            && self.waiting.is_empty()
+        {
+            // Nothing new for the disk: it is due with the write before it.
+            return documents.steps.push(step);
+        }
+        let documents = self.last_documents();
+        documents.has_roster |= is_change;
+        documents.steps.push(step);
+    }
+
+    fn documents(&self) -> impl Iterator<Item = &Documents> {
+        let under_way = match &self.under_way {
+            Some(UnderWay::Documents(documents)) => Some(documents),
+            _ => None,
+        };
+        under_way.into_iter().chain(self.documents_waiting())
+    }
+
+    fn documents_waiting(&self) -> impl Iterator<Item = &Documents> {
+        self.waiting.iter().filter_map(|entry| match entry {
+            Entry::Documents(documents) => Some(documents),
+            Entry::Errand(_) | Entry::Replacing(_) => None,
+        })
+    }
+
+    fn steps_waiting(&self, which: impl Fn(&Step) -> bool) -> usize {
+        let steps = self.documents_waiting().flat_map(|documents| &documents.steps);
+        steps.filter(|step| which(step)).count()
+    }
+
+    fn errands_waiting(&self) -> usize {
+        self.waiting.iter().filter(|entry| matches!(entry, Entry::Errand(_))).count()
+    }
+
+    /// Errands that wait or are under way.
+    fn errands(&self) -> usize {
+        self.errands_waiting() + usize::from(self.is_errand)
+    }
+
+    /// Entries that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether a change of the roster is being saved, or is to be.
+    pub(crate) fn has_roster(&self) -> bool {
+        self.documents().any(|documents| documents.has_roster)
+    }
+
+    /// Whether the account's record is being written, or is to be.
+    pub(crate) fn has_record(&self) -> bool {
+        matches!(self.under_way, Some(UnderWay::Replacing(_)))
+            || self.waiting.iter().any(|entry| matches!(entry, Entry::Replacing(_)))
+            || self.documents().any(|documents| documents.has_record)
     }
 }

@@ -20,7 +20,7 @@ impl Owner {
         if !self.is_moving(id) {
             return self.reply(ctx, reply, Err(Refusal::Conflict));
         }
-        let is_busy = self.directory.present(id).is_some_and(|account| account.saving.is_busy());
+        let is_busy = self.directory.present(id).is_some_and(|account| account.ledger.is_busy());
         if is_busy {
             return self.defer(ctx, Command::new(id, Leave, reply));
         }

@@ -38,7 +38,7 @@ impl Owner {
         let Some(account) = self.directory.present(id) else {
             return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
         };
-        if account.saving.is_busy() {
+        if account.ledger.is_busy() {
             return self.defer(ctx, Command::new(id, request, reply));
         }
         let is_as_it_was = account.sessions.is_empty()

@@ -62,7 +62,7 @@ impl Owner {
 
     /// A PEP notification is there.
     pub(crate) fn tell(&mut self, ctx: &mut Context<'_>, pep_notification: &PepNotification) {
-        if self.directory.present(pep_notification.to()).is_some_and(|account| account.saving.is_gone()) {
+        if self.directory.present(pep_notification.to()).is_some_and(|account| account.ledger.is_gone()) {
             return;
         }
         self.in_room(ctx, pep_notification.to(), |turn, account| pep::told(turn, account, pep_notification));

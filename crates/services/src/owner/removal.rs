@@ -51,7 +51,7 @@ impl Owner {
         let Some(account) = self.directory.present(id) else {
             return self.reply(ctx, reply, Err(Refusal::NoSuchAccount));
         };
-        if account.saving.is_busy() {
+        if account.ledger.is_busy() {
             return self.defer(ctx, Command::new(id, request, reply));
         }
         if is_full {
@@ -59,7 +59,7 @@ impl Owner {
         }
         // From here on nobody logs in, and nothing of it is written any more.
         let was_disabled = std::mem::replace(&mut account.record.disabled, true);
-        account.saving.change(|writes| writes.removing = Some(Removing { was_disabled, is_marked: false }));
+        account.ledger.change(|writes| writes.removing = Some(Removing { was_disabled, is_marked: false }));
         self.removals.under_way.insert(id, Removal { why: Why::Removed, reply: Some(reply) });
         let key = id.record_key();
         let mark = format!("{{\"since_unix_ms\":{}}}", ctx.unix_ms).into_bytes();
@@ -87,7 +87,6 @@ impl Owner {
                 self.stay(id);
                 self.desk.metrics.saves_failed_total.inc();
                 self.reply_if_waiting(ctx, reply, Err(super::commands::refusal(&error)));
-                self.save_again(ctx, id);
                 self.do_deferred(ctx, id);
             }
         }
@@ -96,7 +95,7 @@ impl Owner {
     /// An account could not be marked: it is as it was, switched off if an operator had done that.
     fn stay(&mut self, id: AccountId) {
         let Some(account) = self.directory.present(id) else { return };
-        if let Some(removing) = account.saving.change(|writes| writes.removing.take()) {
+        if let Some(removing) = account.ledger.change(|writes| writes.removing.take()) {
             account.record.disabled = removing.was_disabled;
         }
     }
@@ -106,7 +105,7 @@ impl Owner {
     fn take_leave(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         self.forget_what_waits(ctx, id);
         let Some(account) = self.directory.present(id) else { return };
-        account.saving.change(|writes| {
+        account.ledger.change(|writes| {
             if let Some(removing) = &mut writes.removing {
                 removing.is_marked = true;
             }

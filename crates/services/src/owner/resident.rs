@@ -148,20 +148,17 @@ impl Owner {
             return Err("the record is another account's".into());
         }
         let mut roster = match roster {
-            None => (Roster::default(), None),
-            Some(roster) => {
-                let read = Roster::from_document(&roster.value).map_err(|error| error.to_string())?;
-                (read, Some(roster.revision))
-            }
+            None => Roster::default(),
+            Some(roster) => Roster::from_document(&roster.value).map_err(|error| error.to_string())?,
         };
-        let unlisted = roster.0.follow_all(book, &self.desk.realm.limits);
+        let unlisted = roster.follow_all(book, &self.desk.realm.limits);
         self.books.metrics.unlisted_total.add(unlisted as u64);
         let settings =
             settings.map(|found| Settings::from_document(&found.value, AccountKind::of(id))).transpose();
         let settings = settings.map_err(|error| error.to_string())?.map(Box::new);
         let nodes = nodes.map(|found| Nodes::from_document(&found.value)).transpose();
         let nodes = nodes.map_err(|error| error.to_string())?.map(Box::new);
-        let records = Records { record: (record, found.revision), roster, settings, nodes };
+        let records = Records { record, roster, settings, nodes };
         Ok(Some(Box::new(Resident::new(Account::new(&self.desk.realm.domain, records)))))
     }
 

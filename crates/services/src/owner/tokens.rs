@@ -38,24 +38,13 @@ impl Owner {
         };
         let told = TokenProved { key_generation, responder };
         if let Some(device) = given_back {
-            self.give_back(ctx, id, GivenBack { reply_to, told, device, is_next: false });
+            self.save_record_for(ctx, id, Some(GivenBack { reply_to, told, device }));
             return None;
         }
         if is_changed {
             self.save_record(ctx, id);
         }
         Some(Ok(told))
-    }
-
-    /// Saves that a client has no tokens any more; it is told then.
-    fn give_back(&mut self, ctx: &mut Context<'_>, id: AccountId, mut given: GivenBack) {
-        let Some(account) = self.directory.present(id) else { return };
-        // What is being written already may be from before.
-        given.is_next = account.saving.has_record();
-        self.save_record(ctx, id);
-        if let Some(account) = self.directory.present(id) {
-            account.saving.change(|writes| writes.given_back.push(given));
-        }
     }
 
     /// The record was written, or not: those who gave tokens back before that are told.
@@ -66,7 +55,7 @@ impl Owner {
         told: Vec<GivenBack>,
         is_saved: bool,
     ) {
-        for GivenBack { reply_to, told, device, .. } in told {
+        for GivenBack { reply_to, told, device } in told {
             if !is_saved && let Some(account) = self.directory.present(id) {
                 account.record.tokens_mut().put_back(device);
             }

@@ -23,7 +23,7 @@ fn sync_with(stage: &mut Stage, client: Client, version: &str, numbers: &[&str])
     );
 }
 
-fn sync(stage: &mut Stage, client: Client, numbers: &[&str]) {
+pub(super) fn sync(stage: &mut Stage, client: Client, numbers: &[&str]) {
     sync_with(stage, client, "", numbers);
 }
 

@@ -129,3 +129,49 @@ fn what_is_read_behind_a_change_is_what_it_has_made() {
     let told = stage.stanzas(juliet).pop().unwrap();
     assert!(told.contains("id='g1'") && told.contains(node), "{told}");
 }
+
+#[test]
+fn documents_of_all_kinds_change_in_one_line() {
+    let (mut stage, _, juliet) = couple();
+    let item = |name: &str| {
+        set(&format!("<query xmlns='jabber:iq:roster'><item jid='{}' name='{name}'/></query>", jid(NURSE)))
+    };
+    let id = |id: &str, stanza: String| stanza.replace("id='s1'", &format!("id='{id}'"));
+    let changes = [
+        id("a", item("Nurse")),
+        id("b", set("<vCard xmlns='vcard-temp'><FN>Juliet C.</FN></vCard>")),
+        id("c", item("Angelica")),
+        command("block", &[jid("+15551239999")]).replace(" id='b1'", " id='d'"),
+        id("e", item("")),
+    ];
+    write_all(&mut stage, juliet, &changes);
+    let told = stage.stanzas(juliet);
+    let told: Vec<&str> = told
+        .iter()
+        .filter(|stanza| stanza.contains("type='result'"))
+        .map(|stanza| stanza.split_once("id='").unwrap().1.split('\'').next().unwrap())
+        .collect();
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert!(told.starts_with(&["a", "b", "c"]) && told.ends_with(&["e"]), "{told:?}");
+    stage.crash();
+    let juliet = stage.login(JULIET, "balcony");
+    stage.send(juliet, &get("<query xmlns='jabber:iq:roster'/>"));
+    let roster = stage.stanzas(juliet).pop().unwrap();
+    assert!(roster.contains(NURSE) && !roster.contains("Angelica"), "the last of them: {roster}");
+    stage.send(juliet, &get("<blocklist xmlns='urn:xmpp:blocking'/>"));
+    assert!(stage.stanzas(juliet).pop().unwrap().contains("+15551239999"));
+}
+
+#[test]
+fn an_item_of_the_phone_book_is_gone_for_what_is_read_behind_its_removal() {
+    let (mut stage, _, juliet) = couple();
+    let query = |inner: &str| format!("<query xmlns='jabber:iq:roster'>{inner}</query>");
+    stage.arrive(NURSE, "hall");
+    super::books::sync(&mut stage, juliet, &[NURSE]);
+    stage.send(juliet, &get(&query("")));
+    assert!(stage.stanzas(juliet).pop().unwrap().contains(NURSE));
+    let remove = set(&query(&format!("<item jid='{}' subscription='remove'/>", jid(NURSE))));
+    write_all(&mut stage, juliet, &[remove, get(&query(""))]);
+    let told = stage.stanzas(juliet).pop().unwrap();
+    assert!(told.contains("id='g1'") && !told.contains(NURSE), "{told}");
+}

@@ -56,8 +56,10 @@ const ACCOUNTS: Field = Field::new("accountjids", FieldKind::Jids, "The accounts
 const PASSWORD: Field = Field::new("password", FieldKind::Private, "The password");
 const PASSWORD_AGAIN: Field = Field::new("password-verify", FieldKind::Private, "The password again");
 
-static COMMANDS: [AdHoc; 5] = [
-    AdHoc { node: "ping", name: "Ping", what: What::Ping, fields: &[] },
+const PING: AdHoc = AdHoc { node: "ping", name: "Ping", what: What::Ping, fields: &[] };
+
+/// For administrators.
+static COMMANDS: [AdHoc; 4] = [
     AdHoc {
         node: "http://jabber.org/protocol/admin#add-user",
         name: "Add a service account",
@@ -87,6 +89,7 @@ static COMMANDS: [AdHoc; 5] = [
 /// Commands of other rooms.
 pub(crate) type OfRooms = &'static [&'static AdHocCommand];
 
+/// In the order in which clients show them.
 fn all(of_rooms: OfRooms) -> impl Iterator<Item = AdHoc> {
     let of_rooms = of_rooms.iter().map(|command| AdHoc {
         node: command.node,
@@ -94,7 +97,7 @@ fn all(of_rooms: OfRooms) -> impl Iterator<Item = AdHoc> {
         what: What::OfRoom(command),
         fields: &[],
     });
-    of_rooms.chain(COMMANDS.iter().copied())
+    std::iter::once(PING).chain(of_rooms).chain(COMMANDS.iter().copied())
 }
 
 /// The command with this node.

@@ -4,6 +4,7 @@ use super::Turn;
 use super::command::reply::Reply;
 use super::command::{BookChange, BookView, Contacts, Leaving};
 use crate::account::Account;
+use crate::wire::SessionId;
 use chaski_store::AccountId;
 use chaski_store::books::Match;
 use chaski_xmpp::StanzaCondition;
@@ -55,6 +56,8 @@ pub(crate) enum Answer {
     Room {
         /// It is told when the roster has followed, or that it is refused.
         when_followed: bool,
+        /// The session whose next stanza waits for that.
+        by: Option<SessionId>,
         /// It goes on.
         then: Then,
     },
@@ -67,11 +70,19 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// Where the session is noted that waits for a change of the roster.
+    pub(crate) fn waiter(&mut self) -> Option<&mut Option<SessionId>> {
+        match self {
+            Self::Room { when_followed: true, by, .. } => Some(by),
+            _ => None,
+        }
+    }
+
     /// A room goes on with what was found, or that it is refused.
     pub(crate) fn room(
         then: impl FnOnce(&mut Turn<'_>, &mut Account, Result<Option<&Synced>, Refused>) + Send + 'static,
     ) -> Self {
-        Self::Room { when_followed: false, then: Box::new(then) }
+        Self::Room { when_followed: false, by: None, then: Box::new(then) }
     }
 
     /// A room goes on when the roster has followed, or that it is refused.
@@ -82,7 +93,7 @@ impl Answer {
             move |turn: &mut Turn<'_>, account: &mut Account, result: Result<Option<&Synced>, Refused>| {
                 then(turn, account, result.map(|_| ()));
             };
-        Self::Room { when_followed: true, then: Box::new(then) }
+        Self::Room { when_followed: true, by: None, then: Box::new(then) }
     }
 }
 

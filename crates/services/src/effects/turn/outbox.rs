@@ -84,6 +84,17 @@ pub enum Post {
     Event(Box<Event>),
 }
 
+impl Post {
+    /// If it changes what the account's next stanza has to see: where the session is noted that waits for that.
+    pub(crate) fn waiter(&mut self) -> Option<&mut Option<SessionId>> {
+        match self {
+            Self::Errand(errand) if errand.is_change => Some(&mut errand.by),
+            Self::ContactSync(request) => request.answer.waiter(),
+            _ => None,
+        }
+    }
+}
+
 impl Outbox {
     /// Posts a stanza to a session of the account at hand.
     pub fn to_session(&mut self, session: SessionId, stanza: impl Into<Stored>) {

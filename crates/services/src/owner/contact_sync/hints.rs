@@ -109,8 +109,9 @@ impl Owner {
     ) {
         match answer {
             Answer::None => {}
-            Answer::Room { then, .. } => {
+            Answer::Room { then, by, .. } => {
                 self.in_room(ctx, id, |turn, account| then(turn, account, result.map(Some)));
+                self.change_is_over(by);
             }
             Answer::Command(reply) => {
                 let domain = self.desk.realm.domain.clone();

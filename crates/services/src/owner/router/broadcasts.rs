@@ -155,7 +155,7 @@ impl Owner {
         if let Some(account) = self.directory.present(id)
             && account.settings.is_none()
             // While a roster is saved, what came before waits for that: `unavailable` must not pass `subscribed`.
-            && !account.saving.has_line()
+            && !account.ledger.has_line()
         {
             hear(&mut self.desk, ctx, account, tell);
         } else if !self.directory.is_absent(id)

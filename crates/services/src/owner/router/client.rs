@@ -89,7 +89,7 @@ impl Owner {
         } else if let Some(session) = account.session_mut(id) {
             let index = session.managed.as_mut().map(|managed| managed.inbound.received());
             let sender = Sender { account: account_id, session: id, index, from: &from };
-            let refused = self.directory.present(account_id).and_then(|own| match own.saving.is_gone() {
+            let refused = self.directory.present(account_id).and_then(|own| match own.ledger.is_gone() {
                 // It only waits to be told that it is over.
                 true => Some(StanzaCondition::NotAuthorized.into()),
                 false => hidden::refuses(own, stanza),

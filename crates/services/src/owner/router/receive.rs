@@ -71,7 +71,7 @@ impl Owner {
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         self.desk.trace(ctx, routed.to, || arrival(&routed));
         let Some(account) = self.directory.present(routed.to) else { return };
-        if account.saving.is_gone() || routed.is_refused || account.record.is_of_before(routed.sent_unix_ms) {
+        if account.ledger.is_gone() || routed.is_refused || account.record.is_of_before(routed.sent_unix_ms) {
             return self.refuse_as_for_nobody(ctx, routed);
         }
         if account.record.is_moving() && matches!(routed.handling, Handling::Mail { .. }) {

@@ -1,12 +1,10 @@
 //! A command that waits for the store.
 
-use crate::account::record::AccountRecord;
 use crate::effects::turn::command::Reply;
 use chaski_store::AccountId;
 
 /// A command that waits for the store.
 pub(crate) struct Pending {
     pub(crate) account: AccountId,
-    pub(crate) record: Box<AccountRecord>,
     pub(crate) reply: Reply<()>,
 }

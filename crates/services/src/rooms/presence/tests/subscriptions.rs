@@ -272,6 +272,10 @@ fn nothing_is_told_before_it_is_durable() {
 fn what_could_not_be_saved_is_taken_back_and_said() {
     let mut stage = Stage::new(2);
     let (juliet, romeo) = (arrive(&mut stage, JULIET, "balcony"), arrive(&mut stage, ROMEO, "orchard"));
+    // The first stanza to her is paid for before, so that the roster is what is written next.
+    stage.send(romeo, &format!("<message to='{}'><body>a rose</body></message>", jid(JULIET)));
+    stage.received(romeo);
+    stage.received(juliet);
     stage.hold_store(true);
     stage.engine.fail_next(chaski_store::StoreError::Full);
     tell(&mut stage, romeo, "subscribe", JULIET);
