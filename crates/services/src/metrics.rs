@@ -47,6 +47,8 @@ chaski_telemetry::metrics! {
         sessions_cut_total: Counter,
         /// Accounts in memory.
         accounts_resident: Gauge,
+        /// Accounts that were not in memory though something was being done for them: a fault of the program.
+        accounts_missed_total: Counter,
         /// Accounts whose records are being loaded.
         accounts_loading: Gauge,
         /// Stanzas and calls that wait for an account's records.

@@ -40,4 +40,5 @@ pub(crate) mod state;
 pub(crate) mod strangers;
 pub(crate) mod tokens;
 pub(crate) mod transactions;
+pub(crate) mod visit;
 pub mod wire;

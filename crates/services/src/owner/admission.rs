@@ -94,7 +94,7 @@ impl Owner {
 
     /// The same device has come again: its earlier sessions are over, whatever it called itself then.
     fn end_device(&mut self, ctx: &mut Context<'_>, id: AccountId, ours: &str) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         let is_ours = |resource: &str| resource.rsplit('/').next() == Some(ours);
         let earlier: Vec<SessionId> = account
             .sessions

@@ -6,10 +6,8 @@ use crate::effects::turn::Turn;
 use crate::effects::turn::outbox::{Outbox, Post};
 use crate::owner::context::Context;
 use crate::owner::directory::Resident;
-use crate::owner::dispatch;
 use crate::owner::ledger::Step;
 use crate::owner::state::Owner;
-use crate::realm::Pressure;
 
 use chaski_store::AccountId;
 
@@ -22,23 +20,8 @@ impl Owner {
         room: impl FnOnce(&mut Turn<'_>, &mut Account),
     ) {
         let mut outbox = std::mem::take(&mut self.desk.outbox);
-        let Some(account) = self.directory.present(id) else { return };
-        let mut turn = Turn {
-            sheds_presence: ctx.pressure >= Pressure::Presence,
-            realm: &self.desk.realm,
-            now_ms: ctx.now_ms,
-            unix_ms: ctx.unix_ms,
-            shown_by_ms: ctx.shown_by_ms,
-            rng: ctx.rng,
-            presences: &mut self.desk.presences,
-            caps: &mut self.desk.caps,
-            lang: self.desk.languages.tag(self.desk.language),
-            busy: account.ledger.busy(),
-            metrics: &self.desk.metrics,
-            outbox: &mut outbox,
-        };
-        room(&mut turn, account);
-        dispatch::tell_rooms(&mut turn, account);
+        let Some(visit) = self.visit(id) else { return };
+        visit.lend(ctx, &mut outbox, room);
         self.shut_gate_behind(id, &mut outbox.posts);
         self.carry_out(ctx, Some(id), outbox);
     }

@@ -201,7 +201,7 @@ impl Owner {
         id: AccountId,
         mut replacing: Box<Replacing>,
     ) -> Progress {
-        let Some(account) = self.directory.present(id) else { return Progress::Over };
+        let Some(account) = self.at_work(id) else { return Progress::Over };
         let is_expected = match replacing.expected {
             Expected::Any => true,
             Expected::Absent => false,
@@ -282,7 +282,7 @@ impl Owner {
 
     /// Commands that waited for a write of the same account.
     pub(crate) fn do_deferred(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         if account.ledger.entries().is_none() {
             return;
         }
@@ -298,7 +298,7 @@ impl Owner {
         id: AccountId,
         record: Box<AccountRecord>,
     ) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         let void = record.generation() != account.record.generation() || record.disabled;
         account.record = ResidentRecord::new(*record);
         if void {
@@ -310,12 +310,13 @@ impl Owner {
     /// Nothing of the account is left: it leaves memory, and whoever waited for its number goes on.
     pub(crate) fn forget_account(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         self.end_all(ctx, id, "the account was removed");
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
+        let generation = account.record.generation();
+        let deferred = account.ledger.change(|entries| std::mem::take(&mut entries.deferred));
         if self.removed.len() >= REMOVED_MAX {
             self.removed.pop_front();
         }
-        self.removed.push_back((id, account.record.generation()));
-        let deferred = account.ledger.change(|writes| std::mem::take(&mut writes.deferred));
+        self.removed.push_back((id, generation));
         self.directory.loaded(id, None);
         self.tell_holders(ctx, id);
         for command in deferred {

@@ -20,7 +20,7 @@ const LEAVING_SAVES_MAX: usize = 64;
 impl Owner {
     /// Notes the account's activity in its record, now and then.
     pub(crate) fn note_activity(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         if !account.ledger.has_record() && account.record.seen(ctx.unix_ms) {
             self.save_record(ctx, id);
         }
@@ -30,7 +30,7 @@ impl Owner {
     /// need the disk more.
     pub(crate) fn note_left(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let room = self.desk.records_saving < LEAVING_SAVES_MAX;
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         if room
             && account.sessions.is_empty()
             && !account.ledger.has_record()
@@ -52,7 +52,7 @@ impl Owner {
         id: AccountId,
         given_back: Option<GivenBack>,
     ) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         if account.ledger.is_leaving() {
             // Its record must not come back. Whoever logs out of it has nothing to log in to any more.
             return self.tell_given_back(ctx, id, given_back.into_iter().collect(), true);
@@ -63,7 +63,7 @@ impl Owner {
 
     /// A room has changed the account's roster, or speaks while that is being saved.
     pub(crate) fn stand_in_line(&mut self, ctx: &mut Context<'_>, id: AccountId, step: Step) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         if account.ledger.is_leaving() {
             // Nothing of it is written any more: whoever gets the number next would inherit it.
             let mut refused = vec![step];
@@ -81,7 +81,7 @@ impl Owner {
         id: AccountId,
         documents: Documents,
     ) -> Progress {
-        let Some(account) = self.directory.present(id) else { return Progress::Over };
+        let Some(account) = self.at_work(id) else { return Progress::Over };
         let key = account.id.record_key();
         let put = |table, value| Put { table, key: key.clone(), value: Some(value) };
         let roster = documents.has_roster.then(|| put(Table::Rosters, account.roster.to_document()));

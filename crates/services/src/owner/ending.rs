@@ -8,6 +8,7 @@ use crate::owner::context::Context;
 use crate::owner::mailbox;
 use crate::owner::router::Refuse;
 use crate::owner::state::Owner;
+use crate::owner::visit::Visit;
 use crate::rooms::presence;
 use crate::timers::Timer;
 use crate::wire::{Closed, ConnId, SessionId, StreamEnd};
@@ -96,12 +97,12 @@ impl Owner {
             ctx.wire.close(conn, error);
         }
         self.in_room(ctx, account_id, |turn, account| presence::leaving(turn, account, id));
-        let Some(account) = self.directory.present(account_id) else { return };
+        let Some(Visit { desk, account }) = self.visit(account_id) else { return };
         let Some(mut session) = account.remove_session(id) else { return };
-        session.speak(&mut self.desk, None);
-        drop(session.take_held(&self.desk));
-        let late = session.take_late(&self.desk);
-        mailbox::inherit(&mut self.desk, ctx, account);
+        session.speak(desk, None);
+        drop(session.take_held(desk));
+        let late = session.take_late(desk);
+        mailbox::inherit(desk, ctx, account);
         self.directory.forget_session(id);
         self.desk.trace(ctx, account_id, || format!("session {} ends", id.0));
         self.desk.metrics.sessions.add(-1);

@@ -37,7 +37,7 @@ impl Owner {
 
     /// A room has given an errand.
     pub(crate) fn errand(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         // One that is being removed is written to no more: what it leaves is already on its way out, and whoever gets the
         // number next would inherit the rest.
         let added = if account.ledger.is_leaving() { Err(errand) } else { account.ledger.add_errand(errand) };

@@ -94,7 +94,7 @@ impl Owner {
 
     /// An account could not be marked: it is as it was, switched off if an operator had done that.
     fn stay(&mut self, id: AccountId) {
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         if let Some(removing) = account.ledger.change(|writes| writes.removing.take()) {
             account.record.disabled = removing.was_disabled;
         }
@@ -104,7 +104,7 @@ impl Owner {
     /// do nothing else.
     fn take_leave(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         self.forget_what_waits(ctx, id);
-        let Some(account) = self.directory.present(id) else { return };
+        let Some(account) = self.at_work(id) else { return };
         account.ledger.change(|writes| {
             if let Some(removing) = &mut writes.removing {
                 removing.is_marked = true;

@@ -20,7 +20,7 @@ impl Owner {
     /// Carries out what is in an account's ledger, until something waits for the store.
     pub(crate) fn advance(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         loop {
-            let Some(account) = self.directory.present(id) else { return };
+            let Some(account) = self.at_work(id) else { return };
             let progress = match account.ledger.next() {
                 Next::AtWork => return,
                 Next::Nothing => return self.do_deferred(ctx, id),

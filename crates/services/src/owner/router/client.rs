@@ -16,6 +16,7 @@ use crate::effects::letter::{Handling, Origin, RoutedStanza};
 use crate::owner::context::Context;
 use crate::owner::session::carbons;
 use crate::owner::state::Owner;
+use crate::owner::visit::Visit;
 use crate::owner::{dispatch, mailbox};
 use crate::rate::IsHeavy;
 use crate::realm::Pressure;
@@ -69,23 +70,23 @@ impl Owner {
     /// A stanza of a session.
     pub(crate) fn client_stanza(&mut self, ctx: &mut Context<'_>, id: SessionId, stanza: &Stanza<'_>) {
         let Some(account_id) = self.directory.account_of(id) else { return };
-        let Some(account) = self.directory.present(account_id) else { return };
+        let mut from = std::mem::take(&mut self.from);
+        let Some(Visit { desk, account }) = self.visit(account_id) else { return };
         // Who stays for days must not be taken for gone: a registration lock would give way.
         let is_news = account.record.is_seen_due(ctx.unix_ms);
-        self.desk.metrics.stanzas_received_total.inc();
-        self.desk.spend(budget::STANZA);
-        self.desk.trace(ctx, account_id, || {
+        desk.metrics.stanzas_received_total.inc();
+        desk.spend(budget::STANZA);
+        desk.trace(ctx, account_id, || {
             format!("session {} says: {}, {} bytes", id.0, stanza.kind().name(), stanza.bytes().len())
         });
-        let mut from = std::mem::take(&mut self.from);
         from.clear();
         let Some(session) = account.session(id) else { return };
         from.push_str(&account.bare);
         from.push('/');
         from.push_str(&session.resource);
-        (self.desk.at_hand, self.desk.language) = (Some(id), session.language());
+        (desk.at_hand, desk.language) = (Some(id), session.language());
         if !is_own(account, session, stanza) {
-            self.desk.doom(id, End::over("invalid-from", "not your address"));
+            desk.doom(id, End::over("invalid-from", "not your address"));
         } else if let Some(session) = account.session_mut(id) {
             let index = session.managed.as_mut().map(|managed| managed.inbound.received());
             let sender = Sender { account: account_id, session: id, index, from: &from };
@@ -119,9 +120,9 @@ impl Owner {
         error: &StanzaError<'_>,
     ) {
         let Some(account_id) = self.directory.account_of(id) else { return };
-        let Some(account) = self.directory.present(account_id) else { return };
-        self.desk.metrics.stanzas_received_total.inc();
-        self.desk.spend(budget::STANZA);
+        let Some(Visit { desk, account }) = self.visit(account_id) else { return };
+        desk.metrics.stanzas_received_total.inc();
+        desk.spend(budget::STANZA);
         let Some(session) = account.session(id) else { return };
         let from = format!("{}/{}", account.bare, session.resource);
         let managed = account.session_mut(id).and_then(|session| session.managed.as_mut());
@@ -238,9 +239,9 @@ impl Owner {
             return;
         }
         let Some(receipt) = message.child("received", ns::RECEIPTS) else { return };
-        let Some(account) = self.directory.present(sender.account) else { return };
+        let Some(Visit { desk, account }) = self.visit(sender.account) else { return };
         if let Some(id) = receipt.attr("id") {
-            mailbox::receipted(&mut self.desk, ctx, account, sender.session, &id);
+            mailbox::receipted(desk, ctx, account, sender.session, &id);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::owner::directory::Work;
 use crate::owner::outgoing::Class;
 use crate::owner::session::carbons;
 use crate::owner::state::Owner;
+use crate::owner::visit::Visit;
 use crate::owner::{dispatch, mailbox};
 use crate::rooms::presence;
 use crate::ticket::Purpose;
@@ -70,7 +71,7 @@ impl Owner {
     /// A routed stanza for an account that is in memory.
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         self.desk.trace(ctx, routed.to, || arrival(&routed));
-        let Some(account) = self.directory.present(routed.to) else { return };
+        let Some(account) = self.at_work(routed.to) else { return };
         if account.ledger.is_gone() || routed.is_refused || account.record.is_of_before(routed.sent_unix_ms) {
             return self.refuse_as_for_nobody(ctx, routed);
         }
@@ -117,23 +118,23 @@ impl Owner {
     fn drop_from_blocked(&mut self, ctx: &mut Context<'_>, routed: &RoutedStanza) {
         let Handling::Mail { origin, is_heavy, .. } = routed.handling else { return };
         let by = mailbox::By { account: routed.by, is_heavy, sent_unix_ms: routed.sent_unix_ms };
-        let Some(account) = self.directory.present(routed.to) else { return };
-        let key = self.desk.in_flight.insert(InFlight {
+        let Some(Visit { desk, account }) = self.visit(routed.to) else { return };
+        let key = desk.in_flight.insert(InFlight {
             origin,
             stanza: routed.stanza.clone(),
             sent_unix_ms: routed.sent_unix_ms,
         });
         let ticket = Purpose::Message(key).ticket();
         if let Err(error) = mailbox::charge(ctx, account, by, &routed.stanza, ticket) {
-            self.desk.in_flight.remove(key);
+            desk.in_flight.remove(key);
             self.refuse(routed.clone(), Refuse::from(&error));
         }
     }
 
     fn receive_message(&mut self, ctx: &mut Context<'_>, mut routed: RoutedStanza) {
-        let Some(account) = self.directory.present(routed.to) else { return };
+        let Some(Visit { desk, account }) = self.visit(routed.to) else { return };
         match hidden::incoming_message(account, &routed.stanza) {
-            Verdict::Swallow => return self.desk.settle(routed.origin()),
+            Verdict::Swallow => return desk.settle(routed.origin()),
             Verdict::Instead(stanza) => routed.stanza = stanza,
             Verdict::Pass => {}
         }
@@ -149,26 +150,26 @@ impl Owner {
         let by = routed.by;
         let Handling::Mail { id, is_heavy, origin } = routed.handling else {
             let droppable = routed.handling == Handling::Relay;
-            mailbox::pass(&mut self.desk, ctx, account, resource, &routed.stanza, droppable);
+            mailbox::pass(desk, ctx, account, resource, &routed.stanza, droppable);
             // What was for one that has gone is for nobody.
             if routed.copied && resource.is_none_or(|resource| account.resource(resource).is_some()) {
-                carbons::received(&mut self.desk, ctx, account, resource, &routed.stanza);
+                carbons::received(desk, ctx, account, resource, &routed.stanza);
             }
             return;
         };
         let stanza = routed.stanza.clone();
         let sent_unix_ms = routed.sent_unix_ms;
-        let key = self.desk.in_flight.insert(InFlight { origin, stanza: stanza.clone(), sent_unix_ms });
+        let key = desk.in_flight.insert(InFlight { origin, stanza: stanza.clone(), sent_unix_ms });
         let ticket = Purpose::Message(key).ticket();
         let message = (id, mailbox::By { account: by, is_heavy, sent_unix_ms }, stanza);
-        match mailbox::append(&mut self.desk, ctx, account, resource, message, ticket) {
+        match mailbox::append(desk, ctx, account, resource, message, ticket) {
             Ok(mailbox::IsNew(is_new)) if is_new && routed.copied => {
-                carbons::received(&mut self.desk, ctx, account, resource, &routed.stanza);
+                carbons::received(desk, ctx, account, resource, &routed.stanza);
             }
             Ok(_) => {}
             Err(error) => {
-                self.desk.trace(ctx, routed.to, || format!("a message is refused: {error}"));
-                self.desk.in_flight.remove(key);
+                desk.trace(ctx, routed.to, || format!("a message is refused: {error}"));
+                desk.in_flight.remove(key);
                 self.refuse(routed, Refuse::from(&error));
             }
         }
@@ -184,13 +185,13 @@ impl Owner {
             }
             return;
         };
-        let Some(account) = self.directory.present(routed.to) else { return };
+        let Some(Visit { desk, account }) = self.visit(routed.to) else { return };
         let from = stanza.from().unwrap_or_default();
         let asker = from.split_once('/').map_or(&*from, |(bare, _)| bare);
         // Who is not shown the session must not learn of it; but who knows a resource that we made up was told it, which
         // is no news from whom the account has hidden itself since.
         let was_told = |session: &Session| {
-            let contact = Contact::new(asker, &self.desk.realm.domain);
+            let contact = Contact::new(asker, &desk.realm.domain);
             session.has_secret_resource() && !shows::hides_online(account, &contact)
         };
         let target = account.resource(resource).filter(|session| {
@@ -208,12 +209,12 @@ impl Owner {
             // What a client sends must not fill the queue, behind which its own stanzas wait: answers need no permission, and
             // anybody who knows or guesses a resource could hold it up with them.
             Some(session) if routed.handling == Handling::Relay => {
-                let sent = session.send_droppable(&mut self.desk, ctx, &routed.stanza);
+                let sent = session.send_droppable(desk, ctx, &routed.stanza);
                 if !sent && is_request {
                     self.refuse(routed.clone(), Refuse::Busy);
                 }
             }
-            Some(session) => session.send(&mut self.desk, ctx, routed.stanza.clone()),
+            Some(session) => session.send(desk, ctx, routed.stanza.clone()),
             None => self.refuse_as_for_nobody(ctx, routed.clone()),
         }
     }
