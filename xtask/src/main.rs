@@ -1,11 +1,12 @@
 //! The project's own checks. `cargo xtask tidy` fails when a rule of ARCHITECTURE.md or CONTRIBUTING.md that a
 //! machine can see is broken; it prints every finding with its place and what to do. `cargo xtask interop` writes the
-//! tables of docs/interop.md. `cargo xtask power-cuts --cuts 10000` cuts the power under the store.
+//! tables of docs/interop.md, `cargo xtask knobs` that of docs/operating.md. `cargo xtask power-cuts --cuts 10000` cuts the power under the store.
 //! `cargo xtask house` says in figures how the rooms hang together, and draws the layers.
 //! `cargo xtask mutants` breaks the code on purpose and sees the tests fail.
 
 mod house;
 mod interop;
+mod knobs;
 mod mutants;
 mod tidy;
 
@@ -15,6 +16,7 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => ended(tidy::run()),
         ["interop"] => ended(interop::write()),
+        ["knobs"] => ended(knobs::write()),
         ["house"] => ended(house::run(None, false)),
         ["house", "--picture"] => ended(house::draw(false)),
         ["house", "--picture", "--write"] => ended(house::draw(true)),
@@ -25,7 +27,7 @@ fn main() {
         ["power-cuts", options @ ..] => ended(power_cuts(options)),
         _ => {
             eprintln!(
-                "usage: cargo xtask tidy|interop|house [--edges] [REV]|house --picture [--write]|mutants [NAME…]|power-cuts"
+                "usage: cargo xtask tidy|interop|knobs|house [--edges] [REV]|house --picture [--write]|mutants [NAME…]|power-cuts"
             );
             std::process::exit(2);
         }

@@ -71,7 +71,7 @@ type Rule = fn(&Tree) -> Result<Vec<Finding>>;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program speaks to its user")]
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::open()?;
-    let rules: [(&str, Rule); 8] = [
+    let rules: [(&str, Rule); 9] = [
         ("layers", layers::check),
         ("house", crate::house::check),
         ("files", files::check),
@@ -79,6 +79,7 @@ pub(crate) fn run() -> Result<()> {
         ("documents", documents::check),
         ("promises", promises::check),
         ("interop", crate::interop::check),
+        ("knobs", crate::knobs::check),
         ("mutants", crate::mutants::check),
     ];
     let mut count = 0;

@@ -48,6 +48,8 @@ pub struct Config {
     pub media: Media,
     /// Bounds.
     pub limits: Limits,
+    /// Bounds that rooms declare, by name ([`chaski_services::knobs`]).
+    pub knobs: BTreeMap<String, u64>,
     /// The log.
     pub log: Log,
 }
@@ -316,6 +318,7 @@ impl Default for Config {
             sms: Sms::default(),
             registration: Registration::default(),
             calls: Calls::default(),
+            knobs: declared_knobs(),
             media: Media::default(),
             limits: Limits::default(),
             log: Log::default(),
@@ -513,6 +516,12 @@ impl Config {
     pub fn uses_development_certificate(&self) -> bool {
         self.tls.certificate.as_os_str().is_empty()
     }
+}
+
+/// All knobs, as nobody has turned them.
+fn declared_knobs() -> BTreeMap<String, u64> {
+    let knobs = chaski_services::owner::dispatch::knobs();
+    knobs.list().iter().map(|named| (named.name.to_owned(), named.knob.get())).collect()
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {

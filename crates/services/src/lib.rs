@@ -17,6 +17,7 @@ mod data;
 pub mod effects;
 mod fault;
 mod form;
+pub mod knobs;
 mod metrics;
 pub mod owner;
 pub mod places;

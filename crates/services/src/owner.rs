@@ -24,6 +24,7 @@ pub(crate) mod links;
 pub(crate) mod login;
 pub(crate) mod mailbox;
 pub(crate) mod media;
+pub(crate) mod metrics;
 pub(crate) mod moving;
 pub(crate) mod new_key;
 pub(crate) mod nonzas;

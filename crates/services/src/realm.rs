@@ -5,6 +5,7 @@
 pub mod relays;
 pub mod uploads;
 
+use crate::knobs::Knobs;
 use crate::places::{Incarnation, Places};
 use relays::Relays;
 use std::sync::Arc;
@@ -51,8 +52,10 @@ pub struct Realm {
     pub secret: [u8; 16],
     /// Bare JIDs of accounts that may use the ad-hoc commands of XEP-0133.
     pub admins: Vec<Box<str>>,
-    /// The bounds.
+    /// The bounds of the owner.
     pub limits: Limits,
+    /// The bounds of whatever declares its own.
+    pub knobs: Knobs,
     /// What clients can use for calls; none by default.
     pub relays: Relays,
     /// Where files are uploaded; `None`: nowhere.
@@ -77,6 +80,7 @@ impl Realm {
             secret,
             admins: Vec::new(),
             limits: Limits::default(),
+            knobs: Knobs::default(),
             relays: Relays::default(),
             uploads: None,
             started_unix_ms: 0,
@@ -141,14 +145,6 @@ pub struct Limits {
     pub answer_ms: u64,
     /// Stanzas of a client that wait to be durable; beyond: new messages are refused.
     pub held_stanzas: usize,
-    /// Presence, chat states and events held back for one inactive client (XEP-0352); beyond: they are sent.
-    pub put_off_stanzas: usize,
-    /// The same in bytes.
-    pub put_off_bytes: usize,
-    /// Bytes held back for all inactive clients of a shard; beyond: sent.
-    pub put_off_bytes_shard: usize,
-    /// Full JIDs to which one session sent directed presence and which will be told of its end.
-    pub directed_presences: usize,
     /// Stanzas that wait for one account's records.
     pub parked_per_account: usize,
     /// The same in bytes; beyond: refused as overloaded.
@@ -184,10 +180,6 @@ pub struct Limits {
     /// What one account may have its shard do in one turn, in units of about a microsecond ([`crate::budget`]); beyond: its
     /// connections are read in later turns.
     pub work_per_turn: u32,
-    /// News of nodes and questions for last items that are carried in one turn; beyond: in later ones.
-    pub pep_notifications_per_turn: usize,
-    /// Of those that wait for that, per shard; beyond: dropped.
-    pub pep_notifications_waiting: usize,
     /// Sessions that are told in one turn of presence that is for very many; beyond: in later ones. Of who is away, eight times as
     /// many.
     pub told_per_turn: usize,
@@ -195,14 +187,6 @@ pub struct Limits {
     pub told_waiting: usize,
     /// Bytes of what else a sender sends meanwhile, which waits behind it; beyond: refused as overloaded.
     pub told_line_bytes: usize,
-    /// Roster items of one account; beyond: `resource-constraint` (RFC 6121 §2.3.3 not-acceptable).
-    pub roster_items: usize,
-    /// Numbers of one phone book, and how many an account may ask about at once; beyond: the sync is refused.
-    pub book_numbers: usize,
-    /// After which time an account may ask about one more number that is not in its book.
-    pub book_refill_ms: u64,
-    /// Subscription requests that wait for an account's answer; beyond: the newest is dropped.
-    pub pending_subscriptions: usize,
     /// Bytes of messages to be stored that one account may send at once; beyond: refused with `resource-constraint`.
     pub stored_burst_bytes: u64,
     /// The same per second for ever. 0: as many as it likes.
@@ -238,10 +222,6 @@ impl Default for Limits {
             ack_timeout_ms: 60_000,
             answer_ms: 2_000,
             held_stanzas: 4_096,
-            put_off_stanzas: 200,
-            put_off_bytes: 32 << 10,
-            put_off_bytes_shard: 256 << 20,
-            directed_presences: 256,
             parked_per_account: 256,
             parked_bytes_per_account: 1 << 20,
             parked_bytes_shard: 64 << 20,
@@ -256,15 +236,9 @@ impl Default for Limits {
             kept_envelopes: 131_072,
             kept_envelope_bytes: 128 << 20,
             work_per_turn: 256,
-            pep_notifications_per_turn: 128,
-            pep_notifications_waiting: 32_768,
             told_per_turn: 128,
             told_waiting: 262_144,
             told_line_bytes: 1 << 20,
-            roster_items: 2_000,
-            book_numbers: 50_000,
-            book_refill_ms: 600_000,
-            pending_subscriptions: 200,
             stored_burst_bytes: 64 << 20,
             stored_bytes_per_s: 256 << 10,
             services_have_rate: false,

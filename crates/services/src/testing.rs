@@ -24,6 +24,7 @@ mod store;
 use crate::effects::login::{Ask, Denied, Resumed};
 use crate::effects::turn::command::{AtWork, Refusal};
 use crate::owner::context::Context;
+use crate::owner::dispatch;
 use crate::places::{Incarnation, Places};
 use crate::realm::relays::Relays;
 use crate::realm::uploads::Uploads;
@@ -91,6 +92,7 @@ impl Stage {
             secret: engine.secret(),
             admins,
             limits,
+            knobs: dispatch::knobs(),
             relays,
             uploads,
             started_unix_ms: 1_000_000,
@@ -116,6 +118,18 @@ impl Stage {
         };
         stage.start();
         stage
+    }
+
+    /// An empty server with some of its knobs turned.
+    pub fn turned(shards: u16, knobs: &[(&str, u64)]) -> Self {
+        let stage = Self::new(shards);
+        knobs.iter().for_each(|(name, value)| stage.turn(name, *value));
+        stage
+    }
+
+    /// Turns a knob.
+    pub fn turn(&self, name: &str, value: u64) {
+        self.realm.knobs.turn(name, value).expect("a knob");
     }
 
     /// Everything in memory is gone, and the server starts again on what the store holds.

@@ -1,6 +1,7 @@
 //! Whether the values make sense together.
 
 use super::{C2sTls, Config, HttpTls, SmsGateway};
+use chaski_services::owner::dispatch;
 use chaski_services::realm::relays::{RELAYS_MAX, Relay};
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,6 +18,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     costs(config)?;
     registration(config)?;
     calls(config)?;
+    knobs(config)?;
     media(config)?;
     limits(config)
 }
@@ -265,6 +267,16 @@ fn calls(config: &Config) -> Result<(), Wrong> {
     }
     if !(5..=1_440).contains(&calls.login_minutes) {
         return wrong("calls.login_minutes", "calls.login_minutes must lie between 5 and 1440");
+    }
+    Ok(())
+}
+
+fn knobs(config: &Config) -> Result<(), Wrong> {
+    let known = dispatch::knobs();
+    for (name, value) in &config.knobs {
+        if let Err(error) = known.turn(name, *value) {
+            return wrong(&format!("knobs.{name}"), format!("in [knobs], {error}"));
+        }
     }
     Ok(())
 }

@@ -126,3 +126,19 @@ fn relays_for_calls_are_checked() {
         assert!(error.contains(expected), "{lines}: {error}");
     }
 }
+
+#[test]
+fn knobs_are_checked_and_the_printed_file_has_them_all() {
+    let with = |lines: &str| parse(&format!("[knobs]\n{lines}"));
+    assert_eq!(with("\"roster.items\" = 3000\n").unwrap().knobs["roster.items"], 3_000);
+    for (lines, expected) in [
+        ("\"roster.items\" = 0\n", "line 2: in [knobs], \"roster.items\" can be from 1 to 100000, not 0"),
+        ("\"roster.item\" = 1\n", "did you mean \"roster.items\"?"),
+        ("\"roster.items\" = -1\n", "line 2"),
+    ] {
+        let error = with(lines).unwrap_err();
+        assert!(error.contains(expected), "{lines}: {error}");
+    }
+    let printed = parse(DEFAULT_TOML).unwrap();
+    assert_eq!(printed.knobs, Config::default().knobs);
+}

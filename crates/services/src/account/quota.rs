@@ -10,7 +10,8 @@
 //! While the account is in memory its [`Purse`] has the truth, whichever of the two was written last.
 
 use crate::allowance::{Allowance, Bucket, record_key};
-use crate::realm::{Limits, Realm};
+use crate::knobs::knobs;
+use crate::realm::Realm;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Table};
 
@@ -20,10 +21,20 @@ pub(crate) const NAME: &str = "contacts";
 /// brings its contacts along sends dozens at once.
 const UNREAD_MAX: u32 = 128;
 
+knobs! {
+    /// How many numbers an account may ask about.
+    pub(crate) struct ContactSyncKnobs("contact_sync") {
+        /// Numbers of one phone book, and how many an account may ask about at once; beyond: the sync is refused.
+        numbers: 50_000 in 1..=1_000_000,
+        /// After which time, in milliseconds, an account may ask about one more number that is not in its book.
+        refill_ms: 600_000 in 1..=86_400_000,
+    }
+}
+
 /// How much an account may ask.
-pub(crate) fn allowance(limits: &Limits) -> Allowance {
-    let burst = u32::try_from(limits.book_numbers).unwrap_or(u32::MAX);
-    Allowance { burst, interval_ms: limits.book_refill_ms }
+pub(crate) fn allowance(knobs: &ContactSyncKnobs) -> Allowance {
+    let burst = u32::try_from(knobs.numbers.get()).unwrap_or(u32::MAX);
+    Allowance { burst, interval_ms: knobs.refill_ms.get() }
 }
 
 /// An account's quota as the shard knows it that owns the account.
@@ -120,7 +131,7 @@ impl Quota {
     ) -> Self {
         let known = purse.map_or_else(Bucket::default, |purse| purse.bucket);
         let bucket = bucket(record).emptier(known);
-        let allowance = allowance(&realm.limits);
+        let allowance = allowance(realm.knobs.of());
         Self { key: Self::key(realm, account), bucket, allowance, waived: false }
     }
 
@@ -199,7 +210,7 @@ mod tests {
     fn neither_way_of_asking_gives_back_what_the_other_has_taken() {
         let realm = Realm::new("chaski.example", 1, [1; 16]);
         let account = AccountId::phone(15_551_230_001).unwrap();
-        let allowance = allowance(&realm.limits);
+        let allowance = allowance(realm.knobs.of());
         let mut purse = Purse::default();
         let mut quota = Quota::read(&realm, account, None, Some(&purse));
         purse.take(allowance, NOW).unwrap();

@@ -13,9 +13,19 @@ pub mod subscription;
 pub use contact::Contact;
 pub use subscription::{Kind, PresenceDue, Subscription};
 
-use crate::realm::Limits;
+use crate::knobs::knobs;
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
+
+knobs! {
+    /// How large a roster can be.
+    pub struct RosterKnobs("roster") {
+        /// Items of one account's roster; beyond: `resource-constraint` (RFC 6121 §2.3.3).
+        items: 2_000 in 1..=100_000,
+        /// Subscription requests that wait for an account's answer; beyond: the newest is dropped.
+        pending_requests: 200 in 1..=10_000,
+    }
+}
 
 /// Longest name of an item in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -145,7 +155,7 @@ impl Roster {
         contact: &Contact,
         name: &str,
         groups: Vec<Box<str>>,
-        limits: &Limits,
+        knobs: &RosterKnobs,
     ) -> Result<(), Full> {
         let new_bytes = name.len() + groups.iter().map(|group| group.len()).sum::<usize>();
         let other_bytes: usize =
@@ -153,7 +163,7 @@ impl Roster {
         if new_bytes + other_bytes > DETAILS_BYTES_MAX {
             return Err(Full);
         }
-        let item = self.entry(contact, limits)?;
+        let item = self.entry(contact, knobs)?;
         item.state = item.state.listed();
         let request = item.details.take().map(|details| details.request).unwrap_or_default();
         item.details = Details { name: name.into(), groups: groups.into(), request }.boxed();
@@ -177,10 +187,10 @@ impl Roster {
     }
 
     /// The account's client sends a subscription stanza to the contact (§3, Appendix A.2).
-    pub fn outbound(&mut self, contact: &Contact, kind: Kind, limits: &Limits) -> Result<Step, Full> {
+    pub fn outbound(&mut self, contact: &Contact, kind: Kind, knobs: &RosterKnobs) -> Result<Step, Full> {
         let before = self.state(contact);
         let outbound = before.outbound(kind);
-        self.put_state(contact, outbound.next, limits)?;
+        self.put_state(contact, outbound.next, knobs)?;
         Ok(Step {
             changed: outbound.next != before,
             push: outbound.next.looks_different(before),
@@ -197,17 +207,17 @@ impl Roster {
         contact: &Contact,
         kind: Kind,
         stanza: &str,
-        limits: &Limits,
+        knobs: &RosterKnobs,
     ) -> Result<Step, Full> {
         let before = self.state(contact);
         let inbound = before.inbound(kind);
         let asks_now = inbound.next.pending_in() && !before.pending_in();
-        if asks_now && before.is_stranger() && self.strangers() >= limits.pending_subscriptions {
+        if asks_now && before.is_stranger() && self.strangers() >= knobs.pending_requests.size() {
             return Err(Full);
         }
-        self.put_state(contact, inbound.next, limits)?;
+        self.put_state(contact, inbound.next, knobs)?;
         if asks_now && stanza.len() <= REQUEST_BYTES_MAX {
-            self.entry(contact, limits)?.set_request(stanza);
+            self.entry(contact, knobs)?.set_request(stanza);
         }
         Ok(Step {
             changed: inbound.next != before,
@@ -248,10 +258,10 @@ impl Roster {
     }
 
     /// The contact's item, made if there is none.
-    fn entry(&mut self, contact: &Contact, limits: &Limits) -> Result<&mut Item, Full> {
+    fn entry(&mut self, contact: &Contact, knobs: &RosterKnobs) -> Result<&mut Item, Full> {
         let at = match self.find(contact) {
             Ok(at) => at,
-            Err(_) if self.items.len() >= limits.roster_items => return Err(Full),
+            Err(_) if self.items.len() >= knobs.items.size() => return Err(Full),
             Err(at) => {
                 let item = Item { contact: contact.clone(), state: Subscription::STRANGER, details: None };
                 self.items.insert(at, item);
@@ -261,14 +271,14 @@ impl Roster {
         Ok(&mut self.items[at])
     }
 
-    fn put_state(&mut self, contact: &Contact, next: Subscription, limits: &Limits) -> Result<(), Full> {
+    fn put_state(&mut self, contact: &Contact, next: Subscription, knobs: &RosterKnobs) -> Result<(), Full> {
         if next.is_stranger() {
             if let Ok(at) = self.find(contact) {
                 self.items.remove(at);
             }
             return Ok(());
         }
-        let item = self.entry(contact, limits)?;
+        let item = self.entry(contact, knobs)?;
         item.state = next;
         if !next.pending_in() {
             item.set_request("");

@@ -5,9 +5,20 @@
 
 use crate::account::interests::Interests;
 use crate::data::data;
+use crate::knobs::knobs;
 use chaski_store::AccountId;
 use chaski_xmpp::Stored;
 use std::sync::Arc;
+
+knobs! {
+    /// How many PEP notifications are carried.
+    pub struct PepKnobs("pep") {
+        /// News of nodes and questions for last items that are carried in one turn; beyond: in later ones.
+        notifications_per_turn: 128 in 1..=100_000,
+        /// Of those, what waits for that, per shard; beyond: dropped.
+        notifications_waiting: 32_768 in 1..=10_000_000,
+    }
+}
 
 /// What one account's nodes have to say to another account.
 #[derive(Debug)]

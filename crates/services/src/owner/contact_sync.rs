@@ -9,7 +9,7 @@ mod asking;
 mod hints;
 
 use crate::account::phone::Home;
-use crate::account::quota::Quota;
+use crate::account::quota::{ContactSyncKnobs, Quota};
 use crate::account::roster::Contact;
 use crate::effects::turn::command::BookChange;
 use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};
@@ -224,9 +224,9 @@ impl Owner {
     fn plan(&mut self, ctx: &mut Context<'_>, key: usize, book: &[u64], change: BookChange, quota: Quota) {
         let Some(job) = self.books.jobs.get_mut(key) else { return };
         let (add, remove) = differences(book, change, job.account);
-        let limits = &self.desk.realm.limits;
+        let knobs = self.desk.realm.knobs.of::<ContactSyncKnobs>();
         job.synced.numbers = book.len() + add.len() - remove.len();
-        if job.synced.numbers > limits.book_numbers && !add.is_empty() {
+        if job.synced.numbers > knobs.numbers.size() && !add.is_empty() {
             return self.refuse_job(ctx, key, Refused::TooMany);
         }
         if let Err(retry_after_ms) = quota.check(add.len(), ctx.unix_ms) {

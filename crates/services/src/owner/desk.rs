@@ -2,13 +2,14 @@
 //!
 //! Apart from the accounts, so that a room can hold one account and its desk at the same time.
 
+use super::metrics::OwnerMetrics;
 use crate::account::caps::Caps;
 use crate::account::presence::Presences;
 use crate::account::session::language::{Language, Languages};
 use crate::account::session::{End, Sent};
 use crate::budget::Budget;
 use crate::effects::letter::{Origin, RoutedStanza};
-use crate::effects::pep::PepNotification;
+use crate::effects::pep::{PepKnobs, PepNotification};
 use crate::effects::turn::outbox::Outbox;
 use crate::metrics::RoomMetrics;
 use crate::owner::broadcast_queue::Lines;
@@ -49,7 +50,9 @@ pub(crate) struct Desk {
     /// Its address.
     pub(crate) here: Place,
     pub(crate) realm: Arc<Realm>,
-    pub(crate) metrics: Arc<RoomMetrics>,
+    pub(crate) metrics: Arc<OwnerMetrics>,
+    /// What rooms count.
+    pub(crate) room_metrics: RoomMetrics,
     pub(crate) timers: Timers,
     /// Where stanzas are written before they become an `Arc`. Empty between uses.
     pub(crate) scratch: Vec<u8>,
@@ -116,16 +119,21 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(index: ShardIndex, realm: Arc<Realm>, metrics: Arc<RoomMetrics>) -> Self {
+    pub(crate) fn new(
+        index: ShardIndex,
+        realm: Arc<Realm>,
+        (metrics, room_metrics): (Arc<OwnerMetrics>, RoomMetrics),
+    ) -> Self {
         let here = realm.places.here(index);
         let outgoing = Outgoing::new(&realm.places, here, &realm.limits);
-        let pep_notifications_left = realm.limits.pep_notifications_per_turn;
+        let pep_notifications_left = realm.knobs.of::<PepKnobs>().notifications_per_turn.size();
         let budgets = HashMap::with_hasher(Keyed::new(&realm.secret));
         Self {
             index,
             here,
             realm,
             metrics,
+            room_metrics,
             timers: Timers::default(),
             scratch: Vec::new(),
             text: String::new(),

@@ -14,7 +14,8 @@ mod rooms;
 
 pub(crate) use events::tell_rooms;
 pub use own_caps::own_caps;
-pub use rooms::specs;
+pub(crate) use rooms::metrics;
+pub use rooms::{knobs, specs};
 
 use crate::account::Account;
 use crate::account::settings::What;

@@ -5,7 +5,7 @@
 
 use crate::budget;
 use crate::effects::letter::{Envelope, Letter};
-use crate::effects::pep::PepNotification;
+use crate::effects::pep::{PepKnobs, PepNotification};
 use crate::owner::context::Context;
 use crate::owner::directory::Work;
 use crate::owner::state::Owner;
@@ -15,7 +15,9 @@ use crate::rooms::pep;
 impl Owner {
     /// Has a PEP notification carried, in this turn or a later one: one publication may be for thousands.
     pub(crate) fn pep_notification(&mut self, pep_notification: Box<PepNotification>) {
-        if self.desk.pep_notifications.len() >= self.desk.realm.limits.pep_notifications_waiting {
+        if self.desk.pep_notifications.len()
+            >= self.desk.realm.knobs.of::<PepKnobs>().notifications_waiting.size()
+        {
             return self.desk.metrics.pep_notifications_dropped_total.inc();
         }
         // A question is answered by reading.
@@ -35,7 +37,8 @@ impl Owner {
 
     /// A turn ends. Whether some are left.
     pub(crate) fn pep_notifications_turn(&mut self) -> bool {
-        self.desk.pep_notifications_left = self.desk.realm.limits.pep_notifications_per_turn;
+        self.desk.pep_notifications_left =
+            self.desk.realm.knobs.of::<PepKnobs>().notifications_per_turn.size();
         self.desk.metrics.pep_notifications_waiting.set(self.desk.pep_notifications.len() as i64);
         !self.desk.pep_notifications.is_empty()
     }

@@ -151,7 +151,7 @@ impl Owner {
             None => Roster::default(),
             Some(roster) => Roster::from_document(&roster.value).map_err(|error| error.to_string())?,
         };
-        let unlisted = roster.follow_all(book, &self.desk.realm.limits);
+        let unlisted = roster.follow_all(book, self.desk.realm.knobs.of());
         self.books.metrics.unlisted_total.add(unlisted as u64);
         let settings =
             settings.map(|found| Settings::from_document(&found.value, AccountKind::of(id))).transpose();

@@ -9,8 +9,9 @@ pub(crate) mod removals;
 
 use super::desk::Desk;
 use super::directory::{Bounds, Directory};
+use super::dispatch;
+use super::metrics::OwnerMetrics;
 use crate::effects::turn::command::Reply;
-use crate::metrics::RoomMetrics;
 use crate::realm::Realm;
 use asked::AskedOfOthers;
 use books::Books;
@@ -49,13 +50,14 @@ impl Owner {
         realm: Arc<Realm>,
         registry: &mut chaski_telemetry::Registry,
     ) -> Self {
-        let metrics = Arc::new(RoomMetrics::default());
+        let metrics = Arc::new(OwnerMetrics::default());
         registry.register(metrics.clone());
+        let room_metrics = dispatch::metrics(registry);
         let books = Books::new();
         registry.register(books.metrics.clone());
         Self {
             directory: Directory::new(Bounds::of(&realm.limits), &realm.secret),
-            desk: Desk::new(index, realm, metrics),
+            desk: Desk::new(index, realm, (metrics, room_metrics)),
             books,
             commands: Slab::new(),
             removals: Removals::default(),

@@ -57,7 +57,7 @@ impl Visit<'_> {
             caps: &mut desk.caps,
             lang: desk.languages.tag(desk.language),
             busy: account.ledger.busy(),
-            metrics: &desk.metrics,
+            metrics: &desk.room_metrics,
             outbox,
         };
         room(&mut turn, account);

@@ -172,8 +172,7 @@ fn an_item_that_the_user_removes_leaves_the_book() {
 
 #[test]
 fn the_quota_is_kept_across_restarts_and_refuses_without_changing_anything() {
-    let limits = Limits { book_numbers: 4, ..Limits::default() };
-    let mut stage = Stage::with_limits(2, limits);
+    let mut stage = Stage::turned(2, &[("contact_sync.numbers", 4)]);
     let romeo = arrive(&mut stage, ROMEO);
     sync(&mut stage, romeo, &["+4915123456781", "+4915123456782", "+4915123456783", JULIET]);
     assert_eq!(seen(&mut stage, romeo), ["found "]);
@@ -197,8 +196,7 @@ fn the_quota_is_kept_across_restarts_and_refuses_without_changing_anything() {
 
 #[test]
 fn a_book_has_a_size() {
-    let limits = Limits { book_numbers: 3, book_refill_ms: 1, ..Limits::default() };
-    let mut stage = Stage::with_limits(1, limits);
+    let mut stage = Stage::turned(1, &[("contact_sync.numbers", 3), ("contact_sync.refill_ms", 1)]);
     let romeo = arrive(&mut stage, ROMEO);
     let numbers = ["+4915123456781", "+4915123456782", "+4915123456783"];
     assert_eq!(replace(&mut stage, ROMEO, &numbers).unwrap().numbers, 3);

@@ -143,8 +143,9 @@ fn who_comes_back_is_active_and_gets_what_waited() {
 
 #[test]
 fn a_flood_at_an_inactive_phone_is_bounded_and_harms_nobody() {
-    let limits = crate::realm::Limits { queue_stanzas: 40, put_off_stanzas: 8, ..Default::default() };
+    let limits = crate::realm::Limits { queue_stanzas: 40, ..Default::default() };
     let mut stage = Stage::with_limits(1, limits);
+    stage.turn("csi.stanzas", 8);
     let (romeo, _, _) = pocket(&mut stage);
     stage.acknowledge(romeo, 0);
     stage.received(romeo);
@@ -191,9 +192,7 @@ fn nobody_ends_the_session_of_who_has_lost_the_connection() {
 
 #[test]
 fn what_is_held_is_bounded_in_bytes_and_let_go_with_the_session() {
-    let limits =
-        crate::realm::Limits { put_off_bytes: 2_000, put_off_bytes_shard: 3_000, ..Default::default() };
-    let mut stage = Stage::with_limits(1, limits);
+    let mut stage = Stage::turned(1, &[("csi.bytes", 2_000), ("csi.bytes_shard", 3_000)]);
     let (romeo, _, juliet) = pocket(&mut stage);
     let (phone, _) = stage.arrive(NURSE, "phone");
     stage.send(phone, INACTIVE);

@@ -215,8 +215,10 @@ fn contact_sync_tells_the_same_of_who_has_blocked_the_asker() {
 }
 
 /// So many numbers may be asked about.
-fn few(numbers: usize) -> Limits {
-    Limits { book_numbers: numbers, ..Limits::default() }
+fn few(who: Who, numbers: usize) -> (Stage, Client) {
+    let (stage, romeo) = stage(who, Limits::default());
+    stage.turn("contact_sync.numbers", numbers as u64);
+    (stage, romeo)
 }
 
 /// Uses up a quota of as many as [`KNOWN`].
@@ -231,7 +233,7 @@ fn use_up(stage: &mut Stage, romeo: Client) {
 fn over_the_quota_nothing_tells_whether_a_number_is_registered() {
     for (question, _) in questions() {
         let told = |who| {
-            let (mut stage, romeo) = stage(who, few(KNOWN.len()));
+            let (mut stage, romeo) = few(who, KNOWN.len());
             use_up(&mut stage, romeo);
             ask(&mut stage, romeo, &question)
         };
@@ -247,7 +249,7 @@ fn over_the_quota_nothing_tells_whether_a_number_is_registered() {
 
 #[test]
 fn both_ways_of_asking_draw_on_one_quota_that_outlives_the_server() {
-    let (mut stage, romeo) = stage(Who::Stranger(Where::Away), few(KNOWN.len()));
+    let (mut stage, romeo) = few(Who::Stranger(Where::Away), KNOWN.len());
     use_up(&mut stage, romeo);
     stage.send(romeo, &sync());
     let got = stage.stanzas(romeo);
@@ -272,7 +274,7 @@ fn both_ways_of_asking_draw_on_one_quota_that_outlives_the_server() {
 
 #[test]
 fn acquaintances_are_free() {
-    let (mut stage, romeo) = stage(Who::Stranger(Where::Online), few(KNOWN.len()));
+    let (mut stage, romeo) = few(Who::Stranger(Where::Online), KNOWN.len());
     let (nurse, _) = stage.arrive(NURSE, "hall");
     let paris = stage.login(KNOWN[0], "garden");
     stage.set_account("bot", 1).unwrap();
@@ -303,7 +305,7 @@ fn acquaintances_are_free() {
 /// Four hundred, by turns: who is remembered to be paid for is free, though others were asked about since.
 #[test]
 fn who_writes_to_several_hundred_pays_for_each_once() {
-    let (mut stage, romeo) = stage(Who::Nobody, few(500));
+    let (mut stage, romeo) = few(Who::Nobody, 500);
     let written = |stage: &mut Stage| {
         let numbers = (0..400).map(|number| format!("+1555900{number:04}"));
         numbers.for_each(|number| stage.send(romeo, &chat(&number, "x")));

@@ -116,7 +116,7 @@ fn heard(stage: &mut Stage, friends: &[Client], words: &str) -> Vec<usize> {
 
 #[test]
 fn a_publication_for_many_is_carried_in_several_turns() {
-    let mut stage = Stage::with_limits(1, Limits { pep_notifications_per_turn: 4, ..Default::default() });
+    let mut stage = Stage::turned(1, &[("pep.notifications_per_turn", 4)]);
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     let friends = friends(&mut stage, romeo, 12);
     let publish = "<iq type='set' id='p'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:x'>\

@@ -35,6 +35,14 @@ use report::Complaint;
 pub const SPEC: &[Xep] =
     &[Xep::new(191, "1.3", "Blocking Command", &[(Scope::Domain, ns::BLOCKING)]), report::XEP];
 
+chaski_telemetry::metrics! {
+    /// What is counted of reports.
+    pub(crate) struct BlockingMetrics("chaski_rooms") {
+        /// Reports to the operator (XEP-0377) that were kept.
+        reports_total: Counter,
+    }
+}
+
 /// Its door: an account's own sessions.
 pub(crate) const DOORS: &[Door] = &[Door { ns: ns::BLOCKING, owner: Some(asked), other: None, domain: None }];
 
@@ -106,7 +114,7 @@ fn block(turn: &mut Turn<'_>, account: &Account, items: Vec<(Entry, Option<Compl
     };
     settings_change::change(turn, reads, edit, move |turn, account, result| {
         if result.is_ok() {
-            turn.metrics.reports_total.add(reports.len() as u64);
+            turn.metrics.of::<BlockingMetrics>().reports_total.add(reports.len() as u64);
             report::log(&reports, account.id);
         }
         answer(turn, account, reply, result, &push);

@@ -28,6 +28,7 @@ use crate::effects::event::Event;
 use crate::effects::iq::Reply;
 use crate::effects::turn::Turn;
 use crate::effects::turn::outbox::Post;
+use crate::knobs::knobs;
 use crate::wire::SessionId;
 use chaski_store::AccountId;
 use chaski_xmpp::stanza::PresenceType;
@@ -41,6 +42,14 @@ pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
         Event::SubscriptionChanged { contact, due, .. } => subscribe::pay(turn, account, contact, *due),
         Event::ContactSeen(contact) => visibility::look_again(turn, account, contact),
         _ => {}
+    }
+}
+
+knobs! {
+    /// How much presence is remembered.
+    pub struct PresenceKnobs("presence") {
+        /// Full JIDs to which one session has sent directed presence and which are told of its end; beyond: `resource-constraint`.
+        directed: 256 in 1..=100_000,
     }
 }
 

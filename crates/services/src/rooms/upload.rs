@@ -43,6 +43,22 @@ pub const SPEC: &[Xep] = &[Xep::new(
     ],
 )];
 
+chaski_telemetry::metrics! {
+    /// What slots are counted as.
+    pub(crate) struct UploadMetrics("chaski_rooms") {
+        /// Upload slots granted.
+        slots_granted_total: Counter,
+        /// Slots finished at once, because the account refers to the content or has shown its URL.
+        slots_finished_total: Counter,
+        /// Slots refused because the account had asked for too many, or for too many bytes, lately.
+        slots_refused_rate_total: Counter,
+        /// Slots refused because the account's files take all its room.
+        slots_refused_quota_total: Counter,
+        /// Slots refused because the operator has blocked the content that was announced.
+        slots_refused_blocked_total: Counter,
+    }
+}
+
 /// How many references for its profile an account has that no time ends.
 pub const PROFILES_KEPT: usize = 8;
 /// How long after it was granted an upload may begin. The XEP's minute is short where a person picks a network first.
@@ -80,7 +96,7 @@ fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply
     let Some(uploads) = turn.realm.uploads.as_deref() else { return };
     let rate = account.upload_rate.get_or_insert_default();
     if let Err(wait_ms) = rate.take_slot(uploads, turn.now_ms) {
-        turn.metrics.slots_refused_rate_total.inc();
+        turn.metrics.of::<UploadMetrics>().slots_refused_rate_total.inc();
         return Refusal::TooMany { wait_ms }.send(turn, uploads, reply);
     }
     let (owner, source, now_unix_ms) = (account.id, wanted.source(uploads), turn.unix_ms);
@@ -93,11 +109,11 @@ fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply
             Err(error) => return reply.error(turn.outbox, crate::fault::not_kept(&error)),
         };
         if usage.is_blocked {
-            turn.metrics.slots_refused_blocked_total.inc();
+            turn.metrics.of::<UploadMetrics>().slots_refused_blocked_total.inc();
             return Refusal::Blocked.send(turn, uploads, reply);
         }
         if usage.bytes.saturating_add(media::charge(wanted.size)) > uploads.quota_bytes {
-            turn.metrics.slots_refused_quota_total.inc();
+            turn.metrics.of::<UploadMetrics>().slots_refused_quota_total.inc();
             return Refusal::Quota { again_unix_ms: usage.next_expiry_unix_ms }.send(turn, uploads, reply);
         }
         match usage.source.filter(|content| wanted.is(content)).zip(source) {
@@ -112,10 +128,10 @@ fn grant(turn: &mut Turn<'_>, account: &mut Account, wanted: &Wanted, reply: Rep
     let Some(uploads) = turn.realm.uploads.as_deref() else { return };
     let rate = account.upload_rate.get_or_insert_default();
     if let Err(wait_ms) = rate.take_bytes(uploads, turn.now_ms, wanted.size) {
-        turn.metrics.slots_refused_rate_total.inc();
+        turn.metrics.of::<UploadMetrics>().slots_refused_rate_total.inc();
         return Refusal::TooMany { wait_ms }.send(turn, uploads, reply);
     }
-    turn.metrics.slots_granted_total.inc();
+    turn.metrics.of::<UploadMetrics>().slots_granted_total.inc();
     let name = new_name(turn);
     answer_slot(turn, uploads, account, (wanted, name, false), reply);
 }
@@ -150,7 +166,7 @@ fn refer(
         let Some(uploads) = turn.realm.uploads.as_deref() else { return };
         match done {
             Ok(Answer::Done(_)) => {
-                turn.metrics.slots_finished_total.inc();
+                turn.metrics.of::<UploadMetrics>().slots_finished_total.inc();
                 if is_lasting {
                     retire(turn, account.id, uploads);
                 }
@@ -159,7 +175,7 @@ fn refer(
             // It has gone just now.
             Ok(Answer::Refused(Refused::NoSource)) => grant(turn, account, &wanted, reply),
             Ok(Answer::Refused(Refused::Quota)) => {
-                turn.metrics.slots_refused_quota_total.inc();
+                turn.metrics.of::<UploadMetrics>().slots_refused_quota_total.inc();
                 Refusal::Quota { again_unix_ms: None }.send(turn, uploads, reply);
             }
             Ok(_) => reply.error(turn.outbox, StanzaCondition::InternalServerError),

@@ -12,6 +12,7 @@ use chaski_server::{
     Edge, EdgeConfig, ListenerConfig, ListenerTls, TlsIdentity, has_table_per_shard, memory,
 };
 use chaski_services::allowance::Allowance;
+use chaski_services::owner::dispatch;
 use chaski_services::places::{Incarnation, Places};
 use chaski_services::realm::relays::{Relay, Relays, Secret};
 use chaski_services::realm::uploads::Uploads;
@@ -71,7 +72,11 @@ pub(super) fn realm(
     uploads: Option<Uploads>,
 ) -> Arc<Realm> {
     let limits = &config.limits;
+    let knobs = dispatch::knobs();
+    // They were checked when the file was read.
+    config.knobs.iter().for_each(|(name, value)| _ = knobs.turn(name, *value));
     Arc::new(Realm {
+        knobs,
         domain: config.domain.as_str().into(),
         places: Places::of_one_process(Incarnation(rand::random()), config.shard_count()),
         secret,

@@ -53,8 +53,10 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[http]", old.http != new.http),
         ("[sms]", old.sms != new.sms),
         ("[registration]", old.registration != new.registration),
+        ("[calls]", old.calls != new.calls),
         ("[media]", old.media != new.media),
         ("[limits]", old.limits != new.limits),
+        ("[knobs]", old.knobs != new.knobs),
         ("log.format", old.log.format != new.log.format),
     ];
     changed.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
@@ -71,6 +73,8 @@ mod tests {
         new.limits.resume_seconds = 1;
         new.log.level = "debug".into();
         new.tls.certificate = "x".into();
-        assert_eq!(needs_restart(&old, &new), ["shards", "[limits]"]);
+        new.calls.login_minutes = 7;
+        new.knobs.insert("roster.items".into(), 7);
+        assert_eq!(needs_restart(&old, &new), ["shards", "[calls]", "[limits]", "[knobs]"]);
     }
 }

@@ -4,8 +4,8 @@
 //! The book is the truth and the roster's flags are a view of it, made when the account is loaded and changed when the
 //! book does; nothing of it is in the roster's document. Called by [`crate::rooms::contact_sync`].
 
+use super::RosterKnobs;
 use super::{Contact, Full, PresenceDue, Roster, Subscription};
-use crate::realm::Limits;
 use chaski_store::books::Match;
 
 /// What a change of the book means for the roster's watchers and the contact.
@@ -27,13 +27,13 @@ impl Roster {
         &mut self,
         contact: &Contact,
         mutual: Option<bool>,
-        limits: &Limits,
+        knobs: &RosterKnobs,
     ) -> Result<Followed, Full> {
         let before = self.state(contact);
         let next = before.booked(mutual);
         let named = self.get(contact).is_some_and(|item| item.details.is_some());
         let gone = next.is_stranger() && !before.is_stranger();
-        self.put_state(contact, next, limits)?;
+        self.put_state(contact, next, knobs)?;
         let presence = match (before.from(), next.from()) {
             (false, true) => PresenceDue::Current,
             (true, false) => PresenceDue::Unavailable,
@@ -44,13 +44,13 @@ impl Roster {
     }
 
     /// The whole view, on loading: `matches` in ascending order. How many had no room.
-    pub(crate) fn follow_all(&mut self, matches: &[Match], limits: &Limits) -> usize {
+    pub(crate) fn follow_all(&mut self, matches: &[Match], knobs: &RosterKnobs) -> usize {
         for item in &mut self.items {
             item.state = item.state.booked(None);
         }
         let mut full = 0;
         let mut new = Vec::new();
-        let room = limits.roster_items.saturating_sub(self.items.len());
+        let room = knobs.items.size().saturating_sub(self.items.len());
         for found in matches {
             let contact = Contact::Phone(found.number);
             match self.find(&contact) {
@@ -102,6 +102,7 @@ impl Roster {
 mod tests {
     use super::*;
     use crate::account::roster::Kind;
+    use crate::knobs::Knob;
     use PresenceDue::{Current, Nothing, Unavailable};
 
     fn contact(number: u64) -> Contact {
@@ -118,70 +119,70 @@ mod tests {
 
     #[test]
     fn an_item_comes_and_goes_with_the_book() {
-        let (mut roster, limits) = (Roster::default(), Limits::default());
-        assert_eq!(roster.follow(&contact(1), Some(false), &limits), Ok(followed(true, Nothing)));
+        let (mut roster, knobs) = (Roster::default(), RosterKnobs::default());
+        assert_eq!(roster.follow(&contact(1), Some(false), &knobs), Ok(followed(true, Nothing)));
         assert_eq!(roster.state(&contact(1)).as_str(), "none");
-        assert_eq!(roster.follow(&contact(1), Some(true), &limits), Ok(followed(true, Current)));
+        assert_eq!(roster.follow(&contact(1), Some(true), &knobs), Ok(followed(true, Current)));
         assert_eq!(roster.state(&contact(1)).as_str(), "both");
-        assert_eq!(roster.follow(&contact(1), Some(true), &limits), Ok(followed(false, Nothing)));
-        assert_eq!(roster.follow(&contact(1), None, &limits), Ok(followed(true, Unavailable)));
+        assert_eq!(roster.follow(&contact(1), Some(true), &knobs), Ok(followed(false, Nothing)));
+        assert_eq!(roster.follow(&contact(1), None, &knobs), Ok(followed(true, Unavailable)));
         assert!(roster.items().is_empty());
     }
 
     #[test]
     fn what_people_agreed_on_themselves_stays() {
-        let (mut roster, limits) = (Roster::default(), Limits::default());
-        roster.outbound(&contact(1), Kind::Subscribe, &limits).unwrap();
-        roster.follow(&contact(1), Some(true), &limits).unwrap();
+        let (mut roster, knobs) = (Roster::default(), RosterKnobs::default());
+        roster.outbound(&contact(1), Kind::Subscribe, &knobs).unwrap();
+        roster.follow(&contact(1), Some(true), &knobs).unwrap();
         assert!(!roster.state(&contact(1)).asks(), "it has what it asks for");
-        roster.inbound(&contact(1), Kind::Subscribed, "", &limits).unwrap();
-        let ended = roster.follow(&contact(1), None, &limits).unwrap();
+        roster.inbound(&contact(1), Kind::Subscribed, "", &knobs).unwrap();
+        let ended = roster.follow(&contact(1), None, &knobs).unwrap();
         assert_eq!(ended, followed(true, Unavailable));
         assert_eq!(roster.state(&contact(1)).as_str(), "to");
         // The other way round: ending the subscription does not end what the books say.
-        roster.follow(&contact(1), Some(true), &limits).unwrap();
-        let step = roster.inbound(&contact(1), Kind::Unsubscribed, "", &limits).unwrap();
+        roster.follow(&contact(1), Some(true), &knobs).unwrap();
+        let step = roster.inbound(&contact(1), Kind::Unsubscribed, "", &knobs).unwrap();
         assert!(step.changed && !step.push);
         assert_eq!(roster.state(&contact(1)).as_str(), "both");
     }
 
     #[test]
     fn a_name_does_not_outlive_the_number_in_the_book() {
-        let (mut roster, limits) = (Roster::default(), Limits::default());
-        roster.follow(&contact(1), Some(false), &limits).unwrap();
-        roster.set(&contact(1), "Juliet", Vec::new(), &limits).unwrap();
+        let (mut roster, knobs) = (Roster::default(), RosterKnobs::default());
+        roster.follow(&contact(1), Some(false), &knobs).unwrap();
+        roster.set(&contact(1), "Juliet", Vec::new(), &knobs).unwrap();
         let saved = roster.to_document();
         let mut read = Roster::from_document(&saved).unwrap();
-        assert_eq!(read.follow_all(&[found(1, true)], &limits), 0);
+        assert_eq!(read.follow_all(&[found(1, true)], &knobs), 0);
         assert_eq!((read.items()[0].name(), read.state(&contact(1)).as_str()), ("Juliet", "both"));
-        assert!(read.follow(&contact(1), None, &limits).unwrap().stale_document);
+        assert!(read.follow(&contact(1), None, &knobs).unwrap().stale_document);
         let mut read = Roster::from_document(&saved).unwrap();
-        read.follow_all(&[], &limits);
+        read.follow_all(&[], &knobs);
         assert!(read.items().is_empty());
     }
 
     #[test]
     fn the_document_says_nothing_of_the_book() {
-        let (mut roster, limits) = (Roster::default(), Limits::default());
+        let (mut roster, knobs) = (Roster::default(), RosterKnobs::default());
         let empty = roster.to_document();
-        roster.follow(&contact(1), Some(true), &limits).unwrap();
+        roster.follow(&contact(1), Some(true), &knobs).unwrap();
         assert_eq!(roster.to_document(), empty);
-        roster.outbound(&contact(1), Kind::Unsubscribe, &limits).unwrap();
+        roster.outbound(&contact(1), Kind::Unsubscribe, &knobs).unwrap();
         assert_eq!(roster.to_document(), empty);
     }
 
     #[test]
     fn a_full_roster_takes_no_more_matches() {
-        let limits = Limits { roster_items: 2, ..Limits::default() };
+        let knobs = RosterKnobs { items: Knob::new(2, 1, 9), ..RosterKnobs::default() };
         let mut roster = Roster::default();
-        assert_eq!(roster.follow_all(&[found(1, false), found(2, false), found(3, false)], &limits), 1);
+        assert_eq!(roster.follow_all(&[found(1, false), found(2, false), found(3, false)], &knobs), 1);
         assert_eq!(roster.items().len(), 2);
-        assert_eq!(roster.follow(&contact(4), Some(true), &limits), Err(Full));
+        assert_eq!(roster.follow(&contact(4), Some(true), &knobs), Err(Full));
     }
 
     #[test]
     fn differences_bring_any_view_to_any_book() {
-        let limits = Limits::default();
+        let knobs = RosterKnobs::default();
         for before in 0..27u32 {
             for after in 0..27u32 {
                 let book = |state: u32| -> Vec<Match> {
@@ -189,12 +190,12 @@ mod tests {
                     digits.filter(|d| d.1 > 0).map(|(at, kind)| found(u64::from(at), kind == 2)).collect()
                 };
                 let mut roster = Roster::default();
-                roster.follow_all(&book(before), &limits);
+                roster.follow_all(&book(before), &knobs);
                 let mut whole = roster.clone();
                 for (contact, mutual) in roster.differences(&book(after)) {
-                    roster.follow(&contact, mutual, &limits).unwrap();
+                    roster.follow(&contact, mutual, &knobs).unwrap();
                 }
-                whole.follow_all(&book(after), &limits);
+                whole.follow_all(&book(after), &knobs);
                 assert_eq!(roster, whole);
                 assert!(roster.differences(&book(after)).is_empty());
             }

@@ -1,7 +1,7 @@
 //! The roster's rules without a wire: items, bounds, removal, requests, versions, documents.
 
 use super::*;
-use crate::realm::Limits;
+use crate::knobs::Knob;
 use proptest::prelude::*;
 
 fn contact(number: u64) -> Contact {
@@ -10,7 +10,7 @@ fn contact(number: u64) -> Contact {
 
 fn with_item(number: u64) -> Roster {
     let mut roster = Roster::default();
-    roster.set(&contact(number), "Romeo", vec!["Friends".into()], &Limits::default()).unwrap();
+    roster.set(&contact(number), "Romeo", vec!["Friends".into()], &RosterKnobs::default()).unwrap();
     roster
 }
 
@@ -23,26 +23,26 @@ fn a_new_item_has_no_subscription() {
 
 #[test]
 fn changing_an_item_keeps_its_subscription() {
-    let limits = Limits::default();
+    let knobs = RosterKnobs::default();
     let mut roster = with_item(1);
-    roster.outbound(&contact(1), Kind::Subscribe, &limits).unwrap();
-    roster.set(&contact(1), "", vec![], &limits).unwrap();
+    roster.outbound(&contact(1), Kind::Subscribe, &knobs).unwrap();
+    roster.set(&contact(1), "", vec![], &knobs).unwrap();
     let item = roster.get(&contact(1)).unwrap();
     assert!(item.state().pending_out() && item.name().is_empty() && item.groups().is_empty());
 }
 
 #[test]
 fn removal_cancels_what_there_was() {
-    let limits = Limits::default();
+    let knobs = RosterKnobs::default();
     let mut roster = with_item(1);
     let nothing = Removed { unsubscribe: false, unsubscribed: false, presence: PresenceDue::Nothing };
     assert_eq!(roster.clone().remove(&contact(1)), Some(nothing));
 
-    roster.outbound(&contact(1), Kind::Subscribe, &limits).unwrap();
+    roster.outbound(&contact(1), Kind::Subscribe, &knobs).unwrap();
     assert_eq!(roster.clone().remove(&contact(1)), Some(Removed { unsubscribe: true, ..nothing }));
 
-    roster.inbound(&contact(1), Kind::Subscribe, "", &limits).unwrap();
-    roster.outbound(&contact(1), Kind::Subscribed, &limits).unwrap();
+    roster.inbound(&contact(1), Kind::Subscribe, "", &knobs).unwrap();
+    roster.outbound(&contact(1), Kind::Subscribed, &knobs).unwrap();
     let both = Removed { unsubscribe: true, unsubscribed: true, presence: PresenceDue::Unavailable };
     assert_eq!(roster.remove(&contact(1)), Some(both));
     assert_eq!(roster.remove(&contact(1)), None);
@@ -51,7 +51,7 @@ fn removal_cancels_what_there_was() {
 #[test]
 fn who_only_asks_is_no_item_and_cannot_be_removed() {
     let mut roster = Roster::default();
-    roster.inbound(&contact(1), Kind::Subscribe, "<presence/>", &Limits::default()).unwrap();
+    roster.inbound(&contact(1), Kind::Subscribe, "<presence/>", &RosterKnobs::default()).unwrap();
     assert_eq!(roster.listed().count(), 0);
     assert_eq!(roster.remove(&contact(1)), None);
     assert_eq!(roster.requests().collect::<Vec<_>>(), [(&contact(1), "<presence/>")]);
@@ -59,15 +59,15 @@ fn who_only_asks_is_no_item_and_cannot_be_removed() {
 
 #[test]
 fn a_request_is_kept_until_it_is_answered() {
-    let limits = Limits::default();
+    let knobs = RosterKnobs::default();
     let mut roster = with_item(1);
-    let step = roster.inbound(&contact(1), Kind::Subscribe, "<presence>hello</presence>", &limits).unwrap();
+    let step = roster.inbound(&contact(1), Kind::Subscribe, "<presence>hello</presence>", &knobs).unwrap();
     assert!(step.changed && step.pass_on && !step.push);
-    let again = roster.inbound(&contact(1), Kind::Subscribe, "<presence>again</presence>", &limits).unwrap();
+    let again = roster.inbound(&contact(1), Kind::Subscribe, "<presence>again</presence>", &knobs).unwrap();
     assert!(!again.changed && !again.pass_on, "delivered once");
     assert_eq!(roster.requests().next().unwrap().1, "<presence>hello</presence>");
 
-    roster.outbound(&contact(1), Kind::Subscribed, &limits).unwrap();
+    roster.outbound(&contact(1), Kind::Subscribed, &knobs).unwrap();
     assert_eq!(roster.requests().count(), 0);
     assert_eq!(roster.get(&contact(1)).unwrap().name(), "Romeo");
 }
@@ -76,49 +76,49 @@ fn a_request_is_kept_until_it_is_answered() {
 fn a_long_request_is_kept_without_what_is_inside() {
     let mut roster = Roster::default();
     let long = "x".repeat(REQUEST_BYTES_MAX + 1);
-    roster.inbound(&contact(1), Kind::Subscribe, &long, &Limits::default()).unwrap();
+    roster.inbound(&contact(1), Kind::Subscribe, &long, &RosterKnobs::default()).unwrap();
     assert_eq!(roster.requests().next().unwrap().1, "");
 }
 
 #[test]
 fn bounds_hold() {
-    let limits = Limits { roster_items: 3, pending_subscriptions: 2, ..Limits::default() };
+    let knobs = RosterKnobs { items: Knob::new(3, 1, 9), pending_requests: Knob::new(2, 1, 9) };
     let mut roster = Roster::default();
     for number in 0..2 {
-        roster.inbound(&contact(number), Kind::Subscribe, "", &limits).unwrap();
+        roster.inbound(&contact(number), Kind::Subscribe, "", &knobs).unwrap();
     }
-    assert_eq!(roster.inbound(&contact(2), Kind::Subscribe, "", &limits), Err(Full), "requests");
-    roster.set(&contact(3), "", vec![], &limits).unwrap();
-    assert_eq!(roster.set(&contact(4), "", vec![], &limits), Err(Full), "items");
-    assert_eq!(roster.outbound(&contact(4), Kind::Subscribe, &limits), Err(Full), "items");
+    assert_eq!(roster.inbound(&contact(2), Kind::Subscribe, "", &knobs), Err(Full), "requests");
+    roster.set(&contact(3), "", vec![], &knobs).unwrap();
+    assert_eq!(roster.set(&contact(4), "", vec![], &knobs), Err(Full), "items");
+    assert_eq!(roster.outbound(&contact(4), Kind::Subscribe, &knobs), Err(Full), "items");
     assert_eq!(roster.items().len(), 3);
-    roster.set(&contact(3), "still", vec![], &limits).unwrap();
+    roster.set(&contact(3), "still", vec![], &knobs).unwrap();
 }
 
 #[test]
 fn names_and_groups_are_bounded_together() {
-    let limits = Limits { roster_items: 10_000, ..Limits::default() };
+    let knobs = RosterKnobs { items: Knob::new(10_000, 1, 10_000), ..RosterKnobs::default() };
     let mut roster = Roster::default();
     let name = "n".repeat(1_024);
     for number in 0..256 {
-        roster.set(&contact(number), &name, vec![], &limits).unwrap();
+        roster.set(&contact(number), &name, vec![], &knobs).unwrap();
     }
-    assert_eq!(roster.set(&contact(1_000), "n", vec![], &limits), Err(Full));
-    roster.set(&contact(0), &name, vec![], &limits).unwrap();
-    roster.set(&contact(0), "", vec![], &limits).unwrap();
-    roster.set(&contact(1_000), "n", vec![], &limits).unwrap();
+    assert_eq!(roster.set(&contact(1_000), "n", vec![], &knobs), Err(Full));
+    roster.set(&contact(0), &name, vec![], &knobs).unwrap();
+    roster.set(&contact(0), "", vec![], &knobs).unwrap();
+    roster.set(&contact(1_000), "n", vec![], &knobs).unwrap();
 }
 
 #[test]
 fn the_version_changes_with_what_clients_see_only() {
-    let limits = Limits::default();
+    let knobs = RosterKnobs::default();
     let mut roster = with_item(1);
     let first = roster.version();
-    roster.inbound(&contact(2), Kind::Subscribe, "", &limits).unwrap();
+    roster.inbound(&contact(2), Kind::Subscribe, "", &knobs).unwrap();
     assert_eq!(roster.version(), first, "who only asks is not seen");
-    roster.outbound(&contact(1), Kind::Subscribe, &limits).unwrap();
+    roster.outbound(&contact(1), Kind::Subscribe, &knobs).unwrap();
     assert_ne!(roster.version(), first);
-    roster.outbound(&contact(1), Kind::Unsubscribe, &limits).unwrap();
+    roster.outbound(&contact(1), Kind::Unsubscribe, &knobs).unwrap();
     assert_eq!(roster.version(), first);
 }
 
@@ -165,17 +165,17 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 proptest! {
     #[test]
     fn any_history_round_trips_through_its_document_and_can_be_taken_back(acts in acts()) {
-        let limits = Limits::default();
+        let knobs = RosterKnobs::default();
         let mut roster = Roster::default();
         let mut history = Vec::new();
         for act in acts {
             let (Act::Set(n, _) | Act::Remove(n) | Act::Out(n, _) | Act::In(n, _)) = act;
             history.push(roster.undo_point(&contact(n)));
             match act {
-                Act::Set(n, name) => roster.set(&contact(n), &name, vec!["g".into()], &limits).unwrap(),
+                Act::Set(n, name) => roster.set(&contact(n), &name, vec!["g".into()], &knobs).unwrap(),
                 Act::Remove(n) => _ = roster.remove(&contact(n)),
-                Act::Out(n, kind) => _ = roster.outbound(&contact(n), Kind::ALL[kind], &limits).unwrap(),
-                Act::In(n, kind) => _ = roster.inbound(&contact(n), Kind::ALL[kind], "<presence/>", &limits).unwrap(),
+                Act::Out(n, kind) => _ = roster.outbound(&contact(n), Kind::ALL[kind], &knobs).unwrap(),
+                Act::In(n, kind) => _ = roster.inbound(&contact(n), Kind::ALL[kind], "<presence/>", &knobs).unwrap(),
             }
         }
         prop_assert!(roster.items().windows(2).all(|pair| pair[0].contact() < pair[1].contact()));

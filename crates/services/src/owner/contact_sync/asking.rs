@@ -16,7 +16,7 @@ use chaski_store::{AccountId, Table};
 impl Owner {
     /// Whether an account's client may send something to another account from which it would learn that there is one.
     pub(crate) fn may_ask(&mut self, ctx: &mut Context<'_>, id: AccountId, whom: AccountId) -> bool {
-        let allowance = allowance(&self.desk.realm.limits);
+        let allowance = allowance(self.desk.realm.knobs.of());
         let Some(account) = self.directory.present(id) else { return false };
         let leave = first_stanza::ask(account, whom, allowance, ctx.unix_ms);
         match leave {
@@ -48,7 +48,8 @@ fn write(purse: &mut Purse, key: String) -> Option<Errand> {
             return None;
         };
         let record = found.first().and_then(Option::as_ref).map(|found| found.value.as_slice());
-        let bucket = purse.opened(is_wanted.then_some(record), allowance(&turn.realm.limits), turn.unix_ms);
+        let bucket =
+            purse.opened(is_wanted.then_some(record), allowance(turn.realm.knobs.of()), turn.unix_ms);
         let put = Put { table: Table::Limits, key: key.clone(), value: Some(bucket.to_json()) };
         Some(Change::new(vec![put], move |turn, account, result| {
             let purse = purse_of(account);

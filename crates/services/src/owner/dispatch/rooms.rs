@@ -1,13 +1,23 @@
 //! The rooms that answer requests or declare what they implement, each on one line.
 
 use super::{disco, entity};
+use crate::account::quota::ContactSyncKnobs;
+use crate::account::roster::RosterKnobs;
 use crate::effects::iq::{self, AdHocCommand, Door, Scope, Xep};
+use crate::effects::pep::PepKnobs;
 use crate::effects::turn::Listener;
+use crate::knobs::Knobs;
+use crate::metrics::{Declare, RoomMetrics};
+use crate::owner::session::csi::CsiKnobs;
 use crate::owner::session::{carbons, csi};
+use crate::rooms::blocking::BlockingMetrics;
+use crate::rooms::presence::PresenceKnobs;
+use crate::rooms::upload::UploadMetrics;
 use crate::rooms::{
     blocking, calls, cancelled_registration, caps, commands, contact_sync, pep, presence, privacy, private,
     profile, roster, upload,
 };
+use chaski_telemetry::Registry;
 use chaski_xmpp::ns;
 
 /// What a room implements, and where it takes requests.
@@ -38,6 +48,18 @@ const LISTENERS: &[Listener] = &[pep::heard, presence::heard, roster::heard, cap
 /// Ad-hoc commands of rooms, in the order in which they are shown.
 pub(super) const COMMANDS: &[&AdHocCommand] = &[&privacy::COMMAND];
 
+/// Metrics of rooms.
+const METRICS: &[Declare] = &[RoomMetrics::declare::<BlockingMetrics>, RoomMetrics::declare::<UploadMetrics>];
+
+/// Sets of knobs.
+const KNOBS: &[fn(&mut Knobs)] = &[
+    Knobs::declare::<ContactSyncKnobs>,
+    Knobs::declare::<CsiKnobs>,
+    Knobs::declare::<PepKnobs>,
+    Knobs::declare::<PresenceKnobs>,
+    Knobs::declare::<RosterKnobs>,
+];
+
 /// What is done where stanzas are routed, kept and delivered (the router, mailbox and session rooms).
 const CARRIED: &[Xep] = &[
     Xep::new(160, "1.0.1", "Best Practices for Handling Offline Messages", &[(Scope::Domain, "msgoffline")]),
@@ -50,6 +72,20 @@ const CARRIED: &[Xep] = &[
 /// All that rooms declare.
 pub fn specs() -> impl Iterator<Item = &'static Xep> {
     ROOMS.iter().flat_map(|(spec, _)| spec.iter())
+}
+
+/// All metrics of the rooms of one shard.
+pub(crate) fn metrics(registry: &mut Registry) -> RoomMetrics {
+    let mut metrics = RoomMetrics::default();
+    METRICS.iter().for_each(|declare| declare(&mut metrics, registry));
+    metrics
+}
+
+/// All knobs, as they are declared.
+pub fn knobs() -> Knobs {
+    let mut knobs = Knobs::default();
+    KNOBS.iter().for_each(|declare| declare(&mut knobs));
+    knobs
 }
 
 /// All doors.

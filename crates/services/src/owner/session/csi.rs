@@ -12,6 +12,7 @@
 use crate::account::session::csi::{Folded, Waiting, What};
 use crate::account::session::{Session, Wishes};
 use crate::effects::iq::Xep;
+use crate::knobs::knobs;
 use crate::owner::context::Context;
 use crate::owner::desk::Desk;
 use chaski_xmpp::Stored;
@@ -23,6 +24,18 @@ pub(crate) const SPEC: &[Xep] = &[
     Xep::new(319, "1.0.2", "Last User Interaction in Presence", &[]),
     Xep::new(352, "1.0.0", "Client State Indication", &[]),
 ];
+
+knobs! {
+    /// How much is held back from clients that nobody looks at; beyond: it is sent.
+    pub(crate) struct CsiKnobs("csi") {
+        /// Presence, chat states and events held back for one inactive client.
+        stanzas: 200 in 0..=100_000,
+        /// Bytes of presence, chat states and events held back for one inactive client.
+        bytes: 32_768 in 0..=16_777_216,
+        /// Bytes held back for all inactive clients of a shard.
+        bytes_shard: 268_435_456 in 0..=17_179_869_184,
+    }
+}
 
 impl Session {
     /// The client says whether somebody looks at it. When it becomes active, it gets what was held back.
@@ -46,13 +59,13 @@ impl Session {
 
     /// Holds a stanza back that can wait and finds room. If there is none, it is sent to who is there, and lost for others.
     pub(super) fn put_off(&mut self, desk: &mut Desk, stanza: &Stored, droppable: bool) -> bool {
-        let limits = &desk.realm.limits;
-        let left = limits.put_off_bytes_shard.saturating_sub(desk.metrics.held_bytes.get() as usize);
+        let knobs = desk.realm.knobs.of::<CsiKnobs>();
+        let left = knobs.bytes_shard.size().saturating_sub(desk.metrics.held_bytes.get() as usize);
         let Some(what) = What::of(stanza) else { return false };
         let held = self.held.get_or_insert_default();
-        let (before, most_bytes) = (held.bytes, limits.put_off_bytes.min(held.bytes + left));
+        let (before, most_bytes) = (held.bytes, knobs.bytes.size().min(held.bytes + left));
         let new = Waiting { what, stanza: stanza.clone(), droppable };
-        let Some(Folded(folded)) = held.put(new, limits.put_off_stanzas, most_bytes) else {
+        let Some(Folded(folded)) = held.put(new, knobs.stanzas.size(), most_bytes) else {
             if self.conn.is_none() {
                 desk.metrics.presence_dropped_total.inc();
             }

@@ -121,7 +121,7 @@ fn everybody_who_has_the_number_is_told_page_by_page() {
 
 #[test]
 fn a_full_roster_lists_no_more_and_fails_nothing() {
-    let mut stage = Stage::with_limits(1, Limits { roster_items: 2, ..Limits::default() });
+    let mut stage = Stage::turned(1, &[("roster.items", 2)]);
     let romeo = arrive(&mut stage, ROMEO);
     let others = ["+15551240001", "+15551240002", "+15551240003"];
     for local in others {

@@ -134,9 +134,8 @@ impl Crowd {
 #[test]
 fn in_the_end_everybody_sees_what_the_books_say() {
     for seed in 0..60 {
-        let limits = Limits { book_refill_ms: 1, ..Limits::default() };
         let mut crowd = Crowd {
-            stage: Stage::with_limits(3, limits),
+            stage: Stage::turned(3, &[("contact_sync.refill_ms", 1)]),
             rng: StdRng::seed_from_u64(seed),
             books: BTreeMap::new(),
             generations: BTreeMap::new(),

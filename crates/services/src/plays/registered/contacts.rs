@@ -1,7 +1,6 @@
 //! Who is told of a number's new key: everybody who was a contact when it was asked, whatever their rosters say yet.
 
 use super::*;
-use crate::realm::Limits;
 
 /// The stanzas that tell of a new key.
 fn notices(stage: &mut Stage, client: Client) -> Vec<bool> {
@@ -68,9 +67,8 @@ fn the_phone_books_count_and_not_what_rosters_have_followed() {
 
 #[test]
 fn a_contact_for_whom_the_roster_has_no_room_is_told() {
-    for limits in [1, 2] {
-        let limits = Limits { roster_items: limits, ..Limits::default() };
-        let mut play = Play::on(Stage::with_limits(2, limits), 31);
+    for items in [1, 2] {
+        let mut play = Play::on(Stage::turned(2, &[("roster.items", items)]), 31);
         put_book(&mut play.stage(), NURSE, &[JULIET, RIVAL]);
         put_book(&mut play.stage(), NURSE, &[JULIET, RIVAL, ROMEO]);
         play.register().unwrap();

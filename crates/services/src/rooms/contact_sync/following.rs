@@ -12,7 +12,7 @@ pub(crate) fn follow(
     contact: &Contact,
     mutual: Option<bool>,
 ) -> Result<(), Full> {
-    let followed = account.roster.follow(contact, mutual, &turn.realm.limits)?;
+    let followed = account.roster.follow(contact, mutual, turn.realm.knobs.of())?;
     if followed.stale_document {
         // Nothing to take back if that fails: the book is the truth, and the name goes with the next save.
         turn.outbox.undo = Some(account.roster.undo_point(contact));

@@ -1,6 +1,6 @@
 //! Presence to one address that the client names (RFC 6121 §4.6), also probes and errors that it sends.
 
-use super::{local_account, photo};
+use super::{PresenceKnobs, local_account, photo};
 use crate::account::Account;
 use crate::account::presence::Directed;
 use crate::account::roster::Contact;
@@ -60,7 +60,7 @@ fn note(
     match kind {
         PresenceType::Available => own
             .presence
-            .note_directed(target, turn.realm.limits.directed_presences)
+            .note_directed(target, turn.realm.knobs.of::<PresenceKnobs>().directed.size())
             .then_some(())
             .ok_or(StanzaCondition::ResourceConstraint),
         PresenceType::Unavailable => {

@@ -43,7 +43,7 @@ pub(super) fn sent(
     let undo = account.roster.undo_point(&contact);
     let step = account
         .roster
-        .outbound(&contact, kind, &turn.realm.limits)
+        .outbound(&contact, kind, turn.realm.knobs.of())
         .map_err(|_| StanzaCondition::ResourceConstraint)?;
     if step.changed {
         turn.outbox.undo = Some(undo);
@@ -91,11 +91,11 @@ pub(super) fn received(
     let text = std::str::from_utf8(&whole).unwrap_or_default();
     let undo = account.roster.undo_point(&contact);
     let before = account.roster.state(&contact);
-    // A full roster drops the newest request, a busy one too: it can be made again (`Limits::pending_subscriptions`).
+    // A full roster drops the newest request, a busy one too: it can be made again ([`RosterKnobs`](crate::account::roster::RosterKnobs)).
     if turn.busy.roster {
         return;
     }
-    let Ok(step) = account.roster.inbound(&contact, kind, text, &turn.realm.limits) else { return };
+    let Ok(step) = account.roster.inbound(&contact, kind, text, turn.realm.knobs.of()) else { return };
     turn.outbox.undo = step.changed.then_some(undo);
     if step.pass_on && !blocks_contact(account, &contact) {
         let is_stranger = !(before.to() || before.from() || before.pending_out());

@@ -91,7 +91,7 @@ fn change(turn: &mut Turn<'_>, account: &mut Account, query: Query) -> Result<()
         Query::Get { .. } => {}
         Query::Set { contact, name, groups } => {
             let undo = account.roster.undo_point(&contact);
-            let set = account.roster.set(&contact, &name, groups, &turn.realm.limits);
+            let set = account.roster.set(&contact, &name, groups, turn.realm.knobs.of());
             set.map_err(|_| StanzaCondition::ResourceConstraint)?;
             turn.outbox.undo = Some(undo);
             turn.outbox.event(Event::RosterItemChanged(contact));

@@ -1,7 +1,6 @@
 //! RFC 6121 §4: coming, changing, going; directed presence; probes; and nothing for strangers.
 
 use super::*;
-use crate::realm::Limits;
 use crate::wire::Closed;
 
 /// Romeo and Juliet, who see each other.
@@ -167,7 +166,7 @@ fn a_subscriber_who_was_also_told_in_person_hears_the_end_once() {
 
 #[test]
 fn directed_presence_is_bounded() {
-    let mut stage = Stage::with_limits(1, Limits { directed_presences: 1, ..Limits::default() });
+    let mut stage = Stage::turned(1, &[("presence.directed", 1)]);
     let juliet = stage.login(JULIET, "balcony");
     stage.send(juliet, &format!("<presence to='{}'/>", jid(NURSE)));
     stage.send(juliet, &format!("<presence to='{}'/>", jid(ROMEO)));

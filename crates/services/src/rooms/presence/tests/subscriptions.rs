@@ -1,7 +1,6 @@
 //! RFC 6121 §3: asking, approving, cancelling, and what each side's clients are shown.
 
 use super::*;
-use crate::realm::Limits;
 use crate::wire::Closed;
 
 #[test]
@@ -165,7 +164,7 @@ fn a_number_without_account_looks_like_one_who_does_not_answer() {
 
 #[test]
 fn refused_requests_leave_no_trace() {
-    let mut stage = Stage::with_limits(2, Limits { roster_items: 1, ..Limits::default() });
+    let mut stage = Stage::turned(2, &[("roster.items", 1)]);
     let romeo = arrive(&mut stage, ROMEO, "orchard");
     let subscribe = |to: &str| format!("<presence type='subscribe' to='{to}'/>");
     for (stanza, error) in [
@@ -187,8 +186,7 @@ fn refused_requests_leave_no_trace() {
 
 #[test]
 fn too_many_requests_drop_the_newest() {
-    let limits = Limits { pending_subscriptions: 1, ..Limits::default() };
-    let mut stage = Stage::with_limits(2, limits);
+    let mut stage = Stage::turned(2, &[("roster.pending_requests", 1)]);
     let juliet = arrive(&mut stage, JULIET, "balcony");
     let (romeo, nurse) = (arrive(&mut stage, ROMEO, "orchard"), arrive(&mut stage, NURSE, "kitchen"));
     tell(&mut stage, romeo, "subscribe", JULIET);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::account::roster::Kind;
-use crate::realm::Limits;
+use crate::account::roster::RosterKnobs;
 use chaski_xmpp::Stanza;
 
 const DOMAIN: &str = "verona.example";
@@ -82,7 +82,7 @@ fn refused_as_the_rfc_says() {
 }
 
 fn roster() -> Roster {
-    let limits = Limits::default();
+    let limits = RosterKnobs::default();
     let mut roster = Roster::default();
     let romeo = Contact::Phone(15_551_230_002);
     roster.set(&romeo, "Romeo <3", vec!["Friends".into()], &limits).unwrap();
