@@ -19,6 +19,7 @@ pub mod phone;
 pub(crate) mod photo;
 pub mod presence;
 pub(crate) mod quota;
+pub(crate) mod rare;
 pub mod record;
 pub mod resident;
 pub mod roster;
@@ -26,15 +27,14 @@ pub mod session;
 pub mod settings;
 pub mod shows;
 pub mod tokens;
-pub(crate) mod upload_rate;
 pub(crate) mod viewer;
 
 use crate::rate::StoredRate;
 use crate::wire::SessionId;
-use acquaintances::Acquaintances;
 use chaski_store::AccountId;
 use name::AccountName;
 use nodes::Nodes;
+use rare::Rare;
 use record::AccountRecord;
 use resident::ResidentRecord;
 use roster::Roster;
@@ -57,12 +57,10 @@ pub struct Account {
     pub nodes: Option<Box<Nodes>>,
     /// Its sessions in order of binding, hibernating ones included. Few: see `Limits::sessions_per_account`.
     pub sessions: Vec<Session>,
-    /// Whom besides its contacts it may write to, if that was ever asked.
-    pub(crate) acquaintances: Option<Box<Acquaintances>>,
+    /// What hardly any account has.
+    pub(crate) rare: Rare,
     /// How much it may have stored now.
     pub(crate) stored_rate: StoredRate,
-    /// How much it may upload now, if it has uploaded anything lately.
-    pub(crate) upload_rate: Option<Box<upload_rate::Rate>>,
 }
 
 /// What the store keeps of an account, besides its mailbox.
@@ -84,9 +82,8 @@ impl Account {
             settings,
             nodes,
             sessions: Vec::new(),
-            acquaintances: None,
+            rare: Rare::default(),
             stored_rate: StoredRate::default(),
-            upload_rate: None,
         }
     }
 

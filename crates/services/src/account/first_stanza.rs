@@ -17,6 +17,7 @@
 use super::Account;
 use super::acquaintances::{HEARD_AGAIN_MS, HEARD_MS};
 use super::roster::Contact;
+use crate::account::acquaintances::Acquaintances;
 use crate::allowance::Allowance;
 use chaski_store::AccountId;
 
@@ -36,7 +37,7 @@ pub(crate) fn ask(account: &mut Account, whom: AccountId, allowance: Allowance, 
     if is_free(account, whom, unix_ms) {
         return Leave::Free;
     }
-    let acquaintances = account.acquaintances.get_or_insert_default();
+    let acquaintances = account.rare.get_or_make::<Acquaintances>();
     if acquaintances.purse.take(allowance, unix_ms).is_err() {
         return Leave::Refused;
     }
@@ -51,7 +52,7 @@ fn is_free(account: &Account, whom: AccountId, unix_ms: u64) -> bool {
     if whom == account.id || is_contact(account, number) {
         return true;
     }
-    let known = account.acquaintances.as_deref();
+    let known = account.rare.get::<Acquaintances>();
     known.is_some_and(|known| known.has_asked(whom) || known.has_heard(whom, unix_ms, HEARD_MS))
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn is_stranger(account: &Account, whom: AccountId, unix_ms: u64) -> b
         return false;
     };
     let has_written =
-        account.acquaintances.as_deref().is_some_and(|it| it.has_heard(whom, unix_ms, HEARD_MS));
+        account.rare.get::<Acquaintances>().is_some_and(|it| it.has_heard(whom, unix_ms, HEARD_MS));
     whom != account.id && !is_contact(account, number) && !has_written
 }
 
@@ -74,9 +75,9 @@ fn is_contact(account: &Account, number: u64) -> bool {
 /// Somebody has written to the account: it may answer.
 pub(crate) fn heard(account: &mut Account, by: AccountId, unix_ms: u64) {
     let Some(number) = by.phone_number().filter(|_| by != account.id) else { return };
-    let known = account.acquaintances.as_deref();
+    let known = account.rare.get::<Acquaintances>();
     let is_noted = known.is_some_and(|known| known.has_heard(by, unix_ms, HEARD_AGAIN_MS));
     if !is_noted && !is_contact(account, number) {
-        account.acquaintances.get_or_insert_default().note(by, unix_ms);
+        account.rare.get_or_make::<Acquaintances>().note(by, unix_ms);
     }
 }

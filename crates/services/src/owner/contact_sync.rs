@@ -8,6 +8,7 @@ mod again;
 mod asking;
 mod hints;
 
+use crate::account::acquaintances::Acquaintances;
 use crate::account::phone::Home;
 use crate::account::quota::{ContactSyncKnobs, Quota};
 use crate::account::roster::Contact;
@@ -112,7 +113,7 @@ impl Owner {
                 self.books.metrics.numbers_removed_total.add(remove.len() as u64);
                 let account = self.directory.present(owner).filter(|_| quota.is_charged(add.len()));
                 let put = account.and_then(|account| {
-                    let purse = &mut account.acquaintances.get_or_insert_default().purse;
+                    let purse = &mut account.rare.get_or_make::<Acquaintances>().purse;
                     quota.take(add.len(), ctx.unix_ms, purse)
                 });
                 let puts = put.into_iter().collect();
@@ -145,7 +146,7 @@ impl Owner {
                 let record = quota.as_ref().map(|record| record.value.as_slice());
                 let account = self.directory.present(id);
                 let purse =
-                    account.and_then(|account| account.acquaintances.as_ref()).map(|known| &known.purse);
+                    account.and_then(|account| account.rare.get::<Acquaintances>()).map(|known| &known.purse);
                 let mut quota = Quota::read(&self.desk.realm, id, record, purse);
                 if matches!(change, BookChange::Adopt(_)) {
                     quota.waive();

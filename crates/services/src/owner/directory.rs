@@ -419,6 +419,6 @@ mod tests {
     #[test]
     fn an_account_in_memory_is_small() {
         // One allocation, which glibc rounds up to the next multiple of 16, less 8.
-        assert!(size_of::<Resident>() <= 344, "{}", size_of::<Resident>());
+        assert!(size_of::<Resident>() <= 328, "{}", size_of::<Resident>());
     }
 }

@@ -13,6 +13,7 @@
 //! whatever else is found. Rates and quota say when to come again. Pure: time and chance come with the turn.
 
 mod answer;
+mod rate;
 mod request;
 
 use crate::account::Account;
@@ -27,6 +28,7 @@ use chaski_store::media::slot::Slot;
 use chaski_store::media::{self, Answer, Content, Edit, Name, ObjectId, Query, Reference, Refused, Source};
 use chaski_store::{AccountId, StoreError};
 use chaski_xmpp::{Stanza, StanzaCondition, ns};
+use rate::Rate;
 use request::Wanted;
 
 /// What this room implements.
@@ -94,7 +96,7 @@ pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: Session
 /// The rate first, which costs nothing; then what the index knows.
 fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply) {
     let Some(uploads) = turn.realm.uploads.as_deref() else { return };
-    let rate = account.upload_rate.get_or_insert_default();
+    let rate = account.rare.get_or_make::<Rate>();
     if let Err(wait_ms) = rate.take_slot(uploads, turn.now_ms) {
         turn.metrics.of::<UploadMetrics>().slots_refused_rate_total.inc();
         return Refusal::TooMany { wait_ms }.send(turn, uploads, reply);
@@ -126,7 +128,7 @@ fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply
 /// It is to be uploaded in full.
 fn grant(turn: &mut Turn<'_>, account: &mut Account, wanted: &Wanted, reply: Reply) {
     let Some(uploads) = turn.realm.uploads.as_deref() else { return };
-    let rate = account.upload_rate.get_or_insert_default();
+    let rate = account.rare.get_or_make::<Rate>();
     if let Err(wait_ms) = rate.take_bytes(uploads, turn.now_ms, wanted.size) {
         turn.metrics.of::<UploadMetrics>().slots_refused_rate_total.inc();
         return Refusal::TooMany { wait_ms }.send(turn, uploads, reply);

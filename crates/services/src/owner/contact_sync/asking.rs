@@ -4,6 +4,7 @@
 //! purse at a time, as an errand of the account, so that it stays in memory until that is done.
 
 use crate::account::Account;
+use crate::account::acquaintances::Acquaintances;
 use crate::account::first_stanza;
 use crate::account::first_stanza::Leave;
 use crate::account::quota::{Purse, Quota, allowance};
@@ -33,7 +34,7 @@ impl Owner {
 }
 
 fn purse(account: &mut Account) -> Option<&mut Purse> {
-    Some(&mut account.acquaintances.as_mut()?.purse)
+    Some(&mut account.rare.get_mut::<Acquaintances>()?.purse)
 }
 
 /// Reads the purse if that was not done, and writes it. `None`: something is under way already.
@@ -63,5 +64,5 @@ fn write(purse: &mut Purse, key: String) -> Option<Errand> {
 }
 
 fn purse_of(account: &mut Account) -> &mut Purse {
-    &mut account.acquaintances.get_or_insert_default().purse
+    &mut account.rare.get_or_make::<Acquaintances>().purse
 }
