@@ -30,6 +30,7 @@ mod profiles;
 mod registered;
 mod removal;
 mod requests;
+mod roster_versions;
 mod sessions;
 mod shards;
 mod shares;

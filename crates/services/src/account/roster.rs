@@ -5,6 +5,7 @@
 //! [`subscription`] is the state machine, [`document`] the form that is saved. Called by the owner shard of the
 //! account, which saves the document before it tells anybody of a change.
 
+mod changes;
 pub mod contact;
 pub mod document;
 mod following;
@@ -14,6 +15,7 @@ pub use contact::Contact;
 pub use subscription::{Kind, PresenceDue, Subscription};
 
 use crate::knobs::knobs;
+use changes::Changes;
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
 
@@ -43,6 +45,8 @@ pub const REQUEST_BYTES_MAX: usize = 1_024;
 pub struct Roster {
     /// In order of contact, each once, none a stranger.
     items: Vec<Item>,
+    /// What clients may not have heard of.
+    changes: Changes,
 }
 
 /// One contact. Kept small: a million rosters are in memory.
@@ -163,6 +167,7 @@ impl Roster {
         if new_bytes + other_bytes > DETAILS_BYTES_MAX {
             return Err(Full);
         }
+        self.note_change(contact);
         let item = self.entry(contact, knobs)?;
         item.state = item.state.listed();
         let request = item.details.take().map(|details| details.request).unwrap_or_default();
@@ -177,6 +182,7 @@ impl Roster {
         if !state.is_listed() {
             return None;
         }
+        self.note_change(contact);
         self.items.remove(at);
         let presence = if state.from() { PresenceDue::Unavailable } else { PresenceDue::Nothing };
         Some(Removed {
@@ -235,6 +241,7 @@ impl Roster {
 
     /// Puts an entry back as it was. Several are taken back in the reverse order of their changes.
     pub fn take_back(&mut self, undo: Undo) {
+        self.note_change(&undo.contact);
         // What the phone book says is not the roster's to take back: it may have changed since.
         let book = self.state(&undo.contact).book();
         let before = undo.item.map_or((Subscription::STRANGER, None), |item| (item.state, item.details));
@@ -272,6 +279,9 @@ impl Roster {
     }
 
     fn put_state(&mut self, contact: &Contact, next: Subscription, knobs: &RosterKnobs) -> Result<(), Full> {
+        if next.looks_different(self.state(contact)) {
+            self.note_change(contact);
+        }
         if next.is_stranger() {
             if let Ok(at) = self.find(contact) {
                 self.items.remove(at);

@@ -120,7 +120,7 @@ impl Roster {
             return Err(DocumentError::Item);
         }
         items.shrink_to_fit();
-        Ok(Self { items })
+        Ok(Self { items, ..Roster::default() })
     }
 }
 

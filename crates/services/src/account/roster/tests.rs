@@ -187,4 +187,68 @@ proptest! {
         }
         prop_assert_eq!(roster, Roster::default());
     }
+
+    /// Who has any version that is not forgotten yet comes to the roster as it is by the items that have changed since.
+    #[test]
+    fn what_has_changed_since_a_version_makes_up_for_it(acts in acts()) {
+        let knobs = RosterKnobs::default();
+        let mut roster = Roster::default();
+        // Enough that nobody touches, so that the changed are few.
+        (100..130).for_each(|n| roster.set(&contact(n), "", vec![], &knobs).unwrap());
+        roster.changes = Changes::default();
+        let seen = |roster: &Roster| -> std::collections::BTreeMap<Contact, String> {
+            let look = |item: &Item| format!("{:?} {} {:?}", (item.state().as_str(), item.state().asks(), item.state().approved()), item.name(), item.groups());
+            roster.listed().map(|item| (item.contact().clone(), look(item))).collect()
+        };
+        let mut versions = vec![(roster.version(), seen(&roster))];
+        for act in acts {
+            let (Act::Set(n, _) | Act::Remove(n) | Act::Out(n, _) | Act::In(n, _)) = act;
+            let undo = roster.undo_point(&contact(n));
+            match act {
+                Act::Set(n, name) if name == "&" => { roster.remove(&contact(n)); roster.take_back(undo); }
+                Act::Set(n, name) => roster.set(&contact(n), &name, vec!["g".into()], &knobs).unwrap(),
+                Act::Remove(n) => _ = roster.remove(&contact(n)),
+                Act::Out(n, kind) => _ = roster.outbound(&contact(n), Kind::ALL[kind], &knobs).unwrap(),
+                Act::In(n, kind) => _ = roster.inbound(&contact(n), Kind::ALL[kind], "<presence/>", &knobs).unwrap(),
+            }
+            versions.push((roster.version(), seen(&roster)));
+        }
+        let now = seen(&roster);
+        for (version, mut view) in versions {
+            let Some(changed) = roster.changed_since(&version) else {
+                prop_assert!(view == now, "a version is forgotten early");
+                continue;
+            };
+            for contact in changed {
+                match now.get(&contact) {
+                    Some(look) => _ = view.insert(contact, look.clone()),
+                    None => _ = view.remove(&contact),
+                }
+            }
+            prop_assert_eq!(&view, &now);
+        }
+    }
+}
+
+#[test]
+fn with_too_many_changes_the_whole_roster_is_due_once_and_then_it_goes_on() {
+    let knobs = RosterKnobs::default();
+    let mut roster = Roster::default();
+    (100..130).for_each(|n| roster.set(&contact(n), "", vec![], &knobs).unwrap());
+    let old = roster.version();
+    for n in 0..99 {
+        roster.set(&contact(100), &n.to_string(), vec![], &knobs).unwrap();
+    }
+    assert_eq!(roster.changed_since(&old), None);
+    let told = roster.version();
+    roster.set(&contact(101), "x", vec![], &knobs).unwrap();
+    assert_eq!(roster.changed_since(&told), None, "nobody was sent it");
+    let told = roster.version();
+    roster.note_sent();
+    roster.set(&contact(102), "x", vec![], &knobs).unwrap();
+    assert_eq!(roster.changed_since(&told), Some(vec![contact(102)]));
+    for n in 100..116 {
+        roster.set(&contact(n), "y", vec![], &knobs).unwrap();
+    }
+    assert_eq!(roster.changed_since(&told), None, "more than half: all of it is less");
 }

@@ -33,8 +33,7 @@ pub(super) fn asked(
             if let Some(session) = account.session_mut(session) {
                 session.presence.set_interested();
             }
-            let answer = account.roster.answer(version.as_deref(), &turn.realm.domain);
-            return reply.result(turn.outbox, &answer.unwrap_or_default());
+            return show(turn, account, session, version.as_deref(), reply);
         }
         Ok(Query::Remove { contact }) if account.roster.state(&contact).is_booked() => {
             return strike_out(turn, account, ItemRemoval { session, contact, reply });
@@ -42,6 +41,27 @@ pub(super) fn asked(
         Ok(query) => query,
     };
     finish(turn, account, session, query, reply);
+}
+
+/// Shows a client the roster: all of it, or what has changed since the version that it has (§2.6).
+fn show(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, version: Option<&str>, reply: Reply) {
+    let domain = &turn.realm.domain;
+    if let Some(before) = version
+        && let Some(changed) = account.roster.changed_since(before)
+    {
+        reply.result(turn.outbox, b"");
+        let current = account.roster.version();
+        for (at, contact) in changed.iter().enumerate() {
+            // Until the last has come, the client has what it had: it asks for the same again if it is interrupted.
+            let version = if at + 1 == changed.len() { &*current } else { before };
+            let payload = account.roster.push(contact, version, domain);
+            send_push(turn, account, session, (&format!("push-{current}-{at}"), &payload));
+        }
+        return;
+    }
+    let answer = account.roster.answer(version, domain);
+    account.roster.note_sent();
+    reply.result(turn.outbox, &answer.unwrap_or_default());
 }
 
 fn finish(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, query: Query, reply: Reply) {
@@ -112,15 +132,20 @@ pub(super) fn push(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
     if interested().next().is_none() {
         return;
     }
-    let payload = account.roster.push(contact, &turn.realm.domain);
-    let id = format!("push-{}", account.roster.version());
+    let version = account.roster.version();
+    let payload = account.roster.push(contact, &version, &turn.realm.domain);
+    let id = format!("push-{version}");
     for session in interested() {
-        let to = account.full_jid(session);
-        let header = Header { from: None, to: Some(&to), id: Some(&id), type_attr: Some("set") };
-        let mut out = Vec::with_capacity(payload.len() + 96);
-        write::stanza(&mut out, chaski_xmpp::Kind::Iq, &header, &payload);
-        turn.outbox.to_session(session.id, out);
+        send_push(turn, account, session.id, (&id, &payload));
     }
+}
+
+fn send_push(turn: &mut Turn<'_>, account: &Account, session: SessionId, (id, payload): (&str, &[u8])) {
+    let Some(to) = account.session(session).map(|session| account.full_jid(session)) else { return };
+    let header = Header { from: None, to: Some(&to), id: Some(id), type_attr: Some("set") };
+    let mut out = Vec::with_capacity(payload.len() + 96);
+    write::stanza(&mut out, chaski_xmpp::Kind::Iq, &header, payload);
+    turn.outbox.to_session(session, out);
 }
 
 /// An item has been removed: its subscriptions end with it (§2.5.2).

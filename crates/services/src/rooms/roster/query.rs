@@ -109,10 +109,10 @@ impl Roster {
         }))
     }
 
-    /// The payload of a roster push for the contact: its item, or its removal (§2.1.6).
-    pub fn push(&self, contact: &Contact, domain: &str) -> Vec<u8> {
+    /// The payload of a roster push for the contact: its item, or its removal (§2.1.6). `version` is what the client has then.
+    pub(super) fn push(&self, contact: &Contact, version: &str, domain: &str) -> Vec<u8> {
         xml(|writer| {
-            writer.open_ns("query", ns::ROSTER).attr("ver", &self.version());
+            writer.open_ns("query", ns::ROSTER).attr("ver", version);
             let item = self.get(contact).filter(|item| item.state().is_listed());
             write_item(writer, contact, item, domain);
         })

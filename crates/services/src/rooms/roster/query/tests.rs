@@ -132,7 +132,10 @@ fn an_unchanged_version_is_not_sent_again() {
 fn a_push_shows_the_item_or_its_removal() {
     let mut roster = roster();
     let bot = Contact::Other("bot@verona.example".into());
-    assert_eq!(items(&roster.push(&bot, DOMAIN))[0][3], "true");
+    assert_eq!(items(&roster.push(&bot, &roster.version(), DOMAIN))[0][3], "true");
     roster.remove(&bot);
-    assert_eq!(items(&roster.push(&bot, DOMAIN)), [["bot@verona.example", "remove", "", "", "", ""]]);
+    assert_eq!(
+        items(&roster.push(&bot, &roster.version(), DOMAIN)),
+        [["bot@verona.example", "remove", "", "", "", ""]]
+    );
 }
