@@ -77,6 +77,11 @@ impl Owner {
             // Told when the room returned.
             Post::Event(_) => {}
             Post::ContactSync(wish) => self.book(ctx, *wish),
+            Post::Hints(accounts) => {
+                if let Some(id) = id {
+                    self.hint_others(ctx, id, accounts);
+                }
+            }
             Post::Media(wish) => {
                 if let Some(id) = id {
                     self.media_request(ctx, id, *wish);

@@ -1,135 +1,89 @@
-//! Phone books across turns: each job reads, writes and follows in steps, and between them waits for the store.
+//! Phone books at their accounts' owner: whose turn it is, and what a job ([`crate::rooms::contact_sync::job`]) needs next.
 //!
-//! See [`crate::rooms::contact_sync`] for what is promised; this is where it is kept. One job of an account at a time, and a few per
-//! shard, each in slices: [`SPELLED_PER_SLICE`] numbers read, [`CHANGE_MAX`] written, [`MATCHES_PER_PAGE`] looked up,
-//! [`FOLLOWED_PER_SLICE`] roster items pushed. An account with a job stays in memory and can't be removed meanwhile.
+//! One job of an account at a time, and a few per shard, in steps. An account with a job stays in memory and can't be removed
+//! meanwhile.
 
 mod again;
 mod asking;
 mod hints;
 
-use crate::account::acquaintances::Acquaintances;
-use crate::account::phone::Home;
-use crate::account::quota::{ContactSyncKnobs, Quota};
-use crate::account::roster::Contact;
-use crate::effects::turn::command::BookChange;
-use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};
+use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest};
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
-use crate::owner::state::books::Chunk;
-use crate::owner::state::books::Job;
-use crate::owner::state::books::Stage;
-use crate::realm::Limits;
-use crate::rooms::contact_sync::following;
+use crate::rooms::contact_sync::BookMetrics;
+use crate::rooms::contact_sync::job::{Input, Job, Next, Step};
 use crate::ticket::Purpose;
-use chaski_store::books::{self, CHANGE_MAX, Edit, Query, Standing};
+use chaski_store::books;
 use chaski_store::{AccountId, StoreError};
-use std::collections::{HashMap, VecDeque};
 
-/// Numbers brought to E.164 in one slice: about a millisecond.
-const SPELLED_PER_SLICE: usize = 400;
-/// Numbers of a book looked up by one query.
-const MATCHES_PER_PAGE: usize = 4_096;
-/// Roster items that one job pushes in one slice,
-const FOLLOWED_PER_SLICE: usize = 64;
-/// and how often it does.
+/// How often rosters follow in a slice.
 const FOLLOW_EVERY_MS: u64 = 200;
-/// A client that is behind is waited for so many slices; then it is its queue's bound that counts.
-const PATIENCE: u16 = 300;
 
 impl Owner {
     /// Something is to be done with an account's book, now or when its turn comes.
-    pub(crate) fn book(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
-        if wish.want.is_asked_for() {
-            self.books.metrics.syncs_total.inc();
+    pub(crate) fn book(&mut self, ctx: &mut Context<'_>, request: SyncRequest) {
+        if request.want.is_asked_for() {
+            self.desk.room_metrics.of::<BookMetrics>().syncs_total.inc();
         }
-        self.join_line(ctx, wish);
+        self.join_line(ctx, request);
         self.start_books(ctx);
     }
 
-    fn join_line(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
-        let id = wish.account;
-        if let Err(wish) = self.books.lines.join(wish) {
-            self.books.metrics.busy_total.inc();
-            return self.answer_wish(ctx, id, wish.answer, Err(Refused::Busy));
+    fn join_line(&mut self, ctx: &mut Context<'_>, request: SyncRequest) {
+        let id = request.account;
+        if let Err(request) = self.books.lines.join(request) {
+            self.desk.room_metrics.of::<BookMetrics>().busy_total.inc();
+            return self.answer_sync(ctx, id, request.answer, Err(Refused::Busy));
         }
         if let Some(account) = self.directory.present(id) {
-            account.ledger.change(|writes| writes.book = true);
+            account.ledger.change(|entries| entries.book = true);
         }
     }
 
     fn start_books(&mut self, ctx: &mut Context<'_>) {
-        while let Some(wish) = self.books.lines.next() {
-            self.begin_book(ctx, wish);
+        while let Some(request) = self.books.lines.next() {
+            let key = self.books.jobs.insert(Some(Job::new(request)));
+            self.drive(ctx, key, Input::Turn);
         }
-        self.books.metrics.lines.set(self.books.lines.len() as i64);
+        let level = self.books.lines.len() as i64;
+        self.desk.room_metrics.of::<BookMetrics>().lines.set(level);
     }
 
-    fn begin_book(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
-        let SyncRequest { account, want, answer } = wish;
-        // One that is being removed counts as gone: its book has been dropped, and nobody would drop what is written now.
-        let is_there = self.directory.present(account).is_some_and(|account| !account.record.disabled);
-        let gone = want.is_asked_for() && !is_there;
-        let is_by_key = want.is_by_key();
-        let stage = match want {
-            SyncWork::Spelled(texts) => {
-                let home = Home::of(account);
-                Stage::Spelling { home, numbers: Vec::with_capacity(texts.len()), texts: texts.into_iter() }
+    /// A job goes on until it waits for something.
+    fn drive(&mut self, ctx: &mut Context<'_>, key: usize, mut input: Input) {
+        while let Some(mut job) = self.books.jobs.get_mut(key).and_then(Option::take) {
+            let id = job.account();
+            let mut step = Step { tell: Some(Err(Refused::Gone)), next: Next::Over };
+            if self.directory.present(id).is_some() {
+                self.in_room(ctx, id, |turn, account| step = job.go_on(turn, account, input));
+            } else if let Some(number) = job.looks_at().filter(|_| self.directory.is_loading(id)) {
+                // What is being loaded may be from before.
+                self.books.again.push((id, number));
             }
-            SyncWork::Change(change) => Stage::Reading(change),
-            SyncWork::Look(number) => Stage::Looking(number),
-            SyncWork::LookAtAll | SyncWork::Contacts => Stage::Matching { after: 0 },
-            SyncWork::Leave => Stage::Reading(BookChange::Show),
-        };
-        let synced = Synced { numbers: 0, book: Vec::new(), matches: Vec::new(), spelled: HashMap::new() };
-        let (patience, is_void) = (PATIENCE, false);
-        let job = Job { account, stage: None, answer, synced, patience, is_by_key, is_void };
-        let key = self.books.jobs.insert(job);
-        if gone {
-            return self.refuse_job(ctx, key, Refused::Gone);
+            if let Some(kept) = self.books.jobs.get_mut(key) {
+                *kept = Some(job);
+            }
+            let Step { tell, next } = step;
+            if let Some(result) = tell {
+                self.tell_of_job(ctx, key, result);
+            }
+            let ticket = Purpose::Book(key).ticket();
+            match next {
+                Next::Ask(query) => return ctx.store.ask_book(query, ticket),
+                Next::Edit(edit) => return ctx.store.edit_book(edit, ticket),
+                Next::Soon => return self.books.spelling.push_back(key),
+                Next::NextSlice => return self.books.following.push_back(key),
+                Next::Over => return self.finish_job(ctx, key),
+                Next::Failed { looks_again } => {
+                    self.desk.metrics.saves_failed_total.inc();
+                    if looks_again {
+                        self.books.lost.failed(id);
+                    }
+                    return self.finish_job(ctx, key);
+                }
+                Next::Again => input = Input::Turn,
+            }
         }
-        self.go_on_with(ctx, key, stage);
-    }
-
-    /// Does what the stage can do now, or asks the store.
-    fn go_on_with(&mut self, ctx: &mut Context<'_>, key: usize, stage: Stage) {
-        let Some(job) = self.books.jobs.get_mut(key) else { return };
-        let (owner, ticket) = (job.account, Purpose::Book(key).ticket());
-        let stage = match stage {
-            Stage::Spelling { .. } | Stage::Reading(_) | Stage::Writing { .. } if job.is_void => {
-                // Its roster is to follow what was written already.
-                return self.go_on_with(ctx, key, Stage::Matching { after: 0 });
-            }
-            Stage::Spelling { home, texts, numbers } => return self.spell(ctx, key, home, texts, numbers),
-            Stage::Following(changes) => return self.follow_some(ctx, key, changes),
-            Stage::Reading(change) => {
-                let quota = Quota::key(&self.desk.realm, owner);
-                ctx.store.ask_book(Query::Book { owner, quota }, ticket);
-                Stage::Reading(change)
-            }
-            Stage::Writing { mut quota, mut rest } => {
-                let Chunk { add, remove } = rest.pop_front().unwrap_or_default();
-                self.books.metrics.numbers_added_total.add(add.len() as u64);
-                self.books.metrics.numbers_removed_total.add(remove.len() as u64);
-                let account = self.directory.present(owner).filter(|_| quota.is_charged(add.len()));
-                let put = account.and_then(|account| {
-                    let purse = &mut account.rare.get_or_make::<Acquaintances>().purse;
-                    quota.take(add.len(), ctx.unix_ms, purse)
-                });
-                let puts = put.into_iter().collect();
-                ctx.store.edit_book(Edit::Change { owner, add, remove, puts }, ticket);
-                Stage::Writing { quota, rest }
-            }
-            Stage::Matching { after } => {
-                ctx.store.ask_book(Query::Matches { owner, after, limit: MATCHES_PER_PAGE }, ticket);
-                Stage::Matching { after }
-            }
-            Stage::Looking(number) => {
-                ctx.store.ask_book(Query::Look { owner, number }, ticket);
-                Stage::Looking(number)
-            }
-        };
-        job.stage = Some(stage);
     }
 
     /// The store has answered a job, or not.
@@ -139,226 +93,46 @@ impl Owner {
         key: usize,
         result: Result<books::Answer, StoreError>,
     ) {
-        let Some(job) = self.books.jobs.get_mut(key) else { return };
-        let (id, stage) = (job.account, job.stage.take());
-        match (stage, result) {
-            (Some(Stage::Reading(change)), Ok(books::Answer::Book { numbers, quota })) => {
-                let record = quota.as_ref().map(|record| record.value.as_slice());
-                let account = self.directory.present(id);
-                let purse =
-                    account.and_then(|account| account.rare.get::<Acquaintances>()).map(|known| &known.purse);
-                let mut quota = Quota::read(&self.desk.realm, id, record, purse);
-                if matches!(change, BookChange::Adopt(_)) {
-                    quota.waive();
-                }
-                if matches!(job.answer, Answer::Leaving(_)) {
-                    job.synced.book.clone_from(&numbers);
-                }
-                self.plan(ctx, key, &numbers, change, quota);
-            }
-            (Some(Stage::Writing { quota, rest }), Ok(books::Answer::Changed { accounts })) => {
-                self.hint_others(ctx, id, accounts);
-                let next = if rest.is_empty() {
-                    Stage::Matching { after: 0 }
-                } else {
-                    Stage::Writing { quota, rest }
-                };
-                self.go_on_with(ctx, key, next);
-            }
-            (Some(Stage::Matching { .. }), Ok(books::Answer::Matches { matches, next })) => {
-                job.synced.matches.extend(matches);
-                match next {
-                    Some(after) => self.go_on_with(ctx, key, Stage::Matching { after }),
-                    None => self.matched(ctx, key),
-                }
-            }
-            (Some(Stage::Looking(number)), Ok(books::Answer::Look(standing))) => {
-                self.looked(ctx, id, number, standing);
-                self.finish_job(ctx, key);
-            }
-            (stage, result) => self.failed(ctx, key, stage, result.err()),
-        }
+        self.drive(ctx, key, Input::Answer(result));
         self.start_books(ctx);
-    }
-
-    fn failed(&mut self, ctx: &mut Context<'_>, key: usize, stage: Option<Stage>, error: Option<StoreError>) {
-        let Some(job) = self.books.jobs.get(key) else { return };
-        let id = job.account;
-        tracing::warn!(account = ?id, ?error, "a phone book could not be read or written");
-        self.desk.metrics.saves_failed_total.inc();
-        if matches!(stage, Some(Stage::Writing { .. })) {
-            // Some of it may have been written: the roster is to follow that at least.
-            self.join_line(ctx, SyncRequest { account: id, want: SyncWork::LookAtAll, answer: Answer::None });
-        }
-        if matches!(stage, Some(Stage::Looking(_) | Stage::Matching { .. })) && !self.directory.is_absent(id)
-        {
-            self.books.lost.failed(id);
-        }
-        self.refuse_job(ctx, key, Refused::Failed);
-    }
-
-    /// Reads some of the numbers as people wrote them.
-    fn spell(
-        &mut self,
-        ctx: &mut Context<'_>,
-        key: usize,
-        home: Home,
-        mut texts: std::vec::IntoIter<Box<str>>,
-        mut numbers: Vec<u64>,
-    ) {
-        let Some(job) = self.books.jobs.get_mut(key) else { return };
-        for text in texts.by_ref().take(SPELLED_PER_SLICE) {
-            let Some(number) = home.read(&text) else { continue };
-            numbers.push(number);
-            if text.strip_prefix('+').and_then(|digits| digits.parse().ok()) != Some(number) {
-                job.synced.spelled.insert(number, text);
-            }
-        }
-        if texts.len() == 0 {
-            return self.go_on_with(ctx, key, Stage::Reading(BookChange::Replace(numbers)));
-        }
-        job.stage = Some(Stage::Spelling { home, texts, numbers });
-        self.books.spelling.push_back(key);
-    }
-
-    /// What is to be written, if the quota allows it.
-    fn plan(&mut self, ctx: &mut Context<'_>, key: usize, book: &[u64], change: BookChange, quota: Quota) {
-        let Some(job) = self.books.jobs.get_mut(key) else { return };
-        let (add, remove) = differences(book, change, job.account);
-        let knobs = self.desk.realm.knobs.of::<ContactSyncKnobs>();
-        job.synced.numbers = book.len() + add.len() - remove.len();
-        if job.synced.numbers > knobs.numbers.size() && !add.is_empty() {
-            return self.refuse_job(ctx, key, Refused::TooMany);
-        }
-        if let Err(retry_after_ms) = quota.check(add.len(), ctx.unix_ms) {
-            self.books.metrics.quota_reached_total.inc();
-            return self.refuse_job(ctx, key, Refused::Quota { retry_after_ms });
-        }
-        let rest = chunks(add, remove);
-        let next =
-            if rest.is_empty() { Stage::Matching { after: 0 } } else { Stage::Writing { quota, rest } };
-        self.go_on_with(ctx, key, next);
-    }
-
-    /// It is known who of the book is there: whoever asked is told, and the roster follows.
-    fn matched(&mut self, ctx: &mut Context<'_>, key: usize) {
-        let only_asks = self.books.jobs.get(key).is_some_and(|job| matches!(job.answer, Answer::Contacts(_)));
-        self.tell_of_job(ctx, key, Ok(()));
-        if only_asks {
-            return self.finish_job(ctx, key);
-        }
-        let Some(job) = self.books.jobs.get(key) else { return };
-        let account = self.directory.present(job.account);
-        let changes = account.map(|account| account.roster.differences(&job.synced.matches));
-        self.go_on_with(ctx, key, Stage::Following(changes.unwrap_or_default().into_iter()));
-    }
-
-    fn follow_some(
-        &mut self,
-        ctx: &mut Context<'_>,
-        key: usize,
-        mut changes: std::vec::IntoIter<(Contact, Option<bool>)>,
-    ) {
-        let Some(job) = self.books.jobs.get_mut(key) else { return };
-        let (id, mut unlisted) = (job.account, 0);
-        let behind = job.patience > 0
-            && changes.len() > 0
-            && is_behind(&mut self.directory, id, &self.desk.realm.limits);
-        if behind {
-            job.patience -= 1;
-        } else {
-            for (contact, mutual) in changes.by_ref().take(FOLLOWED_PER_SLICE) {
-                unlisted += usize::from(!self.follow(ctx, id, &contact, mutual));
-            }
-        }
-        if unlisted > 0 {
-            tracing::warn!(account = ?id, unlisted, "a roster is full; not all of the phone book is listed");
-        }
-        if changes.len() == 0 {
-            return self.finish_job(ctx, key);
-        }
-        let Some(job) = self.books.jobs.get_mut(key) else { return };
-        job.stage = Some(Stage::Following(changes));
-        self.books.following.push_back(key);
-    }
-
-    /// False: its roster is full.
-    fn follow(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: AccountId,
-        contact: &Contact,
-        mutual: Option<bool>,
-    ) -> bool {
-        let mut listed = true;
-        self.in_room(ctx, id, |turn, account| {
-            listed = following::follow(turn, account, contact, mutual).is_ok();
-        });
-        if !listed {
-            self.books.metrics.unlisted_total.inc();
-        }
-        listed
-    }
-
-    /// How an account stands with one number is known.
-    fn looked(&mut self, ctx: &mut Context<'_>, id: AccountId, number: u64, standing: Standing) {
-        if self.directory.is_loading(id) {
-            // What is being loaded may be from before.
-            return self.books.again.push((id, number));
-        }
-        let mutual = (standing.holds && standing.registered).then_some(standing.held);
-        if !self.follow(ctx, id, &Contact::Phone(number), mutual) {
-            tracing::warn!(account = ?id, "a roster is full; an account of the phone book is not listed");
-        }
-    }
-
-    fn refuse_job(&mut self, ctx: &mut Context<'_>, key: usize, why: Refused) {
-        self.tell_of_job(ctx, key, Err(why));
-        self.finish_job(ctx, key);
     }
 
     /// Tells whoever waits for a job, once.
     fn tell_of_job(&mut self, ctx: &mut Context<'_>, key: usize, result: Result<(), Refused>) {
-        let Some(job) = self.books.jobs.get_mut(key) else { return };
-        let id = job.account;
-        if result.is_ok() && matches!(job.answer, Answer::Room { when_followed: true, .. }) {
-            // Told when the roster has followed.
-            return;
-        }
-        let answer = std::mem::replace(&mut job.answer, Answer::None);
-        let matches = std::mem::take(&mut job.synced.matches);
-        let spelled = std::mem::take(&mut job.synced.spelled);
-        let book = std::mem::take(&mut job.synced.book);
-        let synced = Synced { numbers: job.synced.numbers, book, matches, spelled };
-        self.answer_wish(ctx, id, answer, result.map(|()| &synced));
-        if let Some(job) = self.books.jobs.get_mut(key) {
-            job.synced.matches = synced.matches;
+        let Some(job) = self.books.jobs.get_mut(key).and_then(Option::as_mut) else { return };
+        let id = job.account();
+        if let Some((answer, synced)) = job.take_answer(result.is_ok()) {
+            self.answer_sync(ctx, id, answer, result.map(|()| &synced));
         }
     }
 
     /// The key by which something was asked for is void: nobody is told any more of the book, and nobody changes it.
     pub(crate) fn end_asked(&mut self, ctx: &mut Context<'_>, id: AccountId) {
-        for wish in self.books.lines.withdraw(id) {
-            self.answer_wish(ctx, id, wish.answer, Err(Refused::Gone));
+        for request in self.books.lines.withdraw(id) {
+            self.answer_sync(ctx, id, request.answer, Err(Refused::Gone));
         }
-        let running = self.books.jobs.iter().find(|(_, job)| job.account == id && job.is_by_key);
-        if let Some((key, _)) = running {
-            self.books.jobs[key].is_void = true;
+        let by_key =
+            |job: &Option<Job>| job.as_ref().is_some_and(|job| job.account() == id && job.is_by_key());
+        let running = self.books.jobs.iter().find(|(_, job)| by_key(job)).map(|(key, _)| key);
+        if let Some(key) = running {
+            if let Some(job) = self.books.jobs[key].as_mut() {
+                job.void();
+            }
             self.tell_of_job(ctx, key, Err(Refused::Gone));
         }
     }
 
     fn finish_job(&mut self, ctx: &mut Context<'_>, key: usize) {
-        let Some(job) = self.books.jobs.try_remove(key) else { return };
-        let id = job.account;
-        if let Answer::Room { then, by, .. } = job.answer {
+        let Some(job) = self.books.jobs.try_remove(key).flatten() else { return };
+        let id = job.account();
+        if let Answer::Room { then, by, .. } = job.into_answer() {
             self.in_room(ctx, id, |turn, account| then(turn, account, Ok(None)));
             self.change_is_over(by);
         }
         if self.books.lines.done(id)
             && let Some(account) = self.directory.present(id)
         {
-            account.ledger.change(|writes| writes.book = false);
+            account.ledger.change(|entries| entries.book = false);
             self.do_deferred(ctx, id);
         }
     }
@@ -371,63 +145,15 @@ impl Owner {
                 self.look(ctx, account, number);
             }
             for key in std::mem::take(&mut self.books.following) {
-                self.slice(ctx, key);
+                self.drive(ctx, key, Input::Turn);
             }
             self.go_on_telling(ctx);
             self.look_again(ctx);
         }
         if let Some(key) = self.books.spelling.pop_front() {
-            self.slice(ctx, key);
+            self.drive(ctx, key, Input::Turn);
         }
         self.start_books(ctx);
         !self.books.spelling.is_empty()
     }
-
-    fn slice(&mut self, ctx: &mut Context<'_>, key: usize) {
-        if let Some(stage) = self.books.jobs.get_mut(key).and_then(|job| job.stage.take()) {
-            self.go_on_with(ctx, key, stage);
-        }
-    }
-}
-
-/// Whether a session that will get the pushes has half a queue of stanzas that it has not acknowledged.
-fn is_behind(directory: &mut crate::owner::directory::Directory, id: AccountId, limits: &Limits) -> bool {
-    let Some(account) = directory.present(id) else { return false };
-    let behind = |session: &&crate::account::session::Session| {
-        session.presence.is_interested() && session.queue.len() > limits.queue_stanzas / 2
-    };
-    account.sessions.iter().find(behind).is_some()
-}
-
-/// What is to be added to a book (ascending) and removed from it. Nobody is in their own book.
-fn differences(book: &[u64], change: BookChange, owner: AccountId) -> (Vec<u64>, Vec<u64>) {
-    let tidy = |mut numbers: Vec<u64>| {
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers.retain(|number| owner.phone_number() != Some(*number));
-        numbers
-    };
-    let lacks = |set: &[u64], number: &u64| set.binary_search(number).is_err();
-    match change {
-        BookChange::Show => (Vec::new(), Vec::new()),
-        BookChange::Replace(wanted) => {
-            let wanted = tidy(wanted);
-            let remove = book.iter().copied().filter(|number| lacks(&wanted, number)).collect();
-            (wanted.into_iter().filter(|number| lacks(book, number)).collect(), remove)
-        }
-        BookChange::Adopt(add) => {
-            (tidy(add).into_iter().filter(|number| lacks(book, number)).collect(), Vec::new())
-        }
-        BookChange::Change { add, remove } => {
-            let (add, mut remove) = (tidy(add), tidy(remove));
-            remove.retain(|number| lacks(&add, number) && !lacks(book, number));
-            (add.into_iter().filter(|number| lacks(book, number)).collect(), remove)
-        }
-    }
-}
-
-fn chunks(add: Vec<u64>, remove: Vec<u64>) -> VecDeque<Chunk> {
-    let removing = remove.chunks(CHANGE_MAX).map(|some| Chunk { add: Vec::new(), remove: some.to_vec() });
-    let adding = add.chunks(CHANGE_MAX).map(|some| Chunk { add: some.to_vec(), remove: Vec::new() });
-    removing.chain(adding).collect()
 }

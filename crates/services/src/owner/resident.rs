@@ -13,6 +13,7 @@ use crate::owner::directory::Resident;
 use crate::owner::directory::{Found, TABLES, Work};
 use crate::owner::router::Refuse;
 use crate::owner::state::Owner;
+use crate::rooms::contact_sync::BookMetrics;
 use crate::ticket::{Purpose, Stay};
 use chaski_store::books::Match;
 use chaski_store::{AccountId, StoreError, Versioned};
@@ -152,7 +153,7 @@ impl Owner {
             Some(roster) => Roster::from_document(&roster.value).map_err(|error| error.to_string())?,
         };
         let unlisted = roster.follow_all(book, self.desk.realm.knobs.of());
-        self.books.metrics.unlisted_total.add(unlisted as u64);
+        self.desk.room_metrics.of::<BookMetrics>().unlisted_total.add(unlisted as u64);
         let settings =
             settings.map(|found| Settings::from_document(&found.value, AccountKind::of(id))).transpose();
         let settings = settings.map_err(|error| error.to_string())?.map(Box::new);

@@ -53,12 +53,10 @@ impl Owner {
         let metrics = Arc::new(OwnerMetrics::default());
         registry.register(metrics.clone());
         let room_metrics = dispatch::metrics(registry);
-        let books = Books::new();
-        registry.register(books.metrics.clone());
         Self {
             directory: Directory::new(Bounds::of(&realm.limits), &realm.secret),
             desk: Desk::new(index, realm, (metrics, room_metrics)),
-            books,
+            books: Books::new(),
             commands: Slab::new(),
             removals: Removals::default(),
             asked_of_index: Slab::new(),

@@ -15,16 +15,17 @@
 //! the [`quota`] allows, across restarts; a huge book holds up neither the shard (slices) nor the store's writer (chunks).
 //! An account that has blocked the asker is in the answer like any other: contact sync says who is registered, by design, and a
 //! number that vanished for one asker only would tell that it has blocked them.
-//! The work itself is in [`crate::shard`] (`books`), since it spans turns. Called by `iq`, `roster` and commands.
+//! The work is a state machine ([`job`]); `owner/contact_sync` has the queue, the store, and the way to other shards.
 
-pub(crate) mod following;
+mod following;
+pub(crate) mod job;
 pub(crate) mod line;
 pub(crate) mod quicksy;
 pub(crate) mod version;
 
 chaski_telemetry::metrics! {
     /// What contact sync counts.
-    pub struct BookMetrics("chaski_books") {
+    pub(crate) struct BookMetrics("chaski_books") {
         /// Syncs asked for, by both forms.
         syncs_total: Counter,
         /// Of those, refused because of the quota.

@@ -78,6 +78,8 @@ pub enum Post {
     /// Something is to be done with its phone book.
     #[expect(private_interfaces, reason = "rooms of this crate only")]
     ContactSync(Box<SyncRequest>),
+    /// These accounts have come into the phone book of the account at hand, or gone out of it: they are to look how they stand with it.
+    Hints(Vec<u64>),
     /// Something has happened that other rooms may have to know. They are told when the room has returned, and what they say takes
     /// its place here.
     #[expect(private_interfaces, reason = "rooms of this crate only")]

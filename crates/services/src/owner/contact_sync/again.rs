@@ -11,6 +11,7 @@ use crate::owner::context::Context;
 use crate::owner::outgoing::Class;
 use crate::owner::state::Owner;
 use crate::places::Place;
+use crate::rooms::contact_sync::BookMetrics;
 
 /// When they look again.
 const AGAIN_AFTER_MS: u64 = 5_000;
@@ -24,7 +25,7 @@ const LINES_MAX: usize = 4_096;
 impl Owner {
     /// Hints for a shard, perhaps this one, were lost.
     pub(crate) fn hints_lost(&mut self, owner: Place) {
-        self.books.metrics.hints_lost_total.inc();
+        self.desk.room_metrics.of::<BookMetrics>().hints_lost_total.inc();
         if owner == self.desk.here { self.books.lost.all() } else { self.books.lost.all_of(owner) }
     }
 
@@ -58,7 +59,7 @@ impl Owner {
             }
             let Some(account) = self.books.lost.looking.pop_front() else { return };
             if !self.directory.is_absent(account) {
-                self.books.metrics.looks_total.inc();
+                self.desk.room_metrics.of::<BookMetrics>().looks_total.inc();
                 self.join_line(ctx, SyncRequest { account, want: SyncWork::LookAtAll, answer: Answer::None });
             }
         }

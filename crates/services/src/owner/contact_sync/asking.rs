@@ -11,6 +11,7 @@ use crate::account::quota::{Purse, Quota, allowance};
 use crate::effects::turn::errand::{Change, Errand};
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
+use crate::rooms::contact_sync::BookMetrics;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Table};
 
@@ -22,8 +23,8 @@ impl Owner {
         let leave = first_stanza::ask(account, whom, allowance, ctx.unix_ms);
         match leave {
             Leave::Free => return true,
-            Leave::Paid => self.books.metrics.first_stanzas_total.inc(),
-            Leave::Refused => self.books.metrics.first_stanzas_refused_total.inc(),
+            Leave::Paid => self.desk.room_metrics.of::<BookMetrics>().first_stanzas_total.inc(),
+            Leave::Refused => self.desk.room_metrics.of::<BookMetrics>().first_stanzas_refused_total.inc(),
         }
         let errand = purse(account).and_then(|purse| write(purse, Quota::key(&self.desk.realm, id)));
         if let Some(errand) = errand {

@@ -10,6 +10,7 @@ use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork,
 use crate::owner::context::Context;
 use crate::owner::outgoing::Class;
 use crate::owner::state::Owner;
+use crate::rooms::contact_sync::BookMetrics;
 use crate::rooms::contact_sync::version::version;
 use crate::ticket::Purpose;
 use chaski_store::books::{self, Query};
@@ -33,7 +34,7 @@ impl Owner {
 
     pub(crate) fn look(&mut self, ctx: &mut Context<'_>, account: AccountId, number: u64) {
         if !self.directory.is_absent(account) {
-            self.books.metrics.looks_total.inc();
+            self.desk.room_metrics.of::<BookMetrics>().looks_total.inc();
             self.join_line(ctx, SyncRequest { account, want: SyncWork::Look(number), answer: Answer::None });
         }
     }
@@ -65,11 +66,11 @@ impl Owner {
     pub(crate) fn tell_holders(&mut self, ctx: &mut Context<'_>, account: AccountId) {
         let Some(number) = account.phone_number() else { return };
         if self.books.tellings.waiting.len() >= TELLINGS_MAX {
-            self.books.metrics.tellings_lost_total.inc();
+            self.desk.room_metrics.of::<BookMetrics>().tellings_lost_total.inc();
             let realm = std::sync::Arc::clone(&self.desk.realm);
             return realm.places.owners().iter().for_each(|owner| self.hints_lost(*owner));
         }
-        self.books.metrics.tellings_total.inc();
+        self.desk.room_metrics.of::<BookMetrics>().tellings_total.inc();
         self.books.tellings.waiting.push_back((number, None));
         self.go_on_telling(ctx);
     }
@@ -100,7 +101,7 @@ impl Owner {
     }
 
     /// Tells whoever waits what came of a wish.
-    pub(crate) fn answer_wish(
+    pub(crate) fn answer_sync(
         &mut self,
         ctx: &mut Context<'_>,
         id: AccountId,

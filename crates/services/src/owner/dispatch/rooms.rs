@@ -11,6 +11,7 @@ use crate::metrics::{Declare, RoomMetrics};
 use crate::owner::session::csi::CsiKnobs;
 use crate::owner::session::{carbons, csi};
 use crate::rooms::blocking::BlockingMetrics;
+use crate::rooms::contact_sync::BookMetrics;
 use crate::rooms::presence::PresenceKnobs;
 use crate::rooms::upload::UploadMetrics;
 use crate::rooms::{
@@ -49,7 +50,11 @@ const LISTENERS: &[Listener] = &[pep::heard, presence::heard, roster::heard, cap
 pub(super) const COMMANDS: &[&AdHocCommand] = &[&privacy::COMMAND];
 
 /// Metrics of rooms.
-const METRICS: &[Declare] = &[RoomMetrics::declare::<BlockingMetrics>, RoomMetrics::declare::<UploadMetrics>];
+const METRICS: &[Declare] = &[
+    RoomMetrics::declare::<BlockingMetrics>,
+    RoomMetrics::declare::<BookMetrics>,
+    RoomMetrics::declare::<UploadMetrics>,
+];
 
 /// Sets of knobs.
 const KNOBS: &[fn(&mut Knobs)] = &[
