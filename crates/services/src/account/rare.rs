@@ -7,22 +7,26 @@ use std::any::Any;
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Rare(Option<Box<Vec<Box<dyn Any + Send>>>>);
+pub(crate) struct Rare(Option<Box<States>>);
+
+/// Apart, so that who has none pays one pointer and not three.
+#[derive(Default)]
+struct States(Vec<Box<dyn Any + Send>>);
 
 impl Rare {
     /// The state of this type, if there is one.
     pub(crate) fn get<T: Any + Send>(&self) -> Option<&T> {
-        self.0.as_deref()?.iter().find_map(|state| state.downcast_ref())
+        self.0.as_deref()?.0.iter().find_map(|state| state.downcast_ref())
     }
 
     /// The same, to be changed.
     pub(crate) fn get_mut<T: Any + Send>(&mut self) -> Option<&mut T> {
-        self.0.as_deref_mut()?.iter_mut().find_map(|state| state.downcast_mut())
+        self.0.as_deref_mut()?.0.iter_mut().find_map(|state| state.downcast_mut())
     }
 
     /// The same, made if there is none.
     pub(crate) fn get_or_make<T: Any + Send + Default>(&mut self) -> &mut T {
-        let states = self.0.get_or_insert_default();
+        let states = &mut self.0.get_or_insert_default().0;
         let known = states.iter().position(|state| state.is::<T>());
         let at = known.unwrap_or_else(|| {
             states.push(Box::new(T::default()));

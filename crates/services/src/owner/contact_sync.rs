@@ -72,7 +72,7 @@ impl Owner {
                 Next::Ask(query) => return ctx.store.ask_book(query, ticket),
                 Next::Edit(edit) => return ctx.store.edit_book(edit, ticket),
                 Next::Soon => return self.books.spelling.push_back(key),
-                Next::NextSlice => return self.books.following.push_back(key),
+                Next::Later => return self.books.following.push_back(key),
                 Next::Over => return self.finish_job(ctx, key),
                 Next::Failed { looks_again } => {
                     self.desk.metrics.saves_failed_total.inc();

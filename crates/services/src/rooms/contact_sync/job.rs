@@ -78,7 +78,7 @@ pub(crate) enum Next {
     /// A turn when whatever else there is has had its own.
     Soon,
     /// A turn in the next slice.
-    NextSlice,
+    Later,
     /// Nothing: it is over.
     Over,
     /// Nothing: the store has failed. Whether the account is to look at its book again.
@@ -335,7 +335,7 @@ impl Job {
         if is_new_slice && self.patience > 0 && changes.len() > 0 && is_behind(turn, account) {
             self.patience -= 1;
             self.stage = Some(Stage::Following(changes));
-            return Next::NextSlice.into();
+            return Next::Later.into();
         }
         if let Some((contact, mutual)) = changes.next() {
             follow(turn, account, &contact, mutual);
@@ -349,7 +349,7 @@ impl Job {
             return Next::Again.into();
         }
         self.followed = 0;
-        Next::NextSlice.into()
+        Next::Later.into()
     }
 
     fn failed(&self, turn: &mut Turn<'_>, stage: &Stage, error: Option<StoreError>) -> Step {
