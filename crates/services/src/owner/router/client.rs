@@ -14,6 +14,7 @@ use crate::account::session::{End, Session};
 use crate::budget;
 use crate::effects::letter::{Handling, Origin, RoutedStanza};
 use crate::owner::context::Context;
+use crate::owner::desk::Desk;
 use crate::owner::session::carbons;
 use crate::owner::state::Owner;
 use crate::owner::visit::Visit;
@@ -140,71 +141,87 @@ impl Owner {
             Some(Ok(to)) => to,
             Some(Err(_)) => return self.answer(ctx, sender, message, StanzaCondition::JidMalformed.into()),
         };
-        let account = match self.place(&to) {
+        let account = match self.recipient(ctx, sender, facts, &to) {
+            Ok(Some(account)) => account,
+            Ok(None) => return self.desk.metrics.messages_dropped_total.inc(),
+            Err(error) => return self.answer(ctx, sender, message, error),
+        };
+        if facts.has(Has::RECEIPT) {
+            self.note_receipt(ctx, sender, message);
+        }
+        let (handling, stanza_id) = match self.handling(ctx, sender, (message, facts), &to) {
+            Ok(handled) => handled,
+            Err(why) => return self.answer(ctx, sender, message, why.error()),
+        };
+        let stanza = compose::message(&mut self.desk, message, facts, sender.from, &to, stanza_id);
+        let mut routed = sender.routed(account, &to, stanza, handling).sent_at(ctx.unix_ms);
+        routed.copied = carbons::is_copied(facts);
+        self.send_message(ctx, sender, routed);
+    }
+
+    /// The account that a message of a client is for, if it may be sent there. `Ok(None)`: it is dropped, and nobody is told.
+    fn recipient(
+        &mut self,
+        ctx: &mut Context<'_>,
+        sender: Sender<'_>,
+        facts: Facts,
+        to: &JidRef<'_>,
+    ) -> Result<Option<AccountId>, StanzaError<'static>> {
+        let account = match self.place(to) {
             Place::Account(account) => account,
-            place => return self.answer(ctx, sender, message, nowhere(place)),
+            place => return Err(nowhere(place)),
         };
         match facts.message_type() {
             // RFC 6121 §8.5.2.1.1: an error tells nothing to those who did not cause it. Else anybody would reach every session
             // by one.
-            MessageType::Error if to.resource.is_none() => {
-                return self.desk.metrics.messages_dropped_total.inc();
-            }
+            MessageType::Error if to.resource.is_none() => return Ok(None),
+            MessageType::Error => return Ok(Some(account)),
             // There are no groups here; to a full JID (§8.5.3.1) it is that session's own affair.
-            MessageType::Groupchat if to.resource.is_none() => {
-                return self.answer(ctx, sender, message, Refuse::Nobody.error());
-            }
+            MessageType::Groupchat if to.resource.is_none() => return Err(Refuse::Nobody.error()),
             _ => {}
         }
-        if facts.message_type() != MessageType::Error && !self.may_ask(ctx, sender.account, account) {
-            return self.answer(ctx, sender, message, Refuse::TooManyNew.error());
+        if self.may_ask(ctx, sender.account, account) {
+            Ok(Some(account))
+        } else {
+            Err(Refuse::TooManyNew.error())
         }
-        if facts.has(Has::RECEIPT) {
-            self.note_receipt(ctx, sender, message);
-        }
-        let mut stanza_id = None;
-        let handling = match compose::fate(facts) {
-            Fate::Transient => Handling::Relay,
-            Fate::Stored if ctx.pressure >= Pressure::Messages => {
-                return self.answer(ctx, sender, message, Refuse::Busy.error());
-            }
-            Fate::Stored => match self.hold(ctx.now_ms, sender, message.bytes().len()) {
-                Err(why) => return self.answer(ctx, sender, message, why.error()),
-                Ok((IsHeavy(is_heavy), origin)) => {
-                    let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
-                    let identity = compose::identity(
-                        &self.desk.realm,
-                        &mut self.desk.scratch,
-                        ctx.rng,
-                        message,
-                        &to,
-                        bare,
-                    );
-                    stanza_id = Some(identity.stanza_id);
-                    Handling::Mail { id: identity.id, is_heavy, origin }
-                }
-            },
-        };
-        if handling == Handling::Relay {
+    }
+
+    /// What is to be done with a message of a client at its recipient's owner, and its stanza-id if it is stored.
+    fn handling(
+        &mut self,
+        ctx: &mut Context<'_>,
+        sender: Sender<'_>,
+        (message, facts): (&Stanza<'_>, Facts),
+        to: &JidRef<'_>,
+    ) -> Result<(Handling, Option<u128>), Refuse> {
+        if compose::fate(facts) == Fate::Transient {
             self.desk.metrics.messages_transient_total.inc();
+            return Ok((Handling::Relay, None));
         }
-        let stanza = compose::message(&mut self.desk, message, facts, sender.from, &to, stanza_id);
-        let mut routed = sender.routed(account, &to, stanza, handling).sent_at(ctx.unix_ms);
-        routed.copied = carbons::is_copied(facts);
+        if ctx.pressure >= Pressure::Messages {
+            return Err(Refuse::Busy);
+        }
+        let (IsHeavy(is_heavy), origin) = self.hold(ctx.now_ms, sender, message.bytes().len())?;
+        let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
+        let Desk { realm, scratch, .. } = &mut self.desk;
+        let identity = compose::identity(realm, scratch, ctx.rng, message, to, bare);
+        Ok((Handling::Mail { id: identity.id, is_heavy, origin }, Some(identity.stanza_id)))
+    }
+
+    /// A message goes to its recipient's owner; the sender's other sessions get copies.
+    fn send_message(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, mut routed: RoutedStanza) {
+        let Some(Visit { desk, account: own }) = self.visit(sender.account) else { return };
         // Who writes to the own account has it copied there, where it arrives.
-        if routed.copied
-            && account != sender.account
-            && let Some(own) = self.directory.present(sender.account)
-        {
-            carbons::sent(&mut self.desk, ctx, own, sender.session, &routed.stanza);
+        if routed.copied && routed.to != sender.account {
+            carbons::sent(desk, ctx, own, sender.session, &routed.stanza);
         }
-        let own = self.directory.present(sender.account);
-        match own.map_or(Verdict::Pass, |own| hidden::outgoing_message(own, &routed.stanza)) {
-            Verdict::Swallow => return self.desk.settle(routed.origin()),
+        match hidden::outgoing_message(own, &routed.stanza) {
+            Verdict::Swallow => return desk.settle(routed.origin()),
             Verdict::Instead(stanza) => routed.stanza = stanza,
             Verdict::Pass => {}
         }
-        self.desk.routed.push_back(routed);
+        desk.routed.push_back(routed);
     }
 
     /// Takes a message that is to be stored from its sender's rate, and counts it as waiting for its acceptance.
