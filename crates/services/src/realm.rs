@@ -199,7 +199,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions_per_account: 16,
-            resume_ms: 300_000,
+            resume_ms: 600_000,
             window_messages: 64,
             window_bytes: 128 << 10,
             live_messages: 1_000,

@@ -229,7 +229,7 @@ fn after_its_time_a_session_is_gone_and_its_messages_are_not() {
     stage.send(juliet, &chat(ROMEO, "one"));
     stage.lose(romeo, Closed::Lost);
     stage.send(juliet, &chat(ROMEO, "two"));
-    stage.pass(301_000);
+    stage.pass(601_000);
     assert!(stage.resume(ROMEO, &id, 1).1.is_err());
     let (romeo, _) = stage.arrive(ROMEO, "orchard");
     assert_eq!(
@@ -391,9 +391,9 @@ fn a_client_may_wish_for_less_time_than_others_have() {
     for (wish, told, sleeps_ms, is_resumed) in [
         (" max='60'", "max='60'", 59_000, true),
         (" max='60'", "max='60'", 61_000, false),
-        (" max='900'", "max='300'", 299_000, true),
-        (" max='900'", "max='300'", 301_000, false),
-        ("", "max='300'", 299_000, true),
+        (" max='900'", "max='600'", 599_000, true),
+        (" max='900'", "max='600'", 601_000, false),
+        ("", "max='600'", 599_000, true),
     ] {
         let romeo = stage.login(ROMEO, "orchard");
         stage.send(romeo, &format!("<enable xmlns='urn:xmpp:sm:3' resume='true'{wish}/>"));

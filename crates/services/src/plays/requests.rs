@@ -99,7 +99,7 @@ fn a_request_that_a_lost_session_had_not_acknowledged_is_answered() {
     stage.received(juliet);
     stage.send(juliet, &ping(&format!("{}/orchard", jid(ROMEO)), "p"));
     stage.lose(romeo, Closed::Lost);
-    stage.pass(301_000);
+    stage.pass(601_000);
     let got = stage.stanzas(juliet);
     let errors: Vec<_> = got.iter().filter(|stanza| stanza.starts_with("<iq")).collect();
     assert_eq!(errors.len(), 1, "{got:?}");
