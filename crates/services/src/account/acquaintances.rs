@@ -3,7 +3,7 @@
 //! Bounded: whoever is forgotten, because newer ones have taken the place or because the account has left memory, costs one more
 //! ([`super::first_stanza`]). An account that writes to contacts alone has none of it.
 
-use super::quota::Purse;
+use super::contact_sync_quota::Purse;
 use chaski_store::AccountId;
 
 /// How many of those that it has asked about an account remembers: 16 KiB for who asks about so many. Whoever writes to more by turns

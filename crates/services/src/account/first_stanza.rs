@@ -3,7 +3,7 @@
 //!
 //! Whatever can come back as "there is nobody", or have the other's client answer by itself, tells whether a number is
 //! registered: messages of all kinds (a receipt is one), requests, presence that asks or shows. So the first of these to a
-//! number draws on the quota of contact sync ([`super::quota`]), and over it is refused before anybody has looked, in the
+//! number draws on the quota of contact sync ([`super::contact_sync_quota`]), and over it is refused before anybody has looked, in the
 //! same words whether there is somebody or not (docs/promises.md, P1). What tells nothing (answers, errors, taking something
 //! back) draws on nothing.
 //!

@@ -4,8 +4,8 @@
 //! Forward-compatible: fields that this version does not know are kept when the record is written again.
 
 use super::credentials::Credentials;
+use super::fast_tokens::Tokens;
 use super::name::AccountName;
-use super::tokens::Tokens;
 use crate::data::{Data, Malformed, Unread};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

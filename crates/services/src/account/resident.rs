@@ -4,9 +4,9 @@
 //! because the account's key or its bare JID tells it.
 
 use super::credentials::Credentials;
+use super::fast_tokens::Tokens;
 use super::name::AccountName;
 use super::record::{AccountRecord, MOVING_TO, RECORD_VERSION, RegistrationLock};
-use super::tokens::Tokens;
 use serde_json::{Map, Value};
 
 /// The activity stamp is renewed at most this often, so that being online costs no writes.

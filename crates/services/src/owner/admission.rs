@@ -4,9 +4,9 @@
 use crate::account::session::End;
 use crate::effects::login::{Admitted, Bound, Denied, Resumed};
 use crate::owner::context::Context;
+use crate::owner::fast::mint;
 use crate::owner::login::made_up_resource;
 use crate::owner::state::Owner;
-use crate::owner::tokens::mint;
 use crate::wire::{Authenticated, ConnId, SessionId};
 use chaski_store::AccountId;
 use chaski_xmpp::jid::prepare_resource;

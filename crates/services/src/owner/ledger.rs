@@ -9,9 +9,9 @@
 //! an account with entries stays in memory and can't be removed. Bounds: [`ERRANDS_MAX`] errands, [`CHANGES_MAX`] changes of the roster,
 //! [`STEPS_MAX`] steps; beyond, rooms refuse more. Most accounts have nothing in it, and pay one pointer.
 
+use crate::account::fast_tokens::Device;
 use crate::account::record::AccountRecord;
 use crate::account::roster::Undo;
-use crate::account::tokens::Device;
 use crate::effects::login::{ReplyTo, TokenProved};
 use crate::effects::turn::command::{Command, Expected, Reply};
 use crate::effects::turn::errand::{Done, ERRANDS_MAX, Errand, Then};

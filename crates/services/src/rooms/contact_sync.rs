@@ -12,7 +12,7 @@
 //! other.
 //!
 //! Promises: what is asked of one account's book is done one after the other ([`line`]); nobody learns of more numbers than
-//! the [`quota`] allows, across restarts; a huge book holds up neither the shard (slices) nor the store's writer (chunks).
+//! the [quota](crate::account::contact_sync_quota) allows, across restarts; a huge book holds up neither the shard (slices) nor the store's writer (chunks).
 //! An account that has blocked the asker is in the answer like any other: contact sync says who is registered, by design, and a
 //! number that vanished for one asker only would tell that it has blocked them.
 //! The work is a state machine ([`job`]); `owner/contact_sync` has the queue, the store, and the way to other shards.

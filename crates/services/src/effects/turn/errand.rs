@@ -29,7 +29,7 @@ pub type Done = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Result<(), StoreErro
 /// See the module.
 pub struct Errand {
     /// Records of the account, whose keys are its own or begin with its own and `/`, or that of its quota
-    /// ([`crate::account::quota`]). None: nothing is read.
+    /// ([`crate::account::contact_sync_quota`]). None: nothing is read.
     pub reads: Vec<(Table, String)>,
     /// What happens then. What it posts is sent at once.
     pub then: Then,

@@ -5,9 +5,9 @@
 
 use crate::account::Account;
 use crate::account::acquaintances::Acquaintances;
+use crate::account::contact_sync_quota::{Purse, Quota, allowance};
 use crate::account::first_stanza;
 use crate::account::first_stanza::Leave;
-use crate::account::quota::{Purse, Quota, allowance};
 use crate::effects::turn::errand::{Change, Errand};
 use crate::owner::context::Context;
 use crate::owner::state::Owner;

@@ -1,7 +1,7 @@
 //! The rooms that answer requests or declare what they implement, each on one line.
 
 use super::{disco, entity};
-use crate::account::quota::ContactSyncKnobs;
+use crate::account::contact_sync_quota::ContactSyncKnobs;
 use crate::account::roster::RosterKnobs;
 use crate::effects::iq::{self, AdHocCommand, Door, Scope, Xep};
 use crate::effects::pep::PepKnobs;

@@ -7,8 +7,8 @@
 use super::{BookMetrics, following};
 use crate::account::Account;
 use crate::account::acquaintances::Acquaintances;
+use crate::account::contact_sync_quota::{ContactSyncKnobs, Quota};
 use crate::account::phone::Home;
-use crate::account::quota::{ContactSyncKnobs, Quota};
 use crate::account::roster::Contact;
 use crate::effects::turn::command::BookChange;
 use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};

@@ -8,11 +8,11 @@
 
 use super::continuity::{Former, Proof, Terms, Verdict, decide};
 use super::{Confirmation, Network, Registrar, RegistrationError, Table};
+use crate::account::fast_tokens::Mint;
 use crate::account::name::AccountName;
 use crate::account::nodes::Nodes;
 use crate::account::record::{AccountRecord, RegistrationLock};
 use crate::account::settings::{AccountKind, Settings};
-use crate::account::tokens::Mint;
 use crate::effects::turn::command::{
     AccountView, Contacts, NewKey, Refusal, RemoveSilent, ShowAccount, ShowContacts,
 };

@@ -11,9 +11,9 @@
 //! returned to their senders.
 
 use super::{Confirmation, Kept, Registered, Registrar, RegistrationError, Table};
+use crate::account::contact_sync_quota;
 use crate::account::credentials::{Credentials, Derivation, make_key};
 use crate::account::name::AccountName;
-use crate::account::quota;
 use crate::account::record::AccountRecord;
 use crate::allowance::record_key;
 use crate::effects::turn::command::{
@@ -123,7 +123,7 @@ impl Registrar {
         for (key, value) in self.items(&from)? {
             puts.push(put(Table::Items, &format!("{to}{}", &key[from.len()..]), Some(value)));
         }
-        let quota = |key| record_key(&self.secret, quota::NAME, key);
+        let quota = |key| record_key(&self.secret, contact_sync_quota::NAME, key);
         if self.records.get(Table::Limits, &quota(&to))?.is_none()
             && let Some(found) = self.records.get(Table::Limits, &quota(&from))?
         {

@@ -1,7 +1,7 @@
 //! A machine's clock that jumps opens no lock, lifts no limit, and ends no code and no token: all go by age time.
 
 use super::*;
-use crate::account::tokens::{Mint, Tokens};
+use crate::account::fast_tokens::{Mint, Tokens};
 use crate::allowance::Allowance;
 use crate::rooms::accounts::limits::{LimitError, Limiter, Limits};
 use chaski_store::Time;

@@ -1,7 +1,7 @@
 //! Registering a number that had an account: what stays, by silence and proof, and who is told.
 
 use super::*;
-use crate::account::tokens::Mint;
+use crate::account::fast_tokens::Mint;
 use chaski_xmpp::sasl::token::TokenMechanism;
 use chaski_xmpp::stream::ClientId;
 

@@ -1,12 +1,12 @@
 //! Tokens at the owner of their account (XEP-0484): a claim from any shard is checked here and counted in the same turn,
-//! so that no token leaves its owner and none is used twice at once. (What is good: [`crate::account::tokens`].)
+//! so that no token leaves its owner and none is used twice at once. (What is good: [`crate::account::fast_tokens`].)
 //!
 //! A change is written behind: a token is told before it is durable. If the server dies in between, the client comes
 //! with a token that nobody knows and falls back to its key, as XEP-0484 §4.1 has it. Not so when a client gives its tokens
 //! back: that is answered once it is durable, for whoever has logged out counts on it.
 
 use crate::account::Account;
-use crate::account::tokens::{Mint, Proved};
+use crate::account::fast_tokens::{Mint, Proved};
 use crate::effects::login::{Denied, Granted, ReplyTo, TokenProved};
 use crate::owner::context::Context;
 use crate::owner::ledger::GivenBack;
