@@ -6,11 +6,13 @@
 mod declarations;
 mod suites;
 
+use crate::made;
 use crate::tidy::{Finding, Tree};
 use anyhow::{Context, Result};
 use declarations::Declared;
 
 const DOCUMENT: &str = "docs/interop.md";
+const COMMAND: &str = "cargo xtask interop";
 
 /// Writes the tables anew.
 pub(crate) fn write() -> Result<()> {
@@ -32,18 +34,8 @@ pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
 fn renewed(tree: &Tree) -> Result<String> {
     let declared = declarations::read(tree)?;
     let text = tree.read(DOCUMENT)?;
-    let text = between(&text, "specifications", &specifications(&declared))?;
-    between(&text, "levels", &suites::table(&declared))
-}
-
-/// Replaces what stands between the markers of this name.
-fn between(text: &str, name: &str, table: &str) -> Result<String> {
-    let (begin, end) =
-        (format!("<!-- {name}: made by cargo xtask interop -->"), format!("<!-- end of {name} -->"));
-    let (before, rest) =
-        text.split_once(&begin).with_context(|| format!("{DOCUMENT} has no marker {begin}"))?;
-    let (_, after) = rest.split_once(&end).with_context(|| format!("{DOCUMENT} has no marker {end}"))?;
-    Ok(format!("{before}{begin}\n{table}{end}{after}"))
+    let text = made::renewed(&text, ("specifications", COMMAND), &specifications(&declared))?;
+    made::renewed(&text, ("levels", COMMAND), &suites::table(&declared))
 }
 
 /// What is implemented, by number.
@@ -56,18 +48,4 @@ fn specifications(declared: &Declared) -> String {
         table += &format!("| {number} | {} | {} | {state} |\n", one.name, one.version);
     }
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_stands_between_the_markers_changes() {
-        let text = "a\n<!-- x: made by cargo xtask interop -->\nold\n<!-- end of x -->\nb\n";
-        let renewed = between(text, "x", "new\n").expect("the markers are there");
-        assert_eq!(renewed, text.replace("old", "new"));
-        assert_eq!(between(&renewed, "x", "new\n").expect("still there"), renewed);
-        assert!(between(text, "y", "").is_err());
-    }
 }

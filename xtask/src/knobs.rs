@@ -2,12 +2,11 @@
 //!
 //! `cargo xtask knobs` writes it between its markers; [`check`] is the rule of `cargo xtask tidy` by which it can't go stale.
 
+use crate::made;
 use crate::tidy::{Finding, Tree};
 use anyhow::{Context, Result};
 
 const DOCUMENT: &str = "docs/operating.md";
-const BEGIN: &str = "<!-- knobs: made by cargo xtask knobs -->";
-const END: &str = "<!-- end of knobs -->";
 
 /// A declared knob.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,10 +37,6 @@ pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
 }
 
 fn renewed(tree: &Tree) -> Result<String> {
-    let text = tree.read(DOCUMENT)?;
-    let (before, rest) =
-        text.split_once(BEGIN).with_context(|| format!("{DOCUMENT} has no marker {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{DOCUMENT} has no marker {END}"))?;
     let mut knobs = Vec::new();
     for path in tree.ending(".rs").filter(|path| path.starts_with("crates/services/src/")) {
         // The macro's own file has examples only.
@@ -50,7 +45,7 @@ fn renewed(tree: &Tree) -> Result<String> {
         }
     }
     knobs.sort();
-    Ok(format!("{before}{BEGIN}\n{}{END}{after}", table(&knobs)))
+    made::renewed(&tree.read(DOCUMENT)?, ("knobs", "cargo xtask knobs"), &table(&knobs))
 }
 
 fn table(knobs: &[Knob]) -> String {

@@ -7,6 +7,7 @@
 mod house;
 mod interop;
 mod knobs;
+mod made;
 mod mutants;
 mod tidy;
 

@@ -5,13 +5,14 @@
 use super::graph::Graph;
 use super::layers::{LAYERS, Layer, ROOMS, Stands};
 use super::sources::Source;
+use crate::made;
 use crate::tidy::Finding;
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 /// The document with the picture.
 pub(super) const DOCUMENT: &str = "ARCHITECTURE.md";
-const BEGIN: &str = "<!-- layers: made by cargo xtask house --picture -->\n";
-const END: &str = "<!-- end of layers -->";
+/// Its part, and what makes it.
+const PART: (&str, &str) = ("layers", "cargo xtask house --picture");
 /// Columns of the picture.
 const WIDTH: usize = 110;
 
@@ -34,8 +35,8 @@ pub(super) fn draw(files: &[Source], graph: &Graph) -> String {
 
 /// Whether the document has this picture.
 pub(super) fn check(document: &str, picture: &str) -> Vec<Finding> {
-    let advice = match parts(document) {
-        Ok((_, now, _)) if now.trim() == fenced(picture).trim() => return Vec::new(),
+    let advice = match put(document, picture) {
+        Ok(renewed) if renewed == document => return Vec::new(),
         Ok(_) => "the picture of the layers is not that of the code: cargo xtask house --picture --write"
             .to_owned(),
         Err(error) => format!("{error}, then: cargo xtask house --picture --write"),
@@ -45,22 +46,7 @@ pub(super) fn check(document: &str, picture: &str) -> Vec<Finding> {
 
 /// The document with this picture instead of what was there.
 pub(super) fn put(document: &str, picture: &str) -> Result<String> {
-    let (before, _, after) = parts(document)?;
-    Ok(format!("{before}{BEGIN}{}{END}{after}", fenced(picture)))
-}
-
-fn fenced(picture: &str) -> String {
-    format!("```text\n{picture}```\n")
-}
-
-/// What is before, between and behind the marks.
-fn parts(document: &str) -> Result<(&str, &str, &str)> {
-    let parts = document
-        .split_once(BEGIN)
-        .and_then(|(before, rest)| rest.split_once(END).map(|(now, after)| (before, now, after)));
-    parts.with_context(|| {
-        format!("put the lines `{}` and `{END}` where the picture belongs", BEGIN.trim_end())
-    })
+    made::renewed(document, PART, &format!("```text\n{picture}```\n"))
 }
 
 fn border(left: char, title: &str, right: char) -> String {
@@ -180,11 +166,12 @@ mod tests {
 
     #[test]
     fn the_document_has_the_picture_between_its_marks() {
-        let empty = format!("# A\n{BEGIN}{END}\nrest\n");
+        let begin = "<!-- layers: made by cargo xtask house --picture -->\n";
+        let empty = format!("# A\n{begin}<!-- end of layers -->\nrest\n");
         let said = |document: &str| check(document, "x\n").first().map(|finding| finding.advice.clone());
         assert!(said(&empty).is_some_and(|advice| advice.ends_with("cargo xtask house --picture --write")));
         let filled = put(&empty, "x\n").unwrap();
-        assert_eq!(filled, format!("# A\n{BEGIN}```text\nx\n```\n{END}\nrest\n"));
+        assert_eq!(filled, format!("# A\n{begin}```text\nx\n```\n<!-- end of layers -->\nrest\n"));
         assert_eq!(said(&filled), None);
         assert_eq!(put(&filled, "x\n").unwrap(), filled, "again");
         assert!(said("# A\n").is_some_and(|advice| advice.starts_with("put the lines `<!-- layers")));
