@@ -5,6 +5,7 @@ use crate::account::roster::Contact;
 use crate::account::settings::What;
 use crate::account::shows::shows;
 use crate::account::viewer::Viewer;
+use crate::effects::turn::command::reply::note_forgotten;
 use crate::effects::turn::outbox::{Outbox, Post};
 use crate::realm::Realm;
 use crate::wire::SessionId;
@@ -18,7 +19,8 @@ pub struct Reply {
     id: Option<String>,
     from: Option<String>,
     to: String,
-    target: Target,
+    /// `None`: it has been given.
+    target: Option<Target>,
 }
 
 /// Another account that asks.
@@ -58,13 +60,15 @@ impl Reply {
     }
 
     /// The same, on the domain's behalf.
-    pub fn from_domain(self, realm: &Realm) -> Self {
-        Self { from: Some(realm.domain.to_string()), ..self }
+    pub fn from_domain(mut self, realm: &Realm) -> Self {
+        self.from = Some(realm.domain.to_string());
+        self
     }
 
     /// The same, on behalf of one of the server's services.
-    pub(crate) fn on_behalf_of(self, address: &str) -> Self {
-        Self { from: Some(address.to_owned()), ..self }
+    pub(crate) fn on_behalf_of(mut self, address: &str) -> Self {
+        self.from = Some(address.to_owned());
+        self
     }
 
     /// To another account's session which has asked this account's bare JID. `None` if there is no full JID of this
@@ -80,7 +84,7 @@ impl Reply {
     }
 
     fn new(request: &Stanza<'_>, from: Option<String>, to: String, target: Target) -> Self {
-        Self { kind: request.kind(), id: request.id().map(|id| id.into_owned()), from, to, target }
+        Self { kind: request.kind(), id: request.id().map(|id| id.into_owned()), from, to, target: Some(target) }
     }
 
     /// Whom the answer is for: a full JID.
@@ -106,15 +110,12 @@ impl Reply {
     }
 
     /// An empty result, which a session of the account gets behind what waits for it in the mailbox.
-    pub(crate) fn result_behind_mail(self, outbox: &mut Outbox) {
-        match self.target {
-            Target::Session(session) => {
-                let mut out = Vec::with_capacity(128);
-                write::stanza(&mut out, self.kind, &self.header("result"), b"");
-                outbox.posts.push(Post::BehindMail { session, stanza: out.into() });
-            }
-            Target::Other { .. } => self.result(outbox, b""),
-        }
+    pub(crate) fn result_behind_mail(mut self, outbox: &mut Outbox) {
+        let Some(Target::Session(session)) = self.target else { return self.result(outbox, b"") };
+        self.target = None;
+        let mut out = Vec::with_capacity(128);
+        write::stanza(&mut out, self.kind, &self.header("result"), b"");
+        outbox.posts.push(Post::BehindMail { session, stanza: out.into() });
     }
 
     /// A refusal.
@@ -136,10 +137,25 @@ impl Reply {
         Header { from, to, id, type_attr: Some(type_attr) }
     }
 
-    fn post(self, outbox: &mut Outbox, stanza: Vec<u8>) {
-        match self.target {
-            Target::Session(session) => outbox.to_session(session, stanza),
-            Target::Other { account, resource } => outbox.to_resource(account, &resource, stanza),
+    fn post(mut self, outbox: &mut Outbox, stanza: Vec<u8>) {
+        match self.target.take() {
+            Some(Target::Session(session)) => outbox.to_session(session, stanza),
+            Some(Target::Other { account, resource }) => outbox.to_resource(account, &resource, stanza),
+            None => {}
+        }
+    }
+
+    /// It was given by other means, or there is none to give.
+    pub(crate) fn is_given(mut self) {
+        self.target = None;
+    }
+}
+
+/// Whoever has asked waits for an answer: one that is dropped was forgotten.
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if self.target.is_some() {
+            note_forgotten("a request");
         }
     }
 }

@@ -47,8 +47,10 @@ pub(super) fn sent(
         .map_err(|_| StanzaCondition::ResourceConstraint)?;
     if step.changed {
         turn.outbox.undo = Some(undo);
-        let failed = Reply::to_owner(account, session, stanza)
-            .error_stanza(&StanzaCondition::InternalServerError.into());
+        let reply = Reply::to_owner(account, session, stanza);
+        let failed = reply.error_stanza(&StanzaCondition::InternalServerError.into());
+        // A presence that is taken has no other answer.
+        reply.is_given();
         turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
     }
     let due = step.presence;

@@ -98,14 +98,10 @@ impl<T: Kept> Reply<T> {
 impl<T: Kept> Drop for Reply<T> {
     fn drop(&mut self) {
         let Some(way) = self.0.take() else { return };
-        let is_forgotten = AT_WORK.get();
-        if is_forgotten {
-            FORGOTTEN.fetch_add(1, Ordering::Relaxed);
-        }
         if let Way::Call(call) = way {
             call(Err(Refusal::unanswered()));
         }
-        debug_assert!(!is_forgotten || std::thread::panicking(), "a command was not answered");
+        note_forgotten("a command");
     }
 }
 
@@ -197,6 +193,14 @@ static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
 /// How many answers were forgotten since it was asked last.
 pub(crate) fn take_forgotten() -> u64 {
     FORGOTTEN.swap(0, Ordering::Relaxed)
+}
+
+/// Something that is owed an answer goes without one. While a shard is at work that is a fault of its own.
+pub(crate) fn note_forgotten(what: &str) {
+    if AT_WORK.get() {
+        FORGOTTEN.fetch_add(1, Ordering::Relaxed);
+        debug_assert!(std::thread::panicking(), "{what} was not answered");
+    }
 }
 
 /// While it is there, a shard is at work on this thread, and owes every command that it has an answer. Part of
