@@ -145,8 +145,8 @@ impl Reply {
         }
     }
 
-    /// It was given by other means, or there is none to give.
-    pub(crate) fn is_given(mut self) {
+    /// No answer is owed: it has been given by other means.
+    pub(crate) fn give_up(mut self) {
         self.target = None;
     }
 }

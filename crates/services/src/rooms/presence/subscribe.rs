@@ -50,7 +50,7 @@ pub(super) fn sent(
         let reply = Reply::to_owner(account, session, stanza);
         let failed = reply.error_stanza(&StanzaCondition::InternalServerError.into());
         // A presence that is taken has no other answer.
-        reply.is_given();
+        reply.give_up();
         turn.outbox.unless_saved.push(Post::Session { session, stanza: failed.into() });
     }
     let due = step.presence;
