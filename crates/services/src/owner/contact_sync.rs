@@ -1,8 +1,9 @@
-//! Phone books across turns: each job reads, writes and follows in steps, and between them waits for the store.
+//! Contact sync across turns: each job on a phone book reads, writes and updates the roster in steps, and between them waits for
+//! the store.
 //!
-//! See [`crate::rooms::contact_sync`] for what is promised; this is where it is kept. One job of an account at a time, and a few per
-//! shard, each in slices: [`SPELLED_PER_SLICE`] numbers read, [`CHANGE_MAX`] written, [`MATCHES_PER_PAGE`] looked up,
-//! [`FOLLOWED_PER_SLICE`] roster items pushed. An account with a job stays in memory and can't be removed meanwhile.
+//! See [`crate::rooms::contact_sync`] for what is promised; this file carries it out. An account has one job at a time, and a
+//! shard a few. Each job works in slices: [`SPELLED_PER_SLICE`] numbers parsed, [`CHANGE_MAX`] written, [`MATCHES_PER_PAGE`]
+//! looked up, [`FOLLOWED_PER_SLICE`] roster items pushed. An account with a job stays in memory and can't be removed meanwhile.
 
 mod again;
 mod asking;
@@ -26,19 +27,20 @@ use chaski_store::books::{self, CHANGE_MAX, Edit, Query, Standing};
 use chaski_store::{AccountId, StoreError};
 use std::collections::{HashMap, VecDeque};
 
-/// Numbers brought to E.164 in one slice: about a millisecond.
+/// Phone numbers brought to E.164 in one slice: this takes about a millisecond.
 const SPELLED_PER_SLICE: usize = 400;
 /// Numbers of a book looked up by one query.
 const MATCHES_PER_PAGE: usize = 4_096;
-/// Roster items that one job pushes in one slice,
+/// Roster items that one job pushes in one slice, …
 const FOLLOWED_PER_SLICE: usize = 64;
-/// and how often it does.
+/// … and the time between two slices.
 const FOLLOW_EVERY_MS: u64 = 200;
-/// A client that is behind is waited for so many slices; then it is its queue's bound that counts.
+/// For so many slices a job waits for a client that has much unacknowledged. After that it pushes anyway, and the bound of the
+/// client's queue applies.
 const PATIENCE: u16 = 300;
 
 impl Owner {
-    /// Something is to be done with an account's book, now or when its turn comes.
+    /// Does something with an account's phone book, now or when its turn comes.
     pub(crate) fn book(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
         if wish.want.is_asked_for() {
             self.books.metrics.syncs_total.inc();
@@ -67,7 +69,8 @@ impl Owner {
 
     fn begin_book(&mut self, ctx: &mut Context<'_>, wish: SyncRequest) {
         let SyncRequest { account, want, answer } = wish;
-        // One that is being removed counts as gone: its book has been dropped, and nobody would drop what is written now.
+        // An account that is being removed counts as gone: its phone book has been deleted, and nobody would delete what was
+        // written now.
         let is_there = self.directory.present(account).is_some_and(|account| !account.record.disabled);
         let gone = want.is_asked_for() && !is_there;
         let is_by_key = want.is_by_key();
@@ -91,13 +94,13 @@ impl Owner {
         self.go_on_with(ctx, key, stage);
     }
 
-    /// Does what the stage can do now, or asks the store.
+    /// Does as much of a job's stage as is possible now, or asks the store for what it needs.
     fn go_on_with(&mut self, ctx: &mut Context<'_>, key: usize, stage: Stage) {
         let Some(job) = self.books.jobs.get_mut(key) else { return };
         let (owner, ticket) = (job.account, Purpose::Book(key).ticket());
         let stage = match stage {
             Stage::Spelling { .. } | Stage::Reading(_) | Stage::Writing { .. } if job.is_void => {
-                // Its roster is to follow what was written already.
+                // The roster still has to follow what the job has written.
                 return self.go_on_with(ctx, key, Stage::Matching { after: 0 });
             }
             Stage::Spelling { home, texts, numbers } => return self.spell(ctx, key, home, texts, numbers),
@@ -132,7 +135,7 @@ impl Owner {
         job.stage = Some(stage);
     }
 
-    /// The store has answered a job, or not.
+    /// The store has answered a job, or failed.
     pub(crate) fn book_answered(
         &mut self,
         ctx: &mut Context<'_>,
@@ -187,7 +190,7 @@ impl Owner {
         tracing::warn!(account = ?id, ?error, "a phone book could not be read or written");
         self.desk.metrics.saves_failed_total.inc();
         if matches!(stage, Some(Stage::Writing { .. })) {
-            // Some of it may have been written: the roster is to follow that at least.
+            // Some of the change may have been written, so the roster has to follow that at least.
             self.join_line(ctx, SyncRequest { account: id, want: SyncWork::LookAtAll, answer: Answer::None });
         }
         if matches!(stage, Some(Stage::Looking(_) | Stage::Matching { .. })) && !self.directory.is_absent(id)
@@ -197,7 +200,7 @@ impl Owner {
         self.refuse_job(ctx, key, Refused::Failed);
     }
 
-    /// Reads some of the numbers as people wrote them.
+    /// Parses some of the phone numbers as people wrote them.
     fn spell(
         &mut self,
         ctx: &mut Context<'_>,
@@ -221,7 +224,7 @@ impl Owner {
         self.books.spelling.push_back(key);
     }
 
-    /// What is to be written, if the quota allows it.
+    /// Works out what is to be written to the phone book, if the quota allows it.
     fn plan(&mut self, ctx: &mut Context<'_>, key: usize, book: &[u64], change: BookChange, quota: Quota) {
         let Some(job) = self.books.jobs.get_mut(key) else { return };
         let (add, remove) = differences(book, change, job.account);
@@ -240,7 +243,7 @@ impl Owner {
         self.go_on_with(ctx, key, next);
     }
 
-    /// It is known who of the book is there: whoever asked is told, and the roster follows.
+    /// The store has said which numbers of the phone book have accounts: the request is answered, and the roster follows.
     fn matched(&mut self, ctx: &mut Context<'_>, key: usize) {
         let only_asks = self.books.jobs.get(key).is_some_and(|job| matches!(job.answer, Answer::Contacts(_)));
         self.tell_of_job(ctx, key, Ok(()));
@@ -282,7 +285,7 @@ impl Owner {
         self.books.following.push_back(key);
     }
 
-    /// False: its roster is full.
+    /// Has the roster follow one match of the phone book. False: the roster is full.
     fn follow(
         &mut self,
         ctx: &mut Context<'_>,
@@ -300,10 +303,11 @@ impl Owner {
         listed
     }
 
-    /// How an account stands with one number is known.
+    /// The store has said whether the account has this number in its phone book, whether the number has an account, and whether
+    /// that account has this one.
     fn looked(&mut self, ctx: &mut Context<'_>, id: AccountId, number: u64, standing: Standing) {
         if self.directory.is_loading(id) {
-            // What is being loaded may be from before.
+            // The records that are being loaded may be from before this change.
             return self.books.again.push((id, number));
         }
         let mutual = (standing.holds && standing.registered).then_some(standing.held);
@@ -317,12 +321,12 @@ impl Owner {
         self.finish_job(ctx, key);
     }
 
-    /// Tells whoever waits for a job, once.
+    /// Answers the request that a job was made for, once.
     fn tell_of_job(&mut self, ctx: &mut Context<'_>, key: usize, result: Result<(), Refused>) {
         let Some(job) = self.books.jobs.get_mut(key) else { return };
         let id = job.account;
         if result.is_ok() && matches!(job.answer, Answer::Room { when_followed: true, .. }) {
-            // Told when the roster has followed.
+            // The request is answered when the roster has followed.
             return;
         }
         let answer = std::mem::replace(&mut job.answer, Answer::None);
@@ -336,7 +340,8 @@ impl Owner {
         }
     }
 
-    /// The key by which something was asked for is void: nobody is told any more of the book, and nobody changes it.
+    /// The account's key has been replaced: requests that were made with the old key are answered as if the account were gone,
+    /// and write nothing more.
     pub(crate) fn end_asked(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         for wish in self.books.lines.withdraw(id) {
             self.answer_wish(ctx, id, wish.answer, Err(Refused::Gone));
@@ -363,7 +368,7 @@ impl Owner {
         }
     }
 
-    /// Goes on with what is done in slices. `true`: call again after what else there is to do.
+    /// Goes on with jobs that work in slices. `true`: call again after other work has been done.
     pub(crate) fn books_tick(&mut self, ctx: &mut Context<'_>) -> bool {
         if ctx.now_ms >= self.books.follow_at_ms {
             self.books.follow_at_ms = ctx.now_ms + FOLLOW_EVERY_MS;
@@ -390,7 +395,7 @@ impl Owner {
     }
 }
 
-/// Whether a session that will get the pushes has half a queue of stanzas that it has not acknowledged.
+/// Whether some session that gets roster pushes has half a queue of unacknowledged stanzas.
 fn is_behind(directory: &mut crate::owner::directory::Directory, id: AccountId, limits: &Limits) -> bool {
     let Some(account) = directory.present(id) else { return false };
     let behind = |session: &&crate::account::session::Session| {
@@ -399,7 +404,8 @@ fn is_behind(directory: &mut crate::owner::directory::Directory, id: AccountId, 
     account.sessions.iter().find(behind).is_some()
 }
 
-/// What is to be added to a book (ascending) and removed from it. Nobody is in their own book.
+/// The numbers to be added to a phone book (ascending) and to be removed from it. An account's own number is never in its phone
+/// book.
 fn differences(book: &[u64], change: BookChange, owner: AccountId) -> (Vec<u64>, Vec<u64>) {
     let tidy = |mut numbers: Vec<u64>| {
         numbers.sort_unstable();
