@@ -1,7 +1,8 @@
-//! Client connections of one shard: their records, what waits to be written, and the rooms' way out ([`Wire`]).
+//! Client connections of one shard: their records, what waits to be written, and the implementation of [`Wire`], by which the
+//! shard writes to them.
 //!
-//! Owned by the shard's event loop. Nothing here reads or calls the rooms: [`crate::event_loop`] does; answers that the
-//! rooms give through [`Wire`] are queued for it. RFC 6120 (streams), RFC 7395 (WebSocket).
+//! Owned by the shard's event loop. Nothing here reads sockets or calls the shard's owner: [`crate::event_loop`] does. Answers
+//! that the owner gives through [`Wire`] are queued for it. RFC 6120 (streams), RFC 7395 (WebSocket).
 
 pub(crate) mod connection;
 pub(crate) mod guests;
@@ -35,29 +36,29 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use table::Table;
 
-/// Envelopes that wait for a shard beyond which it is behind: about half a millisecond of work.
+/// With so many envelopes waiting for it a shard counts as behind: about half a millisecond of work.
 const BEHIND_ENVELOPES: usize = 128;
 
-/// What the rooms have answered to a login; dealt with by the event loop when the present call is over.
+/// What the event loop has to do for a connection when the present call into the shard is over.
 pub(crate) enum Answer {
-    /// Their verdict on the question of this number.
+    /// The owner's verdict on the connection's question of this number.
     Verdict(u32, Verdict),
-    /// No answer: the connection is no longer paused.
+    /// The connection is no longer paused: read it again.
     GoOn,
-    /// Not the rooms' answer: the shard to which the connection is to move now that its input is put aside.
+    /// The connection moves to this shard, now that its unread input is put aside.
     Owner(ShardIndex),
 }
 
-/// What one flush has found out.
+/// What came of writing a connection's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flushed {
-    /// Nothing to be done about it.
+    /// Nothing follows from it.
     Fine,
-    /// A connection that was clogged, or is paused, has nothing unsent.
+    /// The connection was clogged, or is paused, and now has nothing unsent.
     Drained,
     /// The socket is broken.
     Broken,
-    /// Both sides have said goodbye.
+    /// Both sides have closed the stream.
     Over,
 }
 
@@ -65,16 +66,16 @@ pub(crate) enum Flushed {
 pub(crate) struct Clients {
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
-    /// To be read in this turn or the next.
+    /// Connections to be read in this turn or the next.
     pub(crate) ready: VecDeque<ConnId>,
-    /// The same, not logged in yet: only for so long in a turn.
+    /// Connections to be read that are not logged in yet. They get a bounded time in each turn.
     pub(crate) logins: VecDeque<ConnId>,
     pub(crate) answers: VecDeque<(ConnId, Answer)>,
-    /// Asked for by [`chaski_services::owner::wire::Wire::confirm`].
+    /// Connections for which the owner has called [`chaski_services::owner::wire::Wire::confirm`].
     pub(crate) confirming: VecDeque<ConnId>,
-    /// To be moved to another shard when there is room on the way.
+    /// Connections that move to another shard as soon as there is room on the way.
     pub(crate) waiting_to_move: VecDeque<(ConnId, ShardIndex)>,
-    /// To be cut: too much waits for them.
+    /// Connections to be cut, because too much waits to be sent on them.
     pub(crate) too_slow: Vec<ConnId>,
     /// Connections per near network.
     pub(crate) addresses: HashMap<Network, u32>,
@@ -95,7 +96,7 @@ pub(crate) struct Peers {
     pub(crate) inboxes: Arc<[Arc<ShardInbox>]>,
     /// The shards' ways in for sockets, if each has a descriptor table of its own.
     pub(crate) passages: Option<Arc<[Passage]>>,
-    /// For the next socket that leaves.
+    /// The ticket of the next socket that leaves.
     pub(crate) next_ticket: Ticket,
 }
 
@@ -185,7 +186,7 @@ impl Clients {
         Some(connection)
     }
 
-    /// The connection's client has proved who it is.
+    /// The connection's client has authenticated.
     pub(crate) fn authenticated(&mut self, conn: ConnId) {
         let Some(connection) = self.table.get_mut(conn) else { return };
         if !std::mem::replace(&mut connection.flags.authenticated, true) {
@@ -194,7 +195,7 @@ impl Clients {
         }
     }
 
-    /// Who of a network has not proved for longest who it is, and since when.
+    /// The connection of this network that has been unauthenticated for longest, and the tick in which it came.
     pub(crate) fn oldest_guest(&mut self, network: Network) -> Option<(ConnId, u32)> {
         let table = &self.table;
         self.guests.oldest(network, |conn| is_guest_of(table, conn))
@@ -220,7 +221,7 @@ impl Clients {
         }
     }
 
-    /// Writes bytes that are complete as they are (in WebSocket: whole frames).
+    /// Writes bytes that need no framing (in WebSocket: whole frames).
     pub(crate) fn put(&mut self, conn: ConnId, bytes: &[u8]) {
         self.append(conn, |buffer| buffer.extend_from_slice(bytes));
     }
@@ -254,7 +255,7 @@ impl Clients {
         }
     }
 
-    /// What is written so far goes out as it is, whatever encryption comes behind it.
+    /// Makes what is written so far final, so that it is not encrypted together with what follows.
     pub(crate) fn seal(&mut self, conn: ConnId) {
         if let Some(outbound) = self.table.get_mut(conn).and_then(|connection| connection.outbound.as_mut()) {
             outbound.seal();
@@ -266,7 +267,7 @@ impl Clients {
         self.end_with(conn, error.is_some(), |framing, out| stream::end(framing, error, out));
     }
 
-    /// The same for who has acknowledged what it was never sent.
+    /// Ends a stream whose client has acknowledged stanzas that it was never sent.
     pub(crate) fn end_too_high(&mut self, conn: ConnId, error: TooHigh) {
         self.end_with(conn, true, |framing, out| stream::end_too_high(framing, error, out));
     }
@@ -283,7 +284,7 @@ impl Clients {
         self.begin_ending(conn);
     }
 
-    /// The last element is written: flush, say goodbye on the lower layers, and wait (bounded) for the peer's end.
+    /// The last element is written: flushes, closes TLS and WebSocket, and waits, for a bounded time, for the peer's end.
     pub(crate) fn begin_ending(&mut self, conn: ConnId) {
         let Some(connection) = self.table.get_mut(conn) else { return };
         if matches!(connection.stage, Stage::Ending) {
@@ -302,7 +303,7 @@ impl Clients {
             self.append(conn, |_| {});
         }
         self.set_deadline(conn, self.timing.close_linger_ms);
-        // What has come and was not read (an answer was owed) is thrown away like everything from now on.
+        // Input that was not read yet (an answer was owed) is discarded, as all further input is.
         self.queue(conn);
     }
 
@@ -311,9 +312,9 @@ impl Clients {
         into.append(&mut self.dirty);
     }
 
-    /// Whether what was written waits for an answer that a login is owed, to go with it in one segment ([`Self::release`]): who
-    /// has asked before he was told what there is (XEP-0305, XEP-0484) waits for nothing else. It has to wait also for an answer that
-    /// comes late, or else its time would tell what the answer's does not.
+    /// Whether written output waits for the answer that a login is owed, to be sent with it in one segment ([`Self::release`]). A
+    /// client that pipelines (XEP-0305, XEP-0484) waits only for that answer. The output also has to wait for an answer that
+    /// comes late on purpose; otherwise its time would tell what the answer's time hides.
     pub(crate) fn is_held_back(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.table.get_mut(conn) else { return false };
         let waits = matches!(connection.stage, Stage::Login(_)) && connection.owes_answer();
@@ -321,7 +322,7 @@ impl Clients {
         waits
     }
 
-    /// What was held back goes out with this turn, also if the answer was nothing to write.
+    /// Sends what was held back with this turn, also if the answer itself has no bytes.
     pub(crate) fn release(&mut self, conn: ConnId) {
         if self.table.get(conn).is_some_and(|connection| connection.unsent_bytes() > 0) {
             self.append(conn, |_| {});
@@ -380,7 +381,7 @@ impl Clients {
         }
     }
 
-    /// Makes a connection's socket ready for its journey to another shard. `WouldBlock`: try again later.
+    /// Prepares a connection's socket for its way to another shard. `WouldBlock`: try again later.
     pub(crate) fn carry(&mut self, conn: ConnId, to: ShardIndex) -> io::Result<Carried> {
         let connection = self.table.get_mut(conn).ok_or(io::ErrorKind::NotConnected)?;
         let socket = &mut connection.socket;
@@ -391,13 +392,13 @@ impl Clients {
         let ticket = self.peers.next_ticket;
         passages[usize::from(to.0)].send(ticket, socket.descriptor()?)?;
         self.peers.next_ticket += 1;
-        // Its new owner may watch it already: here it must be forgotten before the number is free again.
+        // The new owner may watch the socket already: here it has to be deregistered before its number is used again.
         let _ = self.registry.deregister(socket);
         drop(socket.take());
         Ok(Carried::Passage(ticket))
     }
 
-    /// Whether a shard other than this has as much to do for others as delays everybody's messages.
+    /// Whether a shard other than this one has so much to do for others that it delays messages.
     pub(crate) fn is_peer_behind(&self, own: u16) -> bool {
         let others = self.peers.inboxes.iter().enumerate().filter(|(index, _)| *index != usize::from(own));
         others.map(|(_, inbox)| inbox.envelopes_waiting()).any(|waiting| waiting >= BEHIND_ENVELOPES)
@@ -416,7 +417,7 @@ fn is_guest_of(table: &Table, conn: ConnId) -> bool {
 impl Connection {
     fn encrypt(&mut self, outbound: &mut outbound::Outbound) {
         match &mut self.tls {
-            // Before the handshake is over nothing but its own bytes may go out.
+            // During the TLS handshake nothing but handshake bytes may be sent.
             Some(tls) if !self.flags.tls_dead && !tls.is_handshaking() => {
                 if !outbound.plain.is_empty() {
                     tls.encrypt(&outbound.plain, &mut outbound.wire);
@@ -460,7 +461,7 @@ impl Connection {
         self.outbound = Some(outbound);
     }
 
-    /// Everything is out: if that was the farewell, send FIN.
+    /// All output is sent. If the stream has ended with it, sends FIN.
     fn finish(&mut self) {
         if matches!(self.stage, Stage::Ending) && !self.flags.finished {
             self.flags.finished = true;
@@ -470,12 +471,12 @@ impl Connection {
     }
 }
 
-/// Pieces of a stream on their way into a connection's buffer.
+/// Pieces of a stream's negotiation on their way into a connection's buffer.
 pub(crate) struct Pieces {
     framing: Framing,
-    /// Framed as the connection needs it.
+    /// The pieces, framed as the connection needs it.
     pub(crate) bytes: Vec<u8>,
-    /// Whether a failed login was told to the client.
+    /// Whether they tell the client that its login has failed.
     pub(crate) login_failed: bool,
 }
 

@@ -1,7 +1,7 @@
-//! What all ways into an account have in common: the count of wrong secrets, and the worker for slow checks.
+//! What all ways to log in have in common: the count of wrong secrets, and the worker for slow checks.
 //!
-//! One for the process. Made by [`crate::Edge`] and shared with HTTP, so that who is refused at one door has no tries left at the
-//! others.
+//! There is one for the process. Made by [`crate::Edge`] and shared with HTTP, so that a client which has used up its tries by
+//! SASL has none left over HTTP, and the other way round.
 
 use crate::edge::EdgeLimits;
 use crate::password_checks::PasswordChecks;

@@ -1,7 +1,7 @@
-//! The edge as the binary sees it: started with listeners and rooms, stopped within a bound.
+//! The edge as the binary sees it: started with listeners and a realm, stopped within a bound.
 //!
-//! Owns the shards' threads and what all ways in have in common ([`Doors`]). Called by the composition (`serve`), by HTTP (to hand
-//! over upgraded WebSockets) and by the admin socket (commands). Each call is cheap and may be made from any thread.
+//! Owns the shards' threads and what all ways to log in have in common ([`Doors`]). Called by the composition (`serve`), by HTTP
+//! (to hand over upgraded WebSockets) and by the admin socket (commands). Each call is cheap and may be made from any thread.
 
 mod settings;
 
@@ -39,7 +39,7 @@ pub struct Edge {
     inboxes: Arc<[Arc<ShardInbox>]>,
     addrs: Vec<SocketAddr>,
     tls: Arc<TlsSlot>,
-    /// Each shard says once, when it ends, whether everybody got a farewell.
+    /// Each shard sends once, when it ends, whether all clients got their stream closed properly.
     ended: Mutex<Receiver<bool>>,
     passages: Option<Arc<[Passage]>>,
     replies: Replies,
@@ -82,7 +82,7 @@ pub struct UpgradedWebSocket {
     pub leftover: Vec<u8>,
     /// Whether the connection counts as protected although there is no TLS here (a terminator in front, loopback).
     pub protected: bool,
-    /// The client's address, as HTTP knows it.
+    /// The client's address as HTTP has found it.
     pub peer: Option<IpAddr>,
 }
 
@@ -90,8 +90,8 @@ pub struct UpgradedWebSocket {
 const TICKETS_OF_HTTP: Ticket = 0xFFFF << 48;
 
 impl Edge {
-    /// Binds all listeners, starts `realm.shards()` shards, and returns when connections are accepted. The metrics of
-    /// edge and rooms are registered with `registry`.
+    /// Binds all listeners, starts `realm.shards()` shards, and returns when connections are accepted. The metrics of the edge
+    /// and of the shards are registered with `registry`.
     pub fn start(
         config: EdgeConfig,
         realm: Arc<Realm>,
@@ -140,7 +140,7 @@ impl Edge {
             doors,
             next_websocket: AtomicU64::new(0),
         };
-        // If one can't be started, dropping `edge` stops those that were.
+        // If a shard can't be started, dropping `edge` stops those that were.
         let (listening_tx, listening) = channel();
         for parts in parts {
             spawn(parts, listening_tx.clone(), ended_tx.clone())?;
@@ -158,7 +158,7 @@ impl Edge {
         &self.addrs
     }
 
-    /// What HTTP has in common with the other ways in.
+    /// The count of wrong secrets and the worker for slow checks, for HTTP.
     pub fn doors(&self) -> Doors {
         self.doors.clone()
     }
@@ -194,8 +194,8 @@ impl Edge {
         Ok(Carried::Passage(ticket))
     }
 
-    /// The way to accounts' owners: refused with [`Refusal::Overloaded`] if the shard's queue is full. A shard that stops before
-    /// it gets to a command says that there is no answer.
+    /// The way to accounts' owners. A command is refused with [`Refusal::Overloaded`] if the shard's queue is full; a shard that
+    /// stops before it gets to a command answers that there is no answer.
     pub fn owners(&self) -> Owners {
         let (realm, inboxes, replies) = (self.realm.clone(), self.inboxes.clone(), self.replies.clone());
         Owners::new(move |command| {
@@ -214,7 +214,7 @@ impl Edge {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = true;
         for _ in self.inboxes.iter() {
-            // The shards keep the deadline themselves; the second is for a turn that is just going on.
+            // The shards keep the deadline themselves; the additional second is for a turn that is under way.
             match ended.recv_timeout(deadline + Duration::from_secs(1)) {
                 Ok(told) => all &= told,
                 Err(_) => return false,
@@ -236,7 +236,7 @@ impl Drop for Edge {
     }
 }
 
-/// What all shards are made with.
+/// What all shards are made from.
 struct Common {
     config: EdgeConfig,
     realm: Arc<Realm>,
@@ -303,7 +303,7 @@ fn spawn(parts: Parts, listening: Sender<Result<(), StartError>>, ended: Sender<
         let made = part_table(&parts).map_err(StartError::from).and_then(|()| EventLoop::new(parts));
         match made {
             Ok(event_loop) => {
-                // Either fails only if nobody waits any more.
+                // Both sends fail only if nobody waits any more.
                 let _ = listening.send(Ok(()));
                 let _ = ended.send(event_loop.run());
             }
@@ -315,7 +315,8 @@ fn spawn(parts: Parts, listening: Sender<Result<(), StartError>>, ended: Sender<
     std::thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
-/// Leaves the shard's thread what all have in common: the standard streams, every wake-up, every way in, its own way out.
+/// Gives the shard's thread a descriptor table with what all threads share: the standard streams, all wake-ups, the entrances of
+/// all passages, and the exit of its own.
 fn part_table(parts: &Parts) -> io::Result<()> {
     let Some(passages) = &parts.passages else { return Ok(()) };
     let mut keep: Vec<RawFd> = vec![0, 1, 2, passages[usize::from(parts.index)].exit()];

@@ -1,13 +1,13 @@
 //! A shard's thread: one epoll loop that accepts, reads, drives the rooms, and writes, in turns.
 //!
-//! A turn: wait for events; accept (so many); read each ready connection once (live ones first, then those that are
-//! logging in, for so long); take what other threads have sent; let the store's completions, the deadlines and the rooms' answers
-//! through; end the rooms' turn; write each connection that was written to with one system call; hand the other
-//! shards their envelopes in one batch each. The clock is read once per turn. Nothing in a turn blocks, and whatever
-//! a turn leaves undone for fairness makes the next one begin without waiting.
+//! A turn: wait for events; accept a bounded number of connections; read each ready connection once (sessions first, then logins,
+//! for a bounded time); take what other threads have sent; handle the store's completions, the deadlines and the owner's answers
+//! to logins; end the shard's turn; write each connection that has output with one system call; hand each other shard its
+//! envelopes in one batch. The clock is read once per turn. Nothing in a turn blocks, and if fairness leaves something undone,
+//! the next turn begins without waiting.
 //!
-//! Policy on panics: rooms and table may be half changed after one, so the process says so and aborts rather than
-//! serve wrong state (see [`AbortOnPanic`]); what was accepted is in the journal. RFC 6120, RFC 7395.
+//! Policy on panics: accounts and connections may be half changed after a panic, so the process logs it and aborts rather than
+//! serve wrong state (see [`AbortOnPanic`]). What was accepted is in the journal. RFC 6120, RFC 7395.
 
 mod accept;
 mod admission;
@@ -51,19 +51,19 @@ use std::time::{Duration, Instant};
 
 /// The token of the inbox' waker. Listeners have the tokens from 0; connections those from 2^32.
 pub(crate) const WAKER: Token = Token(u32::MAX as usize);
-/// Events taken from the kernel at once.
+/// Events taken from the kernel in one call.
 const EVENTS: usize = 1024;
-/// The shard's buffer for reading; what one connection may be read in one turn at most.
+/// The size of the shard's buffer for reading: the most that is read from one connection in one turn.
 const READ_BYTES: usize = 64 * 1024;
-/// Envelopes dealt with in one turn.
+/// Envelopes handled in one turn.
 const ENVELOPES_PER_TURN: usize = 4096;
-/// How often accounts get a share of the shard's time, at most: who has spent one waits for as long, and the rest of the
-/// machine is the others'. As fine as the wait for events is.
+/// Accounts get a new share of the shard's time at most this often. An account that has spent its share waits as long, and leaves
+/// the rest of the machine to others. This is as fine as the wait for events is.
 const SHARES_EVERY_US: u64 = 1_000;
-/// How often the rooms' coarse timers run.
+/// How often the shard's coarse timers run.
 const ROOMS_TICK_MS: u64 = 250;
 
-/// What waits for a shard.
+/// The inbox of a shard.
 pub(crate) type ShardInbox = Inbox<Envelope, Arrival>;
 
 /// What comes to a shard from another thread, besides envelopes.
@@ -72,15 +72,15 @@ pub(crate) enum Arrival {
     Moved { connection: Box<Connection>, socket: Carried },
     /// A connection from HTTP.
     WebSocket { upgraded: Box<Upgraded>, socket: Carried },
-    /// For the rooms.
+    /// A command for the shard.
     Command(Command),
-    /// A slow check's outcome. `None`: it was not made, because too many waited.
+    /// The outcome of a slow password check. `None`: the check was not made, because too many waited.
     Verified { conn: ConnId, is_right: Option<bool> },
-    /// Farewell to everybody, then the end of the thread within this time.
+    /// Close all streams, then end the thread within this time.
     Stop { deadline_ms: u64 },
 }
 
-/// What HTTP says of a connection that it has upgraded.
+/// A connection that HTTP has upgraded.
 pub(crate) struct Upgraded {
     pub(crate) peer: Option<IpAddr>,
     pub(crate) tls: Option<rustls::ServerConnection>,
@@ -88,7 +88,7 @@ pub(crate) struct Upgraded {
     pub(crate) protected: bool,
 }
 
-/// All that a shard is made of. No descriptor is among it but the common ones: the shard's thread opens its own.
+/// What a shard is made from. It holds no descriptors except those that all threads share: the shard's thread opens its own.
 pub(crate) struct Parts {
     pub(crate) index: u16,
     pub(crate) listeners: Vec<ListenerConfig>,
@@ -117,54 +117,54 @@ pub(crate) struct EventLoop {
     rooms: Rooms,
     inbox: Arc<ShardInbox>,
     passage: Option<Arc<[Passage]>>,
-    /// Sockets that have come before their records.
+    /// Sockets that have arrived before their connections' records.
     sockets: HashMap<Ticket, OwnedFd>,
     tls: Arc<TlsSlot>,
     identity: (u64, Option<TlsIdentity>),
     doors: Doors,
     realm: Arc<Realm>,
-    /// For the decoys of names that are nobody's.
+    /// For decoy credentials, which stand in for names without an account.
     salting: Salting,
     settings: Arc<Settings>,
     metrics: Arc<EdgeMetrics>,
     memory: Arc<MemoryWatch>,
     origin: Instant,
-    /// Failures of logins that are told later ([`crate::c2s::connection::Asked::Late`]): when, and to whom. One for a connection at
-    /// a time.
+    /// Failures of logins that are reported later ([`crate::c2s::connection::Asked::Late`]): the time and the connection. One per
+    /// connection at a time.
     late: BinaryHeap<Reverse<(u64, u64)>>,
     /// Envelopes that were taken from the inbox and wait for a turn.
     envelopes: VecDeque<Envelope>,
     buffers: Buffers,
     next_rooms_tick_ms: u64,
     next_confirm_ms: u64,
-    /// The tick in which nobody could be asked to make room.
+    /// The tick in which no guest could be asked to make room.
     paused_tick: Option<u32>,
     /// When the stop must be over, once it has been ordered.
     stop_at_ms: Option<u64>,
     /// The next turn must not wait.
     again: bool,
-    /// Sessions that are to be read and were not, because their accounts have had their share of the turn.
+    /// Sessions with input that is not read, because their accounts have had their share of the turn.
     put_off: usize,
     /// When this turn began, in microseconds since the origin.
     begun_us: u64,
-    /// What of it went to those who are logging in.
+    /// The part of the turn that was spent on logins.
     strangers_took_us: u64,
-    /// How often there is one.
+    /// Decides how far apart turns begin.
     pace: Pace,
-    /// When shares were renewed last, likewise.
+    /// When shares were last renewed, in microseconds since the origin.
     shares_since_us: u64,
-    /// The gap as it was told last.
+    /// The gap between turns as it was last reported to the metrics.
     gap_us: i64,
     turn_max_us: u64,
     turn_max_since_ms: u64,
 }
 
-/// The shard's own buffers. Taken out while in use.
+/// The shard's own buffers. Each is taken out while it is in use.
 struct Buffers {
     read: Vec<u8>,
     plain: Vec<u8>,
     wire: Vec<u8>,
-    /// Deadlines that have come up and wait for a turn.
+    /// Deadlines that are due and wait for a turn.
     fired: VecDeque<ConnId>,
     /// Sessions that are not read in this turn, in order. Empty between turns.
     put_off: VecDeque<ConnId>,
@@ -172,7 +172,7 @@ struct Buffers {
     completions: Vec<Completion>,
 }
 
-/// The rooms with what a [`Context`] lends them.
+/// The shard with what a [`Context`] lends it.
 struct Rooms {
     shard: Shard,
     store: Box<dyn ShardStore>,
@@ -184,7 +184,7 @@ struct Rooms {
 }
 
 impl Rooms {
-    /// Calls the rooms.
+    /// Calls the shard.
     fn call<R>(&mut self, clients: &mut Clients, f: impl FnOnce(&mut Shard, &mut Context<'_>) -> R) -> R {
         let mut context = Context {
             now_ms: self.now_ms,
@@ -201,7 +201,7 @@ impl Rooms {
 }
 
 impl EventLoop {
-    /// Listens. Call it on the shard's own thread, whose descriptor table it uses.
+    /// Opens the listeners. Has to be called on the shard's own thread, whose descriptor table it uses.
     pub(crate) fn new(parts: Parts) -> Result<Self, StartError> {
         let poll = Poll::new()?;
         let mut listeners = listener::listen(&parts.listeners)?;
@@ -273,11 +273,11 @@ impl EventLoop {
         })
     }
 
-    /// Runs until it is told to stop. `true` if every client was told in time.
+    /// Runs until it is told to stop. `true`: every client's stream was closed in time.
     pub(crate) fn run(mut self) -> bool {
         let _guard = AbortOnPanic { shard: self.index };
         let mut events = Events::with_capacity(EVENTS);
-        // Reading the clock is a hundred instructions: a turn's end is soon enough the next one's beginning to wait.
+        // Reading the clock costs a hundred instructions: the end of one turn is used as the begin of the next wait.
         let mut ended_us = self.now_us();
         loop {
             let wait = self.wait(ended_us);
@@ -307,7 +307,7 @@ impl EventLoop {
         }
     }
 
-    /// Microseconds since the origin: numbers, because what an [`Instant`] is compared and subtracted by costs more than reading the clock.
+    /// Microseconds since the origin, as a number: comparing and subtracting [`Instant`]s costs more than reading the clock.
     fn now_us(&self) -> u64 {
         let since = now().duration_since(self.origin);
         since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
@@ -341,7 +341,7 @@ impl EventLoop {
 
     /// How long the next wait may be, at this moment.
     fn wait(&self, now_us: u64) -> Duration {
-        // Who has spent a share is not read sooner by asking again at once.
+        // A session whose account has spent its share is not read sooner by beginning a turn at once.
         let has_readable = self.put_off < self.clients.ready.len();
         let work = self.again
             || has_readable
@@ -373,8 +373,8 @@ impl EventLoop {
         for event in events {
             self.note(event);
         }
-        // Before anything is read: what waits for a tick does not have it in the turn in which it comes, or an answer to who is told with the
-        // tick might pass the acknowledgement that stood before it.
+        // Timers run before anything is read. What waits for a tick must not get one in the turn in which it came: otherwise an
+        // answer sent with the tick could overtake the acknowledgement of an earlier stanza.
         self.tick_rooms();
         self.accept();
         self.read_ready();
@@ -386,7 +386,7 @@ impl EventLoop {
         self.take_deadlines();
         self.poll_confirmations();
         self.again |= self.rooms.call(&mut self.clients, |shard, ctx| shard.end_turn(ctx));
-        // What these lead to is the rooms' next turn, which begins at once.
+        // What these answers lead to is carried out in the next turn, which begins at once.
         self.again |= self.take_answers();
         self.flush();
         self.clients.forward_outgoing();
@@ -452,7 +452,7 @@ impl EventLoop {
         }
     }
 
-    /// Writes what the turn has written, and cuts whoever can't be written to.
+    /// Writes the output of the turn, and cuts connections that can't be written to.
     fn flush(&mut self) {
         for conn in std::mem::take(&mut self.clients.too_slow) {
             self.metrics.slow_clients_total.inc();
@@ -468,7 +468,7 @@ impl EventLoop {
             }
             match self.clients.flush(conn) {
                 Flushed::Fine => {}
-                // What the rooms do about either is written by the next turn, which begins at once.
+                // What the owner does about either is written by the next turn, which begins at once.
                 Flushed::Drained => {
                     self.drained(conn);
                     self.again = true;
@@ -482,30 +482,31 @@ impl EventLoop {
         self.buffers.dirty = dirty;
     }
 
-    /// The connection is over without a farewell: the rooms are told, the socket is closed.
+    /// The connection is over and its stream was not closed: tells the owner, and closes the socket.
     fn lost(&mut self, conn: ConnId) {
         self.leave(conn, Closed::Lost);
         self.clients.remove(conn);
     }
 
-    /// Tells the rooms that the connection is none of theirs any more.
+    /// Tells the owner that the session has lost this connection.
     fn leave(&mut self, conn: ConnId, why: Closed) {
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
         match &connection.stage {
             Stage::Live(session) => {
                 let session = *session;
-                // What its TCP has by now it has: else a client that leaves at once gets it again.
+                // What the client's TCP has acknowledged by now counts as delivered: otherwise a client that leaves at once would
+                // get it again.
                 if connection.flags.confirming && deadlines::is_confirmed(connection) {
                     self.rooms.call(&mut self.clients, |shard, ctx| shard.confirmed(ctx, session));
                 }
                 self.rooms.call(&mut self.clients, |shard, ctx| shard.closed(ctx, session, conn, why));
             }
-            // An answer that is still to come finds nobody and is dealt with there.
+            // An answer to a login that is still to come finds no connection, and is handled there.
             Stage::Login(_) | Stage::Handshake | Stage::Ending => {}
         }
     }
 
-    /// The identity for new connections.
+    /// The certificate and key for new connections.
     fn identity(&mut self) -> Option<&TlsIdentity> {
         let version = self.tls.version();
         if version != self.identity.0 {

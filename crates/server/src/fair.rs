@@ -1,7 +1,7 @@
-//! A bounded queue in which networks take turns, so that whoever sends much waits behind himself.
+//! A bounded queue in which networks take turns, so that a network which sends much delays only itself.
 //!
-//! Policy when it is full: the newest of the network that has most in it goes, unless that is who comes now. Used by
-//! [`crate::password_checks`]. No threads, no clock.
+//! Policy when the queue is full: the newest item of the network that has most items is dropped, unless the newcomer is of that
+//! network. Used by [`crate::password_checks`]. No threads, no clock.
 
 use chaski_services::account::network::Network;
 use std::collections::{HashMap, VecDeque};
@@ -20,12 +20,12 @@ impl<T> Fair<T> {
         Self { waiting: HashMap::new(), turns: VecDeque::new(), len: 0, len_max: len_max.max(1) }
     }
 
-    /// Takes something of a network in. What is returned has no place: something of another, or the same.
+    /// Queues an item of a network. Returns the item for which there is no place: one of another network, or this one.
     pub(crate) fn push(&mut self, network: Network, item: T) -> Option<T> {
         let network = network.wide();
         let mut turned_away = None;
         if self.len >= self.len_max {
-            // At most as many networks as there are places, and only when all are taken.
+            // There are at most as many networks as places, and this is done only when all places are taken.
             let greediest = self.waiting.iter().max_by_key(|(_, items)| items.len());
             let own = self.waiting.get(&network).map_or(0, VecDeque::len);
             match greediest.map(|(&greediest, items)| (greediest, items.len())) {
@@ -42,7 +42,7 @@ impl<T> Fair<T> {
         turned_away
     }
 
-    /// What is next.
+    /// Takes the next item.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let network = self.turns.pop_front()?;
         let items = self.waiting.get_mut(&network)?;
@@ -56,7 +56,7 @@ impl<T> Fair<T> {
         item
     }
 
-    /// Of a network that has more than one: its turn stays.
+    /// Takes the newest item of a network that has more than one, so that the network keeps its turn.
     fn take_newest(&mut self, network: Network) -> Option<T> {
         let item = self.waiting.get_mut(&network)?.pop_back();
         self.len -= usize::from(item.is_some());

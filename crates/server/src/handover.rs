@@ -1,9 +1,9 @@
 //! The queues into a shard: everything that another thread gives it comes through its [`Inbox`].
 //!
-//! Two bounded lanes: envelopes from other shards' rooms, and arrivals (connections that move, WebSockets, commands,
-//! verified passwords). Senders push whole batches under one short lock, and only the push that finds the shard not
-//! yet signalled pays for the wake-up. The shard takes everything at once. Policy beyond the bound: the sender keeps
-//! what it has and decides (rooms drop presence or refuse the message; commands and connections are refused).
+//! Two bounded lanes: envelopes from other shards, and arrivals (connections that move, WebSockets, commands, checked passwords).
+//! Senders push whole batches under one short lock, and only a push to a shard that is not signalled yet pays for the wake-up.
+//! The shard takes everything at once. Policy beyond the bound: the sender keeps what it has and decides (a shard drops presence
+//! or refuses the message; commands and connections are refused).
 
 use crate::descriptors::Wake;
 use std::io;
@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What waits for one shard.
+/// The inbox of one shard.
 #[derive(Debug)]
 pub(crate) struct Inbox<E, A> {
     lanes: Mutex<Lanes<E, A>>,
@@ -44,7 +44,8 @@ impl<E, A> Inbox<E, A> {
         })
     }
 
-    /// What the owner has its event queue watch (edge-triggered). What was pushed before is found by its first turn.
+    /// The descriptor that the shard's event queue watches (edge-triggered). What was pushed before that is found by the shard's
+    /// first turn.
     pub(crate) fn wake_fd(&self) -> RawFd {
         self.waker.as_raw_fd()
     }
@@ -86,8 +87,8 @@ impl<E, A> Inbox<E, A> {
         Ok(())
     }
 
-    /// Makes room for one arrival, which is then [pushed](Self::push_reserved) or [given up](Self::give_up).
-    /// `false`: too many wait.
+    /// Reserves room for one arrival, which is then [pushed](Self::push_reserved) or [given up](Self::give_up). `false`: too many
+    /// wait.
     pub(crate) fn reserve(&self) -> bool {
         let has_room = self.arrivals.fetch_add(1, Ordering::Relaxed) < self.arrivals_max;
         if !has_room {
@@ -101,8 +102,8 @@ impl<E, A> Inbox<E, A> {
         self.arrivals.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Puts in what must not be lost (an answer that a connection waits for, the order to stop). Bounded by the
-    /// one who asked.
+    /// Puts in an arrival that must not be lost (an answer that a connection waits for, the order to stop). Whoever asks for the
+    /// answer bounds their number.
     pub(crate) fn push_answer(&self, arrival: A) {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
         self.push_reserved(arrival);
@@ -114,9 +115,9 @@ impl<E, A> Inbox<E, A> {
         self.wake();
     }
 
-    /// Takes everything. The owner says with [`envelopes_done`](Self::envelopes_done) when envelopes no longer count.
+    /// Takes everything. The shard says with [`envelopes_done`](Self::envelopes_done) when envelopes no longer count.
     pub(crate) fn take(&self, envelopes: &mut Vec<E>, arrivals: &mut Vec<A>) {
-        // Before the lock: what is pushed from here on signals again.
+        // This is done before the lock is taken: what is pushed from here on signals again.
         if !self.signalled.swap(false, Ordering::AcqRel) {
             return;
         }
@@ -127,7 +128,7 @@ impl<E, A> Inbox<E, A> {
         self.arrivals.fetch_sub(arrivals.len() - before, Ordering::Relaxed);
     }
 
-    /// So many envelopes have been dealt with.
+    /// So many envelopes have been handled.
     pub(crate) fn envelopes_done(&self, count: usize) {
         self.envelopes.fetch_sub(count, Ordering::Relaxed);
     }

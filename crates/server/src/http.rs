@@ -163,7 +163,7 @@ impl Listener {
                 Protection::Terminated => Network::UNKNOWN,
                 _ => Network::of(peer.ip()),
             };
-            // Who has too many of his own must not cost others theirs.
+            // A client with too many connections of its own must not take places from others.
             let place = peers.enter(counted);
             let Some((place, (seat, is_made))) = place.and_then(|place| Some((place, seats.enter()?))) else {
                 self.metrics.connections_refused_total.inc();

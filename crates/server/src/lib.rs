@@ -1,4 +1,4 @@
-//! The edge: everything that touches a socket, and the composition with the rooms.
+//! The edge: everything that touches a socket, and the composition with the shards' services.
 //!
 //! [`Edge`] runs the shards: each a thread with its own event loop (`mio`, no async), its listeners, its clients'
 //! connections and one [`chaski_services::shard::Shard`] with the rooms of its accounts. HTTP, SMS and the admin

@@ -1,9 +1,9 @@
 //! The worker that checks passwords through PBKDF2, which takes milliseconds and so never runs on a shard.
 //!
-//! One thread for all ways in, SASL's PLAIN (RFC 4616) and HTTP's basic authentication, which rests after each check for as long as
-//! that took: all the guessing there is costs at most half a processor. Networks take turns, and the queue is bounded ([`crate::fair`]): who finds no place, or has to give it up,
-//! is told to come back later (`temporary-auth-failure`, 503). How much a network may ask for is counted before
-//! ([`crate::Doors`]).
+//! There is one thread for all ways to log in: SASL PLAIN (RFC 4616) and HTTP basic authentication. It rests after each check for
+//! as long as the check took, so that all guessing together costs half a processor at most. Networks take turns, and the queue is
+//! bounded ([`crate::fair`]): a client that finds no place, or has to give it up, is told to come back later
+//! (`temporary-auth-failure`, 503). How many checks a network may ask for is counted before ([`crate::Doors`]).
 
 use crate::event_loop::{Arrival, ShardInbox, now};
 use crate::fair::Fair;
@@ -26,20 +26,20 @@ chaski_telemetry::metrics! {
     }
 }
 
-/// A password, and what it is checked against.
+/// A password, and the credentials to check it against.
 pub(crate) struct Check {
     pub(crate) network: Network,
     pub(crate) credentials: Box<Credentials>,
     pub(crate) password: String,
 }
 
-/// Who waits. `None`: it was not checked.
+/// What waits for a check's result. `None` as the result: the password was not checked.
 enum Asker {
     Shard { conn: ConnId, inbox: Arc<ShardInbox> },
     Http(oneshot::Sender<Option<bool>>),
 }
 
-/// The way to the worker, which ends when the last of these is dropped.
+/// A handle of the worker, which ends when the last handle is dropped.
 pub(crate) struct PasswordChecks {
     shared: Arc<Shared>,
 }
@@ -69,12 +69,12 @@ impl PasswordChecks {
         self.shared.metrics.clone()
     }
 
-    /// Has a password of a login checked; [`Arrival::Verified`] follows in the shard's inbox.
+    /// Has the password of a SASL login checked; [`Arrival::Verified`] follows in the shard's inbox.
     pub(crate) fn check_for_shard(&self, check: Check, conn: ConnId, inbox: &Arc<ShardInbox>) {
         self.shared.submit(check, Asker::Shard { conn, inbox: inbox.clone() });
     }
 
-    /// Has a password of a request checked. `None`: too many wait.
+    /// Has the password of an HTTP request checked. `None`: too many wait.
     pub(crate) async fn check(&self, check: Check) -> Option<bool> {
         let (asker, answer) = oneshot::channel();
         self.shared.submit(check, Asker::Http(asker));
@@ -109,7 +109,7 @@ impl Shared {
     fn work(&self) {
         while let Some((check, asker)) = self.next() {
             self.metrics.waiting.add(-1);
-            // Whoever has hung up meanwhile needs no answer.
+            // A request whose client has hung up meanwhile needs no answer.
             if !asker.is_gone() {
                 let begun = now();
                 let is_right = check.credentials.check_plain_slowly(&check.password);
@@ -141,9 +141,9 @@ impl Asker {
 
     fn tell(self, is_right: Option<bool>) {
         match self {
-            // Bounded by the queue: one answer for each login that asks, and each asks one thing at a time.
+            // Bounded by the queue: there is one answer for each login that asks, and each login asks one thing at a time.
             Self::Shard { conn, inbox } => inbox.push_answer(Arrival::Verified { conn, is_right }),
-            // Fails only if nobody waits any more.
+            // This fails only if nobody waits any more.
             Self::Http(answer) => drop(answer.send(is_right)),
         }
     }

@@ -1,9 +1,9 @@
-//! The thread that tells those outside what came of their commands.
+//! The thread that makes the calls with the answers to commands that were given outside the shards.
 //!
-//! Whoever waits for a reply sleeps in an event queue of the process' descriptor table (tokio's, for HTTP and the admin
-//! socket), and is woken by a write to a number of that table. In a shard's own table (see [`crate::descriptors`]) that
-//! number is nobody's or, worse, a client's connection. So shards don't call replies: that happens here.
-//! Called by `edge`, which has every reply [carried](Replies::carry). As many wait as the shards' queues let through.
+//! Code that waits for an answer sleeps in an event queue of the process' descriptor table (tokio's, for HTTP and the admin
+//! socket), and is woken by a write to a descriptor number of that table. In a shard's own table (see [`crate::descriptors`])
+//! that number is unused or, worse, a client's connection. So shards don't make these calls: this thread does. Called by `edge`,
+//! which has every reply [carried](Replies::carry). At most as many calls wait as the shards' queues let through.
 
 use chaski_services::effects::turn::command::{Call, Carrier};
 use std::io;
@@ -12,17 +12,17 @@ use std::sync::mpsc::{Sender, channel};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The way to the thread, which ends when the last of these, and of the replies, is gone.
+/// A handle of the thread, which ends when the last handle and the last carried reply are gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Replies(Sender<Job>);
 
 impl Replies {
-    /// Starts the thread. Not from a shard's.
+    /// Starts the thread. Must not be called on a shard's thread.
     pub(crate) fn start() -> io::Result<Self> {
         let (jobs, queue) = channel::<Job>();
         std::thread::Builder::new().name("replies".into()).spawn(move || {
             for job in queue {
-                // The panic has been reported; others wait for their replies.
+                // The panic has been reported; other calls still have to be made.
                 let _ = catch_unwind(AssertUnwindSafe(job));
             }
         })?;
@@ -31,12 +31,12 @@ impl Replies {
 }
 
 impl Carrier for Replies {
-    /// The same reply, to be called on any thread. (One that is dropped is called as well: see
+    /// A call that may be made on any thread, and makes `call` on this one. (If it is dropped, `call` is made as well: see
     /// [`chaski_services::effects::turn::command::Reply`].)
     fn carry<T: Send + 'static>(&self, call: Call<T>) -> Call<T> {
         let replies = self.clone();
         Box::new(move |outcome| {
-            // The thread is there as long as `replies` is.
+            // The thread lives as long as `replies` does.
             let _ = replies.0.send(Box::new(move || call(outcome)));
         })
     }

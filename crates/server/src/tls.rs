@@ -99,8 +99,9 @@ fn server_config(
     Ok(config)
 }
 
-/// What tickets are for. Who resumes doesn't look at the certificate again and may bind a login to it (`tls-server-end-point`); so
-/// with another certificate he makes a full handshake, whoever it was that it was taken away from.
+/// What a session ticket is bound to. A client that resumes a TLS session does not look at the certificate again, and may bind a
+/// login to it (`tls-server-end-point`). So after a change of the certificate a ticket is void, and the client has to make a full
+/// handshake; this is also so if somebody else has taken the ticket from its client.
 fn purpose<'a>(key: &'a CertifiedKey, alpn: &[&'a [u8]]) -> Vec<&'a [u8]> {
     key.cert.first().map(AsRef::as_ref).into_iter().chain(alpn.iter().copied()).collect()
 }

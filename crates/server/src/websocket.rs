@@ -7,8 +7,8 @@ use chaski_xmpp::websocket::{CloseCode, encode_close, encode_text};
 
 const CLIENT_XMLNS: &[u8] = b" xmlns='jabber:client'";
 
-/// Appends one element as a frame. What the rooms write is in the default namespace of a TCP stream; alone it has to
-/// declare it (RFC 7395 §3.3.3).
+/// Appends one element as a WebSocket frame. The shard writes elements that are in the default namespace of a TCP stream; in a
+/// frame of its own an element has to declare that namespace (RFC 7395 §3.3.3).
 pub(crate) fn write_element(buffer: &mut Vec<u8>, element: &[&[u8]]) {
     let (name_end, has_xmlns) = look_at_tag(element.iter().copied().flatten().copied());
     if has_xmlns {

@@ -49,17 +49,17 @@ pub struct Account {
     pub bare: Box<str>,
     /// Its record.
     pub record: ResidentRecord,
-    /// Its roster with subscription states and the requests that wait for an answer.
+    /// Its roster with the states of subscriptions and the requests that wait for an answer.
     pub roster: Roster,
-    /// What its owner has chosen. `None`: nothing, so the defaults hold.
+    /// Its privacy settings and block list. `None`: the defaults hold.
     pub settings: Option<Box<Settings>>,
     /// Its personal eventing nodes, if it has any.
     pub nodes: Option<Box<Nodes>>,
     /// Its sessions in order of binding, hibernating ones included. Few: see `Limits::sessions_per_account`.
     pub sessions: Vec<Session>,
-    /// What hardly any account has.
+    /// State that hardly any account has, of several rooms.
     pub(crate) rare: Rare,
-    /// How much it may have stored now.
+    /// The rate at which its messages may be stored.
     pub(crate) stored_rate: StoredRate,
 }
 
@@ -87,7 +87,7 @@ impl Account {
         }
     }
 
-    /// The account's name: its number, or what its JID begins with.
+    /// The account's name: its phone number, or the local part of its JID.
     pub(crate) fn name(&self) -> AccountName {
         match self.id.phone_number() {
             Some(number) => AccountName::Phone(number),
@@ -95,12 +95,12 @@ impl Account {
         }
     }
 
-    /// Its record as the store has it.
+    /// Its record in the form in which the store keeps it.
     pub(crate) fn full_record(&self) -> AccountRecord {
         self.record.record(self.name())
     }
 
-    /// Adds a session. Most accounts have one: no room is kept for more.
+    /// Adds a session. Most accounts have one, so no capacity is kept for more.
     pub(crate) fn add_session(&mut self, session: Session) {
         self.sessions.reserve_exact(1);
         self.sessions.push(session);

@@ -1,7 +1,8 @@
-//! Allowances: so much at once, and then one more after each while; and the bucket that keeps the count.
+//! Allowances: a rate with a burst; and the bucket that keeps the count.
 //!
-//! A bucket is one point in time, at which it will be full again (GCRA). Called by whatever is limited: registration, logins, contact
-//! sync, first stanzas. Pure but for the key of its record, a keyed hash, so that the store says of nobody that he was there.
+//! A bucket is one point in time, at which it will be full again (GCRA). Used by everything that is limited: registration,
+//! logins, contact sync, first stanzas. Pure, except for the key of a bucket's record: a keyed hash, so that the store does not
+//! tell which numbers or networks were counted.
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ impl Allowance {
         Self { burst, interval_ms: 3_600_000 / per_hour as u64 }
     }
 
-    /// So many times as much, in the same time.
+    /// So many times as much in the same time.
     pub(crate) const fn times(self, many: u32) -> Self {
         let interval_ms = self.interval_ms / many as u64;
         Self {
@@ -32,7 +33,7 @@ impl Allowance {
         }
     }
 
-    /// One of so many parts of it, and one at least.
+    /// One of so many equal parts of this allowance, and at least one at a time.
     pub(crate) const fn part(self, parts: u32) -> Self {
         let burst = self.burst / parts;
         Self {
@@ -63,46 +64,46 @@ impl Bucket {
         serde_json::to_vec(&self).expect("a bucket is one number")
     }
 
-    /// The bucket after `count` have been taken at `now`, or how long to wait.
+    /// The bucket after `count` were taken at `now_unix_ms`. An error: how long to wait.
     pub(crate) fn take_many(self, count: u64, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
         self.take_for(allowance.interval_ms.saturating_mul(count), allowance, now_unix_ms)
     }
 
-    /// The bucket after as much has been taken as comes back in `cost_ms`, or how long to wait.
+    /// The bucket after as much was taken as comes back in `cost_ms`. An error: how long to wait.
     pub(crate) fn take_for(self, cost_ms: u64, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
         if cost_ms == 0 {
             return Ok(self);
         }
         let span = allowance.span_ms();
-        // A clock that was set back must not lock anybody out for longer than an empty bucket does.
+        // A clock that was set back must not lock anybody out for longer than an empty bucket would.
         let full = self.full_unix_ms.clamp(now_unix_ms, now_unix_ms.saturating_add(span));
         let after = full.saturating_add(cost_ms);
         let latest = now_unix_ms.saturating_add(span);
         if after > latest { Err(after - latest) } else { Ok(Self { full_unix_ms: after }) }
     }
 
-    /// The bucket after `count` have been taken, or all there is.
+    /// The bucket after `count` were taken, or after all that is left was.
     pub(crate) fn take_at_most(self, count: u64, allowance: Allowance, now_unix_ms: u64) -> Self {
         let empty = Self { full_unix_ms: now_unix_ms.saturating_add(allowance.span_ms()) };
         self.take_many(count, allowance, now_unix_ms).unwrap_or(empty)
     }
 
-    /// The one of two that has less.
+    /// The emptier of two buckets.
     pub(crate) fn emptier(self, other: Self) -> Self {
         Self { full_unix_ms: self.full_unix_ms.max(other.full_unix_ms) }
     }
 
-    /// The bucket after one has been taken at `now`, or how long to wait.
+    /// The bucket after one was taken at `now_unix_ms`. An error: how long to wait.
     pub(crate) fn take(self, allowance: Allowance, now_unix_ms: u64) -> Result<Self, u64> {
         self.take_many(1, allowance, now_unix_ms)
     }
 
-    /// Whether nothing has been taken of late.
+    /// Whether all that was ever taken has come back.
     pub(crate) fn is_full(self, now_unix_ms: u64) -> bool {
         self.full_unix_ms <= now_unix_ms
     }
 
-    /// One was taken in vain.
+    /// Puts back one that was taken in vain.
     pub(crate) fn give_back(self, allowance: Allowance) -> Self {
         self.give_back_for(allowance.interval_ms)
     }

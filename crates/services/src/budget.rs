@@ -1,60 +1,62 @@
-//! What one account has its shard do in a turn: its share of the shard's time, whatever kinds of stanzas it is spent on.
+//! The share of its shard's time that an account gets in a turn, whatever kinds of stanzas it is spent on.
 //!
-//! Work is counted in units of about a microsecond where it is done (`Desk::work`): stanzas taken, stanzas sent on their way,
-//! recipients told, bytes written, records read and written. What comes of one read of a connection is charged to its account
-//! ([`crate::shard::Shard::has_read`]). Who has spent the share of a turn is read again in later ones, and owes what it was over: so a stanza that
-//! is carried to two thousand contacts costs what as many messages do. What is not read waits in its client's socket.
+//! Work is counted in units of about a microsecond where it is done (`Desk::work`): stanzas received, stanzas routed, recipients
+//! of broadcasts, bytes written, records read and written. What follows from one read of a connection is charged to its account
+//! ([`crate::shard::Shard::has_read`]). An account that has spent its share of a turn is read again in later turns, and owes what
+//! it has spent beyond the share. So a stanza that goes to two thousand contacts costs as much as two thousand messages. What is
+//! not read waits in the client's socket.
 //!
-//! Shares count turns: each is as long as what all accounts have the shard do in it. But there is one in a millisecond at most: an
-//! account that is alone would else have the shard take a whole processor, and every other thread of the machine wait for it.
-//! Who goes on like that for seconds has a part of the share, [`LASTING_PART`]: a phone book, a backlog, a thousand messages are bursts.
-//! Called by the edge. A small read is not looked at: there are as many sessions as make up one share.
+//! Shares count turns: a turn is as long as the work of all accounts in it. But there is at most one share in a millisecond:
+//! otherwise an account that is alone would keep a processor busy, and every other thread of the machine would wait. An account
+//! that goes on like that for seconds gets a part of the share, [`LASTING_PART`]: a phone book, a backlog or a thousand messages
+//! are bursts. Called by the edge through [`crate::shard::Shard`]. A small read is not charged: so many sessions as an account
+//! can have make up one share.
 
-/// Bytes that are read for each unit of a share that is left: of small stanzas that is about what it will cost.
+/// Bytes that are read for each unit that is left of a share: for small stanzas this is about what they will cost.
 pub(crate) const BYTES_PER_UNIT: usize = 32;
-/// The least that is read if anything is: a share is not waited for with a few bytes left.
+/// The least that is read, if anything is: a connection does not wait for the next share for the sake of a few bytes.
 pub(crate) const READ_MIN: usize = 1_024;
-/// Bytes that cost a unit, to be decrypted, framed and parsed, or to be written.
+/// Bytes that cost one unit: to be decrypted, framed and parsed, or to be written.
 const BYTES_PER_COST: usize = 512;
-/// An answer of so many bytes is charged to who gets it.
+/// An answer of this size is charged to the account that gets it.
 pub(crate) const LARGE_BYTES: usize = 4_096;
-/// Part of a share that a read may cost without being charged: as many sessions as an account has by default.
+/// The part of a share that a read may cost without being charged: one for each session that an account has by default.
 pub(crate) const FREE_PART: u32 = 16;
-/// What an account may spend for long: this part of each share,
+/// The part of each share that an account may spend in the long run,
 const LASTING_PART: u32 = 4;
-/// beyond so many shares that it may have spent before.
+/// … after so many whole shares in a burst.
 const BURST_SHARES: u32 = 2_000;
-/// What was spent in a burst of less than so many shares is soon not looked at any more.
+/// After a burst of fewer shares than this, an account's budget is soon forgotten.
 const FORGIVEN_SHARES: u32 = 16;
-/// What an account owes at most: it is not silenced for longer than the rest is served some ten thousand times.
+/// The most that an account can owe: it is not silenced for longer than the other accounts are served some ten thousand times.
 const OWED_SHARES_MAX: u32 = 4_096;
 
 /// A stanza or an element of stream management taken from a client.
 pub(crate) const STANZA: u32 = 2;
-/// Something carried to another account, or handled there.
+/// A stanza routed to another account, or handled there.
 pub(crate) const CARRIED: u32 = 2;
-/// Something written to a session.
+/// A stanza written to a session.
 pub(crate) const WRITTEN: u32 = 1;
 /// Records read from the store, by whichever thread.
 pub(crate) const READ: u32 = 60;
 /// Records written to it.
 pub(crate) const SAVED: u32 = 100;
 
-/// Accounts of which a shard knows what they have spent; beyond, those that owe nothing are forgotten, and then all.
+/// Accounts of which a shard knows what they have spent. Beyond, accounts that owe nothing are forgotten, and then all.
 pub(crate) const BUDGETS_MAX: usize = 4_096;
 
-/// What an account has spent lately. Kept only while somebody owes something: hardly any account does at any time.
+/// What an account has spent lately. Kept only while some account owes something, which is rare.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Budget {
-    /// As it was in that turn: paid by a share each turn,
+    /// What was owed in the turn `turn`; each turn pays a share of it,
     pub(crate) owed: u32,
-    /// and what was spent in all, paid by a part of it.
+    /// and all that was spent lately; each turn pays a part of a share of it.
     lasting: u32,
     turn: u32,
 }
 
 impl Budget {
-    /// As it is in this turn.
+    /// The budget as it is in this turn.
     pub(crate) fn at(self, turn: u32, share: u32) -> Self {
         let turns = u64::from(turn.wrapping_sub(self.turn));
         let left = |owed: u32, paid: u64| owed.saturating_sub(u32::try_from(paid).unwrap_or(u32::MAX));
@@ -74,14 +76,14 @@ impl Budget {
         self.turn = turn;
     }
 
-    /// What it may still spend in this turn.
+    /// What the account may still spend in this turn.
     pub(crate) fn left(self, turn: u32, share: u32) -> u32 {
         let now = self.at(turn, share);
         let burst = share.saturating_mul(BURST_SHARES);
         share.saturating_sub(now.owed).min(burst.saturating_sub(now.lasting))
     }
 
-    /// For how many turns it makes a difference.
+    /// For how many turns the budget makes a difference.
     pub(crate) fn turns(self, share: u32) -> u32 {
         let share = share.max(1);
         let lasting = match self.lasting / share {

@@ -1,10 +1,10 @@
-//! The binary form of what travels between places: of every type in a letter, how it is written and read.
+//! The binary form of what travels between places: how each type in a letter is written and read.
 //!
-//! Numbers stand with their lowest byte first and in their full length, a `bool` and an `Option` begin with 0 or 1, a choice with
-//! the number of its variant, text and lists with a count of 32 bits. A type declares its form beside its definition by [`data!`], which
-//! does not compile if a field or a variant is left out; [`crate::effects::letter::Envelope`] puts a version in front. Promises: what is written
-//! is read as the same; what can't have been written (an account that no number can be, an address in another form than the normal one)
-//! is [`Malformed`]; reading never takes memory for what is only claimed.
+//! Numbers are written with their lowest byte first and in full length; a `bool` and an `Option` begin with 0 or 1; an enum with
+//! the number of its variant; texts and lists with a count of 32 bits. A type declares its form beside its definition by
+//! [`data!`], which does not compile if a field or a variant is left out. [`crate::effects::letter::Envelope`] puts a version in
+//! front. Promises: what was written is read as the same value; bytes that can't have been written (an account that no number can
+//! be, a JID that is not in normal form) are [`Malformed`]; reading never allocates memory for a length that is only claimed.
 
 mod protocol;
 
@@ -49,7 +49,7 @@ pub(crate) trait Data: Sized {
 
     /// Reads so many.
     fn take_all(count: usize, from: &mut Unread<'_>) -> Result<Vec<Self>, Malformed> {
-        // Grows with what is really there.
+        // The vector grows with the values that are really there, not with the claimed count.
         let mut all = Vec::new();
         for _ in 0..count {
             all.push(Self::take(from)?);
@@ -312,7 +312,7 @@ impl<const N: usize> Data for [u8; N] {
     }
 }
 
-/// Of each lane of a link.
+/// Pairs with one value for each lane of a link.
 macro_rules! pairs {
     ($($one:ty)*) => { $(
         impl Data for [$one; 2] {

@@ -11,7 +11,7 @@ pub(crate) const fn fault(condition: StanzaCondition, own: &'static str) -> Faul
     StanzaError::new(condition).with_specific(own, ns::PUBSUB_ERRORS)
 }
 
-/// Too many wait for this account.
+/// Too many requests wait for this account.
 pub(crate) const BUSY: Fault =
     StanzaError::new(StanzaCondition::ResourceConstraint).with_type(ErrorType::Wait);
 

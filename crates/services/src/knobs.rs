@@ -29,7 +29,7 @@ impl Knob {
         self.value.load(Ordering::Relaxed)
     }
 
-    /// The same, of things in memory.
+    /// The bound as a `usize`, for bounds on things in memory.
     pub fn size(&self) -> usize {
         usize::try_from(self.get()).unwrap_or(usize::MAX)
     }
@@ -42,7 +42,7 @@ pub struct Named<'k> {
     pub name: &'static str,
     /// What it bounds, and what happens beyond, for the operator.
     pub what: &'static str,
-    /// It.
+    /// The knob itself.
     pub knob: &'k Knob,
 }
 
@@ -75,7 +75,7 @@ pub enum KnobError {
 pub trait KnobSet: Default + Send + Sync + 'static {
     /// Its knobs, in the order of their declaration.
     fn list(&self) -> Vec<Named<'_>>;
-    /// The same that nobody has turned.
+    /// The set with all defaults.
     fn untouched() -> &'static Self;
 }
 
@@ -104,7 +104,7 @@ impl Knobs {
         self.0.push((TypeId::of::<K>(), Box::new(K::default())));
     }
 
-    /// A set.
+    /// The knobs of this set.
     pub fn of<K: KnobSet>(&self) -> &K {
         let known = self.0.iter().find(|(id, _)| *id == TypeId::of::<K>());
         match known.and_then(|(_, set)| set.as_any().downcast_ref()) {
@@ -118,7 +118,7 @@ impl Knobs {
         self.0.iter().flat_map(|(_, set)| set.list()).collect()
     }
 
-    /// Turns one. Who has read it before is not told.
+    /// Turns a knob. Code that has read the old value is not told.
     pub fn turn(&self, name: &str, value: u64) -> Result<(), KnobError> {
         let list = self.list();
         let Some(Named { knob, .. }) = list.iter().find(|knob| knob.name == name) else {

@@ -4,8 +4,9 @@
 //! gets a [`owner::context::Context`] with the time, randomness, the store and the [`owner::wire::Wire`] to the outside.
 //! Nothing here blocks; what needs the disk continues in [`shard::Shard::completion`].
 //!
-//! The directories are layers, each of which knows those above it in this list alone: the vocabulary (the files that stand here),
-//! [`effects`] (what a room can ask for), [`rooms`] (one for each feature), [`owner`] (what owns accounts and runs rooms), and the door, [`shard`].
+//! The directories are layers, each of which knows only those before it in this list: the vocabulary (the files beside this one),
+//! [`effects`] (what a room can ask for), [`rooms`] (one for each feature), [`owner`] (which owns accounts and runs rooms), and
+//! the door, [`shard`].
 //!
 //! Called by `chaski-server`. Calls `chaski-xmpp` (protocol), `chaski-store`, telemetry.
 

@@ -1,11 +1,12 @@
-//! Where accounts are owned: a map that places every slot, and the return address that each question carries.
+//! Where accounts are owned: a map that assigns every slot to a place, and the places themselves, which serve as return
+//! addresses.
 //!
-//! A [`Place`] names a shard of one run of one node. What is for another run is for nobody any more: its sessions and the numbers
-//! of its questions are not this one's, so a [`Letter`](crate::effects::letter::Envelope) that names another [`Incarnation`] is dropped
-//! where it arrives. Whoever still waits for it asks again. Within one incarnation no number of a session is given twice.
+//! A [`Place`] names a shard of one run of one node. What is addressed to another run is dropped where it arrives
+//! ([`Envelope`](crate::effects::letter::Envelope) with another [`Incarnation`]), since the sessions and question numbers of that
+//! run mean nothing in this one. An asker that still waits asks again. Within one incarnation no session number is used twice.
 //!
-//! Made once per run, by whoever makes the [`Realm`](crate::realm::Realm); read by every shard for each stanza, so a look
-//! costs two loads. In one process every slot is in this node, in the shard that [`Slot::shard`] says.
+//! Made once per run, together with the [`Realm`](crate::realm::Realm); read by every shard for each stanza, so a look-up costs
+//! two loads. In one process every slot is in this node, in the shard given by [`Slot::shard`].
 
 use crate::data::data;
 use chaski_store::{AccountId, ShardIndex, Slot};
@@ -34,7 +35,7 @@ pub struct Place {
 pub struct Places {
     /// Every place that owns slots. Those of this process come first, by shard.
     owners: Box<[Place]>,
-    /// By slot: whose it is, as a position in `owners`.
+    /// For each slot, the owner as a position in `owners`.
     slots: Box<[u16]>,
     shards: u16,
 }
@@ -51,12 +52,12 @@ impl Places {
         }
     }
 
-    /// Who owns an account.
+    /// The owner of an account.
     pub fn owner(&self, account: AccountId) -> Place {
         self.owners[self.owner_number(account)]
     }
 
-    /// The same as a number from 0 up to, not including, [`Self::owners`]'s length: that of [`Self::owners`].
+    /// The owner of an account as its position in [`Self::owners`].
     pub fn owner_number(&self, account: AccountId) -> usize {
         usize::from(self.slots[usize::from(account.slot().number())])
     }

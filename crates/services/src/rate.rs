@@ -1,23 +1,23 @@
 //! How fast one account may have messages stored, over all of its sessions.
 //!
-//! A bucket of bytes in the form of GCRA: one point in time at which it will be full again. Every message that is to wait
-//! for its recipient takes its bytes from it, and what the server adds to it, before it is accepted; whoever the
-//! recipient is, and whether that one is there or has acknowledged it, changes nothing. So a sender learns nothing from it,
-//! and nobody keeps an account of what was deleted. It has to be generous enough for the fastest honest sender: what one
+//! A bucket of bytes in the form of GCRA: one point in time at which it will be full again. Each message that has to be stored
+//! takes its own bytes, and those that the server adds, from the bucket before it is accepted. The recipient makes no difference:
+//! neither who it is nor whether it is online or has acknowledged the message. So a sender learns nothing from the rate, and the
+//! server need not keep count of deleted messages. The rate has to be generous enough for the fastest honest sender: what one
 //! sender can leave in a single mailbox is bounded by [shares](chaski_store::shares).
 //!
-//! Owned by the sender's account while that is in memory, and full when it comes there. Called by the router. Pure.
+//! Owned by the sender's account while that is in memory, and full when the account is loaded. Called by the router. Pure.
 
 use crate::realm::Limits;
 use chaski_store::AccountId;
 
-/// What the server adds to a message that it stores: the sender's address and the stanza-id, roughly.
+/// What the server adds to a message that it stores: roughly the sender's JID and the stanza-id.
 const ADDED_BYTES: u64 = 128;
 
 /// See the module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StoredRate {
-    /// On the clock of [`crate::owner::context::Context::now_ms`]. Earlier than now: it is full.
+    /// On the clock of [`crate::owner::context::Context::now_ms`]. A time before now: the bucket is full.
     full_at_us: u64,
 }
 

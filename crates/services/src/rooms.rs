@@ -1,7 +1,7 @@
 //! The rooms: one for each feature, of its specification, its requests, its limits, its metrics and its tests.
 //!
-//! A room is given an account and an input and answers with effects and events ([`crate::effects`]). It never calls another
-//! room: what it must know of one it hears by an event. All of them are known to `owner/dispatch` alone.
+//! A room is given an account and an input, and answers with effects and events ([`crate::effects`]). It never calls another
+//! room: it learns by events what happens in other rooms. Only `owner/dispatch` knows all rooms.
 
 pub mod accounts;
 pub mod blocking;

@@ -1,13 +1,14 @@
-//! What a shard wrote on the tickets it gave to the store: 8 bits of purpose, then its number, then of an account's which
-//! stay in memory it is for.
+//! The tickets that a shard gives to the store: 8 bits for the purpose, then a number, then the stay in memory of the account
+//! that it is for.
 //!
-//! Numbers that are used again are used again only when their ticket has come back, which it does once: keys of messages,
-//! commands, books. A session's never is. An account's is, and its ticket may outlive it: so the stay is on it.
+//! The numbers of messages, commands and phone books are slab keys: one is used again only when its ticket has come back, which
+//! it does once. The number of a session is never used again. An account's number stays the same, so a ticket may outlive the
+//! account's stay in memory: therefore the ticket names the stay.
 
 use crate::wire::SessionId;
 use chaski_store::{AccountId, Ticket};
 
-/// One stay of an account in a shard's memory. The same number may be another's account in the next.
+/// One stay of an account in a shard's memory. In its next stay the number may belong to another account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Stay(pub(crate) u32);
 
@@ -20,30 +21,30 @@ pub(crate) enum Purpose {
     Read(SessionId),
     /// An account's records are loaded.
     Load(AccountId, Stay),
-    /// A command saves; its key in `Shard::commands`.
+    /// A command's record is saved; its key in `Owner::commands`.
     Command(usize),
     /// The entry under way of an account's ledger reads or writes.
     Ledger(AccountId, Stay),
     /// A phone book is read or written; the job's key in `Books::jobs`.
     Book(usize),
-    /// Holders of a number are looked for.
+    /// Accounts that have a number in their phone books are looked up.
     Holders,
-    /// Stanzas for an account are refused as slowly as those for nobody are: see `Desk::refusals`.
+    /// An account is looked up only so that a refusal takes as long as for a number without an account: see `Desk::refusals`.
     Refusal(AccountId),
-    /// An account is marked: it is being removed.
+    /// An account that is being removed is marked.
     Mark(AccountId),
     /// What is left of an account is purged.
     Purge(AccountId),
-    /// Leftovers are looked for.
+    /// The store is searched for leftovers.
     Leftovers,
-    /// A notice of a new key was appended; its key in `Shard::notices`.
+    /// A notice of a new key was appended; its key in `Owner::notices`.
     Notice(usize),
-    /// The index of media was asked; the key in `Shard::asked_of_index`.
+    /// The index of uploaded media was asked; the key in `Owner::asked_of_index`.
     Index(usize),
 }
 
 impl Purpose {
-    /// As a ticket.
+    /// The ticket with this purpose.
     pub(crate) fn ticket(self) -> Ticket {
         let mut stay = Stay::default();
         let mut of = |account: AccountId, its| {
@@ -68,7 +69,7 @@ impl Purpose {
         Ticket(u128::from(stay.0) << 72 | u128::from(number) << 8 | kind)
     }
 
-    /// From a ticket of ours; `None` for one that is not.
+    /// The purpose of a ticket that was made by [`Self::ticket`]; `None` for any other.
     pub(crate) fn of(ticket: Ticket) -> Option<Self> {
         let (number, stay) = ((ticket.0 >> 8) as u64, Stay((ticket.0 >> 72) as u32));
         Some(match ticket.0 & 0xFF {

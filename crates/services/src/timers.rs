@@ -1,6 +1,6 @@
 //! Coarse timers of a shard's sessions: one bucket per quarter of a second, nothing per idle session.
 //!
-//! A timer is never taken back: whoever set it looks, when it fires, whether it still means something.
+//! A timer is never cancelled: when it fires, its handler looks whether it still means something.
 
 use crate::wire::SessionId;
 use std::collections::BTreeMap;
@@ -13,17 +13,17 @@ const BUCKET_MS: u64 = 250;
 pub(crate) enum Timer {
     /// A hibernating session's time may be over.
     Hibernation,
-    /// A client may have left an `<r/>` unanswered.
+    /// A client may not have answered an `<r/>`.
     Unanswered,
-    /// What was sent to a client may have to be asked after.
+    /// An `<r/>` may have to be sent for messages that are unacknowledged.
     Ask,
-    /// The same for what is no message.
+    /// An `<r/>` may have to be sent for stanzas that are no messages.
     Remind,
-    /// A client's `<r/>` may wait for an answer because a message is not durable yet.
+    /// A client's `<r/>` may be waiting for its `<a/>`, because a message is not durable yet.
     Answer,
-    /// What a client sends may wait for an answer that was lost.
+    /// Stanzas of a client may be waiting for an answer that was lost.
     Answers,
-    /// A session waits to read its mailbox, and no acknowledgement will move it.
+    /// A session has more to read of its mailbox, and no acknowledgement will cause that.
     ReadOn,
 }
 
@@ -45,12 +45,12 @@ impl Timers {
         self.buckets.values().map(Vec::len).sum()
     }
 
-    /// Whether one may be due.
+    /// Whether a timer may be due.
     pub(crate) fn is_due(&self, now_ms: u64) -> bool {
         self.buckets.first_key_value().is_some_and(|(bucket, _)| bucket * BUCKET_MS <= now_ms)
     }
 
-    /// Takes one that is due.
+    /// Takes a timer that is due.
     pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<(SessionId, Timer)> {
         loop {
             let mut bucket =

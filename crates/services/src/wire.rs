@@ -1,12 +1,13 @@
-//! What the rooms ask of the edge: the one way out of a shard.
+//! Identifiers and reasons that pass between the edge and a shard.
 //!
-//! The edge implements [`Wire`] for its connections; a test or simulator implements it with vectors.
+//! The way out of a shard is [`Wire`](crate::owner::wire::Wire), which the edge implements for its connections, and a test with
+//! vectors.
 
 use crate::data::data;
 use chaski_store::AccountId;
 use chaski_xmpp::sm::TooHigh;
 
-/// A client connection as its shard's edge knows it. Never reused while a room may still hold it.
+/// A client connection as its shard's edge knows it. An id is never used again while a shard may still hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
@@ -14,19 +15,19 @@ pub struct ConnId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
-/// Why the rooms end a stream: a stream error (RFC 6120 §4.9.3) with its condition.
+/// Why a shard ends a stream: a stream error (RFC 6120 §4.9.3) with its condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEnd {
     /// The condition, e.g. `conflict`, `not-authorized`, `policy-violation`.
     pub condition: &'static str,
     /// Text for a person, if it helps.
     pub text: Option<String>,
-    /// The client has acknowledged what it was never sent: told in the words of XEP-0198 §4.
+    /// The client has acknowledged stanzas that it was never sent: the stream error has the element of XEP-0198 §4.
     pub too_high: Option<TooHigh>,
 }
 
 impl StreamEnd {
-    /// An end for this reason.
+    /// A stream error with this condition.
     pub fn new(condition: &'static str, text: impl Into<String>) -> Self {
         Self { condition, text: Some(text.into()), too_high: None }
     }
@@ -38,24 +39,26 @@ impl From<TooHigh> for StreamEnd {
     }
 }
 
-/// Why the edge says a connection is over.
+/// Why the edge reports that a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closed {
-    /// The client ended its stream properly, or sent what can't be read, and would send it again: the session ends.
+    /// The client has closed its stream, or has sent something that can't be parsed and that it would send again: the session
+    /// ends.
     Clean,
-    /// The connection broke or timed out, or its stream was ended for no fault of the client: the session may be resumed.
+    /// The connection broke or timed out, or its stream was ended through no fault of the client: the session may be resumed.
     Lost,
 }
 
-/// Who has authenticated on a connection.
+/// The account that a connection's client has authenticated as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authenticated {
     /// The account.
     pub account: AccountId,
-    /// The key generation that was proved. If the account's is newer at bind, the key has been replaced.
+    /// The generation of the key that was proved. If the account has a newer key when the client binds, the proved one has been
+    /// replaced.
     pub key_generation: u32,
 }
 
-// The place that has made them gets them back.
+// These numbers come back only to the place that has made them.
 data!(struct ConnId(number));
 data!(struct SessionId(number));

@@ -66,13 +66,13 @@ pub enum DeskError {
     /// There is no such file, or nothing of what was to be undone.
     #[error("{0}")]
     NoFile(String),
-    /// What was asked can't be meant.
+    /// The request makes no sense.
     #[error("{0}")]
     NotUnderstood(String),
-    /// It needs a running server that serves files.
+    /// The request needs a running server that serves files.
     #[error("no server is running that serves files")]
     NoMedia,
-    /// It needs a running server.
+    /// The request needs a running server.
     #[error("no server is running")]
     NoServer,
 }
@@ -93,7 +93,8 @@ impl DeskError {
 }
 
 impl Desk {
-    /// A desk. `owners`: the shards of the running server, or `None` when none runs and the directory is ours.
+    /// A desk. `owners`: the shards of the running server; `None`: no server is running, and this process has locked the data
+    /// directory.
     pub fn new(
         records: Arc<dyn Records>,
         owners: Option<Owners>,
@@ -217,7 +218,7 @@ impl Desk {
         Ok(Reply::Imported { created: accounts.len() - replaced, replaced })
     }
 
-    /// All at once, each by its owner; how many were there.
+    /// Imports all accounts by commands to their owners. Returns how many existed before.
     fn import_by_owners(&self, accounts: &[NewKey]) -> Result<usize, DeskError> {
         let (mut asked, mut are_there) = (Vec::with_capacity(accounts.len()), Vec::new());
         for new in accounts {
@@ -237,7 +238,7 @@ impl Desk {
         for ((outcome, new), is_there) in outcomes.into_iter().zip(accounts).zip(are_there) {
             match outcome {
                 Ok(()) => replaced += usize::from(is_there),
-                // It has come or gone or changed since we looked, or stands in the list twice.
+                // The account was made, removed or changed since it was looked at, or is in the list twice.
                 Err(Refusal::Conflict | Refusal::NoSuchAccount) => {
                     let put = self.put(new)?;
                     replaced += usize::from(matches!(put, Reply::Put { replaced: true }));
@@ -248,7 +249,7 @@ impl Desk {
         Ok(replaced)
     }
 
-    /// In one transaction, nobody else having the directory; how many were there.
+    /// Imports all accounts in one transaction, while no server is running. Returns how many existed before.
     fn import_directly(&self, accounts: &[NewKey]) -> Result<usize, DeskError> {
         let (mut batch, mut made) = (Vec::with_capacity(accounts.len()), Vec::new());
         for new in accounts {
@@ -269,7 +270,7 @@ impl Desk {
 
     fn remove(&self, name: &AccountName) -> Result<Reply, DeskError> {
         match self.stored(name) {
-            // It may be on its way out: its owner answers when that is over.
+            // The account may be being removed: its owner answers when that is over.
             Ok(_) | Err(DeskError::Refused(Refusal::NoSuchAccount)) => {}
             Err(error) => return Err(error),
         }

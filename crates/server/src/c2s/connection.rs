@@ -1,7 +1,7 @@
 //! The record of one connection: all that an idle client costs in the edge.
 //!
-//! Owned by the shard's [`super::table::Table`]; the whole record moves to another shard when its account lives
-//! there. A live, idle, plain connection has nothing on the heap.
+//! Owned by the shard's [`super::table::Table`]. The whole record moves to another shard if that shard owns the account. A live,
+//! idle connection without TLS has nothing on the heap.
 
 use super::outbound::Outbound;
 use super::socket::Socket;
@@ -20,64 +20,64 @@ use chaski_xmpp::{Husk, Prefixes};
 /// See the module.
 pub(crate) struct Connection {
     pub(crate) socket: Socket,
-    /// TLS of ours, if there is any (a terminator's is not).
+    /// TLS, if this server terminates it for the connection (another terminator's is not here).
     pub(crate) tls: Option<Box<TlsSession>>,
-    /// RFC 6455 frames around everything. Taken out while its frames are being dealt with.
+    /// The WebSocket decoder (RFC 6455). Taken out while its frames are being handled.
     pub(crate) websocket: Option<Box<Decoder>>,
     pub(crate) framer: Framer,
-    /// Bytes (decrypted) of an element that is not complete, or that wait for the answer that the login needs.
+    /// Decrypted bytes of an element that is not complete, or that wait for the answer to a login's question.
     pub(crate) partial: Vec<u8>,
-    /// Of a stanza that is too large and being read to its end: what its answer needs.
+    /// For a stanza that is too large and being skipped: what its error answer needs.
     pub(crate) skipped: Option<Box<Husk>>,
-    /// What its stream header declares for its elements. `None` for nearly all.
+    /// The namespace prefixes that the stream header declares for its elements. `None` for nearly all streams.
     pub(crate) prefixes: Option<Box<Prefixes>>,
-    /// What is written and not yet taken by the kernel. `None` in an idle connection.
+    /// Output that the kernel has not taken. `None` in an idle connection.
     pub(crate) outbound: Option<Box<Outbound>>,
     pub(crate) stage: Stage,
     pub(crate) deadline: Deadline,
-    /// The tick in which the client was last heard.
+    /// The tick in which something was last received from the client.
     pub(crate) heard_tick: u32,
-    /// Where it comes from, and so where it is counted.
+    /// The network of the client's address, by which it is counted.
     pub(crate) network: Network,
     pub(crate) flags: Flags,
 }
 
-/// Yes and no about a connection.
+/// Boolean state of a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Flags {
     /// It is in a list of connections to be read.
     pub(crate) queued: bool,
-    /// The peer's FIN has been seen: read until the end.
+    /// The peer's FIN was announced: read until the end of the stream.
     pub(crate) read_closed: bool,
-    /// There was readiness while an answer was owed: read on afterwards.
+    /// The socket became readable while an answer was owed: read it afterwards.
     pub(crate) read_pending: bool,
-    /// Some of what was read waits for its account's next share.
+    /// Some of the input that was read waits for the next share of its account.
     pub(crate) held: bool,
-    /// The peer has said its last byte, and it is among what waits.
+    /// The peer has sent its last byte, which is among the input that waits.
     pub(crate) last_held: bool,
     /// It is in the list of connections to be flushed.
     pub(crate) dirty: bool,
-    /// The kernel did not take everything: wait for writability.
+    /// The kernel did not take all output: wait until the socket is writable.
     pub(crate) clogged: bool,
-    /// The rooms wait for [`chaski_services::shard::Shard::confirmed`].
+    /// The owner waits for [`chaski_services::shard::Shard::confirmed`].
     pub(crate) confirming: bool,
-    /// The rooms want nothing more from its client for now.
+    /// The owner has paused the connection: it is not read.
     pub(crate) paused: bool,
-    /// A probe was sent and nothing has been heard since.
+    /// A probe was sent, and nothing has been received since.
     pub(crate) probed: bool,
     /// It speaks WebSocket (also while the decoder is taken out).
     pub(crate) websocket: bool,
-    /// Our last byte is out and FIN sent.
+    /// All output is sent, and FIN after it.
     pub(crate) finished: bool,
-    /// Its client has proved who it is: the larger bounds apply.
+    /// The client has authenticated, so the larger bounds apply.
     pub(crate) authenticated: bool,
     /// `close_notify` is written.
     pub(crate) notified: bool,
-    /// Too much waits for it: it will be cut.
+    /// Too much output waits, so the connection will be cut.
     pub(crate) too_slow: bool,
-    /// The peer has said its last byte while ours were still to be sent.
+    /// The peer has closed its side while our output was still to be sent.
     pub(crate) eof: bool,
-    /// Its TLS has failed or ended: what is written can't be encrypted.
+    /// TLS has failed or ended: output can't be encrypted any more.
     pub(crate) tls_dead: bool,
 }
 
@@ -85,11 +85,11 @@ pub(crate) struct Flags {
 pub(crate) enum Stage {
     /// Direct TLS handshake: there is no stream yet.
     Handshake,
-    /// From the stream's opening to a session.
+    /// A login: from the opening of the stream until there is a session.
     Login(Box<Login>),
-    /// The rooms have it.
+    /// The connection has this session.
     Live(SessionId),
-    /// Our farewell is written or being written; the peer may still have to take it.
+    /// The stream has ended on our side; output may still have to be sent.
     Ending,
 }
 
@@ -103,61 +103,61 @@ impl Stage {
     }
 }
 
-/// What only a login needs. Dropped when there is a session.
+/// State that only a login needs. Dropped when there is a session.
 pub(crate) struct Login {
     pub(crate) negotiation: Negotiation,
     pub(crate) asked: Asked,
-    /// What of that the rooms were asked.
+    /// The numbers of the questions that were put to the account's owner.
     pub(crate) questions: Questions,
-    /// The account and generation of the credentials that were looked up, and so proved on success.
+    /// The account and generation of the credentials that were looked up; proved if the authentication succeeds.
     pub(crate) candidate: Option<Authenticated>,
-    /// Of a SCRAM exchange whose proof comes next.
+    /// The SCRAM exchange whose proof the client has to send next.
     pub(crate) proving: Option<Proving>,
-    /// The name whose credentials those are.
+    /// The user name for which credentials were looked up.
     pub(crate) username: String,
-    /// When a secret was shown, and so when the time begins after which a failure is told.
+    /// When the client has sent a secret or a proof: a failure is reported a certain time after this.
     pub(crate) tried_at_ms: Option<u64>,
-    /// What the client wishes as soon as the connection is at its account's owner.
+    /// The client's inline requests (SASL2), kept until the connection is at its account's owner.
     pub(crate) wishes: Option<Box<Wishes>>,
-    /// What the rooms have written for the session before the client was told that it has one.
+    /// What the owner has written for the session before the client was told that it has one.
     pub(crate) early: Vec<u8>,
 }
 
-/// What a login waits for.
+/// What a login waits for before the client may go on.
 pub(crate) enum Asked {
-    /// Nothing: the client is to speak.
+    /// Nothing: it is the client's turn.
     Nothing,
-    /// STARTTLS: our TLS handshake.
+    /// The TLS handshake after STARTTLS.
     Tls,
-    /// The rooms: credentials for SCRAM, of which the challenge is to be made.
+    /// The owner: credentials for SCRAM, to make the challenge from.
     Scram { account: AccountId, hash: Hash },
-    /// The rooms: credentials for SCRAM, by which this element is to be judged.
+    /// The owner: credentials for SCRAM, to judge this element by.
     Proof { proving: Proving, element: Box<[u8]> },
-    /// The rooms: credentials for PLAIN.
+    /// The owner: credentials for PLAIN.
     Plain { account: AccountId, password: Password },
-    /// The slow check of a password.
+    /// The worker: the slow check of a password.
     Slow { account: AccountId },
-    /// The time at which a failure is to be told, which is in these bytes, and what is to be done then.
+    /// The time at which a failure is reported: these bytes are written then, and this action is taken.
     Late { due_ms: u64, told: Box<[u8]>, action: Action },
     /// The account's owner: the connection is about to move there.
     Owner,
-    /// The rooms: whether the client has a token.
+    /// The owner: whether the client has its FAST token.
     Token { account: AccountId },
-    /// The rooms: all that the client wished.
+    /// The owner: the outcome of the client's inline requests.
     Admission,
-    /// The rooms: a new session.
+    /// The owner: a new session.
     Bind,
-    /// The rooms: a session of before.
+    /// The owner: the resumption of a session.
     Resume,
 }
 
-/// Whose SCRAM secret the client is about to prove.
+/// The SCRAM exchange in which the client is about to send its proof.
 #[derive(Clone, Copy)]
 pub(crate) struct Proving {
     pub(crate) account: AccountId,
     pub(crate) hash: Hash,
     pub(crate) can_be_guessed: bool,
-    /// The secret is still to be asked for: the challenge is the same function of the name for all.
+    /// The credentials have still to be looked up: the challenge is the same function of the name for all names.
     pub(crate) is_blind: bool,
 }
 
@@ -196,7 +196,7 @@ impl Connection {
         matches!(self.stage, Stage::Live(_))
     }
 
-    /// Whether input must wait: for an answer to a login, or until what was sent to a session has been taken.
+    /// Whether input has to wait: for an answer to a login, or because the owner has paused the connection.
     pub(crate) fn owes_answer(&self) -> bool {
         match &self.stage {
             Stage::Login(login) => !matches!(login.asked, Asked::Nothing | Asked::Tls),

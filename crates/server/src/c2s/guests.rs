@@ -1,15 +1,15 @@
-//! Guests: connections whose clients have not proved who they are yet. They have cost us something, a TLS handshake before
-//! all, and nobody answers for them.
+//! Guests: connections whose clients have not authenticated. They have cost a TLS handshake at least, and no account can be
+//! charged for them.
 //!
-//! Counted by wide network. Bound: so many of a network and altogether. Policy: where there are too many, the oldest of the
-//! network that has most goes, if it has had its time; else who comes now waits, or is refused. It is the caller
-//! (`event_loop::accept`) who asks and closes. Owned by the shard's connections.
+//! Counted by wide network. Bound: so many guests of one network, and in total. Policy: if there are too many, the oldest guest
+//! of the network with most guests has to go, once it has had its time; otherwise the newcomer waits or is refused. The caller
+//! (`event_loop::accept`) applies this and closes connections. Owned by the shard's connections.
 
 use chaski_services::account::network::Network;
 use chaski_services::wire::ConnId;
 use std::collections::{HashMap, VecDeque};
 
-/// How many ids that are guests' no more may stand in a network's line, besides as many as there are guests.
+/// A network's list may hold so many ids of connections that are no longer guests, in addition to as many as it has guests.
 const STALE_MAX: usize = 32;
 
 /// See the module.
@@ -23,27 +23,27 @@ pub(crate) struct Guests {
 #[derive(Default)]
 struct Line {
     len: usize,
-    /// With the tick in which each came; also of some that are gone.
+    /// Connections with the tick in which each came; some are gone or have authenticated.
     came: VecDeque<(ConnId, u32)>,
 }
 
 impl Guests {
-    /// All of them.
+    /// How many guests there are.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Those of the network around this one.
+    /// How many guests the wide network around this one has.
     pub(crate) fn of(&self, network: Network) -> usize {
         self.networks.get(&network.wide()).map_or(0, |line| line.len)
     }
 
-    /// The network that has most.
+    /// The network that has most guests.
     pub(crate) fn greediest(&self) -> Option<Network> {
         self.networks.iter().max_by_key(|(_, line)| line.len).map(|(network, _)| *network)
     }
 
-    /// A guest has come. `is_guest` tells who is one still.
+    /// A guest has come. `is_guest` says whether a connection still is one.
     pub(crate) fn enter(
         &mut self,
         network: Network,
@@ -61,7 +61,7 @@ impl Guests {
         self.len += 1;
     }
 
-    /// A guest is gone, or is no guest any more.
+    /// A guest is gone, or has authenticated.
     pub(crate) fn leave(&mut self, network: Network) {
         let network = network.wide();
         let Some(line) = self.networks.get_mut(&network) else { return };
@@ -72,7 +72,7 @@ impl Guests {
         }
     }
 
-    /// Who of a network has been a guest for longest, and since when.
+    /// The oldest guest of a network, and the tick in which it came.
     pub(crate) fn oldest(
         &mut self,
         network: Network,

@@ -11,13 +11,13 @@ const POOLED_BYTES: usize = 64 * 1024;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
-    /// Written in this turn, not encrypted.
+    /// Output of this turn, not encrypted yet.
     pub(crate) plain: Vec<u8>,
-    /// Ready for the wire: encrypted (or never to be), not taken by the kernel.
+    /// Output in its final form: encrypted, or not to be encrypted, and not taken by the kernel.
     pub(crate) wire: Vec<u8>,
     /// How much of `wire` the kernel has taken.
     sent: usize,
-    /// How many bytes of it the metrics count as waiting.
+    /// How many of its bytes the metrics count as waiting.
     pub(crate) counted: usize,
 }
 
@@ -27,10 +27,10 @@ impl Outbound {
         self.plain.len() + self.wire.len() - self.sent
     }
 
-    /// Makes everything written so far final as it is, for a change of encryption behind it.
+    /// Makes all output so far final, because the encryption changes behind it.
     pub(crate) fn seal(&mut self) {
         if self.wire.is_empty() {
-            // As good as always: nothing is copied.
+            // The usual case: nothing is copied.
             std::mem::swap(&mut self.wire, &mut self.plain);
         } else {
             self.wire.append(&mut self.plain);
@@ -49,7 +49,7 @@ impl Outbound {
             self.wire.clear();
             self.sent = 0;
         } else if self.sent > self.wire.len() / 2 {
-            // Keeps a slow client's buffer from growing by what it has long had.
+            // Drops what the kernel has taken long ago, so that a slow client's buffer does not grow by it.
             self.wire.drain(..self.sent);
             self.sent = 0;
         }

@@ -1,4 +1,4 @@
-//! A connection's socket, which a connection on its way to another descriptor table has not got.
+//! The socket of a connection; a connection on its way to another descriptor table has none.
 //!
 //! Called by the connection's reading, writing and deadlines. Without a socket every operation fails with
 //! `NotConnected`; the event loop never sees such a connection.
@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 pub(crate) struct Socket(Option<TcpStream>);
 
 impl Socket {
-    /// Takes the descriptor out for a journey.
+    /// Takes the descriptor out, to be sent to another shard.
     pub(crate) fn take(&mut self) -> Option<OwnedFd> {
         self.0.take().map(OwnedFd::from)
     }
@@ -64,7 +64,7 @@ impl Write for Socket {
 }
 
 impl AsRawFd for Socket {
-    /// -1, which no call takes, if the socket is on its way.
+    /// -1, which every system call refuses, if the socket is on its way.
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_ref().map_or(-1, TcpStream::as_raw_fd)
     }

@@ -9,7 +9,8 @@ use mio::Token;
 const CHUNK: usize = 1024;
 
 struct Slot {
-    /// Of the present or next connection in this slot. Never 0: tokens below 2^32 belong to listeners and waker.
+    /// The generation of the present or next connection in this slot. Never 0: tokens below 2^32 belong to the listeners and the
+    /// waker.
     generation: u32,
     connection: Option<Connection>,
 }
@@ -44,7 +45,7 @@ impl Table {
     fn grow(&mut self) {
         let first = (self.chunks.len() * CHUNK) as u32;
         self.chunks.push((0..CHUNK).map(|_| Slot { generation: 1, connection: None }).collect());
-        // The lowest comes first: connections stay together in few pages.
+        // The lowest slot is used first, so that connections stay together in few pages.
         self.free.extend((first..first + CHUNK as u32).rev());
     }
 

@@ -1,7 +1,7 @@
 //! TLS of one connection, without a socket: ciphertext in, plaintext out, and back.
 //!
-//! The shard reads into its own buffer and writes from its own, so what is kept per connection is [`chaski_tls`]'s
-//! state, 300 bytes. A connection that HTTP has upgraded comes with rustls' buffered connection and keeps it.
+//! The shard reads into its own buffer and writes from its own, so that only the state of [`chaski_tls`] is kept per connection:
+//! 300 bytes. A connection that HTTP has upgraded comes with rustls' buffered connection, and keeps it.
 
 use crate::tls::TlsIdentity;
 use chaski_tls::Session;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// See the module.
 pub(crate) struct TlsSession {
     inner: Inner,
-    /// For the channel binding, until the handshake is over.
+    /// The certificate's hash for the channel binding, until the handshake is over.
     end_point: Option<Arc<[u8]>>,
 }
 
@@ -33,9 +33,9 @@ impl TlsSession {
         Ok(Self { inner: Inner::Small(session), end_point: identity.end_point().cloned() })
     }
 
-    /// One whose handshake someone else has done (HTTP).
+    /// A session whose handshake has been done by HTTP.
     pub(crate) fn established(mut connection: ServerConnection) -> Self {
-        // We hand over only what we send in the same turn; the bound on slow clients is `Outbound`'s.
+        // Only output of the same turn is handed over; the bound for slow clients is in `Outbound`.
         connection.set_buffer_limit(None);
         Self { inner: Inner::Buffered(Box::new(connection)), end_point: None }
     }
@@ -48,7 +48,7 @@ impl TlsSession {
         }
     }
 
-    /// Whether the handshake took up an earlier session.
+    /// Whether the handshake has resumed an earlier TLS session.
     pub(crate) fn is_resumed(&self) -> bool {
         match &self.inner {
             Inner::Small(session) => session.is_resumed(),
@@ -56,8 +56,8 @@ impl TlsSession {
         }
     }
 
-    /// Takes ciphertext, which is destroyed; appends what it says to `plain` and what has to be sent for it to `wire`
-    /// (also on error: the alert).
+    /// Decrypts ciphertext in place: appends the plaintext to `plain`, and what has to be sent in return to `wire` (after an
+    /// error: the alert).
     pub(crate) fn decrypt(
         &mut self,
         ciphertext: &mut [u8],
@@ -70,7 +70,7 @@ impl TlsSession {
         }
     }
 
-    /// Appends what someone else had read and not decrypted, or decrypted and not taken.
+    /// Appends the plaintext of what HTTP had read from the socket and not consumed.
     pub(crate) fn leftover(&mut self, plain: &mut Vec<u8>) -> Result<(), rustls::Error> {
         if let Inner::Buffered(connection) = &mut self.inner {
             let state = connection.process_new_packets()?;
@@ -82,7 +82,7 @@ impl TlsSession {
     /// Encrypts and appends to `wire`.
     pub(crate) fn encrypt(&mut self, plain: &[u8], wire: &mut Vec<u8>) {
         match &mut self.inner {
-            // Refused before and after the session: then there is nobody who could read it.
+            // This fails before and after the session, when no peer could read it.
             Inner::Small(session) => drop(session.encrypt(plain, wire)),
             Inner::Buffered(connection) => {
                 // Without a limit the writer takes everything, and a Vec does too.

@@ -1,4 +1,4 @@
-//! The rooms' way out: [`Wire`] over a shard's connections and the other shards' inboxes.
+//! The implementation of [`Wire`] for a shard: its connections and the other shards' inboxes.
 
 use super::connection::Stage;
 use super::{Answer, Clients};
@@ -15,7 +15,7 @@ impl Wire for Clients {
         let is_websocket = connection.flags.websocket;
         match &mut connection.stage {
             Stage::Ending => return,
-            // The client is told of its session first, in this same turn.
+            // The client has to be told of its session first, in this same turn.
             Stage::Login(login) if is_websocket => {
                 return websocket::write_element(&mut login.early, element);
             }
@@ -42,7 +42,7 @@ impl Wire for Clients {
     fn go_on(&mut self, conn: ConnId) {
         let Some(connection) = self.table.get_mut(conn) else { return };
         if std::mem::take(&mut connection.flags.paused) {
-            // What it had kept is read when the present call is over.
+            // Input that was kept is handled when the present call is over.
             self.answers.push_back((conn, Answer::GoOn));
         }
     }
@@ -72,7 +72,8 @@ impl Wire for Clients {
     }
 
     fn forward(&mut self, envelope: Envelope) -> Result<(), Envelope> {
-        // Every place that the map knows is a shard of this process; what names another run is dropped where it arrives.
+        // All places that the map knows are shards of this process. An envelope that names another run is dropped where it
+        // arrives.
         let target = usize::from(envelope.to().shard.0);
         let waiting = self.outgoing[target].len() + 1;
         if !self.peers.inboxes[target].has_room_for(waiting) {

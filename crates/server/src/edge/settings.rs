@@ -4,8 +4,8 @@ use crate::tls::TlsIdentity;
 use chaski_services::rooms::accounts::guesses::Allowances;
 use std::net::SocketAddr;
 
-/// Everything the edge needs to start, besides the store and the rooms' settings. The domain and the number of
-/// shards are the rooms' ([`chaski_services::realm::Realm`]).
+/// Everything the edge needs to start, except the store and the [`Realm`](chaski_services::realm::Realm), which has the domain
+/// and the number of shards.
 #[derive(Debug, Clone, Default)]
 pub struct EdgeConfig {
     /// Where client connections are accepted.
@@ -53,7 +53,8 @@ pub struct EdgeLimits {
     /// Connections of one wide network per shard that have not authenticated; more are closed at once, or the oldest of them
     /// is ([`EdgeTiming::guest_patience_ms`]). Loopback is exempt.
     pub guests_per_network: usize,
-    /// The same altogether; more wait in the kernel's backlog, or the oldest of the network that has most is closed.
+    /// Connections per shard that have not authenticated; more wait in the kernel's backlog, or the oldest of the network that
+    /// has most is closed.
     pub guests: usize,
     /// Wrong keys and passwords, at all doors.
     pub guesses: Allowances,

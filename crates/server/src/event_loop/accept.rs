@@ -1,5 +1,5 @@
-//! Accepting: so many in a turn, bounded per shard and per client address; and who of those that have not logged in has to make
-//! room ([`crate::c2s::guests`]).
+//! Accepting connections: a bounded number in a turn, bounded per shard and per client address; and which connection that has not
+//! logged in has to make room ([`crate::c2s::guests`]).
 
 use super::EventLoop;
 use crate::c2s::connection::{Asked, Connection, Login, Stage};
@@ -18,7 +18,7 @@ use rand::{Rng, RngExt};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-/// When a client that was refused is to try again.
+/// After so many seconds a refused client should try again.
 const RETRY_AFTER_S: std::ops::Range<u32> = 15..90;
 
 impl EventLoop {
@@ -44,7 +44,7 @@ impl EventLoop {
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
         self.metrics.accept_errors_total.inc();
         match error.raw_os_error() {
-            // No descriptor or no memory: the connection stays in the backlog; `take_deadlines` tries again.
+            // No descriptor or no memory is left: the connection stays in the backlog, and `take_deadlines` tries again.
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                 self.listeners[index].ready = false;
                 tracing::warn!(shard = self.index, %error, "can't accept connections for now");
@@ -82,19 +82,21 @@ impl EventLoop {
         }
     }
 
-    /// Says in one write that there is no room, and when to try again, and closes. Nothing is kept of it.
+    /// Refuses a connection: one write says that there is no room and when to try again, then it is closed. Nothing is kept of
+    /// it.
     fn refuse(&mut self, mut socket: TcpStream, tls: ListenerTls) {
         self.metrics.refused_total.inc();
         let farewell = match tls {
-            // Before a handshake there is no stream that could carry an error, and a handshake is what must not be spent.
+            // Before a TLS handshake there is no stream that could carry an error, and the cost of the handshake is what has to
+            // be saved.
             ListenerTls::Direct => TLS_ALERT.to_vec(),
             ListenerTls::StartTls | ListenerTls::Terminated => {
-                // Spread, so that those who were refused together do not come back together.
+                // The times are spread, so that clients that were refused together do not come back together.
                 let seconds = self.rooms.rng.random_range(RETRY_AFTER_S);
                 full(&self.realm.domain, seconds).into_bytes()
             }
         };
-        // An empty socket takes it; if not, the peer is gone.
+        // The socket of a new connection takes so few bytes; if not, the peer is gone.
         let _ = socket.write(&farewell);
     }
 
@@ -107,18 +109,18 @@ impl EventLoop {
             && (network.is_unknown() || of_address < limits.connections_per_address)
     }
 
-    /// Whether there may be one more that has not logged in.
+    /// Whether there may be one more connection that has not logged in.
     pub(super) fn has_place(&self) -> bool {
         self.clients.guests.len() < self.clients.limits.guests
     }
 
-    /// Whether accepting has to wait, although somebody of the network that has most was asked to go.
+    /// Whether accepting has to wait, although a guest of the network with most guests was asked to go.
     fn is_crowded(&mut self) -> bool {
         if self.has_place() {
             return false;
         }
         let tick = self.clients.wheel.now();
-        // Nobody grows older within a tick.
+        // No guest grows older within a tick.
         if self.paused_tick == Some(tick) {
             return true;
         }
@@ -131,7 +133,7 @@ impl EventLoop {
         true
     }
 
-    /// Whether there is room for one more of this network that has not logged in, if need be that of the oldest.
+    /// Whether there is room for one more guest of this network, if need be the room of the network's oldest guest.
     fn has_room_for_guest(&mut self, network: Network) -> bool {
         let is_full = !network.is_unknown()
             && self.clients.guests.of(network) >= self.clients.limits.guests_per_network;
@@ -142,7 +144,8 @@ impl EventLoop {
         true
     }
 
-    /// Closes the oldest guest of a network, if that has had its time: while everybody reconnects, who has begun may finish.
+    /// Closes the oldest guest of a network, if it has had its time: when everybody reconnects, a login that has begun may
+    /// finish.
     fn oust(&mut self, network: Network) -> bool {
         let Some((conn, since)) = self.clients.oldest_guest(network) else { return false };
         let patience = self.clients.wheel.ticks(self.clients.timing.guest_patience_ms);
@@ -159,7 +162,7 @@ impl EventLoop {
         session.inspect_err(|error| tracing::warn!(%error, "can't begin TLS")).ok().map(Box::new)
     }
 
-    /// The beginning of a stream.
+    /// The state of a login at the beginning of a stream.
     pub(super) fn login(&mut self, framing: Framing, security: Security) -> Stage {
         let mut seed = [0; 32];
         self.rooms.rng.fill_bytes(&mut seed);
@@ -177,7 +180,7 @@ impl EventLoop {
         }))
     }
 
-    /// A connection that HTTP has upgraded.
+    /// Takes over a connection that HTTP has upgraded.
     pub(super) fn adopt_websocket(&mut self, upgraded: Upgraded, socket: Socket) {
         let Upgraded { peer, tls, mut leftover, protected } = upgraded;
         let network = peer.map_or(Network::UNKNOWN, Network::of);
@@ -200,7 +203,7 @@ impl EventLoop {
                 Security::Secured(tls.channel_bindings())
             }
             None if protected => Security::Secured(ChannelBindings::NONE),
-            // RFC 7395 has no STARTTLS: what is not protected may not authenticate.
+            // RFC 7395 has no STARTTLS: a connection without TLS may not authenticate.
             None => {
                 self.metrics.refused_total.inc();
                 return;
@@ -221,7 +224,7 @@ impl EventLoop {
 /// A fatal `internal_error` alert (RFC 8446 §6) in a record of its own.
 const TLS_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
-/// A stream that ends where it begins (RFC 6120 §4.9.3.17), with a hint for machines and one for people.
+/// A stream that ends with an error at once (RFC 6120 §4.9.3.17), with a hint for programs and a text for people.
 fn full(domain: &str, seconds: u32) -> String {
     format!(
         "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \

@@ -1,8 +1,8 @@
-//! The ways in that take one exchange: a token is proved at its account's owner, and whoever is authenticated gets there
-//! all it has asked for, in one turn and with one write (XEP-0388, XEP-0386, XEP-0484).
+//! Logins that take one exchange: a FAST token is proved at its account's owner, and an authenticated client gets there
+//! everything that it has requested inline, in one turn and with one write (XEP-0388, XEP-0386, XEP-0484).
 //!
-//! The protocol itself is `chaski_xmpp::stream::Negotiation`'s; what is done is the rooms'. Called by `login` and, when a
-//! connection has come to its account's shard, by `arrivals`.
+//! The protocol is in `chaski_xmpp::stream::Negotiation`; what is requested is done by the account's owner. Called by `login`
+//! and, when a connection has come to its account's shard, by `arrivals`.
 
 use super::EventLoop;
 use super::receive::Flow;
@@ -14,7 +14,7 @@ use chaski_xmpp::sasl::Failure;
 use chaski_xmpp::stream::{Access, Refused, Wishes};
 
 impl EventLoop {
-    /// The client's claim to have a token was judged.
+    /// The owner has judged the client's proof of a token.
     pub(super) fn token_proved(&mut self, conn: ConnId, account: AccountId, verdict: Verdict) {
         let result = match verdict {
             Ok(Granted::Token(TokenProved { key_generation, responder })) => {
@@ -29,7 +29,8 @@ impl EventLoop {
         self.negotiate(conn, |negotiation, out| negotiation.token_proved(result, out));
     }
 
-    /// The client has proved who it is. What it wishes is done where its account lives; the stream stays the same.
+    /// The client has authenticated. Its inline requests are carried out on the shard that owns its account; the stream stays the
+    /// same.
     pub(super) fn admit_at_owner(&mut self, conn: ConnId, username: &str, wishes: Box<Wishes>) -> Flow {
         match self.go_to_owner(conn, username) {
             Flow::On => {}
@@ -44,7 +45,7 @@ impl EventLoop {
         Flow::On
     }
 
-    /// At the owner: does what the client wished, if it came with wishes.
+    /// The connection is at its account's owner: carries out the client's inline requests, if it has any.
     pub(super) fn grant_wishes(&mut self, conn: ConnId) {
         let Some(login) = self.login_mut(conn) else { return };
         if let Some(wishes) = login.wishes.take() {

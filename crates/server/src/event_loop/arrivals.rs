@@ -26,7 +26,7 @@ impl EventLoop {
         }
     }
 
-    /// The socket of what has come, as this shard's table has it.
+    /// Takes the socket of an arrival into this shard's descriptor table.
     fn unpack(&mut self, carried: Carried) -> Option<Socket> {
         let descriptor = match carried {
             Carried::Here(descriptor) => Some(descriptor),
@@ -34,7 +34,7 @@ impl EventLoop {
                 if !self.sockets.contains_key(&ticket)
                     && let Some(passage) = &self.passage
                 {
-                    // It was sent before the record.
+                    // The socket was sent before the record, so it is there.
                     passage[usize::from(self.index)].take(&mut self.sockets);
                 }
                 self.sockets.remove(&ticket)
@@ -71,7 +71,7 @@ impl EventLoop {
         }
     }
 
-    /// A connection that has authenticated on another shard.
+    /// Takes over a connection that has authenticated on another shard.
     fn moved_in(&mut self, mut connection: Connection) {
         if let Stage::Login(login) = &mut connection.stage {
             login.asked = Asked::Nothing;
@@ -101,7 +101,7 @@ impl EventLoop {
         }
         self.stop_at_ms = Some(self.rooms.now_ms + deadline_ms);
         for listener in &mut self.listeners {
-            // Fails only if it was never registered. Dropped below, which closes the port.
+            // This fails only if the listener was never registered. It is dropped below, which closes the port.
             let _ = self.poll.registry().deregister(&mut listener.socket);
         }
         self.listeners.clear();
@@ -112,7 +112,7 @@ impl EventLoop {
         }
     }
 
-    /// Tells a client that the server stops.
+    /// Closes a client's stream because the server stops.
     fn dismiss(&mut self, conn: ConnId) {
         match self.clients.table.get(conn).map(|connection| &connection.stage) {
             Some(Stage::Live(_)) => {

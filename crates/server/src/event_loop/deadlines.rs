@@ -1,8 +1,8 @@
-//! What time brings: logins that take too long, silent clients, farewells that nobody takes, and the question to the
-//! kernel whether a peer without stream management has what was sent.
+//! Deadlines: logins that take too long, silent clients, ended streams whose output nobody takes; and asking the kernel whether a
+//! peer without stream management has acknowledged what was sent.
 //!
-//! A client is alive if it was heard, or if its TCP has acknowledged the probe: a client that only listens is under no
-//! obligation to answer white space (RFC 6120 §4.6.1).
+//! A client is alive if it has sent something, or if its TCP has acknowledged the probe: a client that only listens need not
+//! answer white space (RFC 6120 §4.6.1).
 
 use super::EventLoop;
 use crate::c2s::connection::{Connection, Stage};
@@ -13,9 +13,9 @@ use chaski_xmpp::StreamCondition;
 use chaski_xmpp::websocket::encode_ping;
 use std::os::fd::AsRawFd;
 
-/// Deadlines dealt with in one turn.
+/// Deadlines handled in one turn.
 const DEADLINES_PER_TURN: usize = 128;
-/// Connections asked about in one poll; the rest have their turn in the next.
+/// Connections whose acknowledgements are looked up in one poll; the rest follow in the next.
 const CONFIRMATIONS_PER_POLL: usize = 4096;
 
 impl EventLoop {
@@ -26,7 +26,7 @@ impl EventLoop {
         }
         let mut fired = std::mem::take(&mut self.buffers.fired);
         while self.clients.wheel.advance(self.rooms.now_ms, &mut fired) {}
-        // Whoever logged in together is silent together: the rest has its turn in the next.
+        // Clients that have logged in together are silent together: the others are handled in the next turn.
         let count = fired.len().min(DEADLINES_PER_TURN);
         for conn in fired.drain(..count) {
             let Some(connection) = self.clients.table.get_mut(conn) else { continue };
@@ -35,12 +35,12 @@ impl EventLoop {
             }
         }
         if fired.is_empty() {
-            // What a storm has made of it must not stay as capacity for ever.
+            // A burst must not leave its capacity allocated for ever.
             fired.shrink_to(DEADLINES_PER_TURN);
         }
         self.buffers.fired = fired;
         if self.clients.wheel.now() != before {
-            // Where accepting had to pause for want of descriptors there may be some again.
+            // Where accepting had to pause for lack of descriptors, there may be some again.
             self.listeners.iter_mut().for_each(|listener| listener.ready = true);
         }
     }
@@ -69,7 +69,7 @@ impl EventLoop {
         }
     }
 
-    /// A session's deadline has come: was it silent, and is it alive?
+    /// A session's deadline is due: checks whether the client was silent, and whether it is alive.
     fn silent(&mut self, conn: ConnId) {
         let timing = self.clients.timing;
         let now = self.clients.wheel.now();
@@ -107,7 +107,7 @@ impl EventLoop {
         }
     }
 
-    /// Tells the rooms which of the connections they asked about have been taken by their peer's TCP.
+    /// Tells the owner for which of its connections the peer's TCP has acknowledged everything.
     pub(super) fn poll_confirmations(&mut self) {
         if self.clients.confirming.is_empty() || self.rooms.now_ms < self.next_confirm_ms {
             return;
@@ -132,8 +132,8 @@ pub(super) fn is_confirmed(connection: &Connection) -> bool {
     connection.unsent_bytes() == 0 && unacknowledged_bytes(&connection.socket) == 0
 }
 
-/// Bytes in the socket's send queue that the peer's TCP has not acknowledged (tcp(7), `SIOCOUTQ`). If the kernel does
-/// not say: some, so that nothing is taken for delivered.
+/// Bytes in the socket's send queue that the peer's TCP has not acknowledged (tcp(7), `SIOCOUTQ`). If the kernel can't tell, this
+/// is not 0, so that nothing is taken for delivered.
 fn unacknowledged_bytes(socket: &Socket) -> libc::c_int {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (the same number as SIOCOUTQ) writes one c_int through the pointer, which is valid for it, and

@@ -1,9 +1,9 @@
-//! Logins: carries the negotiation's questions to the rooms, the worker and other shards, and the answers back.
+//! Logins: brings the negotiation's questions to the account's owner, the worker and other shards, and the answers back.
 //!
-//! The protocol itself is `chaski_xmpp::stream::Negotiation`'s. While an answer is owed the connection is not read.
-//! Promises: who has not proved anything learns nothing of a number. What a number has that is nobody's is a decoy
-//! ([`Credentials::decoy`]), a wrong password costs one derivation, whatever kind of key there is and if there is none, and
-//! what fails is told late, at a time that chance decides and not the work ([`Asked::Late`]).
+//! The protocol is in `chaski_xmpp::stream::Negotiation`. While an answer is owed the connection is not read. Promises: a client
+//! that has proved nothing learns nothing about a number. A name without an account has decoy credentials
+//! ([`Credentials::decoy`]); a wrong password costs one derivation, whatever kind of key the account has and if there is no
+//! account; a failure is reported late, at a random time that does not depend on the work done ([`Asked::Late`]).
 
 use super::receive::Flow;
 use super::{Arrival, EventLoop};
@@ -24,7 +24,7 @@ use std::cmp::Reverse;
 use std::io;
 
 impl EventLoop {
-    /// Gives the negotiation what the client has sent.
+    /// Passes what the client has sent to the negotiation.
     pub(super) fn login_input(&mut self, conn: ConnId, input: Input<'_, '_>) -> Flow {
         if let Some(proving) = self.login_mut(conn).and_then(|login| login.proving.take()) {
             return self.scram_proof(conn, proving, input);
@@ -44,7 +44,7 @@ impl EventLoop {
         self.negotiate(conn, |negotiation, out| negotiation.fail(condition, text, out))
     }
 
-    /// One step of the negotiation: writes what it says and does what it wants.
+    /// Makes one step of the negotiation: writes its output and takes its action.
     pub(super) fn negotiate(
         &mut self,
         conn: ConnId,
@@ -57,7 +57,7 @@ impl EventLoop {
         let tried_at_ms = login.tried_at_ms.take();
         let action = step(&mut login.negotiation, &mut pieces);
         self.metrics.login_failures_total.add(u64::from(pieces.login_failed));
-        // However it has failed: the stream may be over, too.
+        // This covers all kinds of failure, also one that ends the stream.
         if let Some(tried_at_ms) = tried_at_ms
             && (pieces.login_failed || matches!(action, Action::Close))
         {
@@ -69,7 +69,7 @@ impl EventLoop {
         self.act(conn, action)
     }
 
-    /// A secret was shown and is wrong, or could not be looked at: it is told when it is due, and nothing is read until then.
+    /// A secret was wrong or could not be checked: the failure is reported when it is due, and nothing is read until then.
     fn tell_late(&mut self, conn: ConnId, tried_at_ms: u64, told: Box<[u8]>, action: Action) -> Flow {
         let step_ms = self.clients.timing.failure_ms.max(1);
         let mut due_ms = tried_at_ms + step_ms + self.rooms.rng.random_range(0..step_ms);
@@ -83,7 +83,7 @@ impl EventLoop {
         Flow::On
     }
 
-    /// Tells of failures that are due.
+    /// Reports failures that are due.
     pub(super) fn take_late(&mut self) {
         while let Some(&Reverse((due_ms, conn))) = self.late.peek()
             && due_ms <= self.rooms.now_ms
@@ -92,7 +92,7 @@ impl EventLoop {
             self.metrics.failures_waiting.add(-1);
             let conn = ConnId(conn);
             let Some(login) = self.login_mut(conn) else { continue };
-            // Whoever has gone meanwhile is not there, or somebody else is.
+            // The client may have gone meanwhile, and its connection's place may have been taken by another.
             if !matches!(login.asked, Asked::Late { due_ms: due, .. } if due == due_ms) {
                 continue;
             }
@@ -128,7 +128,7 @@ impl EventLoop {
             Action::Resume { previd, h } => {
                 self.ask_as_owner(conn, Asked::Resume, Ask::Resume(InlineResume { previd, h }))
             }
-            // Only a verdict that grants a session can lead here, and it has made the connection live.
+            // Only a verdict that grants a session leads here, and it has made the connection live.
             Action::Established => Flow::On,
             Action::Close => {
                 self.clients.begin_ending(conn);
@@ -158,7 +158,7 @@ impl EventLoop {
         Flow::StartTls
     }
 
-    /// The TLS handshake is over: the stream begins, or begins again.
+    /// The TLS handshake is over: the stream begins, or begins anew.
     pub(super) fn tls_established(&mut self, conn: ConnId) {
         self.metrics.tls_handshakes_total.inc();
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
@@ -177,7 +177,7 @@ impl EventLoop {
         }
     }
 
-    /// A secret is shown: if it leads to nothing, that is told so long after now.
+    /// The client has sent a secret or a proof: if it fails, the failure is reported a certain time after now.
     pub(super) fn note_try(&mut self, conn: ConnId) {
         let now_ms = self.rooms.now_ms;
         if let Some(login) = self.login_mut(conn) {
@@ -185,7 +185,7 @@ impl EventLoop {
         }
     }
 
-    /// Asks about an account that has not been proved; a name that can be nobody's is asked about nowhere.
+    /// Looks up the credentials of an account that the client has not proved. A name that no account can have is not looked up.
     pub(super) fn look_up(
         &mut self,
         conn: ConnId,
@@ -200,7 +200,7 @@ impl EventLoop {
         self.ask(conn, account, asked(counted), ask)
     }
 
-    /// Asks on behalf of who has proved to be the account's owner.
+    /// Asks the owner on behalf of a client that has proved the account.
     pub(super) fn ask_as_owner(&mut self, conn: ConnId, asked: Asked, ask: Ask) -> Flow {
         match self.login_mut(conn).and_then(|login| login.candidate) {
             Some(who) => self.ask(conn, Some(who.account), asked, ask),
@@ -208,7 +208,8 @@ impl EventLoop {
         }
     }
 
-    /// Asks an account's owner: the one way from the negotiation to the rooms. [`Self::verdict`] goes on.
+    /// Sends a question to an account's owner: the only way from the negotiation to the owner. [`Self::verdict`] takes the
+    /// answer.
     fn ask(&mut self, conn: ConnId, account: Option<AccountId>, asked: Asked, ask: Ask) -> Flow {
         let (place, network) = (self.realm.places.here(ShardIndex(self.index)), self.network_of(conn));
         let Some(login) = self.login_mut(conn) else { return Flow::Gone };
@@ -226,7 +227,8 @@ impl EventLoop {
         Flow::On
     }
 
-    /// The rooms have answered: the one way back. A verdict for which nobody waits, because it is late or comes twice, is none.
+    /// Takes the owner's answer: the only way back. A verdict that nobody waits for, because it is late or comes twice, is
+    /// ignored.
     fn verdict(&mut self, conn: ConnId, number: u32, verdict: Verdict) {
         let login = self.login_mut(conn);
         let Some(login) = login.and_then(|login| login.questions.hear(number).then_some(login)) else {
@@ -252,7 +254,7 @@ impl EventLoop {
         }
     }
 
-    /// A session that was made for a connection which is over.
+    /// A session was made for a connection that is over: tells the owner that the session has no connection.
     fn nobody_waits(&mut self, conn: ConnId, verdict: Verdict) {
         let Some(session) = verdict.ok().and_then(|granted| granted.session()) else { return };
         let has_it = self.clients.table.get(conn).is_some_and(|found| found.stage.session() == Some(session));
@@ -261,8 +263,8 @@ impl EventLoop {
         }
     }
 
-    /// Challenges a client whose account nobody has looked for yet: salt and iterations are the same function of the name for
-    /// all, so that neither the answer nor its time has anything to do with whether there is one.
+    /// Challenges a client before its account is looked up: salt and iterations are the same function of the name for all names,
+    /// so that neither the challenge nor its time depends on whether there is an account.
     fn challenge(&mut self, conn: ConnId, username: String, hash: Hash) -> Flow {
         let decoy = Credentials::decoy(&self.salting, &username).scram(hash);
         let (_, account) = accounts_of(&username);
@@ -273,7 +275,7 @@ impl EventLoop {
         self.negotiate(conn, |negotiation, out| negotiation.credentials(Ok(decoy), out))
     }
 
-    /// Lets the rooms' answers through, also those that these lead to. Whether there were any.
+    /// Handles the owner's answers, also those that follow from handling others. Returns whether there were any.
     pub(super) fn take_answers(&mut self) -> bool {
         let any = !self.clients.answers.is_empty();
         while let Some((conn, answer)) = self.clients.answers.pop_front() {
@@ -287,7 +289,7 @@ impl EventLoop {
         any
     }
 
-    /// The connection may be read again: first what it had kept, then its socket.
+    /// The connection may be read again: first the input that was kept, then its socket.
     pub(super) fn go_on(&mut self, conn: ConnId) {
         self.clients.release(conn);
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
@@ -300,7 +302,7 @@ impl EventLoop {
         }
     }
 
-    /// The client has proved who it is: its connection goes to the account's owner, where a new stream begins.
+    /// The client has authenticated: its connection moves to the account's owner, where a new stream begins.
     fn authenticated(&mut self, conn: ConnId, username: &str) -> Flow {
         if let Some(connection) = self.clients.table.get_mut(conn) {
             connection.framer.restart();
@@ -314,7 +316,7 @@ impl EventLoop {
         let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
         let Stage::Login(login) = &mut connection.stage else { return Flow::Gone };
         let Some(who) = login.candidate.filter(|_| login.username == username) else {
-            // The negotiation has authenticated somebody whose credentials were not asked for: refuse to guess.
+            // The negotiation has authenticated a name whose credentials were not looked up: refuse rather than guess.
             return self.fail(conn, StreamCondition::InternalServerError, None);
         };
         connection.framer.set_max_bytes(u32::try_from(element_bytes).unwrap_or(u32::MAX));
@@ -331,9 +333,9 @@ impl EventLoop {
         Flow::On
     }
 
-    /// Hands the connection, with all that is kept of it, to another shard.
+    /// Hands the connection with all its state to another shard.
     fn move_to(&mut self, conn: ConnId, owner: ShardIndex) {
-        // It may have ended meanwhile: its farewell is not to be lost.
+        // The stream may have ended meanwhile; its last output must not be lost.
         if self.login_mut(conn).is_none() {
             return;
         }
@@ -361,7 +363,7 @@ impl EventLoop {
         }
     }
 
-    /// Tries again to move what could not move for want of room on the way.
+    /// Tries again to move connections for which there was no room on the way.
     pub(super) fn move_waiting(&mut self) {
         for _ in 0..self.clients.waiting_to_move.len() {
             let Some((conn, owner)) = self.clients.waiting_to_move.pop_front() else { return };
@@ -401,7 +403,7 @@ impl EventLoop {
         self.negotiate(conn, |negotiation, out| negotiation.resumed(Err(handled), out));
     }
 
-    /// The rooms have the connection from here on; the login is dropped with all it kept.
+    /// The connection has its session from here on; the state of the login is dropped.
     pub(super) fn live(&mut self, conn: ConnId, stage: Stage) {
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
         let before = std::mem::replace(&mut connection.stage, stage);
@@ -424,14 +426,14 @@ impl EventLoop {
     }
 }
 
-/// The account that a name means, if it can be anybody's, and the one for which tries are counted: a name that can be nobody's is
-/// treated like one that is nobody's.
+/// The account that a name stands for, if any account can have the name; and the account for which tries are counted. A name that
+/// no account can have is treated like a number without an account.
 fn accounts_of(username: &str) -> (Option<AccountId>, AccountId) {
     let account = AccountName::parse(username).ok().map(|name| name.account());
     (account, account.or(AccountId::phone(10_000)).unwrap_or(AccountId::from_bits(0)))
 }
 
-/// The credentials that were asked for. `None`: they are nobody's.
+/// The credentials that were looked up. `None`: there is no such account.
 fn found(verdict: Verdict) -> Result<Option<Credentials>, Failure> {
     match verdict {
         Ok(Granted::Credentials(credentials)) => Ok(Some(credentials)),

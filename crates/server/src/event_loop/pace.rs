@@ -1,17 +1,17 @@
-//! How often a busy shard has a turn: what comes within a millisecond is dealt with together.
+//! The pace of a busy shard's turns: what arrives within a millisecond is handled together.
 //!
-//! A turn costs its wake-up, and each client that it writes to a segment, however little there is to do. So a shard that is busy begins
-//! turns at least a *gap* apart: what has come meanwhile is one turn's work, several stanzas for one client one write. A shard that
-//! has little to do has no gap, and one that has more to do than fits into it has turns that are longer. In between the gap grows with
-//! the part of its time that the shard spends in turns. What a gap costs is latency, up to its length at each shard that a stanza passes
-//! (docs/performance.md). So nobody is to be able to have others wait: what accounts do beyond their share, and who is still logging in,
-//! is no load here.
+//! A turn costs a wake-up, and a TCP segment for each client that it writes to, however little there is to do. So a busy shard
+//! begins its turns at least a *gap* apart: what has arrived meanwhile is one turn's work, and several stanzas for one client are
+//! one write. A shard that has little to do has no gap; one that has more to do than fits into the gap has longer turns. In
+//! between, the gap grows with the part of time that the shard spends in turns. A gap costs latency: up to its length at each
+//! shard that a stanza passes (docs/performance.md). So that no account can make others wait, work beyond an account's share, and
+//! logins, do not count as load here.
 //!
 //! Owned by the shard's event loop. No clock of its own: times are microseconds since the loop's origin.
 
 use std::time::Duration;
 
-/// How long is looked back at once.
+/// The length of one measurement.
 const WINDOW_US: u64 = 20_000;
 /// A shard that is in turns for less than this part of its time has no gap, in thousandths,
 const IDLE: u64 = 40;
@@ -23,7 +23,7 @@ const BUSY: u64 = 100;
 pub(super) struct Pace {
     gap_max_us: u64,
     gap_us: u64,
-    /// The part of time spent in turns lately, in thousandths.
+    /// The same for the present window.
     busy: u64,
     /// In this window.
     spent_us: u64,
@@ -35,14 +35,14 @@ pub(super) struct Pace {
 pub(super) struct Turn {
     pub(super) begun_us: u64,
     pub(super) ended_us: u64,
-    /// What of it went to those who are logging in.
+    /// The part of the turn that was spent on logins.
     pub(super) strangers_took_us: u64,
-    /// Some account has spent its share, and more of the turn may have been its than can be told.
+    /// Some account has spent its share, so an unknown part of the turn was spent on that account.
     pub(super) has_debtors: bool,
 }
 
 impl Turn {
-    /// How much of it is a reason to space turns.
+    /// How much of the turn counts as load.
     fn load_us(&self) -> u64 {
         match self.has_debtors {
             true => 0,
@@ -52,7 +52,7 @@ impl Turn {
 }
 
 impl Pace {
-    /// Of a shard that has done nothing yet. `gap_max_us` of zero: turns follow each other as events come.
+    /// The pace of a shard that has done nothing yet. `gap_max_us` of zero: each turn begins as soon as there are events.
     pub(super) fn new(gap_max_us: u64, now_us: u64) -> Self {
         Self { gap_max_us, gap_us: 0, busy: 0, spent_us: 0, since_us: now_us }
     }
@@ -65,14 +65,14 @@ impl Pace {
             return;
         }
         let share = 1_000 * self.spent_us / elapsed_us;
-        // After a long quiet nothing of what was before it counts.
+        // After a long quiet time earlier measurements do not count.
         self.busy = if elapsed_us > 10 * WINDOW_US { share } else { (self.busy + share) / 2 };
         (self.spent_us, self.since_us) = (0, turn.ended_us);
         let grown = self.busy.clamp(IDLE, BUSY) - IDLE;
         self.gap_us = self.gap_max_us * grown / (BUSY - IDLE);
     }
 
-    /// How long the next turn is to be put off, if the last one has begun then.
+    /// How long the next turn has to be put off, if the last one has begun at `begun_us`.
     pub(super) fn pause(&self, begun_us: u64, now_us: u64) -> Option<Duration> {
         let pause_us = (begun_us + self.gap_us).saturating_sub(now_us);
         (pause_us > 0).then(|| Duration::from_micros(pause_us))

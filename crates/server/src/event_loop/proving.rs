@@ -1,9 +1,11 @@
-//! Proving by a secret: SCRAM (RFC 5802) and PLAIN (RFC 4616), as far as there are tries ([`chaski_services::rooms::accounts::guesses`]).
+//! Authentication by a secret: SCRAM (RFC 5802) and PLAIN (RFC 4616), limited by the tries that are left
+//! ([`chaski_services::rooms::accounts::guesses`]).
 //!
-//! Promises: whoever has the right secret of a kind that can't be guessed gets in, whatever was counted. To all others the
-//! answer has the same bytes and the same work behind it, whether there is such an account, whatever its secret is, and
-//! whether tries are left for it; and it comes at a time that has nothing to do with where the account was found. A SCRAM
-//! exchange begins without looking for the account at all, which is done when there is a proof to judge. What takes milliseconds is the worker's ([`crate::password_checks`]). Called by `login`.
+//! Promises: a client with the right secret of a kind that can't be guessed gets in, whatever was counted. All others get the
+//! same bytes after the same work, whether the account exists, whatever its secret is, and whether tries are left for it; and at
+//! a time that does not depend on where the account was found. A SCRAM exchange begins without looking the account up; that is
+//! done when there is a proof to judge. Checks that take milliseconds are made by the worker ([`crate::password_checks`]). Called
+//! by `login`.
 
 use super::EventLoop;
 use super::receive::Flow;
@@ -38,7 +40,8 @@ impl EventLoop {
         self.negotiate(conn, |negotiation, out| negotiation.credentials(secret, out));
     }
 
-    /// The same for a proof that has come. Who is nobody has been challenged with a decoy, which stays.
+    /// The owner has answered with the credentials for a proof. A name without an account was challenged with a decoy, and is
+    /// judged by the decoy.
     pub(super) fn proof_credentials(
         &mut self,
         conn: ConnId,
@@ -61,13 +64,13 @@ impl EventLoop {
                 );
             }
         }
-        // It was parsed when it came.
+        // The element was parsed when it came, so this succeeds.
         if let Ok(element) = Stanza::parse(element) {
             self.judge(conn, proving, Input::Element(&element), can_be_told);
         }
     }
 
-    /// The credentials that are to be proved. Nobody's are made up, and can't be.
+    /// The credentials that the client has to prove. For a name without an account they are a decoy, which nothing proves.
     fn candidate(
         &mut self,
         conn: ConnId,
@@ -76,7 +79,7 @@ impl EventLoop {
     ) -> Result<Credentials, Failure> {
         let salting = self.salting;
         let login = self.login_mut(conn).ok_or(Failure::TemporaryAuthFailure)?;
-        // Made for everybody: what it takes is less than what differs if it is not.
+        // The decoy is made in any case: making it costs less than the difference in time would tell.
         let decoy = Credentials::decoy(&salting, &login.username);
         let found = credentials?;
         login.candidate =
@@ -84,12 +87,12 @@ impl EventLoop {
         Ok(found.unwrap_or(decoy))
     }
 
-    /// What the client has sent when its proof was due.
+    /// The client has sent something when its proof was due.
     pub(super) fn scram_proof(&mut self, conn: ConnId, proving: Proving, input: Input<'_, '_>) -> Flow {
         let Input::Element(element) = input else { return self.judge(conn, proving, input, true) };
         let is_proof = self.login_mut(conn).is_some_and(|login| login.negotiation.is_response(element));
         match is_proof {
-            // It is given up, or something is refused meanwhile: nothing was tried.
+            // The client has aborted, or sent something that is refused meanwhile: no secret was tried.
             false => {
                 let flow = self.negotiate(conn, |negotiation, out| negotiation.receive(input, out));
                 self.keep_proving(conn, proving);
@@ -109,7 +112,8 @@ impl EventLoop {
         }
     }
 
-    /// Has the negotiation judge what came instead of a proof, or as one; if the account could not be looked for, nothing is right.
+    /// Has the negotiation judge what came as the proof, or instead of one. If the account could not be looked up, every proof is
+    /// wrong.
     fn judge(&mut self, conn: ConnId, proving: Proving, input: Input<'_, '_>, can_be_told: bool) -> Flow {
         let Proving { account, can_be_guessed, .. } = proving;
         let (network, now_unix_ms) = (self.network_of(conn), self.rooms.now.unix_ms);
@@ -133,7 +137,7 @@ impl EventLoop {
         flow
     }
 
-    /// What is answered without ending the exchange must not spare the proof that is still to come.
+    /// An element that is answered without ending the exchange must not make the coming proof unnecessary.
     fn keep_proving(&mut self, conn: ConnId, proving: Proving) {
         if let Some(login) = self.login_mut(conn).filter(|login| login.negotiation.is_amid_exchange()) {
             login.proving = Some(proving);
@@ -160,13 +164,13 @@ impl EventLoop {
         }
         let Some(login) = self.login_mut(conn) else { return };
         login.asked = Asked::Slow { account };
-        // What is wrong is found wrong by the worker, of whatever kind the account's key is.
+        // A wrong password is found wrong by the worker, whatever kind of key the account has.
         let credentials = Box::new(credentials);
         let check = Check { network, credentials, password: password.reveal().to_owned() };
         self.doors.checks.check_for_shard(check, conn, &self.inbox);
     }
 
-    /// The slow check has come to an end.
+    /// The worker has made the slow check, or has not.
     pub(super) fn verified(&mut self, conn: ConnId, is_right: Option<bool>) {
         let Some(Asked::Slow { account }) = self.login_mut(conn).map(|login| &login.asked) else { return };
         let (account, network) = (*account, self.network_of(conn));

@@ -1,7 +1,7 @@
-//! Reading: from the socket through TLS and framing to the login or the rooms.
+//! Reading: from the socket through TLS and framing to the login or to the session's owner.
 //!
-//! Bytes are read into the shard's one buffer and dealt with there; only an incomplete element, or what came while
-//! the login owed an answer, is copied to the connection. RFC 6120 §4 and §11, RFC 7395.
+//! Bytes are read into the shard's one buffer and handled there. Only an incomplete element, and input that came while an answer
+//! to a login was owed, is copied to the connection. RFC 6120 §4 and §11, RFC 7395.
 
 use super::{EventLoop, READ_BYTES, SHARES_EVERY_US};
 use crate::c2s::connection::{Connection, Stage};
@@ -13,20 +13,20 @@ use chaski_xmpp::websocket::{self, CloseCode, Event, Message};
 use chaski_xmpp::{Husk, ParseError, Prefixes, Stanza, StreamCondition, StreamHeader};
 use std::io::{self, Read};
 
-/// Whether a connection's input goes on after a frame.
+/// Whether a connection's input can be handled further after a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// With the next frame, if there is one.
+    /// The next frame can be handled, if there is one.
     On,
-    /// The rest is TLS.
+    /// The rest of the input is TLS.
     StartTls,
-    /// Not here: it has moved, is ending, or is gone.
+    /// The connection has moved, is ending, or is gone.
     Gone,
 }
 
 impl EventLoop {
-    /// Reads each session that waits, once, unless its account has had its share of the turn; then those that are logging in,
-    /// for so long.
+    /// Reads each session that has input once, unless its account has had its share of the turn; then the connections that are
+    /// logging in, for a bounded time.
     pub(super) fn read_ready(&mut self) {
         self.renew_shares();
         for _ in 0..self.clients.ready.len() {
@@ -34,7 +34,8 @@ impl EventLoop {
                 self.read_session(conn);
             }
         }
-        // Who was put off comes before who was read, or else one session of an account would have its share for ever.
+        // Sessions that were put off come before those that were read; otherwise one session of an account would always get the
+        // whole share.
         let put_off = &mut self.buffers.put_off;
         self.put_off = put_off.len();
         put_off.append(&mut self.clients.ready);
@@ -60,9 +61,9 @@ impl EventLoop {
         }
     }
 
-    /// A turn begins: each account has its share of it, but not more often than [`SHARES_EVERY_US`], or one alone would take all of
-    /// a processor, and others' threads wait for it. While another shard is behind with what this one sends it, who has spent a
-    /// share waits for that shard, too: its queue is everybody's.
+    /// A turn begins: gives each account a new share, but not more often than [`SHARES_EVERY_US`]; otherwise one account alone
+    /// would keep a processor busy, and other threads would have to wait for it. While another shard is behind with what this one
+    /// sends it, accounts that have spent their share wait for that shard, too: its queue is shared by all.
     fn renew_shares(&mut self) {
         let shard = &mut self.rooms.shard;
         let is_early = self.begun_us - self.shares_since_us < SHARES_EVERY_US;
@@ -96,7 +97,7 @@ impl EventLoop {
         self.clients.table.get(conn).is_some_and(|connection| connection.flags.held)
     }
 
-    /// Goes on with what was read before and had to wait for its account's share. Its bytes are paid for.
+    /// Handles input that was read before and had to wait for its account's share. Its bytes are charged already.
     fn read_held(&mut self, conn: ConnId) -> usize {
         let Some(connection) = self.clients.table.get_mut(conn) else { return 0 };
         connection.flags.queued = false;
@@ -110,13 +111,13 @@ impl EventLoop {
         if !connection.flags.held && std::mem::take(&mut connection.flags.last_held) {
             self.peer_closed(conn);
         } else {
-            // What has come meanwhile was announced, and is still in the socket.
+            // Input that has arrived meanwhile was announced, and is still in the socket.
             self.clients.queue(conn);
         }
         0
     }
 
-    /// Whether what is left of a read has to wait: its account has had its share.
+    /// Whether the rest of the input has to wait, because its account has had its share.
     fn hold(&mut self, conn: ConnId) -> bool {
         if self.rooms.shard.may_go_on() {
             return false;
@@ -128,7 +129,7 @@ impl EventLoop {
         true
     }
 
-    /// Reads a connection, and deals with what was read; how many bytes.
+    /// Reads a connection and handles its input. Returns how many bytes were read.
     fn read(&mut self, conn: ConnId, most: usize) -> usize {
         let heard_tick = self.clients.wheel.now();
         let Some(connection) = self.clients.table.get_mut(conn) else { return 0 };
@@ -205,15 +206,15 @@ impl EventLoop {
         if let Some(connection) = self.clients.table.get_mut(conn) {
             connection.flags.tls_dead = true;
         }
-        // The alert goes out, then the socket is closed.
+        // The TLS alert is sent, then the socket is closed.
         self.clients.begin_ending(conn);
     }
 
-    /// The peer sends no more.
+    /// The peer has closed its side.
     fn peer_closed(&mut self, conn: ConnId) {
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
         if matches!(connection.stage, Stage::Ending) {
-            // It has said goodbye; our last bytes are still to be flushed, if they are not out.
+            // The stream has ended on both sides; our last output may still have to be sent.
             connection.flags.eof = true;
             if connection.flags.finished {
                 self.clients.remove(conn);
@@ -223,8 +224,8 @@ impl EventLoop {
         self.lost(conn);
     }
 
-    /// Bytes of the stream, decrypted. Together with what the connection had kept, as many frames as are complete
-    /// are dealt with; the rest is kept.
+    /// Handles decrypted bytes of a stream: together with what the connection had kept, all complete frames are handled, and the
+    /// rest is kept.
     pub(super) fn consume(&mut self, conn: ConnId, bytes: &[u8]) {
         let Some(connection) = self.clients.table.get_mut(conn) else { return };
         if connection.flags.websocket {
@@ -246,7 +247,7 @@ impl EventLoop {
         }
     }
 
-    /// Deals with the frames at the beginning of `bytes`; how many bytes they took. `None`: nothing is to be kept.
+    /// Handles the frames at the beginning of `bytes`. Returns how many bytes they took; `None`: nothing has to be kept.
     fn frames(&mut self, conn: ConnId, bytes: &[u8]) -> Option<usize> {
         let mut used = 0;
         loop {
@@ -312,7 +313,7 @@ impl EventLoop {
         }
     }
 
-    /// What a session says of the counts (XEP-0198), if it says it plainly.
+    /// An element of stream management (XEP-0198) of a session, if it is written in the plain form that needs no XML parser.
     fn counts(&self, conn: ConnId, bytes: &[u8]) -> Option<(SessionId, Nonza<'static>)> {
         match self.clients.table.get(conn)?.stage {
             Stage::Live(session) => Some((session, Nonza::parse_plain(bytes)?)),
@@ -320,7 +321,7 @@ impl EventLoop {
         }
     }
 
-    /// An element with a prefix that it does not declare: the stream header may have done so.
+    /// An element uses a namespace prefix that it does not declare: the stream header may have declared it.
     fn with_prefixes(&mut self, conn: ConnId, bytes: &[u8]) -> Flow {
         let prefixes = self.clients.table.get(conn).and_then(|connection| connection.prefixes.as_deref());
         let whole = Prefixes::bring_along(prefixes, bytes);
@@ -331,7 +332,8 @@ impl EventLoop {
         }
     }
 
-    /// A piece of an element that is too large. It is not kept but for its husk: a connection holds no more than it may.
+    /// A piece of an element that is too large. Only its start is kept for the answer, so that a connection holds no more than it
+    /// may.
     fn excess(&mut self, conn: ConnId, piece: Piece, bytes: &[u8]) -> Flow {
         self.metrics.skipped_bytes_total.add(bytes.len() as u64);
         let Some(connection) = self.clients.table.get_mut(conn) else { return Flow::Gone };
@@ -351,8 +353,8 @@ impl EventLoop {
         }
     }
 
-    /// An element that is not accepted. In a session it is counted and answered like any stanza, if it is one and ends where
-    /// its sender meant it to: sent again after a resumption, it would else end the next stream, and so for ever.
+    /// An element is not accepted. In a session it is counted and answered like any stanza, if it is one and its end was found:
+    /// otherwise it would end the stream, the client would send it again after resuming, and so on for ever.
     fn not_accepted(&mut self, conn: ConnId, husk: Option<Husk>, why: ParseError) -> Flow {
         let stage = self.clients.table.get(conn).map(|connection| &connection.stage);
         let (Some(Stage::Live(session)), Some(husk)) = (stage, husk) else {
@@ -377,7 +379,7 @@ impl EventLoop {
         }
     }
 
-    /// `</stream:stream>` or `<close/>`.
+    /// The client has closed its stream by `</stream:stream>` or `<close/>`.
     fn stream_closed(&mut self, conn: ConnId) -> Flow {
         match self.clients.table.get(conn).map(|connection| &connection.stage) {
             Some(Stage::Login(_)) => self.login_input(conn, Input::Close),
@@ -413,7 +415,7 @@ impl EventLoop {
                 Ok((taken, event)) => {
                     used += taken;
                     if event.is_some_and(|event| self.websocket_event(conn, &event) == Flow::Gone) {
-                        // An authenticated connection may have moved: its rest goes with it.
+                        // An authenticated connection may have moved to another shard, and the rest of its input with it.
                         break;
                     }
                 }
@@ -446,7 +448,7 @@ impl EventLoop {
                 Flow::On
             }
             Event::Pong(_) => Flow::On,
-            // Without <close/> before it: the session may be resumed (RFC 7395 §3.6).
+            // Without `<close/>` before it, the session may be resumed (RFC 7395 §3.6).
             Event::Close(_) => {
                 self.leave(conn, Closed::Lost);
                 self.clients.begin_ending(conn);
@@ -456,19 +458,19 @@ impl EventLoop {
     }
 
     fn websocket_violation(&mut self, conn: ConnId, code: CloseCode) {
-        // For good: who resumes sends the same bytes again.
+        // The session ends for good: a client that resumes would send the same bytes again.
         self.leave(conn, Closed::Clean);
         let mut close = Vec::new();
         websocket::encode_close(&mut close, Some(code as u16));
         self.clients.put(conn, &close);
         if let Some(connection) = self.clients.table.get_mut(conn) {
-            // The close frame is written: none more.
+            // The close frame is written; no frame may follow it.
             connection.flags.websocket = false;
         }
         self.clients.begin_ending(conn);
     }
 
-    /// The bound on an element of this connection.
+    /// The largest element that this connection may send.
     pub(super) fn element_bytes(&self, conn: ConnId) -> usize {
         let limits = &self.clients.limits;
         match self.clients.table.get(conn) {
@@ -477,7 +479,7 @@ impl EventLoop {
         }
     }
 
-    /// The stream ends with an error, and the session with it: what can't be read would come again after a resumption.
+    /// Ends the stream with an error, and the session with it: input that can't be parsed would come again after a resumption.
     pub(super) fn fail(&mut self, conn: ConnId, condition: StreamCondition, text: Option<&str>) -> Flow {
         match self.clients.table.get(conn).map(|connection| &connection.stage) {
             Some(Stage::Live(_)) => {
@@ -486,7 +488,7 @@ impl EventLoop {
                 Flow::Gone
             }
             Some(Stage::Login(_)) => self.fail_login(conn, condition, text),
-            // There is no stream yet to carry an error.
+            // There is no stream yet that could carry an error.
             Some(Stage::Handshake) => {
                 self.lost(conn);
                 Flow::Gone

@@ -62,7 +62,7 @@ impl AccountApi {
 #[derive(Clone, Copy)]
 struct Proved {
     account: AccountId,
-    /// Of the key that has proved it.
+    /// The generation of the key that was proved.
     generation: u32,
 }
 
@@ -114,7 +114,7 @@ impl FromRequestParts<Arc<AccountApi>> for Claimed {
 fn refusal(refusal: Refusal) -> Problem {
     let detail = refusal.to_string();
     match refusal {
-        // It was there when its key was checked.
+        // The account existed when its key was checked.
         Refusal::NoSuchAccount => registration::problem(RegistrationError::NotAuthorized),
         Refusal::Conflict => Problem::new(StatusCode::CONFLICT, "conflict", detail),
         Refusal::Limited { retry_after_ms } => {

@@ -16,15 +16,15 @@ use hyper_util::rt::TokioTimer;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// What ALPN calls it.
+/// The protocol's name in ALPN.
 pub(super) const ALPN: &[u8] = b"h2";
-/// Requests at once of one connection.
+/// Most requests of one connection at once.
 pub(super) const STREAMS: u32 = 32;
-/// Of a request's body, what may come before it is read.
+/// The most of a request's body that may be received before it is read.
 const WINDOW_BYTES: u32 = 64 << 10;
-/// Of an answer, what may wait to be sent before more is asked for.
+/// The most of an answer that may wait to be sent before more of it is asked for.
 const SEND_BYTES: usize = 16 << 10;
-/// Resets that the client may have caused and that are not seen to yet.
+/// Most stream resets that the client may have caused and that are not handled yet.
 const RESETS: usize = 32;
 
 /// The builder, whose streams run on `streams`.
@@ -43,8 +43,8 @@ pub(super) fn builder(streams: Streams) -> http2::Builder<Streams> {
     builder
 }
 
-/// Says by `Host`, as HTTP/1.1 does, which name was asked for (RFC 9113 §8.3.1): what reads it need not know of versions. What the client has said
-/// there besides does not count.
+/// Sets `Host` to the authority of the request (RFC 9113 §8.3.1), as in HTTP/1.1, so that the routes need not know of versions. A
+/// `Host` header that the client has sent is replaced.
 pub(super) fn name_host(request: &mut Request) {
     let authority = request.uri().authority().filter(|_| request.version() == Version::HTTP_2);
     if let Some(host) = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
@@ -53,11 +53,11 @@ pub(super) fn name_host(request: &mut Request) {
 }
 
 tokio::task_local! {
-    /// What moves on the stream of this task.
+    /// Notes the movement on the stream of this task.
     static STREAM: Arc<Moves>;
 }
 
-/// What moves on the stream of the caller's task, if it is one.
+/// The movement on the stream of the caller's task, if the task serves one.
 pub(super) fn stream() -> Option<Arc<Moves>> {
     STREAM.try_with(Arc::clone).ok()
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most connections of one near network at once. Loopback is not counted: a terminator or a test stands for everybody there.
 pub(super) const PER_ADDRESS: usize = 64;
-/// The same of a wide one.
+/// Most connections of one wide network at once.
 const PER_NEIGHBOURHOOD: usize = PER_ADDRESS * WIDER as usize;
 
 /// The networks of a listener's connections. Never more of them than the listener allows connections.

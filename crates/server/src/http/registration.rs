@@ -43,10 +43,10 @@ use tokio::sync::Semaphore;
 pub const WORKING_MAX: usize = 128;
 /// How often what is over is dropped from the tables.
 const PURGE_INTERVAL: Duration = Duration::from_secs(300);
-/// Whoever has no tries left is answered after this, so that asking on costs him more than us.
+/// A client without tries left is answered after this time, so that going on costs the client more than the server.
 const NO_TRIES_TIME: Duration = Duration::from_secs(1);
-/// Whoever proves nothing is answered after this. Both are up to twice as long, as chance decides: the time tells nothing of what
-/// there was to look at.
+/// A client that proves nothing is answered after this time. Both times are extended at random up to twice their length, so that
+/// they tell nothing of the work that was done.
 const FAILURE_TIME: Duration = Duration::from_millis(100);
 
 /// What the routes need. One for the process.

@@ -1,8 +1,9 @@
 //! The places of a listener's connections, and which of them is given up when there is none left.
 //!
-//! A connection without a request in progress has no claim to its place: when all are taken, the one that has been so for longest goes,
-//! whether it says nothing, says it slowly, or keeps itself for later. So whoever comes gets in, however many connections others hold
-//! from however many networks; only connections with requests in progress, whose time is bounded, can turn somebody away.
+//! A connection without a request in progress has no claim to its place. When all places are taken, the connection that has been
+//! without a request for longest is closed, whether it sends nothing, sends slowly, or is kept open for later. So a new client
+//! always gets in, however many connections others hold from however many networks; only connections with requests in progress,
+//! whose time is bounded, can cause a refusal.
 //!
 //! Bound: the places of the listener. Used by [`super::Listener`]. One short lock for each request's beginning and end.
 
@@ -18,24 +19,24 @@ pub(super) struct Seats(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// Numbers of idle times, in order.
+    /// Numbers of periods without a request, in order.
     next: u64,
-    /// Who has no request in progress, the longest first.
+    /// Connections without a request in progress, the longest idle first.
     idle: BTreeMap<u64, Arc<Notify>>,
 }
 
-/// One connection's place. Idle until its first request.
+/// One connection's place. It counts as idle until its first request.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Seats,
-    /// The number of its idle time, or [`BUSY`]. Changed with the seats locked, and so is the next.
+    /// The number of its present idle period, or [`BUSY`]. Changed only while the seats are locked, as is `requests`.
     since: AtomicU64,
     /// Requests in progress.
     requests: AtomicUsize,
     ousted: Arc<Notify>,
 }
 
-/// No number of an idle time.
+/// Stands for no idle period.
 const BUSY: u64 = 0;
 
 impl Seats {
@@ -47,7 +48,7 @@ impl Seats {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place; and whether somebody had to go for it. `None`: all are in the middle of a request.
+    /// Takes a place; says whether another connection has to be closed for it. `None`: all connections have requests in progress.
     pub(super) fn enter(&self) -> Option<(Seat, bool)> {
         let mut state = self.lock();
         let is_made = state.free == 0;
@@ -74,7 +75,7 @@ impl State {
 }
 
 impl Seat {
-    /// A request is in progress, one of several perhaps. False: the place has been given to somebody else.
+    /// A request begins, perhaps beside others. False: the place has been given to another connection.
     pub(super) fn begin(&self) -> bool {
         let mut state = self.seats.lock();
         let since = self.since.load(Relaxed);
@@ -86,7 +87,7 @@ impl Seat {
         is_ours
     }
 
-    /// It is over.
+    /// A request is over.
     pub(super) fn end(&self) {
         let mut state = self.seats.lock();
         if self.since.load(Relaxed) == BUSY && self.requests.fetch_sub(1, Relaxed) == 1 {
@@ -94,7 +95,7 @@ impl Seat {
         }
     }
 
-    /// When the place is somebody else's.
+    /// Completes when the place has been given to another connection.
     pub(super) async fn ousted(&self) {
         self.ousted.notified().await;
     }

@@ -1,34 +1,35 @@
-//! Whom besides its contacts an account in memory may write to: those it has asked about lately, and who has written to it.
+//! The accounts, other than its contacts, that an account in memory may write to freely: those it has paid for lately, and those
+//! that have written to it.
 //!
-//! Bounded: whoever is forgotten, because newer ones have taken the place or because the account has left memory, costs one more
-//! ([`super::first_stanza`]). An account that writes to contacts alone has none of it.
+//! Bounded: an account that is forgotten, because newer ones have taken its place or because the owner has left memory, has to be
+//! paid for once more ([`super::first_stanza`]). An account that writes only to contacts has no entries.
 
 use super::contact_sync_quota::Purse;
 use chaski_store::AccountId;
 
-/// How many of those that it has asked about an account remembers: 16 KiB for who asks about so many. Whoever writes to more by turns
-/// than are remembered pays for each again and again.
+/// How many paid accounts are remembered: 16 KiB if there are so many. An account that writes to more than these by turns pays
+/// for each again and again.
 const ASKED_MAX: usize = 2_048;
-/// How many of those who have written to it: 4 KiB.
+/// How many accounts that have written are remembered: 4 KiB.
 const HEARD_MAX: usize = 256;
-/// For how long who has written may be answered.
+/// For how long an account that has written may be answered freely.
 pub(crate) const HEARD_MS: u64 = 7 * 24 * 3_600_000;
-/// Who goes on writing is noted again after this long.
+/// An account that keeps writing is noted again after this time.
 pub(crate) const HEARD_AGAIN_MS: u64 = 24 * 3_600_000;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Acquaintances {
-    /// Paid for. In a ring: `oldest` is the next to be replaced once there are [`ASKED_MAX`].
+    /// Accounts that were paid for, in a ring: `oldest` is the next to be replaced once there are [`ASKED_MAX`].
     asked: Vec<AccountId>,
     oldest: usize,
-    /// Who has written, and when, Unix time in milliseconds.
+    /// Accounts that have written, each with the time, in milliseconds of Unix time.
     heard: Vec<(AccountId, u64)>,
     pub(crate) purse: Purse,
 }
 
 impl Acquaintances {
-    /// Whether an account was asked about.
+    /// Whether this account was paid for.
     pub(crate) fn has_asked(&self, whom: AccountId) -> bool {
         self.asked.contains(&whom)
     }
@@ -42,14 +43,14 @@ impl Acquaintances {
             Some(place) => *place = whom,
             None => self.asked.push(whom),
         }
-        // While it grows this is its length, so that it grows on.
+        // While the ring grows, `oldest` equals its length.
         self.oldest = (self.oldest + 1) % ASKED_MAX;
     }
 
     pub(crate) fn note(&mut self, by: AccountId, unix_ms: u64) {
         self.heard.retain(|(known, at)| *known != by && unix_ms.saturating_sub(*at) < HEARD_MS);
         if self.heard.len() >= HEARD_MAX {
-            // In order of time, since whoever writes again goes to the end.
+            // The list is in order of time, since an account that writes again moves to the end.
             self.heard.remove(0);
         }
         self.heard.push((by, unix_ms));

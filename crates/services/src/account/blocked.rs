@@ -1,4 +1,4 @@
-//! Whether something comes from whom an account has blocked, or goes there (XEP-0191 §5.3).
+//! Whether a stanza comes from, or goes to, a JID that an account has blocked (XEP-0191 §5.3).
 
 use super::Account;
 use super::roster::Contact;
@@ -6,8 +6,8 @@ use super::shows;
 use chaski_xmpp::stanza::PresenceType;
 use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, Stored, ns};
 
-/// Whether the account has blocked this address (in normal form). The one question, for stanzas of all kinds; a group will ask
-/// it of a member to whom somebody writes in private. The account itself and its server can't be blocked.
+/// Whether the account has blocked this JID (in normal form). All kinds of stanzas are judged by this function. The account
+/// itself and its server can't be blocked.
 pub(crate) fn blocks(account: &Account, jid: JidRef<'_>) -> bool {
     let Some(settings) = account.settings.as_deref().filter(|settings| !settings.blocks.is_empty()) else {
         return false;
@@ -17,7 +17,7 @@ pub(crate) fn blocks(account: &Account, jid: JidRef<'_>) -> bool {
     !is_exempt && settings.blocks.matches(jid, own.domain)
 }
 
-/// Whether the account has blocked all of a contact, whatever its resource.
+/// Whether the account has blocked all of a contact, so that no resource of it is let through.
 pub(crate) fn blocks_contact(account: &Account, contact: &Contact) -> bool {
     let Some(settings) = account.settings.as_deref().filter(|settings| !settings.blocks.is_empty()) else {
         return false;
@@ -26,7 +26,7 @@ pub(crate) fn blocks_contact(account: &Account, contact: &Contact) -> bool {
     !shows::is_own(account, contact) && settings.blocks.matches_contact(contact, domain)
 }
 
-/// Whether a stanza comes from somebody whom the account has blocked. Cheap for who has blocked nobody.
+/// Whether a stanza comes from a JID that the account has blocked. Cheap for an account that has blocked nobody.
 pub(crate) fn refuses(account: &Account, stanza: &Stored) -> bool {
     if account.settings.as_deref().is_none_or(|settings| settings.blocks.is_empty()) {
         return false;
@@ -34,8 +34,8 @@ pub(crate) fn refuses(account: &Account, stanza: &Stored) -> bool {
     stanza.from().is_some_and(|from| blocks(account, JidRef::split(&from)))
 }
 
-/// Whether the account may not send this stanza, because its recipient is one whom it has blocked (§5.3). What takes back
-/// what the other was shown or promised still goes.
+/// Whether the account may not send this stanza, because it has blocked the recipient (§5.3). `unavailable`, `unsubscribe` and
+/// `unsubscribed` still go, since they take back what the recipient was shown or promised.
 pub(crate) fn forbids(account: &Account, to: JidRef<'_>, stanza: &Stanza<'_>) -> bool {
     let withdraws = matches!(
         stanza.presence_type().filter(|_| stanza.kind() == Kind::Presence),
@@ -44,7 +44,7 @@ pub(crate) fn forbids(account: &Account, to: JidRef<'_>, stanza: &Stanza<'_>) ->
     !withdraws && blocks(account, to)
 }
 
-/// What a client is told that writes to somebody whom its user has blocked.
+/// The error that a client gets for a stanza to a JID that its user has blocked.
 pub(crate) fn error() -> StanzaError<'static> {
     StanzaError::new(StanzaCondition::NotAcceptable).with_specific("blocked", ns::BLOCKING_ERRORS)
 }

@@ -1,4 +1,4 @@
-//! Whom an account has blocked: bare JIDs, full JIDs, domains, and how an address is compared with them.
+//! The block list of an account: bare JIDs, full JIDs and domains, and how a JID is matched with them.
 //!
 //! Pure state; XEP-0191 §4. Part of [`crate::account::settings::Settings`], which is saved and loaded with it. Small: nearly every
 //! entry is a phone number of our own domain, which is an integer. It promises that its bounds hold.
@@ -35,7 +35,7 @@ pub struct BlockList {
 }
 
 impl Entry {
-    /// Reads what a client names.
+    /// Parses a JID that a client has sent.
     pub fn parse(text: &str, domain: &str) -> Result<Self, JidError> {
         let mut scratch = String::new();
         let jid = JidRef::parse(text, &mut scratch)?;
@@ -54,7 +54,7 @@ impl Entry {
         }
     }
 
-    /// As kept in the document: `+number` alone for our own domain's phones, else the JID.
+    /// The entry as the document keeps it: `+number` alone for a phone number of our own domain, else the JID.
     pub(crate) fn to_document(&self) -> String {
         match self {
             Self::Account(contact) => contact.to_document(),
@@ -107,8 +107,8 @@ impl BlockList {
         }
     }
 
-    /// Whether stanzas of this address (in normal form) are refused. §4: a full JID, a bare JID, a domain's resource, a
-    /// domain with all that is at it or below it.
+    /// Whether stanzas from this JID (in normal form) are refused. XEP-0191 §4: an entry is a full JID, a bare JID, a domain's
+    /// resource, or a domain with everything at it or below it.
     pub fn matches(&self, jid: JidRef<'_>, domain: &str) -> bool {
         let is_account = jid.local.is_some() && !self.accounts.is_empty() && {
             self.accounts.binary_search(&Contact::new(&jid.to_bare().to_string(), domain)).is_ok()
@@ -116,7 +116,7 @@ impl BlockList {
         is_account || (!self.others.is_empty() && self.matches_other(jid))
     }
 
-    /// Whether all of an account is refused, whatever its resource.
+    /// Whether all resources of an account are refused.
     pub fn matches_contact(&self, contact: &Contact, domain: &str) -> bool {
         if self.accounts.binary_search(contact).is_ok() {
             return true;

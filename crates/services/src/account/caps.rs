@@ -1,4 +1,5 @@
-//! What a shard knows of its clients: the interests behind the hashes that they announce, and what they are being asked.
+//! What a shard knows of its clients' capabilities: the interests behind each announced hash (XEP-0115), and the `disco#info`
+//! requests to clients that are under way.
 //!
 //! Owned by the shard, used by the room of XEP-0115 (`rooms/caps`). Pure and bounded: see the constants.
 
@@ -8,13 +9,15 @@ use chaski_store::AccountId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Hashes that a shard remembers. Beyond, those that no session uses are forgotten; if all are in use, new ones are asked
-/// for session by session.
+/// Hashes that a shard remembers. Beyond, hashes that no session uses are forgotten; if all are in use, each session with a new
+/// hash is asked by itself.
 const KNOWN_MAX: usize = 1_024;
-/// Questions under way. Beyond, a session with an unknown hash is not asked and gets no notifications.
+/// Most `disco#info` requests to clients under way. Beyond, a session with an unknown hash is not asked and gets no
+/// notifications.
 pub(crate) const ASKED_MAX: usize = 16_384;
-/// How often an account's sessions may ask its contacts for last items in a minute, and how many contacts: a client that comes
-/// and goes would have megabytes moved by a few bytes. Of so many accounts that is noted; beyond, all is forgotten.
+/// How often in a minute an account's sessions may ask contacts for last items, and how many contacts. Otherwise a client that
+/// connects again and again would cause megabytes of traffic by a few bytes. This is noted for so many accounts; beyond, all
+/// notes are forgotten.
 const ASKING_MAX: u32 = 20;
 const ASKING_CONTACTS_MAX: u32 = 2_000;
 const ASKING_MS: u64 = 60_000;
@@ -25,25 +28,25 @@ pub struct Caps {
     pub(crate) known: HashMap<Box<str>, Arc<Interests>>,
     pub(crate) asked: HashMap<SessionId, Question>,
     pub(crate) count: u64,
-    /// Since when, how often, and of how many.
+    /// For each account: the begin of the minute, how often it has asked, and how many contacts.
     asking: HashMap<AccountId, (u64, u32, u32)>,
 }
 
-/// What a session was asked.
+/// A `disco#info` request to a session.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) number: u64,
-    /// The hash to be verified, if it is one that we can verify.
+    /// The hash to be verified, if it is of a kind that the server can verify.
     pub(crate) ver: Option<Box<str>>,
 }
 
 impl Caps {
-    /// The session is gone.
+    /// The session has ended.
     pub(crate) fn forget(&mut self, session: SessionId) {
         self.asked.remove(&session);
     }
 
-    /// Whether an account's session may ask so many contacts for last items now.
+    /// Whether an account's session may now ask so many contacts for last items.
     pub(crate) fn may_ask(&mut self, account: AccountId, contacts: usize, now_ms: u64) -> bool {
         if self.asking.len() >= ASKING_ACCOUNTS_MAX {
             self.asking.clear();
@@ -57,7 +60,7 @@ impl Caps {
         *times <= ASKING_MAX && *asked <= ASKING_CONTACTS_MAX
     }
 
-    /// Takes the answer to question `id`; gives the hash to be verified.
+    /// Takes the request with this id if it is the session's; it says which hash is to be verified.
     pub(crate) fn take(&mut self, session: SessionId, id: &str) -> Option<Question> {
         let question = self.asked.get(&session)?;
         if id != question_id(question.number) {
@@ -76,7 +79,7 @@ impl Caps {
     }
 }
 
-/// The id of a question.
+/// The stanza id of a `disco#info` request.
 pub(crate) fn question_id(number: u64) -> String {
     format!("caps-{number}")
 }

@@ -1,13 +1,14 @@
-//! The quota against walking the number space: how many numbers an account may ask about that it has not asked about, by
-//! contact sync and by first stanzas together ([`super::acquaintances`]).
+//! The quota against walking the number space: how many numbers that are new to it an account may ask about, by contact sync and
+//! by first stanzas together ([`super::acquaintances`]).
 //!
-//! A bucket of `Table::Limits` ([`crate::rooms::accounts::limits`]). A sync writes it in the transaction that adds the numbers, so that
-//! it holds across crashes. A number that is in the book costs nothing; one that was removed and comes again counts as new,
-//! else removing would be a way to ask about others. A first stanza is written behind, one write at a time: it must not wait for
-//! the disk, and a crash gives back what was asked in the moment before. The bucket's key is a keyed hash of the number, and it
-//! outlives the account until it is full again: otherwise removing and making the account again would be a way around it.
+//! A bucket of `Table::Limits` ([`crate::rooms::accounts::limits`]). Contact sync writes it in the transaction that adds the
+//! numbers, so that it holds across crashes. A number that is in the phone book costs nothing. A number that was removed and is
+//! added again counts as new: otherwise removing numbers would be a way to ask about others. For a first stanza the bucket is
+//! written afterwards, one write at a time: the stanza must not wait for the disk, and a crash gives back what was spent in the
+//! moment before. The bucket's key is a keyed hash of the number. The bucket outlives the account until it is full again:
+//! otherwise removing and making the account again would be a way around it.
 //!
-//! While the account is in memory its [`Purse`] has the truth, whichever of the two was written last.
+//! While the account is in memory, its [`Purse`] is the truth, whether contact sync or a first stanza was written last.
 
 use crate::allowance::{Allowance, Bucket, record_key};
 use crate::knobs::knobs;
@@ -15,10 +16,10 @@ use crate::realm::Realm;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Table};
 
-/// Begins the keys.
+/// The prefix of the keys in `Table::Limits`.
 pub(crate) const NAME: &str = "contacts";
-/// First stanzas that are let through before the store has said what is left: they must not wait for the disk. A client that
-/// brings its contacts along sends dozens at once.
+/// First stanzas that are let through before the bucket has been read: they must not wait for the disk. A client that brings its
+/// contacts along sends dozens at once.
 const UNREAD_MAX: u32 = 128;
 
 knobs! {
@@ -31,28 +32,28 @@ knobs! {
     }
 }
 
-/// How much an account may ask.
+/// The quota of an account: its burst and its refill rate.
 pub(crate) fn allowance(knobs: &ContactSyncKnobs) -> Allowance {
     let burst = u32::try_from(knobs.numbers.get()).unwrap_or(u32::MAX);
     Allowance { burst, interval_ms: knobs.refill_ms.get() }
 }
 
-/// An account's quota as the shard knows it that owns the account.
+/// An account's quota as its owner keeps it in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Purse {
     bucket: Bucket,
-    /// The store has said what is left.
+    /// The bucket has been read from the store.
     is_read: bool,
-    /// What was taken before that.
+    /// How much was taken before the bucket was read.
     unread: u32,
-    /// It is being read or written,
+    /// The bucket is being read or written,
     is_under_way: bool,
-    /// and something was taken since that began.
+    /// and more was taken since that began.
     is_stale: bool,
 }
 
 impl Purse {
-    /// Takes one.
+    /// Takes one number from the quota. An error: how long until there is one again.
     pub(crate) fn take(&mut self, allowance: Allowance, now_unix_ms: u64) -> Result<(), u64> {
         if self.is_read {
             self.bucket = self.bucket.take_many(1, allowance, now_unix_ms)?;
@@ -65,7 +66,7 @@ impl Purse {
         Ok(())
     }
 
-    /// It is to be read, or written: whether the record is wanted first. `None`: that is under way.
+    /// Begins to read or write the bucket. Returns whether the record has to be read first; `None`: that is under way already.
     pub(crate) fn begin(&mut self) -> Option<bool> {
         if self.is_under_way {
             return None;
@@ -74,7 +75,7 @@ impl Purse {
         Some(!self.is_read)
     }
 
-    /// The record was read; or `None`, it is not wanted. What is to be written.
+    /// The record was read; `None`: it did not have to be. Returns the bucket to be written.
     pub(crate) fn opened(
         &mut self,
         record: Option<Option<&[u8]>>,
@@ -91,19 +92,19 @@ impl Purse {
         self.bucket
     }
 
-    /// It was written, or could not be. Whether it is to be written again.
+    /// The bucket was written, or could not be. Returns whether it has to be written again.
     pub(crate) fn closed(&mut self, is_written: bool) -> bool {
         self.is_under_way = false;
         is_written && self.is_stale
     }
 
-    /// A bucket of the same account that has been written: the emptier one is true.
+    /// A bucket of the same account was written: the emptier of the two counts.
     fn note(&mut self, bucket: Bucket) {
         self.bucket = self.bucket.emptier(bucket);
     }
 }
 
-/// A damaged record counts as a full bucket: only we write it, and nobody could repair it otherwise.
+/// A damaged record counts as a full bucket: only the server writes it, and nobody could repair it otherwise.
 fn bucket(record: Option<&[u8]>) -> Bucket {
     record.and_then(Bucket::from_json).unwrap_or_default()
 }
@@ -122,7 +123,7 @@ impl Quota {
         record_key(&realm.secret, NAME, &account.record_key())
     }
 
-    /// From its record, and what is known besides.
+    /// The quota as its record and the purse have it.
     pub(crate) fn read(
         realm: &Realm,
         account: AccountId,
@@ -135,12 +136,12 @@ impl Quota {
         Self { key: Self::key(realm, account), bucket, allowance, waived: false }
     }
 
-    /// The numbers are paid for already.
+    /// The numbers were paid for already, so this sync takes nothing.
     pub(crate) fn waive(&mut self) {
         self.waived = true;
     }
 
-    /// Whether so many could be taken; if not, for how long.
+    /// Whether so many numbers could be taken; if not, how long until then.
     pub(crate) fn check(&self, numbers: usize, now_unix_ms: u64) -> Result<(), u64> {
         if self.waived {
             return Ok(());
@@ -148,18 +149,18 @@ impl Quota {
         self.bucket.take_many(numbers as u64, self.allowance, now_unix_ms).map(drop)
     }
 
-    /// Whether taking so many takes anything.
+    /// Whether taking so many numbers takes anything from the quota.
     pub(crate) fn is_charged(&self, numbers: usize) -> bool {
         numbers > 0 && !self.waived
     }
 
-    /// Takes so many, and the record that says so.
+    /// Takes so many numbers, and returns the record to be written.
     pub(crate) fn take(&mut self, numbers: usize, now_unix_ms: u64, purse: &mut Purse) -> Option<Put> {
         if !self.is_charged(numbers) {
             return None;
         }
-        // Checked for all of the sync before: a clock that was set back in between, or what was taken meanwhile, must not
-        // lose the rest.
+        // The quota was checked for the whole sync before. A clock that was set back since, or what was taken by first stanzas
+        // meanwhile, must not make the sync lose its remaining numbers.
         let before = self.bucket.emptier(purse.bucket);
         self.bucket = before.take_at_most(numbers as u64, self.allowance, now_unix_ms);
         purse.note(self.bucket);

@@ -1,9 +1,10 @@
-//! What proves an account: SCRAM secrets and the quick check for PLAIN. RFC 5802, RFC 7677, RFC 4013 (SASLprep).
+//! The secrets by which a client authenticates: SCRAM keys and the quick check for PLAIN. RFC 5802, RFC 7677, RFC 4013
+//! (SASLprep).
 //!
-//! A *key* is made by the server, 256 bits as base64url: guessing it is hopeless, so a salted SHA-256 is enough for
-//! PLAIN. A *password* is chosen by a person or their app: PLAIN is verified through PBKDF2, which takes milliseconds and so
-//! never runs on a shard. SCRAM tells any stranger salt and iterations: both are the same function of the name for all
-//! kinds and for names that are nobody's ([`Salting`], [`ITERATIONS`]), and a wrong password costs the same for each.
+//! A *key* is made by the server: 256 bits as base64url. Guessing it is hopeless, so a salted SHA-256 is enough for PLAIN. A
+//! *password* is chosen by a person or their app: PLAIN is verified through PBKDF2, which takes milliseconds and so never runs on
+//! a shard. SCRAM tells salt and iterations to anybody who asks for a name. So both are the same function of the name for keys,
+//! for passwords and for names without an account ([`Salting`], [`ITERATIONS`]), and a wrong password costs the same for each.
 
 use crate::data::data;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,7 +18,8 @@ use std::borrow::Cow;
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// SCRAM iterations: as many as passwords need that people choose. Keys don't, but fewer would tell which accounts have one.
+/// SCRAM iterations: as many as passwords chosen by people need. Keys need fewer, but a lower number would tell which accounts
+/// have a key.
 pub const ITERATIONS: u32 = 15_000;
 
 /// How credentials are derived.
@@ -36,10 +38,10 @@ impl Derivation {
     pub const PASSWORD: Self = Self { iterations: ITERATIONS, quick_plain: false };
 }
 
-/// What SASL needs to know of an account. 180 bytes and no heap: it stays in the owner shard's cache.
+/// What SASL needs to know of an account. 180 bytes without the heap: it stays in the cache of the owner's shard.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Grows with each new key; sessions and resumptions of an older generation are void. Begins at random
+    /// Grows with each new key; sessions and resumptions of an older generation are void. The first one is random
     /// ([`Self::of_new_account`]).
     pub generation: u32,
     /// SCRAM iterations.
@@ -80,8 +82,8 @@ pub fn make_key(rng: &mut (impl CryptoRng + ?Sized)) -> String {
 }
 
 impl Credentials {
-    /// Derives credentials from a key or password. `salt` is what [`Salting`] has for the account's name. Takes milliseconds:
-    /// not on a shard's thread.
+    /// Derives credentials from a key or password. `salt` is what [`Salting`] yields for the account's name. Takes milliseconds:
+    /// not for a shard's thread.
     pub fn derive(secret: &str, generation: u32, derivation: Derivation, salt: [u8; SALT_BYTES]) -> Self {
         let prepared = prepare(secret);
         let iterations = derivation.iterations.max(1);
@@ -96,16 +98,16 @@ impl Credentials {
         }
     }
 
-    /// The same for the first key of an account that is being made. Its generation is a random one: of an account that had the
-    /// name before and was removed nothing is kept, so counting on from its last generation is not possible, and one that came
-    /// again would let in whoever still holds something that was proved with the old key. By chance that is one in 2³¹.
+    /// Credentials for the first key of an account that is being made. Its generation is random: nothing is kept of an account
+    /// that had the name before and was removed, so its last generation is not known. If the new generation were equal to the old
+    /// one, something proved with the old key would let its holder in; the probability is one in 2³¹.
     pub fn of_new_account(mut self, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         self.generation = (rng.next_u32() >> 1).max(1);
         self
     }
 
-    /// Credentials of a name that is nobody's, which nobody can satisfy, as in [`ScramSecret::decoy`]: each check takes what a
-    /// wrong password takes.
+    /// Credentials for a name without an account, which no password satisfies, as in [`ScramSecret::decoy`]: each check takes as
+    /// long as for a wrong password.
     pub fn decoy(salting: &Salting, username: &str) -> Self {
         Self {
             generation: 0,
@@ -117,7 +119,7 @@ impl Credentials {
         }
     }
 
-    /// Whether somebody could come upon the secret by trying: a client or a person has chosen it.
+    /// Whether the secret might be found by trying, because a client or a person has chosen it.
     pub fn can_be_guessed(&self) -> bool {
         self.plain.is_none()
     }
@@ -154,8 +156,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// SASLprep where the string allows it. A string with characters that SASLprep prohibits can't come from a
-/// correct client by SCRAM, but must still be the same string by PLAIN.
+/// Applies SASLprep where the string allows it. A string with characters that SASLprep prohibits can't come from a correct client
+/// by SCRAM, but by PLAIN it must still match itself.
 fn prepare(secret: &str) -> Cow<'_, str> {
     saslprep(secret).unwrap_or(Cow::Borrowed(secret))
 }
@@ -165,7 +167,7 @@ fn quick_digest(salt: &[u8], secret: &[u8]) -> [u8; 32] {
 }
 
 impl<const N: usize> ScramKeys<N> {
-    /// `hash` is the one with digests of N bytes.
+    /// `hash` must be a hash whose digests have N bytes.
     fn derive(hash: Hash, secret: &str, salt: &[u8], iterations: u32) -> Self {
         let derived = ScramSecret::derive(hash, secret, salt, iterations);
         let sized = |key: Vec<u8>| <[u8; N]>::try_from(key).expect("the hash's digests have N bytes");
@@ -189,7 +191,7 @@ pub(super) mod base64_bytes {
     }
 }
 
-/// The same for bytes that may be absent.
+/// Fixed-size bytes that may be absent, as base64 in JSON.
 mod base64_optional {
     use serde::{Deserializer, Serializer};
 

@@ -1,9 +1,9 @@
-//! The tokens by which an account's devices come back in one message (XEP-0484), as its record keeps them.
+//! The FAST tokens by which an account's devices log in with one message (XEP-0484), as the account's record keeps them.
 //!
-//! Called by the account's owner shard, which alone knows tokens and checks proofs of them. Promises: what is kept says
-//! nothing about a token without the store's secret; a token is good for one account, key, client and mechanism; of a
-//! client at most two are good, the one it uses and one it was given and has not used; an account has at most
-//! [`DEVICES_MAX`] clients with tokens, the one that has been away longest makes room.
+//! Called by the account's owner, which alone knows tokens and checks proofs of them. Promises: the record tells nothing about a
+//! token without the store's secret. A token is good for one account, key, client and mechanism. At most two tokens of a client
+//! are good: the one that it uses, and one that it was given and has not used. At most [`DEVICES_MAX`] clients of an account have
+//! tokens; the one that has been away longest makes room.
 
 use super::credentials::base64_bytes;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -16,29 +16,29 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// Clients of an account with tokens.
+/// Most clients of an account with tokens.
 pub const DEVICES_MAX: usize = 16;
 /// How long a token is good.
 pub const LIFE_MS: u64 = 21 * DAY_MS;
-/// A client that comes with less left than this gets a new one.
+/// A client whose token expires sooner than this gets a new one when it logs in.
 pub const RENEW_MS: u64 = 14 * DAY_MS;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Length of a device's part of a resource, before it is written as text.
 const RESOURCE_BYTES: usize = 9;
 
-/// From what an account's tokens are made, besides what the record keeps.
+/// What an account's tokens are derived from, in addition to what the record keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Mint<'a> {
     /// The store's secret.
     pub secret: &'a [u8; 16],
-    /// Whose tokens.
+    /// The account that the tokens are for.
     pub account: AccountId,
     /// The generation of the account's key: with a new one all tokens are void.
     pub generation: u32,
 }
 
-/// The devices that have tokens, the one seen last at the end.
+/// The clients that have tokens; the one seen last is at the end.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tokens(Vec<Device>);
@@ -48,27 +48,27 @@ pub struct Tokens(Vec<Device>);
 pub struct Device {
     #[serde(with = "base64_bytes")]
     client: [u8; 16],
-    /// The one it uses.
+    /// The token that the client uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     current: Option<Token>,
-    /// The one it was given and has not used.
+    /// The token that the client was given and has not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh: Option<Token>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Token {
-    /// What makes it differ from all others.
+    /// The random part, by which tokens differ.
     #[serde(with = "base64_bytes")]
     nonce: [u8; 16],
     mechanism: Mechanism,
     expires_unix_ms: u64,
-    /// The highest count that came with it.
+    /// The highest count (replay protection) that came with the token.
     #[serde(default)]
     count: u32,
 }
 
-/// As the record spells it.
+/// The mechanism as the record spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Mechanism {
     #[serde(rename = "HT-SHA-256-NONE")]
@@ -82,23 +82,23 @@ enum Mechanism {
 /// A client has proved that it has a token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proved {
-    /// What proves us to the client.
+    /// The server's proof to the client that it knows the token, too.
     pub responder: [u8; PROOF_BYTES],
     /// Whether the record is to be saved.
     pub is_changed: bool,
-    /// What is void from now on, if the client has given its tokens back. That may be said once it is saved; if it can't be,
+    /// The tokens that the client has given back. The client may be told so when the record is saved; if that fails, see
     /// [`Tokens::put_back`].
     pub given_back: Option<Device>,
 }
 
 impl Tokens {
-    /// Whether no client has any.
+    /// Whether no client has a token.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Checks a proof. `None`: there is no such token, or it is another client's or mechanism's, or over, or the count
-    /// has come before; which of these is not said.
+    /// Checks the proof of a token. `None`: there is no such token, or it is another client's or mechanism's, or expired, or its
+    /// count was used before; the client is not told which.
     pub fn prove(&mut self, mint: Mint<'_>, proof: &TokenProof, unix_ms: u64) -> Option<Proved> {
         let place = self.0.iter().position(|device| device.client == proof.client.0)?;
         let device = &mut self.0[place];
@@ -109,7 +109,8 @@ impl Tokens {
             (None, Some(responder)) => (false, responder),
             (None, None) => return None,
         };
-        // Only that another one is void from now on has to be written: a fresh one is as good in either place.
+        // The record has to be written only because the client's earlier token is void now. The fresh token is as good in either
+        // place.
         let mut is_changed = is_fresh && device.current.is_some();
         if is_fresh {
             device.current = device.fresh.take();
@@ -121,7 +122,7 @@ impl Tokens {
         let device = self.0.remove(place);
         let mut given_back = None;
         if proof.token_use.invalidate {
-            // Whoever logs out means the one that is still on its way as well.
+            // A client that logs out gives back the token that it has not used yet, too.
             is_changed = true;
             given_back = Some(device);
         } else {
@@ -130,14 +131,15 @@ impl Tokens {
         Some(Proved { responder, is_changed, given_back })
     }
 
-    /// What a client gave back could not be saved: it is as good as before, so that the client can do it again.
+    /// The record without the tokens that a client gave back could not be saved: they are good again, so that the client can give
+    /// them back again.
     pub(crate) fn put_back(&mut self, device: Device) {
         if self.0.len() < DEVICES_MAX && self.0.iter().all(|known| known.client != device.client) {
             self.0.push(device);
         }
     }
 
-    /// Whether this is a token of a device, spelled out. For who can't prove it by SASL.
+    /// Whether a device has this token, spelled out. For a client that can't prove the token by SASL.
     pub(crate) fn holds(&self, mint: Mint<'_>, token: &str, unix_ms: u64) -> bool {
         let is_same = |device: &Device, kept: &Option<Token>| {
             kept.as_ref().is_some_and(|kept| {
@@ -148,14 +150,14 @@ impl Tokens {
         self.0.iter().any(|device| is_same(device, &device.current) || is_same(device, &device.fresh))
     }
 
-    /// Whether the token that a client has come by is nearly over.
+    /// Whether the token with which this client logs in expires soon.
     pub fn is_renewal_due(&self, client: ClientId, unix_ms: u64) -> bool {
         let device = self.0.iter().find(|device| device.client == client.0);
         let current = device.and_then(|device| device.current.as_ref());
         current.is_some_and(|token| token.expires_unix_ms.saturating_sub(unix_ms) < RENEW_MS)
     }
 
-    /// A new token for a client. One that it was given before and has not used is void; the one that it uses is good
+    /// Issues a new token to a client. An earlier token that the client has not used becomes void; the one that it uses is good
     /// until it uses the new one.
     pub fn issue(
         &mut self,
@@ -196,7 +198,7 @@ impl Tokens {
 }
 
 impl Token {
-    /// The token itself: 256 bits that are kept nowhere.
+    /// The token itself: 256 bits that are derived and stored nowhere.
     fn text(&self, mint: Mint<'_>, client: ClientId) -> String {
         let mechanism = TokenMechanism::from(self.mechanism).name();
         let generation = mint.generation.to_be_bytes();
@@ -215,7 +217,7 @@ impl Token {
 }
 
 impl Mint<'_> {
-    /// A device's part of its resource (XEP-0386 §3.2.1): the same each time, and nothing that its client said.
+    /// The device's part of its resource (XEP-0386 §3.2.1): the same each time, and no text that its client has chosen.
     pub fn resource(&self, client: ClientId) -> String {
         URL_SAFE_NO_PAD.encode(&self.derive(&[b"chaski resource\0", &client.0])[..RESOURCE_BYTES])
     }

@@ -1,5 +1,5 @@
-//! Acquaintances: to whom an account may write freely, and that the first stanza to anybody else costs as much as a number of
-//! a phone book.
+//! To which accounts an account may write freely, and what the first stanza to any other account costs: as much as a number in
+//! contact sync.
 //!
 //! Whatever can come back as "there is nobody", or have the other's client answer by itself, tells whether a number is
 //! registered: messages of all kinds (a receipt is one), requests, presence that asks or shows. So the first of these to a
@@ -7,12 +7,11 @@
 //! same words whether there is somebody or not (docs/promises.md, P1). What tells nothing (answers, errors, taking something
 //! back) draws on nothing.
 //!
-//! Free are contacts (in the phone book, or a subscription or a request in either direction), who has written within a week,
-//! service accounts, and whom the account has asked about lately. Members of a common group will be, by [`is_free`].
+//! Free are stanzas to contacts (in the phone book, or with a subscription or request in either direction), to accounts that have
+//! written within a week, to service accounts, and to accounts that were paid for lately.
 //!
-//! Owns what an account in memory knows of these. Bounded: whoever is forgotten, because newer ones have taken the place or
-//! because the account has left memory, costs one more. An account that writes to contacts alone has none of it.
-//! Called by the router; the quota is written by [`crate::shard`] (`books/asking`).
+//! What an account in memory knows of these is in [`super::acquaintances`]. Called by the router; the quota is written by
+//! [`crate::owner`] (`contact_sync/asking`).
 
 use super::Account;
 use super::acquaintances::{HEARD_AGAIN_MS, HEARD_MS};
@@ -21,18 +20,18 @@ use crate::account::acquaintances::Acquaintances;
 use crate::allowance::Allowance;
 use chaski_store::AccountId;
 
-/// Whether an account may write to somebody.
+/// The answer to the question whether an account may write to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leave {
     /// It costs nothing.
     Free,
-    /// It was paid for just now: the purse is to be written.
+    /// The first stanza was paid for just now: the purse has to be written.
     Paid,
-    /// There is nothing left to pay with, or it is not known yet what is left: the purse is to be read.
+    /// The quota is used up, or what is left is not known yet: the purse has to be read.
     Refused,
 }
 
-/// Asks for leave to write to somebody. Who is known costs a look-up in memory.
+/// Asks whether an account may write to `whom`, and pays for it if it has to. This costs a look-up in memory.
 pub(crate) fn ask(account: &mut Account, whom: AccountId, allowance: Allowance, unix_ms: u64) -> Leave {
     if is_free(account, whom, unix_ms) {
         return Leave::Free;
@@ -56,8 +55,8 @@ fn is_free(account: &Account, whom: AccountId, unix_ms: u64) -> bool {
     known.is_some_and(|known| known.has_asked(whom) || known.has_heard(whom, unix_ms, HEARD_MS))
 }
 
-/// Whether somebody is nobody's business of the account yet: no contact, and has not written to it lately. What it has paid for
-/// may tell that somebody is registered, and no more.
+/// Whether `whom` is a stranger to the account: no contact, and has not written to it lately. To have been paid for does not make
+/// it less of a stranger: payment lets the account learn that `whom` is registered, and nothing more.
 pub(crate) fn is_stranger(account: &Account, whom: AccountId, unix_ms: u64) -> bool {
     let Some(number) = whom.phone_number().filter(|_| account.id.phone_number().is_some()) else {
         return false;
@@ -72,7 +71,7 @@ fn is_contact(account: &Account, number: u64) -> bool {
     state.is_booked() || state.to() || state.from() || state.pending_in() || state.pending_out()
 }
 
-/// Somebody has written to the account: it may answer.
+/// Another account has written to this one, which may answer freely from now on.
 pub(crate) fn heard(account: &mut Account, by: AccountId, unix_ms: u64) {
     let Some(number) = by.phone_number().filter(|_| by != account.id) else { return };
     let known = account.rare.get::<Acquaintances>();

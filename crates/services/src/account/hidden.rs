@@ -1,5 +1,5 @@
-//! What is taken out of stanzas before somebody sees them: idle times, photo hashes and status texts of a presence, read
-//! marks of a message. And which stanzas an account may not send, or not as they are.
+//! What the privacy settings remove from stanzas: idle times, photo hashes and status texts from presence, read marks from
+//! messages. Also which stanzas an account may not send, or not as they are.
 //!
 //! XEP-0319 §3 (`idle`), XEP-0153 §4 (`x`), RFC 6121 §4.7.2.2 (`status`), XEP-0333 (`displayed`, `acknowledged`; never
 //! `received`, which is the second check mark). Called by the presence room and the router, for accounts that have settings.
@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 const VCARD_UPDATE: &str = "vcard-temp:x:update";
 
-/// What of a presence is hidden from somebody.
+/// Which parts of a presence are hidden from an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Hidden {
     idle: bool,
@@ -29,7 +29,7 @@ impl Hidden {
     /// What the account hides from the contact.
     pub(crate) fn from_contact(account: &Account, contact: &Contact) -> Self {
         if account.settings.is_none() {
-            // Who gets presence is a contact, and the defaults show contacts everything.
+            // Presence is sent to contacts only, and by default contacts see everything.
             return Self::default();
         }
         Self {
@@ -39,7 +39,7 @@ impl Hidden {
         }
     }
 
-    /// What the account may not see of what the contact sends.
+    /// What is removed from the contact's presence because the account hides the same from the contact.
     pub(crate) fn by_contact(account: &Account, contact: &Contact) -> Self {
         Self { idle: !may_see(account, What::LastSeen, contact), ..Self::default() }
     }
@@ -50,12 +50,12 @@ impl Hidden {
             || (self.status && child.is("status", ns::CLIENT))
     }
 
-    /// A presence without what is hidden, if anything of it is.
+    /// A presence without its hidden parts. `None`: nothing has to be removed.
     pub(crate) fn redact(self, presence: &Stored) -> Option<Stored> {
         (self != Self::default()).then(|| presence.without(|child| self.hides(child))).flatten()
     }
 
-    /// The same of one that is kept.
+    /// A presence that is kept as bytes, without its hidden parts.
     pub(crate) fn redact_text(self, stored: &[u8]) -> Cow<'_, [u8]> {
         if self == Self::default() {
             return Cow::Borrowed(stored);
@@ -81,23 +81,24 @@ fn without(stanza: &Stanza<'_>, unwanted: impl Fn(&ElementRef<'_>) -> bool) -> O
 pub(crate) enum Verdict {
     /// It goes on.
     Pass,
-    /// It is dealt with: nobody sees it, and its sender is not told.
+    /// The message is dropped: its recipient does not see it, and its sender is not told.
     Swallow,
-    /// This goes on in its place.
+    /// This message goes on in place of the original.
     Instead(Stored),
 }
 
-/// Why one of the account's own sessions may not send a stanza, if so. Cheap for who has no settings.
+/// The error if one of the account's own sessions may not send this stanza. Cheap for an account without settings.
 pub(crate) fn refuses(account: &Account, stanza: &Stanza<'_>) -> Option<StanzaError<'static>> {
     account.settings.as_ref()?;
     let to = stanza.to()?;
     let mut scratch = String::new();
-    // What is no address is refused where it is looked at anyway.
+    // An invalid JID is refused by the router.
     let to = JidRef::parse(&to, &mut scratch).ok()?;
     if blocked::forbids(account, to, stanza) {
         return Some(blocked::error());
     }
-    // Answered as who does not show it would, so that nobody has to know the asker's settings.
+    // The answer is the one of an account that hides its last activity, so that the other account need not know the asker's
+    // settings.
     let is_in_vain = asks_last_seen(stanza)
         && to.local.is_some()
         && !may_see(account, What::LastSeen, &Contact::new(&to.to_bare().to_string(), domain(account)));
@@ -128,8 +129,8 @@ fn marks_between<'s>(
     if may_pass(&contact) { Verdict::Pass } else { without_read_marks(stored) }
 }
 
-/// Whether a request that another account sends to one of the account's sessions asks for what the account does not show: a
-/// client would answer.
+/// Whether another account's request to one of the account's sessions asks for last activity that the account hides from it: the
+/// client itself would answer.
 pub(crate) fn asks_in_vain(account: &Account, asker: &str, request: &Stanza<'_>) -> bool {
     asks_last_seen(request) && !shows(account, What::LastSeen, &Contact::new(asker, domain(account)))
 }
@@ -142,7 +143,7 @@ fn is_read_mark(child: &ElementRef<'_>) -> bool {
     child.is("displayed", ns::MARKERS) || child.is("acknowledged", ns::MARKERS)
 }
 
-/// Swallowed whole if there is nothing else in it that its recipient could want; a receipt, say, goes on.
+/// The message is dropped if nothing else in it is of use to its recipient; a receipt in it, say, goes on.
 fn without_read_marks(message: &Stored) -> Verdict {
     let Ok(stanza) = message.look_into() else { return Verdict::Pass };
     let comes_along = |child: &ElementRef<'_>| {

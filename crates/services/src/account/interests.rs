@@ -1,19 +1,19 @@
-//! The nodes that a client wants to hear of: its features that end in `+notify` (XEP-0163 §4.3.1).
+//! The PEP nodes of which a client wants notifications: those of its features that end in `+notify` (XEP-0163 §4.3.1).
 
 use crate::data::{Data, Malformed, Unread, put_count};
 use chaski_xmpp::{ElementRef, ns};
 
 /// Most interests of a session. Clients have some twenty.
 const INTERESTS_MAX: usize = 64;
-/// Their names in all.
+/// The bytes of all their names.
 const BYTES_MAX: usize = 4 * 1024;
 
-/// Names of nodes, in order, each once.
+/// Names of PEP nodes, in order, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Interests(Box<[Box<str>]>);
 
 impl Interests {
-    /// Of a `disco#info` result. What is beyond the bounds is left out.
+    /// The interests in a `disco#info` result. Those beyond the bounds are left out.
     pub(crate) fn of(query: &ElementRef<'_>) -> Self {
         let features = query.children().filter(|child| child.is("feature", ns::DISCO_INFO));
         let mut bytes = 0;
@@ -36,12 +36,12 @@ impl Interests {
         self.0.binary_search_by(|name| (**name).cmp(node)).is_ok()
     }
 
-    /// None at all.
+    /// Whether the client wants no notifications.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those that are not among the others.
+    /// The interests that are not among `others`.
     pub(crate) fn without(&self, others: &Self) -> Self {
         Self(self.0.iter().filter(|name| !others.has(name)).cloned().collect())
     }

@@ -1,9 +1,9 @@
-//! Where a client comes from, as far as budgets go: its *network*.
+//! The *network* of a client's address, by which budgets are counted.
 //!
-//! Two sizes, both of which are counted where strangers are: the near one is what one customer has (an IPv4 address, an
-//! IPv6 /64), the wide one what somebody with more addresses has (/24, /48) and gets [`WIDER`] times as much. Whoever comes
-//! from the machine itself has no network that is known: a TLS terminator, a load generator or a test stands for everybody
-//! there. Used by the edge, by HTTP and by [`super::guesses`]. Never written to a log or to the store.
+//! Clients that have not authenticated are counted by two sizes of networks: the near one is what one customer has (an IPv4
+//! address, an IPv6 /64); the wide one (/24, /48) is for somebody with more addresses, and gets [`WIDER`] times as much. A client
+//! on the machine itself has no known network: a TLS terminator, a load generator or a test there stands for many clients. Used
+//! by the edge, by HTTP and by [`guesses`](crate::rooms::accounts::guesses). Never written to a log or to the store.
 
 use crate::data::data;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ impl Network {
         }
         match address {
             IpAddr::V4(v4) => Self(u64::from(v4.to_bits())),
-            // Nobody has an address whose upper half would fit into an IPv4 address (RFC 4291 §2.4).
+            // No address has an upper half small enough to be taken for an IPv4 address (RFC 4291 §2.4).
             IpAddr::V6(v6) => Self((v6.to_bits() >> 64) as u64),
         }
     }

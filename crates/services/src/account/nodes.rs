@@ -1,8 +1,8 @@
-//! What an account has published: its nodes with their configuration, item ids and subscribers. Pure state.
+//! The PEP nodes of an account with their configuration, item ids and subscribers. Pure state.
 //!
-//! This is the account's index document ([`document`]) as it is in memory; payloads stand in `Table::Items`, but
-//! for a node's newest one if it is small. Each change says which payloads are to be written and deleted with it
-//! ([`Write`]), so that index and payloads change in one transaction. Promises that its bounds hold.
+//! This is the account's index document ([`document`]) as it is in memory. Payloads are in `Table::Items`, except a node's newest
+//! payload if it is small. Each change lists the payloads to be written and deleted with it ([`Write`]), so that index and
+//! payloads change in one transaction. Promises that its bounds hold.
 
 pub(crate) mod config;
 pub(crate) mod document;
@@ -15,7 +15,7 @@ use crate::form::Form;
 use chaski_xmpp::{ErrorType, StanzaCondition, StanzaError, ns};
 use config::{BadForm, SendLast};
 
-/// Most nodes of an account: old OMEMO has one for each device, and clients use some tens.
+/// Most nodes of an account. The old OMEMO has one for each device; clients use some tens.
 pub(crate) const NODES_MAX: usize = 200;
 /// Most items of a node. Bookmarks are one item each.
 pub(crate) const ITEMS_MAX: u16 = 256;
@@ -36,9 +36,10 @@ pub(crate) const INLINE_BYTES_MAX: usize = 1_024;
 /// Most accounts that have subscribed to a node by name.
 pub(crate) const SUBSCRIBERS_MAX: usize = 64;
 
-/// What the names of nodes begin with that other rooms keep here. No client can name them: no XML has this character.
+/// The first character of the names of nodes that other rooms keep here. No client can name these nodes: no XML can contain the
+/// character.
 pub(crate) const HIDDEN: char = '\u{1}';
-/// The node in which an account's vCard is kept, which is shown though it is hidden: by its own requests.
+/// The hidden node that holds an account's vCard, which is shown by the requests of vCard-temp and vCard4.
 pub(crate) const VCARD_NODE: &str = "\u{1}vcard";
 
 /// What an account has published. In order of node name.
@@ -52,11 +53,11 @@ pub struct Nodes {
 pub(crate) struct Node {
     pub(crate) name: Box<str>,
     pub(crate) config: Config,
-    /// Oldest first; published again is newest.
+    /// The oldest first. An item that is published again becomes the newest.
     pub(crate) items: Vec<Item>,
     /// The newest item's payload if it is small.
     pub(crate) inline: Option<Box<str>>,
-    /// Bare JIDs that have subscribed by name, besides those who are notified for their interest.
+    /// Bare JIDs that have subscribed to the node explicitly, in addition to those that are notified because of their interests.
     pub(crate) subscribers: Vec<Box<str>>,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Item {
     pub(crate) id: Box<str>,
     pub(crate) bytes: u32,
     pub(crate) published_unix_ms: u64,
-    /// Its payload stands in `Table::Items`; else it is [`Node::inline`].
+    /// The payload is in `Table::Items`; otherwise it is [`Node::inline`].
     pub(crate) stored: bool,
 }
 
@@ -98,7 +99,7 @@ pub(crate) enum Refused {
     TooManyNodes,
     /// Too many subscribers of this node.
     TooManySubscribers,
-    /// The account has too much in all.
+    /// The account has reached a bound on all its nodes together.
     Full,
     /// The form can't be applied.
     Form(BadForm),
@@ -218,7 +219,7 @@ impl Nodes {
         Ok(writes)
     }
 
-    /// Gives a node room for so many items, if there is such a node. Refused if none can have so many.
+    /// Lets a node keep so many items, if the node exists. Refused if no node can.
     pub(crate) fn make_room(&mut self, name: &str, items: usize) -> Result<(), Refused> {
         let items = u16::try_from(items).ok().filter(|items| *items <= ITEMS_MAX).ok_or(Refused::Full)?;
         if let Ok(node) = self.get_mut(name) {
@@ -227,7 +228,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// A bare JID subscribes by name. Whether that is new.
+    /// A bare JID subscribes to the node explicitly. Returns whether it was not subscribed before.
     pub(crate) fn subscribe(&mut self, name: &str, who: &str) -> Result<bool, Refused> {
         let node = self.get_mut(name)?;
         if node.is_subscribed(who) {
@@ -241,7 +242,7 @@ impl Nodes {
         Ok(true)
     }
 
-    /// It takes that back. Whether there was something to take back.
+    /// A bare JID unsubscribes from the node. Returns whether it was subscribed.
     pub(crate) fn unsubscribe(&mut self, name: &str, who: &str) -> Result<bool, Refused> {
         let node = self.get_mut(name)?;
         let before = node.subscribers.len();
@@ -249,7 +250,7 @@ impl Nodes {
         Ok(node.subscribers.len() < before)
     }
 
-    /// Whether all fits. Refusing is the caller's throwing this state away.
+    /// Whether all nodes together keep the bounds. If not, the caller throws this state away.
     fn check_size(&self) -> Result<(), Refused> {
         let (mut items, mut bytes, mut index) = (0, 0, 0);
         for node in &self.list {
@@ -277,7 +278,7 @@ impl Node {
         self.items.iter().find(|item| self.names(item, id))
     }
 
-    /// Whether this is the item's id. A picture's is a hash, which some write in capitals.
+    /// Whether this is the item's id. The id of an avatar is a hash, which some clients write in upper case.
     pub(crate) fn names(&self, item: &Item, id: &str) -> bool {
         *item.id == *id || (*self.name == *ns::AVATAR_DATA && item.id.eq_ignore_ascii_case(id))
     }
@@ -304,7 +305,7 @@ impl Node {
         let replaced = replaced.map(|at| self.items.remove(at));
         let was_last_inline = self.inline.take();
         let inline = new.payload.len() <= INLINE_BYTES_MAX;
-        // An older, long payload would otherwise stay behind.
+        // The old payload would otherwise stay in `Table::Items`.
         let left_behind = |old: &Item| old.stored && (inline || *old.id != *new.id);
         writes.extend(replaced.filter(left_behind).map(|old| forget(&self.name, old.id)));
         if inline {
@@ -316,7 +317,7 @@ impl Node {
                 payload: Some(new.payload.into()),
             });
         }
-        // What was the newest until now, and stays, moves from the index to the items.
+        // The payload that was the newest until now moves from the index to `Table::Items`, if its item stays.
         if let (Some(payload), Some(last)) =
             (was_last_inline, self.items.last_mut().filter(|last| !last.stored))
         {
@@ -330,7 +331,7 @@ impl Node {
             stored: !inline,
         });
         let dropped = self.trim();
-        // What is written and dropped in one go need not be written.
+        // A payload that would be written and deleted by the same change need not be written.
         writes.retain(|write| !dropped.iter().any(|other| other.item == write.item));
         writes.extend(dropped);
         writes
@@ -344,7 +345,7 @@ impl Node {
         Some(forget(&self.name, self.items.remove(at).id))
     }
 
-    /// Drops the oldest items beyond the node's bound, and all if they are not kept any more.
+    /// Drops the oldest items beyond the node's bound; all of them if the node no longer keeps items.
     fn trim(&mut self) -> Vec<Write> {
         let keep = if self.config.persist { usize::from(self.config.items_max) } else { 0 };
         let surplus = self.items.len().saturating_sub(keep);
@@ -365,7 +366,7 @@ fn check_name(name: &str) -> Result<(), Refused> {
 }
 
 impl Nodes {
-    /// What of it is shown to others at all: a profile without what its owner keeps for themselves, bookmarks say.
+    /// The nodes that other accounts may be shown at all: without those that the owner keeps private, such as bookmarks.
     pub(crate) fn shown(&self) -> Self {
         let shown = self.list.iter().filter(|node| is_shown(node));
         Self { list: shown.map(|node| Node { subscribers: Vec::new(), ..node.clone() }).collect() }
@@ -385,11 +386,11 @@ impl Nodes {
 /// Nodes that are private unless configured otherwise: clients that know no publish-options put secrets there.
 const PRIVATE: &[&str] = &[ns::BOOKMARKS, "storage:bookmarks", "storage:rosternotes"];
 
-/// What a new node is like if its publisher does not say.
+/// The configuration of a new node whose publisher has sent none.
 pub(crate) fn default_config(node: &str) -> Config {
     let access = if PRIVATE.contains(&node) { Access::Whitelist } else { Access::Presence };
     match node {
-        // XEP-0402 §3: one item for each room, and none sent unasked.
+        // XEP-0402 §3: one item for each bookmark, and none sent without being asked for.
         ns::BOOKMARKS => {
             Config { access, items_max: ITEMS_MAX, send_last: SendLast::Never, ..Config::default() }
         }
@@ -397,7 +398,7 @@ pub(crate) fn default_config(node: &str) -> Config {
     }
 }
 
-/// Whether others are shown anything of a node. A vCard is, by its own requests, though its node has a name that nobody knows.
+/// Whether other accounts are shown anything of a node. A vCard is, by requests of its own, though no client can name its node.
 fn is_shown(node: &Node) -> bool {
     let is_private = node.config.access == Access::Whitelist || PRIVATE.contains(&&*node.name);
     !is_private || *node.name == *VCARD_NODE

@@ -1,9 +1,9 @@
-//! Phone numbers: from what a person or program wrote to an E.164 number that may be sent a code.
+//! Phone numbers: from what a person or a program wrote to an E.164 number to which a code may be sent.
 //!
-//! Owns: what counts as a number (libphonenumber's metadata, built in: no network, about a microsecond each after
-//! the first), which numbers are reserved for fiction and so for tests, and which kinds never get an SMS because
-//! calling them is how fraud is paid for. Called by [`registration`](super::registration) and contact sync.
-//! Specification: ITU-T E.164; for fiction the numbering plans of the countries named in [`fiction`].
+//! Owns: what is a phone number (by libphonenumber's metadata, built in: no network, about a microsecond each after the first),
+//! which numbers are reserved for fiction and so for tests, and which kinds never get an SMS because calling them is how fraud is
+//! paid for. Called by [`registration`](crate::rooms::accounts::registration) and contact sync. Specification: ITU-T E.164; for
+//! fiction the numbering plans of the countries named in [`fiction`].
 
 use chaski_store::AccountId;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
@@ -68,7 +68,7 @@ impl Phone {
         if !parsed.is_valid() {
             return Err(PhoneError::NoSuchNumber);
         }
-        // The number in its one form: a national prefix written after the country code has been dropped.
+        // E.164 is the one normal form: a national prefix written after the country code has been dropped.
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
         let number: u64 =
             e164.strip_prefix('+').and_then(|d| d.parse().ok()).ok_or(PhoneError::NoSuchNumber)?;
@@ -92,18 +92,18 @@ impl Phone {
         self.country
     }
 
-    /// Whether nobody has this number: its code is logged and never sent.
+    /// Whether the number is reserved for fiction, so that nobody has it: its code is logged and never sent.
     pub fn is_fictitious(self) -> bool {
         self.fictitious
     }
 
-    /// Whether it is of a kind that people have in their pocket or on their desk: no premium rate, no toll-free
-    /// or shared-cost number, no pager or voice mail.
+    /// Whether the number is of a kind that gets an SMS: people have it in their pocket or on their desk. No premium rate, no
+    /// toll-free or shared-cost number, no pager or voice mail.
     pub fn is_textable(self) -> bool {
         self.textable
     }
 
-    /// The block of 10,000 numbers it is in. Whoever earns by receiving SMS owns whole blocks.
+    /// The block of 10,000 numbers that the number is in. Fraudsters who earn by receiving SMS own whole blocks.
     pub fn block(self) -> u64 {
         self.number / 10_000
     }

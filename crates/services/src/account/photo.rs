@@ -1,6 +1,8 @@
-//! The avatar that an account shows: what is one, checked when it is published, and which of its published pictures is shown (XEP-0084 §4).
+//! The avatar that an account shows (XEP-0084 §4): its items are checked when they are published, and one of the published
+//! versions is shown.
 //!
-//! Pure. The picture's bytes stand once, in the data node; what vCards and presence say is made from there.
+//! Pure. The picture's bytes are stored once, in the data node; the photos in vCards and the hashes in presence are derived from
+//! it.
 
 mod image;
 
@@ -38,7 +40,7 @@ pub(crate) fn photo(account: &Account) -> Option<Photo> {
     shown(account.nodes.as_deref()?)
 }
 
-/// The avatar that the nodes show: the first of the newest metadata whose bytes are there.
+/// The avatar that these nodes show: the first version in the newest metadata whose bytes are stored.
 pub(crate) fn shown(nodes: &Nodes) -> Option<Photo> {
     let (metadata, data) = (nodes.get(ns::AVATAR_METADATA)?, nodes.get(ns::AVATAR_DATA)?);
     let stanza = Stanza::parse(metadata.inline.as_deref()?.as_bytes()).ok()?;
@@ -50,7 +52,7 @@ pub(crate) fn shown(nodes: &Nodes) -> Option<Photo> {
     })
 }
 
-/// A type of pictures, but not one that is a program.
+/// Whether this is the media type of a picture, and not of one that can hold a program (SVG).
 pub(crate) fn is_shown(mime: &str) -> bool {
     mime.to_ascii_lowercase().strip_prefix("image/").is_some_and(|kind| !kind.starts_with("svg"))
 }
@@ -108,7 +110,7 @@ fn malformed(why: &'static str) -> Fault {
     fault(StanzaCondition::BadRequest, "invalid-payload").with_text(why)
 }
 
-/// Looks at an item before it is published. The id that it gets if it came without.
+/// Checks an avatar item before it is published. Returns the id for it if the client gave none.
 pub(crate) fn check(node: &str, id: Option<&str>, payload: &str) -> Result<Option<Box<str>>, Fault> {
     let root = || Stanza::parse(payload.as_bytes()).map_err(|_| malformed("this is no element"));
     match node {
@@ -127,7 +129,7 @@ fn check_data(id: Option<&str>, data: &ElementRef<'_>) -> Result<Box<str>, Fault
         Some(id) if !id.eq_ignore_ascii_case(&picture.id()) => {
             Err(malformed("the id is the content's SHA-1"))
         }
-        // As it was written, in capitals perhaps: who asks for it does so by the id in the metadata.
+        // The id is kept as it was written, perhaps in upper case: clients ask for the picture by the id in the metadata.
         Some(id) => Ok(id.into()),
         None => Ok(picture.id().into()),
     }

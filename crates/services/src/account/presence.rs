@@ -1,5 +1,5 @@
-//! What a session keeps of its presence. Small: 24 bytes, and one stanza while it is available, which it shares with
-//! all sessions that said the same.
+//! What a session keeps of its presence. Small: 24 bytes, and while the session is available one stanza, which it shares with all
+//! sessions that have sent the same.
 
 use crate::account::roster::Contact;
 use std::borrow::Borrow;
@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Presences of which a shard keeps one copy each. Beyond this many, further ones have their own.
+/// Distinct presence stanzas that a shard shares. A further one has a copy in each session.
 const SHARED_MAX: usize = 1_024;
 
 /// The presences that a shard's sessions share. Most are one of a few: empty, or with an application's capabilities.
 #[derive(Debug, Default)]
 pub struct Presences(HashSet<Shared>);
 
-/// A stanza of which all who said it have one copy, behind a pointer of 8 bytes.
+/// A presence stanza of which all sessions that have sent it share one copy, behind a pointer of 8 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Shared(Arc<Box<[u8]>>);
 
@@ -54,17 +54,18 @@ impl Presences {
 pub struct SessionPresence {
     /// The last broadcast in stored form, without `from`, `to` and `id`. `None` while unavailable.
     last: Option<Shared>,
-    /// Who was told otherwise than by broadcast, each once. Rare, so behind a pointer.
+    /// The accounts to which directed presence was sent, each once. Rare, so behind a pointer.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in nearly every session")]
     directed: Option<Box<Vec<Directed>>>,
-    /// When a session of the account was available last, as far as this one knows, in seconds of Unix time. Counts while none is.
+    /// When a session of the account was last available, as far as this session knows, in seconds of Unix time. It counts while
+    /// none is available.
     left_unix_s: u32,
     priority: i8,
     interested: bool,
     watches_blocks: bool,
 }
 
-/// Somebody who was sent directed presence (RFC 6121 §4.6).
+/// A recipient of directed presence (RFC 6121 §4.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Directed {
     pub(crate) contact: Contact,
@@ -82,12 +83,12 @@ impl SessionPresence {
         self.priority
     }
 
-    /// When a session of its account was available last, while none is.
+    /// When a session of the account was last available, while none is.
     pub(crate) fn left_unix_ms(&self) -> u64 {
         u64::from(self.left_unix_s) * 1_000
     }
 
-    /// None of its account's sessions is available since then.
+    /// From this time on no session of the account is available.
     pub(crate) fn note_left(&mut self, unix_ms: u64) {
         self.left_unix_s = u32::try_from(unix_ms / 1_000).unwrap_or(u32::MAX);
     }
@@ -127,14 +128,15 @@ impl SessionPresence {
         self.priority = priority;
     }
 
-    /// Forgets everything but its interest in the roster and the block list; gives back who was told by directed presence.
+    /// Forgets everything except whether the session gets roster and block list pushes. Returns the recipients of directed
+    /// presence.
     pub(crate) fn set_unavailable(&mut self) -> Vec<Directed> {
         self.last = None;
         self.priority = 0;
         self.directed.take().map(|list| *list).unwrap_or_default()
     }
 
-    /// Notes directed presence. False if `most` are noted already.
+    /// Remembers a recipient of directed presence. False if `most` are remembered already.
     pub(crate) fn note_directed(&mut self, target: Directed, most: usize) -> bool {
         let list = self.directed.get_or_insert_default();
         if list.contains(&target) {
@@ -156,7 +158,7 @@ impl SessionPresence {
         }
     }
 
-    /// Forgets whom the closure chooses, and gives them back.
+    /// Forgets the recipients of directed presence that the closure chooses, and returns them.
     pub(crate) fn take_directed(&mut self, chosen: impl Fn(&Contact) -> bool) -> Vec<Directed> {
         let Some(list) = self.directed.take() else { return Vec::new() };
         let (taken, kept): (Vec<_>, Vec<_>) = list.into_iter().partition(|target| chosen(&target.contact));

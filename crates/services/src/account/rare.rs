@@ -1,7 +1,7 @@
-//! What hardly any account has, while it is in memory: a state of one type for each room that wants one.
+//! State that hardly any account has while it is in memory: of one type for each room that wants some.
 //!
-//! A room keeps here what it would lose nothing by forgetting: an account that leaves memory takes it along. Whoever has nothing
-//! of the kind pays one pointer for all rooms together. A type is known to its room alone. Pure.
+//! A room keeps here only what it may forget: the state goes when the account leaves memory. An account without any such state
+//! pays one pointer for all rooms together. Each type is known to its room alone. Pure.
 
 use std::any::Any;
 
@@ -19,12 +19,12 @@ impl Rare {
         self.0.as_deref()?.0.iter().find_map(|state| state.downcast_ref())
     }
 
-    /// The same, to be changed.
+    /// The state of this type, to be changed, if there is one.
     pub(crate) fn get_mut<T: Any + Send>(&mut self) -> Option<&mut T> {
         self.0.as_deref_mut()?.0.iter_mut().find_map(|state| state.downcast_mut())
     }
 
-    /// The same, made if there is none.
+    /// The state of this type, to be changed; made if there is none.
     pub(crate) fn get_or_make<T: Any + Send + Default>(&mut self) -> &mut T {
         let states = &mut self.0.get_or_insert_default().0;
         let known = states.iter().position(|state| state.is::<T>());

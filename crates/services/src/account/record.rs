@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 /// The version written into new records. A reader refuses greater ones: fields may have changed their meaning.
 pub const RECORD_VERSION: u32 = 1;
 
-/// Of an account whose owner is changing their number: the new one. See [`AccountRecord::moving_to`].
+/// The field of an account whose owner is changing their number: the new number. See [`AccountRecord::moving_to`].
 pub(super) const MOVING_TO: &str = "moving_to";
-/// Of an account whose owner had another number before: that one.
+/// The field of an account whose owner had another number before: the old number.
 const MOVED_FROM: &str = "moved_from";
 
 /// An account.
@@ -44,7 +44,7 @@ pub struct AccountRecord {
     /// The second PIN, if the user has set one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<RegistrationLock>,
-    /// By which its devices come back. Only those of the present key.
+    /// The FAST tokens by which the account's devices log in. Only those given for the present key.
     #[serde(default, skip_serializing_if = "Tokens::is_empty")]
     pub tokens: Tokens,
     /// Fields of later versions.
@@ -97,7 +97,7 @@ impl AccountRecord {
         }
     }
 
-    /// Reads what the store holds. Whoever asked by name also calls [`AccountRecord::belongs_to`].
+    /// Reads the record that the store holds. A caller that asked by name also has to call [`AccountRecord::belongs_to`].
     pub fn from_json(json: &[u8]) -> Result<Self, RecordError> {
         let record: Self = serde_json::from_slice(json).map_err(|e| RecordError::Damaged(e.to_string()))?;
         if record.version > RECORD_VERSION {
@@ -121,8 +121,8 @@ impl AccountRecord {
         self.credentials.generation
     }
 
-    /// The number that the account's owner is changing to. Until that is finished or given up nobody logs in and nothing is
-    /// delivered here; whoever registers either number, or asks for the change again, finishes it or gives it up.
+    /// The number that the account's owner is changing to. Until the change is finished or given up, nobody can log in and
+    /// nothing is delivered here. Whoever registers either number, or asks for the change again, finishes it or gives it up.
     pub fn moving_to(&self) -> Option<AccountName> {
         self.extra
             .get(MOVING_TO)
@@ -146,7 +146,7 @@ impl AccountRecord {
         self
     }
 
-    /// The account under its owner's new number: the lock, the device, and unknown fields go with them.
+    /// The account under its owner's new number: the registration lock, the device name and unknown fields go with the owner.
     pub fn moved(self, to: AccountName, credentials: Credentials, unix_ms: u64) -> Self {
         let from = Value::String(self.name.to_string());
         let mut record = self.staying().with_key(credentials, unix_ms);
@@ -160,8 +160,8 @@ impl AccountRecord {
         self.extra.get(MOVED_FROM).and_then(Value::as_str) == Some(&*other.to_string())
     }
 
-    /// The account as it is with a new key: the lock and unknown fields stay, no device has a token. The caller has derived `credentials`
-    /// with generation `self.generation() + 1`.
+    /// The account with a new key: the registration lock and unknown fields stay, all tokens go. The caller has derived
+    /// `credentials` with generation `self.generation() + 1`.
     pub fn with_key(mut self, credentials: Credentials, unix_ms: u64) -> Self {
         self.credentials = credentials;
         self.registered_unix_ms = unix_ms;
@@ -171,7 +171,7 @@ impl AccountRecord {
     }
 }
 
-/// As the store has it: what a later version has added travels too.
+/// The record travels as the JSON that the store has, so that fields of later versions go along.
 impl Data for AccountRecord {
     fn put(&self, out: &mut Vec<u8>) {
         self.to_json().put(out);

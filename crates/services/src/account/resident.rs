@@ -1,7 +1,7 @@
-//! An account's record as the owner shard keeps it: the same as [`AccountRecord`], in as few bytes as it takes.
+//! An account's record as its owner keeps it in memory: the same content as [`AccountRecord`] in fewer bytes.
 //!
-//! A million of them are in memory. What most accounts don't have stands behind one pointer; the name is not kept,
-//! because the account's key or its bare JID tells it.
+//! A million of them are in memory. Fields that most accounts lack are behind one pointer; the name is not kept, because the
+//! account's key or its bare JID tells it.
 
 use super::credentials::Credentials;
 use super::fast_tokens::Tokens;
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 
 /// The activity stamp is renewed at most this often, so that being online costs no writes.
 const SEEN_GRAIN_MS: u64 = 6 * 60 * 60 * 1000;
-/// When it ends, so that contacts are told a time that means something.
+/// The activity stamp is renewed at this interval when a last session ends, so that contacts see a useful "last seen".
 const LEFT_GRAIN_MS: u64 = 10 * 60 * 1000;
 
-/// How far the clocks of places may be apart.
+/// How far the clocks of two nodes may be apart.
 const CLOCKS_DIFFER_MS: u64 = 1_000;
 
 /// See the module.
@@ -53,8 +53,8 @@ impl ResidentRecord {
         }
     }
 
-    /// Whether what was sent at this time was for whoever had the number before: it has been under way for long, and the account was
-    /// made anew meanwhile. Clocks of different places need not agree to the second.
+    /// Whether a stanza that was sent at this time was meant for the previous owner of the number: it has been under way for
+    /// long, and the account was made anew meanwhile. Clocks of different nodes need not agree to the second.
     pub(crate) fn is_of_before(&self, sent_unix_ms: u64) -> bool {
         sent_unix_ms != 0 && sent_unix_ms.saturating_add(CLOCKS_DIFFER_MS) < self.created_unix_ms
     }
@@ -63,7 +63,7 @@ impl ResidentRecord {
     pub(crate) fn record(&self, name: AccountName) -> AccountRecord {
         let rare = self.rare.as_deref().cloned().unwrap_or_default();
         AccountRecord {
-            // Older ones are read as this one, and newer ones are not read.
+            // Records of older versions are read as this version, and records of newer versions are not read.
             version: RECORD_VERSION,
             name,
             credentials: self.credentials.clone(),
@@ -93,17 +93,17 @@ impl ResidentRecord {
         self.disabled && self.rare.as_ref().is_some_and(|rare| rare.extra.contains_key(MOVING_TO))
     }
 
-    /// By which its devices come back.
+    /// The FAST tokens by which the account's devices log in.
     pub(crate) fn tokens(&self) -> Option<&Tokens> {
         self.rare.as_ref().map(|rare| &rare.tokens)
     }
 
-    /// The same, to be changed.
+    /// The tokens, to be changed.
     pub(crate) fn tokens_mut(&mut self) -> &mut Tokens {
         &mut self.rare.get_or_insert_default().tokens
     }
 
-    /// When a session was last seen: within ten minutes if none is there, else within some hours.
+    /// When a session was last seen: right within ten minutes if the account has no session, else within some hours.
     pub fn seen_unix_ms(&self) -> u64 {
         self.seen_unix_ms
     }

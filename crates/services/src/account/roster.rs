@@ -1,9 +1,9 @@
 //! The roster of one account: its contacts, their names and groups, and the subscriptions between them.
 //!
-//! Pure state without a clock, a store or a connection; RFC 6121 §2 and §3. It promises that its bounds hold and
-//! that no impossible subscription state is reachable. Stanzas: [`query`] reads and writes `jabber:iq:roster`,
-//! [`subscription`] is the state machine, [`document`] the form that is saved. Called by the owner shard of the
-//! account, which saves the document before it tells anybody of a change.
+//! Pure state without a clock, a store or a connection; RFC 6121 §2 and §3. It promises that its bounds hold and that no
+//! impossible subscription state is reachable. [`subscription`] is the state machine, [`document`] the form that is saved; the
+//! stanzas are read and written by [`crate::rooms::roster`]. Called by rooms on behalf of the account's owner, which saves the
+//! document before it tells anybody of a change.
 
 mod changes;
 pub mod contact;
@@ -37,15 +37,15 @@ pub const GROUP_BYTES_MAX: usize = 128;
 pub const GROUPS_MAX: usize = 20;
 /// Names and groups of the whole roster in bytes.
 pub const DETAILS_BYTES_MAX: usize = 256 * 1024;
-/// A longer request is kept without what is inside it.
+/// A longer request is kept without its children.
 pub const REQUEST_BYTES_MAX: usize = 1_024;
 
 /// The roster of one account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Roster {
-    /// In order of contact, each once, none a stranger.
+    /// In order of contact, each once. Entries in the state of a stranger are not kept.
     items: Vec<Item>,
-    /// What clients may not have heard of.
+    /// The latest changes, of which clients may not know yet.
     changes: Changes,
 }
 
@@ -78,18 +78,18 @@ pub struct Undo {
 #[error("the roster has reached one of its bounds")]
 pub struct Full;
 
-/// What a change asks of the caller. Nothing of it may be seen by anybody before the roster is saved.
+/// What a change of the roster requires of the caller. Nobody may see anything of it before the roster is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// The roster's document has changed: save it.
     pub changed: bool,
     /// Interested sessions get the item ([`Roster::push`]).
     pub push: bool,
-    /// The stanza goes on: outbound to the contact, inbound to the account's available sessions.
+    /// The stanza is passed on: an outbound one to the contact, an inbound one to the account's available sessions.
     pub pass_on: bool,
     /// The server answers the contact with `subscribed` in the account's name.
     pub approve: bool,
-    /// What the contact is to be sent besides.
+    /// The presence that the contact has to be sent in addition.
     pub presence: PresenceDue,
 }
 
@@ -100,12 +100,12 @@ pub struct Removed {
     pub unsubscribe: bool,
     /// Send `unsubscribed` to the contact.
     pub unsubscribed: bool,
-    /// What the contact is to be sent besides.
+    /// The presence that the contact has to be sent in addition.
     pub presence: PresenceDue,
 }
 
 impl Roster {
-    /// All that is known of the contacts, askers included.
+    /// All entries, including those of contacts that have only sent a request.
     pub fn items(&self) -> &[Item] {
         &self.items
     }
@@ -115,12 +115,12 @@ impl Roster {
         self.items.iter().filter(|item| item.state.is_listed())
     }
 
-    /// The contact's entry, if it is no stranger.
+    /// The contact's entry. `None`: the contact is a stranger.
     pub fn get(&self, contact: &Contact) -> Option<&Item> {
         self.find(contact).ok().map(|at| &self.items[at])
     }
 
-    /// How the account stands with the contact.
+    /// The state of the subscriptions between the account and the contact.
     pub fn state(&self, contact: &Contact) -> Subscription {
         self.get(contact).map_or(Subscription::STRANGER, |item| item.state)
     }
@@ -144,7 +144,7 @@ impl Roster {
             .map(|item| (&item.contact, item.details.as_deref().map_or("", |details| &details.request)))
     }
 
-    /// Changes with everything that clients see (RFC 6121 §2.6): a hash, so that no counter can be lost.
+    /// The roster version: a hash of everything that clients see (RFC 6121 §2.6), so that no counter can be lost.
     pub fn version(&self) -> String {
         let mut hasher = SipHasher13::new();
         for item in self.listed() {
@@ -153,7 +153,7 @@ impl Roster {
         format!("{:016x}", hasher.finish())
     }
 
-    /// Roster set: makes or changes an item (§2.3, §2.4). The subscription is not the client's to set.
+    /// A roster set: makes or changes an item (§2.3, §2.4). A client can't set the subscription.
     pub fn set(
         &mut self,
         contact: &Contact,
@@ -234,15 +234,15 @@ impl Roster {
         })
     }
 
-    /// The contact's entry as it is now, to be put back if a change can't be kept.
+    /// The contact's entry as it is now, to be put back if a change can't be saved.
     pub fn undo_point(&self, contact: &Contact) -> Undo {
         Undo { contact: contact.clone(), item: self.get(contact).cloned() }
     }
 
-    /// Puts an entry back as it was. Several are taken back in the reverse order of their changes.
+    /// Puts an entry back as it was. Several changes have to be taken back in reverse order.
     pub fn take_back(&mut self, undo: Undo) {
         self.note_change(&undo.contact);
-        // What the phone book says is not the roster's to take back: it may have changed since.
+        // What the phone book says of the contact is kept as it is: it may have changed since.
         let book = self.state(&undo.contact).book();
         let before = undo.item.map_or((Subscription::STRANGER, None), |item| (item.state, item.details));
         let state = before.0.booked(book);

@@ -1,7 +1,7 @@
-//! A session as it is kept: one bound resource of an account, over one connection or several in turn.
+//! The data of a session: one bound resource of an account, over one connection or several in turn.
 //!
-//! Data and questions about it. What happens to a session (sending, acknowledging, ending) is the owner's
-//! (`owner/session`); rooms see [`Session::id`], [`Session::resource`], [`Session::presence`] and what a client has said of itself.
+//! Data and questions about them. What happens to a session (sending, acknowledging, ending) is done by its owner
+//! (`owner/session`). Rooms see [`Session::id`], [`Session::resource`], [`Session::presence`] and what the client has enabled.
 
 pub(crate) mod behind;
 pub(crate) mod csi;
@@ -32,40 +32,42 @@ pub struct Session {
     pub(crate) conn: Option<ConnId>,
     /// Stream management, once the client has enabled it.
     pub(crate) managed: Option<Managed>,
-    /// What is sent and not acknowledged. Without stream management: messages alone, counted by TCP's confirmation.
+    /// Stanzas that were sent and are not acknowledged. Without stream management these are messages only, acknowledged by the
+    /// client's TCP.
     pub(crate) queue: Outbound<Sent>,
-    /// Bytes in the queue that are no messages of the mailbox.
+    /// Bytes of the stanzas in the queue that are no messages of the mailbox.
     pub(crate) other_bytes: u32,
-    /// Messages in the queue.
+    /// Messages of the mailbox in the queue.
     pub(crate) mail_waiting: u32,
-    /// Their bytes.
+    /// Bytes of those messages.
     pub(crate) mail_bytes: u32,
-    /// TCP's confirmation has been asked for.
+    /// The client's TCP has been asked for its acknowledgement.
     pub(crate) confirming: bool,
-    /// A timer will have it read on.
+    /// A timer is set that makes the session read on from the mailbox.
     pub(crate) retrying: bool,
-    /// Where it is in the mailbox.
+    /// How far the session has read its account's mailbox.
     pub(crate) progress: Progress,
-    /// The nodes it wants to hear of, kept by the caps room and shared with all sessions of the same client.
+    /// The PEP nodes of which the client wants notifications, kept by the caps room and shared with all sessions of the same
+    /// client.
     pub(crate) interests: Option<Arc<Interests>>,
-    /// What its client has said of itself.
+    /// What the client has enabled.
     pub(crate) wishes: Wishes,
-    /// The language of its stream.
+    /// The language of the session's stream.
     pub(crate) language: Language,
-    /// What waits for its client to become active.
+    /// Stanzas that wait until the client becomes active or has room, and answers that wait for the mailbox.
     pub(crate) held: Option<Box<Held>>,
 }
 
-/// What a client has said of itself, in one byte: there is one of these in every session.
+/// What a client has enabled, in one byte: every session has this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Wishes(u8);
 
 impl Wishes {
-    /// It wants copies of what the account's other sessions send and get (XEP-0280).
+    /// The client wants carbon copies (XEP-0280).
     pub(crate) const CARBONS: Self = Self(1);
-    /// Nobody looks at it (XEP-0352).
+    /// The client has said that it is inactive (XEP-0352).
     pub(crate) const INACTIVE: Self = Self(2);
-    /// It left its resource to the server.
+    /// The client has let the server choose the resource.
     pub(crate) const NO_RESOURCE: Self = Self(4);
 
     pub(crate) fn has(self, wish: Self) -> bool {
@@ -77,19 +79,19 @@ impl Wishes {
     }
 }
 
-/// Where a session is in its account's mailbox.
+/// How far a session has read its account's mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It has been sent every entry that is for it.
+    /// The session has been sent every entry that is for it.
     Live,
-    /// Entries after this one are still to be read.
+    /// Entries after this one have still to be read.
     Behind(Seq),
-    /// The store's disk has been asked for the entries after this one.
+    /// The store has been asked to read the entries after this one from disk.
     Reading {
         after: Seq,
-        /// An entry has been appended since.
+        /// An entry has been appended since the store was asked.
         appended: bool,
-        /// The answer is of no use: it is to read from the start.
+        /// The answer will be ignored: the session has to read from the start.
         rewound: bool,
     },
 }
@@ -98,7 +100,7 @@ pub(crate) enum Progress {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) stanza: Stored,
-    /// Its place in the mailbox, if it is there.
+    /// The stanza's entry in the mailbox, if it has one.
     pub(crate) mail: Option<Mail>,
 }
 
@@ -109,10 +111,10 @@ pub(crate) struct Mail {
     pub(crate) accepted_unix_ms: u64,
 }
 
-/// How a session ends before its client wants it.
+/// How a session ends although its client has not closed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
-    /// For good: replaced, kicked, its key void, its time over.
+    /// The session ends for good: replaced, kicked by an operator, key void, or expired.
     Over(Option<StreamEnd>),
     /// The connection is cut; a resumable session hibernates.
     Cut(StreamEnd),
@@ -150,29 +152,29 @@ impl Session {
         }
     }
 
-    /// The server made its resource up: nobody knows it who was not told.
+    /// Whether the server has chosen the resource at random, so that only accounts that were told it know it.
     pub(crate) fn has_secret_resource(&self) -> bool {
         self.wishes.has(Wishes::NO_RESOURCE)
     }
 
-    /// The language of its stream, in which its stanzas are that name none.
+    /// The language of the session's stream, which is the language of its stanzas without `xml:lang`.
     pub(crate) fn language(&self) -> Language {
         self.language
     }
 
-    /// Whether it wants to hear of this node.
+    /// Whether the client wants notifications of this PEP node.
     pub(crate) fn is_interested_in(&self, node: &str) -> bool {
         self.interests.as_ref().is_some_and(|interests| interests.has(node))
     }
 
-    /// Whether this entry has been sent to the client and not been acknowledged.
+    /// Whether this mailbox entry has been sent to the client and is not acknowledged.
     pub(crate) fn has_unacknowledged(&self, seq: Seq) -> bool {
         let queued = || self.queue.iter().any(|sent| sent.mail.is_some_and(|mail| mail.seq == seq));
         let before = || self.managed.as_ref().is_some_and(|managed| managed.before().contains(&seq));
         (self.mail_waiting > 0 && queued()) || before()
     }
 
-    /// Has it read the mailbox from the start: what it has and has not acknowledged is left out.
+    /// Makes the session read the mailbox from the start. Entries that were sent and are not acknowledged are left out.
     pub(crate) fn rewind(&mut self) {
         self.progress = match self.progress {
             Progress::Reading { after, appended, .. } => Progress::Reading { after, appended, rewound: true },

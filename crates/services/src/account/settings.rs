@@ -1,18 +1,20 @@
 //! Privacy: what an account shows to whom, and whom it has blocked.
 //!
-//! Owns the account's document in `Table::Settings` ([`Settings`]) and what the one rule ([`super::shows`]) that all rooms ask is made of. Presence,
-//! last activity, profiles and read marks obey it; nobody decides for itself. Changes come by ad-hoc command
-//! ([`form`]), over HTTPS ([`crate::effects::turn::command::Action::Privacy`]) and, for the block list, from [`crate::rooms::blocking`]; all go through
-//! [`change`], which makes them durable before anybody sees them and then tells who sees more or less.
+//! Owns the account's document in `Table::Settings` ([`Settings`]), from which the one rule is made that all rooms ask
+//! ([`super::shows`]). Presence, last activity, profiles and read marks obey that rule, and no room has one of its own. Settings
+//! are changed by ad-hoc command ([`crate::rooms::privacy`]), over HTTPS ([`crate::effects::turn::command::Action::Privacy`])
+//! and, for the block list, by [`crate::rooms::blocking`]. All changes go through [`crate::changes::settings`], which makes them
+//! durable before anybody sees them and then tells the rooms by an event.
 //!
-//! The rule: the own account sees all; who is blocked sees nothing; then the exceptions, then everyone, contacts or
-//! nobody. A contact is who has a subscription to the account's presence, by asking or by standing in its phone book.
-//! *Reciprocal*: who hides last seen (or read marks) from somebody does not see that one's.
+//! The rule: an account sees everything of itself; a blocked JID sees nothing; then the exceptions decide, then the audience:
+//! everyone, contacts or nobody. A contact is an account with a subscription to this account's presence, or one in this account's
+//! phone book. *Reciprocal*: an account that hides "last seen" (or read marks) from another does not see those of the other.
 //!
-//! Defaults: last seen, online, photo and status are for contacts, so that a stranger who tries a number learns nothing: not
-//! whether it is registered, nor whether it has blocked him. Read marks are for everyone: they are sent by a user who has
-//! read a message and so tell nothing to who only tries a number, and a conversation with a new acquaintance has them
-//! at both ends. A service account is there to be found: its photo and status are for everyone. Most accounts change nothing, and cost nothing: `None`.
+//! Defaults: last seen, online, photo and status are for contacts. So a stranger who tries a number learns nothing: neither
+//! whether it is registered nor whether its owner has blocked the stranger. Read marks are for everyone: a user sends them after
+//! reading a message, so they tell nothing to somebody who only tries a number, and a conversation with a new acquaintance has
+//! them at both ends. A service account is there to be found: its photo and status are for everyone. Most accounts change
+//! nothing, and cost nothing: `None`.
 
 mod document;
 
@@ -27,7 +29,7 @@ use serde::{Deserialize, Serialize};
 /// Most exceptions of one kind ("always show to", "never show to") of one setting.
 pub const EXCEPTIONS_MAX: usize = 500;
 
-/// Most bytes of those that are no phone numbers of our own.
+/// Most bytes of the exceptions that are no phone numbers of our own domain.
 const EXCEPTIONS_BYTES_MAX: usize = 32 * 1024;
 
 /// What may be shown or hidden.
@@ -61,7 +63,7 @@ impl What {
         }
     }
 
-    /// Who sees it unless an account of this kind says otherwise.
+    /// The audience of this setting, unless the account has chosen another.
     pub fn default_audience(self, owner: AccountKind) -> Audience {
         match self {
             Self::Photo | Self::Status if owner == AccountKind::Service => Audience::Everyone,
@@ -94,33 +96,33 @@ impl AccountKind {
 pub enum Audience {
     /// Whoever asks.
     Everyone,
-    /// Who has a subscription to the account's presence.
+    /// Accounts with a subscription to this account's presence, and accounts in its phone book.
     Contacts,
     /// Nobody but the account itself.
     Nobody,
 }
 
-/// Who sees one thing: an audience and exceptions from it.
+/// Who sees one thing: an audience and the exceptions from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
     audience: Audience,
     exceptions: Option<Box<Exceptions>>,
 }
 
-/// In order, each once. Who stands in both lists is not shown it.
+/// Each list is in order, each contact once. A contact in both lists is not shown the thing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Exceptions {
     always: Vec<Contact>,
     never: Vec<Contact>,
 }
 
-/// What one account has set: see the module.
+/// The settings of one account: see the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Decides what holds where nothing is set.
+    /// The kind of account, which decides the defaults.
     pub(crate) owner: AccountKind,
     rules: [Rule; What::ALL.len()],
-    /// Whom it has blocked.
+    /// The block list.
     pub(crate) blocks: BlockList,
 }
 
@@ -131,17 +133,17 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// As they are at first.
+    /// The defaults for an account of this kind.
     pub fn of(owner: AccountKind) -> Self {
         Self { owner, rules: Rule::defaults(owner), blocks: BlockList::default() }
     }
 
-    /// Whether it says what holds without it.
+    /// Whether all settings are the defaults.
     pub fn is_default(&self) -> bool {
         *self == Self::of(self.owner)
     }
 
-    /// The rule, for a contact as seen by the server of `domain`; `is_contact` is asked only if it matters.
+    /// Applies the rule to a contact, as seen by the server of `domain`. `is_contact` is called only if it matters.
     pub fn shows(
         &self,
         what: What,
@@ -164,7 +166,7 @@ impl Settings {
         rule.audience.admits(is_contact)
     }
 
-    /// Who is shown what, as far as it names nobody: no exceptions, and nobody blocked.
+    /// The audiences alone: without exceptions and without the block list.
     pub(crate) fn without_people(&self) -> Self {
         let rules = What::ALL.map(|what| Rule { audience: self.rule(what).audience, exceptions: None });
         Self { rules, ..Self::of(self.owner) }

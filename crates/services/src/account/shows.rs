@@ -1,10 +1,10 @@
-//! What an account shows to whom: the one rule. Presence, last activity, profiles and read marks obey it; nobody decides for itself.
+//! What an account shows to whom: the one rule, which presence, last activity, profiles and read marks obey.
 
 use super::Account;
 use super::roster::Contact;
 use super::settings::{AccountKind, Settings, View, What};
 
-/// Whether the account shows this to the contact: the one rule.
+/// Whether the account shows this to the contact.
 pub fn shows(account: &Account, what: What, contact: &Contact) -> bool {
     if is_own(account, contact) {
         return true;
@@ -19,8 +19,8 @@ pub fn shows(account: &Account, what: What, contact: &Contact) -> bool {
     }
 }
 
-/// Whether the account may be shown the contact's: who hides last seen or read marks from somebody is not shown that one's.
-/// Who has left the setting as it was hides nothing. What is not reciprocal, it may always.
+/// Whether the account may be shown this of the contact: an account that hides "last seen" or read marks from a contact is not
+/// shown the contact's. An account with default settings hides nothing. Everything that is not reciprocal may be seen.
 pub(crate) fn may_see(account: &Account, what: What, contact: &Contact) -> bool {
     let Some(settings) = &account.settings else { return true };
     match what {
@@ -31,7 +31,7 @@ pub(crate) fn may_see(account: &Account, what: What, contact: &Contact) -> bool 
     }
 }
 
-/// Whether the account hides from the contact that it is online, subscription or not.
+/// Whether the account hides from the contact that it is online, even if the contact has a subscription.
 pub(crate) fn hides_online(account: &Account, contact: &Contact) -> bool {
     let Some(settings) = &account.settings else { return false };
     !settings.shows(What::Online, contact, domain(account), || true)

@@ -1,4 +1,4 @@
-//! Who may see a node: its access model, and what the owner shows of itself.
+//! Which other accounts may see a PEP node: by its access model and the owner's privacy settings.
 //!
 //! The one place where another account's view of a node is decided, for retrieval, discovery and notification alike.
 
@@ -19,7 +19,7 @@ pub(crate) struct Viewer<'a> {
 }
 
 impl<'a> Viewer<'a> {
-    /// As it stands on the owner's roster.
+    /// The viewer with the state that it has in the owner's roster.
     pub(crate) fn of(account: &Account, contact: &'a Contact) -> Self {
         Self { contact, subscribed: account.roster.state(contact).from() }
     }
@@ -41,12 +41,12 @@ pub(crate) fn may_see(account: &Account, viewer: Viewer<'_>, node: &str, config:
         }
 }
 
-/// Whether the owner shows its picture to the viewer.
+/// Whether the owner shows its photo to the viewer.
 pub(crate) fn shows_photo(account: &Account, viewer: Viewer<'_>) -> bool {
     shows(account, What::Photo, viewer.contact)
 }
 
-/// Whether the owner shows what it says of itself.
+/// Whether the owner shows its status and the rest of its profile to the viewer.
 pub(crate) fn shows_text(account: &Account, viewer: Viewer<'_>) -> bool {
     shows(account, What::Status, viewer.contact)
 }

@@ -1,8 +1,9 @@
-//! The one way in which an account's nodes change: in line with its other errands, the index and the payloads in one transaction.
+//! The one way in which an account's PEP nodes change: by an errand in the account's ledger, which writes the index and the
+//! payloads in one transaction.
 //!
-//! Called by the PEP room, and by the rooms whose documents are nodes that clients reach in other ways, too: vCards and avatars,
-//! private storage and bookmarks. The answer goes out when the change is durable and in force; then what was published, who has
-//! subscribed and that the photo is another one are told as events.
+//! Called by the PEP room, and by rooms whose documents are PEP nodes that clients also reach in other ways: vCards and avatars,
+//! private storage, bookmarks. The answer is sent when the change is durable and in force. Then events tell the rooms what was
+//! published, who has subscribed, and whether the account shows another photo.
 
 use crate::account::Account;
 use crate::account::nodes::payloads::payloads;
@@ -25,21 +26,21 @@ pub(crate) struct Outcome {
     pub(crate) writes: Vec<Write>,
     /// The result's payload.
     pub(crate) payload: Vec<u8>,
-    /// What is told of which node, which may be gone by then.
+    /// What has to be announced of which node. The node may have been deleted by then.
     pub(crate) news: Vec<(Node, News)>,
-    /// Who has subscribed to which node by name: it gets the last item.
+    /// The node and the bare JID that has subscribed to it explicitly: it gets the last item.
     pub(crate) subscribed: Option<(Box<str>, Box<str>)>,
 }
 
 impl Outcome {
-    /// With what follows from another change.
+    /// Adds what follows from another change.
     pub(crate) fn add(&mut self, other: Self) {
         self.writes.extend(other.writes);
         self.news.extend(other.news);
     }
 }
 
-/// Publishes, and says what is told of it.
+/// Publishes an item; the outcome holds the notification.
 pub(crate) fn publish(
     nodes: &mut Nodes,
     name: &str,
@@ -52,7 +53,7 @@ pub(crate) fn publish(
     Ok(Outcome { writes, news: vec![(node, news)], ..Outcome::default() })
 }
 
-/// Retracts, and says what is told of it.
+/// Retracts items; the outcome holds the notification.
 pub(crate) fn retract(
     nodes: &mut Nodes,
     name: &str,
@@ -62,13 +63,13 @@ pub(crate) fn retract(
     let borrowed: Vec<&str> = ids.iter().map(|id| &**id).collect();
     let writes = nodes.retract(name, &borrowed)?;
     let mut node = nodes.get(name).cloned().ok_or(StanzaCondition::ItemNotFound)?;
-    // The one who retracts can ask for the notification, but not forbid the owner's own wish (§7.2.2.1).
+    // The request can ask for a notification, but it can't suppress one that the node's configuration wants (§7.2.2.1).
     node.config.notify_retract |= notify == Some(true);
     let items = writes.iter().map(|write| write.item.clone()).collect();
     Ok(Outcome { writes, news: vec![(node, News::Retracted { items })], ..Outcome::default() })
 }
 
-/// Does something in turn with what the account writes.
+/// Does something behind the changes of the account that already wait.
 pub(crate) fn in_line(
     turn: &mut Turn<'_>,
     reply: Reply,
@@ -83,7 +84,7 @@ pub(crate) fn in_line(
     }));
 }
 
-/// Changes the account's nodes in its turn; the answer and the news go out when that is durable.
+/// Changes the account's nodes when its turn comes. The answer and the notifications are sent when the change is durable.
 pub(crate) fn change(
     turn: &mut Turn<'_>,
     reply: Reply,
@@ -92,7 +93,7 @@ pub(crate) fn change(
     change_reading(turn, reply, Vec::new(), |nodes, account, _| change(nodes, account));
 }
 
-/// The same with payloads that are read before; a payload that is gone or damaged is `None`.
+/// Changes the account's nodes by payloads that are read before; a payload that is gone or damaged is `None`.
 pub(crate) fn change_reading(
     turn: &mut Turn<'_>,
     reply: Reply,

@@ -1,7 +1,7 @@
-//! The one way in which settings change: in line with the account's other errands, durable before anybody sees it.
+//! The one way in which settings change: by an errand in the account's ledger, durable before anybody sees it.
 //!
-//! Called by [`crate::rooms::blocking`] (IQ), [`crate::rooms::commands`] (form) and the shard (HTTPS). A flood of changes waits in line, one
-//! write at a time, and is refused beyond [`crate::effects::turn::errand::ERRANDS_MAX`].
+//! Called by [`crate::rooms::blocking`] (IQ), [`crate::rooms::privacy`] (form) and [`crate::owner`]'s `commands` (HTTPS). Changes
+//! are written one at a time; others wait, and beyond [`crate::effects::turn::errand::ERRANDS_MAX`] they are refused.
 
 use crate::account::Account;
 use crate::account::settings::{AccountKind, Patch, PatchError, Settings};
@@ -13,7 +13,7 @@ use chaski_store::records::Put;
 use chaski_store::{StoreError, Table, Versioned};
 use chaski_xmpp::{ErrorType, StanzaCondition, StanzaError};
 
-/// Why settings stay as they are.
+/// Why settings are not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// What is asked for is not possible.
@@ -31,7 +31,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// As a client is told.
+    /// The error that a client gets.
     pub(crate) fn error(&self) -> StanzaError<'_> {
         match self {
             Self::Bad(text) => StanzaError::new(StanzaCondition::NotAcceptable).with_text(text),
@@ -54,16 +54,16 @@ impl From<Refused> for Refusal {
 
 /// An account's settings as they are being changed.
 pub(crate) struct Draft {
-    /// Changed in place.
+    /// The settings, to be changed in place.
     pub(crate) settings: Settings,
-    /// What was asked for besides, in that order.
+    /// The other records that were read, in the order in which they were asked for.
     pub(crate) found: Vec<Option<Versioned>>,
-    /// What is written besides, with the settings or not at all.
+    /// Other records to be written in the same transaction as the settings.
     pub(crate) puts: Vec<Put>,
 }
 
-/// Changes the settings when their turn comes. `reads`: records that `edit` wants to see. `told` is called once, after
-/// the change is durable and in force, or refused.
+/// Changes the settings when their turn comes. `reads`: other records that `edit` wants to see. `told` is called once, when the
+/// change is durable and in force, or refused.
 pub(crate) fn change(
     turn: &mut Turn<'_>,
     reads: Vec<(Table, String)>,

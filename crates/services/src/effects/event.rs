@@ -1,8 +1,8 @@
-//! What has happened to an account that rooms beside the one which did it may have to know.
+//! Events: what has happened to an account, for rooms other than the one in which it happened.
 //!
-//! A room posts an [`Event`] ([`Outbox::event`](super::turn::Outbox::event)) and does not know who hears it; a room that hears events
-//! says so by a `Listener` beside its other declarations. The owner calls the listeners (`owner/dispatch`) once the room has returned,
-//! in the order in which the rooms are listed, and what they say is sent in the event's place. Pure data.
+//! A room posts an [`Event`] ([`Outbox::event`](super::turn::Outbox::event)) without knowing which rooms listen. A room that
+//! listens declares a `Listener` beside its other declarations. The owner calls the listeners (`owner/dispatch`) when the posting
+//! room has returned, in the order in which they are listed there, and what they post is sent in the event's place. Pure data.
 
 use crate::account::interests::Interests;
 use crate::account::nodes::Node;
@@ -16,46 +16,46 @@ use std::sync::Arc;
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A session has broadcast that it is there, or how.
+    /// A session has broadcast available presence.
     SessionCame {
         session: SessionId,
-        /// It was not available before.
+        /// The session was not available before.
         is_initial: bool,
-        /// What it says of its capabilities, if it does (XEP-0115).
+        /// The entity capabilities in the presence, if there are any (XEP-0115).
         caps: Option<CapsTag>,
     },
-    /// Which nodes a session wants to hear of is known now.
+    /// It has become known of which PEP nodes a session wants notifications.
     InterestsKnown {
         session: SessionId,
-        /// Those that it has not had before.
+        /// The interests that the session did not have before.
         gained: Arc<Interests>,
-        /// It has just become available.
+        /// The session has just become available.
         has_come: bool,
     },
-    /// A session has become available and says nothing of its interests.
+    /// A session has become available without entity capabilities.
     CameWithoutCaps(SessionId),
-    /// A session of a contact's that says nothing of its interests has asked for presence, and may have it.
+    /// A contact's session without entity capabilities has probed the account, and may see its presence.
     ProbedWithoutCaps {
         contact: Contact,
-        /// Its full JID.
+        /// The full JID of that session.
         asker: Box<str>,
     },
-    /// Other settings are in force. Those before.
+    /// Other settings are in force. Holds the previous ones.
     SettingsChanged(Option<Box<Settings>>),
     /// The account shows another photo, or none any more.
     PhotoChanged,
-    /// Something was published or changed at a node, which may be gone by now.
+    /// An item was published or retracted, or a PEP node changed. The node may have been deleted by now.
     NodeChanged(Box<Node>, News),
-    /// A bare JID has subscribed to a node by name.
+    /// A bare JID has subscribed to a PEP node explicitly.
     NodeSubscribed { node: Box<str>, bare: Box<str> },
     /// A subscription to the account's presence was granted or has ended.
     SubscriptionChanged {
         contact: Contact,
         due: PresenceDue,
-        /// It was so before, and the contact is told again.
+        /// The contact had the subscription before, and is told once more.
         is_repeated: bool,
     },
-    /// The account sees the contact from now on, whose presence may have come before that.
+    /// The account sees the contact's presence from now on; that presence may have come before.
     ContactSeen(Contact),
     /// The contact's item of the roster has changed.
     RosterItemChanged(Contact),

@@ -1,8 +1,8 @@
-//! A request (IQ) as a room is asked it, the way back to whoever asked, and what a room declares of itself.
+//! An IQ request as a room gets it, the way back to the asker, and what a room declares of itself.
 //!
-//! A room says which namespaces it answers ([`Door`]), and beside that which specifications it implements ([`Xep`]). Which room
-//! answers a request is found by [`crate::owner::dispatch`], which alone knows all rooms. Promise: exactly one answer to each request, by its
-//! [`Reply`]. Specification: RFC 6120 §8.2.3.
+//! A room declares which namespaces it serves ([`Door`]) and which specifications it implements ([`Xep`]).
+//! [`crate::owner::dispatch`], which alone knows all rooms, finds the room for a request. Promise: exactly one answer to each
+//! request, by its [`Reply`]. Specification: RFC 6120 §8.2.3.
 
 mod ad_hoc;
 mod answer;
@@ -20,20 +20,20 @@ use crate::wire::SessionId;
 use chaski_xmpp::stanza::IqType;
 use chaski_xmpp::{ElementRef, Stanza};
 
-/// A session of the account asks. The room answers by the reply, now or later, once.
+/// Handles a request of a session of the account. The room answers by the reply once, now or later.
 type AskedBySession = fn(&mut Turn<'_>, &mut Account, SessionId, &Request<'_>, Reply);
-/// Another account asks.
+/// Handles a request of another account.
 type AskedByOther = fn(&mut Turn<'_>, &mut Account, Asker, &Request<'_>, Reply);
 
-/// A room's door for requests in one namespace. Who has none of a kind refuses it with `service-unavailable`.
+/// A room's door for requests in one namespace. A kind of request without a handler is refused with `service-unavailable`.
 pub(crate) struct Door {
     /// The namespace of the request's child.
     pub(crate) ns: &'static str,
-    /// An account's own session asks its account.
+    /// Handles a request of the account's own session to its account.
     pub(crate) owner: Option<AskedBySession>,
-    /// Another account asks this one.
+    /// Handles a request of another account to this one.
     pub(crate) other: Option<AskedByOther>,
-    /// A session of the account asks the domain.
+    /// Handles a request of a session of the account to the domain.
     pub(crate) domain: Option<AskedBySession>,
 }
 

@@ -16,10 +16,10 @@ use chaski_xmpp::sm::StanzaIndex;
 use chaski_xmpp::stanza::{IqType, PresenceType};
 use chaski_xmpp::{Kind, Stored};
 
-/// What one shard sends to another. All that the edge knows of it is to whom it goes.
+/// What one shard sends to another. The edge looks only at its destination.
 pub struct Envelope {
     to: Place,
-    /// What keeps the letters of a link in order. `None`: it may be lost, and nothing waits for it or stands behind it.
+    /// Keeps the letters of a link in order. `None`: the letter may be lost; nothing waits for it or behind it.
     pub(crate) stamp: Option<Stamp>,
     pub(crate) letter: Letter,
 }
@@ -33,13 +33,13 @@ impl Envelope {
         Self { to, stamp: Some(stamp), letter }
     }
 
-    /// The same once more, as a link may bring it; not all can be.
+    /// A copy, as a link may deliver one twice. Some letters can't be copied.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn copy(&self) -> Option<Self> {
         Some(Self { to: self.to, stamp: self.stamp, letter: self.letter.copy()? })
     }
 
-    /// To whom it goes. Where that is no shard of this run, it is dropped.
+    /// The destination. If it is no shard of this run, the envelope is dropped.
     pub fn to(&self) -> Place {
         self.to
     }
@@ -48,16 +48,16 @@ impl Envelope {
 /// How many lanes a link has.
 pub(crate) const LANES: usize = 2;
 
-/// What every letter of a link says besides its contents.
+/// What each letter on a link carries in addition to its contents.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
-    /// Who has sent it.
+    /// The place that has sent the letter.
     pub(crate) from: Place,
-    /// Its number in its lane, from 1; 0 if it has none.
+    /// The letter's number in its lane, from 1; 0: it has none.
     pub(crate) number: u64,
-    /// Up to which number the sender has what came the other way.
+    /// For each lane of the other direction: up to which number the sender has all letters.
     pub(crate) seen: [u64; LANES],
-    /// Whether it misses what follows.
+    /// For each lane of the other direction: whether the sender misses the letters after that number.
     pub(crate) wants: [bool; LANES],
 }
 
@@ -77,67 +77,71 @@ impl Stamp {
 pub(crate) enum Letter {
     /// A stanza for an account of the receiving shard.
     RoutedStanza(Box<RoutedStanza>),
-    /// A presence for accounts of the receiving shard.
+    /// A presence broadcast for accounts of the receiving shard.
     PresenceBroadcast(Box<PresenceBroadcast>),
-    /// Accounts of the receiving shard are asked for their presence.
+    /// Presence probes to accounts of the receiving shard.
     Probes(Box<Probes>),
-    /// Messages of the receiving shard's sessions are settled: durable, acknowledged or refused.
+    /// Messages of the receiving shard's sessions that were durably stored, acknowledged or refused.
     Settled(Vec<Origin>),
-    /// A login asks something of an account of the receiving shard.
+    /// A login's request to an account of the receiving shard.
     Login(Box<Question>),
-    /// The verdict, for a connection of the receiving shard and its question of this number.
+    /// The answer to that, for the request of this number of a connection of the receiving shard.
     Verdict { conn: ConnId, number: u32, verdict: Box<Verdict> },
-    /// News of nodes for an account of the receiving shard, or a wish for its own.
+    /// A PEP notification for an account of the receiving shard, or a request for the last items of its nodes.
     PepNotification(Box<PepNotification>),
-    /// Something is asked of an account of the receiving shard.
+    /// A command for an account of the receiving shard.
     Asked(Box<Asked>),
-    /// The answer, for whoever waits under this number.
+    /// The answer to the command of this number, which the receiving shard has sent.
     Answer { number: u64, outcome: Box<Result<Answer, Refusal>> },
-    /// Accounts of the receiving shard are to look how they stand with these numbers.
+    /// Accounts of the receiving shard are to look whether these numbers are in their phone books and have accounts.
     Look(Vec<(AccountId, u64)>),
-    /// Hints were lost: accounts of the receiving shard are to look at all of their books.
+    /// Hints were lost: all accounts in memory of the receiving shard are to look at their whole phone books.
     LookAtAll,
-    /// Nothing but how far its sender has what came the other way.
+    /// Nothing but the acknowledgement in the stamp.
     Seen,
-    /// Up to which number its sender has sent in each lane: the receiver may miss some.
+    /// Up to which number the sender has sent letters in each lane: the receiver may miss some.
     Tally([u64; 2]),
-    /// Stands for one that was lost and is not sent again: who waits for it has a time limit, or looks again by itself.
+    /// Stands for a letter that was lost and is never sent again: whatever waits for that has a time limit, or looks again by
+    /// itself.
     Gone,
 }
 
 /// A stanza on its way to an account.
 #[derive(Debug, Clone)]
 pub(crate) struct RoutedStanza {
-    /// Whose it is.
+    /// The recipient's account.
     pub(crate) to: AccountId,
-    /// Whose stanza it is, or on whose behalf a room has posted it. What nobody has asked for is its recipient's own.
+    /// The account that has sent the stanza, or on whose behalf a room has posted it. For what no account has caused: the
+    /// recipient.
     pub(crate) by: AccountId,
     /// The resource, if it goes to a full JID.
     pub(crate) resource: Option<Box<str>>,
     /// The stanza: `from` and `to` are there and in normal form.
     pub(crate) stanza: Stored,
-    /// What is to be done with it.
+    /// How the recipient's owner handles it.
     pub(crate) handling: Handling,
     /// The recipient's other sessions may get copies of it (XEP-0280).
     pub(crate) copied: bool,
-    /// It has come while the account was being loaded, and waited for that.
+    /// The stanza came while the account was being loaded, and has waited for that.
     pub(crate) has_waited: bool,
-    /// It is refused as for nobody, and waits for that.
+    /// The stanza is to be refused as for a number without an account, and waits for that.
     pub(crate) is_refused: bool,
-    /// It is the error that answers this message, which is settled where and when it arrives, and not without it.
+    /// This stanza is the error for a message of this origin: the message counts as settled when the error arrives, and not
+    /// before.
     pub(crate) settles: Option<Origin>,
-    /// When a client has sent it, Unix time in milliseconds; 0 if none has.
+    /// When a client has sent it, in milliseconds of Unix time; 0: the server has written it.
     pub(crate) sent_unix_ms: u64,
 }
 
 /// How a routed stanza is to be handled by the recipient's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handling {
-    /// A message that is stored until acknowledged, and whose sender waits for its acceptance. `is_heavy`: see [`crate::owner::mailbox::By`].
+    /// A message that is stored until acknowledged, and whose sender waits for its acceptance. `is_heavy`: see
+    /// [`crate::owner::mailbox::By`].
     Mail { id: MessageId, is_heavy: bool, origin: Option<Origin> },
-    /// Anything else that a client sent; a request that fails is answered with an error.
+    /// Any other stanza of a client. A request that fails is answered with an error.
     Relay,
-    /// Posted by a room, or an error: never answered with an error.
+    /// Posted by a room, or an error: it is never answered with an error.
     Quiet,
 }
 
@@ -158,17 +162,17 @@ impl RoutedStanza {
         }
     }
 
-    /// The same on behalf of an account.
+    /// This routed stanza, sent on behalf of an account.
     pub(crate) fn sent_by(self, by: AccountId) -> Self {
         Self { by, ..self }
     }
 
-    /// The same that a client has sent at this time, Unix time in milliseconds.
+    /// This routed stanza, with the time when a client has sent it, in milliseconds of Unix time.
     pub(crate) fn sent_at(self, sent_unix_ms: u64) -> Self {
         Self { sent_unix_ms, ..self }
     }
 
-    /// Whose count waits for its acceptance.
+    /// The session that waits for this message's acceptance, if one does.
     pub(crate) fn origin(&self) -> Option<Origin> {
         match self.handling {
             Handling::Mail { origin, .. } => origin,
@@ -181,8 +185,8 @@ impl RoutedStanza {
         self.stanza.kind()
     }
 
-    /// Whether it can't be refused: an answer, an error, or presence that would leave the two sides with different ideas (a
-    /// subscription's step, somebody's leaving).
+    /// Whether it can't be refused: an answer, an error, or presence whose loss would leave the two sides with different states
+    /// (a step of a subscription, `unavailable`).
     pub(crate) fn must_arrive(&self) -> bool {
         match self.kind() {
             Kind::Message => self.handling == Handling::Quiet,
@@ -196,7 +200,7 @@ impl RoutedStanza {
         }
     }
 
-    /// Whether nobody but sessions of its account has a use for it: presence that is no step of a subscription.
+    /// Whether only sessions of the recipient have a use for it: it is presence and no step of a subscription.
     pub(crate) fn is_for_sessions_only(&self) -> bool {
         if self.kind() != Kind::Presence {
             return false;
@@ -213,7 +217,8 @@ impl RoutedStanza {
     }
 }
 
-/// The sender's count of a stanza (XEP-0198) that is to advance when the stanza is settled.
+/// The session that has sent a stanza, and the stanza's number in its stream management (XEP-0198). The session's count may
+/// advance past the stanza when that is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) place: Place,

@@ -1,13 +1,14 @@
-//! What a login asks of its account's owner, and the verdict: one pair of types, from the stream's negotiation to the owner and back.
+//! What a login requests of its account's owner, and the answer: one pair of types, from the negotiation of the stream to the
+//! owner and back.
 //!
-//! The edge leads the negotiation and asks one [`Question`] at a time for a connection. Its shard brings that to the account's owner
-//! ([`Shard::login`](crate::shard::Shard::login)), and the [`Verdict`] comes out of the same shard, perhaps within the call
-//! ([`Wire::verdict`](crate::owner::wire::Wire::verdict)). Both are data: where the verdict goes is a [`ReplyTo`] of numbers that only the
-//! place that made them reads. A verdict that is lost is made good by the deadline of every login; one that comes late or
-//! twice is for nobody, because each question of a connection has a number of its own ([`Questions`]).
+//! The edge leads the negotiation and sends one [`Question`] at a time for a connection. Its shard sends that to the account's
+//! owner ([`Shard::login`](crate::shard::Shard::login)), and the [`Verdict`] comes back from the same shard, perhaps within the
+//! call ([`Wire::verdict`](crate::owner::wire::Wire::verdict)). Both are data: the way back is a [`ReplyTo`] of numbers that only
+//! the place that made them reads. If a verdict is lost, the deadline of the login ends the wait. A verdict that comes late or
+//! twice is ignored, because each question of a connection has a number of its own ([`Questions`]).
 //!
-//! Something new that a login asks is a variant of [`Ask`] and of [`Granted`], the owner's arm in `shard/login.rs`, and a step
-//! of the edge's negotiation.
+//! A new request of logins needs a variant of [`Ask`] and of [`Granted`], an arm in `owner/login.rs`, and a step of the edge's
+//! negotiation.
 
 use crate::account::credentials::Credentials;
 use crate::account::network::Network;
@@ -24,11 +25,11 @@ use chaski_xmpp::stream::{Admission, InlineResume, TokenProof, Wishes};
 pub struct Question {
     /// Where its verdict goes.
     pub reply_to: ReplyTo,
-    /// Where the client is, for the budget of those who have not logged in.
+    /// The network of the client's address, for the budget of clients that have not authenticated.
     pub network: Network,
-    /// Whose owner is asked.
+    /// The account that is asked.
     pub account: AccountId,
-    /// The generation of the account's key that the client has proved, if it has. If there is a newer one, that counts no more.
+    /// The generation of the key that the client has proved, if it has. It does not count if the account has a newer key by then.
     pub proved: Option<u32>,
     /// What is asked.
     pub ask: Ask,
@@ -41,45 +42,48 @@ pub struct ReplyTo {
     pub place: Place,
     /// A connection of that shard.
     pub conn: ConnId,
-    /// Which of its questions: see [`Questions::ask`].
+    /// The number of the connection's question: see [`Questions::ask`].
     pub number: u32,
 }
 
-/// What is asked. Sessions are for who has [proved](Question::proved) a key, on a connection that is at the account's owner.
+/// The requests of a login. Only a client that has [proved](Question::proved) a key can get a session, on a connection at the
+/// account's owner.
 #[derive(Debug, Clone)]
 pub enum Ask {
-    /// What is to be proved by SCRAM or PLAIN.
+    /// The credentials against which SCRAM or PLAIN is checked.
     Credentials,
-    /// The client claims to have a token (XEP-0484).
+    /// The client claims to have a FAST token (XEP-0484).
     Token(Box<TokenProof>),
-    /// A new session (RFC 6120 §7), by this resource, prepared or not; `None` lets the server choose.
+    /// Bind a new session (RFC 6120 §7) with this resource, normalised or not; `None` lets the server choose.
     Bind(Option<Box<str>>),
-    /// A session of before (XEP-0198 §5).
+    /// Resume a session (XEP-0198 §5).
     Resume(InlineResume),
-    /// Everything that a client asked for with its authentication, in one turn.
+    /// Everything that the client has requested with its SASL2 authentication, in one turn.
     Admit(Box<Wishes>),
 }
 
 /// What came of a question.
 pub type Verdict = Result<Granted, Denied>;
 
-/// What was asked for, by the name of its [`Ask`].
+/// What was granted: each variant belongs to the one of [`Ask`] with the same content.
 #[derive(Debug, Clone)]
 pub enum Granted {
     /// The account's credentials.
     Credentials(Credentials),
-    /// The client has the token.
+    /// The client has proved its token.
     Token(TokenProved),
     /// A session has been made.
     Bound(Bound),
-    /// The session goes on. Nothing is queued yet: what follows comes once the edge has called [`crate::shard::Shard::resumed`].
+    /// The session is resumed. Nothing is written yet: unacknowledged stanzas follow once the edge has called
+    /// [`crate::shard::Shard::resumed`].
     Resumed(Resumed),
-    /// What came of the wishes.
+    /// What came of the client's inline requests.
     Admitted(Admitted),
 }
 
 impl Granted {
-    /// The session that the connection has now. If it is over by then, the edge says so ([`crate::shard::Shard::closed`]).
+    /// The session that the connection has now. If the connection is over by then, the edge reports that
+    /// ([`crate::shard::Shard::closed`]).
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Self::Credentials(_) | Self::Token(_) => None,
@@ -89,10 +93,10 @@ impl Granted {
     }
 }
 
-/// Why not.
+/// Why a request was denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// There is no such account, or what is claimed or was proved is not good for it (any more).
+    /// There is no such account, or the claimed or proved secret is not, or no longer, good for it.
     NotAuthorized,
     /// The owner or the store could not be asked: a temporary failure.
     Unavailable,
@@ -100,9 +104,9 @@ pub enum Denied {
     BadResource,
     /// The account has too many sessions.
     TooManySessions,
-    /// There is no such session any more. What was handled of it, if that is still known (XEP-0198 §5).
+    /// There is no such session any more. Holds the count of its handled stanzas, if that is still known (XEP-0198 §5).
     Gone(Option<u32>),
-    /// The session is there, but the client says that it got what it was never sent: the stream ends (§4).
+    /// The session exists, but the client has acknowledged stanzas that it was never sent: the stream ends (§4).
     TooHigh(TooHigh),
 }
 
@@ -115,7 +119,7 @@ pub struct Bound {
     pub full_jid: String,
 }
 
-/// A session goes on over a new connection.
+/// A session was resumed on a new connection.
 #[derive(Debug, Clone)]
 pub struct Resumed {
     /// The session.
@@ -124,7 +128,7 @@ pub struct Resumed {
     pub full_jid: String,
     /// The id the client gave, to be echoed.
     pub previd: String,
-    /// Our count of stanzas from the client that are handled (for messages: durable), for `<resumed h=''/>`.
+    /// The count of the client's stanzas that are handled (for messages: durable), for `<resumed h=''/>`.
     pub h: u32,
 }
 
@@ -133,20 +137,20 @@ pub struct Resumed {
 pub struct TokenProved {
     /// The generation of the account's key.
     pub key_generation: u32,
-    /// What proves us to the client.
+    /// The server's proof to the client that it knows the token, too.
     pub responder: [u8; PROOF_BYTES],
 }
 
-/// What came of a client's wishes.
+/// What came of a client's inline requests (SASL2).
 #[derive(Debug, Clone)]
 pub struct Admitted {
-    /// Its session, bound or resumed, if it has one now.
+    /// The session that was bound or resumed, if there is one.
     pub session: Option<SessionId>,
-    /// What it is told.
+    /// The elements that the client is sent.
     pub admission: Admission,
 }
 
-/// The questions of one connection: it asks one at a time, and hears the verdict on that alone, once.
+/// The numbers of one connection's questions: it asks one at a time, and accepts the verdict on that one alone, once.
 #[derive(Debug, Default)]
 pub struct Questions {
     last: u32,
@@ -160,7 +164,7 @@ impl Questions {
         self.last
     }
 
-    /// A verdict has come. Whether it is the one that is waited for, which it is then no more.
+    /// A verdict with this number has come. Returns whether it is the awaited one, which is then no longer awaited.
     pub fn hear(&mut self, number: u32) -> bool {
         self.last == number && std::mem::take(&mut self.is_open)
     }

@@ -1,9 +1,9 @@
-//! The one way in which whoever is no shard asks accounts' owners for something: HTTP, the admin socket, registration.
+//! The one way in which code outside the shards sends commands to accounts' owners: HTTP, the admin socket, registration.
 //!
-//! Requests are [`command`](crate::effects::turn::command)s; the answer has the type that the request names, and comes within
-//! [`ANSWER_MS`], or there is a refusal. Here are the forms that block, for threads that may (never a shard's, never an async
-//! task's); the form for async tasks is in `chaski-server` (`owners`), over the same [`Owners::give`].
-//! Nothing else in this crate waits.
+//! Requests are [`command`](crate::effects::turn::command)s. The answer has the type that the request names; it comes within
+//! [`ANSWER_MS`], or there is a refusal. Here are the calls that block, for threads that may (never a shard's, never an async
+//! task's). The call for async tasks is in `chaski-server` (`owners`), over the same [`Owners::give`]. Nothing else in this crate
+//! blocks.
 
 use crate::effects::turn::command::{ANSWER_MS, Command, Refusal, Reply, Request, Whom};
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// The time limit of a request.
 pub const ANSWER_TIME: Duration = Duration::from_millis(ANSWER_MS);
 
-/// Requests of one batch that are with the owners at the same time. Enough to share a write to the disk, too few to fill a
-/// shard's queue.
+/// Requests of one batch that are under way at the same time: enough to share a write to the disk, too few to fill a shard's
+/// queue.
 const BATCH_MAX: usize = 256;
 
 /// See the module. Cheap to clone.
@@ -27,8 +27,8 @@ impl Owners {
         Self(Arc::new(give))
     }
 
-    /// Gives a request to the owner. `told` is called once, with the answer; it must not block. Whoever waits for that minds
-    /// [`ANSWER_TIME`].
+    /// Sends a request to the owner. `told` is called once, with the answer, and must not block. The caller has to keep the time
+    /// limit [`ANSWER_TIME`].
     pub fn give<R: Request>(
         &self,
         whom: impl Into<Whom>,
@@ -38,15 +38,14 @@ impl Owners {
         (self.0)(Command::new(whom, request, Reply::call(told)));
     }
 
-    /// Has the owner do something, and returns with its answer. Blocks.
+    /// Sends a request and returns the answer. Blocks.
     pub fn ask<R: Request>(&self, whom: impl Into<Whom>, request: R) -> Result<R::Answer, Refusal> {
         let answer = self.begin(whom, request);
         answer.recv_timeout(ANSWER_TIME).unwrap_or_else(|_| Err(Refusal::unanswered()))
     }
 
-    /// Has owners do several things, and returns with their answers, in order. Blocks. Each has its own time limit, but one
-    /// owner that does not answer is waited for once, and not as often as it is asked: what was not given yet then is not
-    /// given any more.
+    /// Sends several requests and returns the answers, in order. Blocks. Each has its own time limit. An owner that does not
+    /// answer is waited for once, not once per request: requests that were not sent by then are not sent.
     pub fn ask_all<R: Request>(
         &self,
         asked: impl IntoIterator<Item = (impl Into<Whom>, R)>,
@@ -69,7 +68,7 @@ impl Owners {
 
     fn begin<R: Request>(&self, whom: impl Into<Whom>, request: R) -> Receiver<Result<R::Answer, Refusal>> {
         let (sender, answer) = sync_channel(1);
-        // Fails only if the answer comes too late for anybody to wait for it.
+        // This fails only if the answer comes too late.
         self.give(whom, request, move |outcome| drop(sender.try_send(outcome)));
         answer
     }

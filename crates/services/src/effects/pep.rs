@@ -1,7 +1,7 @@
-//! What one account's nodes have to say to another account (XEP-0163 §4.3): a notification on its way, or a wish for last items.
+//! PEP notifications from one account's nodes to another account (XEP-0163 §4.3), and requests for last items.
 //!
-//! Written and read by the PEP room alone. Nobody waits for it and nothing is lost for good without it: the last item of a node
-//! can always be asked for. So it is dropped rather than queued where memory is short.
+//! Written and read by the PEP room alone. Nobody waits for them, and nothing is lost for good without them, since a client can
+//! always ask for the last item of a node. So they are dropped rather than queued where memory is short.
 
 use crate::account::interests::Interests;
 use crate::data::data;
@@ -20,7 +20,7 @@ knobs! {
     }
 }
 
-/// What one account's nodes have to say to another account.
+/// What one account's PEP nodes send to another account, or are asked.
 #[derive(Debug)]
 pub struct PepNotification(pub(crate) What);
 
@@ -29,7 +29,7 @@ pub struct PepNotification(pub(crate) What);
 pub(crate) enum What {
     News(Event),
     Wanted(Wanted),
-    /// A bare JID has let the account see its presence.
+    /// An account has allowed another one to see its presence, and so its nodes.
     Granted {
         to: AccountId,
         by: Box<str>,
@@ -54,7 +54,7 @@ impl PepNotification {
         }
     }
 
-    /// On whose behalf it is.
+    /// The account on whose behalf it is sent.
     pub(crate) fn asker(&self) -> AccountId {
         match &self.0 {
             What::Wanted(wanted) => wanted.account,
@@ -62,38 +62,38 @@ impl PepNotification {
         }
     }
 
-    /// Whether it asks for something: then an account that is not in memory has an answer, too.
+    /// Whether it asks for last items: then an account that is not in memory has to be loaded for the answer.
     pub(crate) fn is_question(&self) -> bool {
         matches!(self.0, What::Wanted(_))
     }
 }
 
-/// News of one account's node on its way to another account.
+/// A notification of one account's node on its way to another account.
 #[derive(Debug)]
 pub(crate) struct Event {
-    /// Whose sessions get it.
+    /// The account whose sessions get the notification.
     pub(crate) to: AccountId,
-    /// One of them alone, whatever it is interested in.
+    /// Only the session with this resource gets it, whatever its interests.
     pub(crate) resource: Option<Box<str>>,
-    /// At which node.
+    /// The node's name.
     pub(crate) node: Arc<str>,
-    /// Whether it goes to all available sessions, not only to those interested in the node.
+    /// Whether all available sessions get it, not only those interested in the node.
     pub(crate) to_all: bool,
     /// The message, without `to`.
     pub(crate) stanza: Stored,
 }
 
-/// A session's wish for the last items of another account's nodes.
+/// A session's request for the last items of another account's nodes.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    /// Whose.
+    /// The other account.
     pub(crate) of: AccountId,
-    /// The session's account,
+    /// The account of the session that asks,
     pub(crate) account: AccountId,
-    /// and its full JID.
+    /// and the full JID of that session.
     pub(crate) asker: Box<str>,
     pub(crate) interests: Arc<Interests>,
-    /// Those to which it has subscribed by name, too.
+    /// Also the last items of nodes to which the asking account has subscribed explicitly.
     pub(crate) by_name: bool,
 }
 

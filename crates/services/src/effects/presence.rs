@@ -1,70 +1,71 @@
 //! Presence for many accounts at once: a broadcast, and probes. Each is written once, carried to each shard once, and addressed where
 //! it is delivered.
 //!
-//! A broadcast is most of what a messenger's server delivers, so its way is short: no stanza, routed stanza or envelope for each
-//! contact, and nothing is parsed again. The room posts it; the router splits it by shard; `owner/hear` hands it to
-//! each recipient's available sessions (RFC 6121 §4.2.2, §4.4.2). An account with settings of its own, or one whose
-//! records are being loaded or whose roster is being saved, gets it as a routed stanza like any other stanza, and whatever looks at those applies.
+//! Presence broadcasts are most of what a messaging server delivers, so their way is short: no stanza, routed stanza or envelope
+//! for each contact, and nothing is parsed again. The presence room posts a broadcast, the router splits it by shard, and
+//! `owner/broadcast_delivery` sends it to each recipient's available sessions (RFC 6121 §4.2.2, §4.4.2). An account that has
+//! settings, is being loaded, or has a roster being saved, gets it as a routed stanza like any other, so that all checks of
+//! routed stanzas apply.
 
 use crate::account::roster::Contact;
 use crate::data::data;
 use chaski_store::AccountId;
 use chaski_xmpp::{Header, Stored, write};
 
-/// A presence for many accounts.
+/// A presence for many accounts (broadcast).
 #[derive(Clone)]
 pub struct PresenceBroadcast {
-    /// With `from` and without `to`.
+    /// The stanza, with `from` and without `to`.
     pub(crate) stanza: Stored,
-    /// It says that somebody has gone: it must arrive.
+    /// It is `unavailable`, and must arrive.
     pub(crate) is_end: bool,
-    /// Whose it is.
+    /// The sender's account.
     pub(crate) by: AccountId,
-    /// The same as contacts know it.
+    /// The sender, as contacts have it in their rosters.
     pub(crate) sender: Contact,
-    /// For whom: phone accounts, whose address follows from the key. Bounded by the sender's roster.
+    /// The recipients: phone accounts, whose JID follows from the key. Bounded by the sender's roster.
     pub(crate) to: Vec<AccountId>,
 }
 
 impl PresenceBroadcast {
-    /// The same for nobody.
+    /// A copy without recipients.
     pub(crate) fn without_recipients(&self) -> Self {
         let Self { stanza, is_end, by, sender, to: _ } = self;
         Self { stanza: stanza.clone(), is_end: *is_end, by: *by, sender: sender.clone(), to: Vec::new() }
     }
 
-    /// The stanza for one of them.
+    /// The stanza for one recipient.
     pub(crate) fn addressed(&self, scratch: &mut Vec<u8>, bare: &str) -> Stored {
         self.stanza.addressed(bare, None, scratch)
     }
 
-    /// As a stanza that goes its own way.
+    /// The stanza for one recipient, to be routed by itself.
     pub(crate) fn stanza_for(&self, scratch: &mut Vec<u8>, domain: &str, to: AccountId) -> Option<Stored> {
         let jid = Contact::from_account(to)?.jid(domain);
         Some(self.addressed(scratch, &jid))
     }
 }
 
-/// The id of a probe in the name of a user whose roster says that he has a subscription.
+/// The id of a probe of a session whose account has a subscription according to its own roster.
 pub(crate) const SUBSCRIBER: &str = "subscriber";
-/// The same, for a session that has said nothing of its capabilities ([`crate::rooms::pep`]).
+/// The id of such a probe of a session that has not announced entity capabilities ([`crate::rooms::pep`]).
 pub(crate) const SUBSCRIBER_WITHOUT_CAPS: &str = "subscriber-without-caps";
 
-/// Probes in a session's name, for many accounts: one letter for each place that owns some of them.
+/// The probes of one session to many accounts: one letter for each place that owns some of them.
 #[derive(Clone)]
 pub struct Probes {
     /// The session's full JID.
     pub(crate) from: Box<str>,
-    /// Whose it is.
+    /// The account of the session.
     pub(crate) by: AccountId,
-    /// It has said nothing of its capabilities ([`SUBSCRIBER_WITHOUT_CAPS`]).
+    /// The session has not announced entity capabilities ([`SUBSCRIBER_WITHOUT_CAPS`]).
     pub(crate) is_without_caps: bool,
-    /// Who is asked: phone accounts, whose address follows from the key. Bounded by the asker's roster.
+    /// The probed accounts: phone accounts, whose JID follows from the key. Bounded by the asker's roster.
     pub(crate) to: Vec<AccountId>,
 }
 
 impl Probes {
-    /// The stanza for one of them.
+    /// The probe for one of the accounts.
     pub(crate) fn stanza_for(&self, scratch: &mut Vec<u8>, domain: &str, to: AccountId) -> Option<Stored> {
         let jid = Contact::from_account(to)?.jid(domain);
         let id = if self.is_without_caps { SUBSCRIBER_WITHOUT_CAPS } else { SUBSCRIBER };

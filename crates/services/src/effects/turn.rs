@@ -1,8 +1,9 @@
-//! What a room is lent while it handles one input, and what it can ask for: one module, because what is asked for goes on with a turn.
+//! What a room is lent while it handles one input, and what it can ask for. Both are in one module, because a continuation gets a
+//! turn again.
 //!
-//! A room changes the one [`Account`](crate::account::Account) it is given and says in the [`Outbox`] what is to be sent, read, written,
-//! asked of others or told to the other rooms. Its owner carries that out after the room has returned, in order, so no room calls
-//! another one and no owner is entered twice.
+//! A room changes the one [`Account`](crate::account::Account) that it is given, and puts into the [`Outbox`] what is to be sent,
+//! read, written, asked of other accounts, or told to other rooms. The owner carries that out, in order, when the room has
+//! returned. So no room calls another one, and the owner is never entered twice.
 
 pub mod command;
 pub mod contact_sync;
@@ -22,34 +23,34 @@ pub use outbox::{Outbox, Post};
 
 /// What a room may look at and use while it handles one stanza.
 pub struct Turn<'a> {
-    /// What never changes: domain, limits, admins.
+    /// What never changes while the server runs: domain, limits, admins.
     pub realm: &'a Realm,
-    /// Presence is not passed on to contacts for want of memory, but for its end.
+    /// Memory is short: presence for contacts is dropped, except `unavailable`.
     pub sheds_presence: bool,
     /// Monotonic time in milliseconds.
     pub now_ms: u64,
-    /// Age time, Unix time in milliseconds. Stamps are made of it and compared with it.
+    /// Age time, in milliseconds of Unix time. Stamps are taken from it and compared with it.
     pub unix_ms: u64,
-    /// What is added to a stamp when somebody is shown it.
+    /// The difference between age time and the time that people are shown.
     pub shown_by_ms: i64,
     /// Randomness.
     pub rng: &'a mut dyn rand::CryptoRng,
     /// The presences that the shard's sessions share.
     pub presences: &'a mut Presences,
-    /// What the shard's clients can, by the hash that they announce.
+    /// The capabilities of the shard's clients, by the hash that they announce.
     pub caps: &'a mut Caps,
     /// The language of the stream on which the stanza at hand has come.
     pub lang: Option<&'a str>,
-    /// What is under way for the account.
+    /// The changes of the account that are under way, for limits.
     pub(crate) busy: Busy,
-    /// What is counted.
+    /// The metrics that rooms declare.
     pub(crate) metrics: &'a RoomMetrics,
-    /// Where to put what is to be sent.
+    /// Takes what is to be sent.
     pub outbox: &'a mut Outbox,
 }
 
 impl Turn<'_> {
-    /// A stamp as it is shown.
+    /// Turns a stamp into the time that people are shown.
     pub fn shown(&self, unix_ms: u64) -> u64 {
         unix_ms.saturating_add_signed(self.shown_by_ms)
     }
@@ -72,23 +73,23 @@ impl Turn<'_> {
     }
 }
 
-/// A room that hears what happens to an account.
+/// A room's handler of events.
 pub(crate) type Listener = fn(&mut Turn<'_>, &mut Account, &Event);
 
-/// What is under way for the account at hand, as far as rooms refuse more for it.
+/// How much is under way for the account at hand, so that rooms refuse more.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Busy {
-    /// Errands that wait, the one under way included.
+    /// Errands that wait or are under way.
     pub errands: usize,
-    /// Too many changes of the roster wait for the disk: no more for now.
+    /// Too many changes of the roster wait for the disk: rooms refuse more for now.
     pub roster: bool,
 }
 
-/// Errands of an account beyond which strangers' reads are refused, so that the owner's own find room.
+/// With so many errands of an account, reads for other accounts are refused, so that the owner's own find room.
 const STRANGERS_WAITING_MAX: usize = 16;
 
 impl Busy {
-    /// Whether so much waits for the account that others have to come again.
+    /// Whether requests of other accounts have to be refused because too much waits for this account.
     pub(crate) fn is_too_busy_for_others(self) -> bool {
         self.errands >= STRANGERS_WAITING_MAX
     }

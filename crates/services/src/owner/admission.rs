@@ -1,5 +1,6 @@
-//! Everything that a client asked for with its authentication, done in one turn at the account's owner: resume, or else
-//! bind with what is to be switched on, and a token (XEP-0388 §2.6.1, XEP-0386 §3.2, XEP-0198 §9, XEP-0484 §3.3). Called by `login`.
+//! Everything that a client requests together with its SASL2 authentication, done in one turn at the account's owner: resuming,
+//! or else binding with the features to be enabled, and a token (XEP-0388 §2.6.1, XEP-0386 §3.2, XEP-0198 §9, XEP-0484 §3.3).
+//! Called by [`super::login`].
 
 use crate::account::session::End;
 use crate::effects::login::{Admitted, Bound, Denied, Resumed};
@@ -12,12 +13,12 @@ use chaski_store::AccountId;
 use chaski_xmpp::jid::prepare_resource;
 use chaski_xmpp::stream::{Access, Admission, InlineBind, Wishes};
 
-/// Longest part of a resource that a client may choose here. One that is longer, or that no resource may hold, is left
-/// out: the client has no other way to be told.
+/// Longest tag that a client may choose for its resource (XEP-0386). A longer one, or one that no resource may contain, is
+/// ignored: the protocol has no way to tell the client.
 const TAG_BYTES_MAX: usize = 64;
 
 impl Owner {
-    /// Does what a client wished.
+    /// Does what a client has requested with its authentication.
     pub(crate) fn try_admit(
         &mut self,
         ctx: &mut Context<'_>,
@@ -36,7 +37,7 @@ impl Owner {
         };
         self.resume_inline(ctx, conn, who, wishes, &mut admitted);
         if let (None, Some(bind)) = (admitted.session, &wishes.bind) {
-            // Who can't have a session now may ask again by the classic way, which has an answer for each reason.
+            // A client that can't have a session now may bind by RFC 6120, where it gets the reason as an error.
             if let Ok(Bound { session, full_jid }) = self.bind_inline(ctx, conn, who, wishes, bind) {
                 admitted.session = Some(session);
                 admitted.admission.jid = full_jid;
@@ -88,11 +89,11 @@ impl Owner {
             Some(tag) => format!("{tag}/{ours}"),
             None => ours,
         };
-        // A device's resource is the same each time: others may know it from before.
+        // The resource of a device is the same each time, so it may be known to others from before and is not secret.
         self.make_session(ctx, conn, who, resource.into(), wishes.client.is_none())
     }
 
-    /// The same device has come again: its earlier sessions are over, whatever it called itself then.
+    /// The same device has logged in again: ends its earlier sessions, whatever tag they had.
     fn end_device(&mut self, ctx: &mut Context<'_>, id: AccountId, ours: &str) {
         let Some(account) = self.at_work(id) else { return };
         let is_ours = |resource: &str| resource.rsplit('/').next() == Some(ours);
@@ -107,7 +108,7 @@ impl Owner {
         }
     }
 
-    /// Switches on what a session is to begin with.
+    /// Enables for a new session what the client has requested with the bind.
     fn begin_session(&mut self, ctx: &mut Context<'_>, id: SessionId, bind: &InlineBind) -> Access {
         let mut access = Access::Bound { enabled: None, carbons: bind.carbons };
         self.with_session(id, |session, desk| {

@@ -1,9 +1,9 @@
-//! What a shard has asked the owners of other places, and who waits here for the answers.
+//! Requests to the owners of accounts on other shards or nodes, and who waits here for the answers.
 //!
-//! The request goes as data with a number, the answer comes back with that ([`Letter::Answer`]), and whoever waits never leaves
-//! this shard. Numbers are never given twice, so that a late answer is nobody's. Promises: everybody who waits is
-//! answered once, at the latest after [`ANSWER_MS`]; at most [`ASKED_MAX`] wait, and who comes then is refused as overloaded.
-//! Called by `control` and the shard's ticks.
+//! A request travels as data with a number, and its answer comes back with that number ([`Letter::Answer`]); what waits for the
+//! answer (an HTTP response, a room's continuation) stays on this shard. Numbers are never used twice, so that a late answer is
+//! ignored. Promises: each request is answered once, after [`ANSWER_MS`] at the latest; at most [`ASKED_MAX`] requests wait, and
+//! further ones are refused as overloaded. Called by [`super::commands`], [`super::links`] and the shard's ticks.
 
 use crate::effects::letter::{Envelope, Letter};
 use crate::effects::turn::command::reply::{Answer, Due};
@@ -13,7 +13,7 @@ use crate::owner::state::Owner;
 use crate::places::Place;
 
 impl Owner {
-    /// Sends a command's request to the owner of its account, which is another place.
+    /// Sends a command to the owner of its account at another place.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, owner: Place, command: Command) {
         let Command { whom, action } = command;
         let (question, waiting) = action.part();
@@ -27,20 +27,20 @@ impl Owner {
         }
     }
 
-    /// Another place asks something of an account of this shard.
+    /// Another place has sent a command for an account of this shard.
     pub(crate) fn asked(&mut self, ctx: &mut Context<'_>, asked: Asked) {
         let Asked { asker, number, whom, question } = asked;
         self.command_to_owner(ctx, Command { whom, action: question.asked_by(asker, number) });
     }
 
-    /// An answer has come, perhaps too late.
+    /// The answer to a request has come, or it is decided that none will. A late answer is ignored.
     pub(crate) fn answered(&mut self, ctx: &mut Context<'_>, number: u64, outcome: Result<Answer, Refusal>) {
         if let Some((_, waiting)) = self.asked.waiting.remove(&number) {
             self.tell_due(ctx, waiting.with(outcome));
         }
     }
 
-    /// Nobody waits for ever.
+    /// Answers requests whose time is over with a refusal.
     pub(crate) fn asked_tick(&mut self, ctx: &mut Context<'_>) {
         while let Some(waiting) = self.asked.next_overdue(ctx.now_ms) {
             self.desk.metrics.answers_missing_total.inc();
@@ -50,7 +50,7 @@ impl Owner {
         self.desk.metrics.answers_forgotten_total.add(crate::effects::turn::command::reply::take_forgotten());
     }
 
-    /// Does what is left to be done for an answer that was given.
+    /// Does what an answer leaves to be done: calls a room's continuation, or sends the answer to the place that has asked.
     pub(crate) fn tell_due(&mut self, ctx: &mut Context<'_>, due: Due) {
         match due {
             Due::Nothing => {}

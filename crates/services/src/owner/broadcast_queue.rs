@@ -1,13 +1,15 @@
-//! Presence for very many accounts of this shard that is told piece by piece, and what else its sender has sent behind it.
+//! Presence broadcasts for very many accounts of this shard, told piece by piece, and other stanzas that their senders have sent
+//! behind them.
 //!
-//! One presence may be for thousands who are all there, and each of them costs a write to a socket: told at once, it would hold up
-//! everybody. So what is for more than a few waits in its sender's line, and at the end of each turn so many recipients are told,
-//! senders by turns. What the sender sends to others of this shard meanwhile stands in line behind it, so that nobody sees a
-//! message, a withdrawal or a later presence before the one that was sent first.
+//! One presence may be for thousands of recipients that are all online, and each costs a write to a socket: told at once, it
+//! would hold up everybody. So a broadcast for more than a few recipients waits in its sender's line. At the end of each turn a
+//! bounded number of recipients are told, the senders taking turns. What the sender sends to other accounts of this shard
+//! meanwhile waits in the same line behind it, so that nobody sees a message, an `unavailable` or a later presence before the
+//! presence that was sent first.
 //!
-//! Bounds: recipients waited for, of one sender and in all; beyond, presence is dropped, but never an end. Bytes of other stanzas
-//! in one line and in all; beyond, they are refused. What may be neither dropped nor refused goes at once, with all that stands before it.
-//! Kept by the shard's desk, used by [`super::told`]. Pure.
+//! Bounds: recipients that wait, of one sender and in all; beyond, presence is dropped, but never an `unavailable` that ends a
+//! session. Bytes of other stanzas in one line and in all; beyond, these are refused. A stanza that may be neither dropped nor
+//! refused goes at once, with everything that waits before it. Kept by the shard's desk, used by `router/broadcasts`. Pure.
 
 use crate::effects::letter::{Handling, RoutedStanza};
 use crate::effects::presence::PresenceBroadcast;
@@ -15,23 +17,23 @@ use crate::realm::Limits;
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
-/// What is for so few is told at once, unless something stands before it.
+/// A broadcast for so few recipients is told at once, unless something of its sender waits.
 const AT_ONCE: usize = 64;
-/// Recipients told before the next sender's turn.
+/// Recipients told before it is the next sender's turn.
 const PIECE: usize = 32;
-/// What a stanza in line counts besides its bytes.
+/// What a waiting stanza counts against the bound in bytes, in addition to its own.
 const ROUTED_BYTES: usize = 256;
-/// Of the bound in bytes, what rooms may post beyond it: this is not refused.
+/// So many times the bound in bytes is left for stanzas that rooms post, which are not refused.
 const HARD: usize = 2;
-/// All lines together have the bytes of so many.
+/// The bound for all lines together is that of so many full lines.
 const FULL_LINES: usize = 64;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Lines {
-    /// None is empty.
+    /// No line in it is empty.
     lines: HashMap<AccountId, Line>,
-    /// Whose line has something, each once, in the order of their turns.
+    /// Senders whose lines are not empty, each once, in the order of their turns.
     turns: VecDeque<AccountId>,
     recipients: usize,
     bytes: usize,
@@ -44,9 +46,9 @@ struct Line {
     bytes: usize,
 }
 
-/// What stands in line.
+/// What waits in a line.
 enum Standing {
-    /// Those up to `told` have been told.
+    /// A presence broadcast. The first `told` recipients have been told.
     PresenceBroadcast {
         tell: PresenceBroadcast,
         told: usize,
@@ -54,27 +56,27 @@ enum Standing {
     RoutedStanza(Box<RoutedStanza>),
 }
 
-/// What is to be done with something that comes.
+/// What is to be done with a stanza that comes.
 pub(crate) enum Place<T> {
-    /// Nothing stands before it: now.
+    /// Nothing waits before it: handle it now.
     Now(T),
-    /// It stands in line.
+    /// It waits in its sender's line.
     InLine,
-    /// There is no room: it is to be dropped or refused.
+    /// There is no room: drop or refuse it.
     Full(T),
-    /// There is no room, and it must not be lost: now, after all that stands in its sender's line.
+    /// There is no room, and it must not be lost: handle it now, after everything that waits in its sender's line.
     Hurried(T),
 }
 
-/// What is next.
+/// What is taken out of a line.
 pub(crate) enum Next {
-    /// To be told to these.
+    /// A presence broadcast for some of its recipients.
     PresenceBroadcast(PresenceBroadcast),
     RoutedStanza(Box<RoutedStanza>),
 }
 
 impl Lines {
-    /// A presence for accounts of this shard.
+    /// A presence broadcast has come for accounts of this shard.
     pub(crate) fn tell(&mut self, tell: PresenceBroadcast, limits: &Limits) -> Place<PresenceBroadcast> {
         let (count, line) = (tell.to.len(), self.lines.get(&tell.by));
         if line.is_none() && count <= AT_ONCE {
@@ -92,12 +94,12 @@ impl Lines {
         Place::InLine
     }
 
-    /// Any other stanza for an account of this shard.
+    /// Another stanza has come for an account of this shard.
     pub(crate) fn routed(&mut self, routed: RoutedStanza, limits: &Limits) -> Place<RoutedStanza> {
         if self.lines.is_empty() {
             return Place::Now(routed);
         }
-        // An answer to the sender itself, or its own message to itself, is seen by nobody else.
+        // A stanza of an account to itself is seen by nobody else, so it need not wait.
         let line = self.lines.get_mut(&routed.by).filter(|_| routed.by != routed.to);
         let Some(line) = line else { return Place::Now(routed) };
         let bytes = ROUTED_BYTES + routed.stanza.len();
@@ -124,7 +126,8 @@ impl Lines {
         })
     }
 
-    /// What is next of the sender whose turn it is, for so many recipients at most; whose it is. A stanza counts as one.
+    /// Takes out what is next of the sender whose turn it is, for at most so many recipients, and says who that sender is. A
+    /// stanza counts as one recipient.
     pub(crate) fn next(&mut self, most: usize) -> Option<(AccountId, Next)> {
         let by = self.turns.pop_front()?;
         let next = self.next_of(by, most.clamp(1, PIECE))?;
@@ -134,7 +137,8 @@ impl Lines {
         Some((by, next))
     }
 
-    /// All that stands in a sender's line, piece by piece: what comes may not wait.
+    /// Takes out what is next of this sender, for all its recipients. Called until its line is empty, since what comes may not
+    /// wait.
     pub(crate) fn hurry(&mut self, by: AccountId) -> Option<Next> {
         let next = self.next_of(by, usize::MAX);
         if !self.lines.contains_key(&by) {
@@ -170,17 +174,17 @@ impl Lines {
         Some(next)
     }
 
-    /// Whether nobody waits.
+    /// Whether no line has anything.
     pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Bytes of what stands behind presence.
+    /// Bytes of stanzas that wait behind presence broadcasts.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Recipients that are still to be told.
+    /// Recipients that are still to be told of a broadcast.
     pub(crate) fn recipients(&self) -> usize {
         self.recipients
     }

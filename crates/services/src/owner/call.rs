@@ -74,7 +74,7 @@ impl Owner {
             Post::PepNotification(pep_notification) => self.pep_notification(pep_notification),
             Post::Command(command) => self.command_to_owner(ctx, *command),
             Post::Due(due) => self.tell_due(ctx, due),
-            // Told when the room returned.
+            // Events are told to the listening rooms when the room that posts them returns ([`crate::owner::dispatch`]).
             Post::Event(_) => {}
             Post::ContactSync(wish) => self.book(ctx, *wish),
             Post::Hints(accounts) => {

@@ -1,4 +1,4 @@
-//! Commands, carried out by the owner of the account they name, and their outcomes on the way back.
+//! Carries out commands (from HTTP, the admin socket, rooms and other shards) at the owner of their account, and answers them.
 
 use crate::account::Account;
 use crate::account::record::AccountRecord;
@@ -28,10 +28,10 @@ use crate::wire::SessionId;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Revision, StoreError, Table};
 
-/// Commands that wait for the store at the same time, per shard.
+/// Most commands of one shard that wait for the store at the same time.
 const PENDING_MAX: usize = 4_096;
-/// Removed accounts remembered, per shard. A login that was under way when its account was removed ends long before so
-/// many others are.
+/// How many removed accounts a shard remembers. A login that was under way when its account was removed ends long before so many
+/// others are removed.
 const REMOVED_MAX: usize = 1_024;
 
 impl Owner {
@@ -45,7 +45,7 @@ impl Owner {
         self.with_account(ctx, account, Work::Command(Box::new(command)));
     }
 
-    /// Tells whoever waits what came of a command.
+    /// Answers a command.
     pub(crate) fn reply<T: Kept>(
         &mut self,
         ctx: &mut Context<'_>,
@@ -55,19 +55,20 @@ impl Owner {
         self.tell_due(ctx, reply.with(outcome));
     }
 
-    /// Tells whoever waits that a command is not carried out.
+    /// Refuses a command.
     pub(crate) fn refuse_command(&mut self, ctx: &mut Context<'_>, command: Command, refusal: Refusal) {
         self.tell_due(ctx, command.action.refused(refusal));
     }
 
-    /// Carries a command out, its account being in memory.
+    /// Carries a command out for an account that is in memory.
     pub(crate) fn command_now(&mut self, ctx: &mut Context<'_>, command: Command) {
         let id = command.whom.account;
         let Some(account) = self.directory.present(id) else {
             return self.refuse_command(ctx, command, Refusal::NoSuchAccount);
         };
         if account.ledger.is_leaving() || is_key_unsettled(account, &command) {
-            // Who asks for the number next waits until nothing is left, or until it stays after all.
+            // A command that comes during a removal waits until nothing of the account is left, or until it is decided that the
+            // account stays.
             return self.defer(ctx, command);
         }
         if command.whom.key.is_some_and(|generation| account.record.generation() != generation) {
@@ -117,7 +118,7 @@ impl Owner {
                 let dumped = self.dump_shard();
                 self.reply(ctx, reply, Ok(dumped));
             }
-            // It has been made meanwhile, and that has cleared them.
+            // The account has been made meanwhile, which has cleared the leftovers.
             Action::ClearLeftovers(ClearLeftovers, reply) => self.reply(ctx, reply, Ok(())),
         }
     }
@@ -142,7 +143,7 @@ impl Owner {
         }
     }
 
-    /// The way is clear for an account: its record and what comes with it are one transaction.
+    /// Nothing is left under the number: makes the account by one transaction of its record and what comes with it.
     pub(crate) fn make_account(
         &mut self,
         ctx: &mut Context<'_>,
@@ -163,13 +164,13 @@ impl Owner {
                 puts.push(Put { table: Table::Accounts, key: id.record_key(), value });
                 ctx.store.put(id, puts, ticket);
             }
-            // Only if there is none: somebody may have imported it while no server was running.
+            // The save succeeds only if there is no record: somebody may have imported the account while no server was running.
             None => ctx.store.save(id, Table::Accounts, value, None, ticket),
         }
     }
 
-    /// An account is made in the place of one that was just removed: who has proved the old one's key and not bound
-    /// yet must not get in, so the new key is of a later generation.
+    /// The new key of an account that was just removed gets a later generation than the old one: a client that has proved the old
+    /// key and not bound yet must not get in.
     fn outdate_removed(&mut self, id: AccountId, record: &mut AccountRecord) {
         let before = self.removed.iter().rev().find(|(removed, _)| *removed == id);
         if let Some(&(_, generation)) = before
@@ -194,7 +195,7 @@ impl Owner {
         }
     }
 
-    /// The turn has come of a record that is to take the place of the one in force.
+    /// The turn of a replacing record in the account's ledger has come.
     pub(crate) fn begin_replacing(
         &mut self,
         ctx: &mut Context<'_>,
@@ -218,7 +219,7 @@ impl Owner {
         Progress::Waits
     }
 
-    /// The store has the new record, or not.
+    /// The store has written the replacing record, or failed to.
     pub(crate) fn replaced(
         &mut self,
         ctx: &mut Context<'_>,
@@ -243,7 +244,7 @@ impl Owner {
         self.reply(ctx, reply, outcome);
     }
 
-    /// Has a command wait until the write under way has ended.
+    /// Has a command wait until nothing in the account's ledger is in its way.
     pub(crate) fn defer(&mut self, ctx: &mut Context<'_>, command: Command) {
         let most = self.desk.realm.limits.parked_per_account;
         match self.directory.present(command.whom.account) {
@@ -254,7 +255,7 @@ impl Owner {
         }
     }
 
-    /// The store has made an account, or not.
+    /// The store has written the record of a new account, or failed to.
     pub(crate) fn command_saved(
         &mut self,
         ctx: &mut Context<'_>,
@@ -263,7 +264,7 @@ impl Owner {
     ) {
         let Some(Pending { account: id, reply }) = self.commands.try_remove(key) else { return };
         if self.directory.is_loading(id) {
-            // What waited for the account goes on once its records are read back.
+            // Work that waited for the account goes on once its records have been read back.
             let load = self.directory.load_again(id);
             ctx.store.load(id, super::directory::TABLES, Purpose::Load(id, load).ticket());
         }
@@ -280,7 +281,7 @@ impl Owner {
         self.reply(ctx, reply, outcome);
     }
 
-    /// Commands that waited for a write of the same account.
+    /// Carries out the commands that waited for the account's ledger.
     pub(crate) fn do_deferred(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.at_work(id) else { return };
         if account.ledger.entries().is_none() {
@@ -291,7 +292,7 @@ impl Owner {
         }
     }
 
-    /// Puts a newer record into the place of the one in memory, and ends sessions of the older key.
+    /// Puts a newer record into the place of the one in memory, and ends the sessions if its key is another one.
     pub(crate) fn replace_record(
         &mut self,
         ctx: &mut Context<'_>,
@@ -307,7 +308,8 @@ impl Owner {
         }
     }
 
-    /// Nothing of the account is left: it leaves memory, and whoever waited for its number goes on.
+    /// Nothing of a removed account is left in the store: drops it from memory, and goes on with commands that waited for its
+    /// number.
     pub(crate) fn forget_account(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         self.end_all(ctx, id, "the account was removed");
         let Some(account) = self.at_work(id) else { return };
@@ -369,8 +371,8 @@ impl Owner {
     }
 }
 
-/// Whether it depends on the account's key, and another one may be on its way to the disk. A removal would wait after the key was
-/// looked at, behind another key perhaps.
+/// Whether the command depends on the account's key while another key may be on its way to the disk. A removal waits for all
+/// changes: it would otherwise be let through by one key and carried out under another.
 fn is_key_unsettled(account: &Resident, command: &Command) -> bool {
     command.whom.key.is_some()
         && match command.action {
@@ -379,7 +381,8 @@ fn is_key_unsettled(account: &Resident, command: &Command) -> bool {
         }
 }
 
-/// Whoever replaces a record does not know of the tokens given or used since it was read. With another key none is good.
+/// A record that replaces another was made without knowledge of the tokens that were given or used since. With another key none
+/// of them is good.
 fn keep_tokens(account: &Account, record: &mut AccountRecord) {
     let is_same_key = record.generation() == account.record.generation();
     record.tokens = account.record.tokens().filter(|_| is_same_key).cloned().unwrap_or_default();

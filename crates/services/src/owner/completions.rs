@@ -1,4 +1,4 @@
-//! What the store has finished goes to whoever asked for it.
+//! Passes each completion of the store to the file that has asked for it.
 
 use super::context::Context;
 use super::mailbox;
@@ -7,7 +7,7 @@ use crate::ticket::Purpose;
 use chaski_store::Completion;
 
 impl Owner {
-    /// The store has finished something: whoever asked for it goes on.
+    /// The store has finished something: continues what asked for it.
     pub(crate) fn completed(&mut self, ctx: &mut Context<'_>, completion: Completion) {
         match completion {
             Completion::Committed(ticket) => match Purpose::of(ticket) {

@@ -86,7 +86,7 @@ impl Owner {
         }
     }
 
-    /// The store has answered a job, or not.
+    /// The store has answered a job, or failed.
     pub(crate) fn book_answered(
         &mut self,
         ctx: &mut Context<'_>,
@@ -106,7 +106,8 @@ impl Owner {
         }
     }
 
-    /// The key by which something was asked for is void: nobody is told any more of the book, and nobody changes it.
+    /// The account's key has been replaced: requests that were made with the old key are answered as if the account were gone,
+    /// and write nothing more.
     pub(crate) fn end_asked(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         for request in self.books.lines.withdraw(id) {
             self.answer_sync(ctx, id, request.answer, Err(Refused::Gone));
@@ -137,7 +138,7 @@ impl Owner {
         }
     }
 
-    /// Goes on with what is done in slices. `true`: call again after what else there is to do.
+    /// Goes on with jobs that work in slices. `true`: call again after other work has been done.
     pub(crate) fn books_tick(&mut self, ctx: &mut Context<'_>) -> bool {
         if ctx.now_ms >= self.books.follow_at_ms {
             self.books.follow_at_ms = ctx.now_ms + FOLLOW_EVERY_MS;

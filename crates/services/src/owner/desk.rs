@@ -1,6 +1,6 @@
-//! What all rooms of a shard share besides the accounts: limits, counters, timers, and what a turn has collected.
+//! The desk: what all files of an owner need besides the accounts: limits, metrics, timers, and what a turn has collected.
 //!
-//! Apart from the accounts, so that a room can hold one account and its desk at the same time.
+//! It is apart from the accounts, so that code can borrow one account and the desk at the same time.
 
 use super::metrics::OwnerMetrics;
 use crate::account::caps::Caps;
@@ -30,16 +30,16 @@ use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Empty queues kept, and the largest that is: some 300 KiB.
+/// How many buffers of empty queues are kept, and the largest that is kept: some 300 KiB in all.
 const ROOMS_MAX: usize = 256;
 const ROOM_CAPACITY_MAX: usize = 32;
 
-/// A message that the store has taken and not committed: what is needed if it is refused after all.
+/// A message that the store has queued and not committed: what is needed for the error if the commit fails.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) origin: Option<Origin>,
     pub(crate) stanza: Stored,
-    /// When a client has sent it; 0 if none has.
+    /// When a client has sent the message; 0 if the server has written it.
     pub(crate) sent_unix_ms: u64,
 }
 
@@ -47,74 +47,76 @@ pub(crate) struct InFlight {
 pub(crate) struct Desk {
     /// Which shard this is.
     pub(crate) index: ShardIndex,
-    /// Its address.
+    /// The address of this shard.
     pub(crate) here: Place,
     pub(crate) realm: Arc<Realm>,
     pub(crate) metrics: Arc<OwnerMetrics>,
-    /// What rooms count.
+    /// The metrics that rooms declare.
     pub(crate) room_metrics: RoomMetrics,
     pub(crate) timers: Timers,
     /// Where stanzas are written before they become an `Arc`. Empty between uses.
     pub(crate) scratch: Vec<u8>,
-    /// Where an address is written.
+    /// Where a JID is written. Empty between uses.
     pub(crate) text: String,
-    /// Where the seqs of one acknowledgement are collected. Empty between uses.
+    /// Where the mailbox positions of one acknowledgement are collected. Empty between uses.
     pub(crate) seqs: Vec<Seq>,
-    /// Sessions that have something to say at the end of the turn: an `<a/>`, an `<r/>`. Some twice.
+    /// Sessions that have an `<a/>` or `<r/>` to write at the end of the turn. Some are in it twice.
     pub(crate) turned: Vec<SessionId>,
-    /// Sessions in which there may be room for what waits. Some twice. Empty between calls.
+    /// Sessions whose queue may have room for what waits. Some are in it twice. Empty between calls.
     pub(crate) eased: Vec<SessionId>,
-    /// How many IQs were sent to clients: whether a request has been answered at once.
+    /// How many IQs were sent to clients. By comparing, the router knows whether a request was answered at once.
     pub(crate) iqs_sent: u64,
-    /// Memory of queues that have become empty, for those that get something.
+    /// Buffers of queues that have become empty, for the next queues that get something.
     pub(crate) rooms: Vec<Room<Sent>>,
-    /// Presences that sessions share.
+    /// Presence stanzas that several sessions share.
     pub(crate) presences: Presences,
-    /// Lent to a room for one call. Empty between uses.
+    /// The outbox that is lent to a room for one call. Empty between uses.
     pub(crate) outbox: Outbox,
-    /// Sessions to be ended or cut once nobody holds their account.
+    /// Sessions to be ended or cut when no code borrows their account any more.
     pub(crate) doomed: VecDeque<(SessionId, End)>,
-    /// What the shard's clients can.
+    /// The entity capabilities (XEP-0115) of the shard's clients.
     pub(crate) caps: Caps,
-    /// In which languages their streams are.
+    /// The languages of the clients' streams.
     pub(crate) languages: Languages,
-    /// The session whose client's stanza is at hand.
+    /// The session whose client's stanza is being handled.
     pub(crate) at_hand: Option<SessionId>,
-    /// The language of its stream.
+    /// The language of that session's stream.
     pub(crate) language: Language,
-    /// News of nodes on their way to other accounts, in order.
+    /// PEP notifications on their way to other accounts, in order.
     pub(crate) pep_notifications: VecDeque<Box<PepNotification>>,
-    /// Presence for very many, told piece by piece.
+    /// Presence broadcasts for very many recipients, told piece by piece.
     pub(crate) lines: Lines,
-    /// What is for strangers, and waits for the next tick.
+    /// Stanzas for strangers that wait for the next tick.
     pub(crate) strangers: Strangers,
-    /// Stanzas of this turn on their way, in order.
+    /// Stanzas that this turn has posted and not sent on yet, in order.
     pub(crate) routed: VecDeque<RoutedStanza>,
     /// Messages that the store has not committed yet; the key is the ticket's. Bounded by the store's queue.
     pub(crate) in_flight: Slab<InFlight>,
-    /// Stanzas that are refused once the store has looked, in order. Bounded like those that wait for an account's load.
+    /// Stanzas that are refused when the store has looked their recipient up, in order. Bounded like work that is parked for a
+    /// load.
     pub(crate) refusals: HashMap<AccountId, Refusals>,
-    /// Errors that say that nobody is there, on their way with the next tick, in order. Bounded: the oldest goes sooner.
+    /// Errors that say `service-unavailable` and are sent with the next tick, in order. Bounded: beyond, the oldest is sent at
+    /// once.
     pub(crate) late: VecDeque<RoutedStanza>,
-    /// Records of accounts that are being saved without anybody waiting for it.
+    /// How many records of accounts are being saved without anybody waiting for that.
     pub(crate) records_saving: usize,
-    /// Work done since a connection was last begun to be read ([`crate::budget`]).
+    /// Work done since the shard began to read the present connection ([`crate::budget`]).
     pub(crate) work: u32,
-    /// How much of it may be done until then: what was left of the account's share.
+    /// The most of `work` that may be done for the present connection: what was left of its account's share.
     pub(crate) work_most: u32,
-    /// What accounts have spent that is not paid yet.
+    /// What accounts have spent beyond their shares of past turns.
     pub(crate) budgets: HashMap<AccountId, Budget, Keyed>,
     /// What is to be charged to the accounts of sessions at the end of the turn.
     pub(crate) owed: Vec<(SessionId, u32)>,
-    /// Turns in which all had their share, going round.
+    /// The number of turns in which all accounts had their share; it wraps around.
     pub(crate) turn: u32,
-    /// So many of these from now on, somebody may have spent some of it.
+    /// For so many more turns, some account may have spent part of its share.
     pub(crate) owing_turns: u32,
-    /// PEP notifications that are still carried in this turn.
+    /// How many more PEP notifications are sent in this turn.
     pub(crate) pep_notifications_left: usize,
-    /// On its way to other shards.
+    /// Letters to other shards.
     pub(crate) outgoing: Outgoing,
-    /// Accounts that an operator looks at.
+    /// Accounts that an operator traces.
     pub(crate) traces: Traces,
 }
 
@@ -169,33 +171,33 @@ impl Desk {
         }
     }
 
-    /// Writes a stanza by `write` into the scratch and makes it shareable: one allocation of the right size.
+    /// Writes a stanza by `write` into the scratch buffer and makes it shareable, with one allocation of the right size.
     pub(crate) fn compose(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Stored {
         let stanza = Stored::composed(&mut self.scratch, write);
         self.ease_scratch();
         stanza
     }
 
-    /// One huge stanza must not be remembered for ever.
+    /// Frees the scratch buffer if one huge stanza has made it large.
     pub(crate) fn ease_scratch(&mut self) {
         if self.scratch.capacity() > 64 << 10 {
             self.scratch = Vec::new();
         }
     }
 
-    /// Keeps an empty queue's memory for the next that needs some.
+    /// Keeps an empty queue's buffer for the next queue that needs one.
     pub(crate) fn keep_room(&mut self, room: Room<Sent>) {
         if self.rooms.len() < ROOMS_MAX && room.capacity() <= ROOM_CAPACITY_MAX {
             self.rooms.push(room);
         }
     }
 
-    /// Has a session ended or cut as soon as its account is free.
+    /// Has a session ended or cut as soon as no code borrows its account.
     pub(crate) fn doom(&mut self, session: SessionId, end: End) {
         self.doomed.push_back((session, end));
     }
 
-    /// Whether a call has left something to be carried out.
+    /// Whether the present call has collected something to be carried out.
     pub(crate) fn has_collected(&self) -> bool {
         !self.routed.is_empty()
             || self.outgoing.has_own(usize::from(self.index.0))
@@ -204,7 +206,7 @@ impl Desk {
             || !self.eased.is_empty()
     }
 
-    /// Notes what happens to an account, for an operator who looks at it ([`crate::trace`]).
+    /// Adds a line to the trace of an account that an operator traces ([`crate::trace`]).
     pub(crate) fn trace(&mut self, ctx: &Context<'_>, account: AccountId, what: impl FnOnce() -> String) {
         self.traces.note(account, ctx.unix_ms, what);
     }
@@ -214,7 +216,7 @@ impl Desk {
         self.realm.places.owner(account)
     }
 
-    /// A message of `origin` is settled: its sender's count may advance.
+    /// A message is accepted or refused: its sender's session need not wait for it any more.
     pub(crate) fn settle(&mut self, origin: Option<Origin>) {
         if let Some(origin) = origin {
             self.outgoing.settled(self.realm.places.number_of(origin.place), origin);

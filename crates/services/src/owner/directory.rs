@@ -1,9 +1,10 @@
 //! The directory: the accounts whose state is in this shard's memory, and their sessions.
 //!
-//! An account's records are loaded when somebody needs it; what arrives meanwhile is parked in order, bounded; how many are
-//! loaded at a time is bounded for each who asks ([`askers`]). An account stays while it has sessions, and afterwards until
-//! newer idle ones push it out. That there is none is remembered for a while, too ([`looked`]).
-//! Called by `router` and `shard`. Owns the only copy of an account's live state (one owner, see ARCHITECTURE.md).
+//! An account's records are loaded when a stanza, a login or a command needs it. What arrives for the account meanwhile is parked
+//! in order, bounded; how many loads are under way is bounded for each asker ([`askers`]). An account stays in memory while it
+//! has sessions, and afterwards until newer idle accounts push it out. The directory also remembers for a while who was told that
+//! there is no such account ([`looked`]).
+//! Called by the other files of [`crate::owner`]. Owns the only copy of an account's live state (one owner, see ARCHITECTURE.md).
 
 mod askers;
 mod keyed;
@@ -30,19 +31,19 @@ use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 
-/// What makes an account.
+/// The tables whose records together are an account.
 pub(crate) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
 
 /// An account in this shard's memory: itself, and what its owner has under way for it.
 pub(crate) struct Resident {
     pub(crate) account: Account,
-    /// What is being changed of it, and waits for that.
+    /// The changes of the account that are under way or wait.
     pub(crate) ledger: Ledger,
-    /// The load that brought it into memory: answers of the store to what was asked before are not for it.
+    /// The load that brought the account into memory. Answers of the store to requests from before that load are not for it.
     pub(crate) stay: Stay,
-    /// It was asked for since it was last considered for leaving memory.
+    /// The account was asked for since the directory last considered dropping it from memory.
     used: bool,
-    /// Somebody was told that it is nobody: see [`looked`].
+    /// A sender was told `service-unavailable` for this account, as if it did not exist: see [`looked`].
     is_looked: bool,
 }
 
@@ -89,24 +90,24 @@ pub(crate) enum Work {
     Command(Box<Command>),
 }
 
-/// How [`Directory::find`] found an account.
+/// What [`Directory::find`] says of an account.
 pub(crate) enum Found {
-    /// In memory: here is the work back.
+    /// The account is in memory: here is the work back.
     Present(Work),
-    /// On its way, or its asker has too many on their way: the work is parked.
+    /// The account is being loaded, or its asker has too many loads under way: the work is parked.
     Parked,
-    /// Nowhere: the work is parked, and the caller has to load the account.
+    /// The account is not in memory: the work is parked, and the caller has to load the account.
     Load(Stay),
-    /// There is none, which the asker has been told before: here is the work back.
+    /// The account does not exist, and this asker was told so before: here is the work back.
     Nobody(Work),
-    /// Too much waits already: here is the work back.
+    /// Too much is parked already: here is the work back.
     Overloaded(Work),
 }
 
 /// Bits of a session's id that say where it is kept. The rest are its number, counted from the start.
 const KEY_BITS: u32 = 24;
 
-/// Where a session is kept.
+/// The slab key of a session.
 fn key(session: SessionId) -> usize {
     (session.0 & ((1 << KEY_BITS) - 1)) as usize
 }
@@ -116,32 +117,32 @@ pub(crate) struct Directory {
     present: HashMap<AccountId, Box<Resident>, Keyed>,
     /// Accounts whose records are being loaded (or made), with what waits for that, in order. None is in `present`.
     loading: HashMap<AccountId, Loading, Keyed>,
-    /// The last load that was begun.
+    /// The number of the load that was begun last.
     loads: Stay,
     askers: Askers,
     looked: Looked,
     sessions: Slab<(u64, AccountId)>,
-    /// Sessions that were ever made.
+    /// How many sessions this shard has ever made.
     count: u64,
-    /// How much is parked, refusals that wait for the store included.
+    /// How much is parked, including refusals that wait for a look-up in the store.
     pub(crate) room: ParkedRoom,
     /// Accounts without sessions, oldest first; some have got a session again or are gone.
     idle: VecDeque<AccountId>,
     limits: Bounds,
 }
 
-/// What waits for an account's records.
+/// A load, and what is parked until it ends.
 #[derive(Default)]
 struct Loading {
-    /// The load whose answer is waited for; none that was begun before it.
+    /// The load whose answer is awaited; answers of earlier loads don't count.
     by: Stay,
-    /// For whom it is loaded; nobody in particular: it is being made or cleared.
+    /// On whose behalf the account is loaded. `None`: the account is being made or cleared.
     asker: Option<Asker>,
     parked: VecDeque<Work>,
     parked_bytes: usize,
 }
 
-/// The directory's share of the limits.
+/// Those of the configured limits that the directory keeps.
 pub(crate) struct Bounds {
     pub(crate) loading: usize,
     pub(crate) parked: usize,
@@ -165,7 +166,7 @@ impl Bounds {
             per_asker: limits.loads_per_asker,
             waiting_bytes_per_asker: limits.load_waiting_bytes,
             waiting_bytes: limits.load_waiting_bytes_shard,
-            // They stay in memory besides those that may.
+            // Accounts of which a sender was told that they do not exist stay in memory in addition to the idle accounts.
             looked: limits.idle_accounts / 4,
         }
     }
@@ -187,7 +188,7 @@ impl Directory {
         }
     }
 
-    /// Says whether the work can be done now, and parks it if not.
+    /// Returns whether work can be done now, and parks it if not.
     pub(crate) fn find(&mut self, id: AccountId, work: Work) -> Found {
         if let Some(present) = self.present.get_mut(&id) {
             present.used = true;
@@ -220,7 +221,7 @@ impl Directory {
         Found::Load(by)
     }
 
-    /// Has work wait in its asker's line.
+    /// Parks work behind other work of the same asker, without beginning a load.
     pub(crate) fn wait(&mut self, asker: Asker, id: AccountId, work: Work) -> Found {
         match self.askers.wait(asker, (id, work), &self.limits) {
             None => Found::Parked,
@@ -228,28 +229,29 @@ impl Directory {
         }
     }
 
-    /// Whether something that this account has sent before waits in its line, so that what it sends now must, too.
+    /// Whether an earlier stanza of this account waits in its asker's line, so that its next stanza has to wait behind it.
     pub(crate) fn is_behind(&self, by: AccountId) -> bool {
         self.askers.has_waiting(by)
     }
 
-    /// Work that has waited in its asker's line and may go on.
+    /// Takes the next work that has waited in an asker's line and may go on now.
     pub(crate) fn next_waiting(&mut self) -> Option<(AccountId, Work)> {
         self.askers.next(&self.limits)
     }
 
-    /// Whether the store may be asked once more on this one's behalf, though no account is loaded; until
-    /// [`Self::look_ended`].
+    /// Whether one more look-up in the store may begin for this asker, though no account is to be loaded. If so, it counts as
+    /// under way until [`Self::look_ended`].
     pub(crate) fn begin_look(&mut self, asker: Asker) -> bool {
         self.askers.begin(asker, &self.limits)
     }
 
-    /// The store has answered.
+    /// The store has answered the look-up that [`Self::begin_look`] allowed.
     pub(crate) fn look_ended(&mut self, asker: Asker) {
         self.askers.ended(asker);
     }
 
-    /// The asker has been told that there is nobody, and whether that is because there is no such account.
+    /// Remembers that this asker was told `service-unavailable` for the account `id`, and whether that is because it does not
+    /// exist.
     pub(crate) fn told_nobody(&mut self, asker: AccountId, id: AccountId, is_nobody: bool) {
         self.looked.note(asker, id, is_nobody);
         if let Some(account) = self.present(id) {
@@ -257,18 +259,18 @@ impl Directory {
         }
     }
 
-    /// Whether the asker was told that lately.
+    /// Whether this asker was lately told `service-unavailable` for the account `id`.
     pub(crate) fn was_told_nobody(&self, asker: AccountId, id: AccountId) -> bool {
         self.looked.was_told(asker, id)
     }
 
-    /// The number of a load that begins now, for the account of nobody in particular or for one that is in memory.
+    /// The number of a load that begins now.
     pub(crate) fn new_load(&mut self) -> Stay {
         self.loads = Stay(self.loads.0.wrapping_add(1));
         self.loads
     }
 
-    /// A load begins for an account that is [held back](Self::hold_back) or being loaded: its answer alone counts.
+    /// Begins a new load of an account that is [held back](Self::hold_back) or being loaded: only the answer of this load counts.
     pub(crate) fn load_again(&mut self, id: AccountId) -> Stay {
         let by = self.new_load();
         if let Some(loading) = self.loading.get_mut(&id) {
@@ -277,17 +279,17 @@ impl Directory {
         by
     }
 
-    /// Whether the answer of this load, for an account that is being loaded, is the one that is waited for.
+    /// Whether this load is the one whose answer is awaited for the account.
     pub(crate) fn is_awaited(&self, id: AccountId, load: Stay) -> bool {
         self.loading.get(&id).is_some_and(|loading| loading.by == load)
     }
 
-    /// The account, if it is in memory and was all the while.
+    /// The account, if it has been in memory without a break since the load `stay`.
     pub(crate) fn still(&mut self, id: AccountId, stay: Stay) -> Option<&mut Resident> {
         self.present(id).filter(|account| account.stay == stay)
     }
 
-    /// The account's load has ended: takes what was parked. Without `account` it is forgotten.
+    /// Ends an account's load: returns what was parked. Without `account`, it does not exist or could not be loaded.
     pub(crate) fn loaded(&mut self, id: AccountId, account: Option<Box<Resident>>) -> VecDeque<Work> {
         match account {
             Some(mut account) => {
@@ -308,7 +310,7 @@ impl Directory {
         self.present.keys().copied()
     }
 
-    /// Whether nothing is known of the account, so that it has no session and nobody waits for it.
+    /// Whether the account is neither in memory nor being loaded, so that it has no session and nothing waits for it.
     pub(crate) fn is_absent(&self, account: AccountId) -> bool {
         !self.present.contains_key(&account) && !self.is_loading(account)
     }
@@ -321,18 +323,18 @@ impl Directory {
     /// Keeps what arrives for an account parked from now on, until [`Self::loaded`].
     pub(crate) fn hold_back(&mut self, id: AccountId) {
         self.present.remove(&id);
-        // There may be an account soon.
+        // An account may be made now, so the number no longer counts as nobody's.
         self.looked.forget(id);
         let askers = &mut self.askers;
         self.loading.entry(id).or_insert_with(|| {
             askers.begun();
             Loading::default()
         });
-        // The answer of a load that was begun before is not waited for any more.
+        // Answers of loads that were begun before don't count any more.
         self.load_again(id);
     }
 
-    /// Puts back what can't be done yet, in order.
+    /// Parks again, in order, work that can't be done yet.
     pub(crate) fn park_all(&mut self, id: AccountId, work: VecDeque<Work>) {
         if let Some(loading) = self.loading.get_mut(&id) {
             for work in work {
@@ -362,7 +364,7 @@ impl Directory {
         SessionId(self.count << KEY_BITS | key as u64)
     }
 
-    /// The session is gone.
+    /// A session has ended: forgets its id, and lets its account become idle.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
         if let Some(account) = self.account_of(session) {
             self.sessions.remove(key(session));
@@ -370,21 +372,22 @@ impl Directory {
         }
     }
 
-    /// Notes that an account may have become idle, and lets the oldest idle ones go if there are too many. One that
-    /// was used since gets a second chance.
+    /// Notes that an account may have become idle, and drops the oldest idle accounts from memory if there are too many. An
+    /// account that was used since it became idle gets a second chance.
     fn rest(&mut self, id: AccountId) {
         self.idle.push_back(id);
         let mut chances = self.idle.len();
         while self.idle.len() > self.limits.idle {
             let Some(oldest) = self.idle.pop_front() else { return };
-            // With a session again it comes back here when that ends.
+            // An account that has a session again comes back here when that session ends.
             let Some(account) = self.present(oldest).filter(|account| account.sessions.is_empty()) else {
                 continue;
             };
             let used = std::mem::take(&mut account.used);
             let (is_looked, is_idle) = (account.is_looked, account.is_idle());
             if is_looked && self.looked.holds(oldest) {
-                // Asked again, it must be told of as quickly as nobody is. These are few.
+                // A sender was told that this account does not exist: asked again, the answer must come as fast as for a number
+                // without an account, so the account stays in memory. These accounts are few.
                 self.idle.push_back(oldest);
                 if chances == 0 {
                     return;

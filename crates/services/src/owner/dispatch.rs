@@ -1,10 +1,10 @@
-//! Which room answers a request: for the domain, and on behalf of an account's bare JID.
+//! Decides which room answers a request: a request to the domain, or one that is answered on behalf of an account's bare JID.
 //!
-//! The router has checked that the stanza is a valid request: type `get` or `set`, an `id`, exactly one child.
-//! Promises: exactly one answer to each, by the outbox, now or through a command's outcome. What nobody here knows is
-//! refused with `service-unavailable` (RFC 6120 §8.4, RFC 6121 §8.5.2), archives (XEP-0313) among it on purpose.
-//! Here alone all rooms are known ([`rooms`]): their doors ([`Door`]), their declarations ([`specs`]), and so what service discovery announces
-//! ([`disco`]). What is too small for a room is answered here ([`entity`]).
+//! The router has checked that the stanza is a valid request: type `get` or `set`, an `id`, exactly one child. Promises: exactly
+//! one answer to each, by the outbox, now or when a command's outcome is known. A namespace that no room serves is refused with
+//! `service-unavailable` (RFC 6120 §8.4, RFC 6121 §8.5.2); this includes message archives (XEP-0313) on purpose.
+//! Only this directory knows all rooms ([`rooms`]): their doors ([`Door`]), and their declarations ([`specs`]), from which
+//! service discovery takes what it announces ([`disco`]). Requests too small for a room are answered in [`entity`].
 
 mod disco;
 mod entity;
@@ -30,7 +30,7 @@ fn door(request: &Request<'_>) -> Option<&'static Door> {
     rooms::doors().find(|door| request.child.ns() == door.ns)
 }
 
-/// A request of the account's own session without `to` or to its own bare JID (roster, own account).
+/// Answers a request of the account's own session without `to` or to its own bare JID (roster, own account).
 pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, stanza: &Stanza<'_>) {
     let Some(request) = Request::read(stanza) else { return };
     if !request.is_get && request.child.is("command", ns::COMMANDS) {
@@ -40,7 +40,8 @@ pub fn asked_by_owner(turn: &mut Turn<'_>, account: &mut Account, session: Sessi
     if let Some(ask) = door(&request).and_then(|door| door.owner) {
         return ask(turn, account, session, &request, reply);
     }
-    // XEP-0353 has no sign that all that waited has come; this is what Conversations takes for one (wire.md "Calls").
+    // XEP-0353 has no sign that everything which waited has been sent; Conversations takes the answer to this ping for one
+    // (docs/protocol.md "Calls").
     if request.gets("ping", ns::PING) && stanza.to().is_none() {
         return reply.result_behind_mail(turn.outbox);
     }
@@ -67,7 +68,7 @@ fn for_owner(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Resul
     Err(StanzaCondition::ServiceUnavailable)
 }
 
-/// A request of a session to the domain (disco, ping, version, commands).
+/// Answers a request of a session to the domain (disco, ping, version, commands).
 pub fn asked_of_domain(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, stanza: &Stanza<'_>) {
     let Some(request) = Request::read(stanza) else { return };
     if !request.is_get && request.child.is("command", ns::COMMANDS) {
@@ -106,8 +107,8 @@ fn for_domain(turn: &Turn<'_>, account: &Account, request: &Request<'_>) -> Resu
     Err(StanzaCondition::ServiceUnavailable)
 }
 
-/// A request of another account to this one's bare JID, in stored form: answer on the account's behalf with
-/// `Outbox::to_resource` (`from` holds the asker's full JID).
+/// Answers another account's request to this account's bare JID, on behalf of the account. `stanza` is in stored form: its `from`
+/// is the asker's full JID.
 pub fn asked_by_other(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stanza<'_>) {
     let Some(request) = Request::read(stanza) else { return };
     let Some(reply) = Reply::to_other(account, &turn.realm.domain, stanza) else { return };
@@ -127,8 +128,8 @@ fn for_other(
     asker: &Asker,
     request: &Request<'_>,
 ) -> Result<Vec<u8>, StanzaCondition> {
-    // Who may not see is told what he would be told of a number that is nobody's: not `forbidden` (RFC 6121 §2.3.3 for a
-    // roster, XEP-0012 §4), which says that there is something.
+    // An asker who may not see something gets the answer for a number without an account. `forbidden` (RFC 6121 §2.3.3 for a
+    // roster, XEP-0012 §4) would say that there is an account.
     if request.gets("query", ns::LAST) && shows::shows(account, What::LastSeen, &asker.contact) {
         return entity::last_activity_for(turn, account, &asker.contact);
     }

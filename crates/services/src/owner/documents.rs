@@ -1,9 +1,9 @@
-//! Documents that have changed in memory are saved: rosters with what follows from their changes, and accounts' records.
+//! Saves documents that have changed in memory: rosters with the stanzas that follow from their changes, and accounts' records.
 //!
-//! What a change of the roster makes others see waits until the change is durable, and whatever else a room says for the account
-//! waits in line behind it, so that presence never overtakes the subscription that allows it. A change that can't be kept is taken
-//! back, and those that stand on it. A record is saved as it is when its turn comes; nobody waits for that but who has given
-//! its tokens back.
+//! Stanzas that show a change of the roster to others wait until the change is durable, and whatever else a room sends for the
+//! account waits behind them, so that presence never overtakes the subscription that allows it. A change that can't be saved is
+//! taken back, with all later changes that stand on it. A record is saved as it is when its turn comes. Nobody waits for that,
+//! except a client that has given its tokens back.
 
 use super::context::Context;
 use super::ledger::{Documents, GivenBack, Step, UnderWay};
@@ -14,11 +14,11 @@ use crate::budget;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, StoreError, Table};
 
-/// Records being saved beyond which nobody's leaving is noted.
+/// With so many records being saved, the end of a last session is not noted in the account's record.
 const LEAVING_SAVES_MAX: usize = 64;
 
 impl Owner {
-    /// Notes the account's activity in its record, now and then.
+    /// Notes the account's activity in its record, if the last note is old enough.
     pub(crate) fn note_activity(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let Some(account) = self.at_work(id) else { return };
         if !account.ledger.has_record() && account.record.seen(ctx.unix_ms) {
@@ -26,8 +26,8 @@ impl Owner {
         }
     }
 
-    /// Notes when an account's last session has ended, for its contacts. When thousands go at once, not of each: messages
-    /// need the disk more.
+    /// Notes in the account's record when its last session has ended, for "last seen". When thousands of sessions end at once,
+    /// not each is noted: messages need the disk more.
     pub(crate) fn note_left(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let room = self.desk.records_saving < LEAVING_SAVES_MAX;
         let Some(account) = self.at_work(id) else { return };
@@ -45,7 +45,7 @@ impl Owner {
         self.save_record_for(ctx, id, None);
     }
 
-    /// The same for somebody who waits for it.
+    /// Has an account's record saved for a client that waits for it.
     pub(crate) fn save_record_for(
         &mut self,
         ctx: &mut Context<'_>,
@@ -54,18 +54,20 @@ impl Owner {
     ) {
         let Some(account) = self.at_work(id) else { return };
         if account.ledger.is_leaving() {
-            // Its record must not come back. Whoever logs out of it has nothing to log in to any more.
+            // The account is being removed: its record must not be written again. A client that gives its tokens back has
+            // succeeded, since nobody can log in.
             return self.tell_given_back(ctx, id, given_back.into_iter().collect(), true);
         }
         account.ledger.add_record(given_back);
         self.advance(ctx, id);
     }
 
-    /// A room has changed the account's roster, or speaks while that is being saved.
+    /// A room has changed the account's roster, or sends something while the roster is being saved.
     pub(crate) fn stand_in_line(&mut self, ctx: &mut Context<'_>, id: AccountId, step: Step) {
         let Some(account) = self.at_work(id) else { return };
         if account.ledger.is_leaving() {
-            // Nothing of it is written any more: whoever gets the number next would inherit it.
+            // The account is being removed: its roster is not written any more, since the next owner of the number would inherit
+            // it.
             let mut refused = vec![step];
             take_back(account, &mut refused);
             return self.carry_out_steps(ctx, id, refused);
@@ -74,7 +76,7 @@ impl Owner {
         self.advance(ctx, id);
     }
 
-    /// The turn of changed documents has come.
+    /// The turn of changed documents in the ledger has come: writes them.
     pub(crate) fn write_documents(
         &mut self,
         ctx: &mut Context<'_>,
@@ -98,7 +100,7 @@ impl Owner {
         Progress::Waits
     }
 
-    /// The store has saved documents, or not.
+    /// The store has written documents, or failed to.
     pub(crate) fn documents_written(
         &mut self,
         ctx: &mut Context<'_>,
@@ -113,7 +115,7 @@ impl Owner {
             self.not_saved(ctx, id, (has_roster, has_record), &error);
         }
         if let Some(account) = self.directory.present(id).filter(|_| has_roster && !is_saved) {
-            // The later changes stand on the earlier ones: all go.
+            // Later changes stand on the one that failed: all are taken back.
             steps.append(&mut account.ledger.take_roster_steps());
             take_back(account, &mut steps);
         }

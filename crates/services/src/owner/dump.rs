@@ -1,4 +1,5 @@
-//! What a shard has in memory of an account, and of all together, for an operator (`chaski ctl dump`). No content, nobody's contacts.
+//! What a shard has in memory of one account, and of all accounts together, for an operator (`chaski ctl dump`). No message
+//! content, and no contacts.
 
 use crate::account::session::{Progress, Session};
 use crate::effects::turn::command::{Dumped, Refusal};
@@ -10,7 +11,7 @@ use chaski_store::AccountId;
 use serde_json::{Value, json};
 
 impl Owner {
-    /// An account, which is in memory.
+    /// Dumps one account, which is in memory.
     pub(crate) fn dump_account(&mut self, ctx: &Context<'_>, id: AccountId) -> Result<Dumped, Refusal> {
         let limits = &self.desk.realm.limits;
         let account = self.directory.present(id).ok_or(Refusal::NoSuchAccount)?;
@@ -31,7 +32,7 @@ impl Owner {
         Ok(Dumped(dump.to_string()))
     }
 
-    /// What there is of everybody.
+    /// Dumps the totals of this shard.
     pub(crate) fn dump_shard(&self) -> Dumped {
         let (resident, loading) = self.directory.levels();
         let (parked, parked_bytes) = self.directory.room.level();
@@ -87,7 +88,7 @@ fn session_of(session: &Session, is_gated: bool) -> Value {
     })
 }
 
-/// What is being changed of it, or waits for that.
+/// The changes of the account that are under way or wait.
 fn ledger_of(account: &Resident, entries: &Entries) -> Value {
     json!({
         "changes": account.ledger.busy().errands,

@@ -1,7 +1,8 @@
-//! The ends of sessions: closed, lost, replaced, expired, cut, their key replaced.
+//! The ends of sessions: closed by the client, lost, replaced, expired, cut by the server, or ended because the key was replaced.
 //!
-//! Promises: who saw the session is told that it went; messages it had not acknowledged stay in the mailbox and go to
-//! the account's other sessions; requests it had not acknowledged are answered with an error (XEP-0198 §6).
+//! Promises: accounts that saw the session's presence get `unavailable`. Messages that it had not acknowledged stay in the
+//! mailbox and go to the account's other sessions. Requests that it had not acknowledged are answered with an error (XEP-0198
+//! §6).
 
 use crate::account::session::{End, Sent};
 use crate::owner::context::Context;
@@ -16,19 +17,19 @@ use chaski_store::AccountId;
 use chaski_xmpp::Kind;
 
 impl Owner {
-    /// A session's connection is over, and with it what its client has said there, unless it will say it again.
+    /// A session's connection is over. Handles what its client had sent before, unless the client will send it again.
     pub(crate) fn over(&mut self, ctx: &mut Context<'_>, id: SessionId, conn: ConnId, why: Closed) {
         if !self.handle_parked(ctx, id, conn, why) {
             return;
         }
         if why == Closed::Clean {
-            // Its last `<r/>` is answered although its turn is over with it.
+            // The client's last `<r/>` is answered now, since the session does not live to the end of the turn.
             self.with_session(id, |session, desk| session.answer_now(desk, ctx));
         }
         self.connection_over(ctx, id, conn, why);
     }
 
-    /// The edge says that a session's connection is over.
+    /// The edge has reported that a session's connection is over.
     fn connection_over(&mut self, ctx: &mut Context<'_>, id: SessionId, conn: ConnId, why: Closed) {
         let Some(account_id) = self.directory.account_of(id) else { return };
         let Some(session) = self.directory.present(account_id).and_then(|a| a.session_mut(id)) else {
@@ -45,7 +46,7 @@ impl Owner {
         }
     }
 
-    /// Ends or cuts a session whose account nobody holds.
+    /// Ends or cuts a session whose account no code borrows.
     pub(crate) fn end_session(
         &mut self,
         ctx: &mut Context<'_>,
@@ -69,7 +70,7 @@ impl Owner {
         }
     }
 
-    /// Ends all sessions of an account: its key is void (not `conflict`, on which clients come back at once).
+    /// Ends all sessions of an account whose key is void. The error is not `conflict`, on which clients reconnect at once.
     pub(crate) fn end_all(&mut self, ctx: &mut Context<'_>, account: AccountId, text: &str) {
         for id in self.session_ids(account) {
             self.end_session(ctx, account, id, &End::over("not-authorized", text));
@@ -89,7 +90,7 @@ impl Owner {
         error: Option<StreamEnd>,
         hibernated: bool,
     ) {
-        // Nothing more for its own client: what the room posts goes to others.
+        // The room's posts after this go to others: the session's own client gets nothing more.
         let Some(session) = self.directory.present(account_id).and_then(|a| a.session_mut(id)) else {
             return;
         };
@@ -110,7 +111,8 @@ impl Owner {
             self.desk.metrics.sessions_hibernating.add(-1);
         }
         for Sent { stanza, mail } in session.queue.into_unacked() {
-            // Transient messages are gone; a bounce for them would tell that somebody had been there.
+            // Messages that are not stored are lost with the session: an error for them would tell their senders that the account
+            // had been online.
             if mail.is_none() && stanza.kind() == Kind::Iq {
                 self.bounce(&stanza, &Refuse::Nobody.error());
             }
@@ -122,7 +124,7 @@ impl Owner {
         self.note_left(ctx, account_id);
     }
 
-    /// Ends and cuts what was doomed while its account was held. One round: new ones wait for the next.
+    /// Ends and cuts the sessions that were doomed while their accounts were borrowed.
     pub(crate) fn end_doomed(&mut self, ctx: &mut Context<'_>) {
         while let Some((id, end)) = self.desk.doomed.pop_front() {
             if let Some(account) = self.directory.account_of(id) {

@@ -1,4 +1,4 @@
-//! Errands ([`crate::effects::turn::errand`]) at the owner of their account, and the gate of the session that has asked for a change.
+//! Carries out errands ([`crate::effects::turn::errand`]), and shuts the gate of the session that has asked for a change.
 
 use super::context::Context;
 use super::ledger::UnderWay;
@@ -11,9 +11,10 @@ use crate::wire::SessionId;
 use chaski_store::{AccountId, StoreError};
 
 impl Owner {
-    /// A room has answered the stanza at hand by these: if changes are among them, what its client says next waits for them.
+    /// A room has answered the stanza at hand by these posts. If changes are among them, the session's next stanzas wait for
+    /// them.
     pub(crate) fn shut_gate_behind(&mut self, id: AccountId, posts: &mut [Post]) {
-        // What goes on with a change may ask for another.
+        // The continuation of a change may ask for another change.
         let going_on = || self.directory.present(id).and_then(|account| account.ledger.waited_for_by());
         let Some(session) = self.desk.at_hand.or_else(going_on) else { return };
         for by in posts.iter_mut().filter_map(Post::waiter) {
@@ -25,7 +26,7 @@ impl Owner {
         }
     }
 
-    /// A change that a session has asked for is over.
+    /// A change that this session has asked for is over: its next stanzas go on.
     pub(crate) fn change_is_over(&mut self, by: Option<SessionId>) {
         if let Some(session) = by
             && let Some((desk, account)) = self.account_of(session)
@@ -35,17 +36,17 @@ impl Owner {
         }
     }
 
-    /// A room has given an errand.
+    /// Adds an errand of a room to the account's ledger.
     pub(crate) fn errand(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) {
         let Some(account) = self.at_work(id) else { return };
-        // One that is being removed is written to no more: what it leaves is already on its way out, and whoever gets the
-        // number next would inherit the rest.
+        // An account that is being removed is not written to: its records are being deleted, and what was written now would be
+        // inherited by the next owner of the number.
         let added = if account.ledger.is_leaving() { Err(errand) } else { account.ledger.add_errand(errand) };
         match added {
             Ok(()) => self.advance(ctx, id),
             Err(errand) => {
                 self.desk.metrics.errands_refused_total.inc();
-                // Nothing is written without standing in line.
+                // This continuation runs out of turn, so what it wants to write is dropped.
                 self.in_room(ctx, id, |turn, account| {
                     drop((errand.then)(turn, account, Err(StoreError::Overloaded)));
                 });
@@ -54,7 +55,7 @@ impl Owner {
         }
     }
 
-    /// An errand's turn has come.
+    /// The turn of an errand in the ledger has come: reads what it needs.
     pub(crate) fn begin_errand(&mut self, ctx: &mut Context<'_>, id: AccountId, errand: Errand) -> Progress {
         if errand.reads.is_empty() {
             return self.go_on(ctx, id, errand.then, Ok(Vec::new()));
@@ -65,7 +66,7 @@ impl Owner {
         Progress::Waits
     }
 
-    /// What an errand wanted to read is there, or could not be read.
+    /// Continues an errand with what was read, or with the error.
     pub(crate) fn go_on(
         &mut self,
         ctx: &mut Context<'_>,
@@ -88,7 +89,7 @@ impl Owner {
         Progress::Over
     }
 
-    /// The store has written what an errand wanted, or not.
+    /// Continues an errand whose change the store has written, or failed to write.
     pub(crate) fn errand_written(
         &mut self,
         ctx: &mut Context<'_>,

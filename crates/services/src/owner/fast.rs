@@ -1,9 +1,9 @@
 //! Tokens at the owner of their account (XEP-0484): a claim from any shard is checked here and counted in the same turn,
 //! so that no token leaves its owner and none is used twice at once. (What is good: [`crate::account::fast_tokens`].)
 //!
-//! A change is written behind: a token is told before it is durable. If the server dies in between, the client comes
-//! with a token that nobody knows and falls back to its key, as XEP-0484 §4.1 has it. Not so when a client gives its tokens
-//! back: that is answered once it is durable, for whoever has logged out counts on it.
+//! A client is told its token before the token is durable. If the server dies in between, the client comes with a token that the
+//! server does not know, and falls back to its key, as XEP-0484 §4.1 has it. A client that gives its tokens back is answered only
+//! once that is durable, since its user relies on having logged out.
 
 use crate::account::Account;
 use crate::account::fast_tokens::{Mint, Proved};
@@ -15,7 +15,7 @@ use chaski_store::AccountId;
 use chaski_xmpp::stream::{IssuedToken, TokenProof, Wishes};
 
 impl Owner {
-    /// Checks a proof. `None`: that is told later.
+    /// Checks the proof of a token. `None`: the answer is given later, when the record is saved.
     pub(crate) fn prove(
         &mut self,
         ctx: &mut Context<'_>,
@@ -47,7 +47,7 @@ impl Owner {
         Some(Ok(told))
     }
 
-    /// The record was written, or not: those who gave tokens back before that are told.
+    /// The record has been written, or could not be: answers the clients that gave tokens back before that.
     pub(crate) fn tell_given_back(
         &mut self,
         ctx: &mut Context<'_>,
@@ -64,7 +64,7 @@ impl Owner {
         }
     }
 
-    /// A new token, if the client wants one or needs one.
+    /// Issues a new token, if the client has asked for one or its token is about to expire.
     pub(crate) fn issue_token(
         &mut self,
         ctx: &mut Context<'_>,
@@ -86,7 +86,7 @@ impl Owner {
     }
 }
 
-/// From what this account's tokens are made.
+/// What this account's tokens are derived from.
 pub(crate) fn mint<'a>(secret: &'a [u8; 16], account: &Account) -> Mint<'a> {
     Mint { secret, account: account.id, generation: account.record.generation() }
 }

@@ -1,7 +1,8 @@
-//! The gate of a session: what its client sends waits while answers to it wait for room ([`crate::owner::session`]'s `late`).
+//! The gate of a session: what its client sends waits while stanzas for the client wait for room in its queue
+//! ([`crate::owner::session`]'s `late`).
 //!
-//! Called by `shard` for each stanza of a client, and when there may be room again. Promises: stanzas of a client are handled
-//! in order, each after all that follows from the one before it in this shard.
+//! Called by [`crate::shard::Shard`] for each stanza of a client, and by [`super::settle`] when there may be room again.
+//! Promises: stanzas of a client are handled in order, and each sees all that this shard has done for the one before it.
 
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
@@ -9,7 +10,7 @@ use crate::wire::{Closed, ConnId, SessionId};
 use chaski_xmpp::{Husk, ParseError, Stanza};
 
 impl Owner {
-    /// A stanza of a client: handled, or parked behind what waits.
+    /// Handles a stanza of a client, or parks it behind what waits.
     pub(crate) fn at_the_gate(&mut self, ctx: &mut Context<'_>, id: SessionId, stanza: &Stanza<'_>) {
         let Some((desk, account)) = self.account_of(id) else { return };
         let owner = account.id;
@@ -21,7 +22,8 @@ impl Owner {
         self.client_stanza(ctx, id, stanza);
     }
 
-    /// The same for a stanza that is not accepted: it is counted and answered where it stands among the others.
+    /// Counts and answers a stanza that was refused by the parser or the policy, or parks it: it keeps its place among the
+    /// client's stanzas.
     pub(crate) fn husk_at_the_gate(
         &mut self,
         ctx: &mut Context<'_>,
@@ -38,8 +40,8 @@ impl Owner {
         self.handle(ctx, id, &marked);
     }
 
-    /// There may be room: sends what is late, then handles the next stanza that is parked. The rest follows when what comes
-    /// of that is done.
+    /// There may be room in the session's queue: sends the stanzas that are late, then handles the next parked stanza of the
+    /// client. The parked stanzas behind that one follow when the present call has been carried out.
     pub(crate) fn let_through(&mut self, ctx: &mut Context<'_>, id: SessionId) {
         let Some((desk, account)) = self.account_of(id) else { return };
         let Some(session) = account.session_mut(id) else { return };
@@ -59,8 +61,8 @@ impl Owner {
         }
     }
 
-    /// A connection is over. What its client has sent is handled if the client will not send it again: the session ends. False: some of it
-    /// waits for a change that the client has asked for before it.
+    /// The connection of a session is over. If the session ends with it, so that the client will not send its parked stanzas
+    /// again, handles them now. Returns false if some of them still wait for a change that the client has asked for before.
     pub(crate) fn handle_parked(
         &mut self,
         ctx: &mut Context<'_>,
@@ -83,7 +85,7 @@ impl Owner {
         }
     }
 
-    /// What was parked has its turn.
+    /// Handles a parked stanza of the client.
     fn handle(&mut self, ctx: &mut Context<'_>, id: SessionId, parked: &[u8]) {
         let (why, stanza) = match parked {
             [mark, husk @ ..] if *mark != b'<' => (why_of(*mark), husk),
@@ -97,7 +99,8 @@ impl Owner {
     }
 }
 
-/// What stands before a husk that is parked, so that it is known from a stanza.
+/// A parked stanza that was refused has one of these bytes in front, which says why, and tells it from a parked stanza that was
+/// accepted.
 const MARKS: [(u8, ParseError); 4] = [
     (b'w', ParseError::NotWellFormed),
     (b'p', ParseError::BadNamespacePrefix),

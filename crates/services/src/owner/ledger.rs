@@ -1,13 +1,15 @@
-//! The ledger of an account: everything by which its documents change, in one line, one transaction at a time.
+//! The ledger of an account: the changes of its documents, in one line, one transaction at a time.
 //!
-//! An [`Entry`] is what a room has read and written ([`Errand`]), documents that have changed in memory and are to be saved
-//! ([`Documents`]), or a record that takes the place of the one in force ([`Replacing`]). Entries are carried out in the order in which
-//! they came, so whoever reads sees what was written before, and nothing is written twice at once: no revision has to be
-//! compared, since there is one owner and one line. Data; carried out by `owner/transactions`, `owner/errands` and `owner/documents`.
+//! An [`Entry`] is an errand of a room, which reads and writes records ([`Errand`]); documents that have changed in memory and
+//! are to be saved ([`Documents`]); or a record that replaces the one in force ([`Replacing`]). Entries are carried out in the
+//! order in which they came. So each reads what the one before it has written, and two never write at the same time: since one
+//! owner writes in one line, revisions need not be compared. This file holds data; `owner/transactions`, `owner/errands` and
+//! `owner/documents` carry the entries out.
 //!
-//! Promises: what others see of a change waits until it is durable; what could not be saved is taken back, with all that stands on it;
-//! an account with entries stays in memory and can't be removed. Bounds: [`ERRANDS_MAX`] errands, [`CHANGES_MAX`] changes of the roster,
-//! [`STEPS_MAX`] steps; beyond, rooms refuse more. Most accounts have nothing in it, and pay one pointer.
+//! Promises: what others see of a change waits until the change is durable. A change that could not be saved is taken back, with
+//! all later changes that stand on it. An account with entries stays in memory and can't be removed. Bounds: [`ERRANDS_MAX`]
+//! errands, [`CHANGES_MAX`] changes of the roster, [`STEPS_MAX`] steps; beyond, rooms refuse more. Most accounts have no entries,
+//! and pay one pointer.
 
 use crate::account::fast_tokens::Device;
 use crate::account::record::AccountRecord;
@@ -19,36 +21,36 @@ use crate::effects::turn::{Busy, Post};
 use crate::wire::SessionId;
 use std::collections::VecDeque;
 
-/// Most changes of the roster that wait: then rooms refuse more ([`Busy::roster`]).
+/// Most changes of the roster that wait; with these, rooms refuse more ([`Busy::roster`]).
 const CHANGES_MAX: usize = 64;
-/// Most steps in line at all: beyond, what is no change is sent at once, out of order.
+/// Most steps that wait; beyond, a step that changes nothing is sent at once, out of order.
 const STEPS_MAX: usize = 1_024;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Ledger(Option<Box<Entries>>);
 
-/// What there is of it.
+/// The entries of a ledger that has any.
 #[derive(Default)]
 pub(crate) struct Entries {
     /// The entry that is being carried out.
     under_way: Option<UnderWay>,
-    /// It is an errand.
+    /// The entry under way is an errand.
     is_errand: bool,
-    /// The session that waits for it.
+    /// The session whose next stanzas wait for the entry under way.
     by: Option<SessionId>,
     waiting: VecDeque<Entry>,
     /// The account is being removed.
     pub(crate) removing: Option<Removing>,
-    /// Something is done with its phone book, or waits for that.
+    /// The account's phone book is being read or changed, or a job for that waits.
     pub(crate) book: bool,
-    /// Commands that wait until nothing of what they depend on is in it.
+    /// Commands that wait until no entry that they depend on is left.
     pub(crate) deferred: Vec<Command>,
 }
 
-/// One thing to be done.
+/// One change that waits.
 pub(crate) enum Entry {
-    /// A room reads, goes on, writes, goes on.
+    /// A room's errand: it reads, continues with what was read, writes, and continues again.
     Errand(Errand),
     /// Documents have changed in memory.
     Documents(Documents),
@@ -56,7 +58,7 @@ pub(crate) enum Entry {
     Replacing(Box<Replacing>),
 }
 
-/// What the entry under way waits for.
+/// What the entry under way waits for. `Reading` and `Writing` belong to errands.
 pub(crate) enum UnderWay {
     /// Nothing: its continuation is running.
     Running,
@@ -75,19 +77,19 @@ pub(crate) enum UnderWay {
 pub(crate) struct Documents {
     pub(crate) has_roster: bool,
     pub(crate) has_record: bool,
-    /// What rooms want then, in order.
+    /// What rooms have to send once the documents are saved, in order.
     pub(crate) steps: Vec<Step>,
-    /// Who is told then that its tokens are gone. Each has its own connection, so they are few.
+    /// Clients that are told then that their tokens are gone. Each has its own connection, so they are few.
     pub(crate) given_back: Vec<GivenBack>,
 }
 
-/// What one call of a room wants.
+/// What one call of a room sends, and how to take back its change of the roster.
 pub(crate) struct Step {
-    /// It has changed the roster: how to take that back.
+    /// How to take back the change of the roster that the call has made. `None`: it has made none.
     pub(crate) undo: Option<Undo>,
-    /// What is sent once that, and all before it, is durable.
+    /// What is sent once this change, and all before it, are durable.
     pub(crate) posts: Vec<Post>,
-    /// What is sent if the change can't be kept.
+    /// What is sent instead if the change can't be saved.
     pub(crate) unless_saved: Vec<Post>,
 }
 
@@ -98,39 +100,39 @@ pub(crate) struct GivenBack {
     pub(crate) device: Device,
 }
 
-/// A record that somebody puts in the place of the one in force.
+/// A record that replaces the one in force, whatever that is or if it is as expected.
 pub(crate) struct Replacing {
     pub(crate) record: Box<AccountRecord>,
-    /// What is to be in force then, else it is refused.
+    /// The record must meet this expectation when its turn comes, or else the replacement is refused.
     pub(crate) expected: Expected,
     pub(crate) reply: Reply<()>,
 }
 
 /// How far the removal of an account has got.
 pub(crate) struct Removing {
-    /// An operator had switched it off before.
+    /// The account was switched off by an operator before its removal began.
     pub(crate) was_disabled: bool,
-    /// There is no way back: it counts as nobody's.
+    /// The removal can't be taken back: the account's number counts as nobody's.
     pub(crate) is_marked: bool,
 }
 
-/// What is to be done next.
+/// What a ledger has to do next.
 pub(crate) enum Next {
-    /// Something is under way.
+    /// An entry is under way.
     AtWork,
-    /// There is nothing.
+    /// No entry waits.
     Nothing,
-    /// This, which counts as running from now on.
+    /// This entry is next. It counts as running from now on.
     Entry(Entry),
 }
 
 impl Ledger {
-    /// What is in it, if anything is.
+    /// The entries, if there are any.
     pub(crate) fn entries(&self) -> Option<&Entries> {
         self.0.as_deref()
     }
 
-    /// Changes what is in it.
+    /// Changes the entries.
     pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Entries) -> T) -> T {
         let entries = self.0.get_or_insert_default();
         let result = change(entries);
@@ -140,23 +142,23 @@ impl Ledger {
         result
     }
 
-    /// What is to be done next.
+    /// The entry to be carried out next.
     pub(crate) fn next(&mut self) -> Next {
         if self.0.is_none() { Next::Nothing } else { self.change(Entries::next) }
     }
 
-    /// What the entry under way has waited for; it counts as running from now on.
+    /// What the entry under way has waited for. The entry counts as running from now on.
     pub(crate) fn resume(&mut self) -> Option<UnderWay> {
         let under_way = self.0.as_deref_mut()?.under_way.as_mut()?;
         Some(std::mem::replace(under_way, UnderWay::Running))
     }
 
-    /// The entry under way waits.
+    /// The entry under way waits for this.
     pub(crate) fn wait(&mut self, under_way: UnderWay) {
         self.change(|entries| entries.under_way = Some(under_way));
     }
 
-    /// The entry under way is over. Who waits for that.
+    /// The entry under way is over. Returns the session whose stanzas wait for that.
     pub(crate) fn over(&mut self) -> Option<SessionId> {
         self.change(|entries| {
             (entries.under_way, entries.is_errand) = (None, false);
@@ -164,12 +166,12 @@ impl Ledger {
         })
     }
 
-    /// The session that waits for the entry under way.
+    /// The session whose stanzas wait for the entry under way.
     pub(crate) fn waited_for_by(&self) -> Option<SessionId> {
         self.entries()?.by
     }
 
-    /// Adds an errand; gives it back if there are too many.
+    /// Adds an errand; gives it back if too many wait.
     pub(crate) fn add_errand(&mut self, errand: Errand) -> Result<(), Errand> {
         self.change(|entries| {
             if entries.errands_waiting() >= ERRANDS_MAX {
@@ -180,12 +182,12 @@ impl Ledger {
         })
     }
 
-    /// A room has changed the roster, or speaks behind such a change.
+    /// Adds a step: a room has changed the roster, or sends something behind such a change.
     pub(crate) fn add_step(&mut self, step: Step) {
         self.change(|entries| entries.add_step(step));
     }
 
-    /// The account's record has changed.
+    /// The account's record has changed in memory: has it saved. `given_back`: the client that is told when it is.
     pub(crate) fn add_record(&mut self, given_back: Option<GivenBack>) {
         self.change(|entries| {
             let documents = entries.last_documents();
@@ -194,12 +196,13 @@ impl Ledger {
         });
     }
 
-    /// A record is to take the place of the one in force.
+    /// Adds a record that is to replace the one in force.
     pub(crate) fn add_replacing(&mut self, replacing: Replacing) {
         self.change(|entries| entries.waiting.push_back(Entry::Replacing(Box::new(replacing))));
     }
 
-    /// A roster could not be saved: what stands on it can't be either. Everything that waits and has changed the roster, in order.
+    /// A roster could not be saved: takes out all waiting steps that have changed the roster after that, in order, since they
+    /// can't be saved either.
     pub(crate) fn take_roster_steps(&mut self) -> Vec<Step> {
         self.change(|entries| {
             let mut taken = Vec::new();
@@ -223,7 +226,7 @@ impl Ledger {
         self.entries().is_some_and(|entries| entries.removing.is_some())
     }
 
-    /// Whether the account is marked: it is being removed, and nothing of it is to be seen any more.
+    /// Whether the account's removal is marked, so that nothing of the account may be seen any more.
     pub(crate) fn is_gone(&self) -> bool {
         let removing = self.entries().and_then(|entries| entries.removing.as_ref());
         removing.is_some_and(|removing| removing.is_marked)
@@ -234,7 +237,7 @@ impl Ledger {
         self.entries().is_some_and(Entries::is_busy)
     }
 
-    /// What of it rooms are told of.
+    /// What rooms are told of the ledger.
     pub(crate) fn busy(&self) -> Busy {
         let Some(entries) = self.entries() else { return Busy::default() };
         let roster = self.is_leaving() || entries.steps_waiting(|step| step.undo.is_some()) >= CHANGES_MAX;
@@ -265,7 +268,7 @@ impl Entries {
         Next::Entry(entry)
     }
 
-    /// The documents that are saved last, if nothing stands behind them; else new ones.
+    /// The documents that are saved last, if no other entry stands behind them; else new ones behind that entry.
     fn last_documents(&mut self) -> &mut Documents {
         if !matches!(self.waiting.back(), Some(Entry::Documents(_))) {
             self.waiting.push_back(Entry::Documents(Documents::default()));
@@ -283,7 +286,7 @@ impl Entries {
             && !is_change
             && self.waiting.is_empty()
         {
-            // Nothing new for the disk: it is due with the write before it.
+            // The step changes no document: it goes with the documents that are saved before it.
             return documents.steps.push(step);
         }
         let documents = self.last_documents();

@@ -1,4 +1,4 @@
-//! What comes from other places and goes to them: letters, in order, by the links that [`super::outgoing`] keeps.
+//! Letters from and to other places, in order, by the links that [`super::outgoing`] keeps.
 
 use super::context::Context;
 use super::directory::Work;
@@ -27,10 +27,10 @@ impl Owner {
         }
     }
 
-    /// Whether what has come over a link is the next there, and not one that has come before or behind one that is lost.
+    /// Whether a letter is the next in order on its link, and neither a repetition nor behind one that is lost.
     pub(crate) fn is_next(&mut self, stamp: &Stamp, letter: &Letter) -> bool {
         let Some(number) = self.desk.realm.places.number_of(stamp.from()) else {
-            // Of an earlier run of another node.
+            // It comes from an earlier run of another node.
             self.desk.metrics.envelopes_astray_total.inc();
             return false;
         };
@@ -50,15 +50,15 @@ impl Owner {
         metrics.places_silent.set(level.silent as i64);
     }
 
-    /// Sends to another place what somebody waits for.
+    /// Sends another place an answer that somebody waits for.
     pub(crate) fn reliably(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter) {
         if !self.hand_on(ctx, to, letter, Class::Awaited) {
             self.desk.metrics.envelopes_lost_total.inc();
         }
     }
 
-    /// Sends something to another place. False: there is no room for one of its class, which the caller makes good. For a run that is
-    /// over there is nothing to be lost.
+    /// Sends a letter to another place. False: there is no room for a letter of its class, and the caller has to make up for it.
+    /// A letter for a run that is over counts as sent: nobody is left to miss it.
     pub(crate) fn hand_on(&mut self, ctx: &mut Context<'_>, to: Place, letter: Letter, class: Class) -> bool {
         let Some(number) = self.desk.realm.places.number_of(to) else { return true };
         self.desk.outgoing.post(ctx, number, letter, class).is_ok()

@@ -1,5 +1,5 @@
-//! Logins at the account's owner: its one door for all that they ask ([`crate::effects::login`]); here also binding and resuming, by which a
-//! connection becomes a session (RFC 6120 §7, XEP-0198 §5). The rest: `admission`, `tokens`.
+//! Logins at the account's owner: one entry for all requests of a login ([`crate::effects::login`]). This file also binds and
+//! resumes, by which a connection gets a session (RFC 6120 §7, XEP-0198 §5). The rest is in `admission` and `tokens`.
 
 use crate::account::credentials::Credentials;
 use crate::account::session::managed::Managed;
@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 const RESOURCE_BYTES_MAX: usize = 256;
 
 impl Owner {
-    /// A connection of this shard asks an account's owner, whichever shard that is. Answered by
+    /// A connection of this shard sends a login request to the account's owner, on whichever shard. Answered by
     /// [`crate::owner::wire::Wire::verdict`], perhaps within this call.
     pub(crate) fn login(&mut self, ctx: &mut Context<'_>, question: Question) {
         let owner = self.desk.owner(question.account);
@@ -33,11 +33,11 @@ impl Owner {
         }
     }
 
-    /// A login asks, the account being in memory.
+    /// Handles a login request for an account that is in memory.
     pub(crate) fn login_now(&mut self, ctx: &mut Context<'_>, question: Question) {
         let Question { reply_to, account, proved, ask, .. } = question;
         let conn = reply_to.conn;
-        // A session is on a connection of its own shard.
+        // A session and its connection are on the same shard, so a login from another shard can't get a session here.
         let proved = proved.filter(|_| reply_to.place == self.desk.here);
         let who = proved.map(|key_generation| Authenticated { account, key_generation });
         let verdict = match (ask, who) {
@@ -62,7 +62,7 @@ impl Owner {
         }
     }
 
-    /// Brings a verdict to the connection that waits for it.
+    /// Sends the answer to the connection that waits for it.
     pub(crate) fn tell_verdict(&mut self, ctx: &mut Context<'_>, reply_to: ReplyTo, verdict: Verdict) {
         let ReplyTo { place, conn, number } = reply_to;
         if place == self.desk.here {
@@ -96,7 +96,7 @@ impl Owner {
         self.make_session(ctx, conn, who, resource, wanted.is_none())
     }
 
-    /// A new session under this resource; an older one under it ends.
+    /// Makes a new session with this resource; an older session with the same resource ends.
     pub(crate) fn make_session(
         &mut self,
         ctx: &mut Context<'_>,
@@ -107,7 +107,7 @@ impl Owner {
     ) -> Result<Bound, Denied> {
         let account = self.directory.present(who.account).ok_or(Denied::Unavailable)?;
         if let Some(old) = account.resource(&resource) {
-            // RFC 6120 §7.7.2.2: the newer one stays. What the older one had not acknowledged is still in the mailbox.
+            // RFC 6120 §7.7.2.2: the newer session stays. What the older one had not acknowledged is still in the mailbox.
             let old = old.id;
             self.end_session(ctx, who.account, old, &End::over("conflict", "replaced by a newer session"));
         }
@@ -124,8 +124,8 @@ impl Owner {
         Ok(Bound { session: id, full_jid })
     }
 
-    /// Ends the session that has hibernated longest, if the account has as many as it may: else a client that can't resume
-    /// would be kept out by what it has left behind. One that has a connection is never ended for another.
+    /// Ends the session that has hibernated longest if the account has as many sessions as it may: otherwise the sessions that it
+    /// has left behind would keep out a client that can't resume. A session with a connection is never ended for another.
     fn make_room(&mut self, ctx: &mut Context<'_>, who: Authenticated) -> Result<(), Denied> {
         let most = self.desk.realm.limits.sessions_per_account;
         let account = self.directory.present(who.account).ok_or(Denied::Unavailable)?;
@@ -161,7 +161,7 @@ impl Owner {
         let (id, resource) = (session.id, session.resource.clone());
         let full_jid = format!("{}/{resource}", account.bare);
         let session = account.session_mut(id).ok_or(refused)?;
-        // An impossible `h` leaves everything as it is: whoever says it is not the client we know.
+        // An impossible `h` changes nothing: such a client is not the one that the session belongs to.
         session.acknowledge(&mut self.desk, h).map_err(Denied::TooHigh)?;
         let h = session.managed.as_mut().ok_or(refused)?.inbound.resume();
         match session.resume_on(&self.desk, conn) {
@@ -176,7 +176,8 @@ impl Owner {
         Ok(Resumed { session: id, full_jid, previd: previd.to_owned(), h })
     }
 
-    /// `<resumed/>` is written: sends again what is unacknowledged, and reads on.
+    /// `<resumed/>` has been written on the session's new connection: sends again what the client has not acknowledged, and reads
+    /// on from the mailbox.
     pub(crate) fn resumed_now(&mut self, ctx: &mut Context<'_>, id: SessionId, conn: ConnId) {
         let Some(account) = self.directory.account_of(id).and_then(|a| self.directory.present(a)) else {
             return;
@@ -184,7 +185,7 @@ impl Owner {
         if let Some(session) = account.session_mut(id).filter(|session| session.is_resuming_on(conn)) {
             session.conn = session.managed.as_mut().and_then(Managed::take_resuming);
             session.resend(&mut self.desk, ctx);
-            // XEP-0352 §5.2: who comes back is active until it says otherwise.
+            // XEP-0352 §5.2: a client that resumes is active until it says otherwise.
             session.set_inactive(&mut self.desk, ctx, false);
             session.ease(&mut self.desk);
         }
@@ -192,7 +193,7 @@ impl Owner {
     }
 }
 
-/// A resource that nobody can guess.
+/// A resource of 96 random bits, which nobody can guess.
 pub(crate) fn made_up_resource(rng: &mut dyn rand::CryptoRng) -> String {
     let mut random = [0u8; 12];
     rng.fill_bytes(&mut random);

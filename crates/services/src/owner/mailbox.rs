@@ -1,13 +1,17 @@
-//! The mailbox room: puts messages into an account's mailbox, carries them to its sessions, takes acknowledgements.
+//! The mailbox: puts messages into an account's mailbox, sends them to its sessions, takes acknowledgements.
 //!
 //! One path for online and offline: a message is appended; each session that it is for and that has kept up is sent it
 //! in the same turn, from memory; a session that has not kept up (new, slow, back from elsewhere) reads on from the
 //! mailbox in windows that wait for its acknowledgements. The first session to acknowledge deletes the entry.
-//! What makes rewinding always right: an entry that is in the mailbox, and not in a session's queue, has never been
-//! sent to that session, or was sent on a session that is lost.
-//! What is lost (it grew too old) has left a gap in the mailbox, which is read, sent and acknowledged like a message ([`gap`]).
-//! Called by `router` (messages) and `shard` (acknowledgements, completions). Calls the store.
-//! Specification: RFC 6121 §8.5 (which sessions), XEP-0160, XEP-0198, XEP-0203, wire.md "What is a message's fate".
+//! A session may be rewound to the start of the mailbox at any time, because of this invariant: an entry that is in the mailbox
+//! but not in a session's queue of unacknowledged stanzas has either never been sent to that session, or was sent on a connection
+//! that is lost.
+//! Messages that are lost (they grew too old, or the disk damaged them) leave a gap in the mailbox, which is read, sent and
+//! acknowledged like a message ([`gap`]).
+//! Called by [`super::router`] (messages, presence, receipts), [`super::nonzas`] and [`crate::shard::Shard`] (acknowledgements),
+//! [`super::completions`] (reads, gaps), [`super::login`] (resumption), [`super::ending`] and [`super::new_key`]. Calls the
+//! store.
+//! Specification: RFC 6121 §8.5 (which sessions), XEP-0160, XEP-0198, XEP-0203, docs/protocol.md "A message's fate".
 
 mod calls;
 mod gap;
@@ -27,25 +31,26 @@ use chaski_store::{
 };
 use chaski_xmpp::{JidRef, Stored};
 
-/// When a session that could not read is tried again.
+/// After this long, a session whose mailbox could not be read is tried again.
 const RETRY_MS: u64 = 2_000;
 
-/// Who has sent a message that is stored.
+/// The sender of a message that is to be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct By {
     pub(crate) account: AccountId,
-    /// It has had much stored lately.
+    /// The sender has had much stored lately, so its messages count as heavy for the store's shares.
     pub(crate) is_heavy: bool,
-    /// When a client has sent it; 0 if none has.
+    /// When a client has sent the message; 0 if the server itself has written it.
     pub(crate) sent_unix_ms: u64,
 }
 
-/// Whether a message was not in the mailbox yet: a client that sends it again has it acknowledged, and nothing else happens.
+/// Whether a message was not in the mailbox yet. If it was, its client has sent it again: it is acknowledged, and nothing else
+/// happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IsNew(pub(crate) bool);
 
-/// Puts a message into the account's mailbox and sends it to the sessions that have kept up. `resource`: it was
-/// addressed to that one.
+/// Puts a message into the account's mailbox and sends it to the sessions that have kept up. `resource`: the resource of the full
+/// JID to which it was addressed; `None`: it was addressed to the bare JID.
 pub(crate) fn append(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -74,11 +79,11 @@ pub(crate) fn append(
     Ok(IsNew(true))
 }
 
-/// Charges a message to its sender as if it were put into the account's mailbox, and does not keep it: of somebody who is
-/// blocked, and is to find everything as with an owner who is away and knows him not. It is refused when such a message would be
-/// (mailbox or share full, the disk nearly full), with the same error; else `ticket` completes with the commit that the
-/// message would have been in, and until then its sender is to be kept waiting. What it charges is given back when the
-/// message would have grown too old. The sender's own rate was charged where it was sent ([`crate::rate`]).
+/// Charges a message of a blocked sender as if it were put into the account's mailbox, without keeping it, so that the sender
+/// can't tell the block from an owner who is away and does not have the sender as a contact. The message is refused with the same
+/// error and under the same conditions as a stored one (mailbox or share full, disk nearly full). Otherwise `ticket` completes
+/// with the commit that the message would have been in, and its sender is to be kept waiting until then. The charge is given back
+/// when the message would have grown too old. The sender's own rate was charged where the message was sent ([`crate::rate`]).
 pub(crate) fn charge(
     ctx: &mut Context<'_>,
     account: &Account,
@@ -91,7 +96,7 @@ pub(crate) fn charge(
     ctx.store.charge(Charge { account: account.id, sender, size: stanza.stored_len(), now_unix_ms, ticket })
 }
 
-/// Sends a new message to the sessions that it is for.
+/// Sends a new message to those sessions that it is for and that have kept up.
 fn offer(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -121,8 +126,9 @@ fn offer(
     }
 }
 
-/// A message that is in no mailbox: to the sessions that are there and have kept up, else nowhere. `droppable`: it is
-/// a client's, and must not fill a queue behind which the session's own stanzas wait: any stranger could hold it up so.
+/// Sends a message that is not stored to the connected sessions that it is for and that have kept up. `droppable`: the message is
+/// a client's, and is dropped rather than fill a queue behind which the session's own requests wait, since any stranger could
+/// stop the session with such messages.
 pub(crate) fn pass(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -145,7 +151,7 @@ pub(crate) fn pass(
     }
 }
 
-/// Reads on for a session that is behind, as far as its window allows.
+/// Sends a session that is behind the next messages of its mailbox, as far as its window allows.
 pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, id: SessionId) {
     loop {
         let Some(session) = account.session_mut(id) else { return };
@@ -170,7 +176,8 @@ pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Acco
             }
             ReadStart::Ready { entries, more } => {
                 let after = deliver_backlog(desk, ctx, account, id, after, &entries, more);
-                // Nothing else can have been appended in this turn: it has kept up from here on.
+                // Nothing can have been appended during this turn, so a session that has read everything has kept up from here
+                // on.
                 let progress =
                     if more && !entries.is_empty() { Progress::Behind(after) } else { Progress::Live };
                 if let Some(session) = account.session_mut(id) {
@@ -182,7 +189,7 @@ pub(crate) fn read_on(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Acco
     }
 }
 
-/// The disk has answered a read.
+/// The store has read a window of the mailbox from disk for a session.
 pub(crate) fn read_done(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -214,8 +221,8 @@ pub(crate) fn read_done(
     read_on(desk, ctx, account, id);
 }
 
-/// Sends what of `entries` is for the session and not with it already. Returns where to read on. `more`: there are further ones,
-/// and the last of these may go with them.
+/// Sends a session those of `entries` that are for it and not in its queue already. Returns the position from which to read on.
+/// `more`: the mailbox has further entries, so the last of `entries` may be left to the next window ([`calls::cut`]).
 fn deliver_backlog(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -246,7 +253,8 @@ fn deliver_backlog(
     entries[..count].last().map_or(after, |entry| entry.seq)
 }
 
-/// What an entry of the mailbox is sent as. What can't be read has no reader, and waits until it grows too old.
+/// The stanza as which an entry of the mailbox is sent. An entry that can't be parsed is sent to nobody, and stays until it grows
+/// too old.
 fn message(desk: &mut Desk, ctx: &Context<'_>, bare: &str, entry: &Entry) -> Option<Stored> {
     if let Some(gap) = entry.gap {
         return Some(gap::told(desk, ctx, bare, entry.seq, gap));
@@ -255,7 +263,8 @@ fn message(desk: &mut Desk, ctx: &Context<'_>, bare: &str, entry: &Entry) -> Opt
     Stored::from_parts(head, body).ok()
 }
 
-/// Whether an entry of the mailbox is for this session: addressed to its resource, or to none that is there.
+/// Whether an entry of the mailbox is for this session: it is addressed to the session's resource, or to the bare JID, or to a
+/// resource that no session has.
 fn is_for(account: &Account, id: SessionId, stanza: &Stored) -> bool {
     let takes_messages = account.session(id).is_some_and(|session| session.presence.takes_messages());
     if takes_messages && account.sessions.len() == 1 {
@@ -266,7 +275,7 @@ fn is_for(account: &Account, id: SessionId, stanza: &Stored) -> bool {
     target.map_or(takes_messages, |target| target.id == id)
 }
 
-/// The client has everything up to `h` (XEP-0198 §4).
+/// The client has acknowledged all stanzas up to `h` (XEP-0198 §4).
 pub(crate) fn acknowledged(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -287,7 +296,7 @@ pub(crate) fn acknowledged(
     read_on(desk, ctx, account, id);
 }
 
-/// The client's TCP has everything written so far (clients without stream management).
+/// The client's TCP has acknowledged everything written so far. Used for clients without stream management.
 pub(crate) fn confirmed(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, id: SessionId) {
     let Some(session) = account.session_mut(id) else { return };
     session.confirming = false;
@@ -307,7 +316,8 @@ pub(crate) fn confirmed(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Ac
     read_on(desk, ctx, account, id);
 }
 
-/// A client without stream management has answered the message with this id with a receipt (XEP-0184): it has it.
+/// A client without stream management has answered the message with this id with a receipt (XEP-0184), so the client has the
+/// message.
 pub(crate) fn receipted(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -323,7 +333,7 @@ pub(crate) fn receipted(
     delete(desk, ctx, account);
 }
 
-/// Deletes the entries collected in `desk.seqs`.
+/// Deletes the mailbox entries collected in `desk.seqs`.
 pub(crate) fn delete(desk: &mut Desk, ctx: &mut Context<'_>, account: &Account) {
     if !desk.seqs.is_empty() {
         desk.metrics.messages_acknowledged_total.add(desk.seqs.len() as u64);
@@ -334,7 +344,7 @@ pub(crate) fn delete(desk: &mut Desk, ctx: &mut Context<'_>, account: &Account) 
     }
 }
 
-/// The session takes messages from now on: it gets what waits, from the start.
+/// The session takes messages from now on: sends it what waits in the mailbox, from the start.
 pub(crate) fn attend(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account, id: SessionId) {
     if ctx.store.usage(account.id).messages == 0 {
         return;
@@ -345,8 +355,9 @@ pub(crate) fn attend(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Accou
     }
 }
 
-/// A session has ended: what was for it alone is for the others now. Or messages are lost, and what tells of them has its
-/// place before what was sent already.
+/// Rewinds all sessions that take messages to the start of the mailbox. Called when a session has ended, since messages to its
+/// full JID are now for the other sessions; and when messages are lost, since their gap may stand before entries that were sent
+/// already.
 pub(crate) fn inherit(desk: &mut Desk, ctx: &mut Context<'_>, account: &mut Account) {
     let heirs: Vec<SessionId> =
         account.sessions.iter().filter(|session| session.presence.takes_messages()).map(|s| s.id).collect();

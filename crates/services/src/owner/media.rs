@@ -1,7 +1,7 @@
-//! What rooms ask of the index of media ([`crate::rooms::upload`]): the way to the store and back.
+//! Questions of rooms to the index of uploaded media ([`crate::rooms::upload`]): their way to the store and back.
 //!
-//! Bounded by [`WISHES_MAX`] for a shard; an account's own are bounded by its rate of slots. Whose account has left memory meanwhile gets
-//! no answer, since nobody is there to hear it.
+//! Bounded by [`WISHES_MAX`] for a shard; what one account asks is bounded by its rate of upload slots. If an account has left
+//! memory meanwhile, its answer is dropped, since no session waits for it.
 
 use crate::budget;
 use crate::effects::turn::media_index::{Ask, MediaRequest};
@@ -12,7 +12,7 @@ use crate::ticket::Purpose;
 use chaski_store::media::Answer;
 use chaski_store::{AccountId, StoreError};
 
-/// Questions and changes under way; beyond: refused as overloaded.
+/// Questions and changes under way; beyond, they are refused as overloaded.
 const WISHES_MAX: usize = 4_096;
 
 impl Owner {

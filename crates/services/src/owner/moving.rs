@@ -1,7 +1,7 @@
-//! The shards' part in a change of number: what goes with its owner is told by the old number's shard.
+//! The shards' part in a change of number: the old number's shard says what the account takes along.
 //!
-//! Asked for by [`crate::rooms::accounts::registration`], which leads the change and says what is promised. The account is marked in
-//! its record before: nobody is logged in, and no message is taken any more. So what is told here is the last word.
+//! Requested by [`crate::rooms::accounts::registration`], which leads the change and says what is promised. The account was
+//! marked in its record before, so no client can log in and no message is accepted any more: what is said here is final.
 
 use crate::effects::turn::command::{Command, Leave, Leaving, Refusal, Reply};
 use crate::effects::turn::contact_sync::{Answer, Refused, SyncRequest, SyncWork, Synced};
@@ -10,12 +10,12 @@ use crate::owner::state::Owner;
 use chaski_store::AccountId;
 
 impl Owner {
-    /// Whether an account in memory is marked.
+    /// Whether an account in memory is marked as moving.
     pub(crate) fn is_moving(&mut self, id: AccountId) -> bool {
         self.directory.present(id).is_some_and(|account| account.record.is_moving())
     }
 
-    /// Tells what goes with the account's owner, once nothing of it is being written.
+    /// Says what the account takes along to its new number, once nothing of it is being written.
     pub(crate) fn leave(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Reply<Box<Leaving>>) {
         if !self.is_moving(id) {
             return self.reply(ctx, reply, Err(Refusal::Conflict));
@@ -27,7 +27,7 @@ impl Owner {
         self.book(ctx, SyncRequest { account: id, want: SyncWork::Leave, answer: Answer::Leaving(reply) });
     }
 
-    /// The phone book of an account that is moved is known, or not.
+    /// The phone book of a moving account has been read, or could not be.
     pub(crate) fn leaves(
         &mut self,
         ctx: &mut Context<'_>,

@@ -1,9 +1,10 @@
-//! The shards' part when a number is registered again: whom that concerns is told, and nothing goes on that the old key began.
+//! The shards' part when a number is registered again: contacts are told of the new key, and whatever the old key began is
+//! stopped.
 //!
-//! Asked for by [`crate::rooms::accounts::registration`], which decides what becomes of the account. Promises: an account is taken
-//! away only if nobody was there since that was decided; who is told of a new key is a contact of the number that has the
-//! number as a contact, and neither has blocked the other. Contacts by phone book are those of the books in the store: the
-//! rosters follow these a moment later, or within a minute, and one that is full does not have all of them.
+//! Requested by [`crate::rooms::accounts::registration`], which decides what becomes of the account. Promises: an account is
+//! taken away only if nobody has used it since that was decided. A new key is told to those contacts of the number that have the
+//! number as a contact, unless one has blocked the other. Contacts by phone book are taken from the phone books in the store;
+//! rosters follow these a moment later, or within a minute, and a full roster does not have all of them.
 
 use crate::account::Account;
 use crate::account::blocked;
@@ -22,11 +23,12 @@ use chaski_xmpp::write::Header;
 use chaski_xmpp::xml;
 use chaski_xmpp::{Kind, Stored, datetime, ns, write};
 
-/// Notices that wait for the store at the same time, per shard.
+/// Notices of new keys that wait for the store at the same time, per shard.
 const NOTICES_MAX: usize = 4_096;
 
 impl Owner {
-    /// Removes an account that is as it was when that was decided, by its key's generation and when it was seen.
+    /// Removes an account if the generation of its key and the time when it was last seen are still those for which that was
+    /// decided.
     pub(crate) fn remove_silent(
         &mut self,
         ctx: &mut Context<'_>,
@@ -50,8 +52,8 @@ impl Owner {
         self.remove_account(ctx, id, request, reply);
     }
 
-    /// The account's phone book has been read, or not: tells who has the account as a contact and is one of its own, and is
-    /// not blocked.
+    /// The account's phone book has been read, or could not be: returns the contacts that have the account as a contact in turn
+    /// and are not blocked.
     pub(crate) fn contacts_known(
         &mut self,
         ctx: &mut Context<'_>,
@@ -92,14 +94,14 @@ impl Owner {
         let stanza = notice(&mut self.desk, account, &contact, key, message);
         let waiting = self.notices.insert(reply);
         let ticket = Purpose::Notice(waiting).ticket();
-        // It is of the server, which nobody's share is for: of the account's own.
+        // The notice is the server's own, for which there is no share of the mailbox: it counts as the account's own message.
         let message = (message, By { account: id, is_heavy: false, sent_unix_ms: 0 }, stanza);
         if let Err(error) = mailbox::append(&mut self.desk, ctx, account, None, message, ticket) {
             self.noticed(ctx, waiting, Err(error));
         }
     }
 
-    /// A notice is durable, or not.
+    /// A notice is durable, or could not be stored.
     pub(crate) fn noticed(&mut self, ctx: &mut Context<'_>, key: usize, result: Result<(), StoreError>) {
         let Some(reply) = self.notices.try_remove(key) else { return };
         let outcome = result.map_err(|error| Refusal::Unavailable(error.to_string()));
@@ -107,7 +109,7 @@ impl Owner {
     }
 }
 
-/// By the books of both (`matches`, in ascending order) or by subscriptions both ways, and not blocked.
+/// The contacts by the phone books of both (`matches`, ascending) or by subscriptions both ways, that are not blocked.
 fn contacts(account: &Account, matches: &[Match], domain: &str) -> Contacts {
     let is_by_books = |contact: &Contact| match contact {
         Contact::Phone(number) => {
@@ -128,7 +130,7 @@ fn contacts(account: &Account, matches: &[Match], domain: &str) -> Contacts {
     }
 }
 
-/// `<message><key-changed/></message>` from the contact's bare JID: nothing that a client sends has such a sender.
+/// The notice `<message><key-changed/></message>` from the contact's bare JID, which no client can have as its `from`.
 fn notice(desk: &mut Desk, account: &Account, contact: &Contact, key: NewKey, message: MessageId) -> Stored {
     let from = contact.jid(&desk.realm.domain);
     // Seconds are enough.

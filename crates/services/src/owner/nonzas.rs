@@ -1,4 +1,4 @@
-//! What a session says that is no stanza: stream management (XEP-0198) and client state (XEP-0352).
+//! What a client sends that is no stanza: stream management (XEP-0198) and client state indication (XEP-0352).
 
 use super::context::Context;
 use super::desk::Desk;
@@ -28,7 +28,7 @@ impl Owner {
         });
     }
 
-    /// An element that is no stanza.
+    /// Handles an element that is no stanza.
     pub(crate) fn foreign(&mut self, ctx: &mut Context<'_>, id: SessionId, element: &Stanza<'_>) {
         let read = Nonza::parse(&element.root());
         if let Some(Ok(nonza)) = read {
@@ -45,8 +45,9 @@ impl Owner {
         });
     }
 
-    /// A session says something that is no stanza. Who reads for weeks and writes nothing else must not be taken for gone: the number
-    /// would count as silent.
+    /// Handles an element of a session that is no stanza, and notes the account's activity: a client that only reads and
+    /// acknowledges for weeks must not be taken for gone, or else its number would count as silent and lose its registration
+    /// lock.
     pub(crate) fn said_beside(
         &mut self,
         ctx: &mut Context<'_>,

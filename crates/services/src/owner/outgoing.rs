@@ -1,18 +1,20 @@
-//! What a turn sends to other shards, what they did not take, and what they have not said that they have.
+//! Letters to other shards: those of this turn, those that a link has not taken, and those that were sent and are not yet
+//! acknowledged.
 //!
-//! Each place that owns accounts is a destination of its own: what waits for one that is full, dead or cut off takes no room from the
-//! others. Acceptances are collected per destination and leave once a turn, before everything else. In what order the rest
-//! goes, and how it is sent again until the other side has it, is in [`super::link`].
+//! Each place that owns accounts is a destination of its own, so what waits for a destination that is full, dead or cut off takes
+//! no room from the others. Acceptances are collected per destination and leave once a turn, before all other letters. The order
+//! of the others, and how they are sent again until the other side has them, is described in [`link`].
 //!
-//! Every letter has a [`Class`], which says what becomes of it when too much waits or is kept for its destination. Presence goes
-//! first, then what can be refused with an error: requests, messages. A destination that has said nothing for a while
-//! ([`SILENT_MS`]) gets no more of the first two. A message is kept for it nevertheless, and its sender has neither `<a/>` nor error
-//! until it is there: it may be one that the client sends again, of which the first copy has arrived, and an error would say that
-//! nothing of it is kept (docs/promises.md, M5). What must arrive has as much room again, answers of ours to logins and commands twice
-//! as much. Acceptances, and errors that settle a message, are never lost: there are no more of them than the senders' sessions
-//! may have unsettled.
+//! Every letter has a [`Class`], which says what becomes of it when too much waits or is kept for its destination. Presence is
+//! dropped first; then what can be refused with an error: requests, then messages. A destination that has been silent for a while
+//! ([`SILENT_MS`]) gets no more presence or requests. A message for it is kept nevertheless, and its sender gets neither `<a/>`
+//! nor an error until the message has arrived: its client may have sent it for the second time, the first copy may have arrived,
+//! and an error would say that nothing of it is kept (docs/promises.md, M5). Letters that must arrive have as much room again;
+//! this shard's answers to logins and commands have twice as much. Acceptances, and errors that settle a message, are never lost:
+//! there are never more of them than messages that the senders' sessions wait for.
 //!
-//! Time is counted here in ticks, and none counts for much: a process that was stopped must not take the others for dead.
+//! Time is counted in ticks here, each of bounded length: a process that was stopped for a while must not take the others for
+//! dead.
 
 mod link;
 
@@ -23,85 +25,87 @@ use crate::realm::Limits;
 use link::{Heard, LETTERS, Lane, SETTLEMENTS};
 use std::array::from_fn;
 
-/// Whoever has had no word of what it sent asks after this: well beyond a tick and a busy turn, so that hardly anybody asks in vain,
+/// A sender that has had no acknowledgement for so long asks for one: well beyond a tick and a busy turn, so that it seldom asks
+/// in vain,
 pub(super) const ASK_MS: u64 = 2_000;
-/// and at pauses that double up to this: what a dead place costs.
+/// and then at pauses that double up to this: this is what a dead place costs.
 const ASK_MS_MAX: u64 = 16_000;
-/// No word for so long: what can be refused or dropped is. What was lost on a link has been asked for by then.
+/// A destination without a word for so long is silent: presence is dropped and requests are refused. By then what was lost on the
+/// link has been asked for.
 const SILENT_MS: u64 = 5_000;
-/// How often links are looked after.
+/// How often the links are looked after.
 const TICK_MS: u64 = 250;
-/// What one tick counts at most.
+/// The most that one tick counts.
 const TICK_MS_MAX: u64 = 1_000;
 
-/// What is to become of a letter that finds no room.
+/// What becomes of a letter that finds no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Presence that something later makes up for: it is dropped.
+    /// Presence for which later presence makes up: dropped.
     Presence,
-    /// A request, or a message that is not stored: refused with an error, also where nobody says anything.
+    /// A request, or a message that is not stored: refused with an error, also while the destination is silent.
     Request,
-    /// A message that is stored: refused with an error if there is no room at all.
+    /// A message that is stored: refused with an error only if there is no room at all.
     Mail,
-    /// An end, a step of a subscription, an answer of another client: kept for long.
+    /// `unavailable`, a step of a subscription, or an answer of another client: has twice the room.
     Must,
-    /// An answer of ours that somebody waits for: kept for longer.
+    /// The answer of this shard to a login or command that somebody waits for: has three times the room.
     Awaited,
-    /// It settles a message: never lost.
+    /// A letter that settles a message: never lost.
     Settling,
 }
 
 /// See the module.
 pub(crate) struct Outgoing {
-    /// In the order of [`Places::owners`].
+    /// One for each place, in the order of [`Places::owners`].
     destinations: Vec<Destination>,
     bounds: Bounds,
-    /// How many letters no destination has taken.
+    /// How many letters wait because no link has taken them.
     waiting: usize,
     ticked_ms: u64,
 }
 
-/// What there is room for, for each destination.
+/// The bounds for each destination.
 #[derive(Clone, Copy)]
 struct Bounds {
-    /// Letters that it did not take.
+    /// Letters that its link did not take.
     waiting: usize,
-    /// Letters, those that are under way included.
+    /// Letters that are not yet acknowledged, those under way included.
     kept: usize,
-    /// Their bytes.
+    /// The bytes of those letters.
     bytes: usize,
 }
 
 struct Destination {
     here: Place,
     place: Place,
-    /// Acceptances of this turn.
+    /// Acceptances of this turn, for messages of that place's sessions.
     settled: Vec<Origin>,
     lanes: [Lane; LANES],
     heard: [Heard; LANES],
-    /// For how long there was no word of what is under way.
+    /// For how long nothing was heard while something was under way, in counted ticks.
     silent_ms: u64,
-    /// When it is asked, by that count.
+    /// When `silent_ms` reaches this, the destination is asked what it has.
     ask_at_ms: u64,
     ask_every_ms: u64,
 }
 
-/// What the links of a shard have done and keep.
+/// The state of all links of a shard, for metrics and dumps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Level {
-    /// Letters whose receivers have not said that they have them.
+    /// Letters that their receivers have not acknowledged.
     pub(crate) kept: usize,
     pub(crate) bytes: usize,
-    /// Destinations that say nothing.
+    /// Destinations that are silent.
     pub(crate) silent: usize,
 }
 
-/// What has come with a letter.
+/// What a letter from another place means for the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Came {
-    /// It is the next, and to be opened.
+    /// The letter is the next in order, and to be opened.
     pub(crate) is_next: bool,
-    /// So many of ours will be sent again.
+    /// How many letters of this shard will be sent again.
     pub(crate) again: usize,
 }
 
@@ -116,8 +120,8 @@ impl Outgoing {
         Self { destinations, bounds, waiting: 0, ticked_ms: 0 }
     }
 
-    /// A message of this origin, which is at the place of this number, is settled; without one it is of a run that is over,
-    /// and nobody waits. Those of the own shard are taken by [`Self::take_own`].
+    /// A message of this origin is accepted or refused. `place` is the number of the place that the origin's session is at;
+    /// `None`: it was of an earlier run, and nobody waits. Those of this shard itself are taken by [`Self::take_own`].
     pub(crate) fn settled(&mut self, place: Option<usize>, origin: Origin) {
         if let Some(destination) = place.and_then(|place| self.destinations.get_mut(place)) {
             destination.settled.push(origin);
@@ -129,7 +133,7 @@ impl Outgoing {
         self.destinations.get(place).is_some_and(|own| !own.settled.is_empty())
     }
 
-    /// Those.
+    /// Takes the acceptances for sessions at the place of this number.
     pub(crate) fn take_own(&mut self, place: usize) -> Vec<Origin> {
         self.destinations.get_mut(place).map(|own| std::mem::take(&mut own.settled)).unwrap_or_default()
     }
@@ -142,7 +146,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends a letter to the place of this number, behind what waits for it. An error: there is no room for one of its class.
+    /// Sends a letter to the place of this number, behind what waits for it. Fails if there is no room for a letter of its class.
     pub(crate) fn post(
         &mut self,
         ctx: &mut Context<'_>,
@@ -157,7 +161,7 @@ impl Outgoing {
         posted
     }
 
-    /// Something has come from the place of this number.
+    /// A letter has come from the place of this number: notes what it acknowledges, and whether it is the next in order.
     pub(crate) fn came(&mut self, place: usize, stamp: &Stamp, letter: &Letter) -> Came {
         let Some(destination) = self.destinations.get_mut(place) else {
             return Came { is_next: false, again: 0 };
@@ -168,10 +172,10 @@ impl Outgoing {
         came
     }
 
-    /// Sends the collected acceptances and what has waited.
+    /// Sends the collected acceptances, and what has waited.
     pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) {
         self.waiting = 0;
-        // Nothing is sent to the own place: it is there.
+        // Letters to this place itself never get here.
         for destination in
             self.destinations.iter_mut().filter(|destination| destination.place != destination.here)
         {
@@ -180,7 +184,7 @@ impl Outgoing {
         }
     }
 
-    /// Looks after the links, now and then.
+    /// Looks after the links, at most every [`TICK_MS`].
     pub(crate) fn tick(&mut self, ctx: &mut Context<'_>) {
         let elapsed_ms = ctx.now_ms.saturating_sub(self.ticked_ms);
         if elapsed_ms >= TICK_MS {
@@ -195,7 +199,7 @@ impl Outgoing {
         self.waiting
     }
 
-    /// What is kept.
+    /// How much is kept for all destinations.
     pub(crate) fn level(&self) -> Level {
         let mut level = Level::default();
         for destination in &self.destinations {
@@ -254,7 +258,7 @@ impl Destination {
         Ok(())
     }
 
-    /// Whether one more of this class may be kept until it is seen.
+    /// Whether one more letter of this class may be kept until it is acknowledged.
     fn keeps(&self, class: Class, bounds: Bounds) -> bool {
         let (kept, bytes) = self.lanes[LETTERS].kept();
         let has_room = |halves: usize| {
@@ -271,11 +275,11 @@ impl Destination {
         }
     }
 
-    /// Whether one that the destination has not taken may wait.
+    /// Whether a letter of this class that the link has not taken may wait.
     fn may_wait(&self, class: Class, bounds: Bounds) -> bool {
         let waiting = self.lanes[LETTERS].waiting();
         match class {
-            // Behind what waits already, lest it pass that.
+            // Presence waits only behind other letters that wait, so that it does not overtake them.
             Class::Presence => waiting > 0 && waiting < bounds.waiting,
             Class::Request | Class::Mail => false,
             Class::Must => waiting < bounds.waiting,
@@ -300,7 +304,7 @@ impl Destination {
                 self.heard.iter_mut().zip(sent).for_each(|(heard, sent)| heard.tally(*sent));
                 false
             }
-            // What is not sent again stands in nobody's way, and waits for nothing.
+            // A letter that is never sent again need not be in order: nothing waits behind it.
             letter => self.heard[letter.lane()].take(stamp.number) || !letter.is_kept(),
         };
         Came { is_next, again }
@@ -336,7 +340,7 @@ impl Destination {
         }
     }
 
-    /// Sends what a lane has waiting, as far as it is taken. Whether nothing is left.
+    /// Sends what waits in a lane as long as the link takes it. Returns whether nothing is left.
     fn send_on(&mut self, ctx: &mut Context<'_>, lane: usize) -> bool {
         while let Some((number, letter)) = self.lanes[lane].next() {
             if let Err(letter) = self.send(ctx, number, letter) {

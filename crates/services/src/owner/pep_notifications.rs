@@ -1,7 +1,7 @@
-//! News of nodes between accounts: on their way, and at the account they are for ([`crate::rooms::pep`]).
+//! PEP notifications between accounts: on their way, and at the account that they are for ([`crate::rooms::pep`]).
 //!
-//! Nobody waits for them and nothing is lost for good without them: the last item of a node can always be asked for. So
-//! they are dropped rather than queued, and read no account's records for a notification.
+//! Nobody waits for a notification, and nothing is lost for good without it, since a client can always ask for the last item of a
+//! node. So notifications are dropped rather than queued for long, and no account's records are read for one.
 
 use crate::budget;
 use crate::effects::letter::{Envelope, Letter};
@@ -13,19 +13,19 @@ use crate::realm::Pressure;
 use crate::rooms::pep;
 
 impl Owner {
-    /// Has a PEP notification carried, in this turn or a later one: one publication may be for thousands.
+    /// Queues a PEP notification, for this turn or a later one: one publication may be for thousands of accounts.
     pub(crate) fn pep_notification(&mut self, pep_notification: Box<PepNotification>) {
         if self.desk.pep_notifications.len()
             >= self.desk.realm.knobs.of::<PepKnobs>().notifications_waiting.size()
         {
             return self.desk.metrics.pep_notifications_dropped_total.inc();
         }
-        // A question is answered by reading.
+        // The answer to a question for last items needs a read.
         self.desk.spend(if pep_notification.is_question() { budget::READ } else { budget::CARRIED });
         self.desk.pep_notifications.push_back(pep_notification);
     }
 
-    /// The next that is carried in this turn.
+    /// Takes the next PEP notification that is sent in this turn.
     pub(crate) fn next_pep_notification(&mut self) -> Option<Box<PepNotification>> {
         if self.desk.pep_notifications_left == 0 {
             return None;
@@ -35,7 +35,7 @@ impl Owner {
         Some(next)
     }
 
-    /// A turn ends. Whether some are left.
+    /// A turn ends. Returns whether notifications are left.
     pub(crate) fn pep_notifications_turn(&mut self) -> bool {
         self.desk.pep_notifications_left =
             self.desk.realm.knobs.of::<PepKnobs>().notifications_per_turn.size();
@@ -43,7 +43,7 @@ impl Owner {
         !self.desk.pep_notifications.is_empty()
     }
 
-    /// Sends a PEP notification to its account's owner, which may be this shard.
+    /// Sends a PEP notification to the owner of its recipient, which may be this shard.
     pub(crate) fn send_pep_notification(
         &mut self,
         ctx: &mut Context<'_>,
@@ -58,12 +58,13 @@ impl Owner {
         }
     }
 
-    /// Whether the records of an account that is not in memory are to be read for it.
+    /// Whether the records of an account that is not in memory are to be read for this PEP notification: only if it asks for last
+    /// items.
     pub(crate) fn is_worth_loading(ctx: &Context<'_>, pep_notification: &PepNotification) -> bool {
         pep_notification.is_question() && ctx.pressure < Pressure::Presence
     }
 
-    /// A PEP notification is there.
+    /// A PEP notification has arrived at its recipient.
     pub(crate) fn tell(&mut self, ctx: &mut Context<'_>, pep_notification: &PepNotification) {
         if self.directory.present(pep_notification.to()).is_some_and(|account| account.ledger.is_gone()) {
             return;

@@ -1,17 +1,18 @@
-//! Removal: everything of an account goes, in an order in which no crash leaves half of one.
+//! Removal of an account: everything of it is deleted, in an order in which no crash leaves half an account.
 //!
-//! 1. The account is *marked*: in one transaction its record goes and a mark comes ([`Table::Removals`]). Until then it can stay as
-//!    it was; from then on there is no such account for anybody, and the rest is carried out whatever happens.
+//! 1. The account is *marked*: one transaction deletes its record and writes a mark ([`Table::Removals`]). Before that the
+//! removal can be given up; afterwards the account does not exist for anybody, and the rest is carried out whatever happens.
 //! 2. Its sessions end, and its contacts are told.
 //! 3. Its mailbox, phone book and records are purged, and the mark with them, until that is durable in every part of the store.
-//! 4. Whoever asked is told, and whoever has the number in their book; whoever waited for the number goes on.
+//! 4. The command is answered; accounts that have the number in their phone books get hints; commands that waited for the number
+//! go on.
 //!
-//! Step 3 is also how the way is cleared for an account that is going to be made, since nothing that was left under
-//! its number is its own; and how leftovers are cleared that a search finds after the start ([`chaski_store::leftovers`]): marks of
-//! removals that were cut short, and what older versions left.
+//! Step 3 also clears the way for an account that is going to be made, since nothing that is left under its number belongs to it.
+//! And it clears leftovers that a search finds after the start ([`chaski_store::leftovers`]): marks of removals that were cut
+//! short, and what older versions left.
 //!
-//! Promises: a removal that is refused before the mark leaves the account whole; one that fails after it is tried again until
-//! it is done, and its number is not given to anybody before. Called by `control`.
+//! Promises: a removal that is refused before the mark leaves the account whole; one that fails after the mark is tried again
+//! until it is done, and its number is not given to anybody before. Called by [`super::commands`] and the shard's ticks.
 
 use crate::effects::turn::command::{ClearLeftovers, Command, Refusal, Reply, Request};
 use crate::owner::context::Context;
@@ -31,15 +32,15 @@ use std::sync::atomic::Ordering;
 
 /// Accounts that are being removed or cleared at the same time, per shard; beyond: refused as overloaded.
 const UNDER_WAY_MAX: usize = 4_096;
-/// When a step that failed is tried again.
+/// After this time, a step that failed is tried again.
 const RETRY_MS: u64 = 1_000;
-/// Between two pages of the search for leftovers.
+/// The time between two pages of the search for leftovers.
 const PAGE_EVERY_MS: u64 = 250;
-/// When the search is repeated if some of what it found could not be cleared.
+/// After this time the search is repeated, if some of what it found could not be cleared.
 const SEARCH_AGAIN_MS: u64 = 60_000;
 
 impl Owner {
-    /// Begins a removal: the account is marked.
+    /// Begins a removal: asks the store to mark the account.
     pub(crate) fn remove_account(
         &mut self,
         ctx: &mut Context<'_>,
@@ -57,7 +58,7 @@ impl Owner {
         if is_full {
             return self.reply(ctx, reply, Err(Refusal::Overloaded));
         }
-        // From here on nobody logs in, and nothing of it is written any more.
+        // From here on nobody logs in to the account, and nothing of it is written.
         let was_disabled = std::mem::replace(&mut account.record.disabled, true);
         account.ledger.change(|writes| writes.removing = Some(Removing { was_disabled, is_marked: false }));
         self.removals.under_way.insert(id, Removal { why: Why::Removed, reply: Some(reply) });
@@ -70,7 +71,7 @@ impl Owner {
         ctx.store.put(id, puts, Purpose::Mark(id).ticket());
     }
 
-    /// The store has marked an account, or not.
+    /// The store has marked the account, or failed to.
     pub(crate) fn marked(
         &mut self,
         ctx: &mut Context<'_>,
@@ -92,7 +93,7 @@ impl Owner {
         }
     }
 
-    /// An account could not be marked: it is as it was, switched off if an operator had done that.
+    /// The account could not be marked: it stays as it was, switched off if an operator had done that.
     fn stay(&mut self, id: AccountId) {
         let Some(account) = self.at_work(id) else { return };
         if let Some(removing) = account.ledger.change(|writes| writes.removing.take()) {
@@ -100,8 +101,8 @@ impl Owner {
         }
     }
 
-    /// The account is marked: nobody sees it any more. A session that waits for the answer stays until that has come, and can
-    /// do nothing else.
+    /// The account is marked, so nobody may see it any more. A session that has asked for the removal stays until it has the
+    /// answer, and can do nothing else.
     fn take_leave(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         self.forget_what_waits(ctx, id);
         let Some(account) = self.at_work(id) else { return };
@@ -121,7 +122,7 @@ impl Owner {
         self.in_room(ctx, id, presence::removing);
     }
 
-    /// An account is going to be made where none is: first, whatever was left under its number goes for good.
+    /// An account is going to be made where none is: deletes first whatever was left under its number.
     pub(crate) fn clear_the_way(
         &mut self,
         ctx: &mut Context<'_>,
@@ -132,7 +133,7 @@ impl Owner {
         self.clear(ctx, id, Why::Making(Box::new(making)), reply);
     }
 
-    /// Something was found of an account that does not exist.
+    /// Something was found in the store of an account that does not exist: deletes it.
     pub(crate) fn clear_leftovers(&mut self, ctx: &mut Context<'_>, id: AccountId, reply: Reply<()>) {
         self.clear(ctx, id, Why::Left, reply);
     }
@@ -141,13 +142,13 @@ impl Owner {
         if self.removals.under_way.len() >= UNDER_WAY_MAX {
             return self.reply(ctx, reply, Err(Refusal::Overloaded));
         }
-        // What comes for it meanwhile waits.
+        // Work for the account that arrives meanwhile is parked.
         self.directory.hold_back(id);
         self.removals.under_way.insert(id, Removal { why, reply: Some(reply) });
         ctx.store.purge(id, Purpose::Purge(id).ticket());
     }
 
-    /// Nothing is left, durably; or that is not certain.
+    /// The store has purged the account durably, or that is not certain.
     pub(crate) fn purged(&mut self, ctx: &mut Context<'_>, id: AccountId, result: Result<(), StoreError>) {
         if let Err(error) = result {
             return self.cannot_finish(ctx, id, super::commands::refusal(&error));
@@ -156,7 +157,7 @@ impl Owner {
         match why {
             Why::Removed => {
                 self.desk.metrics.accounts_removed_total.inc();
-                // Whoever asked in band hears it before the stream ends.
+                // A session that has asked for the removal gets the answer before its stream ends.
                 self.reply_if_waiting(ctx, reply, Ok(()));
                 self.forget_account(ctx, id);
             }
@@ -172,7 +173,7 @@ impl Owner {
         }
     }
 
-    /// A step has failed. What is marked is tried again, for there is no way back.
+    /// A step has failed. For a marked account it is tried again, since the removal can't be taken back.
     fn cannot_finish(&mut self, ctx: &mut Context<'_>, id: AccountId, refusal: Refusal) {
         tracing::warn!(account = ?id, %refusal, "what is left of an account could not be deleted");
         self.desk.metrics.saves_failed_total.inc();
@@ -198,13 +199,13 @@ impl Owner {
         }
     }
 
-    /// What has waited goes on, as for nobody.
+    /// Goes on with the parked work for an account that was not made, as for a number without an account.
     fn let_go(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let load = self.directory.load_again(id);
         ctx.store.load(id, super::directory::TABLES, Purpose::Load(id, load).ticket());
     }
 
-    /// Tries again what is due, and goes on with the search for leftovers.
+    /// Tries again the steps that are due, and goes on with the search for leftovers.
     pub(crate) fn removals_tick(&mut self, ctx: &mut Context<'_>) {
         while let Some((_, id)) = self.removals.retries.pop_front_if(|(at_ms, _)| *at_ms <= ctx.now_ms) {
             self.desk.metrics.removals_retried_total.inc();
@@ -227,7 +228,7 @@ impl Owner {
         }
     }
 
-    /// A page of the search is there: the owners look, who know what is being made.
+    /// A page of the search has been read: each owner checks its accounts, since it knows which are being made.
     pub(crate) fn leftovers_found(&mut self, ctx: &mut Context<'_>, result: Result<Page, StoreError>) {
         let Search::Reading(from) = std::mem::replace(&mut self.removals.search, Search::Over) else {
             return;

@@ -19,11 +19,12 @@ use chaski_store::books::Match;
 use chaski_store::{AccountId, StoreError, Versioned};
 
 impl Owner {
-    /// Does the work now or later, in order.
+    /// Does work for an account: now if the account is in memory, else when its records are loaded. Keeps the order of what one
+    /// sender sends.
     pub(crate) fn with_account(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
         if let Work::RoutedStanza(routed) = &work
             && routed.by != id
-            // What has waited for these very records stands before all that its sender's line has for them.
+            // A stanza that has waited for this load goes before what waits in its sender's line for the same account.
             && !routed.has_waited
             && self.directory.is_behind(routed.by)
         {
@@ -34,13 +35,13 @@ impl Owner {
         self.do_or_load(ctx, id, work);
     }
 
-    /// The same for work that has waited in its asker's line.
+    /// Does work or begins the load for it. Called for work that need not wait, or has waited, in its asker's line.
     fn do_or_load(&mut self, ctx: &mut Context<'_>, id: AccountId, work: Work) {
         if let Work::RoutedStanza(routed) = &work
             && self.directory.is_absent(id)
             && routed.is_for_sessions_only()
         {
-            // Most contacts are away at any time: telling them must not read their records.
+            // Most contacts have no session at any time: a presence for them must not cause a read of their records.
             return;
         }
         if let Work::PepNotification(pep_notification) = &work
@@ -69,14 +70,14 @@ impl Owner {
         }
     }
 
-    /// A look-up has ended: what waited because its asker had too many goes on.
+    /// A look-up has ended: goes on with work that waited because its asker had too many look-ups under way.
     pub(crate) fn let_waiting_on(&mut self, ctx: &mut Context<'_>) {
         while let Some((id, work)) = self.directory.next_waiting() {
             self.do_or_load(ctx, id, work);
         }
     }
 
-    /// Too much waits already.
+    /// Refuses work because too much is parked.
     pub(crate) fn overloaded(&mut self, ctx: &mut Context<'_>, work: Work) {
         self.desk.metrics.loads_refused_total.inc();
         self.turn_away(ctx, work, Refuse::Busy);
@@ -91,7 +92,7 @@ impl Owner {
         }
     }
 
-    /// The store has loaded an account's records, or not.
+    /// The store has answered a load of an account's records.
     pub(crate) fn loaded(
         &mut self,
         ctx: &mut Context<'_>,
@@ -100,7 +101,7 @@ impl Owner {
         book: &[Match],
     ) {
         if !self.directory.is_awaited(id, load) {
-            // Of an account that is gone: what is there now is being read, or made.
+            // This load was begun for an account that has been removed; another load or the making of the account is under way.
             return;
         }
         let account = result
@@ -112,14 +113,15 @@ impl Owner {
                 let is_unseen = account.record.seen_unix_ms() == 0;
                 let parked = self.directory.loaded(id, Some(account));
                 if is_unseen {
-                    // A record from elsewhere: its silence is counted from now on.
+                    // The record comes from elsewhere (an import): the account counts as silent from now on at the earliest.
                     self.note_activity(ctx, id);
                 }
                 for mut work in parked {
                     if let Work::RoutedStanza(routed) = &mut work {
                         routed.has_waited = true;
                     }
-                    // A command among them may have sent the account away again: then the rest is parked anew.
+                    // A command among the parked work may have dropped the account from memory again; then the rest is parked
+                    // anew.
                     self.with_account(ctx, id, work);
                 }
             }
@@ -163,12 +165,12 @@ impl Owner {
         Ok(Some(Box::new(Resident::new(Account::new(&self.desk.realm.domain, records)))))
     }
 
-    /// There is no such account.
+    /// The store has no such account: does the parked work as for nobody.
     fn nobody(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         let mut parked = self.directory.loaded(id, None);
         while let Some(work) = parked.pop_front() {
             self.perform_for_nobody(ctx, work);
-            // A command may be making the account: what came after it waits for that.
+            // A command may have begun to make the account: work parked after that command waits for that.
             if self.directory.is_loading(id) {
                 return self.directory.park_all(id, parked);
             }
@@ -184,7 +186,7 @@ impl Owner {
         }
     }
 
-    /// Work that can't be done, and can't wait either.
+    /// Refuses work that can't be done and can't wait.
     fn turn_away(&mut self, ctx: &mut Context<'_>, work: Work, why: Refuse) {
         match work {
             Work::RoutedStanza(routed) => self.refuse(routed, why),

@@ -1,12 +1,12 @@
 //! A session: one bound resource of an account, from bind until its end, over one connection or several in turn.
 //!
-//! Owns what the protocol keeps per client: the connection, stream management (XEP-0198, in [`managed`]), what was sent
-//! and not yet acknowledged, what waits for an inactive client ([`hold`]) or for room ([`late`]), and how far it has come in
-//! the mailbox. Called by `shard`, `router`, `mailbox`; `presence` and `roster` see [`Session::id`], [`Session::resource`]
-//! and [`Session::presence`].
-//! Promises: a message is acknowledged to the store only when the client has it (its `h`, or its TCP); what waits in
-//! the queue is bounded, and beyond the bounds messages stay in the mailbox while the rest waits, and what the client sends
-//! waits behind it.
+//! A session owns what the protocol keeps per client: the connection; stream management (XEP-0198, in [`managed`]); the stanzas
+//! that were sent and are not yet acknowledged; the stanzas held back from an inactive client ([`csi`]) or waiting for room
+//! ([`late`]); and the position up to which its mailbox has been sent to it. The data are in [`crate::account::session`]. Called
+//! by the other files of [`crate::owner`].
+//! Promises: a message is acknowledged to the store only when the client has it (its `h`, or its TCP). The queue of
+//! unacknowledged stanzas is bounded; beyond the bounds messages stay in the mailbox, other stanzas wait, and what the client
+//! sends waits behind these.
 
 mod behind;
 pub(crate) mod carbons;
@@ -23,11 +23,11 @@ use crate::wire::ConnId;
 use chaski_xmpp::{Kind, Stored, write};
 
 const REQUEST: &[u8] = b"<r xmlns='urn:xmpp:sm:3'/>";
-/// Stanzas other than messages are not worth an `<r/>` each: fewer are asked for after a while.
+/// Stanzas other than messages are not worth an `<r/>` each: only after so many is one sent.
 const REQUEST_AFTER_STANZAS: usize = 8;
 
 impl Session {
-    /// Its stream is in this language from now on, or in none that it has said.
+    /// Notes the language (`xml:lang`) of the session's stream, or that the stream has named none.
     pub(crate) fn speak(&mut self, desk: &mut Desk, tag: Option<&str>) {
         desk.languages.leave(self.language);
         let language = tag.map(|tag| desk.languages.join(tag));
@@ -42,7 +42,8 @@ impl Session {
         let is_iq = stanza.kind() == Kind::Iq;
         desk.iqs_sent += u64::from(is_iq);
         if is_iq && stanza.len() >= budget::LARGE_BYTES {
-            // An answer that was read from the store comes when nobody is read. Who has asked for it pays.
+            // An answer that was read from the store arrives while no connection is being read, so its cost is charged at the end
+            // of the turn, to the account that asked.
             desk.owed.push((self.id, budget::of_bytes(stanza.len())));
         }
         self.note_answer(desk, &stanza);
@@ -54,8 +55,8 @@ impl Session {
         }
     }
 
-    /// The same for what may be lost, and must not fill a queue behind which the client's own stanzas wait: a stranger's
-    /// presence, messages that are not stored, copies. False: there was no room.
+    /// Sends a stanza that may be lost, and that must not fill the queue behind which the client's own requests wait: a
+    /// stranger's presence, a message that is not stored, a carbon copy. False: there was no room, and it is lost.
     pub(crate) fn send_droppable(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: &Stored) -> bool {
         if self.is_late() {
             return self.delay_droppable(desk, ctx, stanza);
@@ -96,7 +97,8 @@ impl Session {
         }
     }
 
-    /// Whether a message that is in no mailbox finds room: in half of the queue, the rest is for what can't be dropped.
+    /// Whether a stanza that may be dropped finds room. Such stanzas get half of the queue; the rest is for stanzas that can't be
+    /// dropped.
     pub(crate) fn has_transient_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
         let limits = &desk.realm.limits;
         let others = self.queue.len() - self.mail_waiting as usize;
@@ -107,7 +109,7 @@ impl Session {
             && self.conn.is_none_or(|conn| ctx.wire.unsent_bytes(conn) <= limits.unsent_bytes)
     }
 
-    /// Whether a live message still finds room: else it waits in the mailbox.
+    /// Whether a live message finds room in the queue. If not, the session reads it from the mailbox later.
     pub(crate) fn has_live_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
         let limits = &desk.realm.limits;
         (self.mail_waiting as usize) < limits.live_messages
@@ -121,7 +123,7 @@ impl Session {
         let messages = limits.window_messages.saturating_sub(self.mail_waiting as usize);
         let bytes = limits.window_bytes.saturating_sub(self.mail_bytes as usize);
         let conn = self.conn?;
-        // Half a window at least, so that a backlog is not read one by one.
+        // Opens only when half of the window is free, so that a backlog is not read message by message.
         let open = messages * 2 >= limits.window_messages && bytes * 2 >= limits.window_bytes;
         (open && ctx.wire.unsent_bytes(conn) <= limits.unsent_bytes).then_some((messages, bytes))
     }
@@ -149,7 +151,8 @@ impl Session {
         self.request(desk, ctx);
     }
 
-    /// Has the client (at the end of the turn), or its TCP, asked to acknowledge, unless that has been done already.
+    /// Asks for an acknowledgement of what was sent, unless that has been asked for already: the client by `<r/>` at the end of
+    /// the turn, or, without stream management, the client's TCP.
     pub(crate) fn request(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         if self.managed.is_some() {
             return self.ask(desk);
@@ -161,7 +164,8 @@ impl Session {
         }
     }
 
-    /// The client has the first `count` of the queue: forgets them and collects those to be deleted in `desk.seqs`.
+    /// The client has acknowledged stanzas up to `h`: takes them from the queue, and collects those to be deleted from the
+    /// mailbox in `desk.seqs`.
     pub(crate) fn acknowledge(&mut self, desk: &mut Desk, h: u32) -> Result<(), chaski_xmpp::sm::TooHigh> {
         desk.seqs.clear();
         for sent in self.queue.ack(h)? {
@@ -173,7 +177,7 @@ impl Session {
                 self.other_bytes -= sent.stanza.len() as u32;
             }
         }
-        // An idle session keeps no buffer; the next one to be sent something needs one.
+        // An idle session keeps no queue memory: the next session that is sent something takes it over.
         if let Some(room) = self.queue.take_room() {
             desk.keep_room(room);
         }
@@ -181,7 +185,8 @@ impl Session {
         Ok(())
     }
 
-    /// Has it read on after a while: nothing else will. One timer at a time, however often it is asked for.
+    /// Sets a timer to read on from the mailbox, for a session for which nothing else would. There is one such timer at a time,
+    /// however often this is called.
     pub(crate) fn retry_reading(&mut self, desk: &mut Desk, due_ms: u64) {
         if !std::mem::replace(&mut self.retrying, true) {
             desk.timers.set(due_ms, self.id, Timer::ReadOn);

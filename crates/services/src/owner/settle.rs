@@ -1,4 +1,4 @@
-//! What a call has collected is carried out: stanzas on their way, sessions to be ended, acceptances; and what ends a turn.
+//! Carries out what a call has collected: stanzas to be routed, sessions to be ended, acceptances. Also ends a turn.
 
 use super::context::Context;
 use super::desk::Desk;
@@ -11,7 +11,7 @@ use crate::wire::SessionId;
 use chaski_store::AccountId;
 
 impl Owner {
-    /// Ends a turn: hands what was collected to the store and to other shards. Whether there is more to be done.
+    /// Ends a turn: hands what was collected to the store and to other shards. Returns whether there is more to be done.
     pub(crate) fn turn_ends(&mut self, ctx: &mut Context<'_>) -> bool {
         self.settle(ctx);
         let is_more_told = self.lines_turn(ctx);
@@ -47,7 +47,7 @@ impl Owner {
         }
     }
 
-    /// Carries out what the call has collected: stanzas on their way, sessions to be ended, acceptances.
+    /// Carries out what the present call has collected: stanzas to be routed, sessions to be ended, acceptances.
     pub(crate) fn settle(&mut self, ctx: &mut Context<'_>) {
         if self.desk.has_collected() {
             self.settle_all(ctx);
@@ -75,7 +75,7 @@ impl Owner {
         self.desk.outgoing.return_own(here, own);
     }
 
-    /// Messages of our sessions are settled.
+    /// Messages of this shard's sessions are accepted or refused.
     pub(crate) fn release(&mut self, ctx: &Context<'_>, origins: &[crate::effects::letter::Origin]) {
         for origin in origins {
             if let Some((desk, account)) = self.account_of(origin.session) {
@@ -89,7 +89,7 @@ impl Owner {
         }
     }
 
-    /// A session's connection has none of what was written to it left unsent, or that is looked at once more.
+    /// What was written to a session's connection has all been sent, or its timer to read on has fired.
     pub(crate) fn read_on(&mut self, ctx: &mut Context<'_>, session: SessionId) {
         self.with_session(session, |session, desk| session.ease(desk));
         if let Some((desk, account)) = self.account_of(session) {
@@ -98,12 +98,12 @@ impl Owner {
         }
     }
 
-    /// Whether an account is the one for which something was asked of the store.
+    /// Whether the account is still in memory since the load `stay`, so that an answer of the store is for it.
     pub(crate) fn is_still(&mut self, id: AccountId, stay: Stay) -> bool {
         self.directory.still(id, stay).is_some()
     }
 
-    /// The account of a session, with the desk.
+    /// The account of a session, and the desk.
     pub(crate) fn account_of(&mut self, session: SessionId) -> Option<(&mut Desk, &mut Resident)> {
         let account = self.directory.account_of(session)?;
         Some((&mut self.desk, self.directory.present(account)?))

@@ -1,4 +1,4 @@
-//! What accounts have had done in a turn is charged to their shares ([`crate::budget`]), and how much of a connection is read.
+//! Charges accounts for the work done for them in a turn ([`crate::budget`]), and says how much of a connection is read.
 
 use crate::budget::{BUDGETS_MAX, BYTES_PER_UNIT, FREE_PART, READ_MIN, of_bytes};
 use crate::owner::desk::Desk;
@@ -7,15 +7,15 @@ use crate::wire::SessionId;
 use chaski_store::AccountId;
 
 impl Desk {
-    /// Counts work.
+    /// Counts work for the connection or sender that is being handled.
     pub(crate) fn spend(&mut self, units: u32) {
         self.work = self.work.saturating_add(units);
     }
 }
 
 impl Owner {
-    /// A turn in which every account has its share begins. Not to be called while another shard can't keep up with what this one
-    /// sends it: then who has spent its share waits for that shard, too.
+    /// A turn begins in which every account has a new share. Not to be called while another shard can't keep up with what this
+    /// one sends: an account that has spent its share then waits for that shard, too.
     pub(crate) fn renew_shares(&mut self) {
         self.desk.turn = self.desk.turn.wrapping_add(1);
         match self.desk.owing_turns {
@@ -33,8 +33,8 @@ impl Owner {
         self.desk.owing_turns > 0
     }
 
-    /// How much is to be read of a session's connection now; 0: its account has had its share of this turn. What is done between
-    /// this and [`Self::has_read`] is done for it.
+    /// How many bytes of a session's connection are to be read now; 0: its account has had its share of this turn. Work from this
+    /// call until [`Self::has_read`] is charged to that account.
     pub(crate) fn readable_bytes(&mut self, session: SessionId) -> usize {
         self.desk.work = 0;
         let left = self.left(session);
@@ -45,7 +45,7 @@ impl Owner {
         }
     }
 
-    /// What is left of a session's account's share.
+    /// What is left of the share of a session's account.
     fn left(&self, session: SessionId) -> u32 {
         let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
         match self.has_debtors() {
@@ -58,13 +58,13 @@ impl Owner {
         }
     }
 
-    /// Whether what was dealt with since [`Self::readable_bytes`] leaves something of the share: small stanzas can cost far more
-    /// than their bytes say, and what is left of them then waits for the next share, unread.
+    /// Whether something is left of the share after the work done since [`Self::readable_bytes`]. Small stanzas can cost far more
+    /// than their bytes say; the rest of what was received then waits for the next share.
     pub(crate) fn may_go_on(&self) -> bool {
         self.desk.work < self.desk.work_most
     }
 
-    /// So many bytes of a session's connection have been read and dealt with.
+    /// Charges the account of a session for having this many bytes read and handled.
     pub(crate) fn has_read(&mut self, session: SessionId, bytes: usize) {
         self.desk.work_most = u32::MAX;
         let units = self.desk.work.saturating_add(of_bytes(bytes));
@@ -73,7 +73,7 @@ impl Owner {
         }
     }
 
-    /// Charges what was done for sessions while none was read.
+    /// Charges the work that was done for sessions while no connection was being read.
     pub(crate) fn charge_owed(&mut self) {
         if self.desk.owed.is_empty() {
             return;
@@ -89,7 +89,7 @@ impl Owner {
         }
     }
 
-    /// Charges an account, wherever its sessions are.
+    /// Charges an account, whichever shard its sessions are on.
     pub(crate) fn charge_account(&mut self, account: AccountId, units: u32) {
         let (turn, share) = (self.desk.turn, self.desk.realm.limits.work_per_turn);
         let budgets = &mut self.desk.budgets;
@@ -101,7 +101,7 @@ impl Owner {
         }
         let budget = budgets.entry(account).or_default();
         budget.charge(turn, share, units);
-        // What is left of a share is looked at as long as somebody has spent some of it.
+        // Shares are looked up only while some account has spent part of its share.
         self.desk.owing_turns = self.desk.owing_turns.max(budget.turns(share));
     }
 }

@@ -1,5 +1,5 @@
-//! What an owner has: the accounts in memory, the desk, and who waits for what. What it does is in the files beside this one, each of
-//! which is called by the door ([`crate::shard::Shard`]) or by another through a method of [`Owner`].
+//! The state of an owner: the accounts in memory, the desk, and what waits for the store or for other places. The methods of
+//! [`Owner`] are in the files beside this one; they are called by [`crate::shard::Shard`] and by each other.
 
 pub(crate) mod asked;
 pub(crate) mod books;
@@ -31,13 +31,13 @@ pub(crate) struct Owner {
     /// Commands that wait for the store.
     pub(crate) commands: Slab<Pending>,
     pub(crate) removals: Removals,
-    /// What the index of media was asked.
+    /// Questions to the index of media that are under way.
     pub(crate) asked_of_index: Slab<AskedOfIndex>,
-    /// Who waits until notices of new keys are durable.
+    /// Requests that wait until notices of new keys are durable.
     pub(crate) notices: Slab<Reply<()>>,
-    /// Who waits for answers from other places.
+    /// Requests that wait for answers from other places.
     pub(crate) asked: AskedOfOthers,
-    /// Accounts removed lately, with the generation of their last key.
+    /// Accounts that were removed lately, with the generation of their last key.
     pub(crate) removed: VecDeque<(AccountId, u32)>,
     /// Where the sender's full JID is written. Empty between uses.
     pub(crate) from: String,

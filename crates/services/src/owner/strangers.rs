@@ -1,25 +1,26 @@
-//! Stanzas for strangers that wait for their shard's next tick, by sender: the queues. What is done with them: `owner/router/strangers`.
+//! Stanzas for strangers that wait for their shard's next tick: the queues, one for each sender. They are handled in
+//! `owner/router/strangers`.
 
 use crate::effects::letter::RoutedStanza;
 use crate::realm::Limits;
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
-/// What a waiting stanza counts besides its bytes.
+/// What a waiting stanza counts in bytes, in addition to its own.
 const ROUTED_BYTES: usize = 256;
-/// So much more room has what must not be lost.
+/// Stanzas that must not be lost have so many times the room.
 const HARD: usize = 4;
-/// All senders together have the room of so many.
+/// The bound for all senders together is that of so many full queues.
 const FULL_SENDERS: usize = 64;
-/// Bytes for each stanza that may wait: most are small.
+/// Bytes of room for each stanza that may wait: most are small.
 const BYTES_EACH: usize = 1_024;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Strangers {
-    /// By sender. None is empty.
+    /// The queues by sender. None is empty.
     pub(crate) queues: HashMap<AccountId, Queue>,
-    /// Whose stanzas wait, each once, in the order of their turns.
+    /// Senders whose stanzas wait, each once, in the order of their turns.
     pub(crate) turns: VecDeque<AccountId>,
     pub(crate) count: usize,
     pub(crate) bytes: usize,
@@ -36,7 +37,7 @@ fn size(routed: &RoutedStanza) -> usize {
 }
 
 impl Strangers {
-    /// Takes a stanza in. An error: there is no room for it.
+    /// Queues a stanza. An error: there is no room for it.
     pub(crate) fn push(&mut self, routed: RoutedStanza, limits: &Limits) -> Result<(), Box<RoutedStanza>> {
         let most = limits.strangers_waiting * if routed.must_arrive() { HARD } else { 1 };
         let bytes = size(&routed);
@@ -60,13 +61,13 @@ impl Strangers {
         Ok(())
     }
 
-    /// Whether something of this sender waits for this recipient.
+    /// Whether a stanza of this sender waits for this recipient.
     pub(crate) fn has(&self, by: AccountId, to: AccountId) -> bool {
         !self.queues.is_empty()
             && self.queues.get(&by).is_some_and(|queue| queue.waiting.iter().any(|routed| routed.to == to))
     }
 
-    /// Takes out what this sender has waiting for these recipients, in order.
+    /// Takes out this sender's stanzas for these recipients, in order.
     pub(crate) fn take(&mut self, by: AccountId, is_for: impl Fn(AccountId) -> bool) -> Vec<RoutedStanza> {
         let Some(queue) = self.queues.get_mut(&by) else { return Vec::new() };
         let (taken, left): (Vec<_>, Vec<_>) =
@@ -83,7 +84,7 @@ impl Strangers {
         taken
     }
 
-    /// All that the next sender may have done in one tick.
+    /// Takes out all stanzas of the next sender, for one tick.
     pub(crate) fn next(&mut self) -> Option<(AccountId, Vec<RoutedStanza>)> {
         let by = *self.turns.front()?;
         Some((by, self.take(by, |_| true)))

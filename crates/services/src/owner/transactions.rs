@@ -1,4 +1,5 @@
-//! The entries of accounts' ledgers ([`super::ledger`]) are carried out: one after the other, each by a file of its own.
+//! Carries out the entries of accounts' ledgers ([`super::ledger`]), one after the other. Each kind of entry has a file of its
+//! own.
 
 use super::context::Context;
 use super::ledger::{Entry, Next, UnderWay};
@@ -10,14 +11,14 @@ use chaski_store::{AccountId, StoreError, Ticket};
 /// Whether an entry is over, or waits for the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It goes on in [`Owner::ledger_read`] or [`Owner::ledger_written`].
+    /// The entry waits for the store; it goes on in [`Owner::ledger_read`] or [`Owner::ledger_written`].
     Waits,
-    /// The next one may begin.
+    /// The entry is over: the next one may begin.
     Over,
 }
 
 impl Owner {
-    /// Carries out what is in an account's ledger, until something waits for the store.
+    /// Carries out the entries of an account's ledger until one waits for the store.
     pub(crate) fn advance(&mut self, ctx: &mut Context<'_>, id: AccountId) {
         loop {
             let Some(account) = self.at_work(id) else { return };
@@ -35,7 +36,7 @@ impl Owner {
         }
     }
 
-    /// The entry under way waits for the store: the ticket for that.
+    /// Has the entry under way wait for the store. Returns the ticket for that.
     pub(crate) fn wait(&mut self, id: AccountId, under_way: UnderWay) -> Ticket {
         let Some(account) = self.directory.present(id) else { return Ticket(0) };
         account.ledger.wait(under_way);
@@ -76,7 +77,7 @@ impl Owner {
         }
     }
 
-    /// An entry is over: who has waited for it goes on.
+    /// An entry is over: the stanzas of the session that waited for it go on.
     fn entry_is_over(&mut self, id: AccountId) {
         let by = self.directory.present(id).and_then(|account| account.ledger.over());
         self.change_is_over(by);

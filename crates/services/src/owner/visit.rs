@@ -1,8 +1,8 @@
-//! A visit of an account: it and its owner's desk, looked up once for a piece of work that is done for it.
+//! A visit of an account: the account and the desk of its owner, looked up once for a piece of work.
 //!
-//! Who has begun something for an account finds it in memory: it has a session, or something in its ledger, or was brought there
-//! for the work at hand. Were it not, a reply might be owed that nobody gives. So that is not passed over: a debug build
-//! panics, a release build counts it (`chaski_rooms_accounts_missed_total`).
+//! Whenever work for an account goes on, the account is in memory: it has a session, or an entry in its ledger, or was loaded for
+//! this work. If it were not, a reply might never be given. So its absence is reported: a debug build panics, a release build
+//! counts it (`chaski_rooms_accounts_missed_total`).
 
 use super::context::Context;
 use super::desk::Desk;
@@ -21,7 +21,7 @@ pub(crate) struct Visit<'o> {
 }
 
 impl Owner {
-    /// Visits the account for which something is being done.
+    /// Visits the account for which work is being done.
     pub(crate) fn visit(&mut self, id: AccountId) -> Option<Visit<'_>> {
         let (desk, account) = (&mut self.desk, self.directory.present(id));
         if account.is_none() {
@@ -31,14 +31,14 @@ impl Owner {
         account.map(|account| Visit { desk, account })
     }
 
-    /// The account alone.
+    /// Visits the account without the desk.
     pub(crate) fn at_work(&mut self, id: AccountId) -> Option<&mut Resident> {
         self.visit(id).map(|visit| visit.account)
     }
 }
 
 impl Visit<'_> {
-    /// Lends the account to a room. What it wants, and what others have to say to what it has done, is in the outbox then.
+    /// Lends the account to a room. Afterwards the outbox holds what the room sends, and what other rooms send on its events.
     pub(crate) fn lend(
         self,
         ctx: &mut Context<'_>,

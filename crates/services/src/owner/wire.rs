@@ -3,8 +3,8 @@
 use crate::effects::login::Verdict;
 use crate::wire::{ConnId, StreamEnd};
 
-/// The edge, as seen from the rooms. Calls never block and never fail: a connection that has just died swallows
-/// what is written to it, and [`crate::shard::Shard::closed`] follows.
+/// The edge, as a shard sees it. Calls never block and never fail: what is written to a connection that has just died is
+/// discarded, and [`crate::shard::Shard::closed`] follows.
 pub trait Wire {
     /// Sends one top-level element, given in pieces that together are the whole element. It is handed to the
     /// kernel at the end of the turn, together with whatever else the turn wrote to this connection.
@@ -24,15 +24,15 @@ pub trait Wire {
     /// the peer's TCP (`SIOCOUTQ` is 0 and no bytes are unsent). Used for clients without 0198.
     fn confirm(&mut self, conn: ConnId);
 
-    /// Ends the stream: sends the stream error if there is one, `</stream:stream>`, then closes the socket.
-    /// [`crate::shard::Shard::closed`] is not called for a connection that the rooms closed.
+    /// Ends the stream: sends the stream error if there is one, then `</stream:stream>`, and closes the socket.
+    /// [`crate::shard::Shard::closed`] is not called for a connection that the shard has closed.
     fn close(&mut self, conn: ConnId, error: Option<StreamEnd>);
 
-    /// The verdict on a [question](crate::effects::login::Question) of this number that the connection has asked. It may come late or twice.
+    /// The answer to the connection's [login request](crate::effects::login::Question) of this number. It may come late or twice.
     fn verdict(&mut self, conn: ConnId, number: u32, verdict: Verdict);
 
-    /// Hands an envelope to [whom it is for](crate::effects::letter::Envelope::to). Gives it back if that one's queue is full; the rooms
-    /// then apply their policy (drop presence, refuse messages with an error).
+    /// Hands an envelope to [the place that it is for](crate::effects::letter::Envelope::to). Gives it back if the queue of that
+    /// place is full; the owner then applies its policy (drop presence, refuse messages with an error).
     fn forward(
         &mut self,
         envelope: crate::effects::letter::Envelope,

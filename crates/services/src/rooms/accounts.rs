@@ -1,10 +1,9 @@
-//! Accounts: who exists, what proves it, and how a phone number becomes an account.
+//! Accounts: which exist, what proves them, and how a phone number becomes an account.
 //!
 //! Owns: the document in [`chaski_store::Table::Accounts`] ([`AccountRecord`]), its [`Credentials`], and (in
-//! [`registration`]) the tables of waiting registrations and of limits. Called by: the shard (reads records),
-//! the HTTP side (registration), the admin side (service accounts, import). Promises: nothing here keeps a key,
-//! password or code in clear; a service name never shares an account with another name.
-//! Specification: RFC 5802 and 7677 (SCRAM), ITU-T E.164.
+//! [`registration`]) the tables of waiting registrations and of limits. Called by: the HTTP side (registration), the admin side
+//! (service accounts, import), and owners (records). Promises: nothing here keeps a key, password or code in clear; a service
+//! name never shares an account with another name. Specification: RFC 5802 and 7677 (SCRAM), ITU-T E.164.
 
 pub mod guesses;
 pub mod limits;

@@ -1,15 +1,16 @@
-//! Blocking: whom an account will not hear from, and what becomes of stanzas between the two.
+//! Blocking: the JIDs from which an account accepts nothing, and what becomes of stanzas between the account and these.
 //!
-//! XEP-0191. The list is part of the account's [`crate::account::settings::Settings`]; this room answers the commands that change it,
-//! says of an address whether it is on it ([`blocks`]), and takes reports (XEP-0377, [`report`]).
+//! XEP-0191. The block list is part of the account's [`crate::account::settings::Settings`], and [`crate::account::blocked`]
+//! matches JIDs with it. This room answers the commands that change the list, and takes reports (XEP-0377, [`report`]).
 //!
-//! Promises: a change is durable before anybody sees it. Who is blocked gets, for each kind of stanza, exactly what a stranger
-//! gets of an account that is away and shows strangers nothing: messages are accepted and dropped, for the rest there are the
-//! errors and the silence that a number gets that is nobody's (docs/promises.md, P2; `plays/strangers.rs`). What the server itself says in a blocked
-//! account's name, the error for a message that was sent before, still arrives: no message may be lost unnoticed. Messages that were accepted before the block are delivered.
+//! Promises: a change is durable before anybody sees it. A blocked sender gets, for each kind of stanza, exactly what a stranger
+//! gets of an account that is away and shows strangers nothing: messages are accepted and dropped; other stanzas get the errors
+//! and the silence of a number without an account (docs/promises.md, P2; `plays/strangers.rs`). An error that the server itself
+//! writes in a blocked account's name, for a message that was sent before, still arrives: no message may be lost unnoticed.
+//! Messages that were accepted before the block are delivered.
 //!
-//! A full JID on the list drops what comes from that resource. Broadcast presence goes to an account and so to all its
-//! resources: hiding it takes the bare JID.
+//! A full JID on the list drops what comes from that resource only. Broadcast presence goes to an account and so to all its
+//! resources: to hide it, the bare JID has to be blocked.
 
 mod query;
 mod report;

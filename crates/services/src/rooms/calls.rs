@@ -1,10 +1,10 @@
 //! Relays for calls: the STUN and TURN servers that the operator names, with a login for those that want one (XEP-0215).
 //!
-//! Owns what they are ([`Relays`], from the configuration) and the logins, which are made as coturn's `use-auth-secret` checks
-//! them: the user is a time and a name, the password is made of that by a secret which both servers know. Nothing is kept.
-//! Called by [`crate::effects::iq`] for an account's own sessions. Promises: a login tells the relay neither number nor account: its
-//! name is another one each day, the same within one, so that the relay can count what somebody uses; without relays nothing is
-//! announced and nothing answered. Pure: time comes with the turn.
+//! Owns the relays ([`Relays`], from the configuration) and the logins, which are made in the way that coturn's `use-auth-secret`
+//! checks: the user name is a time and a name, and the password is derived from it by a secret that both servers know. Nothing is
+//! kept. Called by [`crate::owner::dispatch`] for an account's own sessions. Promises: a login tells the relay neither number nor
+//! account: its name changes every day and is the same within a day, so that the relay can count one user's traffic. Without
+//! relays nothing is announced and nothing answered. Pure: time comes with the turn.
 
 use crate::account::Account;
 use crate::effects::iq::{Door, Reply, Request, Scope, Xep};
@@ -24,10 +24,10 @@ pub const SPEC: &[Xep] =
 /// Requests that this room answers.
 pub(crate) const DOORS: &[Door] = &[Door { ns: ns::EXTDISCO, owner: None, other: None, domain: Some(asked) }];
 
-/// The name of a login is another one after this long.
+/// After this long the name in a login changes.
 const NAME_MS: u64 = 24 * 3_600_000;
 
-/// What an account logs in with.
+/// An account's login at a relay.
 struct Login {
     username: String,
     password: String,
@@ -103,7 +103,7 @@ fn write(relay: &Relay, login: &Login, writer: &mut Writer<'_>) {
     writer.close();
 }
 
-/// Whether a client asks for the login of this one (§3.3): by host and type, and port if it names one.
+/// Whether a client asks for the credentials of this relay (§3.3): by host and type, and by port if it names one.
 fn is_meant(relay: &Relay, service: &ElementRef<'_>) -> bool {
     service.attr("type").as_deref() == Some(relay.kind.name())
         && service.attr("host").is_some_and(|host| host.eq_ignore_ascii_case(&relay.host))

@@ -1,9 +1,9 @@
-//! The end of an account by its owner's wish, in band: XEP-0077 §3.2, and nothing else of it (numbers are registered and keys
-//! changed over HTTPS).
+//! The removal of an account at its user's request, in band: XEP-0077 §3.2, and nothing else of that specification (numbers are
+//! registered and keys changed over HTTPS).
 //!
-//! Asked of the domain or of the account. Promises: the result is sent once nothing of the account is left that somebody could
-//! log in with or inherit; then its streams end with `not-authorized`. The same as over HTTPS
-//! (`DELETE /v1/account`) and by an operator: [`Action::RemoveAccount`].
+//! The request goes to the domain or to the account. Promises: the result is sent when nothing of the account is left with which
+//! somebody could log in or that somebody could inherit; then its streams end with `not-authorized`. The removal is the same as
+//! over HTTPS (`DELETE /v1/account`) and by an operator: [`Action::RemoveAccount`].
 
 use crate::account::Account;
 use crate::effects::iq::{Door, Reply, Request, Scope, Xep};
@@ -19,13 +19,13 @@ use chaski_xmpp::{StanzaCondition, ns};
 pub(crate) const SPEC: &[Xep] =
     &[Xep::new(77, "2.4", "In-Band Registration (cancelling only)", &[(Scope::Domain, ns::REGISTER)])];
 
-/// Asked of the domain, or by older clients of nobody in particular.
+/// Requests go to the domain; older clients send them without `to`.
 pub(crate) const DOORS: &[Door] =
     &[Door { ns: ns::REGISTER, owner: Some(asked), other: None, domain: Some(asked) }];
 
 fn asked(turn: &mut Turn<'_>, account: &mut Account, _: SessionId, request: &Request<'_>, reply: Reply) {
     if request.gets("query", ns::REGISTER) {
-        // §3.1.1: who is registered is told so.
+        // §3.1.1: a registered client is told that it is registered.
         let payload = xml(|writer| {
             writer.open_ns("query", ns::REGISTER);
             writer.open("registered").close();
@@ -35,7 +35,7 @@ fn asked(turn: &mut Turn<'_>, account: &mut Account, _: SessionId, request: &Req
     let mut children = request.child.children();
     match (children.next(), children.next()) {
         (Some(remove), None) if remove.is("remove", ns::REGISTER) => {}
-        // §3.2.1: nothing stands beside <remove/>.
+        // §3.2.1: `<remove/>` must be the only child.
         _ if request.child.children().any(|child| child.is("remove", ns::REGISTER)) => {
             return reply.error(turn.outbox, StanzaCondition::BadRequest);
         }

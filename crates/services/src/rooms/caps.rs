@@ -1,11 +1,12 @@
-//! Entity capabilities (XEP-0115): which nodes a session wants to hear of, without asking each session for it.
+//! Entity capabilities (XEP-0115): of which PEP nodes a session wants notifications, without asking each session.
 //!
-//! A client says with its presence a hash of what it can. The shard keeps, for each hash it has verified, the client's
-//! `+notify` interests ([`Interests`]), shared by all sessions that say the same; for one it does not know it asks the
-//! session. Called by the presence room with each broadcast, and by the router with answers to our question. Calls `pep`
-//! when a session's interests become known.
-//! Promises: only what hashes to the announced value is remembered for others (XEP-0115 §5.4: no poisoning), the rest is
-//! believed of the session alone that said it; the cache, the questions under way and each session's interests are bounded.
+//! A client announces in its presence a hash of its capabilities. For each hash that it has verified, the shard keeps the
+//! client's `+notify` interests ([`Interests`]), shared by all sessions that announce the same. A session with an unknown hash is
+//! sent a `disco#info` request. Told by an event of each presence broadcast, and called by the router with answers to these
+//! requests. Posts an event when a session's interests become known.
+//! Promises: only what hashes to the announced value is remembered for other sessions (XEP-0115 §5.4: no poisoning); anything
+//! else is believed only of the session that has sent it. The cache, the requests under way and each session's interests are
+//! bounded.
 
 mod hash;
 
@@ -25,11 +26,11 @@ use std::sync::Arc;
 /// What this room implements.
 pub const SPEC: &[Xep] = &[Xep::new(115, "1.6.0", "Entity Capabilities", &[(Scope::Domain, ns::CAPS)])];
 
-/// Longest hash and node that are taken for one.
+/// Longest hash and longest node that are accepted.
 const VER_BYTES_MAX: usize = 128;
 const NODE_BYTES_MAX: usize = 512;
 
-/// A session has broadcast its presence.
+/// Handles the event that a session has broadcast its presence.
 pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
     if let Event::SessionCame { session, is_initial, caps } = event {
         came(turn, account, *session, *is_initial, caps.as_ref());
@@ -61,7 +62,7 @@ fn is_verifiable(caps: &CapsTag) -> bool {
     caps.hash.as_deref() == Some("sha-1")
 }
 
-/// Asks the session what it can.
+/// Sends a `disco#info` request to the session.
 fn ask(turn: &mut Turn<'_>, account: &Account, id: SessionId, caps: &CapsTag) {
     let (Some(node), Some(ver)) = (&caps.node, &caps.ver) else { return };
     let verifiable = is_verifiable(caps);
@@ -89,7 +90,7 @@ fn ask(turn: &mut Turn<'_>, account: &Account, id: SessionId, caps: &CapsTag) {
     turn.outbox.to_session(id, out);
 }
 
-/// A session answers a request of the server's: perhaps our question.
+/// Handles an IQ result of a session: perhaps the answer to a `disco#info` request of this room.
 pub(crate) fn answered(turn: &mut Turn<'_>, account: &mut Account, id: SessionId, stanza: &Stanza<'_>) {
     let Some(question) = stanza.id().and_then(|answered| turn.caps.take(id, &answered)) else { return };
     let Some(query) = stanza.child("query", ns::DISCO_INFO) else { return };
@@ -103,11 +104,11 @@ pub(crate) fn answered(turn: &mut Turn<'_>, account: &mut Account, id: SessionId
 /// How the interests of a session have become known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Learned {
-    /// It has become available, and is of a kind that is known.
+    /// The session has become available, and its hash was known.
     AtOnce,
-    /// It was available and had said something of itself.
+    /// The session was available with known interests before, and announces other capabilities.
     Again,
-    /// It was asked.
+    /// The session was asked by `disco#info`.
     ByAnswer,
 }
 
@@ -128,7 +129,7 @@ fn learned(
         None => Arc::clone(&interests),
     };
     session.interests = (!interests.is_empty()).then_some(interests);
-    // Without interests it may have subscribed by name.
+    // Also sent to a session without interests, since its account may have subscribed to nodes explicitly.
     if session.presence.is_available() && (has_come || !gained.is_empty()) {
         turn.outbox.event(Event::InterestsKnown { session: id, gained, has_come });
     }

@@ -1,9 +1,10 @@
 //! Ad-hoc commands on the domain, and for its owner on an account's bare JID (XEP-0050): the framework, and the table of commands.
 //!
-//! Called by [`crate::effects::iq`] with a request, and with the answer to what a command has asked of an account's owner. Commands of XEP-0133 are for the accounts listed as `admins` in the configuration only; those that other rooms declare are for everybody.
-//! Nothing is kept between stages: a session id proves by itself what it was given for ([`session_id`]), and what is
-//! under way waits for an owner's answer, like everything that asks one ([`crate::effects::turn::command`]). So there is nothing to bound and
-//! nothing to expire here.
+//! Called by [`crate::owner::dispatch`] with a request, and with the answer to a command that was sent to an account's owner.
+//! Commands of XEP-0133 are only for the accounts listed as `admins` in the configuration; commands that other rooms declare are
+//! for everybody. Nothing is kept between stages: a session id carries the proof of what it was given for ([`session_id`]), and a
+//! command under way waits for an owner's answer like any other ([`crate::effects::turn::command`]). So nothing here has to be
+//! bounded or to expire.
 
 mod admin;
 pub(crate) mod form;
@@ -36,7 +37,7 @@ pub(crate) struct AdHoc {
     /// Its name, for people.
     pub(crate) name: &'static str,
     what: What,
-    /// What it asks in its one form; nothing: it is done at once.
+    /// The fields of its one form; empty: the command is done at once.
     fields: &'static [Field],
 }
 
@@ -47,7 +48,7 @@ enum What {
     DeleteUser,
     ChangePassword,
     EndSession,
-    /// Another room's, which has a form of its own.
+    /// A command of another room, which has a form of its own.
     OfRoom(&'static AdHocCommand),
 }
 
@@ -58,7 +59,7 @@ const PASSWORD_AGAIN: Field = Field::new("password-verify", FieldKind::Private, 
 
 const PING: AdHoc = AdHoc { node: "ping", name: "Ping", what: What::Ping, fields: &[] };
 
-/// For administrators.
+/// Commands for administrators.
 static COMMANDS: [AdHoc; 4] = [
     AdHoc {
         node: "http://jabber.org/protocol/admin#add-user",
@@ -89,7 +90,7 @@ static COMMANDS: [AdHoc; 4] = [
 /// Commands of other rooms.
 pub(crate) type OfRooms = &'static [&'static AdHocCommand];
 
-/// In the order in which clients show them.
+/// All commands, in the order in which clients show them.
 fn all(of_rooms: OfRooms) -> impl Iterator<Item = AdHoc> {
     let of_rooms = of_rooms.iter().map(|command| AdHoc {
         node: command.node,
@@ -105,13 +106,13 @@ pub(crate) fn find(of_rooms: OfRooms, node: &str) -> Option<AdHoc> {
     all(of_rooms).find(|command| command.node == node)
 }
 
-/// Whether the account may use it.
+/// Whether the account may use this command.
 pub(crate) fn may_use(realm: &Realm, account: &Account, command: &AdHoc) -> bool {
     matches!(command.what, What::Ping | What::OfRoom(_)) || is_admin(realm, account)
 }
 
-/// Whether it is listed as one. A number never is, with a registration lock or without: whoever can read its SMS gets its key sooner or later, and
-/// with it sets a lock of their own.
+/// Whether the account is listed as an administrator. A phone number never is, with or without a registration lock: whoever can
+/// read the number's SMS gets its key sooner or later, and then sets a lock of their own.
 fn is_admin(realm: &Realm, account: &Account) -> bool {
     !account.name().is_phone() && realm.admins.iter().any(|admin| **admin == *account.bare)
 }
@@ -125,7 +126,7 @@ pub(crate) fn visible<'a>(
     all(of_rooms).filter(move |command| may_use(realm, account, command))
 }
 
-/// `<iq type='set'><command/></iq>` to the domain, or to the own account.
+/// Handles `<iq type='set'><command/></iq>` to the domain or to the user's own account.
 pub(crate) fn asked(
     turn: &mut Turn<'_>,
     account: &mut Account,
@@ -151,7 +152,7 @@ pub(crate) fn asked(
     }
 }
 
-/// What the user wants with the command (XEP-0050 §3.3).
+/// The action of the request (XEP-0050 §3.3).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Action {
     Go,
@@ -232,7 +233,7 @@ fn run(
         return Err(Fault::specific(StanzaCondition::BadRequest, "bad-payload"));
     }
     match command.what {
-        // It has no form, so there is no second stage.
+        // Ping has no form, and so no second stage; commands of other rooms were handled above.
         What::Ping | What::OfRoom(_) => Err(Fault::specific(StanzaCondition::BadRequest, "bad-action")),
         What::AddUser => admin::add_user(turn, reply, form),
         What::ChangePassword => admin::change_password(turn, reply, form),
@@ -241,7 +242,7 @@ fn run(
     }
 }
 
-/// The form of another room's command has come back.
+/// The form of another room's command was submitted.
 fn submit(turn: &mut Turn<'_>, reply: &Reply, command: &AdHocCommand, form: &Form) -> Result<(), Fault> {
     let reply = reply.again();
     let told: Told = Box::new(move |turn, result| match result {

@@ -1,15 +1,15 @@
-//! Phone books: who is there of the people whose numbers a phone knows.
+//! Contact sync: which of the numbers in a phone book have accounts here.
 //!
-//! A book is kept as numbers in the store ([`chaski_store::books`]) and nothing else: no names, no spellings. Its owner gets
-//! to know which numbers are accounts, and the roster follows ([`following`]). Two forms of one thing: Quicksy's IQ
-//! ([`quicksy`]) and HTTPS, which comes as [`crate::effects::turn::command::Action::Book`].
+//! A phone book is kept in the store as numbers ([`chaski_store::books`]) and nothing else: no names, no spellings. Its owner
+//! learns which of the numbers have accounts, and the roster follows ([`following`]). It can be sent in two ways: by Quicksy's IQ
+//! ([`quicksy`]) and over HTTPS, which arrives as [`crate::effects::turn::command::Action::Book`].
 //!
-//! **The book is the truth and everything else is told to look again.** A change is committed first; then whoever may be
-//! concerned gets a *hint* ([`Letter::Look`](crate::effects::letter::Letter)): this account, look how you stand with this number. Who gets
-//! it asks the store and follows. So nothing depends on hints being in order, and a lost one costs no more than a
-//! delay of a minute: then whoever may have been concerned looks at all of its book, as an account does that is loaded later.
-//! Who registers, and who adds a number, commits before asking: whoever is second sees the first, so they can't miss each
-//! other.
+//! **The phone book is the truth, and everybody else is told to look again.** A change is committed first. Then each account that
+//! may be concerned gets a *hint* ([`Letter::Look`](crate::effects::letter::Letter)): "look how you stand with this number". That
+//! account asks the store, and its roster follows. So hints need no order, and a lost hint costs only a delay of a minute: then
+//! each account that may have been concerned looks at all of its phone book, as an account does that is loaded later. A
+//! registration, and an addition to a phone book, commits before it looks; so whichever of two is second sees the first, and they
+//! can't miss each other.
 //!
 //! Promises: what is asked of one account's book is done one after the other ([`line`]); nobody learns of more numbers than
 //! the [quota](crate::account::contact_sync_quota) allows, across restarts; a huge book holds up neither the shard (slices) nor the store's writer (chunks).

@@ -1,11 +1,11 @@
-//! Personal eventing (XEP-0163): what an account publishes on its own bare JID, and who hears of it.
+//! Personal eventing (PEP, XEP-0163): what an account publishes at its own bare JID, and who is notified.
 //!
-//! Owns the index in [`chaski_store::Table::Nodes`], which is in memory with the account ([`Nodes`]); payloads stand in
-//! [`chaski_store::Table::Items`] and are read when they are asked for. Called by [`crate::effects::iq`] with requests in the
-//! namespaces of XEP-0060, by the router with news of other accounts, by `caps` when a session's interests become known.
-//! Promises: an answer and a notification follow what is durable; nobody sees a node that its access model or the
-//! owner's privacy hides ([`visible`]); all of an account's nodes are bounded ([`state`]), and one publication is at
-//! most one stanza for each contact.
+//! Owns the index in [`chaski_store::Table::Nodes`], which is in memory with the account ([`Nodes`]). Payloads are in
+//! [`chaski_store::Table::Items`], and are read when they are asked for. Called by [`crate::owner::dispatch`] with requests in
+//! the namespaces of XEP-0060 and with events, such as that a session's interests are known, and by `owner/pep_notifications`
+//! with notifications of other accounts. Promises: answers and notifications are sent for what is durable; nobody sees a node
+//! that its access model or the owner's privacy settings hide ([`visible`]); all nodes of an account are bounded
+//! ([`crate::account::nodes`]); one publication causes at most one stanza for each contact.
 
 mod event;
 mod last;
@@ -60,7 +60,7 @@ pub const SPEC: &[Xep] = &[
     Xep::new(223, "1.1.1", "Persistent Storage of Private Data via PubSub", &[]),
 ];
 
-/// A PEP notification has come to its account.
+/// A PEP notification has arrived at its recipient.
 pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, pep_notification: &PepNotification) {
     match &pep_notification.0 {
         What::News(event) => notifications::arrived(turn, account, event),
@@ -69,7 +69,7 @@ pub(crate) fn told(turn: &mut Turn<'_>, account: &Account, pep_notification: &Pe
     }
 }
 
-/// What other rooms do that nodes' readers hear of, or that changes who they are.
+/// Handles events of other rooms that concern the subscribers of nodes, or change who they are.
 pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
     match event {
         Event::NodeChanged(node, news) => notifications::notify(turn, account, node, news),
@@ -90,15 +90,15 @@ pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
     }
 }
 
-/// Another account may see the presence of this one from now on: it will ask for what its sessions want to know. Called with
-/// its first presence.
+/// Another account may see this account's presence from now on: invites it to ask for the last items that its sessions are
+/// interested in. Called with the first presence that it gets.
 fn grant(turn: &mut Turn<'_>, account: &Account, to: AccountId) {
     if account.nodes.is_some() {
         turn.outbox.pep_notification(PepNotification(What::Granted { to, by: account.bare.clone() }));
     }
 }
 
-/// The nodes that somebody may see: the owner (`None`) or another account.
+/// The nodes that the owner (`None`) or another account may see.
 pub(crate) fn visible<'a>(account: &'a Account, asker: Option<&'a Asker>) -> impl Iterator<Item = &'a str> {
     let nodes = account.nodes.as_deref().into_iter().flat_map(Nodes::iter);
     let seen = move |node: &&Node| {
@@ -107,7 +107,7 @@ pub(crate) fn visible<'a>(account: &'a Account, asker: Option<&'a Asker>) -> imp
     nodes.filter(seen).map(|node| &*node.name)
 }
 
-/// Whether this node is among them.
+/// Whether the owner (`None`) or another account may see this node.
 pub(crate) fn is_visible(account: &Account, asker: Option<&Asker>, node: &str) -> bool {
     visible(account, asker).any(|name| name == node)
 }

@@ -1,14 +1,14 @@
-//! Presence: who is online, told to whom; and the subscriptions that decide it.
+//! Presence: who is online and who is told so; and the subscriptions that decide it.
 //!
 //! RFC 6121 §3 and §4. Owns the presence part of each session ([`SessionPresence`]) and is called by the router with
 //! one account at a time: what its clients send ([`sent`]), what arrives for it ([`received`]), and the ends of its
 //! sessions ([`leaving`]). Promises: nobody learns of an account's presence without a subscription or a directed
 //! presence of its own; whoever was told that a session came is told that it went.
 //!
-//! Not done, on purpose: a probe for a contact who is offline gets no answer (§4.3.2 would have one `unavailable`
-//! each): a client takes its contacts for offline until it hears otherwise, and a login would get hundreds. For an
-//! account that is not even in memory, the router drops presence that is no step of a subscription. For one that does not
-//! exist, it drops all: strangers hear nothing from anybody.
+//! Not done, on purpose: a probe of a contact that is offline gets no answer. (§4.3.2 asks for one `unavailable` each.) A client
+//! takes its contacts for offline until it hears otherwise, and each login would get hundreds of these. For an account that is
+//! not in memory, the router drops all presence except subscription stanzas; for one that does not exist it drops all presence:
+//! strangers hear nothing from anybody.
 
 mod broadcast;
 mod directed;
@@ -34,7 +34,7 @@ use chaski_store::AccountId;
 use chaski_xmpp::stanza::PresenceType;
 use chaski_xmpp::{JidRef, Stanza, StanzaCondition, Stored};
 
-/// What other rooms do that changes who sees what.
+/// Handles events of other rooms that change what others may see of the account.
 pub(crate) fn heard(turn: &mut Turn<'_>, account: &mut Account, event: &Event) {
     match event {
         Event::SettingsChanged(before) => visibility::settings_changed(turn, account, before.as_deref()),
@@ -56,8 +56,8 @@ knobs! {
 /// Largest presence that is broadcast, in bytes: it is kept per session and sent once for each contact.
 pub const BROADCAST_BYTES_MAX: usize = 8 * 1024;
 
-/// A client's own presence stanza: initial, update, unavailable, directed, subscription, probe. The stanza is as the
-/// client sent it, with `to` (if any) already known to be a valid JID. Errors go back by the outbox.
+/// Handles a client's own presence stanza: initial, update, unavailable, directed, subscription, probe. The stanza is as the
+/// client has sent it; its `to`, if any, is already known to be a valid JID. Errors go to the client by the outbox.
 pub fn sent(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, stanza: &Stanza<'_>) {
     if let Err(condition) = try_sent(turn, account, session, stanza) {
         // Never an error for an error (RFC 6120 §8.3.1).
@@ -104,8 +104,8 @@ fn sent_to_all(
     }
 }
 
-/// Presence from another account (or of this one), addressed to this account's bare JID or to this resource of it.
-/// Subscription stanzas, probes, availability, errors.
+/// Handles presence from another account (or from this one) to this account's bare JID or to one of its resources: subscription
+/// stanzas, probes, availability, errors.
 pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stored, resource: Option<&str>) {
     let (Some(kind), Some(from)) = (stanza.presence_type(), stanza.from()) else { return };
     let from = JidRef::split(&from);
@@ -123,7 +123,7 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stored, res
         let wanted = match resource {
             // §8.5.3.1: whether or not it is available.
             Some(resource) => *session.resource == *resource,
-            // §8.5.2.1: an error tells nothing to those who did not cause it.
+            // RFC 6121 §8.5.2.1: an error to the bare JID is dropped, since none of the sessions there has caused it.
             None => session.presence.is_available() && kind != PresenceType::Error,
         };
         if wanted && is_stranger {
@@ -134,13 +134,15 @@ pub fn received(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stored, res
     }
 }
 
-/// The session is about to end (closed, replaced, expired); it is still in `account.sessions`. Tell whoever saw it.
+/// The session is about to end (closed, replaced, expired) and is still in `account.sessions`: sends `unavailable` to everybody
+/// who saw it.
 pub fn leaving(turn: &mut Turn<'_>, account: &mut Account, session: SessionId) {
     turn.caps.forget(session);
     broadcast::unavailable(turn, account, session, None);
 }
 
-/// The account is about to be removed for good: its sessions have left already. Cancel subscriptions (RFC 6121 §3.2, 3.3).
+/// The account is about to be removed for good, and its sessions have ended already: cancels its subscriptions (RFC 6121 §3.2,
+/// §3.3).
 pub fn removing(turn: &mut Turn<'_>, account: &mut Account) {
     for item in account.roster.items() {
         let state = item.state();
@@ -153,8 +155,8 @@ pub fn removing(turn: &mut Turn<'_>, account: &mut Account) {
     }
 }
 
-/// Whether `other` (a bare JID) has been shown that this session exists: it is the account itself, may see that
-/// it is online, or was sent directed presence.
+/// Whether the account `other` (a bare JID) may know that this session exists: it is this account itself, may see its presence,
+/// or was sent directed presence.
 pub fn may_see(account: &Account, session: SessionId, other: &str) -> bool {
     if other == &*account.bare {
         return true;
@@ -177,7 +179,7 @@ fn subscription_kind(kind: PresenceType) -> Option<Kind> {
     }
 }
 
-/// The account of an address, if it is one of our domain and could exist.
+/// The account that a JID names, if the JID is of our domain and can be an account's.
 fn local_account(jid: JidRef<'_>, domain: &str) -> Option<AccountId> {
     (jid.domain == domain).then(|| AccountId::from_local(jid.local?)).flatten()
 }

@@ -1,7 +1,7 @@
 //! Privacy settings as clients change them: by an ad-hoc command whose form any client can show (XEP-0050).
 //!
-//! The settings and the one rule that all rooms ask are a document of the account ([`crate::account::settings`]); how a change becomes
-//! durable, and that others hear of it, is [`crate::changes::settings`].
+//! The settings, and the one rule that all rooms ask, belong to the account ([`crate::account::settings`]).
+//! [`crate::changes::settings`] makes a change durable and tells other rooms of it.
 
 mod form;
 

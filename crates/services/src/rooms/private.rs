@@ -1,8 +1,8 @@
-//! Private data (XEP-0049): elements that an account's clients keep for themselves, by name and namespace.
+//! Private XML storage (XEP-0049): elements that an account's clients store for themselves, by name and namespace.
 //!
-//! Owns a node of the account's index that no client can name ([`crate::rooms::pep`]), so its bounds, its writing and its
-//! removal are that room's. Called by [`crate::effects::iq`] for the account's own sessions only. Promises: nothing is dropped to
-//! make room, and nobody else is told whether there is anything.
+//! Owns a hidden PEP node of the account ([`crate::rooms::pep`]), whose bounds, storing and removal are those of PEP nodes.
+//! Called by [`crate::owner::dispatch`] for the account's own sessions only. Promises: nothing is dropped to make room, and no
+//! other account learns whether anything is stored.
 
 mod bookmarks;
 
@@ -36,28 +36,28 @@ pub const SPEC: &[Xep] = &[
 ];
 
 const NODE: &str = "\u{1}private";
-/// What the old kind of bookmarks has besides rooms.
+/// The hidden node for the rest of XEP-0048's bookmarks, which are not of group chats.
 const REST: &str = "\u{1}bookmarks";
-/// Longest rest: with the rooms it still fits into a stanza.
+/// Longest rest: together with the bookmarks of group chats it still fits into a stanza.
 const REST_BYTES_MAX: usize = 16 * 1024;
 /// Most elements of an account.
 const ELEMENTS_MAX: u16 = 64;
 /// Most elements of one request.
 const ASKED_MAX: usize = 16;
 
-/// An element that is asked for or kept.
+/// An element that is requested or to be stored.
 struct Element {
-    /// Under which it is kept.
+    /// The id of the item in which it is stored.
     id: String,
     xml: Box<str>,
-    /// It is kept otherwise.
+    /// The element holds bookmarks (XEP-0048), which are stored as PEP items.
     is_bookmarks: bool,
 }
 
 impl Element {
     fn read(element: &ElementRef<'_>) -> Result<Self, Fault> {
         let ns = element.ns();
-        // §2: what is in no namespace of its own can't be told apart.
+        // §2: an element without a namespace of its own can't be told from others.
         if ns.is_empty() || ns == ns::PRIVATE || ns == ns::CLIENT {
             return Err(StanzaCondition::NotAcceptable.into());
         }
@@ -66,7 +66,7 @@ impl Element {
     }
 }
 
-/// A session asks for its account's private data, or keeps some.
+/// A session requests its account's private data, or stores some.
 fn asked(
     turn: &mut Turn<'_>,
     _account: &mut Account,
@@ -96,7 +96,7 @@ fn asked(
     }
 }
 
-/// The bookmarks of the old kind, which are kept as those of the new kind.
+/// Requests for XEP-0048 bookmarks, which are stored as those of XEP-0402.
 fn asked_bookmarks(turn: &mut Turn<'_>, request: &Request<'_>, reply: Reply) {
     let wanted = (!request.is_get).then(|| request.child.children().next()).flatten();
     let wanted = wanted.map(|storage| Wanted::read(&storage));
@@ -158,7 +158,7 @@ fn keep(nodes: &mut Nodes, elements: &[Element], now_unix_ms: u64) -> Result<Out
     Ok(outcome)
 }
 
-/// What there is; for the rest, what was asked for as it was asked (§2.2: an empty element).
+/// Answers with what is stored; an element that is not stored is returned as it was requested (§2.2: an empty element).
 fn show(turn: &mut Turn<'_>, account: &Account, elements: &[Element], reply: Reply) {
     let node = account.nodes.as_deref().and_then(|nodes| nodes.get(NODE));
     let found = elements.iter().filter_map(|element| node?.item(&element.id));

@@ -1,10 +1,10 @@
-//! Profiles: the avatar and the vCard of an account, in all the ways in which clients speak of them.
+//! Profiles: the avatar and the vCard of an account, by all the XEPs with which clients publish and read them.
 //!
-//! Owns no state of its own: the avatar's bytes stand once, in XEP-0084's data node ([`avatar`]), the vCard without its
-//! picture in a node that no client can name ([`vcard`]). The rest is made from there: a vCard's `PHOTO`, the hash in
-//! presence (XEP-0153), and the other way round the nodes from a vCard that is set (XEP-0398). Called by [`crate::effects::iq`], by
-//! `pep` with each item of an avatar, and by the presence room. Promises: what is handed on as an avatar is base64 of
-//! the announced hash, within bounds, and no markup; others see it as the owner's privacy says.
+//! Owns no state of its own: the avatar's bytes are stored once, in XEP-0084's data node ([`avatar`]); the vCard without its
+//! picture in a hidden node ([`vcard`]). Everything else is derived: a vCard's `PHOTO`, the hash in presence (XEP-0153), and, the
+//! other way round, the avatar's nodes from a vCard that a client sets (XEP-0398). Called by [`crate::owner::dispatch`].
+//! Promises: what is handed on as an avatar is base64 of the announced hash, within bounds, and no markup; other accounts see it
+//! as the owner's privacy settings allow.
 
 mod avatar;
 mod vcard;

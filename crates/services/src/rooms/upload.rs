@@ -1,16 +1,18 @@
-//! Upload slots (XEP-0363): what an account may upload, where to, and where it can be fetched then.
+//! Upload slots (XEP-0363): what an account may upload, to which URL, and from which URL it can be fetched.
 //!
-//! A slot is a signed ticket in the URL of the upload ([`chaski_store::media::slot`]), so that nothing is kept for it and the HTTP side
-//! needs nothing from here. Owns the rates ([`Rate`], in the account), and what clients say and are told; the files are
-//! `crates/media`'s, who refers to what is the store's index ([`chaski_store::media`]). Called by the router for the
-//! address [`Uploads::host`].
+//! A slot is a signed ticket in the URL for the upload ([`chaski_store::media::slot`]), so nothing is kept for it, and the HTTP
+//! side needs nothing from this room. Owns the rates ([`Rate`], in the account), and the requests and answers. The files belong
+//! to `crates/media`; which account refers to which content is in the store's index ([`chaski_store::media`]). Called by the
+//! router for the address [`Uploads::host`].
 //!
-//! **Hash first** (docs/protocol.md "Uploads"): a client may say what it is going to upload. If that is what this account refers to
-//! itself, or what can be fetched under a URL that it shows, it gets another name for it and uploads nothing.
+//! **Hash first** (docs/protocol.md "Uploads"): a client may announce the hash of what it is going to upload. If this account
+//! already refers to that content, or the client shows a URL from which it can be fetched, the client gets another URL for it and
+//! uploads nothing.
 //!
-//! Promises: exactly one answer to each request; nobody learns from an answer, or from the work that is done for it, whether a
-//! content that he neither refers to nor has the URL of is there. What the operator has blocked is refused by its hash to everybody,
-//! whatever else is found. Rates and quota say when to come again. Pure: time and chance come with the turn.
+//! Promises: exactly one answer to each request. Neither an answer nor the work done for it tells whether a content exists that
+//! the account does not refer to and whose URL the client does not have. Content that the operator has blocked is refused by its
+//! hash to everybody, whatever else is found. Errors for rates and quota say when to come again. Pure: time and randomness come
+//! with the turn.
 
 mod answer;
 mod rate;
@@ -61,9 +63,10 @@ chaski_telemetry::metrics! {
     }
 }
 
-/// How many references for its profile an account has that no time ends.
+/// How many references of an account for its profile (avatars) have no end; older ones expire.
 pub const PROFILES_KEPT: usize = 8;
-/// How long after it was granted an upload may begin. The XEP's minute is short where a person picks a network first.
+/// For how long after it was granted a slot may be used. One minute, as in the XEP, is short where a person still has to choose a
+/// network.
 pub const SLOT_MS: u64 = 10 * 60_000;
 
 /// A request of a session to the upload service's address.
@@ -93,7 +96,7 @@ pub(crate) fn asked(turn: &mut Turn<'_>, account: &mut Account, session: Session
     reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
 }
 
-/// The rate first, which costs nothing; then what the index knows.
+/// Checks the rate first, which costs nothing; then asks the index.
 fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply) {
     let Some(uploads) = turn.realm.uploads.as_deref() else { return };
     let rate = account.rare.get_or_make::<Rate>();
@@ -125,7 +128,7 @@ fn slot(turn: &mut Turn<'_>, account: &mut Account, wanted: Wanted, reply: Reply
     });
 }
 
-/// It is to be uploaded in full.
+/// Grants a slot for an upload of the whole content.
 fn grant(turn: &mut Turn<'_>, account: &mut Account, wanted: &Wanted, reply: Reply) {
     let Some(uploads) = turn.realm.uploads.as_deref() else { return };
     let rate = account.rare.get_or_make::<Rate>();
@@ -138,7 +141,7 @@ fn grant(turn: &mut Turn<'_>, account: &mut Account, wanted: &Wanted, reply: Rep
     answer_slot(turn, uploads, account, (wanted, name, false), reply);
 }
 
-/// It is there, and the account may know that: it gets another name for it.
+/// The content exists, and the account may know that: gives the account another URL for it.
 fn refer(
     turn: &mut Turn<'_>,
     account: &Account,
@@ -153,7 +156,7 @@ fn refer(
         name,
         owner,
         content,
-        // The source's.
+        // Taken from the source.
         object: ObjectId(0),
         place: "".into(),
         media_type: wanted.media_type.clone(),
@@ -174,7 +177,7 @@ fn refer(
                 }
                 answer_slot(turn, uploads, account, (&wanted, name, true), reply);
             }
-            // It has gone just now.
+            // The source was deleted just now.
             Ok(Answer::Refused(Refused::NoSource)) => grant(turn, account, &wanted, reply),
             Ok(Answer::Refused(Refused::Quota)) => {
                 turn.metrics.of::<UploadMetrics>().slots_refused_quota_total.inc();
@@ -186,7 +189,7 @@ fn refer(
     });
 }
 
-/// Older references for the profile end when there are newer ones.
+/// Has older references for the profile expire when there are newer ones.
 fn retire(turn: &mut Turn<'_>, owner: AccountId, uploads: &Uploads) {
     let expires_unix_ms = turn.unix_ms.saturating_add(uploads.expire_ms);
     let edit = Edit::Retire { owner, keep: PROFILES_KEPT, expires_unix_ms };

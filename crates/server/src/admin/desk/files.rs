@@ -1,27 +1,28 @@
-//! What an operator asks of files: whether all is there, how many there are, what is not to be there any more. Done by whoever serves files.
+//! Requests of an operator about files: whether all files are there, how many there are, which are to be removed or blocked.
+//! Carried out by the code that serves files.
 
 use super::{Desk, DeskError};
 use crate::admin::protocol::{BlockedView, FileView, MediaStatView, MediaView, Reply, Request};
 use std::io::{self, ErrorKind};
 
-/// Who serves files. All of it blocks. Times are age times; errors are for people.
+/// The code that serves files. All calls block. Times are age times; errors are texts for people.
 pub trait Files: Send + Sync {
-    /// Looks whether the index of files and the files agree, step by step: from where on.
+    /// Checks whether the index of files and the files agree, one step at a time. `from`: where this step begins.
     fn check(&self, from: Option<String>) -> io::Result<MediaView>;
 
-    /// Counts them, step by step: from where on.
+    /// Counts the files, one step at a time. `from`: where this step begins.
     fn stat(&self, from: Option<String>) -> io::Result<MediaStatView>;
 
-    /// The file behind a URL is not there any more. `NotFound`: it isn't.
+    /// Removes the file behind a URL. `NotFound`: there is none.
     fn remove(&self, url: &str) -> io::Result<FileView>;
 
-    /// A content is not to be here, by a URL that leads to it or by its hash. Its hash, and how many references led to it.
+    /// Blocks a content, given by its hash or a URL that leads to it. Returns its hash, and how many references led to it.
     fn block(&self, what: &str, reason: &str) -> io::Result<(String, u64)>;
 
-    /// It may be here again.
+    /// Unblocks a content.
     fn unblock(&self, sha256: &str) -> io::Result<()>;
 
-    /// A page of what is blocked, and where the next one begins.
+    /// A page of the blocked contents, and where the next page begins.
     fn blocked(&self, after: Option<String>) -> io::Result<(Vec<BlockedView>, Option<String>)>;
 }
 

@@ -9,7 +9,7 @@ use chaski_store::AccountId;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Whoever has found no further shard among so many accounts has found them all.
+/// After so many accounts without a further shard, all shards have been found.
 const TRIES: u64 = 256;
 /// The first number that may be an account.
 const FIRST_NUMBER: u64 = 10_000;
@@ -36,7 +36,7 @@ impl Desk {
         Ok(Reply::Trace(TraceView { events, next, missed }))
     }
 
-    /// A shard is asked by way of a number that it would own, whether there is such an account or not.
+    /// Dumps a shard by a number that it would own, whether there is such an account or not.
     fn dump_shard(&self, shard: u64) -> Result<Reply, DeskError> {
         let owners = self.owners()?;
         let (mut seen, mut number, mut last) = (BTreeSet::new(), FIRST_NUMBER, FIRST_NUMBER);

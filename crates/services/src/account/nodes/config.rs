@@ -1,7 +1,7 @@
-//! How a node is configured: the form of XEP-0060 §16.4.4, as far as a personal node has a use for it.
+//! The configuration of a PEP node: the form of XEP-0060 §16.4.4, as far as a personal node has a use for it.
 //!
-//! Pure. The same reading serves the configuration form, the form at creation and publish-options, which hold as
-//! preconditions exactly if applying them changes nothing (§7.1.5).
+//! Pure. The same parser serves the configuration form, the form at creation, and publish-options, which are met as preconditions
+//! exactly if applying them would change nothing (§7.1.5).
 
 use super::{ITEMS_MAX, TITLE_BYTES_MAX};
 use crate::form::Form;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Access {
     /// Anybody who is not blocked.
     Open,
-    /// Who has a subscription to the owner's presence.
+    /// Accounts with a subscription to the owner's presence.
     Presence,
     /// The owner alone: nobody else can be put on the list.
     Whitelist,
@@ -27,7 +27,7 @@ pub(crate) enum SendLast {
     /// Never.
     #[serde(rename = "never")]
     Never,
-    /// To a new subscriber, which for a personal node is a session that becomes interested: as with the next one.
+    /// To a new subscriber. For a personal node this is a session that becomes interested, as with `on_sub_and_presence`.
     #[serde(rename = "on_sub")]
     OnSub,
     /// Whenever an interested session becomes available.
@@ -41,7 +41,7 @@ pub(crate) enum SendLast {
 pub(crate) struct Config {
     pub(crate) access: Access,
     pub(crate) send_last: SendLast,
-    /// Items are kept. If not, they are passed on and forgotten.
+    /// Items are kept. If false, they are sent to subscribers and forgotten.
     pub(crate) persist: bool,
     pub(crate) items_max: u16,
     pub(crate) notify_retract: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Config {
     pub(crate) title: Option<Box<str>>,
 }
 
-/// XEP-0163 §3: presence, the last item, and no configuration needed.
+/// The defaults of XEP-0163 §3: access by presence subscription, one item that is kept, and no configuration needed.
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Default for Config {
 /// Why a form was not applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadForm {
-    /// An access model that exists, but not here.
+    /// An access model that XEP-0060 knows and that is not supported here.
     Access,
     /// A value that the field can't have.
     Value,
@@ -118,7 +118,7 @@ impl SendLast {
 }
 
 impl Config {
-    /// Changes what the form names. Fields that mean nothing here are passed over, as §8.2.5 allows.
+    /// Sets the fields that the form names. Fields without a meaning here are ignored, as §8.2.5 allows.
     pub(crate) fn apply(&mut self, form: &Form) -> Result<(), BadForm> {
         for (var, value) in form.fields() {
             match var.strip_prefix("pubsub#").unwrap_or_default() {
@@ -133,7 +133,7 @@ impl Config {
                 "deliver_notifications" => self.deliver_notifications = flag(value)?,
                 "title" if value.len() > TITLE_BYTES_MAX => return Err(BadForm::Value),
                 "title" => self.title = (!value.is_empty()).then(|| value.into()),
-                // Nobody but the owner publishes in a personal node, whatever the model is called.
+                // Only the owner publishes in a personal node, whatever publish model a client asks for.
                 "publish_model" if value != "publishers" => return Err(BadForm::Value),
                 _ => {}
             }
@@ -141,14 +141,14 @@ impl Config {
         Ok(())
     }
 
-    /// Whether the form's preconditions hold.
+    /// Whether the node meets the preconditions in the form.
     pub(crate) fn meets(&self, form: &Form) -> Result<bool, BadForm> {
         let mut wanted = self.clone();
         wanted.apply(form)?;
         Ok(wanted == *self)
     }
 
-    /// The form that shows it.
+    /// Writes the form that shows this configuration.
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         writer.open_ns("x", ns::DATA_FORMS).attr("type", "form");
         field(writer, "FORM_TYPE", "hidden", ns::PUBSUB_NODE_CONFIG, &[]);
@@ -177,7 +177,7 @@ impl Config {
         writer.close();
     }
 
-    /// The same as bytes.
+    /// The form that shows this configuration, as XML.
     pub(crate) fn form(&self) -> Vec<u8> {
         xml(|writer| self.write(writer))
     }
@@ -199,7 +199,8 @@ fn flag(value: &str) -> Result<bool, BadForm> {
     }
 }
 
-/// `max` is what the node can hold (`config-node-max`); a larger number means the same, as clients ask for thousands.
+/// `max` stands for as many items as a node can hold (`config-node-max`); so does any larger number, as clients ask for
+/// thousands.
 fn items_max(value: &str) -> Result<u16, BadForm> {
     if value == "max" {
         return Ok(ITEMS_MAX);

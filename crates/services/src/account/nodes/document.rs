@@ -3,7 +3,7 @@
 //! ```json
 //! {"format":1,"nodes":[{"name":"urn:xmpp:avatar:metadata","config":{…},"items":[{"id":"…","bytes":120,"at":…}],"last":"<metadata…"}]}
 //! ```
-//! A payload's key is `{account}/{node}/{item}`, both escaped so that the slashes are these two alone.
+//! The key of a payload is `{account}/{node}/{item}`. Node and item are escaped, so that these two slashes are the only ones.
 
 use super::config::Config;
 use super::{Item, Node, Nodes};
@@ -126,7 +126,7 @@ pub(crate) fn item_key(record_key: &str, node: &str, item: &str) -> String {
 fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
-            // Control characters cannot come from a client, but they name what clients cannot name.
+            // A client can't send control characters, but hidden nodes have one in their names.
             '/' | '%' | '\0'..='\x1f' | '\x7f' => _ = write!(out, "%{:02x}", c as u32),
             other => out.push(other),
         }

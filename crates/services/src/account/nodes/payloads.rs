@@ -1,11 +1,12 @@
-//! The payloads of items: which are in memory, which are to be read, and both put together.
+//! The payloads of items: which are in memory, which have to be read from the store, and both put together.
 
 use super::document::{item_key, read_payload};
 use super::{Item, Node};
 use chaski_store::{AccountId, Table, Versioned};
 use chaski_xmpp::ElementRef;
 
-/// Payloads of one answer, which has to fit into a stanza. The newest that fit; a client that wants more asks by id.
+/// Most bytes of payloads in one answer, which has to fit into a stanza. The newest that fit are sent; a client that wants more
+/// asks by item id.
 pub(crate) const ANSWER_BYTES_MAX: usize = 224 * 1024;
 
 /// A payload, here or in the store.
@@ -24,11 +25,11 @@ pub(crate) fn payload(account: AccountId, node: &Node, item: &Item) -> Payload {
     }
 }
 
-/// Items whose payloads are being put together.
+/// Items whose payloads are put together for one answer.
 #[derive(Default)]
 pub(crate) struct Selection {
     items: Vec<(Box<str>, Place)>,
-    /// What is to be read for them.
+    /// The payloads that have to be read from the store for them.
     pub(crate) keys: Vec<(Table, String)>,
 }
 
@@ -39,12 +40,12 @@ enum Place {
 }
 
 impl Selection {
-    /// So many items of the node as fit, in the order given.
+    /// Selects as many items of the node as fit, in the order given.
     pub(crate) fn new<'n>(account: AccountId, node: &Node, items: impl Iterator<Item = &'n Item>) -> Self {
         let mut selection = Self { items: Vec::new(), keys: Vec::new() };
         let mut bytes = 0;
         for item in items {
-            // Each character of an id may be a reference of six.
+            // Each character of an id may be written as a character reference of six bytes.
             bytes += item.bytes as usize + 6 * item.id.len() + 32;
             if bytes > ANSWER_BYTES_MAX && !selection.items.is_empty() {
                 break;
@@ -61,7 +62,7 @@ impl Selection {
         selection
     }
 
-    /// With what was read. An item whose payload is gone is left out.
+    /// The items with their payloads, after `read` has come from the store. An item whose payload is gone is left out.
     pub(crate) fn with(self, read: &[Option<String>]) -> Vec<(Box<str>, String)> {
         let whole = |(id, place): (Box<str>, Place)| match place {
             Place::Here(payload) => Some((id, payload.into())),
@@ -76,7 +77,7 @@ pub(crate) fn payloads(found: &[Option<Versioned>]) -> Vec<Option<String>> {
     found.iter().map(|found| read_payload(&found.as_ref()?.value)).collect()
 }
 
-/// An element as it can stand anywhere.
+/// The XML of an element with all namespace declarations that it needs, so that it can be put anywhere.
 pub(crate) fn standalone(element: &ElementRef<'_>) -> Box<str> {
     let mut out = Vec::with_capacity(element.bytes().len() + 64);
     element.write_standalone(&mut out);

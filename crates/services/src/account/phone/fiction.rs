@@ -2,7 +2,8 @@
 //!
 //! Sources: NANPA (555-0100 to 555-0199 in each area code; 555 is no area code), Ofcom's numbers for drama, ACMA's
 //! numbers for creative works, ARCEP decision 2018-0881 art. 2.5.12, PTS's numbers for fiction, and the Bundesnetzagentur's.
-//! A number missing here merely costs an SMS; one too many could not be registered by its owner: only sure ones are listed.
+//! A fictitious number that is missing here merely costs an SMS; a real number listed by mistake could not be registered by its
+//! owner. So only certain ones are listed.
 
 /// The country calling code if these E.164 digits are reserved for fiction.
 pub(super) fn country(digits: &str) -> Option<u16> {

@@ -1,8 +1,10 @@
-//! Numbers as people write them into a phone book: national or international, with spaces, brackets, trunk zeros,
-//! extensions, digits of any script. Brought to E.164 with the country of the book's owner where they do not say theirs.
+//! Numbers as people write them into a phone book: national or international, with spaces, brackets, trunk zeros, extensions,
+//! digits of any script. They are brought to E.164; a number without a country code belongs to the country of the phone book's
+//! owner.
 //!
-//! Called by contact sync ([`crate::rooms::contact_sync`]). Promises: never more than one number for a text, and none for what can't be
-//! an account's. A number in here need not be in service, nor of a kind that can register: nobody has it, then.
+//! Called by contact sync ([`crate::rooms::contact_sync`]). Promises: at most one number for a text, and none for a text that
+//! can't be an account's number. A number that is found need not be in service, nor of a kind that can register; then no account
+//! has it.
 
 use super::Phone;
 use chaski_store::AccountId;
@@ -11,17 +13,17 @@ use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 /// Longest text that is looked at: a number with an extension, written out.
 const TEXT_BYTES_MAX: usize = 120;
 
-/// Where numbers without a country belong.
+/// The country of numbers that are written without a country code.
 #[derive(Debug, Clone, Copy)]
 pub struct Home(Option<Region>);
 
 impl Home {
-    /// The country of an account's number. A service account has none, and understands international numbers only.
+    /// The country of an account's own number. A service account has none, so only international numbers are understood for it.
     pub fn of(account: AccountId) -> Self {
         let number = account.phone_number().map(|number| format!("+{number}"));
         let region = number.and_then(|number| {
             let parsed = PHONE_NUMBER_UTIL.parse(&number, None).ok()?;
-            // A fictitious number is in no region, but its country's main one reads its neighbours.
+            // A fictitious number is in no region, so the main region of its country code is taken.
             let exact = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
             exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code))
         });

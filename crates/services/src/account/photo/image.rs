@@ -1,7 +1,7 @@
 //! What kind of picture some bytes are, by their first bytes and headers alone: nothing is decoded.
 //!
-//! Pure. A server that hands pictures on must not hand on what a browser or client runs, nor a header that promises a
-//! picture of a size nobody can unpack. What is none of the known kinds and no markup is passed as it is: clients judge.
+//! Pure. The server must not hand on as a picture what a browser or client would run, nor a header that promises a picture too
+//! large to be unpacked. Bytes of an unknown kind that are not markup are passed on as they are: clients judge.
 
 /// Longest side in pixels.
 const SIDE_MAX: u32 = 4_096;
@@ -14,7 +14,7 @@ pub(crate) struct Image {
     pub(crate) height: u32,
 }
 
-/// It says that it is a picture and is none, or none of a sane size, or it is markup.
+/// The bytes claim to be a picture and are none, or their size is absurd, or they are markup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -39,7 +39,7 @@ pub(crate) fn recognise(bytes: &[u8]) -> Result<Option<Image>, Malformed> {
     is_sane.then_some(Some(Image { mime, width, height })).ok_or(Malformed)
 }
 
-/// SVG, HTML and the like: what begins with `<` behind white space and byte order marks, in whatever width.
+/// Whether this is markup such as SVG or HTML: it begins with `<` after white space and byte order marks of any width.
 fn is_markup(bytes: &[u8]) -> bool {
     let first = bytes
         .iter()
@@ -65,7 +65,7 @@ fn gif(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((le16(bytes, 6)?, le16(bytes, 8)?))
 }
 
-/// From marker to marker until the frame's header. Each step goes on by two bytes at least.
+/// Walks from marker to marker until the frame header. Each step goes on by two bytes at least.
 fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut at = 2;
     loop {
@@ -81,7 +81,7 @@ fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
             }
             // Without length.
             0x01 | 0xD0..=0xD8 => at += 2,
-            // The picture's data or its end, and no frame before it.
+            // The picture's data or its end has come without a frame header before it.
             0xD9 | 0xDA => return None,
             _ => at += 2 + be16(bytes, at + 2)?.max(2) as usize,
         }

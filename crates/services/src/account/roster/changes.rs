@@ -1,8 +1,9 @@
-//! Which items have changed since a version that a client may still have, so that it need not be sent all of them (RFC 6121 §2.6.3).
+//! Which items have changed since a version that a client may still have, so that the client can be sent only those (RFC 6121
+//! §2.6.3).
 //!
-//! Kept while the account is in memory, from the first change on. Bounded by [`CHANGES_MAX`]: with more, what clients have is too old,
-//! and nothing more is noted until one of them is sent the whole roster. A roster that does not change pays one pointer. No part of
-//! the document, and none of what makes two rosters equal.
+//! Kept while the account is in memory, from the first change on. Bounded by [`CHANGES_MAX`]: beyond, the versions that clients
+//! have are too old, and nothing more is noted until a client is sent the whole roster. A roster that does not change pays one
+//! pointer. These notes are no part of the document, and two rosters that differ only in them are equal.
 
 use super::{Contact, Roster};
 
@@ -17,11 +18,11 @@ pub(super) struct Changes(Option<Box<Noted>>);
 struct Noted {
     /// The version before each change, and whose item it was, oldest first.
     changes: Vec<(String, Contact)>,
-    /// There were too many.
+    /// There were more than [`CHANGES_MAX`].
     is_over: bool,
 }
 
-/// What was is no part of what is.
+/// Past changes do not count when two rosters are compared.
 impl PartialEq for Changes {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -39,7 +40,7 @@ impl Roster {
         let version = self.version();
         let noted = self.changes.0.get_or_insert_default();
         if noted.changes.last().is_some_and(|(before, who)| *before == version && who == contact) {
-            // It has changed nothing that clients see.
+            // The previous change was not visible to clients.
             return;
         }
         if noted.changes.len() == CHANGES_MAX {
@@ -49,8 +50,8 @@ impl Roster {
         }
     }
 
-    /// Whose items may look different from what they were in this version, each once; `None` if that is not known any more, or more than
-    /// half of the roster.
+    /// The contacts whose items may look different from this version, each once. `None`: that is not known any more, or it is
+    /// more than half of the roster.
     pub fn changed_since(&self, version: &str) -> Option<Vec<Contact>> {
         let changes = &self.changes.0.as_ref()?.changes;
         let first = changes.iter().position(|(before, _)| before == version)?;
@@ -60,7 +61,7 @@ impl Roster {
         (contacts.len() * 2 <= self.listed().count()).then_some(contacts)
     }
 
-    /// A client is sent the whole roster: what changes from now on is worth noting again.
+    /// A client is sent the whole roster, so changes from now on are worth noting again.
     pub fn note_sent(&mut self) {
         if self.changes.0.as_ref().is_some_and(|noted| noted.is_over) {
             self.changes.0 = None;

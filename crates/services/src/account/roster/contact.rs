@@ -1,4 +1,4 @@
-//! A contact's bare JID in as few bytes as it takes: phone numbers of our own domain are a number.
+//! A contact's bare JID in as few bytes as possible: a phone number of our own domain is kept as an integer.
 //!
 //! Rosters and subscriber lists of a million sessions are held in memory, and nearly all contacts are phone
 //! numbers: 16 bytes a contact and no allocation. Called by the roster and presence rooms.
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Contact {
     }
 }
 
-/// Nobody has an address in another form than the normal one.
+/// The form is one-to-one, since every JID in memory is in normal form.
 impl Data for Contact {
     fn put(&self, out: &mut Vec<u8>) {
         match self {

@@ -3,8 +3,9 @@
 //! ```json
 //! {"format":1,"items":[{"contact":"+15551230001","subscription":"both","name":"Juliet","groups":["Friends"]}]}
 //! ```
-//! Own-domain phone numbers stand without the domain, so that a renamed service keeps its rosters. What the phone book says
-//! is not in here: it is asked when the account is loaded ([`Roster::follow_all`]), so that the two can't differ.
+//! Phone numbers of our own domain are written without the domain, so that a renamed service keeps its rosters. What the phone
+//! book says of a contact is not in the document: it is read from the phone book when the account is loaded
+//! ([`Roster::follow_all`]), so the two can't differ.
 
 use super::contact::Contact;
 use super::subscription::{Flags, Subscription};
@@ -44,17 +45,17 @@ struct ItemDocument {
     pending_in: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     approved: bool,
-    /// The phone book alone makes it an item; it is here for the name its owner has given it.
+    /// The contact is an item only because of the phone book; it is in the document for the name that the user has given it.
     #[serde(default, skip_serializing_if = "is_false")]
     book: bool,
-    /// The contact has only asked and is no item of the roster.
+    /// The contact has only sent a subscription request, and is no item of the roster.
     #[serde(default, skip_serializing_if = "is_false")]
     unlisted: bool,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     name: Box<str>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     groups: Box<[Box<str>]>,
-    /// What came inside the contact's request, as XML.
+    /// The children of the contact's subscription request, as XML.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     request: Box<str>,
 }
@@ -89,14 +90,15 @@ impl Roster {
             .expect("a document of strings, flags and numbers is always JSON")
     }
 
-    /// The document for the number that the roster's owner changes to: the same people, names and groups. Subscriptions are
-    /// between two numbers and can't move without the other side; who had one to the old number is approved in advance
-    /// (RFC 6121 §3.4). Who had only asked is told that the old number is gone.
+    /// The document for the number that the roster's owner changes to: the same contacts, names and groups. A subscription is
+    /// between two numbers and can't move without the other side. So a contact that was subscribed to the old number is approved
+    /// in advance (RFC 6121 §3.4). A contact that had only sent a request is told that the old number is gone.
     pub(crate) fn to_moved_document(&self) -> Vec<u8> {
         let moved = |item: &Item| {
             let mut item = ItemDocument::from(item);
             item.approved |= !item.unlisted && matches!(item.subscription, Between::From | Between::Both);
-            // The phone book comes after the roster: what it alone has made an item would lose its name until then.
+            // The phone book is moved after the roster: a contact that is an item only because of the phone book would lose its
+            // name until then.
             item.book = false;
             (item.subscription, item.ask, item.pending_in) = (Between::None, false, false);
             item.request = Box::default();

@@ -1,28 +1,29 @@
-//! The roster follows the phone book: whoever is in it and has an account is an item, and who have each other see each
-//! other.
+//! The roster follows the phone book: each number in the phone book that has an account is an item, and two accounts that have
+//! each other in their phone books see each other's presence.
 //!
-//! The book is the truth and the roster's flags are a view of it, made when the account is loaded and changed when the
-//! book does; nothing of it is in the roster's document. Called by [`crate::rooms::contact_sync`].
+//! The phone book is the truth. The flags in the roster are a view of it, made when the account is loaded and changed when the
+//! phone book changes; they are not in the roster's document. Called by [`crate::rooms::contact_sync`].
 
 use super::RosterKnobs;
 use super::{Contact, Full, PresenceDue, Roster, Subscription};
 use chaski_store::books::Match;
 
-/// What a change of the book means for the roster's watchers and the contact.
+/// What a change of the phone book means for sessions with the roster and for the contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Followed {
     /// Interested sessions get the item.
     pub(crate) push: bool,
     /// The account sees the contact's presence from now on.
     pub(crate) sees: bool,
-    /// What the contact is to be sent.
+    /// The presence that the contact has to be sent.
     pub(crate) presence: PresenceDue,
-    /// A name is in the document that should not be there any more: save it when there is a reason to.
+    /// The document holds a name that should not be there any more: save it when there is another reason to.
     pub(crate) stale_document: bool,
 }
 
 impl Roster {
-    /// What the book says now of one contact: not in it (or no account), in it, or each in the other's.
+    /// Sets what the phone book says of one contact: `None`: not in it, or without an account; `Some(false)`: in it;
+    /// `Some(true)`: each is in the other's.
     pub(crate) fn follow(
         &mut self,
         contact: &Contact,
@@ -43,7 +44,7 @@ impl Roster {
         Ok(Followed { push, sees, presence, stale_document: gone && named })
     }
 
-    /// The whole view, on loading: `matches` in ascending order. How many had no room.
+    /// Sets the whole view when the account is loaded; `matches` are in ascending order. Returns how many contacts had no room.
     pub(crate) fn follow_all(&mut self, matches: &[Match], knobs: &RosterKnobs) -> usize {
         for item in &mut self.items {
             item.state = item.state.booked(None);
@@ -72,7 +73,7 @@ impl Roster {
         full
     }
 
-    /// What differs between the view and these matches (ascending): each contact with what the book says of it now.
+    /// The differences between the view and these matches (ascending): each contact with what the phone book says of it now.
     pub(crate) fn differences(&self, matches: &[Match]) -> Vec<(Contact, Option<bool>)> {
         let said = |number: u64| {
             let at = matches.binary_search_by_key(&number, |found| found.number).ok()?;

@@ -4,10 +4,11 @@
 //! only through presence stanzas. [`Subscription::outbound`] is what the account's client sends,
 //! [`Subscription::inbound`] what arrives from the contact. Called by [`crate::account::roster::Roster`].
 //!
-//! Beside the RFC's flags stand the phone book's: the contact is in the account's book, and has the account in its own.
-//! Who have each other see each other as if both had subscribed ([`Subscription::to`], [`Subscription::from`]), for as
-//! long as that is so; the subscriptions that people made themselves are kept apart ([`Subscription::subscribed_to`],
-//! [`Subscription::subscribed_from`]) and neither make nor end anything of the book's.
+//! In addition to the RFC's flags there are two for the phone book: the contact is in the account's phone book, and has the
+//! account in its own. Two accounts that have each other in their phone books see each other's presence as if both had subscribed
+//! ([`Subscription::to`], [`Subscription::from`]), for as long as that is so. The subscriptions that users made themselves are
+//! kept apart ([`Subscription::subscribed_to`], [`Subscription::subscribed_from`]): they neither make nor end what the phone
+//! books cause.
 
 /// The four kinds of presence that manage a subscription (RFC 6121 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,9 +55,9 @@ const PENDING_OUT: u8 = 4;
 const PENDING_IN: u8 = 8;
 const APPROVED: u8 = 16;
 const LISTED: u8 = 32;
-/// In the account's phone book, and an account.
+/// The contact is in the account's phone book, and has an account.
 const BOOKED: u8 = 64;
-/// Besides, that account has this one in its book.
+/// In addition to `BOOKED`: the contact has the account in its phone book.
 const MUTUAL: u8 = 128;
 
 /// Presence that is due to the contact after a change.
@@ -150,22 +151,22 @@ impl Subscription {
         self.has(FROM)
     }
 
-    /// The contact is in the account's phone book, and is an account.
+    /// The contact is in the account's phone book, and has an account.
     pub fn is_booked(self) -> bool {
         self.has(BOOKED)
     }
 
-    /// Both have each other in their phone books.
+    /// Each of the two is in the other's phone book.
     pub fn is_mutual(self) -> bool {
         self.has(MUTUAL)
     }
 
-    /// What the phone book says, as [`Self::booked`] takes it.
+    /// What the phone book says of the contact, in the form that [`Self::booked`] takes.
     pub(crate) fn book(self) -> Option<bool> {
         self.is_booked().then(|| self.is_mutual())
     }
 
-    /// The same with the phone book saying this: not in it, in it, or (`Some(true)`) each in the other's.
+    /// This state with other flags for the phone book: not in it, in it, or (`Some(true)`) each in the other's.
     pub(crate) fn booked(self, mutual: Option<bool>) -> Self {
         let other = self.without(BOOKED | MUTUAL);
         match mutual {
@@ -175,48 +176,48 @@ impl Subscription {
         }
     }
 
-    /// Nothing but the phone book makes this an item.
+    /// The contact is an item of the roster only because of the phone book.
     pub(crate) fn is_only_booked(self) -> bool {
         self.is_booked() && self.without(BOOKED | MUTUAL).is_stranger()
     }
 
-    /// The account has asked, and the contact has not answered.
+    /// The account has sent a subscription request, and the contact has not answered.
     pub fn pending_out(self) -> bool {
         self.has(PENDING_OUT)
     }
 
-    /// `ask='subscribe'`: the account has asked for what it does not have.
+    /// `ask='subscribe'`: the account has sent a request and does not see the contact's presence yet.
     pub fn asks(self) -> bool {
         self.pending_out() && !self.to()
     }
 
-    /// The contact has asked, and the account has not answered.
+    /// The contact has sent a subscription request, and the account has not answered.
     pub fn pending_in(self) -> bool {
         self.has(PENDING_IN)
     }
 
-    /// A request of the contact will be approved by the server (§3.4).
+    /// The server will approve a request of the contact (§3.4).
     pub fn approved(self) -> bool {
         self.has(APPROVED)
     }
 
-    /// The contact is an item of the roster as clients see it. Somebody who has only asked is not.
+    /// The contact is an item of the roster as clients see it. A contact that has only sent a request is not.
     pub fn is_listed(self) -> bool {
         self.0 & (LISTED | BOOKED) != 0
     }
 
-    /// It is an item by its owner's own doing, not only by the phone book.
+    /// The contact is an item because a client of the account has made it one, not only because of the phone book.
     pub(crate) fn is_listed_by_owner(self) -> bool {
         self.has(LISTED)
     }
 
-    /// Nothing is known of the contact: the entry can be dropped.
+    /// There is nothing between the two: the entry can be dropped.
     pub fn is_stranger(self) -> bool {
         self == Self::STRANGER
     }
 
-    /// The same, as an item of the roster (roster set, §2.3). What the phone book made an item already stays the book's: it
-    /// goes when the number leaves the book.
+    /// This state as an item of the roster (roster set, §2.3). An item that exists because of the phone book remains the phone
+    /// book's: it goes when the number leaves the phone book.
     pub fn listed(self) -> Self {
         if self.is_listed() { self } else { self.with(LISTED) }
     }

@@ -3,10 +3,10 @@
 use chaski_store::Seq;
 use chaski_xmpp::Stored;
 
-/// An answer that waits.
+/// An answer that waits for the mailbox.
 #[derive(Debug)]
 pub(crate) struct Behind {
     pub(crate) stanza: Stored,
-    /// The last entry that it waits for, once there is a later one.
+    /// The last entry that it waits for; known once a later entry has been appended.
     pub(crate) last: Option<Seq>,
 }

@@ -1,7 +1,7 @@
-//! What is held back from a client that nobody looks at (XEP-0352): the list, and what in it takes the place of what.
+//! The list of stanzas held back from an inactive client (XEP-0352), and which of them a new one replaces.
 //!
-//! Pure. Behind one pointer in each session, together with what else hardly any session has. When something is held and when it
-//! is sent is the owner's (`owner/session/csi`).
+//! Pure. In each session it is behind one pointer, together with other state that few sessions have. When a stanza is held back
+//! and when it is sent is decided by the owner (`owner/session/csi`).
 
 use super::behind::Behind;
 use super::late::Late;
@@ -14,34 +14,34 @@ use chaski_xmpp::{ElementRef, Kind, Stored, ns};
 pub(crate) struct Held {
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) bytes: usize,
-    /// What has found no room at all, and what waits for that.
+    /// The stanzas that found no room in the queue, and what waits for them.
     pub(crate) late: Option<Box<Late>>,
     /// Answers that wait until the client has been sent what waits in the mailbox.
     pub(crate) behind: Vec<Behind>,
 }
 
-/// One of them.
+/// A stanza that is held back.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) what: What,
     pub(crate) stanza: Stored,
-    /// A stranger's, or otherwise not worth waiting for if the session's queue is full.
+    /// The stanza is a stranger's, or is dropped for another reason if the session's queue is full.
     pub(crate) droppable: bool,
 }
 
-/// What can wait. The later of two that are equal replaces the earlier.
+/// The kinds of stanzas that can be held back. Of two that are equal here, the later replaces the earlier.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum What {
     /// The presence of a full JID.
     Presence(Box<str>),
-    /// What a full JID is doing in the chat.
+    /// The chat state of a full JID.
     ChatState(Box<str>),
-    /// An event of a node (XEP-0060): its owner, its name, and the item.
+    /// An event of a PEP node (XEP-0060): the node's owner, its name, and the item.
     Event(Box<str>, Box<str>, Box<str>),
 }
 
 impl What {
-    /// What a stanza is, if it can wait.
+    /// The kind of a stanza. `None`: it can't be held back.
     pub(crate) fn of(stanza: &Stored) -> Option<Self> {
         let from = || stanza.from().map(|from| Box::from(&*from));
         match stanza.kind() {
@@ -67,8 +67,8 @@ impl What {
     }
 }
 
-/// Node and id of an event that announces one item. Others do not wait: a retraction is not made up for by what comes
-/// later, and what is told of the node itself is not told again.
+/// Node and item id of an event that announces one item. Other events can't be held back: a later event does not make up for a
+/// retraction, and what is announced of the node itself is not announced again.
 fn item_of(event: &ElementRef<'_>) -> Option<(Box<str>, Box<str>)> {
     let items = only_child(event)?;
     let item = only_child(&items)?;
@@ -90,7 +90,7 @@ impl Waiting {
 }
 
 impl Held {
-    /// Adds one behind the others; what it replaces goes. False: there is no room, and it is as before.
+    /// Adds a stanza behind the others, and drops the one that it replaces. `None`: there is no room, and nothing was changed.
     pub(crate) fn put(&mut self, new: Waiting, most: usize, most_bytes: usize) -> Option<Folded> {
         let old = self.waiting.iter().position(|old| old.what == new.what);
         let old_bytes = old.map_or(0, |place| self.waiting[place].bytes());
@@ -107,12 +107,12 @@ impl Held {
         Some(Folded(old.is_some()))
     }
 
-    /// Whether it can be given up.
+    /// Whether nothing is held, so that the memory can be freed.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.late.is_none() && self.behind.is_empty()
     }
 
-    /// Something was said in the chat by this full JID: what it was doing before is of no interest.
+    /// This full JID has sent a message: its earlier chat state is of no interest any more.
     pub(crate) fn forget_chat_state(&mut self, from: &str) {
         let state = |waiting: &Waiting| matches!(&waiting.what, What::ChatState(by) if **by == *from);
         self.waiting.retain(|waiting| !state(waiting));
@@ -120,7 +120,7 @@ impl Held {
     }
 }
 
-/// Whether something was replaced.
+/// Whether the new stanza has replaced another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Folded(pub(crate) bool);
 

@@ -1,10 +1,12 @@
-//! The languages of clients' streams (`xml:lang` of the stream header), which their stanzas are in that name none (RFC 6120 §8.1.5).
+//! The languages of clients' streams (`xml:lang` in the stream header), which apply to stanzas without `xml:lang` (RFC 6120
+//! §8.1.5).
 //!
-//! Kept once a shard, with a byte in each session. Called by `shard` when a session gets a connection and when it ends, and read
-//! where a stanza is made ready for its way. Bounded: beyond so many languages at once new ones are not said (and counted), which
-//! leaves a stanza as it came. An account has a few of them at most, one for each of its sessions.
+//! Each language is kept once per shard, and a session holds one byte. Used by [`crate::owner`] when a session gets a connection
+//! and when it ends, and when a client's stanza is brought into its stored form. Bounded: with too many languages at once,
+//! further ones are counted and not remembered, so that the stanzas of those streams stay without `xml:lang`. The sessions of one
+//! account speak only a few.
 
-/// Which of the shard's languages; 0 is none.
+/// The number of a language in the shard's list; 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Language(u8);
 
@@ -15,12 +17,12 @@ pub(crate) struct Languages(Vec<Spoken>);
 #[derive(Debug)]
 struct Spoken {
     tag: Box<str>,
-    /// So many sessions speak it; nobody: its place is free.
+    /// How many sessions speak this language; 0: its place is free.
     sessions: u32,
 }
 
 impl Languages {
-    /// A session speaks this from now on. `None`: too many others are spoken.
+    /// A session speaks this language from now on. `None`: too many other languages are spoken.
     pub(crate) fn join(&mut self, tag: &str) -> Option<Language> {
         let known = self.0.iter().position(|spoken| spoken.sessions > 0 && *spoken.tag == *tag);
         let at = match known.or_else(|| self.0.iter().position(|spoken| spoken.sessions == 0)) {
@@ -39,7 +41,7 @@ impl Languages {
         Some(Language(at as u8 + 1))
     }
 
-    /// A session does not speak it any more.
+    /// A session no longer speaks this language.
     pub(crate) fn leave(&mut self, language: Language) {
         if let Some(spoken) = self.0.get_mut(usize::from(language.0).wrapping_sub(1)) {
             spoken.sessions -= 1;

@@ -1,48 +1,49 @@
-//! What has found no room in a session's queue, and what its client has sent behind that: the lists.
+//! The lists of stanzas that have found no room in a session's queue, and of stanzas that its client has sent behind them.
 //!
-//! Pure. The gate is shut while something is late, while too many requests are under way, and while a change is that the
-//! client has asked for. What is done about it is the owner's (`owner/session/late`).
+//! Pure. The gate is shut while a stanza is late, while too many requests are under way, and while a change is under way that the
+//! client has asked for. What happens then is done by the owner (`owner/session/late`).
 
 use super::csi::What;
 use crate::wire::{Closed, ConnId};
 use chaski_xmpp::Stored;
 use std::collections::{HashMap, VecDeque};
 
-/// Requests of a session for something that the server has, under way at the same time; with these the gate is shut: each
-/// of their answers may be as long as a stanza can be.
+/// Most requests of a session for the server's own data that are under way at the same time; with so many the gate is shut, since
+/// each answer may be as long as a stanza can be.
 pub(crate) const ASKED_MAX: u8 = 8;
-/// What waits is counted with so many bytes beside its own.
+/// What each waiting stanza counts in bytes, in addition to its own.
 pub(crate) const OVERHEAD_BYTES: usize = 48;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
-    /// For the client, oldest first. `None`: something newer has taken its place.
+    /// Stanzas for the client, oldest first. `None`: a newer stanza has replaced it.
     pub(crate) out: VecDeque<Option<Stored>>,
-    /// The number of the first of `out`; they are numbered in order.
+    /// The number of the first entry of `out`; the entries are numbered in order.
     pub(crate) first: u64,
-    /// The newest of each kind that can be replaced. Those before `first` mean nothing any more.
+    /// The number of the newest stanza of each kind that can be replaced. Numbers before `first` are out of date.
     pub(crate) newest: HashMap<What, u64>,
     pub(crate) out_bytes: usize,
-    /// From the client, oldest first.
+    /// Stanzas from the client, oldest first.
     pub(crate) parked: VecDeque<Box<[u8]>>,
     pub(crate) parked_bytes: usize,
-    /// Requests of the client that are under way.
+    /// Requests of the client that the server has not answered yet.
     pub(crate) asked: u8,
-    /// Changes that the client has asked for, under way.
+    /// Changes under way that the client has asked for.
     pub(crate) changes: u8,
-    /// The connection is over, and what was parked is handled when they are.
+    /// The connection is over, and the parked stanzas are handled when the changes are.
     pub(crate) over: Option<(ConnId, Closed)>,
-    /// A timer watches over them.
+    /// A timer limits how long the requests under way are waited for.
     pub(crate) is_timed: bool,
-    /// The connection is not read.
+    /// The server has stopped reading the connection.
     pub(crate) is_paused: bool,
-    /// An `<r/>` came behind what is parked: it was answered, and will be once more when that is handled.
+    /// An `<r/>` came while stanzas were parked: it was answered at once, and will be answered again when these have been
+    /// handled.
     pub(crate) is_requested: bool,
 }
 
 impl Late {
-    /// Whether it shuts the gate for one that is not parked behind others.
+    /// Whether the gate is shut even if no stanza is parked.
     pub(crate) fn is_shut(&self) -> bool {
         !self.out.is_empty() || self.asked >= ASKED_MAX || self.changes > 0
     }
@@ -51,7 +52,7 @@ impl Late {
         self.out.is_empty() && !self.is_waited_for() && self.asked == 0 && self.changes == 0
     }
 
-    /// Whether something goes on when the gate opens.
+    /// Whether something happens when the gate opens.
     pub(crate) fn is_waited_for(&self) -> bool {
         !self.parked.is_empty() || self.is_paused || self.is_requested || self.over.is_some()
     }
@@ -71,7 +72,7 @@ impl Late {
         self.out.push_back(Some(stanza));
     }
 
-    /// Takes out what something of the same kind replaces. Whether there was something.
+    /// Takes out the late stanza that a new one of this kind replaces. Returns whether there was one.
     pub(crate) fn replace(&mut self, what: &What) -> bool {
         let place = self.newest.get(what).and_then(|number| number.checked_sub(self.first));
         let old = place.and_then(|place| self.out.get_mut(place as usize)).and_then(Option::take);
@@ -79,7 +80,7 @@ impl Late {
         old.is_some()
     }
 
-    /// The next for the client: how long it is.
+    /// The length of the next late stanza.
     pub(crate) fn next_bytes(&mut self) -> Option<usize> {
         while let Some(None) = self.out.front() {
             self.out.pop_front();

@@ -1,4 +1,4 @@
-//! Stream management of a session as it is kept (XEP-0198): counts, what was asked and when, and what hardly any session has.
+//! The data of a session's stream management (XEP-0198): counts, what was asked and when.
 
 use crate::wire::ConnId;
 use chaski_store::Seq;
@@ -7,40 +7,40 @@ use chaski_xmpp::sm::Inbound;
 /// What a session with stream management keeps besides its queue.
 #[derive(Debug, Default)]
 pub(crate) struct Managed {
-    /// What the client has sent, and how much of it is handled.
+    /// How many stanzas the client has sent, and how many of them are handled.
     pub(crate) inbound: Inbound,
-    /// The id for resumption, if the client asked for it. 128 random bits: who knows it was told.
+    /// The id for resumption, if the client has enabled that. 128 random bits: only the client that was told can know it.
     pub(crate) resume_id: Option<[u8; 16]>,
-    /// The last `<r/>` was not answered yet.
+    /// An `<r/>` was sent and is not answered yet.
     pub(crate) requested: bool,
-    /// A timer watches over the `<r/>`.
+    /// A timer watches for the answer to the `<r/>`.
     pub(crate) watched: bool,
-    /// The client is to be asked at the end of the turn.
+    /// An `<r/>` is to be sent at the end of the turn.
     pub(crate) ask_due: bool,
-    /// A timer will have the next `<r/>` sent.
+    /// A timer is set for an `<r/>` that is sent alone.
     pub(crate) ask_timed: bool,
-    /// A timer will look for what is unacknowledged and no message.
+    /// A timer is set to ask about stanzas that are no messages.
     pub(crate) remind_timed: bool,
-    /// A timer watches over the client's `<r/>`.
+    /// A timer limits how long the client's `<r/>` may wait for its `<a/>`.
     pub(crate) answer_timed: bool,
-    /// The client's `<r/>` can be answered at the end of the turn.
+    /// The client's `<r/>` is to be answered at the end of the turn.
     pub(crate) answer_due: bool,
-    /// When the last `<r/>` was sent; 0 is never.
+    /// When the last `<r/>` was sent; 0: never.
     pub(crate) requested_ms: u64,
-    /// What few sessions have at any time.
+    /// What few sessions have at a time.
     pub(crate) rare: Option<Box<Rare>>,
 }
 
 /// See [`Managed::rare`].
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
-    /// It is being resumed on this connection, which waits for its `<resumed/>`: nothing is written before that.
+    /// The connection on which the session is being resumed; nothing is written to it before `<resumed/>`.
     pub(crate) resuming: Option<ConnId>,
-    /// Until when it can be resumed, while it hibernates.
+    /// Until when the session can be resumed, while it hibernates.
     pub(crate) hibernates_until_ms: Option<u64>,
-    /// Messages sent before stream management was enabled: TCP's confirmation acknowledges them.
+    /// Messages sent before stream management was enabled: the acknowledgement of the client's TCP counts for them.
     pub(crate) before: Vec<Seq>,
-    /// The client wants to be resumable for a shorter time than others are.
+    /// The time for resumption that the client has asked for, if it is shorter than usual.
     pub(crate) resume_max_ms: Option<u64>,
 }
 
@@ -50,7 +50,7 @@ impl Managed {
         self.rare.as_ref().map_or(&[], |rare| &rare.before)
     }
 
-    /// Takes those.
+    /// Takes out the messages sent before stream management was enabled.
     pub(crate) fn take_before(&mut self) -> Vec<Seq> {
         let before = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.before)).unwrap_or_default();
         self.tidy();
@@ -61,14 +61,14 @@ impl Managed {
         self.rare.as_ref()?.resuming
     }
 
-    /// Takes the connection on which it is being resumed.
+    /// Takes out the connection on which the session is being resumed.
     pub(crate) fn take_resuming(&mut self) -> Option<ConnId> {
         let resuming = self.rare.as_mut()?.resuming.take();
         self.tidy();
         resuming
     }
 
-    /// The connection is another one: nothing was asked on it.
+    /// The session gets another connection: no `<r/>` was sent on that one.
     pub(crate) fn forget_requests(&mut self) {
         (self.requested, self.requested_ms, self.ask_due, self.answer_due) = (false, 0, false, false);
     }

@@ -3,8 +3,8 @@
 //! ```json
 //! {"format":1,"rules":{"last_seen":{"show":"nobody","always":["+15551230001"]}},"blocked":["+15551230002"]}
 //! ```
-//! Rules that are as they always were are left out. Own-domain phone numbers stand without the domain, as in rosters.
-//! Promises that whatever is read holds the bounds of [`super`].
+//! Rules that are the defaults are left out. Phone numbers of our own domain are written without the domain, as in rosters.
+//! Promises that whatever is read keeps the bounds of [`super`].
 
 use super::{AccountKind, Audience, EXCEPTIONS_BYTES_MAX, EXCEPTIONS_MAX, Exceptions, Rule, Settings, What};
 use crate::account::blocks::Entry;
@@ -28,23 +28,23 @@ pub type Patch = BTreeMap<What, RulePatch>;
 pub struct RuleView {
     /// Who sees it.
     pub show: Audience,
-    /// Who sees it all the same: numbers (`+15551230001`) or JIDs.
+    /// Contacts that see it in any case: numbers (`+15551230001`) or JIDs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub always: Vec<String>,
-    /// Who does not see it in any case.
+    /// Contacts that do not see it in any case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub never: Vec<String>,
 }
 
-/// What is to become of one rule. What is not given stays.
+/// The change of one rule. What is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RulePatch {
     /// Who sees it.
     pub show: Option<Audience>,
-    /// Who sees it all the same: numbers (`+15551230001`) or JIDs.
+    /// Contacts that see it in any case: numbers (`+15551230001`) or JIDs.
     pub always: Option<Vec<String>>,
-    /// Who does not see it in any case.
+    /// Contacts that do not see it in any case.
     pub never: Option<Vec<String>>,
 }
 
@@ -94,7 +94,7 @@ impl Settings {
         serde_json::to_vec(&document).expect("a document of strings and numbers is always JSON")
     }
 
-    /// The settings of a saved document of such an account.
+    /// Reads a saved document of an account of this kind.
     pub fn from_document(json: &[u8], owner: AccountKind) -> Result<Self, DocumentError> {
         let document: Document = serde_json::from_slice(json)?;
         if document.format != FORMAT {
@@ -122,8 +122,8 @@ impl Settings {
         What::ALL.into_iter().map(|what| (what, self.rule(what).view())).collect()
     }
 
-    /// Changes the rules, all or none of what is asked. `whole`: those that the patch does not name become as they were at
-    /// first, the others begin from there.
+    /// Applies all of the patch or nothing. `whole`: rules that the patch does not name are reset to the defaults, and the others
+    /// are changed from their defaults.
     pub fn apply(&mut self, patch: &Patch, whole: bool, domain: &str) -> Result<(), PatchError> {
         let mut rules = self.rules.clone();
         if whole {
@@ -168,14 +168,14 @@ impl Rule {
     }
 }
 
-/// The contacts that a user names, or those that there are.
+/// The contacts that a user has named; the present ones if the user has named none.
 fn contacts(
     texts: Option<&[String]>,
     present: Vec<Contact>,
     domain: &str,
 ) -> Result<Vec<Contact>, PatchError> {
     let Some(texts) = texts else { return Ok(present) };
-    // Twice as many, since some may be the same.
+    // Twice the bound, since some of the texts may name the same contact.
     if texts.len() > 2 * EXCEPTIONS_MAX {
         return Err(PatchError::TooMany);
     }
@@ -183,7 +183,7 @@ fn contacts(
 }
 
 fn contact(text: &str, domain: &str) -> Result<Contact, PatchError> {
-    // What was refused is shown to who wrote it, but not without bounds.
+    // The refused text is shown to the user who wrote it, but not without a bound.
     let bad = || PatchError::Contact(text.chars().take(64).collect());
     let text = text.trim();
     if text.starts_with('+') && !text.contains('@') {

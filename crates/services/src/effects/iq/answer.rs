@@ -1,4 +1,4 @@
-//! The way back to whoever asked: a result or an error, addressed and posted.
+//! The answer to an IQ request: a result or an error, addressed and posted.
 
 use crate::account::Account;
 use crate::account::roster::Contact;
@@ -23,19 +23,19 @@ pub struct Reply {
     target: Option<Target>,
 }
 
-/// Another account that asks.
+/// Another account that has sent a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
     /// Who.
     pub(crate) contact: Contact,
-    /// It has a subscription to the presence of the account that it asks.
+    /// The other account has a subscription to the presence of the account that it asks.
     pub(crate) subscribed: bool,
-    /// The account shows it its presence, and so that it is there.
+    /// The account shows the other one its presence, so the other one may know that it exists.
     pub(crate) may_see: bool,
 }
 
 impl Asker {
-    /// As the owner of the nodes sees it.
+    /// The asker as the rules for PEP nodes see it.
     pub(crate) fn viewer(&self) -> Viewer<'_> {
         Viewer { contact: &self.contact, subscribed: self.subscribed }
     }
@@ -47,11 +47,11 @@ enum Target {
 }
 
 impl Reply {
-    /// To a session of the account at hand, on the account's own behalf (no `from`).
+    /// An answer to a session of this account, without `from` if the request had no `to`.
     pub fn to_owner(account: &Account, session: SessionId, request: &Stanza<'_>) -> Self {
         let to = account.session(session).map(|session| account.full_jid(session)).unwrap_or_default();
-        // A client that named its own bare JID gets the answer from there, one that named nobody from nobody. What a presence
-        // leads to comes from whom it was for (RFC 6120 §8.3.1).
+        // If the request named the account's bare JID, the answer comes from there; if it had no `to`, the answer has no `from`.
+        // The answer to a presence comes from the JID that the presence was for (RFC 6120 §8.3.1).
         let from = request.to().map(|to| match request.kind() {
             Kind::Presence => to.into_owned(),
             _ => account.bare.to_string(),
@@ -71,8 +71,8 @@ impl Reply {
         self
     }
 
-    /// To another account's session which has asked this account's bare JID. `None` if there is no full JID of this
-    /// domain to answer to.
+    /// An answer to another account's session that has sent a request to this account's bare JID. `None`: the request has no full
+    /// JID of this domain as its `from`.
     pub fn to_other(account: &Account, domain: &str, request: &Stanza<'_>) -> Option<Self> {
         let to = request.from()?.into_owned();
         let asker = JidRef::split(&to);
@@ -87,12 +87,12 @@ impl Reply {
         Self { kind: request.kind(), id: request.id().map(|id| id.into_owned()), from, to, target: Some(target) }
     }
 
-    /// Whom the answer is for: a full JID.
+    /// The recipient of the answer, as a full JID.
     pub fn to(&self) -> &str {
         &self.to
     }
 
-    /// Who has asked the account, if it is another one.
+    /// The account that has sent the request, if it is another one.
     pub(crate) fn asker(&self, account: &Account) -> Asker {
         let bare = self.to.split_once('/').map_or(&*self.to, |(bare, _)| bare);
         let domain = account.bare.split_once('@').map_or(&*account.bare, |(_, domain)| domain);
@@ -118,7 +118,7 @@ impl Reply {
         outbox.posts.push(Post::BehindMail { session, stanza: out.into() });
     }
 
-    /// A refusal.
+    /// Posts an error.
     pub fn error<'e>(self, outbox: &mut Outbox, error: impl Into<StanzaError<'e>>) {
         let out = self.error_stanza(&error.into());
         self.post(outbox, out);

@@ -1,4 +1,5 @@
-//! What a room implements, as data: service discovery announces from it, and the documents' table is made from it.
+//! What a room implements, as data: service discovery announces its features, and the table of XEPs in the documents is made from
+//! it.
 
 /// Where a feature is announced by service discovery (XEP-0030).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +21,13 @@ pub enum Scope {
 pub struct Xep {
     /// Its number; 0 for the RFCs.
     pub number: u16,
-    /// The version of it that was read.
+    /// The version of the specification that was read.
     pub version: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// What service discovery says of it, and where.
+    /// The features that service discovery announces, and where.
     pub features: &'static [(Scope, &'static str)],
-    /// What of it is missing, for the documents' table; empty if nothing is.
+    /// What is not implemented, for the table in the documents; empty if nothing is missing.
     pub lacks: &'static str,
 }
 
@@ -41,13 +42,13 @@ impl Xep {
         Self { number, version, name, features, lacks: "" }
     }
 
-    /// The same, of which this is missing.
+    /// This declaration, with what is not implemented.
     pub const fn lacking(self, what: &'static str) -> Self {
         Self { lacks: what, ..self }
     }
 }
 
-/// The features that these declare for these scopes, sorted, each once.
+/// The features that these specifications declare for these scopes, sorted, each once.
 pub(crate) fn features(specs: impl IntoIterator<Item = &'static Xep>, scopes: &[Scope]) -> Vec<&'static str> {
     let mut features: Vec<_> = specs
         .into_iter()

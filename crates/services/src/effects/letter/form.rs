@@ -1,12 +1,13 @@
 //! The binary form of an envelope and all that is in it ([`crate::data`]).
 //!
-//! A version, the place it is for, the letter, the link's stamp. Whoever reads a version that it does not know refuses all of it. Within one process
-//! envelopes are handed over as they are; the stage of the plays writes and reads every one.
+//! The version, the destination, the letter, the link's stamp. A reader refuses the whole of a version that it does not know.
+//! Within one process envelopes are handed over as they are; the tests in `plays` write and read every one.
 
 use super::{Envelope, Handling, Letter, Origin, RoutedStanza, Stamp};
 use crate::data::{Data, Malformed, Unread, data};
 
-/// The form that is written, and the only one that is read. Grows when anything that was written before would be read as something else.
+/// The version that is written, and the only one that is read. It has to grow when bytes that were written before would be read
+/// with another meaning.
 const VERSION: u8 = 1;
 
 impl Envelope {

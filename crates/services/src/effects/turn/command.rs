@@ -1,13 +1,13 @@
-//! What is asked of an account's owner by whoever is not one: HTTP, the admin socket, registration, the ad-hoc commands of
-//! XEP-0133, a room that removes its own account.
+//! Requests to an account's owner from outside it: from HTTP, the admin socket, registration, the ad-hoc commands of XEP-0133,
+//! and from a room that removes its own account.
 //!
 //! Each request is a type that names its answer ([`Request`]), and its [`Action`] has the [`Reply`] that takes exactly that
-//! answer: the owner can't answer with something else, and whoever asks gets what they asked for or a [`Refusal`]. A
-//! [`Command`] goes to [`crate::shard::Shard::command`] of any shard, is carried out by the account's owner and answered
-//! exactly once ([`reply`] says what enforces that). From outside the shards everybody asks through [`crate::effects::owners::Owners`].
+//! answer: the owner can't answer with anything else, and the asker gets that answer or a [`Refusal`]. A [`Command`] may be given
+//! to [`crate::shard::Shard::command`] of any shard. It is carried out by the account's owner and answered exactly once
+//! ([`reply`] says what enforces that). Outside the shards all requests are made through [`crate::effects::owners::Owners`].
 //!
-//! To another place goes the request alone, as data ([`Question`]); who waits for its answer stays with the asker
-//! ([`crate::shard`], `asked`), and so does the time limit.
+//! Only the request travels to another place, as data ([`Question`]). What waits for its answer stays with the asker
+//! ([`crate::owner`], `asked`), and so does the time limit.
 
 mod form;
 pub(crate) mod reply;
@@ -22,17 +22,17 @@ use chaski_store::AccountId;
 use chaski_store::records::Put;
 use reply::{Due, Kept};
 
-/// How long whoever asks waits for an answer, in milliseconds. Most come within a turn and a write to the disk; a phone book
-/// of 50,000 numbers and a removal behind it take seconds. Clients of the HTTP side commonly give up at 30 seconds: they
-/// are told before.
+/// How long an asker waits for an answer, in milliseconds. Most answers come within a turn and a write to the disk; a phone book
+/// of 50,000 numbers with a removal behind it takes seconds. HTTP clients commonly give up after 30 seconds, and get the answer
+/// before that.
 pub const ANSWER_MS: u64 = 25_000;
 
-/// Something that can be asked of an account's owner.
+/// A request that can be made of an account's owner.
 pub trait Request: Sized + Send + 'static {
-    /// What the owner answers, if it does not refuse.
+    /// The owner's answer, unless it refuses.
     type Answer: Kept;
 
-    /// The request, and who waits for its answer.
+    /// The request together with what waits for its answer.
     fn with(self, reply: Reply<Self::Answer>) -> Action;
 }
 
@@ -128,38 +128,38 @@ requests! {
 }
 
 /// Makes the account or replaces its record. If the key's generation changes, all sessions and resumptions end at once with
-/// `not-authorized`. Refused with [`Refusal::Conflict`] unless what is there is as `expected`. Answered once it is durable.
+/// `not-authorized`. Refused with [`Refusal::Conflict`] unless the present account is as `expected`. Answered when it is durable.
 #[derive(Debug, Clone)]
 pub struct SetAccount {
     /// The new record.
     pub record: Box<AccountRecord>,
-    /// What must be there now.
+    /// The state in which the account must be.
     pub expected: Expected,
 }
 
-/// Removes the account with everything that is kept of it, and ends its sessions. Answered once nothing can come back,
-/// whatever crashes. Commands that come for it meanwhile wait for that: a [`SetAccount`] with [`Expected::Absent`] that is
-/// given behind it makes the number's account anew.
+/// Removes the account with everything that is kept of it, and ends its sessions. Answered when nothing can come back, whatever
+/// crashes. Commands for the account that come meanwhile wait: a [`SetAccount`] with [`Expected::Absent`] makes the number's
+/// account anew afterwards.
 #[derive(Debug, Clone, Copy)]
 pub struct RemoveAccount;
 
-/// What of an account that is [marked](AccountRecord::moving_to) goes with its owner to another number.
-/// [`Refusal::Conflict`] if it is not marked.
+/// Says what an account that is [marked](AccountRecord::moving_to) takes along to its owner's other number. [`Refusal::Conflict`]
+/// if the account is not marked.
 #[derive(Debug, Clone, Copy)]
 pub struct Leave;
 
-/// Makes the account of a number that its owner has changed to, and in the same transaction writes what goes with them.
-/// Refused with [`Refusal::Conflict`] if there is an account.
+/// Makes the account of a number that its owner has changed to, and writes what the owner takes along in the same transaction.
+/// Refused with [`Refusal::Conflict`] if the account exists.
 #[derive(Debug, Clone)]
 pub struct Arrive {
-    /// Its record.
+    /// The new account's record.
     pub record: Box<AccountRecord>,
-    /// Records of its own.
+    /// The other records of the new account.
     pub puts: Vec<Put>,
 }
 
-/// As [`RemoveAccount`], if it is still [marked](AccountRecord::moving_to); else there is [nothing](Refusal::NoSuchAccount)
-/// to remove.
+/// The same as [`RemoveAccount`], if the account is still [marked](AccountRecord::moving_to); otherwise there is [no such
+/// account](Refusal::NoSuchAccount) to remove.
 #[derive(Debug, Clone, Copy)]
 pub struct RemoveMoved;
 
@@ -178,32 +178,33 @@ pub struct Kick {
     pub resource: Option<String>,
 }
 
-/// The account's privacy settings are shown, after this change if there is one.
+/// Changes the account's privacy settings, if a change is given, and shows them.
 #[derive(Debug, Clone)]
 pub struct SetPrivacy(pub Option<PrivacyChange>);
 
-/// As [`RemoveAccount`], if the account still has this key and nobody has been there since this time; else
+/// The same as [`RemoveAccount`], if the account still has this key and has not been used since this time; otherwise
 /// [`Refusal::Conflict`].
 #[derive(Debug, Clone, Copy)]
 pub struct RemoveSilent {
-    /// The key's generation.
+    /// The generation of the account's key.
     pub generation: u32,
-    /// What its record says.
+    /// When the account was last seen, according to its record.
     pub seen_unix_ms: u64,
 }
 
-/// Who the account's contacts are, as far as it is one of theirs, and by its phone book as it is now.
+/// Lists the account's contacts that have it as a contact in turn, by the phone books as they are now and by subscriptions.
 #[derive(Debug, Clone, Copy)]
 pub struct ShowContacts;
 
-/// Something was found of an account that has no record: delete it if there is still no such account.
+/// Something was found in the store of an account without a record: deletes it, if there is still no such account.
 #[derive(Debug, Clone, Copy)]
 pub struct ClearLeftovers;
 
-/// What has happened to the account behind the event of this number (0: from now on). It is traced as long as somebody asks.
+/// Shows what has happened to the account after the event of this number (0: from now on). The account is traced as long as this
+/// is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Trace {
-    /// [`TracePage::next`] of the answer before.
+    /// [`TracePage::next`] of the previous answer.
     pub after: u64,
 }
 
@@ -211,25 +212,25 @@ pub struct Trace {
 #[derive(Debug, Clone, Copy)]
 pub struct DumpAccount;
 
-/// What the owner of the account, which need not exist, has in memory of everybody.
+/// Shows what the owner of the account, which need not exist, has in memory of all accounts.
 #[derive(Debug, Clone, Copy)]
 pub struct DumpShard;
 
-/// What is to become of a phone book. Numbers are E.164 digits.
+/// A request about a phone book. Numbers are E.164 digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BookChange {
-    /// Nothing: who is there?
+    /// Change nothing; show which of the numbers have accounts.
     Show,
-    /// It is this.
+    /// Replace the phone book by these numbers.
     Replace(Vec<u64>),
-    /// Some are added and others removed; what is in both is added.
+    /// Add and remove numbers. A number in both lists is added.
     Change {
-        /// To be in it.
+        /// The numbers to be added.
         add: Vec<u64>,
-        /// To be in it no more.
+        /// The numbers to be removed.
         remove: Vec<u64>,
     },
-    /// Some are added that somebody has paid for already: a change of number. Costs nothing of the quota.
+    /// Add numbers that were paid for already, after a change of number. Takes nothing from the quota.
     Adopt(Vec<u64>),
 }
 
@@ -244,33 +245,33 @@ impl BookChange {
     }
 }
 
-/// What is to become of privacy settings.
+/// A change of privacy settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrivacyChange {
     /// The rules that change.
     pub patch: crate::account::settings::Patch,
-    /// What it does not name becomes as it was at first, instead of staying.
+    /// Rules that the patch does not name are reset to the defaults, instead of staying as they are.
     pub whole: bool,
 }
 
-/// A number has a new key: what its contacts are told.
+/// The notice that a number has a new key, for its contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewKey {
     /// The number, as E.164 digits.
     pub number: u64,
-    /// When.
+    /// When the key was made.
     pub unix_ms: u64,
-    /// The account is a new one as well: it may be somebody else's.
+    /// The account is a new one, too: it may be another person's.
     pub is_new: bool,
-    /// Whoever is told is a contact by the phone books of both, as the store has them: their roster may not have followed yet,
-    /// or have no room.
+    /// The recipient is a contact by the phone books of both, as the store has them: its roster may not have followed yet, or may
+    /// be full.
     pub is_by_books: bool,
 }
 
 /// What [`SetAccount`] expects to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// Whatever.
+    /// Any state.
     Any,
     /// No account.
     Absent,
@@ -278,12 +279,12 @@ pub enum Expected {
     Generation(u32),
 }
 
-/// The account concerned, and on what condition.
+/// The account that a command is for, and on what condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whom {
     /// The account.
     pub account: AccountId,
-    /// The generation of the key that whoever asks has proved. If the account has another one when it comes to that, there
+    /// The generation of the key that the asker has proved. If the account has another key by then, the command is refused: there
     /// is [no such account](Refusal::NoSuchAccount).
     pub key: Option<u32>,
 }
@@ -294,7 +295,7 @@ impl From<AccountId> for Whom {
     }
 }
 
-/// What is to be done, for whom, and who waits for the answer.
+/// A request, the account it is for, and what waits for the answer.
 pub struct Command {
     /// The account concerned.
     pub whom: Whom,
@@ -308,19 +309,19 @@ impl Command {
         Self { whom: whom.into(), action: request.with(reply) }
     }
 
-    /// Whoever waits outside the shards is refused.
+    /// Refuses a command that was given outside the shards.
     pub fn refuse(self, refusal: Refusal) {
         self.action.refused(refusal).done();
     }
 
-    /// The same, with its answer going by way of `carrier` if it goes outside the shards.
+    /// This command, with its answer passing through `carrier` if it goes outside the shards.
     #[must_use]
     pub fn carried(self, carrier: &impl Carrier) -> Self {
         Self { action: self.action.carried(carrier), ..self }
     }
 }
 
-/// A request for an account of another place, and where its answer goes: the number is the asker's.
+/// A request for an account of another place. `asker` and `number` say where its answer goes.
 pub(crate) struct Asked {
     pub(crate) asker: Place,
     pub(crate) number: u64,
@@ -344,9 +345,9 @@ pub struct AccountView {
 /// The answer to [`ShowContacts`]: each account once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contacts {
-    /// By the phone books of both.
+    /// Contacts by the phone books of both.
     pub by_books: Vec<AccountId>,
-    /// The others: by subscriptions both ways.
+    /// All others: contacts by subscriptions both ways.
     pub by_subscription: Vec<AccountId>,
 }
 
@@ -357,31 +358,31 @@ pub struct Kicked {
     pub sessions: usize,
 }
 
-/// What an owner has in memory, as a JSON object. Its fields are for people: they come and go with what there is.
+/// What an owner has in memory, as a JSON object. Its fields are for people, and change with the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dumped(pub String);
 
-/// What goes with somebody who changes their number, besides what is only in the store.
+/// What the owner of an account takes along to another number, in addition to the records in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaving {
     /// The roster's document, as it is to be under the new number.
     pub roster: Vec<u8>,
     /// The phone book.
     pub book: Vec<u64>,
-    /// Whose phone book has the account, of those in its own.
+    /// Those accounts in its phone book that have it in theirs.
     pub mutual: Vec<u64>,
-    /// Messages that wait. Nothing is added to them while the account is marked.
+    /// How many messages wait. None is added while the account is marked.
     pub waiting_messages: u64,
 }
 
-/// A phone book, as far as others are in it who are there.
+/// The result of a request about a phone book.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookView {
-    /// How many numbers it has.
+    /// How many numbers the phone book has.
     pub numbers: usize,
-    /// Which of them are accounts, in ascending order.
+    /// The numbers among them that have accounts, in ascending order.
     pub matches: Vec<u64>,
-    /// Changes with `matches`, and with nothing else.
+    /// Changes whenever `matches` changes, and only then.
     pub version: String,
 }
 
@@ -430,7 +431,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// There is no answer, or none in time.
+    /// There is no answer, or it has not come in time.
     pub fn unanswered() -> Self {
         Self::Unavailable("the account's owner did not answer".to_owned())
     }

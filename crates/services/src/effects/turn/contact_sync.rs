@@ -1,4 +1,4 @@
-//! What is asked of an account's phone book, and who is told what came of it.
+//! Requests for contact sync, and where their results go.
 
 use super::Turn;
 use super::command::reply::Reply;
@@ -10,67 +10,68 @@ use chaski_store::books::Match;
 use chaski_xmpp::StanzaCondition;
 use std::collections::HashMap;
 
-/// A room goes on with what came of it. Nothing was found where the roster has followed a change.
+/// The continuation of a room with the result. There is no [`Synced`] if it waited for the roster to follow a change.
 pub(crate) type Then = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Result<Option<&Synced>, Refused>) + Send>;
 
-/// Something to be done with one account's book.
+/// A request about one account's phone book.
 pub(crate) struct SyncRequest {
     pub(crate) account: AccountId,
     pub(crate) want: SyncWork,
     pub(crate) answer: Answer,
 }
 
-/// What is to be done.
+/// What is to be done with the phone book.
 pub(crate) enum SyncWork {
-    /// A sync whose numbers are as people wrote them: the whole book.
+    /// A sync of the whole phone book, with the numbers as people wrote them.
     Spelled(Vec<Box<str>>),
-    /// A sync.
+    /// A sync, with numbers in E.164.
     Change(BookChange),
-    /// A number's account has come or gone or changed its own book: how do we stand with it?
+    /// A number's account has come or gone, or has changed its own phone book: look whether the number is in this phone book, and
+    /// follow.
     Look(u64),
-    /// The same for all of the book.
+    /// Look at all numbers of the phone book, and follow.
     LookAtAll,
-    /// The account's owner changes their number: all of it is to be told.
+    /// The account's owner changes to another number: return the whole phone book.
     Leave,
-    /// The number is registered again: who has each other is to be told.
+    /// The number is registered again: return the contacts by the phone books of both.
     Contacts,
 }
 
 impl SyncWork {
-    /// Whoever asked has proved the account's key. (Who has changed their number has not: they are one of its contacts.)
+    /// The asker has proved the account's key. (`Adopt` comes from a contact that has changed its number, and has not.)
     pub(crate) fn is_by_key(&self) -> bool {
         self.is_asked_for() && !matches!(self, Self::Change(BookChange::Adopt(_)))
     }
 
-    /// Somebody waits for it and may be told to come back.
+    /// An asker waits for the result, and can be told to come again.
     pub(crate) fn is_asked_for(&self) -> bool {
         matches!(self, Self::Spelled(_) | Self::Change(_))
     }
 }
 
-/// Who is told what came of it.
+/// Where the result goes.
 pub(crate) enum Answer {
     /// Nobody.
     None,
     /// A room of the account.
     Room {
-        /// It is told when the roster has followed, or that it is refused.
+        /// The room is called when the roster has followed, or with the refusal.
         when_followed: bool,
         /// The session whose next stanza waits for that.
         by: Option<SessionId>,
-        /// It goes on.
+        /// The room's continuation.
         then: Then,
     },
-    /// Whoever gave a command.
+    /// The command that has asked.
     Command(Reply<Box<BookView>>),
-    /// Whoever moves the account to another number.
+    /// The command that moves the account to another number.
     Leaving(Reply<Box<Leaving>>),
-    /// Whoever registers the number again.
+    /// The command that registers the number again.
     Contacts(Reply<Contacts>),
 }
 
 impl Answer {
-    /// Where the session is noted that waits for a change of the roster.
+    /// The place where the session is noted that waits for a change of the roster.
     pub(crate) fn waiter(&mut self) -> Option<&mut Option<SessionId>> {
         match self {
             Self::Room { when_followed: true, by, .. } => Some(by),
@@ -78,14 +79,14 @@ impl Answer {
         }
     }
 
-    /// A room goes on with what was found, or that it is refused.
+    /// A room is called with the result, or with the refusal.
     pub(crate) fn room(
         then: impl FnOnce(&mut Turn<'_>, &mut Account, Result<Option<&Synced>, Refused>) + Send + 'static,
     ) -> Self {
         Self::Room { when_followed: false, by: None, then: Box::new(then) }
     }
 
-    /// A room goes on when the roster has followed, or that it is refused.
+    /// A room is called when the roster has followed, or with the refusal.
     pub(crate) fn room_when_followed(
         then: impl FnOnce(&mut Turn<'_>, &mut Account, Result<(), Refused>) + Send + 'static,
     ) -> Self {
@@ -102,11 +103,11 @@ impl Answer {
 pub(crate) struct Synced {
     /// How many numbers the book has.
     pub(crate) numbers: usize,
-    /// The numbers themselves, for [`SyncWork::Leave`] only.
+    /// The numbers of the phone book, for [`SyncWork::Leave`] only.
     pub(crate) book: Vec<u64>,
-    /// Which of them are accounts, in ascending order.
+    /// The numbers that have accounts, in ascending order.
     pub(crate) matches: Vec<Match>,
-    /// How a number was spelled, where that was not E.164.
+    /// How numbers were spelled that were not written in E.164.
     pub(crate) spelled: HashMap<u64, Box<str>>,
 }
 

@@ -1,14 +1,14 @@
-//! Errands: what a room wants read or written of its account before it goes on.
+//! Errands: reads and writes of an account's records, for which a room waits.
 //!
-//! A room answers in one turn; what is not in memory with the account (an item of a node, say) it asks for by an
-//! [`Errand`] and goes on in its continuation, which gets the account again. Called by rooms through
-//! [`crate::effects::turn::outbox::Outbox::errand`]; carried out by the account's owner (`shard/errands.rs`).
+//! A room answers in one turn. For what is not in memory with the account (an item of a PEP node, say) it gives an [`Errand`],
+//! whose continuation gets the account again. Given by rooms through [`crate::effects::turn::outbox::Outbox::errand`]; carried
+//! out by the account's owner (`owner/errands.rs`).
 //!
-//! Promises: one errand of an account at a time, in the order in which they were given, each with its write before the
-//! next one reads: so reading, changing and writing is one step. What a client says behind a request that changes something is
-//! handled when the change is durable and in force, or refused ([`Errand::change`]; docs/promises.md, M8; RFC 6120 §10.1).
-//! Bounded by [`ERRANDS_MAX`]: one more is answered at once with [`StoreError::Overloaded`]. The account stays in memory until its errands are done; if it is removed for good,
-//! they are forgotten.
+//! Promises: the errands of an account are carried out one at a time, in the order in which they were given, each with its write
+//! before the next one reads. So reading, changing and writing is one step. What a client sends behind a request that changes
+//! something is handled when the change is durable and in force, or refused ([`Errand::change`]; docs/promises.md, M8; RFC 6120
+//! §10.1). Bounded by [`ERRANDS_MAX`]: a further errand is answered at once with [`StoreError::Overloaded`]. The account stays in
+//! memory until its errands are done. If it is removed for good, they are dropped.
 
 use crate::account::Account;
 use crate::effects::turn::Turn;
@@ -16,14 +16,14 @@ use crate::wire::SessionId;
 use chaski_store::records::Put;
 use chaski_store::{StoreError, Table, Versioned};
 
-/// Errands of one account that wait for the one under way.
+/// Most errands of one account that wait for the one under way.
 pub const ERRANDS_MAX: usize = 64;
 
 /// What was read: one value for each record asked for, in that order.
 pub type Found = Result<Vec<Option<Versioned>>, StoreError>;
-/// Goes on with what was read.
+/// The continuation with what was read.
 pub type Then = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Found) -> Option<Change> + Send>;
-/// Goes on once it is written, or not.
+/// The continuation when the change is written, or could not be.
 pub type Done = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Result<(), StoreError>) + Send>;
 
 /// See the module.
@@ -31,19 +31,19 @@ pub struct Errand {
     /// Records of the account, whose keys are its own or begin with its own and `/`, or that of its quota
     /// ([`crate::account::contact_sync_quota`]). None: nothing is read.
     pub reads: Vec<(Table, String)>,
-    /// What happens then. What it posts is sent at once.
+    /// The continuation. What it posts is sent at once.
     pub then: Then,
-    /// It changes what the account's requests are answered by.
+    /// The errand changes what the account's requests are answered from.
     pub(crate) is_change: bool,
-    /// The session that waits for the change.
+    /// The session whose next stanzas wait for the change.
     pub(crate) by: Option<SessionId>,
 }
 
 /// What an errand writes.
 pub struct Change {
-    /// Written in one transaction.
+    /// The records, written in one transaction.
     pub puts: Vec<Put>,
-    /// What happens once they are durable, or refused.
+    /// The continuation when they are durable, or could not be written.
     pub done: Done,
 }
 
@@ -56,7 +56,8 @@ impl Errand {
         Self { reads, then: Box::new(then), is_change: false, by: None }
     }
 
-    /// The same for what changes something: the gate of the session whose request it is ([`crate::shard`]) is shut until it is done.
+    /// An errand that changes something: the gate of the session that has asked for it ([`crate::owner`], `gate`) is shut until
+    /// it is done.
     pub fn change(
         reads: Vec<(Table, String)>,
         then: impl FnOnce(&mut Turn<'_>, &mut Account, Found) -> Option<Change> + Send + 'static,
@@ -64,7 +65,7 @@ impl Errand {
         Self { is_change: true, ..Self::read(reads, then) }
     }
 
-    /// An errand that writes what `change` says when its turn comes, without reading anything.
+    /// An errand that writes what `change` returns when its turn comes, without reading anything.
     pub fn write(
         change: impl FnOnce(&mut Turn<'_>, &mut Account) -> Option<Change> + Send + 'static,
     ) -> Self {
@@ -79,7 +80,7 @@ impl Errand {
 }
 
 impl Change {
-    /// A change, and what happens once it is durable or refused.
+    /// A change, and the continuation when it is durable or could not be written.
     pub fn new(
         puts: Vec<Put>,
         done: impl FnOnce(&mut Turn<'_>, &mut Account, Result<(), StoreError>) + Send + 'static,

@@ -1,11 +1,11 @@
-//! Something that is asked of the index of media, or changed in it, and what happens then.
+//! A question to the index of uploaded media or a change of it, with the continuation.
 
 use super::Turn;
 use crate::account::Account;
 use chaski_store::StoreError;
 use chaski_store::media::{Answer, Edit, Query};
 
-/// Something that is asked of the index of media, or changed in it, and what happens then.
+/// A question to the index of uploaded media or a change of it, with the continuation.
 pub struct MediaRequest {
     pub(crate) ask: Ask,
     pub(crate) then: Then,
@@ -16,5 +16,5 @@ pub(crate) enum Ask {
     Edit(Edit),
 }
 
-/// Goes on with the index' answer. Not called if the account has left memory meanwhile.
+/// The continuation with the index' answer. Not called if the account has left memory meanwhile.
 pub(crate) type Then = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Result<Answer, StoreError>) + Send>;

@@ -1,4 +1,4 @@
-//! What a room wants done, in order.
+//! The outbox: what a room asks for, in order.
 
 use super::command::Command;
 use super::command::reply::Due;
@@ -13,17 +13,17 @@ use crate::wire::SessionId;
 use chaski_store::AccountId;
 use chaski_xmpp::Stored;
 
-/// What the room wants done, in order.
+/// What a room asks for, in order.
 #[derive(Default)]
 pub struct Outbox {
-    /// In the order in which they are carried out.
+    /// The posts, in the order in which they are carried out.
     pub posts: Vec<Post>,
-    /// The account's roster has changed and is to be saved; this takes the change back if that fails. Nothing of
-    /// `posts` is sent before the change is durable.
+    /// The account's roster has changed and has to be saved; this takes the change back if that fails. No post is sent before the
+    /// change is durable.
     pub undo: Option<Undo>,
     /// With `undo`: what is sent instead of `posts` if the roster can't be saved (the error for the client).
     pub unless_saved: Vec<Post>,
-    /// Events among `posts`.
+    /// How many of `posts` are events.
     pub(crate) events: usize,
 }
 
@@ -37,14 +37,15 @@ pub enum Post {
         /// The stanza, with `to` being that session's full JID.
         stanza: Stored,
     },
-    /// The same, behind what waits for it in the mailbox.
+    /// To one session of the account at hand, behind the messages that wait for it in the mailbox.
     BehindMail {
         /// Which session.
         session: SessionId,
         /// The stanza.
         stanza: Stored,
     },
-    /// The same for what a stranger sends: dropped if it would fill the session's queue, behind which its own stanzas wait.
+    /// A stanza of a stranger to one session of the account at hand: dropped if it would fill the session's queue, behind which
+    /// the client's own requests wait.
     Droppable {
         /// Which session.
         session: SessionId,
@@ -60,22 +61,22 @@ pub enum Post {
         /// The stanza with `from` (a JID of the account at hand) and `to`.
         stanza: Stored,
     },
-    /// A presence to many accounts, this one perhaps included.
+    /// A presence for many accounts, perhaps including this one.
     PresenceBroadcast(PresenceBroadcast),
-    /// Many accounts are asked for theirs.
+    /// Presence probes to many accounts.
     Probes(Probes),
-    /// A command to be carried out by the owner of the account it names. The outcome is told by its own reply, to a room of
-    /// this shard ([`crate::effects::turn::command::Reply::room`]).
+    /// A command for the owner of the account that it names. Its own reply carries the outcome to a room of this shard
+    /// ([`crate::effects::turn::command::Reply::room`]).
     Command(Box<Command>),
-    /// A command was answered by a room: that is told.
+    /// A room has answered a command: what has to be done for that.
     Due(Due),
-    /// News of the account's nodes for another account, or a wish for that one's. Dropped if its shard is overloaded.
+    /// A PEP notification to another account, or a request for last items of its nodes. Dropped if its shard is overloaded.
     PepNotification(Box<PepNotification>),
-    /// Records of the account at hand are to be read or written.
+    /// Reads or writes records of the account at hand.
     Errand(Errand),
-    /// Something is to be asked of the index of media, or changed in it.
+    /// Asks the index of uploaded media, or changes it.
     Media(Box<MediaRequest>),
-    /// Something is to be done with its phone book.
+    /// Does something with the account's phone book.
     #[expect(private_interfaces, reason = "rooms of this crate only")]
     ContactSync(Box<SyncRequest>),
     /// These accounts have come into the phone book of the account at hand, or gone out of it: they are to look how they stand with it.
@@ -87,7 +88,8 @@ pub enum Post {
 }
 
 impl Post {
-    /// If it changes what the account's next stanza has to see: where the session is noted that waits for that.
+    /// If this post changes what the next stanza of the account has to see: the place where the session is noted that waits for
+    /// it.
     pub(crate) fn waiter(&mut self) -> Option<&mut Option<SessionId>> {
         match self {
             Self::Errand(errand) if errand.is_change => Some(&mut errand.by),
@@ -108,7 +110,7 @@ impl Outbox {
         self.posts.push(Post::Account { to, resource: None, stanza: stanza.into() });
     }
 
-    /// Tells another account, or asks it for, what nodes hold.
+    /// Posts a PEP notification to another account, or a request for last items.
     pub fn pep_notification(&mut self, pep_notification: PepNotification) {
         self.posts.push(Post::PepNotification(Box::new(pep_notification)));
     }

@@ -1,9 +1,9 @@
-//! Looks that were lost are made good: whoever may be concerned looks at all of its book, within a minute.
+//! Makes up for lost hints: each account that may be concerned compares all of its phone book with its roster, within a minute.
 //!
-//! A hint can be lost because another shard takes no more, because too many numbers come and go at once, or because the store
-//! failed. Which one it was is not remembered: there is no bound on that. Instead a flag is: for an account whose look failed,
-//! and, beyond so many of these or where nobody knows whom it concerned, for all accounts in memory of a shard. They look in
-//! small portions, as fast as the store answers and no faster than it takes to be through in a minute.
+//! A hint can be lost because another shard takes no more letters, because too many numbers come and go at once, or because the
+//! store failed. The lost hint itself is not kept, since there would be no bound on that. A flag is kept instead: for an account
+//! whose look failed, and, if these are too many or the account is not known, for all accounts in memory of a shard. These
+//! accounts look in small portions, as fast as the store answers, but spread over most of a minute.
 
 use crate::effects::letter::Letter;
 use crate::effects::turn::contact_sync::{Answer, SyncRequest, SyncWork};
@@ -13,13 +13,13 @@ use crate::owner::state::Owner;
 use crate::places::Place;
 use crate::rooms::contact_sync::BookMetrics;
 
-/// When they look again.
+/// After this time the accounts concerned look again.
 const AGAIN_AFTER_MS: u64 = 5_000;
-/// In how many portions the accounts of a shard look: with five a second, in 40 seconds.
+/// The number of portions in which the accounts of a shard look: at five portions a second this takes 40 seconds.
 const PORTIONS: usize = 200;
-/// Accounts in one portion at least.
+/// Accounts in one portion, at least.
 const PORTION_MIN: usize = 16;
-/// Accounts with something to do with their books: with more, the next portion waits.
+/// With more accounts than this that have a job or wait for one, the next portion waits.
 const LINES_MAX: usize = 4_096;
 
 impl Owner {
@@ -34,7 +34,7 @@ impl Owner {
         self.books.lost.all();
     }
 
-    /// Goes on with what was lost. Five times a second.
+    /// Goes on with making up for lost hints. Called five times a second.
     pub(crate) fn look_again(&mut self, ctx: &mut Context<'_>) {
         self.tell_untold(ctx);
         let lost = &mut self.books.lost;

@@ -1,7 +1,8 @@
-//! First stanzas to numbers ([`crate::account::acquaintances`]): who may send them, and their quota's way to the store and back.
+//! First stanzas to numbers ([`crate::account::acquaintances`]): which of them an account may send, and how its quota is read and
+//! written.
 //!
-//! Nothing waits for it: a stanza is let through or refused at once, by what the account's purse says. One read or write of a
-//! purse at a time, as an errand of the account, so that it stays in memory until that is done.
+//! No stanza waits for the store: it is let through or refused at once, by what the account's purse holds. A purse is read or
+//! written by one errand of the account at a time, so the account stays in memory until that is done.
 
 use crate::account::Account;
 use crate::account::acquaintances::Acquaintances;
@@ -16,7 +17,7 @@ use chaski_store::records::Put;
 use chaski_store::{AccountId, Table};
 
 impl Owner {
-    /// Whether an account's client may send something to another account from which it would learn that there is one.
+    /// Whether an account's client may send another account something from which it could learn that this account exists.
     pub(crate) fn may_ask(&mut self, ctx: &mut Context<'_>, id: AccountId, whom: AccountId) -> bool {
         let allowance = allowance(self.desk.realm.knobs.of());
         let Some(account) = self.directory.present(id) else { return false };
@@ -38,14 +39,14 @@ fn purse(account: &mut Account) -> Option<&mut Purse> {
     Some(&mut account.rare.get_mut::<Acquaintances>()?.purse)
 }
 
-/// Reads the purse if that was not done, and writes it. `None`: something is under way already.
+/// The errand that reads the purse, if that was not done yet, and writes it. `None`: such an errand is under way already.
 fn write(purse: &mut Purse, key: String) -> Option<Errand> {
     let is_wanted = purse.begin()?;
     let reads = if is_wanted { vec![(Table::Limits, key.clone())] } else { Vec::new() };
     Some(Errand::read(reads, move |turn, account, found| {
         let purse = purse_of(account);
         let Ok(found) = found else {
-            // What is not known to be left is not given away for long: see `quota`.
+            // What could not be read counts as spent, but not for long: see `quota`.
             purse.closed(false);
             return None;
         };

@@ -1,8 +1,9 @@
-//! Telling others to look: who may be concerned by a change of a book, or by a number that came or went.
+//! Hints: telling other accounts to look at a number, because a phone book has changed or a number's account has come or gone.
 //!
-//! A hint is (account, number): that account is to look how it stands with that number. Only accounts in memory get it: one
-//! that is loaded later asks for everything. So a number with a million holders costs pages of numbers read in order and one
-//! letter a page and shard, and reading anything more only for those who are there.
+//! A hint is a pair (account, number): the account is to look whether that number is in its phone book and has an account, and
+//! follow in its roster. Only accounts in memory get hints: an account that is loaded later looks at everything then. So for a
+//! number that is in a million phone books, pages of account numbers are read in order, one letter is sent per page and shard,
+//! and more is read only for accounts in memory.
 
 use crate::effects::letter::Letter;
 use crate::effects::turn::command::{BookView, Refusal};
@@ -16,15 +17,15 @@ use crate::ticket::Purpose;
 use chaski_store::books::{self, Query};
 use chaski_store::{AccountId, StoreError};
 
-/// Holders in one page.
+/// Phone books in one page, for a number whose account has come or gone.
 const HOLDERS_PER_PAGE: usize = 512;
-/// Numbers whose holders wait to be told, per shard; beyond: everybody looks at all of their book.
+/// Numbers whose holders wait to be told, per shard; beyond, all accounts in memory look at all of their phone books.
 const TELLINGS_MAX: usize = 4_096;
-/// Envelopes that wait for other shards: with more, the next page waits too.
+/// With more envelopes than this that wait for other shards, the next page waits too.
 const ENVELOPES_MAX: usize = 1_024;
 
 impl Owner {
-    /// Another shard says that these accounts should look at these numbers.
+    /// Another shard has sent hints.
     pub(crate) fn look_all(&mut self, ctx: &mut Context<'_>, hints: Vec<(AccountId, u64)>) {
         for (account, number) in hints {
             self.look(ctx, account, number);
@@ -39,7 +40,8 @@ impl Owner {
         }
     }
 
-    /// These accounts have come into the book of `owner`, or gone out of it.
+    /// These accounts have come into the phone book of `owner` or gone out of it: each of them gets a hint to look at `owner`'s
+    /// number.
     pub(crate) fn hint_others(&mut self, ctx: &mut Context<'_>, owner: AccountId, accounts: Vec<u64>) {
         let Some(own) = owner.phone_number() else { return };
         let others = accounts.into_iter().filter_map(AccountId::phone);
@@ -62,7 +64,7 @@ impl Owner {
         }
     }
 
-    /// A number's account has come or gone, durably: those who have the number are told.
+    /// A number's account has come or gone, durably: accounts that have the number in their phone books get a hint.
     pub(crate) fn tell_holders(&mut self, ctx: &mut Context<'_>, account: AccountId) {
         let Some(number) = account.phone_number() else { return };
         if self.books.tellings.waiting.len() >= TELLINGS_MAX {
@@ -86,7 +88,8 @@ impl Owner {
         ctx.store.ask_book(query, Purpose::Holders.ticket());
     }
 
-    /// A page of holders has been read, or not: then it is tried again with the next tick.
+    /// A page of the accounts that have a number in their phone books has been read. If that failed it is read again with the
+    /// next tick.
     pub(crate) fn holders_found(&mut self, ctx: &mut Context<'_>, result: Result<books::Answer, StoreError>) {
         self.books.tellings.reading = false;
         let Ok(books::Answer::Holders { owners, more }) = result else { return };

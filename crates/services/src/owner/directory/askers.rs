@@ -1,13 +1,13 @@
-//! Who has accounts looked up in the store, and what waits because its asker has many look-ups under way already.
+//! How many look-ups in the store each asker may have under way, and the work that waits because its asker has too many.
 //!
-//! The store reads so many accounts a second, whoever asks. So one asker has few look-ups under way at a time, and what it
-//! asks beyond that waits in its own line, in order and bounded by bytes; beyond the bound it is refused. All stanzas together
-//! leave room for logins, and those who have not proved who they are leave room for those who have. Kept by
-//! [`super::Directory`].
+//! The store reads a limited number of accounts a second, whoever asks. So each asker has few look-ups under way at a time.
+//! Further work waits in the asker's own line, in order and bounded by bytes; beyond that bound it is refused. Look-ups for
+//! stanzas leave some of the total for logins, and look-ups for clients that have not authenticated leave some for those that
+//! have. Kept by [`super::Directory`].
 //!
-//! Nothing here depends on whether an account exists: a look-up that is made only so that a refusal takes as long as for
-//! nobody counts like one that loads an account. Work waits rather than being refused, because a bound that is reached after
-//! so many look-ups would tell by one error more or less whether a number had needed one.
+//! Nothing here depends on whether an account exists: a look-up that is made only so that a refusal takes as long as for a number
+//! without an account counts like one that loads an account. Work waits instead of being refused at once, because a bound reached
+//! after a known number of look-ups would tell, by one error more or less, whether a number had needed a look-up.
 
 use super::keyed::Keyed;
 use super::{Bounds, Work};
@@ -15,26 +15,26 @@ use crate::account::network::{Network, WIDER};
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
-/// What a piece of work that waits counts besides its stanza.
+/// What each piece of waiting work counts against the bound in bytes, in addition to its stanza.
 const WORK_BYTES: usize = 256;
 
 /// On whose behalf an account is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Asker {
-    /// The account itself: somebody who has proved to be its owner, or an answer to what it has asked.
+    /// The account itself: a login that has proved to be its owner's, or the answer to a request of the account.
     Own,
-    /// Somebody who comes from elsewhere than a session: HTTP, the operator, a login from nobody knows where.
+    /// HTTP, the operator, or a login whose network address is not known.
     Outside,
-    /// Somebody in this network who has not logged in.
+    /// Clients in this network that have not authenticated.
     Network(Network),
-    /// A stanza of this account's sessions, or what a room posts on its behalf.
+    /// This account: a stanza of its sessions, or what a room posts on its behalf.
     Account(AccountId),
-    /// The same for last items of nodes, for which nobody waits and whose order does not matter.
+    /// This account, for the last items of PEP nodes: nobody waits for them, and their order does not matter.
     News(AccountId),
 }
 
 impl Work {
-    /// On whose behalf it is, being work for account `id`.
+    /// On whose behalf this work for account `id` is done.
     pub(crate) fn asker(&self, id: AccountId) -> Asker {
         match self {
             Self::RoutedStanza(routed) if routed.by == id => Asker::Own,
@@ -46,7 +46,7 @@ impl Work {
         }
     }
 
-    /// What it counts while it waits.
+    /// What this work counts against the bound in bytes while it waits.
     pub(super) fn waiting_bytes(&self) -> usize {
         match self {
             Self::RoutedStanza(routed) => WORK_BYTES + routed.stanza.len(),
@@ -58,17 +58,17 @@ impl Work {
 /// See the module.
 pub(super) struct Askers {
     table: HashMap<Asker, Asking, Keyed>,
-    /// Those of whom something waits that may go on as soon as there is room, each once; apart by the room that they have, so that
-    /// those who have none left keep no others waiting.
+    /// Askers with waiting work that may go on as soon as the total allows it, each once. There is one list for each class of
+    /// askers, so that askers of a class whose part of the total is used up do not keep the others waiting.
     ready: [VecDeque<Asker>; CLASSES],
-    /// Which of them is asked first the next time.
+    /// The class of askers that comes first the next time.
     first: usize,
     under_way: usize,
     waiting: usize,
     waiting_bytes: usize,
 }
 
-/// One asker. In the table only while it has a look-up under way or something waits.
+/// The state of one asker. In the table only while a look-up of it is under way or work of it waits.
 #[derive(Default)]
 struct Asking {
     under_way: usize,
@@ -105,7 +105,7 @@ impl Askers {
         true
     }
 
-    /// One that must not be refused has begun: something is being made or cleared.
+    /// Counts a look-up that must not be refused: an account is being made or cleared.
     pub(super) fn begun(&mut self) {
         self.under_way += 1;
     }
@@ -124,7 +124,7 @@ impl Askers {
         }
     }
 
-    /// Has work wait until its asker may have one more under way, behind what waits already. The work again: too much waits.
+    /// Has work wait in its asker's line until the asker may have one more look-up under way. Returns the work if too much waits.
     pub(super) fn wait(
         &mut self,
         asker: Asker,
@@ -134,7 +134,7 @@ impl Askers {
         let bytes = work.waiting_bytes();
         let most = match asker {
             Asker::Account(_) | Asker::Network(_) => bounds.waiting_bytes,
-            // Of which stanzas must find some room.
+            // Half of the bound, so that stanzas find room.
             Asker::News(_) => bounds.waiting_bytes / 2,
             Asker::Own | Asker::Outside => 0,
         };
@@ -155,13 +155,13 @@ impl Askers {
         None
     }
 
-    /// Whether something of this account waits, so that what it sends next waits, too.
+    /// Whether a stanza of this account waits, so that its next one has to wait, too.
     pub(super) fn has_waiting(&self, account: AccountId) -> bool {
         self.waiting > 0
             && self.table.get(&Asker::Account(account)).is_some_and(|asking| !asking.waiting.is_empty())
     }
 
-    /// What may go on now: one piece of each asker in turn.
+    /// The next work that may go on: one piece of each asker in turn.
     pub(super) fn next(&mut self, bounds: &Bounds) -> Option<(AccountId, Work)> {
         self.first = (self.first + 1) % CLASSES;
         (0..CLASSES).find_map(|class| self.next_of((self.first + class) % CLASSES, bounds))
@@ -200,10 +200,10 @@ impl Askers {
     }
 }
 
-/// Kinds of askers that have a line.
+/// How many classes of askers there are, by their part of the total.
 const CLASSES: usize = 3;
 
-/// Which of them it is.
+/// The class of an asker.
 fn class(asker: Asker) -> usize {
     match asker {
         Asker::News(_) => 0,
@@ -216,16 +216,16 @@ fn is_bounded(asker: Asker) -> bool {
     matches!(asker, Asker::Account(_) | Asker::News(_) | Asker::Network(_))
 }
 
-/// How many of its own it may have under way.
+/// How many look-ups one asker may have under way.
 fn most_of(asker: Asker, bounds: &Bounds) -> usize {
     match asker {
-        // Behind one address there may be many people.
+        // Many people may share one network address.
         Asker::Network(_) => bounds.per_asker.saturating_mul(WIDER as usize),
         _ => bounds.per_asker,
     }
 }
 
-/// How many look-ups may be under way for this asker to begin one.
+/// The total of look-ups under way up to which this asker may begin one more.
 fn room(asker: Asker, bounds: &Bounds) -> usize {
     let part = match asker {
         Asker::Own => bounds.loading,

@@ -1,7 +1,7 @@
 //! The hash of the directory's tables: one multiplication with a secret, for keys that strangers choose.
 //!
-//! Who writes to a number decides what is looked up, so the hash must not be foreseeable; but every stanza looks
-//! several times, so it must be cheap. Only for keys that are one or two integers.
+//! Any sender decides which numbers are looked up, so the hash must not be foreseeable; every stanza causes several look-ups, so
+//! it must be cheap. Only for keys that are one or two integers.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -12,7 +12,7 @@ pub(crate) struct Keyed([u64; 2]);
 impl Keyed {
     pub(crate) fn new(secret: &[u8; 16]) -> Self {
         let secret = u128::from_le_bytes(*secret);
-        // Odd, so that no factor of a key is lost.
+        // The factor is odd, so that multiplying loses no bit of a key.
         Self([secret as u64, (secret >> 64) as u64 | 1])
     }
 }

@@ -1,20 +1,21 @@
-//! Who has been told lately of which number that nobody is there for them: asked again, they are told at once.
+//! Which senders were lately told that there is no account for which number: asked again, the same answer comes at once.
 //!
-//! An account that exists stays in memory after it was asked for, so what nobody has must be remembered as well, or else the
-//! time and the work of a second question would tell one from the other. There is one table for both: of somebody who exists
-//! and shows an asker nothing, the first refusal is as slow as a look-up and the next ones come from here, as for nobody.
-//! An asker finds only what it was told itself: nobody learns whether others have asked.
+//! An account that exists stays in memory after it was asked for. A number without an account must be remembered as well:
+//! otherwise the time and the work of a second request would tell an account from none. Both kinds of refusal are in one table:
+//! for an account that shows a sender nothing, the first refusal is as slow as a look-up in the store, and the next ones come
+//! from this table, as for a number without an account. The table answers each sender only for what that sender was told before,
+//! so that nobody learns whether others have asked.
 //!
-//! Kept by [`super::Directory`]. Promises: bounded, the oldest goes first, whatever it says; forgotten at once when an account
-//! is about to be made under the number; an account of which something stands here does not leave memory.
+//! Kept by [`super::Directory`]. Promises: the table is bounded, and the oldest entry goes first, whatever it says; a number is
+//! forgotten as soon as an account is about to be made for it; an account with an entry here does not leave memory.
 
 use super::keyed::Keyed;
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
-/// See the module. Keys are an asker and whom it has asked for.
+/// See the module. Keys are a sender and the account that it has asked for.
 pub(super) struct Looked {
-    /// Whether there is no such account.
+    /// The value says whether the account does not exist (true), or only shows the sender nothing (false).
     found: HashMap<(AccountId, AccountId), bool, Keyed>,
     /// Oldest first.
     order: VecDeque<(AccountId, AccountId)>,
@@ -26,7 +27,7 @@ impl Looked {
         Self { found: HashMap::with_hasher(Keyed::new(secret)), order: VecDeque::new(), most }
     }
 
-    /// The asker has been told that there is nobody.
+    /// Remembers that this sender was told that there is nobody.
     pub(super) fn note(&mut self, asker: AccountId, id: AccountId, is_nobody: bool) {
         if self.most == 0 {
             return;
@@ -42,22 +43,22 @@ impl Looked {
         self.order.push_back((asker, id));
     }
 
-    /// Whether the asker was told that lately.
+    /// Whether this sender was lately told that there is nobody.
     pub(super) fn was_told(&self, asker: AccountId, id: AccountId) -> bool {
         self.found.contains_key(&(asker, id))
     }
 
-    /// Whether the asker was told that lately because there is no such account.
+    /// Whether this sender was lately told that there is nobody because the account does not exist.
     pub(super) fn is_nobody(&self, asker: AccountId, id: AccountId) -> bool {
         self.found.get(&(asker, id)).is_some_and(|is_nobody| *is_nobody)
     }
 
-    /// Whether anybody was told that of this number lately. Looks at all.
+    /// Whether any sender was lately told that there is nobody with this number. Searches the whole table.
     pub(super) fn holds(&self, id: AccountId) -> bool {
         self.order.iter().any(|(_, told)| *told == id)
     }
 
-    /// An account is about to be made under this number. Looks at all.
+    /// An account is about to be made for this number: forgets it for all senders. Searches the whole table.
     pub(super) fn forget(&mut self, id: AccountId) {
         if self.holds(id) {
             self.order.retain(|(_, told)| *told != id);

@@ -1,10 +1,10 @@
-//! How much may wait for accounts' records: work parked behind loads, and stanzas that are refused once the store has looked.
+//! How much may wait for accounts' records: work parked behind loads, and stanzas to be refused after a look-up.
 //!
-//! Each account's has a bound by count, and stanzas have one by bytes, of one account and of all: large ones would else take more
-//! memory than the machine has. Beyond, they are refused as overloaded. Bytes keep no login out. Whether the account exists makes
-//! no difference: both kinds count alike.
+//! What waits for one account is bounded by count. Stanzas are bounded by bytes as well, per account and in all: large ones would
+//! otherwise take more memory than the machine has. Beyond a bound work is refused as overloaded. The bounds in bytes keep no
+//! login out. Both kinds of waiting count alike, so whether the account exists makes no difference.
 //!
-//! Kept by [`super::Directory`]; whoever has something parked keeps its account's bytes.
+//! Kept by [`super::Directory`]; the caller keeps the count of bytes for each account.
 
 use super::{Bounds, Work};
 
@@ -17,7 +17,7 @@ pub(crate) struct ParkedRoom {
     bytes_all_max: usize,
 }
 
-/// What is to be parked.
+/// The size of something that is to be parked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parking {
     bytes: usize,
@@ -41,14 +41,14 @@ impl ParkedRoom {
         }
     }
 
-    /// Whether there is room beside what is parked for the same account: so many, of so many bytes.
+    /// Whether there is room for `new` beside what is parked for the same account already: `count` pieces of `bytes` bytes.
     pub(crate) fn has(&self, count: usize, bytes: usize, new: Parking) -> bool {
-        // One alone has room, however large a stanza may be.
+        // A stanza has room if it is the only one for its account, however large it is.
         let fits = count == 0 || bytes + new.bytes <= self.bytes_max;
         count < self.count_max && (!new.is_stanza || fits && self.bytes + new.bytes <= self.bytes_all_max)
     }
 
-    /// Takes it in if there is room.
+    /// Counts `new` as parked, if there is room.
     pub(crate) fn take(&mut self, count: usize, bytes: &mut usize, new: Parking) -> bool {
         let has_room = self.has(count, *bytes, new);
         if has_room {
@@ -57,20 +57,20 @@ impl ParkedRoom {
         has_room
     }
 
-    /// Takes it in again: it has had its place.
+    /// Counts `new` as parked again, without looking for room: it was parked before.
     pub(crate) fn keep(&mut self, bytes: &mut usize, new: Parking) {
         *bytes += new.bytes;
         self.bytes += new.bytes;
         self.count += 1;
     }
 
-    /// What was parked for one account is not any more.
+    /// What was parked for one account is no longer parked.
     pub(crate) fn give_back(&mut self, count: usize, bytes: usize) {
         self.count -= count;
         self.bytes -= bytes;
     }
 
-    /// How many wait, and their bytes.
+    /// How many pieces are parked for all accounts, and their bytes.
     pub(crate) fn level(&self) -> (usize, usize) {
         (self.count, self.bytes)
     }

@@ -1,7 +1,7 @@
-//! Service discovery (XEP-0030): what the domain and an account's bare JID are and can.
+//! Service discovery (XEP-0030): identities, features and items of the domain and of an account's bare JID.
 //!
-//! Features come from the one table [`super::specs`], so nothing is announced that no room has declared.
-//! Pure: payloads of results. Called by [`super`], which has checked who may ask.
+//! Features come from the declarations of the rooms ([`super::specs`]), so nothing is announced that no room has declared. Pure:
+//! returns the payloads of results. Called by [`super`], which has checked that the asker may ask.
 
 use super::own_caps;
 use super::rooms::features;
@@ -41,7 +41,7 @@ pub(super) fn domain_info(
     }
 }
 
-/// What the domain is and can, the same for everybody.
+/// `disco#info` of the domain, the same for everybody.
 pub(super) fn server_info(realm: &Realm, node: Option<&str>) -> Vec<u8> {
     let server = Identity { category: "server", kind: "im", name: Some("Chaski") };
     let scopes: &[Scope] = match realm.relays.relays.is_empty() {
@@ -72,7 +72,7 @@ fn services(realm: &Realm) -> Vec<u8> {
     })
 }
 
-/// `disco#info` of the list of commands or of one.
+/// `disco#info` of the list of commands, or of one command.
 fn commands_info(realm: &Realm, account: &Account, node: &str) -> Result<Vec<u8>, StanzaCondition> {
     if node == ns::COMMANDS {
         let list = Identity { category: "automation", kind: "command-list", name: Some("Commands") };
@@ -83,7 +83,7 @@ fn commands_info(realm: &Realm, account: &Account, node: &str) -> Result<Vec<u8>
     Ok(info(Some(node), &[identity], &[ns::COMMANDS, ns::DISCO_INFO, ns::DATA_FORMS]))
 }
 
-/// `disco#items` of the list of commands as it stands at `jid`, or of one, which has none.
+/// `disco#items` of the list of commands, whose items have the JID `jid`; or of one command, which has no items.
 fn commands_items(
     realm: &Realm,
     account: &Account,
@@ -103,7 +103,7 @@ fn permitted(realm: &Realm, account: &Account, node: &str) -> Result<AdHoc, Stan
     if commands::may_use(realm, account, &command) { Ok(command) } else { Err(StanzaCondition::Forbidden) }
 }
 
-/// `disco#info` of an account's bare JID for its owner, who finds the domain's commands there, too.
+/// `disco#info` of an account's bare JID for its owner, whom it tells of the domain's commands, too.
 pub(super) fn own_info(
     realm: &Realm,
     account: &Account,
@@ -130,8 +130,8 @@ pub(super) fn own_items(
     }
 }
 
-/// `disco#info` of an account's bare JID or one of its nodes for another account, of which the caller has checked that it may
-/// know of this one.
+/// `disco#info` of an account's bare JID, or of one of its PEP nodes, for another account. The caller has checked that the other
+/// account may know of this one.
 pub(super) fn account_info(
     account: &Account,
     asker: &Asker,
@@ -144,7 +144,7 @@ pub(super) fn account_info(
     }
 }
 
-/// `disco#items` of an account's bare JID for another account: the nodes that it may see; of a node: the ids of its items.
+/// `disco#items` of an account's bare JID for another account: the PEP nodes that it may see; or of a node: the ids of its items.
 pub(super) fn account_items(
     account: &Account,
     asker: &Asker,
@@ -170,8 +170,8 @@ fn node_info(node: &str) -> Vec<u8> {
     info(Some(node), &[leaf], &[ns::PUBSUB])
 }
 
-/// The nodes that the asker may see (the owner, `None`: all), or the ids of a node's items. The account's sessions are told by
-/// presence only.
+/// The PEP nodes that the asker may see (`None`: the owner, who sees all), or the ids of a node's items. Sessions are not among
+/// the items: the account's contacts know them by presence.
 fn nodes_items(account: &Account, asker: Option<&Asker>, node: Option<&str>) -> Vec<u8> {
     let found: Vec<_> = match node {
         None => pep::visible(account, asker).map(|name| ("node", name)).collect(),

@@ -1,4 +1,4 @@
-//! Small questions about an entity: is it there, what is it, what time has it, how long is it idle.
+//! Small queries about an entity: ping, software version, entity time, last activity.
 //!
 //! XEP-0199, XEP-0092, XEP-0202, XEP-0012. Pure: payloads from the realm, the clock and the account.
 
@@ -39,9 +39,9 @@ pub(super) fn uptime(turn: &Turn<'_>) -> Vec<u8> {
     seconds_since(turn.realm.started_unix_ms, turn.unix_ms)
 }
 
-/// XEP-0012 §4: 0 while a session is available, else the time since one was: whoever is connected and not available is away.
-/// Without any it was last seen when the record says, which is right within ten minutes ([`crate::account::resident::ResidentRecord`]).
-/// The caller has checked that the asker may know.
+/// XEP-0012 §4: 0 while a session of the account is available; else the time since one was, as a session that is connected but
+/// not available counts as away. Without any session, the time since the record says that the account was last seen, which is
+/// right within ten minutes ([`crate::account::resident::ResidentRecord`]). The caller has checked that the asker may know it.
 pub(super) fn last_activity(turn: &Turn<'_>, account: &Account) -> Result<Vec<u8>, StanzaCondition> {
     let online = account.sessions.iter().any(|session| session.presence.is_available());
     let left = account.sessions.iter().map(|session| session.presence.left_unix_ms()).max();
@@ -49,8 +49,8 @@ pub(super) fn last_activity(turn: &Turn<'_>, account: &Account) -> Result<Vec<u8
     Ok(seconds_since(seen, turn.unix_ms))
 }
 
-/// The same for somebody to whom the account shows it. Who is not shown that it is online is told when it was last noted,
-/// as if it were away.
+/// The answer to another account that may see "last seen". If that account may not see that this one is online, it is told when
+/// this one was last noted as seen, as if it were away.
 pub(super) fn last_activity_for(
     turn: &Turn<'_>,
     account: &Account,

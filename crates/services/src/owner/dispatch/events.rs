@@ -1,11 +1,12 @@
-//! Events reach the rooms that listen: once the room which posted them has returned, each in its place among what is to be sent.
+//! Passes the events that a room has posted to the rooms that listen, once that room has returned. What a listener posts takes
+//! the event's place in the order.
 
 use super::rooms;
 use crate::account::Account;
 use crate::effects::turn::{Post, Turn};
 use std::collections::VecDeque;
 
-/// Tells the rooms what has happened. What they say takes the place of the event, and may be events again.
+/// Passes events to the listening rooms. Their posts take the place of the event, and may be events again.
 pub(crate) fn tell_rooms(turn: &mut Turn<'_>, account: &mut Account) {
     if std::mem::take(&mut turn.outbox.events) == 0 {
         return;

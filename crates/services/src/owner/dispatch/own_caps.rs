@@ -1,21 +1,21 @@
-//! What the server says of itself (XEP-0115 §6.3): the hash of its own `disco#info`, in the stream's features, so that clients
-//! that know this version of it need not ask.
+//! Entity capabilities of the server itself (XEP-0115 §6.3): the hash of the domain's `disco#info` in the stream features, so
+//! that a client that knows this hash need not ask.
 
 use super::disco;
 use crate::realm::Realm;
 use crate::rooms::caps;
 use chaski_xmpp::{Stanza, Writer, ns};
 
-/// Where the software is described.
+/// The URI in `node`, which identifies the software.
 const NODE: &str = "https://github.com/chaski/chaski";
 
-/// The hash of what the domain answers to `disco#info`.
+/// The hash of the domain's answer to `disco#info`.
 fn ver(realm: &Realm) -> Option<String> {
     let info = disco::server_info(realm, None);
     caps::hash_of(&Stanza::parse(&info).ok()?.root())
 }
 
-/// `<c/>`, for the stream's features.
+/// The `<c/>` element for the stream features.
 pub fn own_caps(realm: &Realm) -> String {
     let mut out = Vec::new();
     if let Some(ver) = ver(realm) {
@@ -26,7 +26,7 @@ pub fn own_caps(realm: &Realm) -> String {
     String::from_utf8(out).expect("what is written from text is UTF-8")
 }
 
-/// Whether a node of `disco#info` is this hash.
+/// Whether the node of a `disco#info` request is the server's own hash.
 pub(super) fn is_own(realm: &Realm, node: &str) -> bool {
     let asked = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#'));
     asked.is_some_and(|asked| ver(realm).as_deref() == Some(asked))

@@ -21,7 +21,7 @@ use crate::rooms::{
 use chaski_telemetry::Registry;
 use chaski_xmpp::ns;
 
-/// What a room implements, and where it takes requests.
+/// What a room implements, and the doors at which it takes requests.
 type Room = (&'static [Xep], &'static [Door]);
 
 const ROOMS: &[Room] = &[
@@ -43,7 +43,7 @@ const ROOMS: &[Room] = &[
     (CARRIED, &[]),
 ];
 
-/// The rooms that hear what happens to an account, in the order in which they are told.
+/// The rooms that listen to events of an account, in the order in which they are told.
 const LISTENERS: &[Listener] = &[pep::heard, presence::heard, roster::heard, caps::heard];
 
 /// Ad-hoc commands of rooms, in the order in which they are shown.
@@ -56,7 +56,7 @@ const METRICS: &[Declare] = &[
     RoomMetrics::declare::<UploadMetrics>,
 ];
 
-/// Sets of knobs.
+/// The sets of knobs that rooms declare.
 const KNOBS: &[fn(&mut Knobs)] = &[
     Knobs::declare::<ContactSyncKnobs>,
     Knobs::declare::<CsiKnobs>,
@@ -65,7 +65,7 @@ const KNOBS: &[fn(&mut Knobs)] = &[
     Knobs::declare::<RosterKnobs>,
 ];
 
-/// What is done where stanzas are routed, kept and delivered (the router, mailbox and session rooms).
+/// XEPs that are implemented where stanzas are routed, stored and delivered (router, mailbox, sessions).
 const CARRIED: &[Xep] = &[
     Xep::new(160, "1.0.1", "Best Practices for Handling Offline Messages", &[(Scope::Domain, "msgoffline")]),
     Xep::new(198, "1.6.2", "Stream Management", &[]),
@@ -74,7 +74,7 @@ const CARRIED: &[Xep] = &[
     Xep::new(359, "0.7.0", "Unique and Stable Stanza IDs", &[(Scope::Account, ns::STANZA_ID)]),
 ];
 
-/// All that rooms declare.
+/// All XEPs that are declared.
 pub fn specs() -> impl Iterator<Item = &'static Xep> {
     ROOMS.iter().flat_map(|(spec, _)| spec.iter())
 }

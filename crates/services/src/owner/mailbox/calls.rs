@@ -1,16 +1,17 @@
-//! Call proposals in a backlog (XEP-0353): one that waited is sent together with what became of it.
+//! Call proposals in a backlog (XEP-0353): a proposal that waited in the mailbox is sent together with the end of its call.
 //!
-//! A client rings when it is told of a proposal, whatever its age, and stops when it is told that the call was taken back or
-//! taken elsewhere. A backlog comes in windows that wait for acknowledgements: so that nothing rings for as long as that
-//! takes, a window ends before a proposal of which it does not hold the end, and the next one begins with it. Called by
-//! [`super::deliver_backlog`] for a window that more follows, and for no other. Promises: order stays as it is, and a
-//! proposal never waits for more than one window; where its end is further away than a window is long, it does ring, and so may one of
-//! several calls in the window behind one that has waited. Of the windows none but the first is less than half as long for it.
+//! A client rings when it receives a `<propose/>`, however old, and stops ringing when it receives a message that the call was
+//! retracted or answered elsewhere. A backlog is sent in windows that wait for acknowledgements. So that no client rings between
+//! two windows, a window ends before a proposal whose end is not in the same window, and the next window begins with that
+//! proposal. Called by [`super::deliver_backlog`] only for a window that is followed by another.
+//! Promises: the order of messages stays as it is; a proposal is put off by one window at most; only the first window may be
+//! shorter than half of its usual length for this. Limits: if the end of the call is further away than the length of a window,
+//! the client does ring; so it may for another call in a window that begins with a proposal put off before.
 
 use chaski_xmpp::stored::Has;
 use chaski_xmpp::{ElementRef, Stored, ns};
 
-/// How many of the messages go with this window. `None`: one that could not be read.
+/// How many of the messages go into this window. `None` stands for a message that could not be parsed.
 pub(super) fn cut(messages: &[Option<Stored>]) -> usize {
     let mut open: Vec<(usize, String)> = Vec::new();
     for (place, message) in messages.iter().enumerate() {
@@ -24,15 +25,15 @@ pub(super) fn cut(messages: &[Option<Stored>]) -> usize {
             open.retain(|(_, proposed)| *proposed != *id);
         }
     }
-    // The first of the window goes in any case; behind one that has waited so, half a window goes at least: who sends nothing but
-    // proposals must not have each of them read by itself.
+    // The first message of a window goes in any case. In a window that begins with a proposal put off before, at least half of
+    // the messages go: otherwise somebody who sends nothing but proposals would have each of them read by itself.
     let has_waited = open.first().is_some_and(|(place, _)| *place == 0);
     let least = if has_waited { messages.len().div_ceil(2) } else { 1 };
     let first_open = open.iter().map(|(place, _)| *place).find(|place| *place >= least);
     first_open.unwrap_or(messages.len())
 }
 
-/// Whether nothing rings any more behind this.
+/// Whether this element ends a call, so that the client stops ringing.
 fn ends(said: &ElementRef<'_>) -> bool {
     matches!(said.name(), "retract" | "accept" | "proceed" | "reject" | "finish")
 }

@@ -1,4 +1,4 @@
-//! The notice of a gap: what a client gets in the place of messages that are lost.
+//! The notice of a gap: what a client gets in place of messages that are lost.
 //!
 //! Called by [`super`] when it reads a gap from the mailbox. The notice is a headline of the server with an element for
 //! programs and a text for everybody else; it is sent like a message, also with `<delay/>`, until the first client has acknowledged it.
@@ -14,7 +14,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 use std::sync::Arc;
 
-/// The message that is sent.
+/// The notice of a gap, as a message.
 pub(super) fn told(desk: &mut Desk, ctx: &Context<'_>, bare: &str, seq: Seq, gap: Gap) -> Stored {
     let realm = Arc::clone(&desk.realm);
     let id = identity(&realm, bare, seq);
@@ -23,7 +23,7 @@ pub(super) fn told(desk: &mut Desk, ctx: &Context<'_>, bare: &str, seq: Seq, gap
     desk.compose(|out| write(out, &realm.domain, bare, id, shown))
 }
 
-/// The same each time that this gap is told, another one when it has grown.
+/// The stanza-id of the notice: the same each time that the same gap is told, another one when the gap has grown.
 fn identity(realm: &Realm, bare: &str, seq: Seq) -> MessageId {
     let mut hasher = SipHasher13::new_with_key(&realm.secret);
     hasher.write(b"gap\0");

@@ -1,6 +1,7 @@
-//! What the sender of a message is to the owner of the mailbox: a contact or a stranger.
+//! Whether the sender of a message is a contact of the mailbox's owner or a stranger.
 //!
-//! A contact is whom the owner has put into the phone book or into the roster; who has only asked for that is a stranger.
+//! A contact is an account that the owner has put into its phone book or its roster. An account that has only sent a subscription
+//! request is a stranger.
 //! Called by [`super`] for each message: one search in the roster of the account, which is in memory.
 
 use super::By;
@@ -10,7 +11,7 @@ use crate::account::shows;
 use chaski_store::{Sender, Standing};
 use chaski_xmpp::{JidRef, Stored};
 
-/// The sender of a message, for the store's shares.
+/// The sender of a message, as the store needs it to keep the shares of a mailbox.
 pub(super) fn sender(account: &Account, by: By, stanza: &Stored) -> Sender {
     let is_known = by.account == account.id
         || match Contact::from_account(by.account) {
@@ -21,7 +22,8 @@ pub(super) fn sender(account: &Account, by: By, stanza: &Stored) -> Sender {
     Sender { account: by.account, standing, is_heavy: by.is_heavy }
 }
 
-/// The same of an account whose number does not tell its name.
+/// Whether the roster lists the sender, for a sender with a name instead of a number: its contact is found by the bare JID in
+/// `from`.
 fn is_known_by_name(account: &Account, stanza: &Stored) -> bool {
     let from = stanza.from().unwrap_or_default();
     let bare = JidRef::split(&from).to_bare().to_string();

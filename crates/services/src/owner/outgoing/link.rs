@@ -1,36 +1,37 @@
 //! What goes from one place to another: in order, each once, and none lost while both places live.
 //!
-//! A link between places is an ordered stream that may be cut: what was under way is lost then, and perhaps nobody knows what had
-//! arrived. So letters have numbers, in [`Lane`]s of their own: acceptances, and everything else, which acceptances may pass. The
-//! sender keeps a letter until the receiver has said that it has it; the receiver takes them by number ([`Heard`]). One that it has
-//! is dropped; one before which others are missing is dropped too, and it says from where it wants them again. The sender goes
-//! back to there and sends all that follows: nothing overtakes what was sent before it, whatever was lost (docs/promises.md, M3), and
-//! nothing is done twice. Whoever has had no word for a while says up to which number it has sent ([`Letter::Tally`]), at
-//! growing pauses, so that what was lost at the end is asked for too.
+//! A link between places is an ordered stream that may be cut: then what was under way is lost, and nobody may know how much had
+//! arrived. So letters are numbered, in two [`Lane`]s: acceptances, and all other letters, which acceptances may overtake. The
+//! sender keeps a letter until the receiver has acknowledged it. The receiver takes letters in the order of their numbers
+//! ([`Heard`]): one that it has already is dropped; one before which others are missing is dropped too, and the receiver says
+//! from which number it wants them again. The sender goes back to that number and sends everything from there on. So nothing
+//! overtakes what was sent before it, whatever was lost (docs/promises.md, M3), and nothing is done twice. A sender that has had
+//! no acknowledgement for a while says up to which number it has sent ([`Letter::Tally`]), at growing pauses, so that a loss at
+//! the end is noticed too.
 //!
-//! What a receiver has is said along with whatever goes the other way, else within a tick. Pure; owned by [`super::Outgoing`].
+//! A receiver's acknowledgement goes with whatever is sent the other way, else within a tick. Pure; owned by [`super::Outgoing`].
 
 use crate::effects::letter::{Letter, Origin, RoutedStanza};
 use crate::effects::presence::{PresenceBroadcast, Probes};
 use std::collections::VecDeque;
 
-/// That of acceptances.
+/// The lane of acceptances.
 pub(super) const SETTLEMENTS: usize = 0;
-/// That of everything else.
+/// The lane of all other letters.
 pub(super) const LETTERS: usize = 1;
-/// So many letters are taken at most before their sender is told, so that it need not keep more.
+/// After so many letters at most the receiver acknowledges, so that the sender need not keep more.
 const TAKEN_MAX: u32 = 256;
-/// What a letter counts besides its stanza.
+/// What a letter counts against the bound in bytes, in addition to its stanza.
 const LETTER_BYTES: usize = 256;
 
 /// The sender's half of a lane.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// What the receiver has not said that it has, in order.
+    /// Letters that are not acknowledged, in order.
     kept: VecDeque<Kept>,
-    /// How many were seen before these.
+    /// How many letters were acknowledged before these.
     seen: u64,
-    /// How many of those that are kept are under way, from the first.
+    /// How many of the letters in `kept` are under way, counted from the first.
     under_way: usize,
     /// The highest number that was ever under way.
     sent: u64,
@@ -38,7 +39,7 @@ pub(super) struct Lane {
 }
 
 struct Kept {
-    /// `None`: it was sent, and is not sent again.
+    /// `None`: the letter was sent, and is never sent again.
     letter: Option<Letter>,
     bytes: usize,
 }
@@ -65,13 +66,13 @@ impl Lane {
         self.kept.push_back(Kept { letter, bytes });
     }
 
-    /// One has gone that nothing waits before: keeps this copy of it.
+    /// Notes that a letter has been sent while nothing waited before it: keeps this copy of it.
     pub(super) fn has_sent(&mut self, copy: Option<Letter>) {
         self.keep(copy);
         self.went();
     }
 
-    /// The number of the next, and the letter if it is still to be had.
+    /// The number of the next letter to be sent, and the letter, or [`Letter::Gone`] if it is never sent again.
     pub(super) fn next(&mut self) -> Option<(u64, Letter)> {
         let number = self.next_number();
         let next = self.kept.get_mut(self.under_way)?;
@@ -79,32 +80,32 @@ impl Lane {
             None => Letter::Gone,
             Some(letter) => match letter.copy() {
                 Some(copy) => copy,
-                // Only one: it comes back if the link does not take it.
+                // There is no copy of this letter: it is put back if the link does not take it.
                 None => next.letter.take().unwrap_or(Letter::Gone),
             },
         };
         Some((number, letter))
     }
 
-    /// The number of the next that goes.
+    /// The number of the next letter to be sent.
     pub(super) fn next_number(&self) -> u64 {
         self.seen + self.under_way as u64 + 1
     }
 
-    /// The link has taken it.
+    /// The link has taken the next letter.
     pub(super) fn went(&mut self) {
         self.under_way += 1;
         self.sent = self.sent.max(self.seen + self.under_way as u64);
     }
 
-    /// The link has not taken it.
+    /// The link has not taken the next letter.
     pub(super) fn put_back(&mut self, letter: Letter) {
         if let Some(next) = self.kept.get_mut(self.under_way).filter(|_| !matches!(letter, Letter::Gone)) {
             next.letter.get_or_insert(letter);
         }
     }
 
-    /// The receiver has all up to this number. Whether that is news.
+    /// The receiver has acknowledged all letters up to this number. Returns whether that is news.
     pub(super) fn note_seen(&mut self, number: u64) -> bool {
         let count = number.min(self.sent).saturating_sub(self.seen);
         for _ in 0..count {
@@ -113,13 +114,13 @@ impl Lane {
         self.seen += count;
         self.under_way = self.under_way.saturating_sub(count as usize);
         if count > 0 && self.kept.is_empty() && self.kept.capacity() > KEPT_CAPACITY {
-            // A storm's capacity must not stay for ever.
+            // A burst must not leave its capacity allocated for ever.
             self.kept = VecDeque::new();
         }
         count > 0
     }
 
-    /// The receiver misses what follows: all of it goes again. How many that are.
+    /// The receiver misses the letter after the last acknowledged one: all from there on are sent again. Returns how many.
     pub(super) fn go_back(&mut self) -> usize {
         std::mem::take(&mut self.under_way)
     }
@@ -129,42 +130,42 @@ impl Lane {
         self.sent
     }
 
-    /// Whether something was sent and not seen.
+    /// Whether a letter was sent and is not acknowledged.
     pub(super) fn is_unseen(&self) -> bool {
         self.sent > self.seen
     }
 
-    /// How many the link has not taken.
+    /// How many letters the link has not taken.
     pub(super) fn waiting(&self) -> usize {
         self.kept.len() - self.under_way
     }
 
-    /// How many are kept, and their bytes.
+    /// How many letters are kept, and their bytes.
     pub(super) fn kept(&self) -> (usize, usize) {
         (self.kept.len(), self.bytes)
     }
 }
 
-/// Room that an empty lane keeps.
+/// The capacity that an empty lane keeps.
 const KEPT_CAPACITY: usize = 1_024;
 
 /// The receiver's half of a lane.
 #[derive(Default)]
 pub(super) struct Heard {
-    /// The highest number up to which nothing is missing.
+    /// The number up to which no letter is missing.
     pub(super) last: u64,
-    /// So many were taken since that was said.
+    /// How many letters were taken since the last acknowledgement.
     untold: u32,
-    /// It is to be said at once.
+    /// The acknowledgement is to be sent at once.
     pub(super) is_due: bool,
-    /// And that something is missing.
+    /// The acknowledgement is to say that letters are missing.
     pub(super) wants: bool,
-    /// What is missing before those that come has been asked for.
+    /// The letters that are missing have been asked for.
     has_asked: bool,
 }
 
 impl Heard {
-    /// A letter has come. Whether it is the next.
+    /// A letter with this number has come. Returns whether it is the next in order.
     pub(super) fn take(&mut self, number: u64) -> bool {
         if number == self.last + 1 {
             self.last = number;
@@ -188,25 +189,25 @@ impl Heard {
         }
     }
 
-    /// Whether the sender does not know how far it is.
+    /// Whether there is something to acknowledge.
     pub(super) fn is_untold(&self) -> bool {
         self.untold > 0 || self.is_due
     }
 
-    /// The sender is told.
+    /// The acknowledgement has been sent.
     pub(super) fn told(&mut self) {
         (self.untold, self.is_due, self.wants) = (0, false, false);
     }
 }
 
 impl Letter {
-    /// In which lane it goes.
+    /// The lane in which a letter goes.
     pub(super) fn lane(&self) -> usize {
         if matches!(self, Self::Settled(_)) { SETTLEMENTS } else { LETTERS }
     }
 
-    /// Whether it is kept until the receiver has it, and taken in order. Else whoever has asked for it has a time limit, or looks
-    /// again by itself.
+    /// Whether a letter is kept until it is acknowledged, and taken in order. For any other letter, its asker has a time limit or
+    /// looks again by itself.
     pub(super) fn is_kept(&self) -> bool {
         matches!(
             self,
@@ -214,7 +215,7 @@ impl Letter {
         )
     }
 
-    /// A copy of one that is kept.
+    /// A copy of a letter that is kept.
     pub(crate) fn copy(&self) -> Option<Self> {
         match self {
             Self::RoutedStanza(routed) => Some(Self::RoutedStanza(Box::new(RoutedStanza::clone(routed)))),
@@ -227,7 +228,7 @@ impl Letter {
         }
     }
 
-    /// What it takes of a bound in bytes.
+    /// What a letter counts against the bound in bytes.
     fn size(&self) -> usize {
         match self {
             Self::RoutedStanza(routed) => LETTER_BYTES + routed.stanza.len(),

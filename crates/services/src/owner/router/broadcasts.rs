@@ -1,5 +1,5 @@
-//! A presence for many accounts on its way: one envelope for each shard, and from there to each account, piece by piece if they
-//! are very many ([`super::lines`]).
+//! A presence broadcast on its way: one letter for each shard that owns recipients, and there to each recipient, piece by piece
+//! if they are very many ([`crate::owner::broadcast_queue`]).
 
 use super::Refuse;
 use crate::effects::letter::{Handling, Letter, RoutedStanza};
@@ -12,13 +12,14 @@ use crate::owner::outgoing::Class;
 use crate::owner::state::Owner;
 use chaski_store::AccountId;
 
-/// Recipients who are away and cost as much as one who is there: a look into a table instead of a write.
+/// So many recipients without a session cost as much as one with a session: one look into a table each, instead of a write.
 const ABSENT_PER_PRESENT: usize = 8;
-/// If very many wait, because everybody comes back at once, more are told in a turn: it takes no more turns than this.
+/// If very many recipients wait, because everybody reconnects at once, more of them are told in a turn, so that no more turns
+/// than this are needed.
 const TURNS_BEHIND: usize = 128;
 
 impl Owner {
-    /// Carries it to the owners of its recipients.
+    /// Sends a presence broadcast to the owners of its recipients.
     pub(crate) fn fan_out(&mut self, ctx: &mut Context<'_>, mut tell: PresenceBroadcast) {
         self.hurry_before(ctx, &tell);
         self.desk.trace(ctx, tell.by, || format!("presence for {} contacts", tell.to.len()));
@@ -41,7 +42,7 @@ impl Owner {
         }
     }
 
-    /// Carries a session's probes to the owners of those who are asked.
+    /// Sends a session's presence probes to the owners of the probed accounts.
     pub(crate) fn ask_all(&mut self, ctx: &mut Context<'_>, mut probes: Probes) {
         for (number, to) in self.by_owner(std::mem::take(&mut probes.to)) {
             let count = to.len() as u64;
@@ -57,7 +58,8 @@ impl Owner {
         }
     }
 
-    /// Recipients of one presence by the number of their owner's place. Most are away; who is not costs a write besides.
+    /// The recipients of one presence broadcast, grouped by the number of their owner's place. Charges each recipient as if it
+    /// had no session, as most have none; a recipient that has one costs a write besides.
     fn by_owner(&mut self, mut to: Vec<AccountId>) -> Vec<(usize, Vec<AccountId>)> {
         self.desk.spend(to.len() as u32 / 4);
         let places = &self.desk.realm.places;
@@ -67,7 +69,8 @@ impl Owner {
         parts.filter_map(|part| Some((owner_of(part.first()?), part.to_vec()))).collect()
     }
 
-    /// They have come to the owner of those who are asked. Who is away has nothing to say.
+    /// A session's presence probes have arrived at the owner of the probed accounts. An account that is not in memory has no
+    /// session, and so no presence to answer with.
     pub(crate) fn probed(&mut self, ctx: &mut Context<'_>, probes: &Probes) {
         for &to in &probes.to {
             if !self.directory.is_absent(to)
@@ -78,7 +81,7 @@ impl Owner {
         }
     }
 
-    /// It has come to the owner of its recipients.
+    /// A presence broadcast has arrived at the owner of its recipients.
     pub(crate) fn told(&mut self, ctx: &mut Context<'_>, tell: PresenceBroadcast) {
         match self.desk.lines.tell(tell, &self.desk.realm.limits) {
             Place::Now(tell) => self.hear_all(ctx, &tell),
@@ -91,7 +94,8 @@ impl Owner {
         }
     }
 
-    /// A routed stanza at its recipient's owner, behind what its sender has standing in line here.
+    /// Handles a routed stanza at its recipient's owner, behind whatever its sender has waiting in the broadcast queue of this
+    /// shard.
     pub(crate) fn in_line(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         match self.desk.lines.routed(routed, &self.desk.realm.limits) {
             Place::Now(routed) => self.arrive_now(ctx, routed),
@@ -104,7 +108,8 @@ impl Owner {
         }
     }
 
-    /// A turn ends: so many are told of what stands in line. Whether some are left.
+    /// Ends a turn: tells a bounded number of recipients of the presence broadcasts that wait in the queue. Returns whether some
+    /// are left.
     pub(crate) fn lines_turn(&mut self, ctx: &mut Context<'_>) -> bool {
         let metrics = &self.desk.metrics;
         if self.desk.lines.is_empty()
@@ -150,11 +155,12 @@ impl Owner {
         tell.to.iter().for_each(|account| self.hear(ctx, *account, tell));
     }
 
-    /// It has come to the owner of an account.
+    /// Tells one account of this shard of a presence broadcast.
     fn hear(&mut self, ctx: &mut Context<'_>, id: AccountId, tell: &PresenceBroadcast) {
         if let Some(account) = self.directory.present(id)
             && account.settings.is_none()
-            // While a roster is saved, what came before waits for that: `unavailable` must not pass `subscribed`.
+            // While the account's roster is being saved, stanzas sent to it wait for that, and presence waits behind them:
+            // `unavailable` must not overtake `subscribed`.
             && !account.ledger.has_line()
         {
             hear(&mut self.desk, ctx, account, tell);

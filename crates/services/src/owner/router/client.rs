@@ -1,4 +1,4 @@
-//! What a client sends: checked, stamped, addressed, and sent on its way.
+//! What a client sends is checked, stamped with its sender's full JID, addressed, and sent on its way.
 //!
 //! Promises: nothing leaves under another sender's name (RFC 6120 §8.1.2.1); every request and every message that
 //! can't be sent is answered with one error. Specification: RFC 6120 §8 and §10, RFC 6121 §8.1.
@@ -34,14 +34,14 @@ use chaski_xmpp::{JidRef, Kind, Stanza, StanzaCondition, StanzaError, Stored, ns
 pub(super) struct Sender<'f> {
     account: AccountId,
     session: SessionId,
-    /// Its count, with stream management.
+    /// The stanza's number in the session's stream management (XEP-0198). `None`: the session does not use it.
     index: Option<StanzaIndex>,
-    /// Its full JID.
+    /// The session's full JID.
     from: &'f str,
 }
 
 impl Sender<'_> {
-    /// A stanza as it goes on its way.
+    /// The routed stanza that carries `stanza` to this account.
     fn routed(
         &self,
         account: AccountId,
@@ -53,27 +53,28 @@ impl Sender<'_> {
     }
 }
 
-/// Where an address leads.
+/// What a JID in `to` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Account(AccountId),
-    /// The server itself, without or with a resource.
+    /// The server's domain, without or with a resource.
     Domain,
-    /// Its upload service.
+    /// The domain of the server's upload service.
     Uploads,
-    /// Another server: there are none.
+    /// A domain of another server. There is no federation.
     Remote,
-    /// No account can have this name.
+    /// A local part that no account can have.
     Nobody,
 }
 
 impl Owner {
-    /// A stanza of a session.
+    /// Handles a stanza that the client of this session has sent.
     pub(crate) fn client_stanza(&mut self, ctx: &mut Context<'_>, id: SessionId, stanza: &Stanza<'_>) {
         let Some(account_id) = self.directory.account_of(id) else { return };
         let mut from = std::mem::take(&mut self.from);
         let Some(Visit { desk, account }) = self.visit(account_id) else { return };
-        // Who stays for days must not be taken for gone: a registration lock would give way.
+        // Activity is noted here, since a session may last for days: its account must not be taken for abandoned, or else its
+        // registration lock would lapse.
         let is_news = account.record.is_seen_due(ctx.unix_ms);
         desk.metrics.stanzas_received_total.inc();
         desk.spend(budget::STANZA);
@@ -92,7 +93,7 @@ impl Owner {
             let index = session.managed.as_mut().map(|managed| managed.inbound.received());
             let sender = Sender { account: account_id, session: id, index, from: &from };
             let refused = self.directory.present(account_id).and_then(|own| match own.ledger.is_gone() {
-                // It only waits to be told that it is over.
+                // The account has been removed. This session stays only to receive the answer to its request for that.
                 true => Some(StanzaCondition::NotAuthorized.into()),
                 false => hidden::refuses(own, stanza),
             });
@@ -111,8 +112,8 @@ impl Owner {
         }
     }
 
-    /// A stanza of a session that was not accepted: it counts like any other (XEP-0198 §4), since its client would send it
-    /// again else, and is answered.
+    /// Handles a stanza of a session that the parser or the policy has refused: it counts as received (XEP-0198 §4), since the
+    /// client would otherwise send it again, and is answered with an error.
     pub(crate) fn client_refused(
         &mut self,
         ctx: &mut Context<'_>,
@@ -135,7 +136,7 @@ impl Owner {
         let facts = Facts::of(message);
         let text = message.to();
         let mut scratch = String::new();
-        // RFC 6121 §8.1.1.1: without `to`, it is for the account itself.
+        // RFC 6121 §8.1.1.1: a message without `to` is for the sender's own account.
         let to = match text.as_deref().map(|text| JidRef::parse(text, &mut scratch)) {
             None => JidRef::split(sender.from).to_bare(),
             Some(Ok(to)) => to,
@@ -224,7 +225,7 @@ impl Owner {
         desk.routed.push_back(routed);
     }
 
-    /// Takes a message that is to be stored from its sender's rate, and counts it as waiting for its acceptance.
+    /// Charges a message that is to be stored to its sender's rate, and counts it as one whose acceptance the session waits for.
     fn hold(
         &mut self,
         now_ms: u64,
@@ -250,7 +251,8 @@ impl Owner {
         Ok((is_heavy, origin))
     }
 
-    /// A receipt (XEP-0184) says that a client without stream management has a message.
+    /// If a message holds a receipt (XEP-0184) and its session has no stream management, notes that the client has the message
+    /// named in it.
     fn note_receipt(&mut self, ctx: &mut Context<'_>, sender: Sender<'_>, message: &Stanza<'_>) {
         if sender.index.is_some() {
             return;
@@ -297,7 +299,7 @@ impl Owner {
         let is_request = match kind {
             Some(IqType::Get | IqType::Set) if children == 1 && stanza.id().is_some() => true,
             Some(IqType::Result | IqType::Error) => false,
-            // RFC 6120 §8.2.3. What has no id gets its error without one.
+            // RFC 6120 §8.2.3. A request without an id gets its error without one.
             _ => return self.answer(ctx, sender, stanza, StanzaCondition::BadRequest.into()),
         };
         let text = stanza.to();
@@ -349,7 +351,7 @@ impl Owner {
             if is_request {
                 dispatch::asked_by_owner(turn, account, sender.session, stanza);
             } else {
-                // Answers to roster pushes and the like need no handling.
+                // Answers to roster pushes and similar results need no handling.
                 caps::answered(turn, account, sender.session, stanza);
             }
         });
@@ -358,7 +360,8 @@ impl Owner {
         }
     }
 
-    /// What the server answers has not been answered at once. Only what is asked for can be long.
+    /// Counts a request that the server has not answered at once, so that what the client sends next can wait for the answer.
+    /// Only a `get` is counted: answers to a `set` are short.
     fn is_under_way(&mut self, sender: Sender<'_>, kind: Option<IqType>) {
         if kind != Some(IqType::Get) {
             return;
@@ -369,7 +372,7 @@ impl Owner {
         }
     }
 
-    /// Answers the sender's stanza with an error, unless it is one that gets none.
+    /// Answers the sender's stanza with an error, unless RFC 6120 or 6121 forbids an error for it.
     fn answer(
         &mut self,
         ctx: &mut Context<'_>,
@@ -407,7 +410,7 @@ impl Owner {
     }
 }
 
-/// The error for what leads to no account.
+/// The error for a stanza to a JID that names no account.
 fn nowhere(place: Place) -> StanzaError<'static> {
     match place {
         Place::Remote => StanzaCondition::RemoteServerNotFound.into(),
@@ -415,7 +418,7 @@ fn nowhere(place: Place) -> StanzaError<'static> {
     }
 }
 
-/// Whether a presence asks its recipient for something, or shows the sender to it, so that something may come back.
+/// Whether a presence asks its recipient for something, or shows the sender to the recipient, so that an answer may come back.
 fn asks(presence: &Stanza<'_>) -> bool {
     let kind = presence.presence_type();
     matches!(kind, Some(PresenceType::Available | PresenceType::Probe | PresenceType::Subscribe))

@@ -1,7 +1,7 @@
-//! A client's stanza becomes what is stored and relayed, and it is decided whether it is stored at all.
+//! Turns a client's stanza into the stored form in which it is kept and relayed, and decides whether it is stored at all.
 //!
-//! Called by [`super::client`]. Specification: RFC 6120 §8.1, XEP-0359 (stanza-id), XEP-0334 (hints), XEP-0085 (chat
-//! states), wire.md "What is a message's fate".
+//! Called by [`super::client`]. Specification: RFC 6120 §8.1, XEP-0359 (stanza-id), XEP-0334 (hints), XEP-0085 (chat states),
+//! docs/protocol.md "A message's fate".
 
 use crate::owner::desk::Desk;
 use crate::realm::Realm;
@@ -13,19 +13,21 @@ use chaski_xmpp::{JidRef, Stanza, Stored, ns};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
-/// Shorter ids are counters that a client starts anew: equal ones may be different messages.
+/// A message id that is shorter is probably a counter that the client starts anew with each connection: two messages with such an
+/// id may differ.
 const ID_CHARS_MIN: usize = 8;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// In the mailbox until acknowledged.
+    /// It is kept in the recipient's mailbox until it is acknowledged.
     Stored,
-    /// To who is there now, else nowhere.
+    /// It goes to the sessions that are connected now, and is not kept.
     Transient,
 }
 
-/// Decides by type, hints and content. (`no-permanent-store` speaks of archives, and there are none.)
+/// Decides by message type, hints and content whether a message is stored. (`no-permanent-store` concerns archives, of which
+/// there are none.)
 pub(super) fn fate(message: Facts) -> Fate {
     match message.message_type() {
         MessageType::Headline | MessageType::Error | MessageType::Groupchat => Fate::Transient,
@@ -36,17 +38,18 @@ pub(super) fn fate(message: Facts) -> Fate {
     }
 }
 
-/// By what a message is known when its client sends it again. Nobody outside can compute either number.
+/// The two numbers by which a message is recognised when its client sends it again. Nobody outside the server can compute either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
-    /// For its recipient: equal if sender, recipient and origin-id (XEP-0359) are, or without one the id.
+    /// The stanza-id that its recipient sees: equal for two messages with the same sender, recipient and origin-id (XEP-0359), or
+    /// stanza id where there is no origin-id.
     pub(super) stanza_id: u128,
-    /// For the mailbox: equal if all that the client sent is equal, too. Only then nothing is lost by dropping one: a
-    /// client that adds a delay, or encrypts anew, sends other bytes under the same identity.
+    /// The key in the mailbox: equal only if everything else that the client sent is equal, too. Only then is nothing lost by
+    /// dropping one of two: a client that adds a delay, or encrypts anew, sends other bytes under the same stanza-id.
     pub(super) id: MessageId,
 }
 
-/// The identity of a message from this account (a bare JID). `scratch` is overwritten.
+/// The identity of a message that `sender` (a bare JID) has sent. `scratch` is overwritten.
 pub(super) fn identity(
     realm: &Realm,
     scratch: &mut Vec<u8>,
@@ -65,7 +68,7 @@ pub(super) fn identity(
         return Identity { stanza_id, id: MessageId(stanza_id) };
     };
     let mut hasher = SipHasher13::new_with_key(&realm.secret);
-    // In one piece: hashing short pieces costs more than the copy.
+    // The text is hashed in one piece: hashing several short pieces costs more than copying them together.
     scratch.clear();
     for part in [recipient.local.unwrap_or_default(), sender, &id] {
         scratch.extend_from_slice(&part.len().to_ne_bytes());
@@ -77,8 +80,8 @@ pub(super) fn identity(
     Identity { stanza_id, id: MessageId(hasher.finish128().as_u128()) }
 }
 
-/// A message as it goes on its way: `from` stamped, what only we may say out, `to` in normal form and our own stanza-id, if there is
-/// one, in its head.
+/// A message in its stored form: `from` is stamped; elements that only the server may add are removed; its head has `to` in
+/// normal form and the server's own stanza-id, if the message has one.
 pub(super) fn message(
     desk: &mut Desk,
     message: &Stanza<'_>,
@@ -107,7 +110,7 @@ pub(super) fn message(
     stored
 }
 
-/// A request, or the answer to one, as it goes on its way. It has one recipient, who gets it once.
+/// An IQ request or its answer in its stored form. It has one recipient and is sent once.
 pub(super) fn request(desk: &mut Desk, stanza: &Stanza<'_>, from: &str, to: &JidRef<'_>) -> Stored {
     desk.text.clear();
     to.push_to(&mut desk.text);

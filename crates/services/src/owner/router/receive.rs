@@ -1,4 +1,4 @@
-//! Stanzas at the owner of their recipient, and on the way there.
+//! Stanzas at the owner of their recipient, and on the way to it.
 //!
 //! Specification: RFC 6121 §8.5 (what a server does for its local user).
 
@@ -28,14 +28,15 @@ use chaski_xmpp::stanza::{IqType, MessageType};
 use chaski_xmpp::{Kind, Stanza, write};
 
 impl Owner {
-    /// Sends a routed stanza to its recipient's owner, which may be this shard, now or with the next tick ([`super::strangers`]).
+    /// Sends a routed stanza to its recipient's owner, which may be this shard: now, or with the next tick if it is for a
+    /// stranger ([`super::strangers`]).
     pub(crate) fn forward(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         if let Some(routed) = self.unhurried(ctx, routed) {
             self.send_on(ctx, routed);
         }
     }
 
-    /// The same, now.
+    /// Sends a routed stanza to its recipient's owner now.
     pub(crate) fn send_on(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         self.desk.spend(budget::CARRIED);
         let number = self.desk.realm.places.owner_number(routed.to);
@@ -53,7 +54,8 @@ impl Owner {
         }
     }
 
-    /// A routed stanza at its recipient's owner.
+    /// Handles a routed stanza at its recipient's owner: at once, or behind what its sender has in the broadcast queue of this
+    /// shard.
     pub(crate) fn arrive(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         match self.desk.lines.is_empty() {
             true => self.arrive_now(ctx, routed),
@@ -61,14 +63,14 @@ impl Owner {
         }
     }
 
-    /// The same with nothing before it.
+    /// Handles a routed stanza at its recipient's owner at once.
     pub(crate) fn arrive_now(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         let settles = routed.settles;
         self.with_account(ctx, routed.to, Work::RoutedStanza(routed));
         self.desk.settle(settles);
     }
 
-    /// A routed stanza for an account that is in memory.
+    /// Handles a routed stanza whose recipient's account is in memory.
     pub(crate) fn receive(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         self.desk.trace(ctx, routed.to, || arrival(&routed));
         let Some(account) = self.at_work(routed.to) else { return };
@@ -76,7 +78,8 @@ impl Owner {
             return self.refuse_as_for_nobody(ctx, routed);
         }
         if account.record.is_moving() && matches!(routed.handling, Handling::Mail { .. }) {
-            // Its mailbox has been looked at for the last time: the sender is told, instead of the message being lost.
+            // The account moves to another number, and its mailbox has been read for that already: the sender gets an error, and
+            // the message is not lost silently.
             return self.refuse(routed, Refuse::Nobody);
         }
         if blocked::refuses(account, &routed.stanza) {
@@ -94,9 +97,10 @@ impl Owner {
         }
     }
 
-    /// Something from somebody whom the account has blocked: he gets what a stranger gets of an account that is away and shows
-    /// strangers nothing. Messages are accepted and dropped; for the rest that is what a number gets that is nobody's. Errors
-    /// that the server has written in his name still tell of messages that were sent before.
+    /// Handles a stanza from somebody whom the account has blocked. The sender sees what a stranger sees of an account that is
+    /// away and shows strangers nothing: messages are accepted and dropped, other stanzas are answered as for a number that has
+    /// no account. Errors that the server has written in the blocked sender's name are still delivered: they report messages that
+    /// were sent before the block.
     fn receive_from_blocked(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         self.desk.metrics.stanzas_blocked_total.inc();
         match (routed.kind(), routed.handling) {
@@ -113,8 +117,8 @@ impl Owner {
         }
     }
 
-    /// A message of somebody who is blocked. Whoever sent it is told that it was accepted when it would have been, and it is
-    /// charged like one that is kept ([`mailbox::charge`]): nothing tells that it is not.
+    /// Drops a message from a blocked sender, unnoticed: the acceptance comes when the message would have been durable, and the
+    /// message is charged to its sender like one that is kept ([`mailbox::charge`]).
     fn drop_from_blocked(&mut self, ctx: &mut Context<'_>, routed: &RoutedStanza) {
         let Handling::Mail { origin, is_heavy, .. } = routed.handling else { return };
         let by = mailbox::By { account: routed.by, is_heavy, sent_unix_ms: routed.sent_unix_ms };
@@ -143,15 +147,15 @@ impl Owner {
             first_stanza::heard(account, routed.by, ctx.unix_ms);
         }
         if routed.settles.is_some_and(|origin| account.session(origin.session).is_none()) {
-            // An error is for the session that sent the message. Who has come in its place has sent the message again, and would take this
-            // for that one's.
+            // The resource now belongs to another session than the one whose message caused the error. The new session has sent
+            // that message again, and would relate the error to its own copy.
             return;
         }
         let by = routed.by;
         let Handling::Mail { id, is_heavy, origin } = routed.handling else {
             let droppable = routed.handling == Handling::Relay;
             mailbox::pass(desk, ctx, account, resource, &routed.stanza, droppable);
-            // What was for one that has gone is for nobody.
+            // A message for a resource that is gone is delivered to nobody, and so not copied either.
             if routed.copied && resource.is_none_or(|resource| account.resource(resource).is_some()) {
                 carbons::received(desk, ctx, account, resource, &routed.stanza);
             }
@@ -188,8 +192,9 @@ impl Owner {
         let Some(Visit { desk, account }) = self.visit(routed.to) else { return };
         let from = stanza.from().unwrap_or_default();
         let asker = from.split_once('/').map_or(&*from, |(bare, _)| bare);
-        // Who is not shown the session must not learn of it; but who knows a resource that we made up was told it, which
-        // is no news from whom the account has hidden itself since.
+        // A session must not be revealed to an account that may not see its presence. But an account that knows a resource made
+        // up by the server was told that resource before, so the request reveals nothing new, unless the owner has hidden itself
+        // from that account since.
         let was_told = |session: &Session| {
             let contact = Contact::new(asker, &desk.realm.domain);
             session.has_secret_resource() && !shows::hides_online(account, &contact)
@@ -206,8 +211,8 @@ impl Owner {
                 || !hidden::asks_in_vain(account, asker, &stanza)
         });
         match target.map(|session| session.id).and_then(|id| account.session_mut(id)) {
-            // What a client sends must not fill the queue, behind which its own stanzas wait: answers need no permission, and
-            // anybody who knows or guesses a resource could hold it up with them.
+            // A stanza of another client must not fill the session's queue, because the session's own requests wait behind a full
+            // queue. Answers need no permission, so anybody who knows or guesses a resource could stop it with them.
             Some(session) if routed.handling == Handling::Relay => {
                 let sent = session.send_droppable(desk, ctx, &routed.stanza);
                 if !sent && is_request {
@@ -219,8 +224,9 @@ impl Owner {
         }
     }
 
-    /// Has another account's request to the bare JID answered. True: it is to be refused instead, because a stranger's
-    /// answer would be what he is told of nobody, only sooner.
+    /// Answers another account's request to the bare JID. Returns true if the answer would be the error for a number that has no
+    /// account: then the caller has to refuse the request the slow way, because the early answer would tell that there is an
+    /// account.
     fn is_answered_as_nobody(&mut self, ctx: &mut Context<'_>, id: AccountId, request: &Stanza<'_>) -> bool {
         let (to, from) = (request.to(), request.from());
         let error = Refuse::Nobody.error();
@@ -238,12 +244,12 @@ impl Owner {
         is_refusal
     }
 
-    /// A routed stanza for an account that does not exist. Presence leads to nothing.
+    /// Handles a routed stanza for an account that does not exist: an error for messages and requests, nothing for presence.
     pub(crate) fn receive_for_nobody(&mut self, routed: RoutedStanza) {
         self.refuse_as_nobody(routed, true);
     }
 
-    /// The store has committed a message.
+    /// The store has committed a message: its sender's session may acknowledge it.
     pub(crate) fn committed(&mut self, ctx: &Context<'_>, key: usize) {
         if let Some(in_flight) = self.desk.in_flight.try_remove(key) {
             self.desk.metrics.acceptance_us.observe_since(in_flight.sent_unix_ms, ctx.unix_ms);
@@ -251,7 +257,7 @@ impl Owner {
         }
     }
 
-    /// The store has refused a message after it had taken it.
+    /// The store had queued a message and has then failed to commit it: its sender gets an error.
     pub(crate) fn not_committed(&mut self, key: usize, error: &StoreError) {
         let Some(in_flight) = self.desk.in_flight.try_remove(key) else { return };
         tracing::warn!(%error, "a message could not be stored");
@@ -260,7 +266,7 @@ impl Owner {
     }
 }
 
-/// What has come for an account, without saying from whom.
+/// One line of a trace for a stanza that has arrived. It does not name the sender.
 fn arrival(routed: &RoutedStanza) -> String {
     let fate = match routed.handling {
         Handling::Mail { .. } => "to be stored",
@@ -270,7 +276,7 @@ fn arrival(routed: &RoutedStanza) -> String {
     format!("arrives: {}, {} bytes, {fate}", routed.kind().name(), routed.stanza.len())
 }
 
-/// What becomes of a routed stanza for which its owner has no room.
+/// What becomes of a routed stanza if the link to its recipient's owner has no room.
 fn class(routed: &RoutedStanza) -> Class {
     match routed.kind() {
         _ if routed.settles.is_some() => Class::Settling,

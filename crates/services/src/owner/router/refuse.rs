@@ -1,6 +1,6 @@
-//! Refusing: exactly one error for a stanza that can't be handled, and none for an error.
+//! Refusing: exactly one error for a stanza that can't be handled, and no error for an error.
 //!
-//! What the sender learns is the same whether an account does not exist, does not show itself to him, or its resource is not there.
+//! The sender gets the same error whether the account does not exist, does not show itself to the sender, or lacks the resource.
 //! Specification: RFC 6120 §8.3, RFC 6121 §8.5.
 
 use crate::budget;
@@ -16,15 +16,15 @@ use chaski_xmpp::{
     ErrorType, Header, JidRef, Kind, Stanza, StanzaCondition, StanzaError, Stored, Writer, ns, write,
 };
 
-/// Room for refusals that a shard keeps.
+/// The capacity that a shard's queue of refusals keeps when it becomes empty.
 const LATE_KEPT: usize = 64;
 
 /// Why a stanza is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refuse {
-    /// Nobody there, or nobody whom the sender may see.
+    /// There is no such account or resource, or the sender may not see it.
     Nobody,
-    /// Too much waits for this account's records, or for its shard.
+    /// Too much already waits for the recipient's account to be loaded, or for the shard that owns it.
     Busy,
     /// The recipient's mailbox is full.
     MailboxFull,
@@ -37,7 +37,7 @@ pub(crate) enum Refuse {
 }
 
 impl Refuse {
-    /// As the sender is told.
+    /// The error that the sender gets.
     pub(crate) fn error(self) -> StanzaError<'static> {
         let constraint = StanzaError::new(StanzaCondition::ResourceConstraint).with_type(ErrorType::Wait);
         match self {
@@ -64,7 +64,8 @@ impl From<&StoreError> for Refuse {
     }
 }
 
-/// Whether an error may answer this stanza (RFC 6120 §8.3.1; RFC 6121 §8.5: none for presence, headlines, chat states).
+/// Whether RFC 6120 §8.3.1 allows an error as the answer to this stanza. (RFC 6121 §8.5 asks for none for presence, headlines and
+/// chat states: [`is_answered`] sees to that.)
 pub(crate) fn is_answerable(stanza: &Stanza<'_>) -> bool {
     match stanza.kind() {
         Kind::Message => stanza.message_type() != MessageType::Error,
@@ -74,8 +75,8 @@ pub(crate) fn is_answerable(stanza: &Stanza<'_>) -> bool {
     }
 }
 
-/// Writes what answers a stanza that is refused: an error; but whoever asks an account for its items that is not there, or
-/// does not show itself to him, is told that there are none (XEP-0030 §8).
+/// Writes the answer to a refused stanza: an error. One request is answered otherwise: whoever asks an account that does not
+/// exist, or does not show itself to the asker, for its `disco#items` gets an empty list (XEP-0030 §8).
 pub(crate) fn refusal(
     out: &mut Vec<u8>,
     stanza: &Stanza<'_>,
@@ -93,7 +94,7 @@ pub(crate) fn refusal(
     writer.open_ns("query", ns::DISCO_ITEMS).attr_opt("node", items.attr("node").as_deref()).close_all();
 }
 
-/// Whether it is a question to a bare JID.
+/// Whether a stanza is an IQ `get` to an account's bare JID.
 fn asks_an_account(stanza: &Stanza<'_>, to: Option<&str>) -> bool {
     let to = to.map(JidRef::split);
     stanza.kind() == Kind::Iq
@@ -101,7 +102,7 @@ fn asks_an_account(stanza: &Stanza<'_>, to: Option<&str>) -> bool {
         && to.is_some_and(|to| to.local.is_some() && to.resource.is_none())
 }
 
-/// Whether the sender of a routed stanza that is refused is told.
+/// Whether the sender of a routed stanza gets an error when the stanza is refused.
 fn is_answered(routed: &RoutedStanza) -> bool {
     match (routed.kind(), routed.handling) {
         (_, Handling::Quiet) | (Kind::Presence | Kind::Nonza, _) => false,
@@ -111,10 +112,10 @@ fn is_answered(routed: &RoutedStanza) -> bool {
 }
 
 impl Owner {
-    /// Refuses a stanza for an account that is in memory as one for nobody is refused: after the store has looked, once
-    /// for all that come meanwhile, and beyond the same bounds not at all; at once if its sender was told before. Else the time
-    /// that it takes, or what becomes of very many, would tell that there is somebody. What has waited for the account's own
-    /// load has waited enough.
+    /// Refuses a stanza for an account in memory exactly as a stanza for a number without an account is refused, so that neither
+    /// the time nor the fate of very many stanzas tells that the account exists. So the store is asked for the account first
+    /// (once for all stanzas that come meanwhile), the same bounds hold, and the error comes at once only if this sender got it
+    /// before. A stanza that has waited until the account was loaded has waited long enough.
     pub(crate) fn refuse_as_for_nobody(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) {
         if routed.has_waited {
             return self.refuse_as_nobody(routed, false);
@@ -154,7 +155,7 @@ impl Owner {
         }
     }
 
-    /// The store has looked.
+    /// The store has answered the look-up that [`Self::refuse_as_for_nobody`] began: refuses all stanzas that waited for it.
     pub(crate) fn refuse_after_all(&mut self, ctx: &mut Context<'_>, account: AccountId, has_looked: bool) {
         let Some(Refusals { asker, waiting, bytes }) = self.desk.refusals.remove(&account) else { return };
         self.directory.room.give_back(waiting.len(), bytes);
@@ -168,7 +169,7 @@ impl Owner {
         self.let_waiting_on(ctx);
     }
 
-    /// Tells a stanza's sender that nobody is there, and remembers it if the sender hears of it.
+    /// Answers a stanza with `service-unavailable`. Remembers that this sender was told so, if the sender is told at all.
     pub(crate) fn refuse_as_nobody(&mut self, routed: RoutedStanza, is_nobody: bool) {
         let is_mail = matches!(routed.handling, Handling::Mail { .. });
         if is_answered(&routed) {
@@ -177,14 +178,16 @@ impl Owner {
                 return self.refuse_late(&routed);
             }
         } else if is_nobody {
-            // Who is there stays in memory, and is found there again.
+            // The sender gets no answer, but must not be looked up anew each time: an account that exists stays in memory, so
+            // this number is remembered, too.
             self.directory.told_nobody(routed.by, routed.to, true);
         }
         self.refuse(routed, Refuse::Nobody);
     }
 
-    /// Tells it with the next tick. What stands behind it is some microseconds more or less of work, whether an account was asked what it
-    /// shows, or there is none: who asks often enough would see it. A first message may tell, and waits for nothing.
+    /// Sends the error with the next tick. An error sent at once would come some microseconds earlier or later depending on
+    /// whether an account had been asked what it shows or does not exist, and a sender who asks often enough would see that.
+    /// First messages are exempt: they may tell (docs/promises.md, P1) and wait for nothing.
     fn refuse_late(&mut self, routed: &RoutedStanza) {
         let origin = routed.origin();
         let Some(told) = self.answer_to(&routed.stanza, &Refuse::Nobody.error()) else {
@@ -197,20 +200,20 @@ impl Owner {
         self.desk.metrics.refusals_late.set(self.desk.late.len() as i64);
     }
 
-    /// Tells so many of those that wait, the oldest first. Whether there are more.
+    /// Sends at most so many of the errors that wait for the tick, the oldest first. Returns whether more wait.
     pub(crate) fn tell_refused(&mut self, most: usize) -> bool {
         let count = most.min(self.desk.late.len());
         self.desk.routed.extend(self.desk.late.drain(..count));
         if self.desk.late.is_empty() {
-            // What a storm has made of it must not stay as capacity for ever.
+            // A burst of refusals must not leave its capacity allocated for ever.
             self.desk.late.shrink_to(LATE_KEPT);
         }
         self.desk.metrics.refusals_late.set(self.desk.late.len() as i64);
         !self.desk.late.is_empty()
     }
 
-    /// Refuses a stanza on its way: an error to its sender if it is a message that was to be stored or a request. Who
-    /// waits for its acceptance need not wait any longer.
+    /// Refuses a routed stanza: its sender gets an error if it is a request or a message that was to be stored. A message that
+    /// its sender's session waits for counts as settled.
     pub(crate) fn refuse(&mut self, routed: RoutedStanza, why: Refuse) {
         if matches!(routed.handling, Handling::Mail { .. }) && why != Refuse::Nobody {
             self.desk.metrics.messages_refused_full_total.inc();
@@ -227,8 +230,8 @@ impl Owner {
         self.bounce_and_settle(stanza, error, None);
     }
 
-    /// The same for a message whose sender waits. The error and what settles the message go together or not at all: an
-    /// acceptance whose error was lost on the way would say that the message is kept.
+    /// Sends the error for a message that its sender's session waits for. The error and the settling of the message travel as one
+    /// letter: if the settling arrived and the error got lost, the sender would take the message for accepted.
     pub(crate) fn bounce_and_settle(
         &mut self,
         stanza: &Stored,

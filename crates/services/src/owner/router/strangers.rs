@@ -1,15 +1,19 @@
-//! What clients send to strangers and no message is: it waits for the next tick of its shard, and only then does anybody look for whom it is.
+//! Stanzas of clients for strangers, other than messages, wait for the next tick of the sender's shard. Only then is their
+//! recipient looked up.
 //!
-//! Whether a number has an account, and how that is there, decides how much work a stanza for it is, and so when the `<a/>` comes that
-//! answers an `<r/>` behind it. That is a microsecond, and who asks ten thousand times sees it (`chaski bench oracle`); with a hundred
-//! stanzas in one turn even sooner. So none of that work is done in the turn in which a stranger's stanza has come, and a sender has few
-//! of them done in one tick. First messages may tell, and wait for nothing (docs/promises.md, P1).
+//! Whether a number has an account, and what that account shows, decides how much work a stanza for it takes, and so when the
+//! `<a/>` for a following `<r/>` is sent. The difference is a microsecond; a sender who asks ten thousand times can measure it
+//! (`chaski bench oracle`), and sooner with a hundred stanzas in one turn. So none of that work is done in the turn in which the
+//! stanza has come, and in one tick only few stanzas of one sender are handled. First messages may tell (docs/promises.md, P1)
+//! and wait for nothing.
 //!
-//! What one sender sends to one recipient stays in order: a message takes with it what waits before it, and the rest stands behind.
+//! Stanzas of one sender to one recipient stay in order: a message takes along the stanzas that wait before it, and later stanzas
+//! wait behind those that wait.
 //!
-//! Bounds: stanzas and bytes of one sender, and of all. Beyond, requests are refused, without a look at whom they are for, and what is never
-//! answered is dropped; what leaves two sides with different ideas if it is lost ([`RoutedStanza::must_arrive`]) has four times as much
-//! room. Owned by the shard's desk. Specification: none; RFC 6120 §10.1 for the order.
+//! Bounds: stanzas and bytes of one sender, and of all senders. Beyond these, requests are refused without looking at their
+//! recipient, and stanzas that are never answered are dropped. Stanzas whose loss would leave two clients with different states
+//! ([`RoutedStanza::must_arrive`]) have four times as much room. The queue is owned by the shard's desk. Specification: none; RFC
+//! 6120 §10.1 for the order.
 
 use super::Refuse;
 use crate::account::first_stanza;
@@ -21,7 +25,8 @@ use chaski_store::AccountId;
 use chaski_xmpp::Kind;
 
 impl Owner {
-    /// Has a stanza wait if a stranger must not learn from its time. What is returned waits for nothing.
+    /// Keeps a stanza for the next tick if the time of its handling could tell a stranger something. Returns a stanza that need
+    /// not wait.
     pub(crate) fn unhurried(&mut self, ctx: &mut Context<'_>, routed: RoutedStanza) -> Option<RoutedStanza> {
         if let Handling::Mail { .. } = routed.handling {
             if self.desk.strangers.has(routed.by, routed.to) {
@@ -32,7 +37,8 @@ impl Owner {
         }
         let may_tell = match routed.handling {
             Handling::Relay => true,
-            // Posted by the sender's presence room; answers and errors are for who has asked.
+            // The sender's presence room has posted it (directed presence or a subscription). Answers and errors go to accounts
+            // that have asked, and need not wait.
             _ => routed.kind() == Kind::Presence && routed.by != routed.to,
         };
         if self.desk.realm.limits.strangers_waiting == 0 || !may_tell {
@@ -56,7 +62,8 @@ impl Owner {
         None
     }
 
-    /// A presence goes out to many of whom some were strangers just now: what waits for these goes before it.
+    /// Sends what waits for the recipients of a presence broadcast before the broadcast: some of them may have been strangers a
+    /// moment ago.
     pub(crate) fn hurry_before(&mut self, ctx: &mut Context<'_>, tell: &PresenceBroadcast) {
         if self.desk.strangers.queues.contains_key(&tell.by) {
             let before = self.desk.strangers.take(tell.by, |to| tell.to.contains(&to));
@@ -64,7 +71,8 @@ impl Owner {
         }
     }
 
-    /// The tick has come: all of one sender's goes, and is charged to it. Whether others wait.
+    /// A tick has come: sends all that waits of one sender, and charges the work to its account. Returns whether other senders
+    /// have something waiting.
     pub(crate) fn strangers_turn(&mut self, ctx: &mut Context<'_>) -> bool {
         if let Some((by, routed)) = self.desk.strangers.next() {
             self.desk.work = 0;
@@ -76,13 +84,13 @@ impl Owner {
         !self.desk.strangers.queues.is_empty()
     }
 
-    /// The shard is about to stop, and there will be no tick: all goes now.
+    /// The shard is about to stop and gets no further tick: sends everything that waits.
     pub(crate) fn carry_before_stop(&mut self, ctx: &mut Context<'_>) {
         while self.strangers_turn(ctx) {}
         self.settle(ctx);
     }
 
-    /// An account is removed: nothing of it comes any more, but that it has gone.
+    /// An account is removed: drops its waiting stanzas, except those that must arrive, such as `unavailable`.
     pub(crate) fn forget_what_waits(&mut self, ctx: &mut Context<'_>, by: AccountId) {
         let ends = self.desk.strangers.take(by, |_| true).into_iter().filter(RoutedStanza::must_arrive);
         ends.for_each(|routed| self.send_on(ctx, routed));

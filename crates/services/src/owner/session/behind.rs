@@ -1,11 +1,14 @@
 //! Answers that are sent behind what waits in the mailbox.
 //!
-//! A client without an archive has no other sign that all that waited has come: Conversations sends a ping without `to` after its
-//! initial presence, and until that is answered it lets no call ring of those that it is told of. A mailbox that is read in windows
-//! comes for as long as the client takes to acknowledge it, so the answer waits for what was there when it was asked.
-//! Called by `shard` with the answer, and by `mailbox` where a session comes further. Promises: the answer comes behind each
-//! message that waited, and does not wait for those that came later. Bound: [`ANSWERS_MAX`] of a session; those beyond
-//! are sent at once, and all are while the mailbox can't be read: a client that hears nothing comes back, which helps nobody. A session that has kept up pays nothing, and the others one pointer ([`super::Held`]).
+//! A client without a message archive has no sign that everything which waited for it has arrived. Conversations sends a ping
+//! without `to` after its initial presence and takes the answer for that sign: until then no call rings. A mailbox is read in
+//! windows and so takes as long as the client takes to acknowledge it; therefore the answer to such a ping is sent behind all
+//! messages that were in the mailbox when the ping came.
+//! Called by [`crate::owner`]'s `call` with the answer, and by [`crate::owner::mailbox`] where a session has read further.
+//! Promises: the answer comes behind each message that waited, and does not wait for messages that came later. Bound:
+//! [`ANSWERS_MAX`] answers of a session; further ones are sent at once, and so are all answers while the mailbox can't be read,
+//! since a client that gets no answer reconnects, which helps nobody. This costs nothing for a session that has kept up, and one
+//! pointer for the others ([`crate::account::session::Held`]).
 
 use crate::account::session::behind::Behind;
 use crate::account::session::{Progress, Session};
@@ -15,11 +18,11 @@ use crate::realm::Pressure;
 use chaski_store::Seq;
 use chaski_xmpp::Stored;
 
-/// Most answers of one session that wait for its mailbox.
+/// Most answers of one session that wait until its mailbox has been read.
 const ANSWERS_MAX: usize = 4;
 
 impl Session {
-    /// Sends an answer behind what waits for the client in the mailbox.
+    /// Sends an answer behind the messages that wait for the client in the mailbox.
     pub(crate) fn send_behind_mail(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Stored) {
         let has_kept_up = self.progress == Progress::Live;
         let is_read = ctx.pressure < Pressure::Backlog;
@@ -34,7 +37,7 @@ impl Session {
         self.held.as_ref().map_or(&[], |held| &held.behind)
     }
 
-    /// An entry has come into the mailbox, which those answers need not wait for.
+    /// A message has been appended to the mailbox: answers that already wait need not wait for it.
     pub(crate) fn note_appended(&mut self, seq: Seq) {
         let Some(held) = &mut self.held else { return };
         for behind in held.behind.iter_mut().filter(|behind| behind.last.is_none()) {
@@ -42,7 +45,7 @@ impl Session {
         }
     }
 
-    /// The mailbox can't be read for now: sends what waits for that.
+    /// The mailbox can't be read for now: sends the answers that wait for it.
     pub(crate) fn answer_anyway(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         let waiting = self.held.as_mut().map(|held| std::mem::take(&mut held.behind)).unwrap_or_default();
         self.held.take_if(|held| held.is_empty());
@@ -51,7 +54,7 @@ impl Session {
         }
     }
 
-    /// The session has come further in its mailbox: sends the answers that waited for that.
+    /// The session has been sent more of its mailbox: sends the answers that have waited for that.
     pub(crate) fn came_further(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         while let Some(first) = self.behind().first() {
             let is_due = match self.progress {

@@ -1,10 +1,10 @@
-//! Copies of messages for an account's other sessions (XEP-0280): of what one of them sends, and of what is addressed to
+//! Carbon copies of messages for an account's other sessions (XEP-0280): of what one of them sends, and of what is addressed to
 //! one of them alone.
 //!
-//! Called by `iq` (`<enable/>`, `<disable/>`) and by `router` for each message of a client. Promises: a copy is made by
-//! the owner of the account alone, comes from the account's bare JID (which no client can have as its `from`), and is
-//! never itself copied; whoever gets the message gets no copy of it. Copies are dropped rather than that they fill a
-//! session's queue, and are in no mailbox: the messages are.
+//! Called by [`crate::owner::dispatch`] (`<enable/>`, `<disable/>`), by `admission` (Bind 2) and by the router for each message
+//! of a client. Promises: a copy is made by the owner of the account alone; its `from` is the account's bare JID, which no client
+//! can have as its `from`; a copy is never copied again; a session that gets the message gets no copy of it. Copies are dropped
+//! rather than fill a session's queue. Copies are not stored: the messages are.
 
 use crate::account::Account;
 use crate::account::session::{Session, Wishes};
@@ -23,7 +23,7 @@ pub(crate) const SPEC: &[Xep] = &[
     Xep::new(297, "1.0", "Stanza Forwarding", &[]),
 ];
 
-/// Which way a message went.
+/// The direction of a copied message, seen from the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Sent,
@@ -40,17 +40,17 @@ impl Way {
 }
 
 impl Session {
-    /// The client wants copies, or does not any more.
+    /// Switches carbon copies for this session on or off.
     pub(crate) fn set_carbons(&mut self, wanted: bool) {
         self.wishes.set(Wishes::CARBONS, wanted);
     }
 }
 
-/// Asked of the domain (§4.1), or, as some clients do, of the account.
+/// The door for `urn:xmpp:carbons:2`: requests go to the domain (§4.1), or, from some clients, to the account.
 pub(crate) const DOORS: &[Door] =
     &[Door { ns: ns::CARBONS, owner: Some(asked), other: None, domain: Some(asked) }];
 
-/// `<enable/>` or `<disable/>`, as often as a client likes (§10.1).
+/// Handles `<enable/>` or `<disable/>`, as often as a client sends them (§10.1).
 fn asked(
     turn: &mut Turn<'_>,
     account: &mut Account,
@@ -69,8 +69,8 @@ fn asked(
     reply.result(turn.outbox, &[]);
 }
 
-/// Whether a message that a client sends is copied (§6.1). Not one that holds an element of this specification: it asks
-/// not to be (`<private/>`, §9), or is or pretends to be a copy.
+/// Whether a message that a client sends is copied (§6.1). A message that holds an element of this specification is not: it asks
+/// not to be copied (`<private/>`, §9), or is a copy, or pretends to be one.
 pub(crate) fn is_copied(message: Facts) -> bool {
     const INSTANT: Has = Has::BODY.and(Has::RECEIPT).and(Has::CHAT_STATE).and(Has::MARKER).and(Has::CALL);
     let is_said = match message.message_type() {
@@ -81,7 +81,7 @@ pub(crate) fn is_copied(message: Facts) -> bool {
     is_said && !message.has(Has::NO_COPY.and(Has::CARBON))
 }
 
-/// A session has sent a message to another account: its siblings get copies.
+/// A session has sent a message to another account: sends copies to the account's other sessions.
 pub(crate) fn sent(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -92,8 +92,9 @@ pub(crate) fn sent(
     copy(desk, ctx, account, Way::Sent, stored, |session| session.id != sender);
 }
 
-/// A message has come for the account, or for the one of its sessions with this resource, and goes to whom it is for:
-/// the others get copies. A session that is not available yet will read it from the mailbox, unless it is another's.
+/// A message has come for the account, or for the session with this resource: sends copies to the sessions that do not get the
+/// message itself. A message to the bare JID is not copied to a session that is not available yet: that session will read it from
+/// the mailbox. One to another session's full JID is.
 pub(crate) fn received(
     desk: &mut Desk,
     ctx: &mut Context<'_>,
@@ -126,12 +127,13 @@ fn copy(
     let chat = (stored.message_type() == MessageType::Chat).then_some("chat");
     for session in sessions.iter_mut().filter(|session| wants(session)) {
         let full = format!("{bare}/{}", session.resource);
-        // Who has sent it to a sibling knows it; and nobody needs to know now what is being typed elsewhere.
+        // The session that sent the message to a sibling has it already. An inactive client need not know at once what is being
+        // typed on another device.
         if from.as_deref() == Some(&*full) || (is_state && session.is_inactive()) {
             continue;
         }
         let header = Header { from: Some(bare), to: Some(&full), type_attr: chat, ..Header::default() };
-        // Wrapped, it may be larger or deeper than what a client has to take.
+        // Wrapped in a copy, the message may be larger or deeper than what a client has to accept; then there is no copy.
         let Some(copy) = wrapped(&header, way, stored) else { return };
         match session.send_droppable(desk, ctx, &copy) {
             true => desk.metrics.carbons_total.inc(),
@@ -140,7 +142,8 @@ fn copy(
     }
 }
 
-/// A message, forwarded (XEP-0297). It has no namespace of its own there yet.
+/// A message wrapped in `<forwarded/>` (XEP-0297). The stored form has no default namespace declaration on `<message>`, so one is
+/// added.
 fn wrapped(header: &Header<'_>, way: Way, stored: &Stored) -> Option<Stored> {
     let [first, head, back] = stored.pieces();
     let rest = first.strip_prefix(b"<message").unwrap_or_default();

@@ -1,13 +1,13 @@
-//! What a client that is not being looked at need not have at once (XEP-0352).
+//! What an inactive client need not have at once (client state indication, XEP-0352).
 //!
-//! While a session is inactive, presence, chat states and events of contacts' nodes are held back and folded together:
-//! of each full JID its last presence and its last chat state, of each item of a node its last event. They are sent when
-//! the client becomes active, and before anything else that is sent to it: then its radio is awake anyway.
-//! Called by [`super::Session::send`] and [`super::Session::deliver`]. Promises: what is sent is what came, less what
-//! something later of the same kind and sender has replaced, in the order in which it came; nothing else is ever
-//! held; what is held is bounded per session and per shard (full: it is sent). A session that has lost its connection is as
-//! inactive, and what finds no room is dropped there: it is presence. An active session, and an inactive one
-//! that nothing waits for, pay one pointer.
+//! While a session is inactive, presence, chat states and PEP events of contacts are held back. Of each full JID only the last
+//! presence and the last chat state are kept, of each item of a PEP node the last event. They are sent when the client becomes
+//! active, and before anything else that is sent to the client, since its radio is awake then anyway.
+//! Called by [`super::Session::send`] and [`super::Session::deliver`]. Promises: what is sent is what came, in the order in which
+//! it came, without the stanzas that a later one of the same kind and sender has replaced. No other stanza is ever held back.
+//! What is held back is bounded per session and per shard; beyond, a stanza is sent at once. A session that has lost its
+//! connection counts as inactive, and what finds no room there is dropped, since it is presence or the like. An active session,
+//! and an inactive one for which nothing waits, pay one pointer.
 
 use crate::account::session::csi::{Folded, Waiting, What};
 use crate::account::session::{Session, Wishes};
@@ -18,7 +18,7 @@ use crate::owner::desk::Desk;
 use chaski_xmpp::Stored;
 use chaski_xmpp::stored::Has;
 
-/// What this file implements. Chat states and idle times are only passed on.
+/// What this file implements. Chat states and idle times are only passed on to clients.
 pub(crate) const SPEC: &[Xep] = &[
     Xep::new(85, "2.1", "Chat State Notifications", &[]),
     Xep::new(319, "1.0.2", "Last User Interaction in Presence", &[]),
@@ -38,7 +38,7 @@ knobs! {
 }
 
 impl Session {
-    /// The client says whether somebody looks at it. When it becomes active, it gets what was held back.
+    /// The client says whether it is active (XEP-0352). A client that becomes active gets what was held back.
     pub(crate) fn set_inactive(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, inactive: bool) {
         self.wishes.set(Wishes::INACTIVE, inactive);
         if !inactive {
@@ -46,18 +46,19 @@ impl Session {
         }
     }
 
-    /// Whether nobody looks at the client.
+    /// Whether the client has said that it is inactive.
     pub(crate) fn is_inactive(&self) -> bool {
         self.wishes.has(Wishes::INACTIVE)
     }
 
-    /// Whether what can wait does: nobody looks, or nobody is there. A contact must not be able to fill the queue of somebody
-    /// who has lost the connection, and so end the session that is to be resumed.
+    /// Whether stanzas that can wait are held back: the client is inactive, or the session has no connection. In the second case
+    /// a contact's presence must not fill the queue: that would end a session that is to be resumed.
     pub(super) fn waits(&self) -> bool {
         self.is_inactive() || self.conn.is_none()
     }
 
-    /// Holds a stanza back that can wait and finds room. If there is none, it is sent to who is there, and lost for others.
+    /// Holds a stanza back if it can wait and finds room. Without room, it is sent if the session has a connection; else it is
+    /// dropped.
     pub(super) fn put_off(&mut self, desk: &mut Desk, stanza: &Stored, droppable: bool) -> bool {
         let knobs = desk.realm.knobs.of::<CsiKnobs>();
         let left = knobs.bytes_shard.size().saturating_sub(desk.metrics.held_bytes.get() as usize);
@@ -77,7 +78,8 @@ impl Session {
         true
     }
 
-    /// A message is about to be sent: what its sender was doing before goes, the rest that was held back is sent first.
+    /// A message is about to be sent: drops the chat state of its sender that was held back, and sends the rest of what was held
+    /// back first.
     pub(super) fn release_before(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: &Stored) {
         let Some(held) = &mut self.held else { return };
         if let (true, Some(from)) = (stanza.has(Has::BODY), stanza.from()) {
@@ -101,7 +103,7 @@ impl Session {
         }
     }
 
-    /// Takes what is held back: nobody will want it, or its time has come.
+    /// Takes out what is held back, to be sent or to be forgotten with the session.
     pub(crate) fn take_held(&mut self, desk: &Desk) -> Vec<Waiting> {
         let Some(held) = &mut self.held else { return Vec::new() };
         desk.metrics.held_bytes.add(-(std::mem::take(&mut held.bytes) as i64));

@@ -1,14 +1,15 @@
-//! What finds no room in a session's queue, and what its client has sent behind that.
+//! Stanzas that find no room in a session's queue, and what its client sends behind them.
 //!
-//! A client that asks faster than it acknowledges is not ended: stanzas for it that find no room are *late*, unsent, in
-//! order; and until they are out the *gate* is shut: what the client sends is *parked*, unhandled, uncounted, in order.
-//! `<a/>` and `<r/>` pass the gate, so that acknowledgements make the room that everything waits for. Without stream
-//! management the room is what the client's TCP takes, and instead of parking much the connection is not read.
-//! Called by [`super::Session::send`], `router` and `shard`. Promises: nothing overtakes what is late but messages of the
-//! mailbox; a stanza sees what the one before it has changed, also where that has to be durable first; a presence replaces an earlier one of the same sender that is
-//! still late. Bounds, each per session and together per shard: beyond, presence is dropped, and for anything else the
-//! connection is cut, so that a resumable session can be resumed and what was parked is sent again. A session that nothing
-//! waits for pays nothing: all of this is behind the pointer of [`super::Held`].
+//! A client that asks faster than it acknowledges is not disconnected. Stanzas for it that find no room are *late*: unsent, in
+//! order. Until they are sent the *gate* is shut: what the client sends is *parked*: unhandled, uncounted, in order. `<a/>` and
+//! `<r/>` pass the gate, so that acknowledgements can make the room for which everything waits. Without stream management there
+//! is room while the client's TCP takes what is written, and the server stops reading the connection rather than park much.
+//! Called by [`super::Session::send`], [`crate::owner::gate`] and [`crate::owner::errands`]. Promises: nothing overtakes late
+//! stanzas except messages from the mailbox. A stanza of the client sees what its previous one has changed, also where that
+//! change has to be durable first. A presence replaces an earlier one of the same sender that is still late. Bounds, each per
+//! session and for all sessions of a shard: beyond them presence is dropped, and for anything else the connection is cut, so that
+//! a resumable session can be resumed and the client sends the parked stanzas again. A session for which nothing waits pays
+//! nothing: all of this is behind the pointer of [`Held`].
 
 use crate::account::session::csi::{Held, What};
 use crate::account::session::late::{Late, OVERHEAD_BYTES};
@@ -21,9 +22,9 @@ use crate::wire::{Closed, ConnId};
 use chaski_xmpp::{Kind, Stored};
 use std::collections::VecDeque;
 
-/// An answer that has not come after this long is waited for no more.
+/// After this long the server no longer waits for the answer to a client's request.
 const ANSWER_LOST_MS: u64 = 2_000;
-/// Of both bounds, what beyond the first cut of the connection is still kept for its next.
+/// Beyond the bound the connection is cut; up to so many times the bound, late stanzas are still kept for the next connection.
 const HARD: usize = 2;
 
 impl Session {
@@ -39,12 +40,12 @@ impl Session {
         self.held.get_or_insert_default().late.get_or_insert_default()
     }
 
-    /// Whether something for its client is late.
+    /// Whether stanzas for the client are late.
     pub(super) fn is_late(&self) -> bool {
         self.late().is_some_and(|late| !late.out.is_empty())
     }
 
-    /// Whether what the client sends now has to wait.
+    /// Whether what the client sends now has to be parked.
     pub(crate) fn is_gated(&self, limits: &Limits) -> bool {
         self.is_shut(limits) || self.late().is_some_and(|late| !late.parked.is_empty())
     }
@@ -57,7 +58,7 @@ impl Session {
             || self.late().is_some_and(Late::is_shut)
     }
 
-    /// Whether a stanza that is no message of the mailbox finds room. One always does, however long it is.
+    /// Whether a stanza that is no message of the mailbox finds room. One stanza always does, however long it is.
     pub(super) fn has_room(&self, desk: &Desk, ctx: &Context<'_>, bytes: usize) -> bool {
         let limits = &desk.realm.limits;
         if self.managed.is_none() {
@@ -68,7 +69,7 @@ impl Session {
             && (others == 0 || self.other_bytes as usize + bytes <= limits.queue_bytes)
     }
 
-    /// Has a stanza wait until there is room, behind others that do.
+    /// Keeps a stanza for the client until there is room, behind others that wait for it.
     pub(super) fn delay(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: Stored) {
         let what = What::of(&stanza);
         if !self.has_late_room(desk, stanza.len(), what.as_ref(), 1) {
@@ -86,7 +87,8 @@ impl Session {
         self.pause(ctx);
     }
 
-    /// The same for what may be lost: presence waits its turn, so that a newer one never comes before an older. False: lost.
+    /// Keeps a stanza that may be lost: presence waits, so that a newer one never comes before an older; others are dropped.
+    /// False: it is dropped.
     pub(super) fn delay_droppable(
         &mut self,
         desk: &mut Desk,
@@ -101,7 +103,7 @@ impl Session {
         has_room
     }
 
-    /// Whether one more can be late. What it replaces goes first.
+    /// Whether one more stanza can be late. A late presence that the new one replaces is dropped first.
     fn has_late_room(&mut self, desk: &Desk, bytes: usize, what: Option<&What>, times: usize) -> bool {
         let limits = &desk.realm.limits;
         let late = self.make_late();
@@ -118,7 +120,7 @@ impl Session {
             && desk.metrics.late_bytes.get() as usize + more <= limits.late_bytes_shard
     }
 
-    /// Sends what is late, as far as there is room.
+    /// Sends late stanzas as long as there is room.
     pub(crate) fn send_late(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         while let Some(bytes) = self.late_mut().and_then(Late::next_bytes) {
             if !self.has_room(desk, ctx, bytes) {
@@ -130,8 +132,8 @@ impl Session {
         }
     }
 
-    /// Keeps a stanza of the client until the gate is open. What finds no room is not counted: the connection is cut, and
-    /// the client sends it again.
+    /// Parks a stanza of the client until the gate is open. A stanza that finds no room is not counted as received: the
+    /// connection is cut, and the client sends it again.
     pub(crate) fn park(&mut self, desk: &mut Desk, ctx: &mut Context<'_>, stanza: &[u8]) {
         let limits = &desk.realm.limits;
         let more = stanza.len() + OVERHEAD_BYTES;
@@ -155,7 +157,7 @@ impl Session {
         self.pause(ctx);
     }
 
-    /// Takes the next that is parked, if the gate is open, or `anyway`.
+    /// Takes the next parked stanza if the gate is open, or with `anyway` in any case.
     pub(crate) fn take_parked(&mut self, desk: &Desk, anyway: bool) -> Option<Box<[u8]>> {
         if !anyway && self.is_shut(&desk.realm.limits) {
             return None;
@@ -167,14 +169,15 @@ impl Session {
         Some(stanza)
     }
 
-    /// An `<r/>` has come: whether it stands behind what is parked, and is to be answered once more when that is handled.
+    /// An `<r/>` has come. Returns whether stanzas are parked before it: then it is to be answered once more when those have been
+    /// handled.
     pub(super) fn is_requested_late(&mut self) -> bool {
         let Some(late) = self.late_mut().filter(|late| !late.parked.is_empty()) else { return false };
         late.is_requested = true;
         true
     }
 
-    /// Nothing is parked any more: reads on, and answers what was asked meanwhile.
+    /// No stanza is parked any more: reads the connection again, and answers the `<r/>` that came behind the parked stanzas.
     pub(crate) fn gate_opens(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         if self.is_gated(&desk.realm.limits) {
             return;
@@ -191,19 +194,19 @@ impl Session {
         }
     }
 
-    /// A request of the client is under way, and the server will answer it.
+    /// The client has sent a request that the server will answer later.
     pub(crate) fn asks(&mut self) {
         let late = self.make_late();
         late.asked = late.asked.saturating_add(1);
     }
 
-    /// A change that the client has asked for is under way: what it says next waits for that, and sees it.
+    /// A change that the client has asked for is under way: what the client sends next waits until the change is in force.
     pub(crate) fn begins_change(&mut self) {
         let late = self.make_late();
         late.changes = late.changes.saturating_add(1);
     }
 
-    /// One is durable and in force, or refused.
+    /// A change that the client has asked for is durable and in force, or was refused.
     pub(crate) fn change_is_over(&mut self, desk: &mut Desk) {
         let Some(late) = self.late_mut() else { return };
         late.changes = late.changes.saturating_sub(1);
@@ -211,8 +214,8 @@ impl Session {
         self.tidy_late();
     }
 
-    /// Its connection is over, and the session with it: whether that has to wait for its last changes, so that what was said behind them
-    /// sees them.
+    /// The connection is over, and the session ends with it. Returns whether the end has to wait for changes that the client has
+    /// asked for, because stanzas parked behind these must see them.
     pub(crate) fn ends_later(&mut self, conn: ConnId, why: Closed) -> bool {
         let Some(late) = self.late_mut().filter(|late| late.changes > 0 && !late.parked.is_empty()) else {
             return false;
@@ -221,12 +224,12 @@ impl Session {
         true
     }
 
-    /// Takes that, if nothing has to be waited for any more.
+    /// Takes the end that [`Self::ends_later`] has put off, once no change is under way any more.
     pub(crate) fn take_over(&mut self) -> Option<(ConnId, Closed)> {
         self.late_mut().filter(|late| late.changes == 0)?.over.take()
     }
 
-    /// An IQ is sent to the client: an answer, if any is under way.
+    /// An IQ is sent to the client: it counts as an answer, if the client has a request under way.
     pub(super) fn note_answer(&mut self, desk: &mut Desk, stanza: &Stored) {
         let Some(late) = self.late_mut().filter(|late| late.asked > 0) else { return };
         if stanza.kind() == Kind::Iq {
@@ -236,7 +239,7 @@ impl Session {
         }
     }
 
-    /// Answers are waited for no longer: one was lost, or its disk is slow.
+    /// Stops waiting for answers: one was lost, or the disk is slow.
     pub(crate) fn answers_lost(&mut self, desk: &mut Desk) {
         if let Some(late) = self.late_mut() {
             (late.asked, late.is_timed) = (0, false);
@@ -252,7 +255,8 @@ impl Session {
         }
     }
 
-    /// The connection is another one, or none: what was parked is sent again, and what was under way comes when it comes.
+    /// The session has lost its connection or gets another one: forgets the parked stanzas, since the client sends them again,
+    /// and does not wait for answers that are under way.
     pub(crate) fn forget_parked(&mut self, desk: &Desk) {
         let Some(late) = self.late_mut() else { return };
         let bytes = std::mem::take(&mut late.parked_bytes);
@@ -262,14 +266,15 @@ impl Session {
         self.tidy_late();
     }
 
-    /// The session ends: what was late will not be sent.
+    /// The session ends: takes out the late stanzas, which will not be sent.
     pub(crate) fn take_late(&mut self, desk: &Desk) -> impl Iterator<Item = Stored> + use<> {
         let late = self.held.as_mut().and_then(|held| held.late.take());
         desk.metrics.late_bytes.add(-(late.as_ref().map_or(0, |late| late.bytes()) as i64));
         late.map(|late| late.out).unwrap_or_default().into_iter().flatten()
     }
 
-    /// Without stream management nothing is lost by not reading on; with it, what makes room would not be read.
+    /// Stops reading the connection of a client without stream management, for which nothing is lost by that. With stream
+    /// management the acknowledgements that make room would not be read either.
     fn pause(&mut self, ctx: &mut Context<'_>) {
         if let (None, Some(conn)) = (&self.managed, self.conn) {
             self.make_late().is_paused = true;
@@ -279,7 +284,7 @@ impl Session {
 
     fn tidy_late(&mut self) {
         let Some(held) = &mut self.held else { return };
-        // A timer that still runs finds nothing: no harm.
+        // Timers that still run find nothing, and do no harm.
         held.late.take_if(|late| late.is_empty());
         self.held.take_if(|held: &mut Box<Held>| held.is_empty());
     }

@@ -35,8 +35,8 @@ impl Session {
         self.ease(desk);
     }
 
-    /// Begins stream management, which was not on. What the client is to be told: the id if it can resume, and for how
-    /// long.
+    /// Begins stream management, which was off. Returns what the client is to be told: the resumption id if the session can be
+    /// resumed, and for how long.
     pub(crate) fn manage(
         &mut self,
         desk: &Desk,
@@ -66,9 +66,11 @@ impl Session {
         InlineEnabled { id, max_s: limit_s }
     }
 
-    /// `<r/>`: answered now, or when what came before it is durable, but not later than `answer_ms`.
+    /// Answers an `<r/>` of the client: now, or when what the client has sent before it is durable, but after `answer_ms` at the
+    /// latest.
     pub(crate) fn requested(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
-        // What stands before it waits for acknowledgements: the client is told how far we are, and again at the end.
+        // Stanzas before this `<r/>` are parked until the client acknowledges: it is told the present count now, and again when
+        // they are handled.
         if self.is_requested_late() {
             return self.answer(desk);
         }
@@ -83,7 +85,7 @@ impl Session {
         }
     }
 
-    /// The disk is slow: tells the client at least that we live, and how far we are.
+    /// The disk is slow: tells the client by an `<a/>` that the server lives, and how much is accepted.
     pub(crate) fn answer_late(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         let Some(managed) = &mut self.managed else { return };
         managed.answer_timed = false;
@@ -102,7 +104,7 @@ impl Session {
         }
     }
 
-    /// A stanza that was held is handled.
+    /// The stanza with this number is accepted or refused, so that the session's count may advance past it.
     pub(crate) fn release(&mut self, desk: &mut Desk, index: StanzaIndex) {
         let Some(managed) = &mut self.managed else { return };
         if managed.inbound.release(index).is_some() {
@@ -110,7 +112,7 @@ impl Session {
         }
     }
 
-    /// Has the client's `<r/>` answered at the end of the turn: once, whatever else the turn brings.
+    /// Has the client's `<r/>` answered at the end of the turn, once for all that the turn brings.
     fn answer(&mut self, desk: &mut Desk) {
         if let Some(managed) = &mut self.managed
             && !std::mem::replace(&mut managed.answer_due, true)
@@ -129,7 +131,7 @@ impl Session {
         }
     }
 
-    /// The turn ends: one answer to the client's `<r/>`s, and one of ours behind all that was sent.
+    /// The turn ends: writes one `<a/>` for the client's `<r/>`s, and one `<r/>` of the server behind all that was sent.
     pub(crate) fn turn_ends(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         self.answer_now(desk, ctx);
         self.request_now(desk, ctx);
@@ -144,9 +146,10 @@ impl Session {
         }
     }
 
-    /// Writes an `<r/>` if something is unacknowledged and none is unanswered. A client to which messages stream is
-    /// not asked after each: only when there are many, when reading on waits for it, or with one that comes a while after the last
-    /// `<r/>`. Alone it costs a segment, and its answer another: so it goes alone only where no message has taken it along for longer.
+    /// Writes an `<r/>` if something is unacknowledged and no `<r/>` is unanswered. A client that gets many messages is not asked
+    /// after each: only when many are unacknowledged, when reading on from the mailbox waits for it, or together with a message
+    /// that is sent a while after the last `<r/>`. An `<r/>` alone costs a TCP segment, and its answer another: so it is sent
+    /// alone only where no message has taken one along for a while.
     fn request_now(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         let limits = &desk.realm.limits;
         let many = self.queue.len() >= limits.ask_after_stanzas
@@ -171,8 +174,9 @@ impl Session {
         }
     }
 
-    /// Sees to it that what was sent, and is no message, leaves the queue some time: an idle session keeps nothing.
-    /// Soon after the login, when hardly anything follows; later there will be more to ask for at once.
+    /// Sets a timer to ask for an acknowledgement of stanzas that are no messages, so that they leave the queue some time: an
+    /// idle session keeps no queue. The time is short after the login, when little else follows, and longer afterwards, when one
+    /// `<r/>` covers more.
     pub(super) fn remind(&mut self, desk: &mut Desk, ctx: &Context<'_>) {
         let Some(managed) = &mut self.managed else { return };
         if !managed.requested && !std::mem::replace(&mut managed.remind_timed, true) {
@@ -183,7 +187,7 @@ impl Session {
         }
     }
 
-    /// The time for that has come.
+    /// The timer of [`Self::remind`] has fired: asks the client.
     pub(crate) fn remind_now(&mut self, desk: &mut Desk) {
         if let Some(managed) = &mut self.managed {
             managed.remind_timed = false;
@@ -191,7 +195,7 @@ impl Session {
         }
     }
 
-    /// What was sent has been unacknowledged for a while.
+    /// The timer for an `<r/>` that is sent alone has fired: something was sent and has been unacknowledged for a while.
     pub(crate) fn ask_late(&mut self, desk: &mut Desk, ctx: &Context<'_>) {
         let Some(managed) = &mut self.managed else { return };
         managed.ask_timed = false;
@@ -199,7 +203,7 @@ impl Session {
         if ctx.now_ms >= due_ms {
             self.ask(desk);
         } else if !self.queue.is_empty() {
-            // A message has taken one along since, and another has come.
+            // A message has taken an `<r/>` along since the timer was set, and another message has been sent.
             managed.ask_timed = true;
             desk.timers.set(due_ms, self.id, Timer::Ask);
         }
@@ -229,7 +233,7 @@ impl Session {
         }
     }
 
-    /// An element of stream management that has no place here.
+    /// The client has sent an element of stream management where it has no place: the session ends.
     pub(crate) fn unexpected(&self, desk: &mut Desk) {
         let text = match self.managed {
             Some(_) => "malformed or misplaced element of stream management",
@@ -238,7 +242,7 @@ impl Session {
         desk.doom(self.id, End::over("unsupported-stanza-type", text));
     }
 
-    /// An element that is neither a stanza nor one of ours.
+    /// The client has sent an element that is neither a stanza nor known to the server: the session ends.
     pub(crate) fn foreign(&self, desk: &mut Desk) {
         desk.doom(self.id, End::over("unsupported-stanza-type", "neither a stanza nor known here"));
     }
@@ -248,7 +252,8 @@ impl Session {
         desk.doom(self.id, End::Over(Some(error.into())));
     }
 
-    /// The connection is gone: waits for its resumption, if that was agreed. False: it has to end.
+    /// The connection is gone: the session hibernates until it is resumed, if the client has enabled resumption. False: it has to
+    /// end.
     pub(crate) fn hibernate(&mut self, desk: &mut Desk, ctx: &Context<'_>) -> bool {
         let Some(managed) = self.managed.as_mut().filter(|managed| managed.resume_id.is_some()) else {
             return false;
@@ -257,7 +262,8 @@ impl Session {
         managed.forget_requests();
         self.forget_parked(desk);
         let Some(managed) = &mut self.managed else { return false };
-        // What TCP has not confirmed by now it never will: it stays in the mailbox, to be read from there.
+        // What TCP has not confirmed by now it never will: those messages stay in the mailbox, and the session reads them from
+        // there.
         let unconfirmed = !managed.take_before().is_empty();
         let rare = managed.rare();
         let until_ms = ctx.now_ms + rare.resume_max_ms.unwrap_or(desk.realm.limits.resume_ms);
@@ -272,13 +278,14 @@ impl Session {
         true
     }
 
-    /// Goes on over this connection, as soon as `<resumed/>` is written there. Returns the one that it leaves.
+    /// Resumes the session on this connection as soon as `<resumed/>` is written there. Returns the connection that the session
+    /// leaves.
     pub(crate) fn resume_on(&mut self, desk: &Desk, conn: ConnId) -> Option<ConnId> {
         self.forget_parked(desk);
         let managed = self.managed.as_mut()?;
         let old = self.conn.take().or(managed.resuming());
         managed.forget_requests();
-        // As when it hibernates: nobody will ask the old connection's TCP any more.
+        // As in [`Self::hibernate`]: the old connection's TCP will not be asked any more.
         let unconfirmed = !managed.take_before().is_empty();
         let rare = managed.rare();
         rare.resuming = Some(conn);
@@ -290,38 +297,38 @@ impl Session {
         old
     }
 
-    /// Whether it outlives its connection.
+    /// Whether the session outlives its connection, because the client has enabled resumption.
     pub(crate) fn is_resumable(&self) -> bool {
         self.managed.as_ref().is_some_and(|managed| managed.resume_id.is_some())
     }
 
-    /// Until when it can be resumed, while it hibernates.
+    /// Until when a hibernating session can be resumed. `None`: it does not hibernate.
     pub(crate) fn hibernates_until_ms(&self) -> Option<u64> {
         self.managed.as_ref()?.rare.as_ref()?.hibernates_until_ms
     }
 
-    /// Whether it is this connection that waits for its `<resumed/>`.
+    /// Whether the session is being resumed on this connection and its `<resumed/>` is not written yet.
     pub(crate) fn is_resuming_on(&self, conn: ConnId) -> bool {
         self.managed.as_ref().and_then(Managed::resuming) == Some(conn)
     }
 
-    /// The connection it has, or is about to have.
+    /// The session's connection, or the one on which it is being resumed.
     pub(crate) fn connection(&self) -> Option<ConnId> {
         self.conn.or_else(|| self.managed.as_ref()?.resuming())
     }
 
-    /// Has no connection from now on. Returns the one it had.
+    /// Takes the session's connection away. Returns that connection.
     pub(crate) fn forget_connection(&mut self) -> Option<ConnId> {
         let resuming = self.managed.as_mut().and_then(Managed::take_resuming);
         self.conn.take().or(resuming)
     }
 
-    /// Whether it hibernates and its time is over.
+    /// Whether the session hibernates and its time for resumption is over.
     pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
         self.hibernates_until_ms().is_some_and(|until_ms| until_ms <= now_ms)
     }
 
-    /// Whether this is the id of its resumption.
+    /// Whether this is the session's resumption id.
     pub(crate) fn is_resumed_by(&self, previd: &str) -> bool {
         let mut given = [0; 16];
         let is_id =

@@ -1,12 +1,13 @@
-//! Who waits for answers of other places.
+//! Requests that wait for answers from other places.
 
 use crate::effects::turn::command::reply::Waiting;
 use std::collections::BTreeMap;
 
-/// Requests of one shard that other owners have.
+/// Most requests of one shard that wait for other owners.
 const ASKED_MAX: usize = 4_096;
 
-/// Who waits, by number, and until when. All have the same time, so the least number is due first.
+/// The requests by number, each with the time when it is overdue. All have the same time limit, so the least number is overdue
+/// first.
 #[derive(Default)]
 pub(crate) struct AskedOfOthers {
     pub(crate) last: u64,

@@ -1,4 +1,5 @@
-//! A shard's phone books at work: whose turn it is, what is under way, who is still to be told, and what was lost of that.
+//! The state of a shard's contact sync: whose turn it is, which jobs are under way, which hints are still to be sent, and which
+//! were lost.
 
 use crate::places::Place;
 use crate::rooms::contact_sync::job::Job;
@@ -7,10 +8,10 @@ use chaski_store::AccountId;
 use slab::Slab;
 use std::collections::{HashSet, VecDeque};
 
-/// Accounts whose own look failed; beyond, all of the shard look.
+/// Accounts remembered because their own look failed; beyond, all accounts of the shard look.
 const FAILED_MAX: usize = 1_024;
 
-/// A shard's phone books at work.
+/// The state of a shard's contact sync.
 pub(crate) struct Books {
     pub(crate) lines: Lines,
     /// What is under way; the key is the ticket's. `None` while it makes a step. Bounded by the lines.
@@ -19,7 +20,7 @@ pub(crate) struct Books {
     pub(crate) spelling: VecDeque<usize>,
     pub(crate) following: VecDeque<usize>,
     pub(crate) follow_at_ms: u64,
-    /// Looks that came while their account was being loaded.
+    /// Looks that came while their account was being loaded, to be made later.
     pub(crate) again: Vec<(AccountId, u64)>,
     pub(crate) tellings: Tellings,
     pub(crate) lost: Again,
@@ -40,30 +41,30 @@ impl Books {
     }
 }
 
-/// Numbers that came or went, and how far their holders have been told.
+/// Numbers whose accounts came or went, and how far the accounts that have them in their phone books have been told.
 #[derive(Default)]
 pub(crate) struct Tellings {
     pub(crate) waiting: VecDeque<(u64, Option<AccountId>)>,
-    /// A page of the first one is being read.
+    /// A page for the first number is being read.
     pub(crate) reading: bool,
 }
 
-/// What was lost.
+/// Hints that were lost.
 #[derive(Default)]
 pub(crate) struct Again {
     pub(crate) failed: HashSet<AccountId>,
     /// All accounts of this shard are concerned.
     pub(crate) all: bool,
-    /// Shards that have not been told yet that all of theirs are.
+    /// Other shards that have not been told yet that all of their accounts are concerned.
     pub(crate) untold: HashSet<Place>,
     pub(crate) at_ms: Option<u64>,
-    /// Who is still to look, and how many do at a time.
+    /// Accounts that are still to look, and how many look at a time.
     pub(crate) looking: VecDeque<AccountId>,
     pub(crate) portion: usize,
 }
 
 impl Again {
-    /// An account's look failed.
+    /// Remembers that an account's look failed.
     pub(crate) fn failed(&mut self, account: AccountId) {
         if self.failed.len() < FAILED_MAX {
             self.failed.insert(account);
@@ -72,13 +73,13 @@ impl Again {
         }
     }
 
-    /// Some account of this shard is concerned, and nobody knows which.
+    /// Some account of this shard is concerned, and it is not known which.
     pub(crate) fn all(&mut self) {
         self.all = true;
         self.failed.clear();
     }
 
-    /// The same of another shard.
+    /// Some account of another shard is concerned, and it is not known which.
     pub(crate) fn all_of(&mut self, owner: Place) {
         self.untold.insert(owner);
     }

@@ -1,10 +1,10 @@
-//! What the index of media was asked.
+//! Questions to the index of media.
 
 use crate::effects::turn::media_index::Then;
 use crate::ticket::Stay;
 use chaski_store::AccountId;
 
-/// One that is under way.
+/// A question to the index of media that is under way.
 pub(crate) struct AskedOfIndex {
     pub(crate) account: (AccountId, Stay),
     pub(crate) then: Then,

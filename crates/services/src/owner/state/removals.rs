@@ -13,21 +13,21 @@ use std::sync::atomic::AtomicBool;
 #[derive(Default)]
 pub(crate) struct Removals {
     pub(crate) under_way: HashMap<AccountId, Removal>,
-    /// What failed, and when it is tried again; in order of time.
+    /// Accounts for which a step failed, and when it is tried again; in order of time.
     pub(crate) retries: VecDeque<(u64, AccountId)>,
     pub(crate) search: Search,
-    /// Some of what the search has found is still there.
+    /// Whether something that the search has found could not be cleared.
     pub(crate) search_failed: Arc<AtomicBool>,
 }
 
 pub(crate) struct Removal {
     pub(crate) why: Why,
-    /// Who is told. `None`: nobody waits, or not any more.
+    /// The command to be answered. `None`: there is none, or it has been answered.
     pub(crate) reply: Option<Reply<()>>,
 }
 
 pub(crate) enum Why {
-    /// It is in memory, and marked or about to be.
+    /// The account is in memory, and marked or about to be marked.
     Removed,
     /// There is none, and one is going to be made.
     Making(Box<Making>),

@@ -1,15 +1,15 @@
 //! Limits against guessing keys and passwords, in memory, for all ways in: SASL of either kind and HTTP.
 //!
-//! A wrong secret is counted four times: for the account that was named and the client's near network, for the account and
-//! the wide one, and for both networks whatever was named ([`Network`]). So nobody outside a client's own network can use up its tries, and who
-//! walks through numbers uses up the network's. Whether there is such an account makes no difference here, and must make
-//! none to what the caller answers. A secret that can't be guessed (a key of ours, a token) is let in by the callers
-//! whatever was counted, so that only clients with a password of their own can be kept waiting, and only by somebody in
-//! their own network.
+//! A wrong secret is counted four times: for the named account together with the client's near network, for the account with the
+//! wide network, and for each of the two networks whatever account was named ([`Network`]). So nobody outside a client's own
+//! network can use up its tries, and somebody who tries many numbers uses up the tries of their own network. Whether the account
+//! exists makes no difference here, and must make none to the caller's answer. A secret that can't be guessed (a key made by the
+//! server, a token) is accepted by the callers whatever was counted. So only clients with a password of their own can be kept
+//! waiting, and only by somebody in their own network.
 //!
-//! The tables have a fixed size. Where a subject finds its places taken, the one there that is suspected least is forgotten
-//! ([`GuessMetrics`] counts): what has to be remembered longest stays longest. Nothing is kept over a restart, and nothing
-//! is written for what strangers say. Time is the caller's; a try costs a lock and 32 comparisons.
+//! The tables have a fixed size. If all places for a subject are taken, the subject there that will be allowed its first rate
+//! again soonest is forgotten ([`GuessMetrics`] counts that). Nothing is kept over a restart, and nothing is written to the
+//! store. The caller passes the time. A try costs a lock and 32 comparisons.
 
 use crate::account::network::{Network, WIDER};
 use crate::allowance::{Allowance, Bucket};
@@ -17,9 +17,9 @@ use chaski_store::AccountId;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Places in which a subject may stand.
+/// Places in the table in which a subject may be.
 const WAYS: usize = 8;
-/// Subjects remembered of accounts in networks, and of networks: 512 and 256 KiB.
+/// How many subjects are remembered: pairs of account and network, and networks. 512 and 256 KiB.
 const ACCOUNT_SETS: usize = 4_096;
 const NETWORK_SETS: usize = 2_048;
 
@@ -52,7 +52,7 @@ chaski_telemetry::metrics! {
     }
 }
 
-/// A subject and when it may try as often as at first again. `tag` 0: free.
+/// A subject, and the time from which it has all its tries again. `tag` 0: the place is free.
 #[derive(Clone, Copy, Default)]
 struct Place {
     tag: u64,
@@ -61,7 +61,7 @@ struct Place {
 
 struct Table(Box<[[Place; WAYS]]>);
 
-/// The buckets of one try, near ones first.
+/// The buckets that one try is counted in, those of near networks first.
 struct Subjects {
     accounts: [Option<(u64, Allowance)>; 2],
     networks: [Option<(u64, Allowance)>; 2],
@@ -81,7 +81,7 @@ pub struct Guesses {
 }
 
 impl Guesses {
-    /// Nothing has been guessed yet. `secret` keeps strangers from choosing whose places they take.
+    /// Empty tables. `secret` keeps clients from choosing whose places in the table they take.
     pub fn new(allowances: Allowances, secret: [u8; 16]) -> Self {
         Self::with_sets(allowances, secret, ACCOUNT_SETS, NETWORK_SETS)
     }
@@ -96,14 +96,14 @@ impl Guesses {
         self.metrics.clone()
     }
 
-    /// Whether a secret for this account may be looked at, or how long to wait. Counts nothing but the refusal.
+    /// Whether a secret for this account may be checked now; if not, how long to wait. Counts only the refusal.
     pub fn look(&self, network: Network, account: AccountId, now_unix_ms: u64) -> Result<(), u64> {
         let subjects = self.subjects(network, account);
         self.check(&self.tables.lock().unwrap_or_else(PoisonError::into_inner), &subjects, now_unix_ms)
     }
 
-    /// Counts a try before its secret is looked at, for those that are looked at elsewhere and many at a time; or says how
-    /// long to wait. [`Self::give_back`] if it was right.
+    /// Counts a try before its secret is checked, for secrets that are checked elsewhere and many at a time; or says how long to
+    /// wait. The caller calls [`Self::give_back`] if the secret was right.
     pub fn take(&self, network: Network, account: AccountId, now_unix_ms: u64) -> Result<(), u64> {
         let subjects = self.subjects(network, account);
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,14 +112,15 @@ impl Guesses {
         Ok(())
     }
 
-    /// Counts a secret that was wrong. One that was not to be looked at is not counted: who goes on trying must wait no longer than told.
+    /// Counts a wrong secret. One that was not to be checked is not counted, so that a client which goes on trying waits no
+    /// longer than it was told.
     pub fn wrong(&self, network: Network, account: AccountId, now_unix_ms: u64) {
         let subjects = self.subjects(network, account);
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         self.count(&mut tables, &subjects, now_unix_ms);
     }
 
-    /// The try that was taken was right, or came to nothing.
+    /// The secret of a try that was counted by [`Self::take`] was right, or could not be checked.
     pub fn give_back(&self, network: Network, account: AccountId) {
         let subjects = self.subjects(network, account);
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +165,7 @@ impl Guesses {
         let account = account.to_bits();
         let near = Some((self.tag((0u8, network.bits(), account)), of_account));
         if network.is_unknown() {
-            // Nobody knows how many stand behind it: only the account is protected.
+            // It is not known how many clients share the unknown network, so only the account is protected.
             return Subjects { accounts: [near, None], networks: [None, None] };
         }
         let wide = network.wide();
@@ -203,14 +204,14 @@ impl Table {
         self.0[set].iter_mut().find(|place| place.tag == tag)
     }
 
-    /// Counts one, as far as there is one to be counted. Whether somebody else had to be forgotten for it.
+    /// Counts one try, if the subject has one left. Returns whether another subject had to be forgotten for it.
     fn count(&mut self, tag: u64, allowance: Allowance, now_unix_ms: u64) -> bool {
         let set = self.set(tag);
         let (mut at, mut is_forgotten) = (0, false);
         match self.0[set].iter().position(|place| place.tag == tag) {
             Some(found) => at = found,
             None => {
-                // Where the bucket is full again first: a free place before all others.
+                // The bucket that is full again first is replaced; a free place counts as full.
                 for way in 1..WAYS {
                     if self.0[set][way].bucket < self.0[set][at].bucket {
                         at = way;

@@ -1,12 +1,12 @@
-//! Limits against guessing and pumping, durable in `Table::Limits`.
+//! Limits against guessing codes and against earning from SMS (pumping), durable in `Table::Limits`.
 //!
 //! Each limiter is a bucket in the form of GCRA: one point in time per subject, at which the bucket will be full
 //! again. A missing record is a full bucket, so a record may be dropped once that time is past
 //! ([`Limits::purge`]), which bounds the table by what the global limiter lets in. Subjects (numbers, networks) stand in the table only as
 //! keyed hashes. Called by [`registration`](super::registration), off the shards' threads.
 //!
-//! All of these limiters **fail closed**: if the store does not answer, the request is refused as unavailable, since
-//! the registration itself could not be written either. The one exception stands at [`network_subject`].
+//! All of these limiters **fail closed**: if the store does not answer, the request is refused as unavailable, since the
+//! registration itself could not be written either. For clients without a known address see [`network_subject`].
 
 use crate::allowance::{Allowance, Bucket, record_key};
 use chaski_store::{Records, StoreError, Table, records::Put};
@@ -19,29 +19,29 @@ const PURGE_BATCH: usize = 500;
 /// In thousandths.
 const ONE: u32 = 1_000;
 
-/// A limiter: what it counts decides the key, what it allows is configuration.
+/// A limiter: its name and subject are the record's key, its allowance is configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limiter {
     /// Begins the record's key.
     pub name: &'static str,
-    /// How much.
+    /// The rate and burst.
     pub allowance: Allowance,
-    /// What one of these takes, in thousandths of what the allowance counts: prices differ.
+    /// What one use costs, in thousandths of what the allowance counts: messages have different prices.
     pub thousandths: u32,
 }
 
 impl Limiter {
-    /// Each of these takes one.
+    /// A limiter of which each use takes one.
     pub const fn of(name: &'static str, allowance: Allowance) -> Self {
         Self { name, allowance, thousandths: ONE }
     }
 
-    /// Each of these takes so many thousandths.
+    /// This limiter, of which each use takes so many thousandths.
     pub const fn priced(self, thousandths: u32) -> Self {
         Self { thousandths, ..self }
     }
 
-    /// In how long as much comes back.
+    /// After how long as much as one use takes is available again.
     fn cost_ms(self) -> u64 {
         let cost = u128::from(self.allowance.interval_ms) * u128::from(self.thousandths);
         u64::try_from(cost.div_ceil(u128::from(ONE))).unwrap_or(u64::MAX)
@@ -88,8 +88,8 @@ impl<'a> Limits<'a> {
         Self { records, secret }
     }
 
-    /// Takes one from each bucket, or from none if one of them is empty. Only a race with others may leave some
-    /// taken although a later one refuses, which errs on the side of refusing.
+    /// Takes one from each bucket, or none if one of them is empty. Only in a race with other requests may some buckets be
+    /// charged although a later one refuses; that errs on the side of refusing.
     pub fn take_all(&self, wanted: &[(Limiter, &str)], now_unix_ms: u64) -> Result<(), LimitError> {
         for (limiter, subject) in wanted {
             self.peek(*limiter, subject, now_unix_ms)?;
@@ -108,7 +108,7 @@ impl<'a> Limits<'a> {
         self.change(limiter, subject, |bucket| limiter.take_from(bucket, now_unix_ms))
     }
 
-    /// Puts one back that was taken in vain.
+    /// Puts back one that was taken in vain.
     pub fn give_back(&self, limiter: Limiter, subject: &str) -> Result<(), LimitError> {
         self.change(limiter, subject, |bucket| Ok(bucket.give_back_for(limiter.cost_ms())))
     }
@@ -151,8 +151,8 @@ impl<'a> Limits<'a> {
     }
 }
 
-/// Deletes the records of `table` whose value is `expired`, batch by batch. A bucket from which somebody takes at this
-/// very moment may come out full, which is one too many at most.
+/// Deletes the records of `table` whose value is `expired`, batch by batch. A bucket that is charged at the same moment may be
+/// deleted with the charge: then one use too many is allowed.
 pub(super) fn purge(
     records: &dyn Records,
     table: Table,
@@ -192,8 +192,8 @@ pub fn network_subject(address: Option<IpAddr>) -> String {
     }
 }
 
-/// The network of somebody who has many such: IPv6 by /48 (what a site gets, or whoever asks a tunnel broker). IPv4 as above: a /24 is
-/// somebody's who has many already.
+/// The network of somebody who has many networks: IPv6 by /48 (what a site gets, or anybody from a tunnel broker). IPv4 as in
+/// [`network_subject`]: whoever has a /24 has many addresses.
 pub fn wide_network_subject(address: Option<IpAddr>) -> String {
     match address.map(|address| address.to_canonical()) {
         Some(IpAddr::V6(v6)) => {

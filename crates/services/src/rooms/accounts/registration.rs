@@ -7,7 +7,7 @@
 //! Promises, all of them across restarts and for calls that race each other:
 //! - a code is right for ten minutes; all codes of a registration together can be guessed five times;
 //! - a registration gives out at most one key, and with it ends every session of the number's older keys;
-//! - who does not prove to be the person that had the number before inherits nothing of an account that was silent for long;
+//! - whoever does not prove to be the person that had the number before inherits nothing of an account that was silent for long;
 //! - nobody who can read a number's SMS is kept from registering it by requests of strangers in a few other networks ([`joined`]);
 //! - no SMS is sent beyond the budgets of [`Policy`]; numbers reserved for fiction never get a real one.
 
@@ -71,7 +71,7 @@ pub struct Request<'a> {
     pub locale: Option<&'a str>,
     /// The client's name and version, for the operator.
     pub client: Option<&'a str>,
-    /// Where the request comes from.
+    /// The address that the request comes from.
     pub network: Option<IpAddr>,
 }
 
@@ -95,22 +95,22 @@ impl Delivery {
     }
 }
 
-/// A registration that waits for its code.
+/// A registration that waits for a code to be confirmed.
 #[derive(Debug, Clone)]
 pub struct Begun {
     /// Its id.
     pub id: String,
-    /// What the client may do when.
+    /// What the client may do, and when.
     pub standing: Standing,
-    /// What must be sent now; if that fails, [`Registrar::delivery_failed`]. `None`: no more is sent to this number for a while, and the
-    /// code that was sent last is right, if there was one lately.
+    /// The code that must be sent now; if sending fails, call [`Registrar::delivery_failed`]. `None`: no more codes are sent to
+    /// this number for a while, and the code that was sent last is right, if there was one lately.
     pub delivery: Option<Delivery>,
     asker: Asker,
-    /// The registration that had sent the latest code before.
+    /// The registration that had sent the number's latest code before this one.
     former: Option<String>,
 }
 
-/// What proves the number, and what goes with it.
+/// The code, and what else proves the number or the person.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Confirmation<'a> {
     /// The code as typed.
@@ -119,11 +119,11 @@ pub struct Confirmation<'a> {
     pub device_name: Option<&'a str>,
     /// The registration lock's PIN.
     pub lock_pin: Option<&'a str>,
-    /// The key that the number's account had until now: proves that it is the same person.
+    /// The key that the number's account had until now; it proves that this is the same person.
     pub previous_key: Option<&'a str>,
-    /// A device's token (XEP-0484) of that key: proves the same.
+    /// A FAST token (XEP-0484) of one of the account's devices; it proves that this is the same person.
     pub device_token: Option<&'a str>,
-    /// Where it comes from.
+    /// The address that the confirmation comes from.
     pub network: Option<IpAddr>,
 }
 
@@ -134,7 +134,7 @@ pub struct Registered {
     pub phone: Phone,
     /// The key, for the client only. Empty if the client chose a password.
     pub key: String,
-    /// What the account has of the one before it.
+    /// What the account keeps of the one that the number had before.
     pub kept: Kept,
 }
 
@@ -148,13 +148,13 @@ impl Registered {
 /// What an account with a new key has of the one that the number had before. docs/registration.md says when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Kept {
-    /// All but the devices and their tokens.
+    /// Everything except the devices and their tokens.
     #[serde(rename = "everything")]
     All,
-    /// What others were shown, and who is shown what. No mail, contacts, block list, bookmarks.
+    /// What others were shown, and the privacy settings. No messages, contacts, block list, bookmarks.
     #[serde(rename = "profile")]
     Profile,
-    /// Nothing, or there was none.
+    /// Nothing, or the number had no account.
     #[serde(rename = "nothing")]
     Nothing,
 }
@@ -189,7 +189,7 @@ chaski_telemetry::metrics! {
 
 #[cfg(test)]
 impl Begun {
-    /// What is sent.
+    /// The code that is to be sent, with its recipient. For tests.
     pub(crate) fn sent(&self) -> &Delivery {
         self.delivery.as_ref().expect("a code is sent")
     }
@@ -200,7 +200,7 @@ impl Begun {
     }
 }
 
-/// The desk where numbers are registered.
+/// Registers numbers: see the module.
 pub struct Registrar {
     records: Arc<dyn Records>,
     secret: [u8; 16],
@@ -217,7 +217,7 @@ impl Registrar {
         Self { records, secret, owners, policy, guesses, metrics: Arc::default() }
     }
 
-    /// Counts wrong keys together with the other ways in.
+    /// Counts wrong keys in these tables, which other logins use, too.
     pub fn with_guesses(self, guesses: Arc<Guesses>) -> Self {
         Self { guesses, ..self }
     }
@@ -238,7 +238,7 @@ impl Registrar {
         self.metrics.clone()
     }
 
-    /// Drops registrations that are over and limits that are full again. Call every few minutes.
+    /// Deletes expired registrations, and limits that are full again. Call every few minutes.
     pub fn purge(&self, now_unix_ms: u64) -> Result<usize, StoreError> {
         let over = |value: &[u8]| match Session::from_json(value) {
             Some(session) => session.is_over(now_unix_ms),
@@ -257,7 +257,7 @@ impl Registrar {
 
     fn find(&self, id: &str) -> Result<Option<(Session, Revision)>, RegistrationError> {
         let Some(found) = self.records.get(Table::Registrations, id)? else { return Ok(None) };
-        // A damaged registration is worth nothing to anybody: it is replaced or expires.
+        // A damaged registration is of no use to anybody: it is replaced or expires.
         Ok(Session::from_json(&found.value).map(|session| (session, found.revision)))
     }
 
@@ -276,7 +276,7 @@ impl Registrar {
     }
 }
 
-/// Only ids as [`make_id`] makes them: the others are reached by number.
+/// Accepts only ids made by [`make_id`]: the other records of the table are reached by number.
 fn check_id(id: &str) -> Result<(), RegistrationError> {
     let base64url = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if id.len() == 22 && id.bytes().all(base64url) { Ok(()) } else { Err(RegistrationError::Unknown) }

@@ -54,17 +54,17 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Longest text that is looked at.
+/// Longest text that is parsed as a code.
 const TYPED_BYTES_MAX: usize = 96;
 
-/// What a person typed or pasted as a code: six digits of whatever script, in ASCII. What stands between and around them (white
-/// space of all kinds, line breaks, hyphens and dashes, marks of direction) means nothing.
+/// The code that a person has typed or pasted: six digits of any script, returned in ASCII. Characters between and around them
+/// (white space of all kinds, line breaks, hyphens and dashes, marks of direction) are ignored.
 pub fn normalise_code(typed: &str) -> Option<String> {
     let digits = ascii_digits(typed)?;
     (digits.len() == CODE_DIGITS).then_some(digits)
 }
 
-/// The digits of a text, if it has nothing else.
+/// The digits of a text, if it contains nothing else that matters.
 fn ascii_digits(typed: &str) -> Option<String> {
     if typed.len() > TYPED_BYTES_MAX {
         return None;
@@ -82,13 +82,13 @@ fn is_separator(c: char) -> bool {
     c.is_whitespace() || is_dash || is_invisible
 }
 
-/// A decimal digit as ASCII writes it. Unicode has ten in a row for each script.
+/// A decimal digit in ASCII. In Unicode each script has its ten digits in a row.
 fn digit(c: char) -> Option<char> {
     let zero = DIGIT_ZEROS[..DIGIT_ZEROS.partition_point(|zero| *zero <= c)].last()?;
     char::from_digit(u32::from(c) - u32::from(*zero), 10)
 }
 
-/// The zeros of the scripts whose decimal digits (general category Nd) people type, in order.
+/// The digit zero of each script whose decimal digits (general category Nd) people type, in order.
 const DIGIT_ZEROS: &[char] = &[
     '0',
     '\u{660}',
@@ -147,7 +147,7 @@ pub fn make_id(rng: &mut (impl CryptoRng + ?Sized)) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What is stored of a code.
+/// What is stored of a code: its keyed hash.
 pub fn hash_code(secret: &[u8; 16], registration: &str, code: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(b"code\0");
@@ -176,7 +176,7 @@ impl RegistrationLock {
         Self { salt: STANDARD.encode(salt), hash: STANDARD.encode(hash), iterations: LOCK_ITERATIONS }
     }
 
-    /// Whether this is the PIN. Slow on purpose. A damaged record opens to nobody.
+    /// Whether this is the lock's PIN. Slow on purpose. A damaged record is opened by no PIN.
     pub fn opens(&self, secret: &[u8; 16], pin: &str) -> bool {
         let (Ok(salt), Ok(hash)) = (STANDARD.decode(&self.salt), STANDARD.decode(&self.hash)) else {
             return false;

@@ -5,16 +5,16 @@ use crate::account::blocks::{ENTRIES_MAX, Entry};
 use chaski_xmpp::xml;
 use chaski_xmpp::{ElementRef, JidRef, StanzaCondition, ns};
 
-/// What a client wants.
+/// The request of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Query {
-    /// The list, and to be told of its changes.
+    /// Get the list, and get pushes of its changes.
     List,
-    /// These on the list, with what is reported of them.
+    /// Put these JIDs on the list, each with the report about it, if any.
     Block(Vec<(Entry, Option<Complaint>)>),
-    /// These off the list.
+    /// Take these JIDs off the list.
     Unblock(Vec<Entry>),
-    /// All off the list.
+    /// Take all JIDs off the list.
     UnblockAll,
 }
 
@@ -37,7 +37,7 @@ impl Query {
             let jid = item.attr("jid").ok_or(StanzaCondition::BadRequest)?;
             let entry = match Entry::parse(&jid, domain) {
                 Ok(entry) => entry,
-                // It may be there since other rules made addresses, and must not be there for ever.
+                // An entry from the time of other JID rules may be on the list, and must be removable.
                 Err(_) if !blocks => Entry::from_document(&jid).ok_or(StanzaCondition::JidMalformed)?,
                 Err(_) => return Err(StanzaCondition::JidMalformed),
             };

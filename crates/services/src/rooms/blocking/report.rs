@@ -1,9 +1,10 @@
-//! Reports to the operator: a client blocks somebody and says why (XEP-0377).
+//! Reports to the operator: a client blocks a JID and says why (XEP-0377).
 //!
-//! Kept in one document per reporter in `Table::Reports`, under the reporter's record key, so that a reporter can't fill the
-//! disk: the last [`REPORTS_MAX`] of each. `chaski ctl report list` shows them. A report holds what the reporter wrote, the
-//! ids of messages and the URLs of files here, never the messages: the server does not keep those. Whether there is such a file is not looked at, so
-//! that nobody learns it by reporting. It goes with the reporter's account.
+//! Kept in one document per reporter in `Table::Reports`, under the reporter's record key: the last [`REPORTS_MAX`] of each
+//! reporter, so that nobody can fill the disk with reports. `chaski ctl report list` shows them. A report holds what the reporter
+//! wrote, the ids of messages, and the URLs of files on this server; never the messages themselves, which the server does not
+//! keep. Whether such a file exists is not checked, so that nobody can learn it by reporting. The document is deleted with the
+//! reporter's account.
 
 use crate::account::blocks::Entry;
 use crate::effects::iq::{Scope, Xep};
@@ -14,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 /// What this file implements. The namespace is announced by [`super::SPEC`].
 pub(super) const NS: &str = "urn:xmpp:reporting:1";
-/// An earlier version's, which Gajim 1.7 still has: the reason is an element.
+/// The namespace of an earlier version, which Gajim 1.7 still uses: there the reason is an element.
 const OLD_NS: &str = "urn:xmpp:reporting:0";
-/// As declared.
+/// The declaration of XEP-0377.
 pub(super) const XEP: Xep =
     Xep::new(377, "0.4.1", "Blocking Command Reports", &[(Scope::Domain, NS), (Scope::Domain, OLD_NS)]);
 
@@ -30,15 +31,15 @@ const ID_CHARS_MAX: usize = 128;
 const IDS_MAX: usize = 20;
 /// Most URLs in one report that are looked at.
 const LINKS_MAX: usize = 32;
-/// Longest of them.
+/// Longest URL.
 const LINK_BYTES_MAX: usize = 512;
-/// Most of them that are kept: the first that lead to files of this server.
+/// Most URLs that are kept: the first that lead to files of this server.
 const FILES_MAX: usize = 8;
 const OOB_NS: &str = "jabber:x:oob";
 
 const FORMAT: u32 = 1;
 
-/// What a client says of somebody whom it blocks.
+/// The report about a JID that a client blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Complaint {
     reason: String,
@@ -52,11 +53,11 @@ pub(super) struct Complaint {
 pub struct Report {
     /// When it was made.
     pub unix_ms: u64,
-    /// Who reports: a number or a service name.
+    /// The reporter: a number or a service name.
     pub reporter: String,
-    /// Whom: a number of this server (`+15551230001`) or a JID.
+    /// The blocked JID: a number of this server (`+15551230001`) or a JID.
     pub about: String,
-    /// Why: `urn:xmpp:reporting:spam`, `urn:xmpp:reporting:abuse` or what the client says.
+    /// The reason: `urn:xmpp:reporting:spam`, `urn:xmpp:reporting:abuse` or what the client has sent.
     pub reason: String,
     /// In the reporter's words, or "".
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -64,7 +65,7 @@ pub struct Report {
     /// The stanza-ids (XEP-0359) of the messages in question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<String>,
-    /// The URLs of files here that it names, without the keys of encrypted ones.
+    /// The URLs of this server's files in the report, without the keys of encrypted ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
 }
@@ -78,7 +79,7 @@ pub struct Reports {
 }
 
 impl Complaint {
-    /// Reads `<item><report/></item>`; `None` if there is none.
+    /// Reads `<item><report/></item>`; `None` if the item has no report.
     pub(super) fn read(item: &ElementRef<'_>) -> Option<Self> {
         let (report, space) =
             [NS, OLD_NS].into_iter().find_map(|space| Some((item.child("report", space)?, space)))?;
@@ -97,7 +98,7 @@ impl Complaint {
         Some(Self { reason, text: text.unwrap_or_default(), messages, links: links(&report, space) })
     }
 
-    /// What is kept of it. `uploads`: if this server has files.
+    /// The report that is kept. `uploads`: the upload service, if this server has one.
     pub(super) fn into_report(
         self,
         unix_ms: u64,
@@ -117,7 +118,7 @@ impl Complaint {
     }
 }
 
-/// What a report names by a URL: in our element, in XEP-0066's, in words of its text.
+/// The URLs in a report: in the server's own element, in XEP-0066's, and in its text.
 fn links(report: &ElementRef<'_>, space: &str) -> Vec<String> {
     let said = report.children().filter(|child| child.is("content", ns::MEDIA));
     let said = said.filter_map(|content| content.attr("url").map(std::borrow::Cow::into_owned));
@@ -131,7 +132,7 @@ fn links(report: &ElementRef<'_>, space: &str) -> Vec<String> {
     all.filter(|link| link.len() <= LINK_BYTES_MAX).take(LINKS_MAX).collect()
 }
 
-/// For the operator's log: neither texts nor whole numbers, and one line however many there are.
+/// A line in the operator's log, without texts or whole numbers; one line for any number of reports.
 pub(super) fn log(reports: &[Report], reporter: AccountId) {
     if let Some(first) = reports.first() {
         let (about, count) = (Entry::from_document(&first.about), reports.len());
@@ -140,7 +141,7 @@ pub(super) fn log(reports: &[Report], reporter: AccountId) {
 }
 
 impl Reports {
-    /// Reads a document. What is damaged is given up: reports are no reason to refuse a block.
+    /// Reads a document. A damaged one is replaced: it is no reason to refuse a block.
     pub fn from_document(json: Option<&[u8]>) -> Self {
         let read = json.and_then(|json| serde_json::from_slice::<Self>(json).ok());
         read.filter(|read| read.format == FORMAT).unwrap_or(Self { format: FORMAT, reports: Vec::new() })
@@ -151,7 +152,7 @@ impl Reports {
         serde_json::to_vec(self).expect("a document of strings and numbers is always JSON")
     }
 
-    /// Adds reports; the oldest go.
+    /// Adds reports, and drops the oldest beyond the bound.
     pub(super) fn add(&mut self, more: Vec<Report>) {
         self.reports.extend(more);
         let surplus = self.reports.len().saturating_sub(REPORTS_MAX);

@@ -1,18 +1,19 @@
-//! The hash of what an entity can (XEP-0115 §5.1), made anew from what it answers (§5.4).
+//! The capabilities hash of an entity (XEP-0115 §5.1), computed from its `disco#info` result to verify the announced one (§5.4).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chaski_xmpp::{ElementRef, ns};
 use sha1::{Digest, Sha1};
 
-/// How features end that are interests, the one thing that is remembered with a hash.
+/// How a feature ends that is an interest; only interests are remembered with a hash.
 const INTEREST: &str = "+notify<";
 
-/// The hash of a `disco#info` result, in base64. `None` if it is ill-formed, so that it must not be remembered.
+/// The hash of a `disco#info` result, in base64. `None`: the result is ill-formed, and must not be remembered.
 pub(crate) fn of(query: &ElementRef<'_>) -> Option<String> {
     let (identities, features, forms) = (sorted(query, identity)?, sorted(query, feature)?, forms(query)?);
-    // Where identities, features and forms begin can't be seen in the text: the first features would be taken for
-    // identities and the last for forms, and who hides interests there would have them withheld from all of this hash.
+    // The hashed text does not show where identities end and features or forms begin. So a feature could be passed off as an
+    // identity or a part of a form with the same hash, and an attacker who hides interests in this way would withhold
+    // notifications from all clients with this hash.
     if identities.iter().chain(&forms).any(|part| part.contains(INTEREST)) {
         return None;
     }
@@ -20,11 +21,11 @@ pub(crate) fn of(query: &ElementRef<'_>) -> Option<String> {
     Some(STANDARD.encode(Sha1::digest(text.as_bytes())))
 }
 
-/// What `read` finds in the children, in order; `None` if something is there twice.
+/// What `read` extracts from the children, in order; `None` if something is there twice.
 fn sorted(query: &ElementRef<'_>, read: fn(&ElementRef<'_>) -> Option<String>) -> Option<Vec<String>> {
     let mut parts: Vec<_> = query.children().filter_map(|child| read(&child)).collect();
     parts.sort_unstable();
-    // Twice the same, or one that would read as two: §5.4 has it ill-formed.
+    // Duplicates, and a part that could be read as two, make the result ill-formed (§5.4).
     let is_clear = |part: &String| part.matches('<').count() == 1;
     let is_well_formed = parts.windows(2).all(|pair| pair[0] != pair[1]) && parts.iter().all(is_clear);
     is_well_formed.then_some(parts)

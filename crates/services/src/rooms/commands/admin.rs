@@ -1,8 +1,8 @@
-//! Service administration (XEP-0133): what its forms make the accounts' owners do.
+//! Service administration (XEP-0133): carries out the submitted forms by commands to the accounts' owners.
 //!
-//! Each account is its owner's, so each step is one [`Command`] to it, one after the other; what remains to be done
-//! waits for the answer. Passwords: only their derived credentials leave this file. Deriving runs 4096 rounds on the
-//! shard, some two milliseconds, which an operator's rare command may take.
+//! Each account belongs to its owner, so each step is one [`Command`] to it, one after the other; the next step waits for the
+//! answer. Passwords: only the credentials derived from them leave this file. Deriving runs [`ITERATIONS`] rounds on the shard,
+//! some milliseconds, which is acceptable for an operator's rare command.
 
 use super::reply::{Fault, Reply};
 use crate::account::Account;
@@ -27,7 +27,7 @@ const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password in bytes.
 const PASSWORD_BYTES_MAX: usize = 1_023;
 
-/// §4.1.
+/// Add User (§4.1).
 pub(super) fn add_user(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fault> {
     let name = service_name(turn, form.one("accountjid"))?;
     let password = password(form)?;
@@ -45,7 +45,7 @@ pub(super) fn add_user(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Resul
     Ok(())
 }
 
-/// §4.6. The record is read first, so that whatever else it holds stays.
+/// Change User Password (§4.6). The record is read first, so that everything else in it stays.
 pub(super) fn change_password(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fault> {
     let name = service_name(turn, form.one("accountjid"))?;
     let credentials = derive(turn, &name, password(form)?);
@@ -56,7 +56,7 @@ pub(super) fn change_password(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -
     Ok(())
 }
 
-/// §4.2.
+/// Delete User (§4.2).
 pub(super) fn delete_users(
     turn: &mut Turn<'_>,
     account: &Account,
@@ -70,7 +70,7 @@ pub(super) fn delete_users(
     delete_next(turn, reply.again(), jids)
 }
 
-/// §4.4. A full JID ends one session, a bare one all of the account.
+/// End User Session (§4.4). A full JID ends one session, a bare JID all sessions of the account.
 pub(super) fn end_sessions(turn: &mut Turn<'_>, reply: &Reply, form: &Form) -> Result<(), Fault> {
     let jids = jids(turn, form)?;
     end_next(turn, reply.again(), jids, 0)
@@ -118,7 +118,8 @@ fn rest(mut jids: Vec<String>) -> Vec<String> {
     jids
 }
 
-/// `at`: the one of several accounts at which it stops. Those before it are done, those after it are not touched.
+/// The error for the administrator. `at`: the account at which a list of several was stopped. Those before it are done, those
+/// after it are not touched.
 fn explain(at: Option<&str>, refusal: &Refusal) -> Fault {
     let condition = match refusal {
         Refusal::NoSuchAccount => StanzaCondition::ItemNotFound,
@@ -134,8 +135,8 @@ fn explain(at: Option<&str>, refusal: &Refusal) -> Fault {
     }
 }
 
-/// Asks an account's owner for something. With its answer the ad-hoc command goes on, if the session that gave it still lives; a
-/// refusal ends it, `at` one of its accounts.
+/// Sends a request to an account's owner. When it answers, the ad-hoc command goes on, if the administrator's session still
+/// exists; a refusal ends the command with an error that names the account `at`.
 fn ask<R: Request>(
     turn: &mut Turn<'_>,
     reply: Reply,
@@ -157,7 +158,7 @@ fn ask<R: Request>(
     turn.outbox.posts.push(Post::Command(Box::new(Command::new(whom, request, told))));
 }
 
-/// Takes milliseconds on the shard's thread: administrators only.
+/// Derives credentials. Takes milliseconds on the shard's thread, so only for administrators.
 fn derive(turn: &Turn<'_>, name: &AccountName, password: &str) -> Credentials {
     let derivation = Derivation { iterations: ITERATIONS, quick_plain: false };
     let salt = Salting::of_server(&turn.realm.secret).salt(&name.to_string());
@@ -195,7 +196,7 @@ fn jids(turn: &Turn<'_>, form: &Form) -> Result<Vec<String>, Fault> {
         let text = format!("at most {ACCOUNTS_MAX} accounts at once");
         return Err(Fault::with_text(StanzaCondition::NotAcceptable, text));
     }
-    // All are looked at before anything is done.
+    // All JIDs are checked before anything is done.
     jids.iter().try_for_each(|jid| address(turn, jid).map(|_| ()))?;
     Ok(jids)
 }

@@ -6,11 +6,11 @@ use chaski_store::AccountId;
 use chaski_xmpp::xml;
 use chaski_xmpp::{Header, Kind, StanzaCondition, ns, write};
 
-/// What is needed to answer, now or when the work is done.
+/// What is needed to answer a stage of a command, now or when the work is done.
 pub(super) struct Reply {
     /// The request's id.
     pub(super) id: String,
-    /// Whom it has asked: the domain, or itself (nobody: it named nobody).
+    /// The `to` of the request: the domain, or the account itself; `None`: the request had none.
     pub(super) from: Option<String>,
     /// The asker's full JID.
     pub(super) to: String,
@@ -28,7 +28,7 @@ pub(super) struct Reply {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) condition: StanzaCondition,
-    /// XEP-0050's element beside the condition.
+    /// The application-specific condition of XEP-0050.
     pub(super) specific: Option<&'static str>,
     pub(super) text: Option<String>,
 }
@@ -50,7 +50,7 @@ impl From<StanzaCondition> for Fault {
 }
 
 impl Reply {
-    /// The command has this status now; `payload` is a form or nothing.
+    /// Answers with this status; `payload` is a form or empty.
     pub(super) fn status(&self, turn: &mut Turn<'_>, session_id: &str, status: &str, payload: &[u8]) {
         let payload = xml(|writer| {
             writer.open_ns("command", ns::COMMANDS).attr("node", &self.node);
@@ -63,7 +63,7 @@ impl Reply {
         self.post(turn, "result", &payload);
     }
 
-    /// The command is done; the note says what.
+    /// Answers that the command is completed; the note says what was done.
     pub(super) fn completed(&self, turn: &mut Turn<'_>, session_id: &str, note: &str) {
         let payload = xml(|writer| {
             writer.open("note").attr("type", "info").text(note);
@@ -71,7 +71,7 @@ impl Reply {
         self.status(turn, session_id, "completed", &payload);
     }
 
-    /// The stage is refused.
+    /// Answers with an error.
     pub(super) fn fault(&self, turn: &mut Turn<'_>, fault: &Fault) {
         let payload = xml(|writer| {
             writer.open("error").attr("type", fault.condition.default_type().name());

@@ -1,11 +1,11 @@
-//! What a change of the book means for the account at hand: its roster, its sessions, and the contact's view of it.
+//! What a change of the phone book means for the account at hand: for its roster, its sessions, and what the contact sees of it.
 
 use crate::account::Account;
 use crate::account::roster::{Contact, Full, PresenceDue};
 use crate::effects::event::Event;
 use crate::effects::turn::Turn;
 
-/// The book says this of the contact now: not in it (or no account), in it, or each in the other's.
+/// Applies what the phone book says of the contact now: not in it (or without an account), in it, or each in the other's.
 pub(crate) fn follow(
     turn: &mut Turn<'_>,
     account: &mut Account,
@@ -14,7 +14,7 @@ pub(crate) fn follow(
 ) -> Result<(), Full> {
     let followed = account.roster.follow(contact, mutual, turn.realm.knobs.of())?;
     if followed.stale_document {
-        // Nothing to take back if that fails: the book is the truth, and the name goes with the next save.
+        // If saving fails nothing has to be taken back: the phone book is the truth, and the name goes with the next save.
         turn.outbox.undo = Some(account.roster.undo_point(contact));
     }
     let due = followed.presence;
@@ -29,8 +29,8 @@ pub(crate) fn follow(
         turn.outbox.event(changed());
     }
     if followed.sees {
-        // The contact's owner may have followed first. What it sent then came before the roster push, and clients pass over the
-        // presence of somebody who is not on the roster.
+        // The contact's account may have followed first. Then its presence came before the roster push, and clients ignore the
+        // presence of a JID that is not on the roster.
         turn.outbox.event(Event::ContactSeen(contact.clone()));
     }
     Ok(())

@@ -1,18 +1,18 @@
-//! Whose book has what to do next: one thing of an account at a time, a few accounts at a time.
+//! The order of jobs on phone books: one job of an account at a time, and a few accounts at a time.
 //!
-//! Bounds: see [`Lines::join`]. Pure. Called by [`crate::shard`] (`books`).
+//! Bounds: see [`Lines::join`]. Pure. Called by [`crate::owner`] (`contact_sync`).
 
 use crate::effects::turn::contact_sync::{Answer, SyncRequest, SyncWork};
 use chaski_store::AccountId;
 use std::collections::{HashMap, VecDeque};
 
-/// Syncs of one account that wait behind one another: a few devices at the same time.
+/// Syncs of one account that may wait: enough for a few devices at the same time.
 const ASKED_MAX: usize = 4;
-/// Single numbers that wait to be looked at by one account; beyond: it looks at its whole book instead.
+/// Single numbers that one account still has to look at; beyond, it looks at its whole phone book instead.
 const LOOKS_MAX: usize = 64;
-/// Accounts at work at the same time, per shard: what they read takes turns with everybody's logins on the reader threads.
+/// Accounts with a job under way, per shard: their reads compete with everybody's logins for the reader threads.
 const RUNNING_MAX: usize = 8;
-/// Syncs that wait, per shard, and the numbers in them; beyond: come back later.
+/// Syncs that wait, per shard, and the numbers in them; beyond, a sync is refused as busy.
 const WAITING_MAX: usize = 512;
 const WAITING_NUMBERS_MAX: usize = 500_000;
 
@@ -20,7 +20,7 @@ const WAITING_NUMBERS_MAX: usize = 500_000;
 #[derive(Default)]
 pub(crate) struct Lines {
     lines: HashMap<AccountId, Line>,
-    /// Accounts with something to do and nothing under way, each once.
+    /// Accounts with a job that waits and none under way, each once.
     ready: VecDeque<AccountId>,
     running: usize,
     asked: usize,
@@ -44,13 +44,13 @@ impl SyncRequest {
 }
 
 impl Lines {
-    /// Puts a wish into its account's line. Gives it back if too much waits; looks are always taken.
+    /// Puts a job into its account's line. Gives it back if too much waits; single looks are always taken.
     pub(crate) fn join(&mut self, wish: SyncRequest) -> Result<(), SyncRequest> {
         let id = wish.account;
         if wish.want.is_asked_for() {
             let asked = |line: &Line| line.waiting.iter().filter(|wish| wish.want.is_asked_for()).count();
             let own = self.lines.get(&id).map_or(0, asked);
-            // One alone is taken however large it is: its form has bounded it.
+            // A single sync is taken however large it is, since the form in which it was sent has bounded it.
             let many = self.numbers > 0 && self.numbers + wish.numbers() > WAITING_NUMBERS_MAX;
             if own >= ASKED_MAX || self.asked >= WAITING_MAX || many {
                 return Err(wish);
@@ -78,12 +78,13 @@ impl Lines {
         Ok(())
     }
 
-    /// The next thing to do, if one more may be under way.
+    /// The next job, if one more may be under way.
     pub(crate) fn next(&mut self) -> Option<SyncRequest> {
         while self.running < RUNNING_MAX {
             let id = self.ready.pop_front()?;
             let Some(line) = self.lines.get_mut(&id) else { continue };
-            // What waited was withdrawn: there is a look instead, so that the account hears that nothing is under way.
+            // The job that waited was withdrawn. A look at the whole phone book takes its place, so that the account learns that
+            // no job is under way.
             let wish = line.waiting.pop_front();
             let wish =
                 wish.unwrap_or(SyncRequest { account: id, want: SyncWork::LookAtAll, answer: Answer::None });
@@ -98,7 +99,7 @@ impl Lines {
         None
     }
 
-    /// Takes out what was asked for by the account's key and waits still.
+    /// Takes out the jobs that the account's client has asked for and that still wait.
     pub(crate) fn withdraw(&mut self, id: AccountId) -> Vec<SyncRequest> {
         let Some(line) = self.lines.get_mut(&id) else { return Vec::new() };
         let waiting = std::mem::take(&mut line.waiting);
@@ -109,7 +110,7 @@ impl Lines {
         asked
     }
 
-    /// What was under way for this account has ended. `true`: its line is empty and gone.
+    /// The account's job has ended. `true`: no further job of it waits.
     pub(crate) fn done(&mut self, id: AccountId) -> bool {
         let Some(line) = self.lines.get_mut(&id).filter(|line| line.running) else { return false };
         line.running = false;
@@ -122,7 +123,7 @@ impl Lines {
         false
     }
 
-    /// Accounts with something to do or under way.
+    /// Accounts with a job that waits or is under way.
     pub(crate) fn len(&self) -> usize {
         self.lines.len()
     }
@@ -133,7 +134,7 @@ impl Line {
         self.waiting.iter().filter(|wish| matches!(wish.want, SyncWork::Look(_))).count()
     }
 
-    /// Whether it will be looked at anyway.
+    /// Whether a look at this number waits already.
     fn looks_at(&self, number: u64) -> bool {
         self.waiting.iter().any(|wish| matches!(wish.want, SyncWork::Look(waiting) if waiting == number))
     }

@@ -1,4 +1,4 @@
-//! Quicksy's form of contact sync: `<phone-book xmlns='im.quicksy.synchronization:0'/>` asked of the domain.
+//! Quicksy's form of contact sync: `<phone-book xmlns='im.quicksy.synchronization:0'/>`, sent to the domain.
 //!
 //! ```xml
 //! <iq type='get' to='domain' id='1'><phone-book xmlns='im.quicksy.synchronization:0' ver='…'>
@@ -6,9 +6,9 @@
 //! <iq type='result' from='domain' id='1'><phone-book xmlns='im.quicksy.synchronization:0' ver='…'>
 //!   <entry number='+4915123456789'><jid>+4915123456789@domain</jid></entry></phone-book></iq>
 //! ```
-//! What is sent is the whole book. The result holds the numbers that are accounts, each as it was written; it is empty if the
-//! client has that already, by `ver` ([`super::version`]). What is no number is passed over. The stanza's size bounds
-//! a book at some 6,000 numbers; larger ones go by HTTPS.
+//! The request holds the whole phone book. The result holds the numbers that have accounts, each as it was written; it is empty
+//! if the client has that result already, by `ver` ([`super::version`]). A text that is no number is ignored. The size of a
+//! stanza bounds a phone book at some 6,000 numbers; larger ones are sent over HTTPS.
 
 use super::version::version;
 use crate::account::Account;
@@ -21,11 +21,11 @@ use chaski_xmpp::write::StanzaError;
 use chaski_xmpp::xml;
 use chaski_xmpp::{StanzaCondition, ns};
 
-/// Asked of the domain.
+/// Requests go to the domain.
 pub(crate) const DOORS: &[Door] =
     &[Door { ns: ns::QUICKSY_SYNC, owner: None, other: None, domain: Some(asked) }];
 
-/// Who has asked, until there is an answer.
+/// The request that waits for its answer.
 pub(crate) struct Asked {
     reply: Reply,
     version: Option<Box<str>>,
@@ -46,7 +46,7 @@ fn asked(turn: &mut Turn<'_>, account: &mut Account, _: SessionId, request: &Req
 }
 
 impl Asked {
-    /// Tells the session what came of it.
+    /// Sends the session the result or an error.
     pub(crate) fn answer(self, turn: &mut Turn<'_>, result: Result<Option<&Synced>, Refused>) {
         match result {
             Ok(synced) => {

@@ -1,7 +1,7 @@
-//! The version of an answer: a hash of what it says, so that a phone whose book and friends have not changed gets nothing.
+//! The version of a result: a hash of its entries, so that a client gets an empty result if nothing has changed.
 //!
-//! As Quicksy's app computes it from what it has: base64 of SHA-1 over the entries in order of their numbers, joined by
-//! U+001D, each entry its number and its JID joined by U+001E. SHA-1 proves nothing here; it is only compared.
+//! Computed as Quicksy's app computes it: base64 of SHA-1 over the entries in order of their numbers, joined by U+001D; each
+//! entry is its number and its JID, joined by U+001E. SHA-1 proves nothing here; the versions are only compared.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

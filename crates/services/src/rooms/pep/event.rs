@@ -1,18 +1,18 @@
 //! Notifications and results as XML (XEP-0060 §§6.5, 7.1.2, 7.2.2, 8).
 //!
-//! Pure. A notification has no `to`: whoever delivers it addresses it to each session.
+//! Pure. A notification has no `to`: it is addressed to each session when it is delivered.
 
 use crate::account::nodes::config::Config;
 use crate::effects::news::News;
 use chaski_xmpp::xml;
 use chaski_xmpp::{Header, Kind, Writer, datetime, ns, write};
 
-/// A payload up to this size goes out with its notification; a larger one is fetched by whoever wants it.
+/// A payload up to this size is sent with its notification; a larger one is fetched by clients that want it.
 const NOTIFIED_BYTES_MAX: usize = 32 * 1024;
 
 /// As XML.
 impl News {
-    /// As a message of the account `from`. `late`: when it was published, if that is some time ago.
+    /// The notification as a message of the account `from`. `late`: when the item was published, if that is some time ago.
     pub(crate) fn message(
         &self,
         from: &str,
@@ -69,14 +69,14 @@ pub(crate) fn items(node: &str, items: &[(Box<str>, String)]) -> Vec<u8> {
     })
 }
 
-/// The result of publishing: which id the item has.
+/// The result of publishing, with the id of the item.
 pub(crate) fn published(node: &str, item: &str) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("pubsub", ns::PUBSUB).open("publish").attr("node", node).open("item").attr("id", item);
     })
 }
 
-/// The result of creating a node whose name we made up.
+/// The result of creating a node whose name the server has chosen.
 pub(crate) fn created(node: &str) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("pubsub", ns::PUBSUB).open("create").attr("node", node);
@@ -92,7 +92,7 @@ pub(crate) fn configuration(node: Option<&str>, config: &Config) -> Vec<u8> {
     })
 }
 
-/// One subscription.
+/// The result that holds one subscription.
 pub(crate) fn subscription(node: &str, jid: &str, state: &str) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("pubsub", ns::PUBSUB).open("subscription");
@@ -100,7 +100,7 @@ pub(crate) fn subscription(node: &str, jid: &str, state: &str) -> Vec<u8> {
     })
 }
 
-/// Subscriptions as (node, bare JID). `of`: the owner asks about one node.
+/// Subscriptions as pairs of node and bare JID. `of`: the node that the owner has asked about.
 pub(crate) fn subscriptions(of: Option<&str>, list: &[(&str, &str)]) -> Vec<u8> {
     xml(|writer| {
         let ns = if of.is_some() { ns::PUBSUB_OWNER } else { ns::PUBSUB };
@@ -112,7 +112,7 @@ pub(crate) fn subscriptions(of: Option<&str>, list: &[(&str, &str)]) -> Vec<u8> 
     })
 }
 
-/// The nodes at which the asker is the owner.
+/// The nodes whose owner is the asker.
 pub(crate) fn affiliations(nodes: &[&str]) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("pubsub", ns::PUBSUB).open("affiliations");
@@ -122,7 +122,7 @@ pub(crate) fn affiliations(nodes: &[&str]) -> Vec<u8> {
     })
 }
 
-/// Who may do what at a node: the owner everything.
+/// The affiliations at a node: only the owner has one.
 pub(crate) fn roles(node: &str, owner: &str) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("pubsub", ns::PUBSUB_OWNER).open("affiliations").attr("node", node);

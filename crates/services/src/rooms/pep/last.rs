@@ -1,9 +1,10 @@
-//! The last item of each node, for a session whose interest has just become known, and for who has subscribed by name: then, and
-//! whenever it comes (XEP-0163 §4.3.4, XEP-0060 §6.1.7).
+//! The last item of each node: for a session whose interests have just become known; for a JID that has subscribed explicitly, at
+//! that time and whenever it becomes available (XEP-0163 §4.3.4, XEP-0060 §6.1.7).
 //!
-//! The session's own account gives its own; each contact whose presence the account receives is asked, also one who is
-//! offline. A client that says nothing of its capabilities has no interests: for its sake a contact is asked by nothing but the
-//! probe for its presence, so one that is not in memory gives nothing. What is asked and given is bounded, and given up first when memory is short.
+//! A session gets the last items of its own account from that account. Each contact whose presence the account receives is asked,
+//! even if it is offline. A client without entity capabilities has no interests; for its sake a contact is asked only by the
+//! presence probe, so a contact that is not in memory gives nothing. What is asked and given is bounded, and is the first to be
+//! dropped when memory is short.
 
 use crate::account::Account;
 use crate::account::blocked::blocks_contact;
@@ -24,28 +25,28 @@ use std::sync::Arc;
 
 /// Most nodes of one account whose last items a session is sent at once.
 const NODES_MAX: usize = 32;
-/// Larger last items are not sent unasked.
+/// A last item that is larger is not sent without being asked for.
 const ITEM_BYTES_MAX: u32 = 16 * 1024;
-/// All of them together.
+/// The bound for all last items of one account together.
 const BYTES_MAX: u32 = 32 * 1024;
 /// Most contacts that are asked at once.
 const CONTACTS_MAX: usize = 500;
-/// Errands of an account beyond which only what is in memory is given.
+/// With so many errands of an account, only items in memory are given.
 const WAITING_MAX: usize = 8;
 
-/// Whom last items are for.
+/// The recipient of last items.
 #[derive(Clone)]
 struct Target {
     account: AccountId,
-    /// One session, or all that are available.
+    /// One session, or (`None`) all that are available.
     resource: Option<Box<str>>,
 }
 
-/// Which nodes are wanted.
+/// The nodes whose last items are wanted.
 #[derive(Clone, Copy)]
 struct Wish<'a> {
     interests: &'a Interests,
-    /// Also those to which this bare JID has subscribed.
+    /// Also the nodes to which this bare JID has subscribed explicitly.
     by_name: Option<&'a str>,
 }
 
@@ -57,7 +58,8 @@ impl Wish<'_> {
     }
 }
 
-/// A session has become available with these interests (`has_come`), or has got them: it gets what it has not seen.
+/// A session has become available with these interests (`has_come`), or its interests have become known: it gets the items that
+/// it has not seen.
 pub(super) fn interested(
     turn: &mut Turn<'_>,
     account: &mut Account,
@@ -70,7 +72,7 @@ pub(super) fn interested(
     let full: Box<str> = account.full_jid(session).into();
     let wish = Wish { interests: gained, by_name: has_come.then_some(&*account.bare) };
     give(turn, account, &target, wish, None);
-    // Presence comes first to be given up, and this is an answer to presence.
+    // When memory is short, presence is dropped first; and this is a consequence of presence.
     let contacts = account.roster.subscriptions().take(CONTACTS_MAX).count();
     if turn.sheds_presence || !turn.caps.may_ask(account.id, contacts, turn.now_ms) {
         return;
@@ -80,7 +82,8 @@ pub(super) fn interested(
     }
 }
 
-/// A session has become available that says nothing of its interests: it gets what it has subscribed to of its own.
+/// A session without entity capabilities has become available: it gets the last items of its own account's nodes to which the
+/// account has subscribed explicitly.
 pub(super) fn came_without_caps(turn: &mut Turn<'_>, account: &Account, session: SessionId) {
     let Some(session) = account.session(session) else { return };
     let target = Target { account: account.id, resource: Some(session.resource.clone()) };
@@ -88,7 +91,7 @@ pub(super) fn came_without_caps(turn: &mut Turn<'_>, account: &Account, session:
     give(turn, account, &target, wish, None);
 }
 
-/// Such a session of a contact to whom the account shows that it is there.
+/// A session without entity capabilities of a contact, which may see this account's presence, has probed it.
 pub(super) fn probed_without_caps(
     turn: &mut Turn<'_>,
     account: &Account,
@@ -103,7 +106,7 @@ pub(super) fn probed_without_caps(
     give(turn, account, &target, wish, Some(Viewer::of(account, contact)));
 }
 
-/// A bare JID has subscribed to a node by name.
+/// A bare JID has subscribed to a node explicitly.
 pub(super) fn subscribed(turn: &mut Turn<'_>, account: &Account, node: &str, bare: &str) {
     let Some(node) = account.nodes.as_deref().and_then(|nodes| nodes.get(node)) else { return };
     let Some(of) = Contact::new(bare, &turn.realm.domain).account(&turn.realm.domain) else { return };
@@ -113,7 +116,7 @@ pub(super) fn subscribed(turn: &mut Turn<'_>, account: &Account, node: &str, bar
     }
 }
 
-/// The account has been granted the presence of `by`: its sessions get that one's last items.
+/// The account may see the presence of `by` from now on: its sessions get the last items of that account.
 pub(super) fn granted(turn: &mut Turn<'_>, account: &Account, by: &str) {
     let contact = Contact::new(by, &turn.realm.domain);
     if blocks_contact(account, &contact) {
@@ -138,7 +141,7 @@ fn ask(
     turn.outbox.pep_notification(PepNotification::wanted(wanted));
 }
 
-/// Another account's session wants this one's last items.
+/// Another account's session has asked for this account's last items.
 pub(super) fn wanted(turn: &mut Turn<'_>, account: &Account, wanted: &Wanted) {
     let asker = JidRef::split(&wanted.asker);
     let contact = Contact::new(&asker.to_bare().to_string(), &turn.realm.domain);
@@ -151,7 +154,7 @@ pub(super) fn wanted(turn: &mut Turn<'_>, account: &Account, wanted: &Wanted) {
     }
 }
 
-/// Sends the last items of the nodes that the target wants. `viewer`: as another account sees them.
+/// Sends the last items of the nodes that the target wants. `viewer`: the other account that sees them.
 fn give(turn: &mut Turn<'_>, account: &Account, target: &Target, wish: Wish<'_>, viewer: Option<Viewer<'_>>) {
     let Some(nodes) = account.nodes.as_deref() else { return };
     let wanted = nodes.iter().filter(|node| {

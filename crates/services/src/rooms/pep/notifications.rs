@@ -1,7 +1,7 @@
-//! Who is told of news at a node, and how news reaches the sessions that want it (XEP-0163 §4.3).
+//! Who is notified of what happens at a node, and how notifications reach the interested sessions (XEP-0163 §4.3).
 //!
-//! One publication is one stanza for each contact that is in memory, whatever its sessions are; a contact who is away
-//! gets the last item later ([`super::last`]). Notifications are headlines: they are dropped rather than fill a session.
+//! One publication causes one stanza for each contact in memory, however many sessions it has. A contact that is away gets the
+//! last item later ([`super::last`]). Notifications are headlines: they are dropped rather than fill a session's queue.
 
 use crate::account::Account;
 use crate::account::blocked;
@@ -15,7 +15,7 @@ use crate::effects::turn::outbox::Post;
 use chaski_xmpp::Stored;
 use std::sync::Arc;
 
-/// Tells everybody who is to know.
+/// Notifies everybody who is to be notified.
 pub(super) fn notify(turn: &mut Turn<'_>, account: &Account, node: &Node, news: &News) {
     if !news.is_wanted(&node.config) {
         return;
@@ -56,7 +56,7 @@ pub(super) fn notify(turn: &mut Turn<'_>, account: &Account, node: &Node, news: 
     }
 }
 
-/// News arrive for an account in memory: to its sessions that want them.
+/// A notification has arrived for an account in memory: sends it to the interested sessions.
 pub(super) fn arrived(turn: &mut Turn<'_>, account: &Account, event: &Event) {
     if blocked::refuses(account, &event.stanza) {
         return;

@@ -1,7 +1,8 @@
-//! Requests of other accounts: reading and subscribing, as far as they may see.
+//! PEP requests of other accounts: reading and subscribing, as far as they may see.
 //!
-//! Promises: to who has no subscription to the owner's presence, a node that it may not see, no such node and no such
-//! account are the same (`service-unavailable`). An open node tells that the account exists: that is what open means.
+//! Promises: to an account without a subscription to the owner's presence, a node that it may not see, a node that does not exist
+//! and an account that does not exist look the same (`service-unavailable`). An open node tells that the account exists: that is
+//! what open means.
 
 use super::event;
 use super::owner::{self, subscriptions_of};
@@ -39,7 +40,7 @@ pub(super) fn asked(
             Ok(event::subscriptions(None, &subscriptions_of(nodes, node.as_deref(), &bare)))
         }
         Ask::Affiliations { .. } if asker.subscribed => Ok(event::affiliations(&[])),
-        // XEP-0163 §3: nobody but the owner publishes.
+        // XEP-0163 §3: only the owner publishes.
         _ => Err(masked(&asker, StanzaCondition::Forbidden.into())),
     };
     match result {
@@ -48,7 +49,7 @@ pub(super) fn asked(
     }
 }
 
-/// What somebody is told who may know that the account is there; others are told that nobody is.
+/// The error for an asker that may know that the account exists; others get the error for a number without an account.
 fn masked(asker: &Asker, fault: Fault) -> Fault {
     if asker.subscribed { fault } else { StanzaCondition::ServiceUnavailable.into() }
 }
@@ -57,7 +58,7 @@ fn bare_of(reply: &Reply) -> String {
     JidRef::split(reply.to()).to_bare().to_string()
 }
 
-/// Why the asker may not see the node, if it may not; or that too many wait, which is said only of what it may see.
+/// Why the asker may not see the node, if so; or that too many requests wait, which is told only for a node that it may see.
 fn refusal(turn: &Turn<'_>, account: &Account, asker: &Asker, node: &str) -> Option<Fault> {
     let Some(found) = account.nodes.as_deref().and_then(|nodes| nodes.get(node)) else {
         return Some(masked(asker, StanzaCondition::ItemNotFound.into()));

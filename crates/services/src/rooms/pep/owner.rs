@@ -1,6 +1,6 @@
-//! Requests of the owner: everything about its own nodes.
+//! PEP requests of the owner about its own nodes.
 //!
-//! Reading goes in line with writing, so that who has published reads what it has published.
+//! A read waits for the writes before it, so that the owner reads what it has published.
 
 use super::event;
 use super::request::Ask;
@@ -79,7 +79,7 @@ fn answer(turn: &mut Turn<'_>, ask: Ask, reply: Reply) {
     }
 }
 
-/// Questions, once what was written before them is durable.
+/// Answers a request that changes nothing, after what was written before it is durable.
 fn look(turn: &mut Turn<'_>, account: &Account, ask: Ask, reply: Reply) {
     let empty = Nodes::default();
     let nodes = account.nodes.as_deref().unwrap_or(&empty);
@@ -121,7 +121,7 @@ fn shown(nodes: &Nodes, bare: &str, ask: &Ask) -> Result<Vec<u8>, Fault> {
     })
 }
 
-/// The nodes to which this bare JID has subscribed by name.
+/// The nodes to which this bare JID has subscribed explicitly.
 pub(super) fn subscriptions_of<'n>(
     nodes: &'n Nodes,
     of: Option<&str>,
@@ -144,7 +144,7 @@ fn create(
     Ok(Outcome { payload, ..Outcome::default() })
 }
 
-/// A change of a whole node, of which those are told who knew it as it was.
+/// A change of a whole node, which is announced to those who could see the node before.
 fn told(
     nodes: &mut Nodes,
     name: &str,
@@ -157,7 +157,7 @@ fn told(
     Ok(Outcome { writes, news: news.into_iter().collect(), ..Outcome::default() })
 }
 
-/// The owner subscribes itself by name, or takes that back.
+/// The owner itself subscribes explicitly, or unsubscribes.
 fn subscribe(
     nodes: &mut Nodes,
     account: &Account,
@@ -171,7 +171,7 @@ fn subscribe(
     subscribe_as(nodes, node, &account.bare, jid, on)
 }
 
-/// A bare JID subscribes, or takes that back.
+/// A bare JID subscribes explicitly, or unsubscribes.
 pub(super) fn subscribe_as(
     nodes: &mut Nodes,
     node: &str,
@@ -179,7 +179,7 @@ pub(super) fn subscribe_as(
     jid: &str,
     on: bool,
 ) -> Result<Outcome, Fault> {
-    // Who has subscribed before has had the last item.
+    // A JID that was subscribed before has been sent the last item then.
     let is_new = on && nodes.subscribe(node, bare)?;
     if !on && !nodes.unsubscribe(node, bare)? {
         return Err(crate::fault::fault(StanzaCondition::UnexpectedRequest, "not-subscribed"));
@@ -189,7 +189,7 @@ pub(super) fn subscribe_as(
     Ok(Outcome { payload, subscribed, ..Outcome::default() })
 }
 
-/// An id that nobody has used.
+/// A random item id.
 fn made_up(turn: &mut Turn<'_>) -> Box<str> {
     let mut random = [0; 16];
     turn.rng.fill_bytes(&mut random);

@@ -1,6 +1,6 @@
-//! What a `<pubsub/>` request asks, read into one value that outlives the stanza.
+//! A `<pubsub/>` request, read into one value that outlives the stanza.
 //!
-//! Pure. XEP-0060 §§5 to 8; what a personal node has no use for is refused by name.
+//! Pure. XEP-0060 §§5 to 8. A feature that a personal node has no use for is refused as XEP-0060 prescribes.
 
 use crate::account::nodes::payloads::standalone;
 use crate::effects::iq::Request;
@@ -48,7 +48,7 @@ pub(crate) enum Ask {
         node: Box<str>,
         jid: Box<str>,
     },
-    /// The form of what new nodes are.
+    /// The default configuration of new nodes.
     Default,
     Config {
         node: Box<str>,
@@ -64,11 +64,11 @@ pub(crate) enum Ask {
     Purge {
         node: Box<str>,
     },
-    /// The owner asks who has subscribed.
+    /// The owner asks for the subscriptions of a node.
     Subscribers {
         node: Box<str>,
     },
-    /// The owner asks who may do what.
+    /// The owner asks for the affiliations of a node.
     Roles {
         node: Box<str>,
     },

@@ -1,4 +1,4 @@
-//! Presence to everybody who may see it: initial presence, updates, and the end (RFC 6121 §4.2, §4.4, §4.5).
+//! Presence broadcasts: initial presence, updates, and `unavailable` (RFC 6121 §4.2, §4.4, §4.5).
 
 use super::directed::last_for;
 use super::{BROADCAST_BYTES_MAX, local_account, photo};
@@ -17,7 +17,7 @@ use chaski_xmpp::rewrite::left_out;
 use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, rewrite};
 use chaski_xmpp::{Header, JidRef, Kind, Stanza, StanzaCondition, Stored, ns, write};
 
-/// A client says that it is there, or how.
+/// A client broadcasts available presence: initial presence or an update.
 pub(super) fn available(
     turn: &mut Turn<'_>,
     account: &mut Account,
@@ -47,7 +47,7 @@ pub(super) fn available(
     Ok(())
 }
 
-/// A client says that it is not there any more (`stanza`), or its session ends. Safe to call twice.
+/// A client broadcasts `unavailable` (`stanza`), or its session ends. Safe to call twice.
 pub(super) fn unavailable(
     turn: &mut Turn<'_>,
     account: &mut Account,
@@ -68,9 +68,10 @@ pub(super) fn unavailable(
     let directed = own.presence.set_unavailable();
     if was_available {
         account.sessions.iter_mut().for_each(|session| session.presence.note_left(turn.unix_ms));
-        // Also when presence is given up: nothing would ever correct a contact's view that it is still there.
+        // Sent even when presence is dropped for want of memory: nothing would ever correct the contacts' view that the session
+        // is still there.
         tell_subscribers(turn, account, &stored, true);
-        // §4.5.2: also to the session itself if it goes on.
+        // §4.5.2: `unavailable` goes also to the session itself, if it lives on.
         tell_own_sessions(turn, account, &stored, stanza.map(|_| session));
     }
     tell_directed(turn, account, &stored, was_available, directed);
@@ -84,7 +85,8 @@ pub(super) fn plain_unavailable(from: &str) -> Vec<u8> {
     out
 }
 
-/// Without `to`, and without the children at these places; in this language if it names none.
+/// The stored form of a presence, without `to` and without the children at these places; with this language if it has no
+/// `xml:lang`.
 pub(super) fn stored_form(
     stanza: &Stanza<'_>,
     (from, id): (Attr<'_>, Attr<'_>),
@@ -105,7 +107,8 @@ fn priority(stanza: &Stanza<'_>) -> Result<i8, StanzaCondition> {
     }
 }
 
-/// `is_end`: nobody will see it any more. Nearly everybody gets the same: who gets something else gets it by himself.
+/// Broadcasts to the subscribers that may see it. `is_end`: it is `unavailable`. Nearly all get the same stanza; a subscriber
+/// that may not see all of it gets a stanza of its own.
 pub(super) fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, presence: &Stored, is_end: bool) {
     let domain = &turn.realm.domain;
     let (mut phones, mut scratch) = (Vec::new(), Vec::new());
@@ -130,7 +133,7 @@ pub(super) fn tell_subscribers(turn: &mut Turn<'_>, account: &Account, presence:
     });
 }
 
-/// To the account's available sessions, and to one more.
+/// Sends presence to the account's available sessions, and to `also`.
 pub(super) fn tell_own_sessions(
     turn: &mut Turn<'_>,
     account: &Account,
@@ -146,7 +149,7 @@ pub(super) fn tell_own_sessions(
     }
 }
 
-/// §4.6.3: who was told in person is told of the end in person, unless the broadcast has told it already.
+/// §4.6.3: a recipient of directed presence gets directed `unavailable`, unless the broadcast has reached it already.
 fn tell_directed(
     turn: &mut Turn<'_>,
     account: &Account,
@@ -171,8 +174,8 @@ fn tell_directed(
     }
 }
 
-/// What a session that has just become available gets to know: its contacts (by probing them, §4.2.2), the account's
-/// other sessions, and the requests that wait for an answer (§3.1.3).
+/// Sends a session that has just become available what it does not know yet: its contacts' presence (by probing them, §4.2.2),
+/// the presence of the account's other sessions, and the subscription requests that wait for an answer (§3.1.3).
 fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &str, has_caps: bool) {
     let is_known = account.session(session).is_some_and(|session| session.interests.is_some());
     let contacts = account.roster.subscriptions().count();
@@ -203,7 +206,7 @@ fn catch_up(turn: &mut Turn<'_>, account: &Account, session: SessionId, full: &s
     }
 }
 
-/// Asks a contact for its presence in a session's name.
+/// Sends a contact a presence probe in a session's name.
 pub(super) fn probe(turn: &mut Turn<'_>, contact: &Contact, full: &str, id: &str) {
     let jid = contact.jid(&turn.realm.domain);
     let Some(account) = local_account(JidRef::split(&jid), &turn.realm.domain) else { return };

@@ -1,4 +1,4 @@
-//! Presence to one address that the client names (RFC 6121 §4.6), also probes and errors that it sends.
+//! Presence to one JID that a client names (RFC 6121 §4.6): directed presence, probes and errors.
 
 use super::{PresenceKnobs, local_account, photo};
 use crate::account::Account;
@@ -12,7 +12,7 @@ use chaski_xmpp::rewrite::{Attr, Rewrite, rewrite};
 use chaski_xmpp::stanza::PresenceType;
 use chaski_xmpp::{JidRef, Stanza, StanzaCondition, write};
 
-/// A client tells one address that it is there, or not, or asks it, or refuses something.
+/// A client sends presence to one JID: available, unavailable, a probe or an error.
 pub(super) fn sent(
     turn: &mut Turn<'_>,
     account: &mut Account,
@@ -29,7 +29,7 @@ pub(super) fn sent(
     let Some(full) = account.session(session).map(|session| account.full_jid(session)) else { return Ok(()) };
     let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
     let to_text = to.to_string();
-    // The id of a probe means something between servers.
+    // The id is dropped: between shards the id of a probe has a meaning, which a client must not forge.
     let id = if kind == PresenceType::Probe { Attr::Drop } else { Attr::Keep };
     let skip = left_out(stanza, &turn.realm.domain, &account.bare);
     let (from, to_attr, lang) = (Attr::Set(&full), Attr::Set(&to_text), turn.lang);
@@ -42,7 +42,7 @@ pub(super) fn sent(
     Ok(())
 }
 
-/// Remembers who is to be told of the session's end.
+/// Remembers the recipient of directed presence, who has to get `unavailable` when the session ends.
 fn note(
     turn: &Turn<'_>,
     account: &mut Account,
@@ -71,14 +71,14 @@ fn note(
     }
 }
 
-/// A presence in stored form without `to`, addressed.
+/// A presence in stored form without `to`, with this `to` added.
 pub(super) fn stanza_for(stored: &[u8], to: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(stored.len() + 64);
     address(stored, &[("to", to)], &mut out);
     out
 }
 
-/// What a session has said last, which is kept without `from` and `to`.
+/// The presence that a session has sent last, with its `from` and this `to`; it is kept without both.
 pub(super) fn last_for(account: &Account, session: &Session, to: &str) -> Option<Vec<u8>> {
     let last = session.presence.last()?;
     let mut out = Vec::with_capacity(last.len() + 128);
@@ -86,7 +86,7 @@ pub(super) fn last_for(account: &Account, session: &Session, to: &str) -> Option
     Some(photo::shown(account, out))
 }
 
-/// A presence that is kept, with its `from`.
+/// A kept presence, with its `from`.
 pub(super) fn sent_by(account: &Account, session: &Session, kept: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(kept.len() + 128);
     address(kept, &[("from", &account.full_jid(session))], &mut out);

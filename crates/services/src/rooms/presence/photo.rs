@@ -1,7 +1,7 @@
-//! The avatar's hash in presence (XEP-0153 §4.1), put in by the server (XEP-0398 §3.3).
+//! The hash of the avatar in presence (XEP-0153 §4.1), which the server puts in (XEP-0398 §3.3).
 //!
-//! What a session keeps of its presence has no hash of ours in it, so that sessions go on sharing it; it is put in whenever the
-//! presence is sent. A client's own claim stands only while the account shows no avatar.
+//! The presence that a session keeps has no hash by the server, so that sessions can go on sharing it; the hash is put in
+//! whenever the presence is sent. A client's own hash is passed on only while the account shows no avatar.
 
 use super::broadcast::{stored_form, tell_own_sessions, tell_subscribers};
 use super::directed::sent_by;
@@ -19,13 +19,13 @@ use std::ops::Range;
 
 const END: &[u8] = b"</presence>";
 
-/// What a presence says of the avatar.
+/// The places of a presence's elements with the hash of an avatar.
 fn claims<'a>(stanza: &'a Stanza<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
     let is_claim = |child: &ChildName<'_>| child.local() == "x" && child.is_in(ns::VCARD_UPDATE);
     stanza.children_named(is_claim).map(|child| child.range())
 }
 
-/// A presence in stored form with this element at its end.
+/// A presence in stored form with `update` as its last child.
 fn with(mut stored: Vec<u8>, update: &[u8]) -> Vec<u8> {
     stored.truncate(stored.len() - END.len());
     stored.extend_from_slice(update);
@@ -33,7 +33,7 @@ fn with(mut stored: Vec<u8>, update: &[u8]) -> Vec<u8> {
     stored
 }
 
-/// A client's presence: as it is kept, and as it is sent.
+/// A client's presence in two forms: as it is kept, and as it is sent.
 pub(super) fn forms(
     account: &Account,
     stanza: &Stanza<'_>,
@@ -54,7 +54,7 @@ pub(super) fn forms(
     }
 }
 
-/// A presence that was kept, as it is sent.
+/// A kept presence in the form in which it is sent.
 pub(super) fn shown(account: &Account, kept: Vec<u8>) -> Vec<u8> {
     match photo(account) {
         Some(photo) => with(kept, &update(Some(&photo))),
@@ -62,7 +62,7 @@ pub(super) fn shown(account: &Account, kept: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The account shows another avatar, or none: each of its sessions says so.
+/// The account shows another avatar, or none any more: each of its sessions broadcasts its presence anew.
 pub(super) fn renew(turn: &mut Turn<'_>, account: &mut Account) {
     let update = update(photo(account).as_ref());
     for at in 0..account.sessions.len() {
@@ -80,7 +80,7 @@ pub(super) fn renew(turn: &mut Turn<'_>, account: &mut Account) {
     }
 }
 
-/// What presence says of the avatar (XEP-0153): its hash, or that there is none.
+/// The element of XEP-0153 for presence: the avatar's hash, or that there is none.
 fn update(photo: Option<&Photo>) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("x", ns::VCARD_UPDATE).leaf("photo", &photo.map(Photo::id).unwrap_or_default());

@@ -1,8 +1,8 @@
-//! The answer to a probe (RFC 6121 §4.3.2): the current presence for those who may see it, silence for all others.
+//! The answer to a presence probe (RFC 6121 §4.3.2): the current presence for accounts that may see it, silence for all others.
 //!
-//! The RFC would have strangers told `unsubscribed`. But a probe does not load an account that is away, so an answer would
-//! tell who is in memory, which is who was there lately. Only a server that takes its user for a subscriber is corrected: it
-//! says so by [`SUBSCRIBER`], which no client can.
+//! The RFC would have the server answer strangers with `unsubscribed`. But a probe does not cause an account to be loaded, so
+//! such an answer would tell which accounts are in memory, and so which were used lately. Only an asker whose own roster says
+//! that it has a subscription is corrected: its server says so by the id [`SUBSCRIBER`], which no client can send.
 
 use super::directed::last_for;
 use super::local_account;
@@ -16,7 +16,7 @@ use crate::effects::presence::{SUBSCRIBER, SUBSCRIBER_WITHOUT_CAPS};
 use crate::effects::turn::Turn;
 use chaski_xmpp::{Header, JidRef, write};
 
-/// Somebody (a full or bare JID) asks for the account's presence.
+/// A full or bare JID probes the account's presence.
 pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>, id: Option<&str>) {
     let bare = from.to_bare().to_string();
     let contact = Contact::new(&bare, &turn.realm.domain);
@@ -43,7 +43,7 @@ pub(super) fn received(turn: &mut Turn<'_>, account: &Account, from: JidRef<'_>,
     }
 }
 
-/// The asker has no subscription: its server may correct its roster.
+/// The asker has no subscription, contrary to its roster: sends `unsubscribed`, so that its server can correct the roster.
 fn correct(turn: &mut Turn<'_>, asked: &str, asker: JidRef<'_>) {
     let Some(account) = local_account(asker, &turn.realm.domain) else { return };
     let to = asker.to_bare().to_string();

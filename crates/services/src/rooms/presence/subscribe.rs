@@ -1,7 +1,7 @@
-//! Subscription stanzas in a turn: the state machine's verdict is carried out (RFC 6121 §3).
+//! Subscription stanzas (RFC 6121 §3): what the state machine decides is carried out.
 //!
-//! The order is the RFC's: who gains a subscription hears `subscribed` before the presence, who loses it hears
-//! `unavailable` before `unsubscribed`. Nothing leaves before the roster is durable (`Outbox::undo`).
+//! The order is the RFC's: a contact that gains a subscription gets `subscribed` before the presence; one that loses it gets
+//! `unavailable` before `unsubscribed`. Nothing is sent before the roster is durable (`Outbox::undo`).
 
 use super::broadcast::plain_unavailable;
 use super::directed::{last_for, stanza_for};
@@ -69,7 +69,7 @@ pub(super) fn sent(
     Ok(())
 }
 
-/// §3.1.2: on to the contact's bare JID, from the account's.
+/// §3.1.2: sends the stanza on, from the account's bare JID to the contact's.
 fn route(turn: &mut Turn<'_>, account: &Account, stanza: &Stanza<'_>, to: JidRef<'_>, bare: &str) {
     let Some(target) = local_account(to, &turn.realm.domain) else { return };
     let mut out = Vec::with_capacity(stanza.bytes().len() + 64);
@@ -93,7 +93,8 @@ pub(super) fn received(
     let text = std::str::from_utf8(&whole).unwrap_or_default();
     let undo = account.roster.undo_point(&contact);
     let before = account.roster.state(&contact);
-    // A full roster drops the newest request, a busy one too: it can be made again ([`RosterKnobs`](crate::account::roster::RosterKnobs)).
+    // With a full roster, or with too many changes of the roster waiting, the request is dropped: it can be made again
+    // ([`RosterKnobs`](crate::account::roster::RosterKnobs)).
     if turn.busy.roster {
         return;
     }
@@ -110,15 +111,16 @@ pub(super) fn received(
         turn.tell(account, &contact, Kind::Subscribed);
     }
     if step.presence != PresenceDue::Nothing {
-        // Who asks for what he has gets presence again, but not all nodes' last items as often as he likes.
+        // A contact that asks for a subscription which it has gets presence again, but not the last items of all nodes each time.
         let is_repeated = !step.changed;
         turn.outbox.event(Event::SubscriptionChanged { contact, due: step.presence, is_repeated });
     }
 }
 
-/// A request is for available sessions; the other kinds, which tell of a change in the roster, also for those that
-/// only watch it (§3.1.3, §3.1.6, §3.2.3, §3.3.3). A stranger can ask and take it back for ever, which must not fill a
-/// session's queue: the roster keeps his request.
+/// Delivers a subscription stanza to the account's sessions. A request is for available sessions. The other kinds report a change
+/// of the roster, and so also go to sessions that have only asked for the roster (§3.1.3, §3.1.6, §3.2.3, §3.3.3). A stranger
+/// could send requests and withdraw them for ever, which must not fill a session's queue: the stanza may be dropped, since the
+/// roster keeps the request.
 fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stored, kind: Kind, is_stranger: bool) {
     for session in &account.sessions {
         let watches = kind != Kind::Subscribe && session.presence.is_interested();
@@ -132,15 +134,15 @@ fn deliver(turn: &mut Turn<'_>, account: &Account, stanza: &Stored, kind: Kind, 
     }
 }
 
-/// Sends the contact the presence that a change of its subscription makes due. Who is not shown that the account is online
-/// must not learn it from `unavailable` either.
+/// Sends a contact the presence that a change of its subscription makes due. A contact that may not see that the account is
+/// online must not learn it from `unavailable` either.
 pub(super) fn pay(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
     if due != PresenceDue::Nothing && !hides_online(account, contact) {
         send_due(turn, account, contact, due);
     }
 }
 
-/// The same whatever the settings are.
+/// Sends a contact the presence that is due, whatever the settings are.
 pub(super) fn send_due(turn: &mut Turn<'_>, account: &Account, contact: &Contact, due: PresenceDue) {
     let Some(target) = contact.account(&turn.realm.domain) else { return };
     let to = contact.jid(&turn.realm.domain);

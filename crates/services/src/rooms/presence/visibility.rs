@@ -1,6 +1,8 @@
-//! A change of settings as others see it: who may no longer see the account gets `unavailable`, who may now gets its presence.
+//! A change of settings as others see it: a contact that may no longer see the account gets `unavailable`; one that may see it
+//! now gets its presence.
 //!
-//! Called by [`crate::account::settings`] once the change is durable. Work is bounded by the roster and the account's sessions.
+//! Called for the event of changed settings, once the change is durable. The work is bounded by the roster and the account's
+//! sessions.
 //! XEP-0191 §5.3 and §5.4.
 
 use super::broadcast::{plain_unavailable, probe};
@@ -16,19 +18,19 @@ use crate::effects::presence::SUBSCRIBER;
 use crate::effects::turn::Turn;
 use chaski_xmpp::{JidRef, Stored};
 
-/// What a subscriber sees of the account's presence: nothing, or something without what is hidden.
+/// What a subscriber sees of the account's presence: `None`: nothing; else all except what is hidden.
 type View = Option<Hidden>;
 
 fn view(account: &Account, contact: &Contact) -> View {
     shows(account, What::Online, contact).then(|| Hidden::from_contact(account, contact))
 }
 
-/// Other settings than these are in force from now on.
+/// Settings other than `before` are in force from now on.
 pub(super) fn settings_changed(turn: &mut Turn<'_>, account: &mut Account, before: Option<&Settings>) {
     if account.sessions.is_empty() {
         return;
     }
-    // As it was before, for as long as that is looked at.
+    // The previous settings are put back while the previous views are computed.
     let now = std::mem::replace(&mut account.settings, before.cloned().map(Box::new));
     let views: Vec<View> = account.roster.subscribers().map(|contact| view(account, contact)).collect();
     let was_blocked = blocked_subscriptions(account);
@@ -48,7 +50,7 @@ pub(super) fn settings_changed(turn: &mut Turn<'_>, account: &mut Account, befor
     }
 }
 
-/// Whose presence the account would receive if it had not blocked them.
+/// The contacts whose presence the account would get if it had not blocked them.
 fn blocked_subscriptions(account: &Account) -> Vec<Contact> {
     if account.settings.is_none() {
         return Vec::new();
@@ -57,7 +59,7 @@ fn blocked_subscriptions(account: &Account) -> Vec<Contact> {
     account.roster.subscriptions().filter(is_blocked).cloned().collect()
 }
 
-/// Who was told in person, and is blocked now, is told that it is over.
+/// Sends `unavailable` to recipients of directed presence that are blocked now.
 fn take_back_directed(turn: &mut Turn<'_>, account: &mut Account) {
     let Some(settings) = account.settings.as_deref() else { return };
     let domain = &turn.realm.domain;
@@ -78,15 +80,16 @@ fn take_back_directed(turn: &mut Turn<'_>, account: &mut Account) {
     }
 }
 
-/// What came from a contact before it was wanted was dropped, by us or by the clients: it is asked for.
+/// Presence that came from a contact before the account could see it was dropped, by the server or by clients: probes the contact
+/// again.
 pub(super) fn look_again(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
     for session in account.sessions.iter().filter(|session| session.presence.is_available()) {
         probe(turn, contact, &account.full_jid(session), SUBSCRIBER);
     }
 }
 
-/// Presence from somebody whom the account has blocked: nobody sees it, and its sender hears nothing. Only what changes a
-/// subscription that there is or was asked for is noted, so that the two sides agree afterwards.
+/// Handles presence from a blocked JID: nobody sees it, and its sender gets no answer. Only a change of a subscription that
+/// exists or was requested is noted, so that both sides agree afterwards.
 pub(crate) fn received_from_blocked(turn: &mut Turn<'_>, account: &mut Account, stanza: &Stored) {
     let (Some(kind), Some(from)) = (stanza.presence_type(), stanza.from()) else { return };
     if let Some(kind) = super::subscription_kind(kind).filter(|kind| *kind != Kind::Subscribe) {

@@ -1,17 +1,17 @@
 //! The privacy settings as a data form (XEP-0004) of an ad-hoc command (XEP-0050), so that any client can show them.
 //!
-//! For each setting a choice and two lists of addresses. A list that comes back without values is empty, because clients
-//! leave out what has none; but a choice that does not come back stays, and so do lists without values beside it: a client
-//! that sends back only what was changed must not void whom the rest is hidden from.
+//! For each setting there is a choice and two lists of JIDs or numbers. A list without values in a submitted form becomes empty,
+//! because clients leave out fields without values. But if a setting's choice is missing, the setting stays as it is, and so does
+//! a list without values beside it: a client that submits only what was changed must not undo what the user hides from others.
 
 use crate::account::settings::{Audience, Patch, RulePatch, View, What};
 use crate::form::Form;
 use chaski_xmpp::xml;
 use chaski_xmpp::{Writer, ns};
 
-/// The command's node, and its form's type.
+/// The command's node, which is also the `FORM_TYPE` of its form.
 pub(super) const NODE: &str = "urn:chaski:privacy:0";
-/// Its name, for people.
+/// The command's name, for people.
 pub(super) const NAME: &str = "Privacy";
 
 const INSTRUCTIONS: &str = "Who sees what of you. Contacts are those who have your permission to see your presence. Who \
@@ -37,7 +37,7 @@ impl Audience {
     }
 }
 
-/// What a person reads before the choice and before the two lists.
+/// The labels of a setting's choice and of its two lists.
 fn labels(what: What) -> [&'static str; 3] {
     match what {
         What::LastSeen => ["Last seen", "Always show last seen to", "Never show last seen to"],
@@ -54,7 +54,7 @@ fn vars(what: What) -> [String; 3] {
     [name.to_owned(), format!("{name}_always"), format!("{name}_never")]
 }
 
-/// The form as the settings stand.
+/// The form with the present settings.
 pub(super) fn write(view: &View) -> Vec<u8> {
     xml(|writer| {
         writer.open_ns("x", ns::DATA_FORMS).attr("type", "form");
@@ -79,7 +79,7 @@ fn write_choice(writer: &mut Writer<'_>, var: &str, label: &str, chosen: Audienc
 }
 
 fn write_list(writer: &mut Writer<'_>, var: &str, label: &str, addresses: &[String]) {
-    // Not `jid-multi`: a number alone is no JID, and clients check.
+    // The type is not `jid-multi`: a number alone is no JID, and some clients check that.
     writer.open("field").attr("type", "text-multi").attr("var", var).attr("label", label);
     for address in addresses {
         writer.leaf("value", address);
@@ -87,7 +87,7 @@ fn write_list(writer: &mut Writer<'_>, var: &str, label: &str, addresses: &[Stri
     writer.close();
 }
 
-/// The changes that a submitted form asks for; `None` if it is no form of this kind.
+/// The changes in a submitted form; `None`: the form is not of this command.
 pub(super) fn read(form: &Form) -> Option<Patch> {
     if form.all("FORM_TYPE").any(|kind| kind != NODE) {
         return None;
@@ -99,7 +99,7 @@ pub(super) fn read(form: &Form) -> Option<Patch> {
             name => Some(Audience::ALL.into_iter().find(|audience| audience.name() == name)?),
         };
         let list = |var: &str| {
-            // Some clients put all lines into one value.
+            // Some clients put all lines of a list into one value.
             let lines = form.all(var).flat_map(str::lines).map(str::trim);
             let lines: Vec<_> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
             (show.is_some() || !lines.is_empty()).then_some(lines)

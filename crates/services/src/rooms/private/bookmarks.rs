@@ -1,7 +1,7 @@
-//! Bookmarks of the old kind (XEP-0048 in private data) as those of the new kind (XEP-0402): one list, two forms.
+//! Bookmarks of XEP-0048 (in private data) and of XEP-0402 (PEP): one list, in two forms.
 //!
-//! The truth is the node of XEP-0402, one item for each room. What an old client sets is taken apart into items, of which
-//! only those that differ are published; what it asks for is put together from them. Pure: [`super`] reads and writes.
+//! The truth is the PEP node of XEP-0402, with one item for each group chat. What an old client stores is split into items, of
+//! which only those that differ are published; what it requests is put together from the items. Pure: [`super`] reads and writes.
 
 use crate::account::nodes::{NewItem, Nodes};
 use crate::changes::nodes as nodes_change;
@@ -11,21 +11,21 @@ use chaski_xmpp::xml;
 use chaski_xmpp::{ElementRef, JidRef, Stanza, ns};
 use std::collections::BTreeMap;
 
-/// The namespace of the old kind.
+/// The namespace of XEP-0048.
 pub(super) const STORAGE: &str = "storage:bookmarks";
 
-/// The bookmarks of an account's node: the payloads by the rooms' addresses.
+/// The payloads in an account's bookmarks node, by the JIDs of the group chats.
 pub(super) type Bookmarks = BTreeMap<String, String>;
 
-/// What an old client wants kept.
+/// The bookmarks that an old client wants to store.
 pub(super) struct Wanted {
-    /// The rooms' payloads, but what only the new kind has.
+    /// The group chats, without the extensions that only XEP-0402 has.
     rooms: BTreeMap<String, Room>,
-    /// What is no room (`<url/>`): kept as it is.
+    /// Bookmarks that are no group chats (`<url/>`): stored as they are.
     pub(super) rest: Box<str>,
 }
 
-/// A room as both kinds know it.
+/// A group chat's bookmark, as far as both XEPs have it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Room {
     name: Option<String>,
@@ -35,7 +35,7 @@ struct Room {
 }
 
 impl Room {
-    /// Of a `<conference/>` of either kind, whose children are in its own namespace.
+    /// Reads a `<conference/>` of either XEP; its children are in its own namespace.
     fn read(conference: &ElementRef<'_>) -> Self {
         let ns = conference.ns();
         let text = |name| conference.child(name, &ns).map(|child| child.text().into_owned());
@@ -80,7 +80,7 @@ impl Wanted {
         Self { rooms, rest: String::from_utf8(rest).expect("what was validated is UTF-8").into() }
     }
 
-    /// Changes the node: publishes what differs, retracts what is wanted no more.
+    /// Changes the node: publishes bookmarks that differ, retracts those that are no longer wanted.
     pub(super) fn put(
         &self,
         nodes: &mut Nodes,
@@ -112,7 +112,7 @@ impl Wanted {
     }
 }
 
-/// A payload's room, and its elements that only the new kind has.
+/// The bookmark in a payload, and the extensions that only XEP-0402 has.
 fn parts(payload: &str) -> (Option<Room>, Vec<u8>) {
     let Ok(stanza) = Stanza::parse(payload.as_bytes()) else { return (None, Vec::new()) };
     let conference = stanza.root();

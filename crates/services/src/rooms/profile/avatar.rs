@@ -1,11 +1,11 @@
-//! The items that show a picture which came otherwise, by a vCard (XEP-0398 §3.1).
+//! The PEP items for a picture that came with a vCard (XEP-0398 §3.1).
 //!
 //! Pure.
 
 use crate::account::photo::{Picture, is_shown};
 use chaski_xmpp::ns;
 
-/// The payloads that show a picture which came otherwise: data and metadata.
+/// The payloads for a picture that came with a vCard: data and metadata.
 pub(super) fn payloads(picture: &Picture, mime: &str) -> (String, String) {
     let (text, id) = (&picture.text, picture.id());
     let data = format!("<data xmlns='{}'>{text}</data>", ns::AVATAR_DATA);

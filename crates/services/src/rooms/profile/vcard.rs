@@ -1,7 +1,7 @@
-//! The vCard (XEP-0054): stored without its picture, shown with the avatar as its picture.
+//! The vCard (XEP-0054): stored without a picture, and shown with the avatar as its picture.
 //!
-//! A vCard is set as a whole: one without `PHOTO` takes the avatar away, one with another picture replaces it (XEP-0398
-//! §3.2). Pure but for the two doors.
+//! A vCard is always set as a whole: one without `PHOTO` removes the avatar, one with another picture replaces it (XEP-0398
+//! §3.2). Pure except for the two doors.
 
 use super::avatar;
 use crate::account::Account;
@@ -31,7 +31,7 @@ const TEXT_BYTES_MAX: usize = 48 * 1024;
 
 /// A vCard that is to be set.
 struct NewCard {
-    /// Its elements but the picture, each able to stand alone.
+    /// Its elements except the picture, each with its own namespace declaration.
     text: String,
     picture: Option<(Picture, String)>,
 }
@@ -42,7 +42,7 @@ impl NewCard {
         for child in card.children() {
             let binval = child.child("BINVAL", ns::VCARD).filter(|_| child.is("PHOTO", ns::VCARD));
             match binval {
-                // A client that has no picture may send an empty one.
+                // A client without a picture may send an empty one.
                 Some(binval) if binval.text().trim().is_empty() => {}
                 Some(binval) if picture.is_none() => {
                     let mime = child.child("TYPE", ns::VCARD).map(|kind| kind.text().into_owned());
@@ -120,7 +120,7 @@ pub(super) fn asked_by_other(
     let viewer = asker.viewer();
     let shows = (viewer::shows_photo(account, viewer), viewer::shows_text(account, viewer));
     if !request.gets("vCard", ns::VCARD) || shows == (false, false) {
-        // As for an account that is not there.
+        // The answer is the same as for an account that does not exist.
         return reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
     }
     if turn.busy.is_too_busy_for_others() {
@@ -129,8 +129,8 @@ pub(super) fn asked_by_other(
     show(turn, account, reply, shows, true);
 }
 
-/// Answers with what of the vCard is shown: its picture, its text. `to_other`: if there is nothing, as for an account that is
-/// not there (XEP-0054 §3.3); the owner has an empty one then.
+/// Answers with the parts of the vCard that may be shown: picture, text. If there is nothing to show, another account
+/// (`to_other`) gets the error for an account that does not exist (XEP-0054 §3.3), and the owner an empty vCard.
 fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bool, bool), to_other: bool) {
     let empty = Nodes::default();
     let nodes = account.nodes.as_deref().unwrap_or(&empty);
@@ -151,7 +151,7 @@ fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bo
             None => {}
         }
     }
-    // One that was set and is empty is there.
+    // A vCard that was set and is empty exists.
     if to_other && keys.is_empty() && here.iter().all(Option::is_none) {
         return reply.error(turn.outbox, StanzaCondition::ServiceUnavailable);
     }
@@ -170,7 +170,7 @@ fn show(turn: &mut Turn<'_>, account: &Account, reply: Reply, (photo, text): (bo
     }));
 }
 
-/// The vCard with its picture, which comes as an item of the data node.
+/// The vCard with its picture, which comes from the item of the avatar's data node.
 fn whole(text: &str, mime: &str, data: Option<&str>) -> Vec<u8> {
     let picture = data.and_then(|data| {
         let stanza = chaski_xmpp::Stanza::parse(data.as_bytes()).ok()?;

@@ -1,6 +1,6 @@
 //! The roster room's part of a turn: answers a client's roster IQ, saves, pushes, and cancels subscriptions.
 //!
-//! RFC 6121 §2. Called by [`crate::effects::iq`] for the account's own sessions only.
+//! RFC 6121 §2. Called by [`crate::owner::dispatch`] for the account's own sessions only.
 
 use super::query::Request as Query;
 use crate::account::Account;
@@ -43,7 +43,7 @@ pub(super) fn asked(
     finish(turn, account, session, query, reply);
 }
 
-/// Shows a client the roster: all of it, or what has changed since the version that it has (§2.6).
+/// Sends a client the roster: all of it, or only what has changed since the version that the client has (§2.6).
 fn show(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, version: Option<&str>, reply: Reply) {
     let domain = &turn.realm.domain;
     if let Some(before) = version
@@ -52,7 +52,8 @@ fn show(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, version:
         reply.result(turn.outbox, b"");
         let current = account.roster.version();
         for (at, contact) in changed.iter().enumerate() {
-            // Until the last has come, the client has what it had: it asks for the same again if it is interrupted.
+            // Each push before the last one carries the client's old version, so that an interrupted client asks for the same
+            // changes again.
             let version = if at + 1 == changed.len() { &*current } else { before };
             let payload = account.roster.push(contact, version, domain);
             send_push(turn, account, session, (&format!("push-{current}-{at}"), &payload));
@@ -73,7 +74,8 @@ fn finish(turn: &mut Turn<'_>, account: &mut Account, session: SessionId, query:
     reply.result(turn.outbox, b"");
 }
 
-/// The removal of an item that is in the phone book, and so has to go there first: else it would come back at once.
+/// The removal of an item whose number is in the phone book: the number has to be removed there first, or the item would come
+/// back at once.
 struct ItemRemoval {
     session: SessionId,
     contact: Contact,
@@ -90,7 +92,8 @@ fn strike_out(turn: &mut Turn<'_>, account: &Account, removal: ItemRemoval) {
 }
 
 impl ItemRemoval {
-    /// The number is out of the book and the roster has followed, or not: now for what else there is between the two.
+    /// The number is out of the phone book and the roster has followed, or that was refused. Now the rest of the item and its
+    /// subscriptions can be removed.
     fn answer(self, turn: &mut Turn<'_>, account: &mut Account, refused: Option<Refused>) {
         if let Some(refused) = refused {
             return self.reply.error(turn.outbox, refused.condition());
@@ -126,7 +129,7 @@ fn change(turn: &mut Turn<'_>, account: &mut Account, query: Query) -> Result<()
     Ok(())
 }
 
-/// Shows the contact's item to every session that has asked for the roster (§2.1.6).
+/// Pushes the contact's item to every session that has asked for the roster (§2.1.6).
 pub(super) fn push(turn: &mut Turn<'_>, account: &Account, contact: &Contact) {
     let interested = || account.sessions.iter().filter(|session| session.presence.is_interested());
     if interested().next().is_none() {

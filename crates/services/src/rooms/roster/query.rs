@@ -11,12 +11,12 @@ use chaski_xmpp::xml;
 use chaski_xmpp::{BareJid, ElementRef, JidRef, StanzaCondition, Writer, ns};
 use std::borrow::Cow;
 
-/// What the account's client asks of its roster.
+/// A client's roster request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// The whole roster, unless it has this version already.
     Get {
-        /// `ver`: "" if the client has nothing but knows versions.
+        /// The `ver` attribute; "": the client has no roster yet, but supports versions.
         version: Option<String>,
     },
     /// To make or change an item.
@@ -59,12 +59,12 @@ impl Request {
             return Err(StanzaCondition::BadRequest);
         }
         let jid = item.attr("jid").ok_or(StanzaCondition::BadRequest)?;
-        // Any other subscription, and `ask` and `approved`, are not the client's to set: ignored (§2.1.2).
+        // Any other value of `subscription`, and `ask` and `approved`, are ignored, since a client can't set them (§2.1.2).
         let removes = item.attr("subscription").is_some_and(|value| value == "remove");
         let contact = match BareJid::parse(&jid) {
             Ok(jid) if jid.as_str() == own => return Err(StanzaCondition::NotAllowed),
             Ok(jid) => Contact::new(jid.as_str(), domain),
-            // It may be there since other rules made addresses, and must not be there for ever.
+            // An item from the time of other JID rules may be in the roster, and must be removable.
             Err(_) if removes && JidRef::split(&jid).resource.is_none() => Contact::new(&jid, domain),
             Err(_) => return Err(StanzaCondition::JidMalformed),
         };
@@ -109,7 +109,8 @@ impl Roster {
         }))
     }
 
-    /// The payload of a roster push for the contact: its item, or its removal (§2.1.6). `version` is what the client has then.
+    /// The payload of a roster push for the contact: its item, or the item's removal (§2.1.6). `version` is the version that the
+    /// client then has.
     pub(super) fn push(&self, contact: &Contact, version: &str, domain: &str) -> Vec<u8> {
         xml(|writer| {
             writer.open_ns("query", ns::ROSTER).attr("ver", version);

@@ -1,4 +1,4 @@
-//! What a client is told: the service itself (XEP-0363 §3), a slot (§4), or why there is none (§5).
+//! The answers to a client: the service's properties (XEP-0363 §3), a slot (§4), or an error (§5).
 
 use super::Uploads;
 use crate::effects::iq::{Reply, Scope, features};
@@ -11,13 +11,13 @@ use chaski_xmpp::{ErrorType, StanzaCondition, StanzaError, datetime, ns};
 pub(super) enum Refusal {
     /// Larger than any file may be.
     TooLarge,
-    /// Too many lately.
+    /// Too many slots, or bytes, lately.
     TooMany { wait_ms: u64 },
-    /// The account has as much as it may; so far no longer than until then.
+    /// The account's files take all its room; `again_unix_ms`: when that will be over at the latest, if it is known.
     Quota { again_unix_ms: Option<u64> },
-    /// The operator does not want this content here.
+    /// The operator has blocked this content.
     Blocked,
-    /// As RFC 6120 has it.
+    /// An error of RFC 6120.
     Condition(StanzaCondition),
 }
 
@@ -53,7 +53,7 @@ impl Refusal {
 }
 
 fn wait(turn: &mut Turn<'_>, reply: Reply, text: &str, again_unix_ms: Option<u64>) {
-    // To the second (XEP-0082), and not before.
+    // Rounded up to the second (XEP-0082), so that the client does not come too early.
     let stamp = again_unix_ms.map(|at| datetime::format(turn.shown(at).next_multiple_of(1_000)));
     let detail =
         stamp.map(|stamp| xml(|writer| _ = writer.open_ns("retry", ns::UPLOAD).attr("stamp", &stamp)));
@@ -72,7 +72,7 @@ pub(super) fn slot(put: &str, get: &str, is_finished: bool) -> Vec<u8> {
     })
 }
 
-/// `disco#info`; it has no nodes.
+/// The answer to `disco#info`; the service has no nodes.
 pub(super) fn info(uploads: &Uploads, node: Option<&str>) -> Option<Vec<u8>> {
     if node.is_some() {
         return None;

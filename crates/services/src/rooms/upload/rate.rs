@@ -1,7 +1,8 @@
 //! How many slots one account may ask for, and for how many bytes, over all of its sessions.
 //!
-//! Two buckets, each as the point in time at which it will be full again (GCRA). Owned by the account while that is in memory, and
-//! full when it comes there: what an account can have in the end is bounded by its quota, which is the index'. Pure.
+//! Two buckets, each kept as the point in time at which it will be full again (GCRA). Kept in the account while that is in
+//! memory, and full when the account is loaded: what an account can have in total is bounded by its quota, which the index keeps.
+//! Pure.
 
 use crate::realm::uploads::Uploads;
 
@@ -15,15 +16,15 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// Takes a slot; else in how many milliseconds there will be one.
+    /// Takes one slot. An error: in how many milliseconds there will be one.
     pub(crate) fn take_slot(&mut self, uploads: &Uploads, now_ms: u64) -> Result<(), u64> {
         let (burst, per_hour) = (u64::from(uploads.slots_burst), u64::from(uploads.slots_per_hour));
         take(&mut self.slots_full_at_ms, now_ms, 1, (burst, per_hour))
     }
 
-    /// Takes so many bytes; else in how many milliseconds there will be so many.
+    /// Takes so many bytes. An error: in how many milliseconds there will be so many.
     pub(crate) fn take_bytes(&mut self, uploads: &Uploads, now_ms: u64, bytes: u64) -> Result<(), u64> {
-        // The largest file has to fit, whatever the operator says.
+        // The largest file has to fit, whatever the operator has configured.
         let burst = uploads.burst_bytes.max(uploads.max_file_bytes);
         take(&mut self.bytes_full_at_ms, now_ms, bytes, (burst, uploads.bytes_per_hour))
     }

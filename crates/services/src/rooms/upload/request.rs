@@ -1,24 +1,24 @@
-//! What a client asks for: XEP-0363 §4 with its purposes (§6), and what it says of the content (docs/protocol.md "Uploads").
+//! A client's slot request: XEP-0363 §4 with its purposes (§6), and the announced hash or URL (docs/protocol.md "Uploads").
 
 use super::{Refusal, Uploads};
 use chaski_store::media::{Content, Digest, Purpose, Source, file_name};
 use chaski_xmpp::{ElementRef, StanzaCondition, ns};
 
-/// What is not said, or not as RFC 2045 has it, is just bytes.
+/// The media type if the client gives none, or none that is valid by RFC 2045.
 const ANY_TYPE: &str = "application/octet-stream";
 /// Longest media type (RFC 4288 §4.2: 127 for each part).
 const TYPE_BYTES_MAX: usize = 127;
 
-/// A slot that is wanted.
+/// The slot that a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) file_name: Box<str>,
     pub(super) size: u64,
     pub(super) media_type: Box<str>,
     pub(super) purpose: Purpose,
-    /// The content's hash, if the client says it.
+    /// The hash of the content, if the client announces it.
     pub(super) sha256: Option<Digest>,
-    /// Where it can be fetched, if the client says that.
+    /// A URL from which the content can be fetched, if the client announces one.
     url: Option<Box<str>>,
 }
 
@@ -45,7 +45,7 @@ impl Wanted {
         })
     }
 
-    /// Where the account says that the server has it.
+    /// Where the server has the content, according to the client.
     pub(super) fn source(&self, uploads: &Uploads) -> Option<Source> {
         if let Some(url) = &self.url {
             return uploads.name_in(url).map(Source::Named);
@@ -53,13 +53,13 @@ impl Wanted {
         self.sha256.map(|sha256| Source::Own(Content { sha256, size: self.size }))
     }
 
-    /// Whether this content is what is wanted, as far as the client says what that is.
+    /// Whether this content is the announced one, as far as the client has announced it.
     pub(super) fn is(&self, content: &Content) -> bool {
         content.size == self.size && self.sha256.is_none_or(|sha256| sha256 == content.sha256)
     }
 }
 
-/// The hash (XEP-0300) and the URL.
+/// The announced hash (XEP-0300) and URL.
 fn read_content(content: &ElementRef<'_>) -> Option<(Option<Digest>, Option<Box<str>>)> {
     let hashes = content.children().filter(|child| child.is("hash", ns::HASHES));
     let mut ours = hashes.filter(|hash| hash.attr("algo").as_deref() == Some("sha-256"));
@@ -73,7 +73,8 @@ fn read_content(content: &ElementRef<'_>) -> Option<(Option<Digest>, Option<Box<
     Some((sha256, content.attr("url").map(|url| url.as_ref().into())))
 }
 
-/// What is not said is for a message. What we do not keep as it is meant is not announced, and refused.
+/// The purpose of the slot; without one it is for a message. A purpose that the server could not keep its meaning of is not
+/// announced, and is refused.
 fn purpose(request: &ElementRef<'_>) -> Result<Purpose, Refusal> {
     let mut purposes = request.children().filter(|child| child.ns() == ns::UPLOAD_PURPOSE);
     match purposes.next().map(|purpose| purpose.name()) {

@@ -1,9 +1,9 @@
-//! How the answer to a command gets back: to whom, exactly once, and what happens if it is forgotten.
+//! The way back of a command's answer: to whom it goes, that it is given exactly once, and what happens if it is forgotten.
 //!
-//! A [`Reply`] takes one answer, of one type, and is gone with it ([`Reply::with`]), so that nothing is answered twice. One that is
-//! dropped while a shard is at work was forgotten: that is a fault of the shard's, at which a debug build panics; a release
-//! build counts it, and tells whoever waits outside that there is no answer. Those that a shard still has when it ends
-//! are answered like that too, and are nobody's fault. Called by `command`, the shards and [`crate::effects::owners`].
+//! A [`Reply`] takes one answer of one type and is consumed by it ([`Reply::with`]), so that nothing is answered twice. A reply
+//! that is dropped while a shard is at work was forgotten. That is a fault of the program: a debug build panics; a release build
+//! counts it, and tells an asker outside the shards that there is no answer. Replies that a shard still holds when it ends are
+//! answered in the same way, and are no fault. Called by `command`, the shards and [`crate::effects::owners`].
 
 use super::{AccountView, BookView, Contacts, Dumped, Kicked, Leaving, Refusal, SessionSummary};
 use crate::account::Account;
@@ -18,26 +18,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What is called with an answer, outside the shards. Must not block.
 pub type Call<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send>;
 
-/// A room goes on.
+/// The continuation of a room.
 type Going = Box<dyn FnOnce(&mut Turn<'_>, &mut Account) + Send>;
 type Then<T> = Box<dyn FnOnce(&mut Turn<'_>, &mut Account, Result<T, Refusal>) + Send>;
 
-/// Who waits for an answer of this type.
+/// What waits for an answer of this type.
 #[must_use = "whoever waits is to be answered"]
 pub struct Reply<T: Kept>(Option<Way<T>>);
 
 enum Way<T> {
-    /// Somebody outside the shards.
+    /// A call outside the shards.
     Call(Call<T>),
-    /// A room of an account of this shard, if that is in memory. After the removal of an account: before its sessions end.
+    /// A room of an account of this shard, if the account is in memory. When an account is removed: called before its sessions
+    /// end.
     Room { account: AccountId, then: Then<T> },
-    /// The place that has sent the request, where somebody waits under this number.
+    /// The place that has sent the request; the number identifies what waits for the answer there.
     Letter { asker: Place, number: u64 },
 }
 
-/// Brings answers that go outside the shards to where they may be told.
+/// Brings answers from a shard to where calls outside the shards may be made.
 pub trait Carrier {
-    /// What is called by the shard in the place of `call`.
+    /// The call that the shard makes in place of `call`.
     fn carry<T: Send + 'static>(&self, call: Call<T>) -> Call<T>;
 }
 
@@ -59,12 +60,12 @@ impl<T: Kept> Reply<T> {
         Self(Some(Way::Letter { asker, number }))
     }
 
-    /// Whether a session of this account waits for it.
+    /// Whether a session of this account waits for the answer.
     pub(crate) fn is_in_band_of(&self, id: AccountId) -> bool {
         matches!(self.0, Some(Way::Room { account, .. }) if account == id)
     }
 
-    /// Answers. What goes outside has gone, the rest is up to the shard.
+    /// Gives the answer. A call outside the shards is made at once; anything else is returned for the shard to do.
     pub(crate) fn with(mut self, outcome: Result<T, Refusal>) -> Due {
         match self.0.take() {
             None => Due::Nothing,
@@ -81,8 +82,8 @@ impl<T: Kept> Reply<T> {
         }
     }
 
-    /// Answers somebody outside the shards, by what is none: a shard that is too full for a command, or stands for one in a
-    /// test.
+    /// Gives the answer outside the shards: for code that takes the place of a shard, because the shard is too full for the
+    /// command, or in a test.
     pub fn answer(self, outcome: Result<T, Refusal>) {
         self.with(outcome).done();
     }
@@ -105,14 +106,14 @@ impl<T: Kept> Drop for Reply<T> {
     }
 }
 
-/// What the shard still has to do for an answer that was given.
+/// What a shard still has to do for an answer.
 #[must_use = "somebody waits for it"]
 pub enum Due {
-    /// Nothing: it has gone outside.
+    /// Nothing: the answer has left the shards.
     Nothing,
-    /// A room goes on.
+    /// A room's continuation has to be called.
     Room(AccountId, Going),
-    /// It goes to another place, where somebody waits under this number.
+    /// The answer has to be sent to another place, with this number.
     Letter(Place, u64, Box<Result<Answer, Refusal>>),
 }
 
@@ -123,7 +124,7 @@ impl Due {
     }
 }
 
-/// What an answer is made of, as it travels and as it is told.
+/// The type of an answer, in its own form and in the form that travels.
 pub trait Kept: Sized + Send + 'static {
     /// As it travels.
     fn into_answer(self) -> Answer;
@@ -158,7 +159,7 @@ macro_rules! answers {
         })*
 
         impl Waiting {
-            /// Answers. What has come is of the type that was asked for, or the letter was damaged.
+            /// Gives the answer. If it is not of the type that was asked for, the letter was damaged.
             pub(crate) fn with(self, outcome: Result<Answer, Refusal>) -> Due {
                 match (self, outcome) {
                     $((Self::$name(reply), Ok(Answer::$name(answer))) => reply.with(Ok(answer)),)*
@@ -190,7 +191,7 @@ thread_local! {
 /// Answers forgotten by the shards of this process.
 static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
 
-/// How many answers were forgotten since it was asked last.
+/// How many answers were forgotten since the last call.
 pub(crate) fn take_forgotten() -> u64 {
     FORGOTTEN.swap(0, Ordering::Relaxed)
 }

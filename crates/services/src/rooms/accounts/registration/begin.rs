@@ -1,8 +1,8 @@
-//! The first half of a registration: a code is asked for, and somebody decides whether and to whom one is sent.
+//! The first half of a registration: a client asks for a code, and it is decided whether one is sent.
 //!
-//! What strangers may do here is bounded four times: by who asks (the network), by whom it bothers (the number), by what it
-//! costs (the block of numbers, the country, the purse), and altogether. Who asks for a number uses up what *their* network has for
-//! it; only many networks together use up what there is for the number, and then [`super::joined`] keeps the door open.
+//! Requests of clients that have not authenticated are bounded four times: by network, by number, by cost (the block of numbers,
+//! the country, the operator's budget), and in total. A client that asks for a number uses up what *its* network may ask for that
+//! number. Only many networks together use up what there is for the number, and then [`super::joined`] lets its owner register.
 //! Called through [`Registrar`] only.
 
 use super::session::Session;
@@ -28,8 +28,8 @@ impl Registrar {
         self.open(id, None, phone, &request, now_unix_ms, rng)
     }
 
-    /// For clients that know no registrations, only numbers (Quicksy): begins one, or sends another code if one waits. Each network
-    /// has its own: nobody elsewhere can spend its guesses.
+    /// Begins a registration for a client that knows numbers but no registrations (Quicksy), or sends another code if one waits.
+    /// Each network has a registration of its own, so nobody elsewhere can use up its guesses.
     pub fn begin_by_number(
         &self,
         request: Request<'_>,
@@ -59,14 +59,15 @@ impl Registrar {
         self.again(id, transport, network, now_unix_ms, rng)
     }
 
-    /// The gateway did not take the code: the next one is due at once, and if it was the registration's first, the
-    /// registration does not count against its number. The budgets of networks and of the gateway stay spent.
+    /// The gateway did not take the code. The next code is due at once, and if this was the registration's first, the
+    /// registration does not count against its number. What was charged to networks and to the gateway's budget stays charged.
     pub fn delivery_failed(&self, begun: &Begun, now_unix_ms: u64) -> Result<(), RegistrationError> {
         let Some(delivery) = &begun.delivery else { return Ok(()) };
         if let Some(former) = &begun.former
             && self.latest(delivery.phone)?.as_ref() == Some(&begun.id)
         {
-            // The message before this one is on the phone, and this one is not; unless another has followed.
+            // The previous code has reached the phone and this one has not; so the previous one is the latest again, unless
+            // another code has followed.
             self.note_latest(delivery.phone, former, now_unix_ms)?;
         }
         let Some((mut session, revision)) = self.find(&begun.id)? else { return Ok(()) };
@@ -82,7 +83,7 @@ impl Registrar {
         self.write(&begun.id, &session, Some(revision)).map(drop)
     }
 
-    /// What can be said of a request without looking at the store.
+    /// Checks what can be checked of a request without the store.
     fn admit(&self, request: &Request<'_>) -> Result<Phone, RegistrationError> {
         if !self.policy.enabled {
             return Err(RegistrationError::Disabled);
@@ -100,7 +101,7 @@ impl Registrar {
         Ok(phone)
     }
 
-    /// Writes a new registration in place of `replaces` (or of none) with its first code, or one that joins another.
+    /// Writes a new registration in place of `replaces` (or of none): with its first code, or joined to another registration.
     fn open(
         &self,
         id: String,
@@ -156,7 +157,7 @@ impl Registrar {
         let (phone, asker) = (Phone::parse(&format!("+{}", session.phone))?, Asker::of(network));
         let mut wanted = self.budgets(phone, &asker);
         if session.host.is_some() {
-            // It begins only now, as far as limits go.
+            // For the limits, a joined registration begins only with its own first code.
             wanted.insert(0, (self.policy.per_number_and_network(), asker.with(phone)));
         }
         self.take(&wanted, now_unix_ms)?;
@@ -182,7 +183,8 @@ impl Registrar {
         Begun { id, standing, delivery, asker, former }
     }
 
-    /// What one message takes. Those to numbers reserved for fiction cost nothing, so only who asks and for whom is counted.
+    /// What one message takes from which limiter. Messages to numbers reserved for fiction cost nothing, so only network and
+    /// number are counted.
     fn budgets(&self, phone: Phone, asker: &Asker) -> Vec<(Limiter, String)> {
         let mut wanted = vec![
             (self.policy.per_network(), asker.near.clone()),
@@ -222,14 +224,14 @@ impl Registrar {
         }
     }
 
-    /// The id of a number's registration for clients that know no ids, in one network. No id from [`make_id`] looks like this.
+    /// The id of a number's registration in one network, for clients that know no ids. No id from [`make_id`] looks like this.
     pub(super) fn number_id(&self, phone: Phone, network: Option<IpAddr>) -> String {
         record_key(&self.secret, &format!("number:{phone}"), &network_subject(network))
     }
 }
 
 impl Begun {
-    /// Another message may be asked for when the limit allows it.
+    /// Tells the client to ask for the next SMS when the limiter that has refused this one allows it.
     fn with_next_sms(mut self, refused: &RegistrationError) -> Self {
         if let RegistrationError::TooMany { retry_after_ms, .. } = refused {
             self.standing.next_sms_in_ms = Some(*retry_after_ms);
@@ -238,7 +240,7 @@ impl Begun {
     }
 }
 
-/// Where a request comes from, as limits count it. Never written down.
+/// The networks of a request, as limits count them. Never written to the store or a log.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
     pub(super) near: String,
@@ -250,12 +252,12 @@ impl Asker {
         Self { near: network_subject(network), wide: wide_network_subject(network) }
     }
 
-    /// Who asks for whose neighbours.
+    /// The wide network together with the block of numbers that is asked for.
     fn with_block(&self, phone: Phone) -> String {
         format!("{} {}", phone.block(), self.wide)
     }
 
-    /// Who asks for whom.
+    /// The near network together with the number that is asked for.
     fn with(&self, phone: Phone) -> String {
         format!("{phone} {}", self.near)
     }

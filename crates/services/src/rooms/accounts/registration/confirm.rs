@@ -1,4 +1,4 @@
-//! The second half of a registration: the code comes back, and the number gets a key.
+//! The second half of a registration: the client confirms the code, and the number's account gets a key.
 
 use super::begin::cut;
 use super::continuity::Verdict;
@@ -18,7 +18,7 @@ use std::net::IpAddr;
 
 /// Bytes of a password that a client chose.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 12..=512;
-/// A race for an account's record is with the operator or another registration: rare.
+/// A race for an account's record is with the operator or another registration, and so rare.
 const RECORD_TRIES_MAX: usize = 3;
 
 /// A key to be given to a number.
@@ -30,18 +30,18 @@ struct NewSecret<'a> {
     now_unix_ms: u64,
 }
 
-/// What has been done for a registration in earlier tries: not to be done twice, nor to be lost.
+/// What earlier tries have done for a registration: it must be neither repeated nor lost.
 #[derive(Default)]
 struct Progress {
     contacts_told: bool,
-    /// What stays of an account that has been taken away, and is to be in the record of the next.
+    /// What is kept of an account that has been taken away, to be written with the next account's record.
     rest: Option<(AccountRecord, Vec<Put>)>,
     /// The generation of the account that was taken away.
     taken_away: Option<u32>,
 }
 
 impl Registrar {
-    /// The code has come: makes a fresh key for the number.
+    /// A client confirms the code: makes a fresh key for the number.
     pub fn confirm(
         &self,
         id: &str,
@@ -58,7 +58,7 @@ impl Registrar {
         Ok(Registered { phone, key, kept })
     }
 
-    /// The code has come from a client that chooses its own password (Quicksy).
+    /// A client that chooses its own password confirms the code (Quicksy).
     pub fn confirm_password(
         &self,
         number: &str,
@@ -81,8 +81,8 @@ impl Registrar {
         Ok(Registered { phone, key: String::new(), kept })
     }
 
-    /// Checks the code and spends either a guess or the registration; which, is durable before anybody learns it, and
-    /// of calls that race each other each is counted.
+    /// Checks the code, and spends a guess if it is wrong or the registration if it is right. Which of the two is durable before
+    /// the client learns it, and each of several calls that race each other is counted.
     pub(super) fn redeem(
         &self,
         id: &str,
@@ -108,7 +108,7 @@ impl Registrar {
         Err(RegistrationError::Unavailable("too many tries at once for one registration".to_owned()))
     }
 
-    /// At a code of its own. `None`: somebody else was quicker.
+    /// Checks a code that the registration itself has sent. `None`: another call was quicker, and the check has to be repeated.
     fn try_own(
         &self,
         id: &str,
@@ -128,7 +128,7 @@ impl Registrar {
         Ok(self.swap(id, &session, revision)?.then_some(verdict))
     }
 
-    /// At a code of another registration, which alone decides: it is what several share.
+    /// Checks a code of the host registration. Only the host decides whether it is right, since several registrations share it.
     fn try_joined(
         &self,
         (id, host_id): (&str, &str),
@@ -157,7 +157,7 @@ impl Registrar {
             }
             Err(miss) => Err(miss.error(session.spend_guess())),
         };
-        // What is lost of this is one more guess of its own, of those that the host has counted.
+        // If this write fails, the joined registration keeps one guess too many; the host has counted it.
         if let Err(error) = self.swap(id, &session, revision) {
             tracing::warn!(%error, "a guess was not counted where it was made");
         }
@@ -179,7 +179,7 @@ impl Registrar {
         Ok(proved.map(|proved| (phone, proved)).map_err(Miss::Proof))
     }
 
-    /// Writes a registration unless it has been changed since. Whether it has not.
+    /// Writes a registration unless it has been changed since it was read. Returns whether it was written.
     fn swap(&self, id: &str, session: &Session, revision: Revision) -> Result<bool, RegistrationError> {
         match self.records.put_if(Table::Registrations, id, &session.to_json(), Some(revision)) {
             Ok(_) => Ok(true),
@@ -188,7 +188,7 @@ impl Registrar {
         }
     }
 
-    /// What else than the number is proved, if that is enough for the account to be given a new key.
+    /// What the confirmation proves besides the number. An error: this is not enough for the account to get a new key.
     fn gate(
         &self,
         phone: Phone,
@@ -210,8 +210,8 @@ impl Registrar {
         Ok(weighed)
     }
 
-    /// Gives the number's account the secret, making the account if there is none, or if the one that is there is taken for
-    /// somebody else's. Says what of it was kept.
+    /// Gives the number's account the secret; makes the account if there is none, or if the present one is taken for another
+    /// person's. Returns what was kept of the present one.
     fn install(
         &self,
         new: &NewSecret<'_>,
@@ -234,7 +234,8 @@ impl Registrar {
         Err(RegistrationError::Unavailable("the account is being changed by somebody else".to_owned()))
     }
 
-    /// Once. What was decided about the account is decided anew: somebody may have come meanwhile.
+    /// One try of [`Self::install`]. The decision about the account is made anew in each try, since the account may have been
+    /// used meanwhile.
     fn try_to_install(
         &self,
         new: &NewSecret<'_>,
@@ -254,7 +255,7 @@ impl Registrar {
             if let Err(refusal) = self.set_account(record, expected) {
                 return Ok(Err(refusal));
             }
-            // If this fails nobody gets the key, and whoever registers next tells them.
+            // If this fails, the client gets no key, and the next registration tells the contacts.
             self.tell_contacts(&new.name, false, new.now_unix_ms)?;
             return Ok(Ok(Kept::All));
         }
@@ -263,7 +264,7 @@ impl Registrar {
             progress.rest = Some((rest, self.profile(&new.name)?));
         }
         if !std::mem::replace(&mut progress.contacts_told, true) {
-            // Before: the account's contacts are known only while it is there.
+            // This is done before the account is taken away: its contacts are known only as long as it exists.
             self.tell_contacts(&new.name, true, new.now_unix_ms)?;
         }
         if let Err(refusal) = self.take_away(&present) {
@@ -275,7 +276,7 @@ impl Registrar {
         Ok(self.make(new, progress, rng))
     }
 
-    /// Makes the account where none is.
+    /// Makes an account where none is.
     fn make(
         &self,
         new: &NewSecret<'_>,
@@ -287,7 +288,7 @@ impl Registrar {
             let request = Arrive { record, puts: puts.clone() };
             return self.owners.ask(new.name.account(), request).map(|()| Kept::Profile);
         }
-        // Whoever has proved the key of the one that was there must not get in.
+        // A client that has proved the key of the previous account must not get in, so the generation is another one.
         let credentials = match progress.taken_away {
             Some(generation) => new.credentials(generation, self.salt(&new.name)),
             None => new.credentials(0, self.salt(&new.name)).of_new_account(rng),
@@ -297,7 +298,7 @@ impl Registrar {
         self.set_account(record, Expected::Absent).map(|()| Kept::Nothing)
     }
 
-    /// No key was made after all: the code may be given again. If even that can't be written, the client begins anew.
+    /// No key was made after all: the code can be confirmed again. If even that can't be written, the client has to begin anew.
     pub(super) fn restore(&self, id: &str) {
         let restored = self.unuse(id).and_then(|host| host.map_or(Ok(None), |host| self.unuse(&host)));
         if let Err(error) = restored {
@@ -305,7 +306,7 @@ impl Registrar {
         }
     }
 
-    /// The registration is as if it had not been used. Whose codes it shares.
+    /// Marks the registration as not used. Returns the host whose codes it shares, if it does.
     fn unuse(&self, id: &str) -> Result<Option<String>, RegistrationError> {
         let Some((mut session, revision)) = self.find(id)? else { return Ok(None) };
         session.set_used(false);
@@ -331,7 +332,7 @@ impl Registrar {
 /// What came of a code.
 type Redeemed = Result<(Phone, Proved), RegistrationError>;
 
-/// What was wrong, and is counted as a guess.
+/// What was wrong, so that a guess is spent.
 enum Miss {
     Code,
     Proof(Wrong),
@@ -360,7 +361,7 @@ impl NewSecret<'_> {
         Credentials::derive(self.secret, former.wrapping_add(1).max(1), self.derivation, salt)
     }
 
-    /// The record of the account that had the number, with this key.
+    /// The record with this key, in place of the record of the account that had the number.
     fn in_place_of(&self, record: AccountRecord, salt: [u8; 16]) -> AccountRecord {
         let credentials = self.credentials(record.generation(), salt);
         AccountRecord {

@@ -1,10 +1,11 @@
-//! Whether whoever registers a number is the one who had it before, and what becomes of the account if that is not sure.
+//! Whether the person who registers a number is the one who had it before, and what becomes of the account if that is not
+//! certain.
 //!
-//! Numbers are given to others after some months of silence. A code proves the number and not the person, so what it opens
-//! depends on how long the number has been silent; what only the person can have (the lock's PIN, the old key, a device's
+//! Operators give numbers to other people after some months of silence. A code proves the number and not the person, so what it
+//! opens depends on how long the number has been silent. What only the person can have (the lock's PIN, the old key, a device's
 //! token) proves the person at any time. Pure; called by [`super::confirm`]. docs/registration.md has the table.
 
-/// The best that came with a right code.
+/// The strongest proof that came with a right code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proof {
     /// Nothing: the number is proved, the person is not.
@@ -17,38 +18,39 @@ pub(super) enum Proof {
     DeviceToken,
 }
 
-/// An account, as far as the decision goes.
+/// What is known of an account for the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Former {
-    /// When somebody was last there, within some hours. 0: it was never noted.
+    /// When the account was last used, within some hours; 0: that was never noted.
     pub(super) seen_unix_ms: u64,
-    /// Somebody is there now, or can come back to a session.
+    /// A session is connected, or can be resumed.
     pub(super) is_online: bool,
     /// A registration lock is set.
     pub(super) has_lock: bool,
 }
 
-/// How much silence means what.
+/// How long a silence has which consequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
-    /// A lock whose PIN is not given holds for so long.
+    /// For so long, a lock whose PIN is not given keeps the number from being registered.
     pub(super) lock_ms: u64,
-    /// A number that was silent for longer may be somebody else's.
+    /// A number that was silent for longer may belong to another person.
     pub(super) recycled_after_ms: u64,
 }
 
 /// What becomes of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is the same person: everything stays.
+    /// The same person registers: everything stays.
     KeepAll,
-    /// It may be: what was shown to others stays (profile, settings); mail, contacts, block list and bookmarks go.
+    /// Perhaps the same person: what was shown to others stays (profile, settings); messages, contacts, block list and bookmarks
+    /// go.
     KeepProfile,
-    /// It is taken for somebody else: everything goes.
+    /// Another person registers: everything goes.
     KeepNothing,
-    /// Nothing happens before the lock falls.
+    /// Nothing happens before the lock lapses.
     Locked {
-        /// When that would be, if the number stays silent.
+        /// After how long the lock lapses, if the number stays silent.
         retry_after_ms: u64,
     },
 }
@@ -61,7 +63,7 @@ pub(super) fn decide(former: Former, proof: Proof, terms: Terms, now_unix_ms: u6
         return Verdict::KeepAll;
     }
     let is_unknown = former.seen_unix_ms == 0;
-    // A time to come is a clock's mistake, and no silence.
+    // A time in the future is the mistake of a clock, and does not count as silence.
     let silent_ms = match former.is_online || is_unknown {
         true => 0,
         false => now_unix_ms.saturating_sub(former.seen_unix_ms),

@@ -1,10 +1,9 @@
-//! The account that a number had before: what its owner shard says of it, what proves that it is the same person's, and how
-//! it is taken away if it is not.
+//! The account that a number had before: what its owner says of it, what proves that it is the same person's, and how it is taken
+//! away if it is not.
 //!
-//! Called by [`super::confirm`]; what is decided stands in [`super::continuity`]. Promises: nobody is answered with a key
-//! before what was to go is gone and every contact who was to be told has the notice in their mailbox. Wherever it is
-//! interrupted, nobody has the new key, and the next one who registers finishes it: contacts may be told once too often,
-//! never once too little.
+//! Called by [`super::confirm`]; the decision is made in [`super::continuity`]. Promises: no client gets a key before everything
+//! that had to go is gone and each contact that had to be told has the notice in its mailbox. If this is interrupted anywhere, no
+//! client has the new key, and the next registration finishes it: contacts may be told once too often, but never too seldom.
 
 use super::continuity::{Former, Proof, Terms, Verdict, decide};
 use super::{Confirmation, Network, Registrar, RegistrationError, Table};
@@ -28,15 +27,15 @@ pub(super) struct Present {
     is_online: bool,
 }
 
-/// What came with a right code, and was right as well.
+/// The proof that came with a right code and was right as well.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Proved {
     proof: Proof,
-    /// Of the key that it was right for.
+    /// The generation of the key for which the proof was right.
     generation: Option<u32>,
 }
 
-/// Why a proof is none. Which of the proofs it was is known to who gave it.
+/// Which kind of proof was wrong; the client knows which it has given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
     LockPin,
@@ -45,7 +44,7 @@ pub(super) enum Wrong {
 
 impl Present {
     pub(super) fn verdict(&self, proved: Proved, terms: Terms, now_unix_ms: u64) -> Verdict {
-        // Somebody else has registered since it was looked at: it proves nothing of the key that they have.
+        // If another registration has replaced the key since the proof was checked, the proof says nothing about the new key.
         let is_current = proved.generation == Some(self.record.generation());
         let proof = if is_current { proved.proof } else { Proof::Code };
         let former = Former {
@@ -62,7 +61,8 @@ impl Registrar {
         Terms { lock_ms: LOCK_MS, recycled_after_ms: self.policy.recycled_after_ms }
     }
 
-    /// The number's account. Its owner is asked and not the store: only it knows who is online, and the tokens given lately.
+    /// The number's account. The owner is asked and not the store: only the owner knows which sessions exist and which tokens
+    /// were given lately.
     pub(super) fn present(&self, name: &AccountName) -> Result<Option<Present>, RegistrationError> {
         match self.owners.ask(name.account(), ShowAccount) {
             Ok(AccountView { record, sessions, .. }) => {
@@ -74,8 +74,8 @@ impl Registrar {
         }
     }
 
-    /// What a right code's confirmation proves besides the number. A proof for an account that is not there is as wrong as
-    /// one for an account that is, and takes as long.
+    /// What a confirmation with a right code proves besides the number. For a number without an account a proof is wrong, too,
+    /// and takes as long to check.
     pub(super) fn weigh(
         &self,
         name: &AccountName,
@@ -114,8 +114,8 @@ impl Registrar {
         Ok(Ok(Proved { proof, generation: record.map(AccountRecord::generation) }))
     }
 
-    /// Whether this is the lock's PIN. Wrong ones are counted over all registrations of the number and for long: each of those has five
-    /// guesses, and a PIN of four digits would not last.
+    /// Whether this is the lock's PIN. Wrong PINs are counted over all registrations of the number and for long: each
+    /// registration has five guesses, so a PIN of four digits would not last otherwise.
     fn opens(
         &self,
         name: &AccountName,
@@ -124,7 +124,7 @@ impl Registrar {
         now_unix_ms: u64,
     ) -> Result<bool, RegistrationError> {
         let (limits, limiter, subject) = (self.limits(), self.policy.per_lock(), name.to_string());
-        // Taken first: of many that come at once none is looked at for nothing.
+        // The try is charged before the PIN is checked, so that of many at the same time none is checked for free.
         limits.take(limiter, &subject, now_unix_ms).map_err(|error| match error {
             LimitError::Reached { retry_after_ms, .. } => {
                 self.metrics.lock_pins_refused_total.inc();
@@ -139,7 +139,8 @@ impl Registrar {
         Ok(is_right)
     }
 
-    /// The contacts of a number's account are told that its key is new, and have that durably. `is_new`: the account is as well.
+    /// Tells the contacts of a number's account that its key is new, and returns when that is durable. `is_new`: the account is
+    /// new, too.
     pub(super) fn tell_contacts(
         &self,
         name: &AccountName,
@@ -159,14 +160,14 @@ impl Registrar {
         let untold = outcomes.iter().filter(|outcome| outcome.is_err()).count();
         self.metrics.contacts_told_total.add((outcomes.len() - untold) as u64);
         if untold > 0 {
-            // Gone meanwhile, or their mailboxes are full. It must not be in their power to keep a number from its owner.
+            // These contacts are gone, or their mailboxes are full. They must not be able to keep a number from its owner.
             self.metrics.contacts_not_told_total.add(untold as u64);
             tracing::warn!(account = ?name, untold, "contacts were not told of a new key");
         }
         Ok(())
     }
 
-    /// Everything of the account goes, unless somebody has come since it was looked at ([`Refusal::Conflict`]).
+    /// Deletes everything of the account, unless it was used since it was looked at ([`Refusal::Conflict`]).
     pub(super) fn take_away(&self, present: &Present) -> Result<(), Refusal> {
         let (generation, seen_unix_ms) = (present.record.generation(), present.record.seen_unix_ms);
         let request = RemoveSilent { generation, seen_unix_ms };
@@ -176,7 +177,7 @@ impl Registrar {
         }
     }
 
-    /// What others were shown of an account, as records of the account that takes its place.
+    /// What others were shown of an account, as records for the account that takes its place.
     pub(super) fn profile(&self, name: &AccountName) -> Result<Vec<Put>, RegistrationError> {
         let key = name.account().record_key();
         let damaged = |error: &dyn std::fmt::Display| {

@@ -1,13 +1,14 @@
-//! Registrations that have no code of their own, but share the one that was sent to their number last.
+//! Registrations without a code of their own, which share the code that was sent to their number last.
 //!
-//! Strangers can ask for codes for a number until no more may be sent to it for some time. Its owner must get in
-//! nevertheless: the last message is on their phone, whoever asked for it, and its code is right for them as well. So whoever is refused by a
-//! limit of the number *joins* the registration, its *host*, that sent the latest code. A host's joined registrations
-//! have guesses of their own: strangers who join can't spend those of the host, and all of them together have so few
-//! that the code stays as good as unguessable. The code still gives one key only.
+//! Anybody can ask for codes for a number until no more may be sent to it for some time. The number's owner must be able to
+//! register nevertheless: the last message is on their phone, whoever has asked for it, and its code is right for them as well.
+//! So a client that is refused by a limit of the number *joins* the registration that sent the latest code, its *host*.
+//! Registrations that have joined a host have guesses of their own: strangers who join can't use up the host's guesses, and all
+//! joined ones together have so few that the code is as hard to guess as before. A code still gives one key only.
 //!
-//! Nobody without an account may learn that a number is being registered, or has just been. So one may join whether there is a host or not,
-//! and whatever comes of a guess but a key is a wrong code: that there was none, that it is over, used, or guessed at too often.
+//! No client without an account may learn that a number is being registered, or has just been. So joining is possible whether
+//! there is a host or not, and anything but success is reported as a wrong code: that there was no host, or that it has expired,
+//! was used or has no guesses left.
 
 use super::begin::Asker;
 use super::session::{CODE_MS, Session, Standing};
@@ -26,7 +27,7 @@ struct Latest {
 }
 
 impl Registrar {
-    /// The latest code of the number is that of the registration `id`. Whose it was until now.
+    /// Notes that the latest code of the number is that of the registration `id`. Returns which registration's it was before.
     pub(super) fn note_latest(
         &self,
         phone: Phone,
@@ -41,7 +42,7 @@ impl Registrar {
         Ok(former)
     }
 
-    /// The registration `session` shares the latest code of its number, if there is one.
+    /// Has the registration `session` share the latest code of its number, if there is one.
     pub(super) fn join(
         &self,
         (id, replaces, mut session): (String, Option<Revision>, Session),
@@ -61,13 +62,13 @@ impl Registrar {
         session.join(host.unwrap_or_else(|| NOBODYS.to_owned()));
         self.write(&id, &session, replaces)?;
         self.metrics.joined_total.inc();
-        // At most: how long the latest code is right is not for everybody to know.
+        // This is an upper bound: how long the latest code is right must not be told to everybody.
         let standing = Standing { expires_in_ms: CODE_MS, ..session.standing(false, now_unix_ms) };
         Ok(Begun { id, standing, delivery: None, asker, former: None })
     }
 
-    /// The same for a client that knows numbers only and comes with a code from another network than it asked in: phones go
-    /// from one to another.
+    /// Joins a registration for a client that knows only numbers, and confirms a code from another network than it asked in:
+    /// phones change networks.
     pub(super) fn join_by_number(
         &self,
         id: &str,
@@ -90,16 +91,16 @@ impl Registrar {
     }
 }
 
-/// Whether this is such a document, and still of use: a registration's codes are over by then as well.
+/// Whether this is a document of the latest code and still of use: a registration's codes have expired by then, too.
 pub(super) fn is_current(value: &[u8], now_unix_ms: u64) -> bool {
     serde_json::from_slice::<Latest>(value)
         .is_ok_and(|latest| latest.sent_unix_ms.abs_diff(now_unix_ms) < super::session::SESSION_MS)
 }
 
-/// The host of those who have none. No id looks like this.
+/// The host of a registration that has joined without there being one. No id looks like this.
 const NOBODYS: &str = "nobody's";
 
-/// No id looks like this.
+/// The key of the document of a number's latest code. No id looks like this.
 fn latest_key(phone: Phone) -> String {
     format!("latest:{phone}")
 }

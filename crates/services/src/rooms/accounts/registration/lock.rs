@@ -1,4 +1,4 @@
-//! The registration lock: a PIN that its user sets, so that whoever reads their SMS can't take the number.
+//! The registration lock: a PIN that a user sets, so that somebody who can read the number's SMS can't take the number.
 
 use super::{Registrar, RegistrationError};
 use crate::account::record::{AccountRecord, RegistrationLock};
@@ -6,7 +6,7 @@ use crate::effects::turn::command::{Expected, Refusal};
 use rand::CryptoRng;
 
 impl Registrar {
-    /// Sets the lock's PIN, or with `None` takes the lock away. `record` is of the account whose key was proved.
+    /// Sets the lock's PIN, or removes the lock (`None`). The key of the account with this `record` has been proved.
     pub fn set_lock(
         &self,
         mut record: AccountRecord,
@@ -25,7 +25,7 @@ impl Registrar {
         let expected = Expected::Generation(record.generation());
         record.lock = pin.map(|pin| RegistrationLock::make(&self.secret, pin, rng));
         self.set_account(record, expected).map_err(|refusal| match refusal {
-            // The key has been replaced since it was checked.
+            // The account's key has been replaced since it was proved.
             Refusal::Conflict | Refusal::NoSuchAccount => RegistrationError::NotAuthorized,
             other => RegistrationError::Unavailable(other.to_string()),
         })

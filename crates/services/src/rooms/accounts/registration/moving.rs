@@ -1,14 +1,14 @@
-//! A change of number: the old one is proved by its key, the new one by its code.
+//! A change of number: the client proves the old number by its key, the new one by a code.
 //!
-//! 1. The old account is *marked* ([`AccountRecord::moving_to`]): its sessions end and it takes nothing any more.
-//! 2. What goes with its owner is read: roster, settings, nodes, items. Are there messages that wait, it is given up.
-//! 3. The new account is made with all of that in one transaction ([`Arrive`]). From here on the change is made.
-//! 4. The phone book follows, the new number is put into the phone books of those who had the old one mutually, and the old
-//!    account is removed.
+//! 1. The old account is *marked* ([`AccountRecord::moving_to`]): its sessions end, and it accepts nothing any more.
+//! 2. What the owner takes along is read: roster, settings, nodes, items. If messages wait, the change is given up.
+//! 3. The new account is made with all of that in one transaction ([`Arrive`]). From here on the change can't be given up.
+//! 4. The phone book follows; the new number is put into the phone books of those contacts that had the old one mutually; the old
+//! account is removed.
 //!
-//! Promises: whatever is interrupted is given up before 3 and finished after it, by whoever comes next: the same request
-//! again, or a registration of the old number. Each step may be done twice. No message is lost: those that come meanwhile are
-//! returned to their senders.
+//! Promises: a change that is interrupted is given up before step 3 and finished after it, by the next request of its kind or the
+//! next registration of the old number. Each step may be repeated. No message is lost: those that come meanwhile are returned to
+//! their senders as errors.
 
 use super::{Confirmation, Kept, Registered, Registrar, RegistrationError, Table};
 use crate::account::contact_sync_quota;
@@ -27,7 +27,7 @@ use rand::CryptoRng;
 const ITEMS_PER_PAGE: usize = 64;
 
 impl Registrar {
-    /// The owner of the account `old`, whose key was proved, has the number of the registration `id` now.
+    /// Moves the account `old`, whose key was proved, to the number of the registration `id`.
     pub fn change_number(
         &self,
         old: AccountRecord,
@@ -43,7 +43,7 @@ impl Registrar {
         if old.disabled && old.moving_to().is_none() {
             return Err(RegistrationError::AccountDisabled);
         }
-        // Before the code is looked at or anybody is logged out. It is looked at again when nothing can come any more.
+        // Checked before the code is, and before anybody is logged out. It is checked again when no message can come any more.
         if !old.disabled && self.waiting(old.name.account())? > 0 {
             return Err(RegistrationError::MessagesWait);
         }
@@ -56,7 +56,7 @@ impl Registrar {
         Ok(Registered { phone, key, kept: Kept::All })
     }
 
-    /// Steps 1 to 3, or another key if that was done before.
+    /// Steps 1 to 3; or only a new key, if an earlier request has done these.
     fn change_to(
         &self,
         old: AccountRecord,
@@ -66,7 +66,7 @@ impl Registrar {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(), RegistrationError> {
         let is_again = old.moving_to().as_ref() == Some(to);
-        // One to a third number that was interrupted is settled first. Has it been made, the old account is no more.
+        // An interrupted change to a third number is settled first. If it was already made, the old account is no more.
         let old = if is_again { old } else { self.settled(old)?.ok_or(RegistrationError::NotAuthorized)? };
         let present = self.account(to)?;
         let generation = present.as_ref().map_or(1, |new| new.generation().wrapping_add(1).max(1));
@@ -95,7 +95,7 @@ impl Registrar {
             self.luggage(id, to.account()).map(|puts| self.owners.ask(to.account(), Arrive { record, puts }));
         let error = match made {
             Ok(Ok(())) => return Ok(()),
-            // It may have been made nevertheless: the next one who comes looks.
+            // The account may have been made nevertheless: the next request finds out.
             Ok(Err(refusal @ Refusal::Unavailable(_))) => return Err(refusal.into()),
             Ok(Err(Refusal::Conflict)) => RegistrationError::NumberTaken,
             Ok(Err(refusal)) => refusal.into(),
@@ -107,7 +107,7 @@ impl Registrar {
         Err(error)
     }
 
-    /// What is to be written for the new number.
+    /// The records that are to be written for the new number.
     fn luggage(&self, old: AccountId, new: AccountId) -> Result<Vec<Put>, RegistrationError> {
         let leaving = self.leaving(old)?;
         if leaving.waiting_messages > 0 {
@@ -117,7 +117,7 @@ impl Registrar {
         let put = |table, key: &str, value| Put { table, key: key.to_owned(), value };
         let mut puts = vec![put(Table::Rosters, &to, Some(leaving.roster))];
         for table in [Table::Settings, Table::Nodes] {
-            // Also what is not there: nothing that was left under the number is inherited.
+            // A record that does not exist is written as absent, so that nothing left under the new number is inherited.
             puts.push(put(table, &to, self.records.get(table, &from)?.map(|found| found.value)));
         }
         for (key, value) in self.items(&from)? {
@@ -132,7 +132,7 @@ impl Registrar {
         Ok(puts)
     }
 
-    /// All items of an account. They are bounded by what its nodes may hold.
+    /// All items of an account. Their number is bounded by what its nodes may hold.
     fn items(&self, record_key: &str) -> Result<Vec<(String, Vec<u8>)>, RegistrationError> {
         let prefix = format!("{record_key}/");
         let (mut items, mut after) = (Vec::new(), prefix.clone());
@@ -149,7 +149,7 @@ impl Registrar {
         }
     }
 
-    /// Step 4.
+    /// Step 4 of the change.
     fn finish_move(&self, old: &AccountName, new: &AccountName) -> Result<(), RegistrationError> {
         let (AccountName::Phone(number), id) = (new, old.account()) else { return Ok(()) };
         let leaving = self.leaving(id)?;
@@ -158,7 +158,7 @@ impl Registrar {
             let Some(contact) = AccountId::phone(contact) else { continue };
             let told = self.owners.ask(contact, BookChange::Adopt(vec![*number]));
             if let Err(refusal) = told {
-                // A full phone book, or its owner has just gone.
+                // The contact's phone book is full, or the contact has just been removed.
                 tracing::warn!(account = ?contact, %refusal, "a contact was not told of a new number");
             }
         }
@@ -168,8 +168,8 @@ impl Registrar {
         }
     }
 
-    /// The account as whoever registers its number finds it: a change of number that was interrupted is finished, which
-    /// leaves no account, or given up.
+    /// The account for a registration of its number, after a change of number that was interrupted has been settled: finished,
+    /// which leaves no account, or given up.
     pub(super) fn settled(&self, record: AccountRecord) -> Result<Option<AccountRecord>, RegistrationError> {
         let Some(to) = record.moving_to() else { return Ok(Some(record)) };
         if self.account(&to)?.is_some_and(|new| new.has_moved_from(&record.name)) {

@@ -8,10 +8,10 @@ use crate::rooms::accounts::verification::Code;
 use std::collections::BTreeMap;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Numbers are given to others after some months; a person comes back to their account sooner.
+/// Operators give numbers to other people after some months; a person comes back to their account sooner.
 const RECYCLED_AFTER_MS: u64 = 30 * 24 * HOUR_MS;
 
-/// One network gets one of so many parts of what there is for a block of numbers.
+/// One network gets one of so many parts of a block's messages.
 const BLOCK_PARTS: u32 = 4;
 
 /// Who may register and how often.
@@ -25,41 +25,41 @@ pub struct Policy {
     pub test_numbers: TestNumbers,
     /// Whether the gateway can make calls.
     pub voice: bool,
-    /// Registrations of one number from one client network.
+    /// Registrations of one number from one network.
     pub number_registrations: Allowance,
-    /// Messages to one number, whoever asks. More than one network can have: see [`super::joined`].
+    /// Messages to one number from all networks. More than one network can have: see [`super::joined`].
     pub number_messages: Allowance,
-    /// Messages that one client network asks for (IPv4 /24, IPv6 /56), and four times as many an IPv6 /48.
+    /// Messages for one network (IPv4 /24, IPv6 /56); an IPv6 /48 gets four times as many.
     pub network_messages: Allowance,
     /// Registrations altogether; bounds the tables.
     pub all_registrations: Allowance,
-    /// PINs of a registration lock that are looked at and wrong.
+    /// Wrong PINs of one registration lock.
     pub lock_pins: Allowance,
-    /// Messages to one block of 10,000 numbers; a quarter of them for one network.
+    /// Messages to one block of 10,000 numbers; one network gets a quarter of them.
     pub block_messages: Allowance,
-    /// What messages cost, and may cost.
+    /// The prices of messages, and the budgets.
     pub prices: Prices,
-    /// A number that was silent for longer is taken for somebody else's by now. `u64::MAX`: never.
+    /// A number that was silent for longer is taken for another person's. `u64::MAX`: never.
     pub recycled_after_ms: u64,
 }
 
-/// What messages cost and may cost, in a currency of the operator's. By default each costs one.
+/// The prices of messages and the budgets, in a currency of the operator's choice. By default each message costs one.
 #[derive(Debug, Clone)]
 pub struct Prices {
-    /// Of a message to a country not named in `of_country`, in thousandths.
+    /// The price of a message to a country not named in `of_country`, in thousandths.
     pub price_thousandths: u32,
-    /// The same by calling code.
+    /// Prices by calling code, in thousandths.
     pub of_country: BTreeMap<u16, u32>,
-    /// What messages to one country may cost that is not named in `budgets`.
+    /// The budget of each country that is not named in `budgets`.
     pub country_budget: Allowance,
-    /// The same by calling code.
+    /// Budgets by calling code.
     pub budgets: BTreeMap<u16, Allowance>,
-    /// What all messages may cost: the operator's purse.
+    /// The budget of all messages together.
     pub budget: Allowance,
 }
 
 impl Prices {
-    /// Of a message to this country, in thousandths.
+    /// The price of a message to this country, in thousandths.
     pub fn price_thousandths(&self, country: u16) -> u32 {
         self.of_country.get(&country).copied().unwrap_or(self.price_thousandths)
     }
@@ -114,13 +114,13 @@ const BLOCK: &str = "sms-block";
 const BLOCK_AND_NETWORK: &str = "sms-block-network";
 
 impl Policy {
-    /// Whether a limiter of this name is one of those that strangers use up for a number, or for it and its neighbours.
+    /// Whether a limiter of this name can be used up by strangers for a number, or for it and its neighbours.
     pub(super) fn is_of_number(&self, limiter: &str) -> bool {
         [NUMBER, NUMBER_AND_NETWORK, BLOCK, BLOCK_AND_NETWORK].contains(&limiter)
     }
 
-    /// Stops one number from being bothered by one network, which can't use up what others have for it. Fails closed; clients
-    /// without an address are one network.
+    /// Stops one network from bothering one number, without using up what other networks have for that number. Fails closed;
+    /// clients without a known address are one network.
     pub(super) fn per_number_and_network(&self) -> Limiter {
         Limiter::of(NUMBER_AND_NETWORK, self.number_registrations)
     }
@@ -135,7 +135,7 @@ impl Policy {
         Limiter::of("network", self.network_messages)
     }
 
-    /// The same for who has many networks.
+    /// Stops a client that has many networks from walking through numbers. Fails closed.
     pub(super) fn per_wide_network(&self) -> Limiter {
         Limiter::of("network-wide", self.network_messages.times(WIDER))
     }
@@ -155,12 +155,12 @@ impl Policy {
         Limiter::of(BLOCK, self.block_messages)
     }
 
-    /// What one network may have of that: it must not keep a block's numbers from registering. Fails closed.
+    /// The part of a block's messages for one network, which must not keep the block's numbers from registering. Fails closed.
     pub(super) fn per_block_and_network(&self) -> Limiter {
         Limiter::of(BLOCK_AND_NETWORK, self.block_messages.part(BLOCK_PARTS))
     }
 
-    /// The same for all blocks of a country, at its price. Fails closed.
+    /// Stops earning from all blocks of a country, at its price. Fails closed.
     pub(super) fn per_country(&self, country: u16) -> Limiter {
         let budget = self.prices.budgets.get(&country).copied().unwrap_or(self.prices.country_budget);
         Limiter::of("sms-country", budget).priced(self.prices.price_thousandths(country))

@@ -1,11 +1,11 @@
-//! Proving an account over HTTP: its number and its key, on each request.
+//! Proving an account over HTTP: each request has the account's number and its key.
 //!
-//! Promises: a failure says nothing but that it failed, is as much work whether there is such an account, whatever kind of
-//! key it has, and counts against its network's tries ([`crate::rooms::accounts::guesses`]); nothing of it is written. Who has the right key of ours is never
-//! kept waiting by failures, since such a key can't be guessed. Passwords can, and so are not even looked at once
-//! the tries are used up.
+//! Promises: a failure says nothing but that it failed; it takes as much work whether there is such an account, and whatever kind
+//! of key it has; it counts against the tries of its network ([`crate::rooms::accounts::guesses`]); nothing of it is written. A
+//! client with the right key made by the server is never kept waiting by failures of others, since such a key can't be guessed. A
+//! password can be guessed, and so is not even checked when the tries are used up.
 //!
-//! What takes milliseconds is the caller's to do, elsewhere: [`SlowClaim`].
+//! Checks that take milliseconds are made by the caller, off the shards: [`SlowClaim`].
 
 use super::{Network, Registrar, RegistrationError};
 use crate::account::credentials::{Credentials, PlainCheck};
@@ -14,28 +14,28 @@ use crate::account::record::AccountRecord;
 use chaski_store::AccountId;
 use chaski_xmpp::sasl::Salting;
 
-/// What came of a user and a key.
+/// The result of the quick check.
 #[expect(clippy::large_enum_variant, reason = "the large one is what nearly all are")]
 pub enum Claim {
     /// The account is proved. It may be switched off.
     Proved(AccountRecord),
-    /// Only a slow check can tell.
+    /// Only a slow check can tell whether the key is right.
     Slow(SlowClaim),
 }
 
-/// A claim that is wrong, or is of a password. One try has been taken for it; [`Registrar::settle`] says what came of it.
+/// A key that is wrong or a password. One try has been charged for it; [`Registrar::settle`] has to be told the result.
 pub struct SlowClaim {
     record: Option<Box<AccountRecord>>,
     account: AccountId,
     network: Network,
-    /// Whose check is to be made: the account's, or nobody's.
+    /// The credentials to check against: the account's, or a decoy if there is no account.
     pub credentials: Box<Credentials>,
-    /// Of what.
+    /// The key to be checked.
     pub key: String,
 }
 
 impl Registrar {
-    /// Looks at the claim that `key` is that of `user`, an account's number or a service's name, as far as that is quick.
+    /// Checks the claim that `key` is the key of `user` (a number or a service name) as far as that is quick.
     pub fn claim(
         &self,
         user: &str,
@@ -74,7 +74,7 @@ impl Registrar {
         Ok(Claim::Slow(SlowClaim { record, account, network, credentials, key }))
     }
 
-    /// The slow check has been made; `None`: it could not be.
+    /// The slow check has been made. `None`: it could not be made.
     pub fn settle(
         &self,
         claim: SlowClaim,
@@ -91,7 +91,7 @@ impl Registrar {
         }
     }
 
-    /// The same in one step, which takes milliseconds if the key is wrong or a password.
+    /// The quick check, and the slow one if it is needed: takes milliseconds if the key is wrong or a password.
     pub fn prove(
         &self,
         user: &str,
@@ -108,8 +108,8 @@ impl Registrar {
         }
     }
 
-    /// Whether this is the key that the account had until now. For those who have shown a right code, which bounds how often
-    /// it is asked; so it may take its milliseconds here.
+    /// Whether this is the key that the account had until now. Only for clients that have confirmed a right code, which bounds
+    /// how often this is called; so it may take its milliseconds here.
     pub(super) fn is_key_of(
         &self,
         name: &AccountName,

@@ -1,4 +1,4 @@
-//! One registration: its codes, its guesses, and when the next code is due. A value; the store is the caller's.
+//! The state of one registration: its codes, its guesses, and when the next code is due. A value, which the caller stores.
 
 use super::{RegistrationError, Transport};
 use crate::account::phone::Phone;
@@ -8,18 +8,19 @@ use serde::{Deserialize, Serialize};
 const MINUTE_MS: u64 = 60_000;
 /// A code is right for this long.
 pub(super) const CODE_MS: u64 = 10 * MINUTE_MS;
-/// A registration ends after this, whatever happens: long enough for the last code of the schedule.
+/// A registration expires after this time in any case: long enough for the last code of the schedule.
 pub(super) const SESSION_MS: u64 = 30 * MINUTE_MS;
 /// Guesses at all codes of a registration together.
 pub(super) const GUESSES: u32 = 5;
-/// Guesses of a registration that shares another's codes, and of all together that share the same ([`super::joined`]).
+/// Guesses of a registration that has joined another, and of all registrations together that have joined the same one
+/// ([`super::joined`]).
 const JOINED_GUESSES: u32 = 2;
 const ALL_JOINED_GUESSES: u32 = 4;
-/// Waits after the first, second, … code of one transport; after the last there are no more.
+/// The waits after the first, second, … code of one transport; after the last wait no more codes are sent.
 const WAITS_MS: [u64; 4] = [MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS];
-/// The first call after the first SMS.
+/// The wait for the first call after the first SMS.
 const VOICE_AFTER_SMS_MS: u64 = MINUTE_MS;
-/// The latest codes that are right: an SMS that comes after one has asked again still helps.
+/// So many of the latest codes are right: an SMS that arrives after the client has asked for another one still helps.
 const CODES_KEPT: usize = 2;
 
 /// The document in `Table::Registrations`.
@@ -33,10 +34,10 @@ pub(super) struct Session {
     guesses_left: u32,
     #[serde(default)]
     used: bool,
-    /// The registration whose codes it shares; it has none of its own then.
+    /// The registration whose codes it shares; it has no codes of its own then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
-    /// Guesses at its codes by those that share them.
+    /// Guesses left for the registrations that share its codes.
     #[serde(default = "all_joined_guesses")]
     joined_guesses_left: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,18 +79,18 @@ struct StoredCode {
     expires_unix_ms: u64,
 }
 
-/// What the client may do when.
+/// What the client may do, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// The latest code is right for this long.
+    /// For how long the latest code is right.
     pub expires_in_ms: u64,
-    /// Until another SMS may be asked for; `None`: no more.
+    /// After how long another SMS may be asked for; `None`: never.
     pub next_sms_in_ms: Option<u64>,
-    /// Until a call may be asked for; `None`: none.
+    /// After how long a call may be asked for; `None`: never.
     pub next_voice_in_ms: Option<u64>,
 }
 
-/// What became of a guess. The caller stores the session before it tells.
+/// The result of a guess. The caller stores the session before it tells the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guess {
     Right,
@@ -121,7 +122,7 @@ impl Session {
         serde_json::to_vec(self).expect("a session holds only strings and numbers")
     }
 
-    /// Whether its time is up. One from the future (a clock was set back) is over as well.
+    /// Whether the registration has expired. One from the future (a clock was set back) counts as expired.
     pub(super) fn is_over(&self, now_unix_ms: u64) -> bool {
         now_unix_ms >= self.created_unix_ms + SESSION_MS || self.created_unix_ms > now_unix_ms + SESSION_MS
     }
@@ -148,13 +149,13 @@ impl Session {
         }
     }
 
-    /// Shares the codes of the registration `host` from now on, until one of its own is sent.
+    /// Shares the codes of the registration `host` from now on, until a code of its own is sent.
     pub(super) fn join(&mut self, host: String) {
         self.host = Some(host);
         self.guesses_left = JOINED_GUESSES;
     }
 
-    /// A guess by one that shares its codes: that one's guesses count and not its own.
+    /// A guess of a registration that shares its codes: it is not charged to this registration's own guesses.
     pub(super) fn joined_guess(&self, hash: &str, now_unix_ms: u64) -> Guess {
         let is_open = !self.is_over(now_unix_ms) && !self.used && self.joined_guesses_left > 0;
         match self.compare(hash, now_unix_ms) {
@@ -163,7 +164,7 @@ impl Session {
         }
     }
 
-    /// Takes away a guess of those that share its codes.
+    /// Charges a guess to the registrations that share its codes.
     pub(super) fn spend_joined_guess(&mut self) {
         self.joined_guesses_left = self.joined_guesses_left.saturating_sub(1);
     }
@@ -178,12 +179,12 @@ impl Session {
         self.codes.drain(..surplus);
     }
 
-    /// Whether only the very first code has been sent, or tried to.
+    /// Whether only the first code has been sent, or was tried to be sent.
     pub(super) fn has_sent_once(&self) -> bool {
         self.sms.sent + self.voice.sent == 1
     }
 
-    /// The latest code did not go out: another may follow at once.
+    /// The latest code was not delivered: another one may follow at once.
     pub(super) fn take_back(&mut self, transport: Transport) {
         self.codes.pop();
         let schedule = self.schedule_mut(transport);
@@ -201,7 +202,7 @@ impl Session {
         }
     }
 
-    /// Compares with all codes that are still right, in the same time whichever it is.
+    /// Compares a guess with all codes that are still right, in constant time.
     pub(super) fn guess(&self, hash: &str, now_unix_ms: u64) -> Result<Guess, RegistrationError> {
         self.check_open(now_unix_ms)?;
         self.compare(hash, now_unix_ms)
@@ -222,7 +223,7 @@ impl Session {
         }
     }
 
-    /// Takes one guess away; says how many are left.
+    /// Charges one guess; returns how many are left.
     pub(super) fn spend_guess(&mut self) -> u32 {
         self.guesses_left = self.guesses_left.saturating_sub(1);
         self.guesses_left
