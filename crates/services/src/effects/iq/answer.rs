@@ -84,7 +84,13 @@ impl Reply {
     }
 
     fn new(request: &Stanza<'_>, from: Option<String>, to: String, target: Target) -> Self {
-        Self { kind: request.kind(), id: request.id().map(|id| id.into_owned()), from, to, target: Some(target) }
+        Self {
+            kind: request.kind(),
+            id: request.id().map(|id| id.into_owned()),
+            from,
+            to,
+            target: Some(target),
+        }
     }
 
     /// The recipient of the answer, as a full JID.
