@@ -1,5 +1,6 @@
 //! Runs every rule over the tree and prints what it finds.
 
+mod declared;
 mod documents;
 mod files;
 mod layers;
@@ -71,10 +72,11 @@ type Rule = fn(&Tree) -> Result<Vec<Finding>>;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program speaks to its user")]
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::open()?;
-    let rules: [(&str, Rule); 9] = [
+    let rules: [(&str, Rule); 10] = [
         ("layers", layers::check),
         ("house", crate::house::check),
         ("files", files::check),
+        ("declared", declared::check),
         ("licences", licences::check),
         ("documents", documents::check),
         ("promises", promises::check),

@@ -1,6 +1,6 @@
 //! One suite that every engine passes, generic over a factory of engines.
 //!
-//! An engine's tests implement [`Fixture`] and call [`all`] (or single cases, to see which one fails). Each case takes
+//! An engine's tests implement [`Fixture`] and call [`all`], which names every case that fails (one alone runs by its place in [`CASES`]). Each case takes
 //! a fixture of its own: an empty data directory, or what the engine has instead. Cases only wait for completions,
 //! never for time to pass. A case that fails panics and says why.
 
@@ -84,10 +84,27 @@ pub const CASES: &[Case] = &[
     ("who is second to commit sees the first", books::who_is_second_sees_the_first),
 ];
 
-/// Runs every case, each on a new fixture.
+/// Runs every case, each on a new fixture, and then panics if some failed, with the names of all of them: what an engine that is
+/// half done wants to know. What went wrong in each is printed where it did.
 pub fn all<F: Fixture>(make: impl Fn() -> F) {
-    for (name, case) in CASES {
-        tracing::info!(name, "conformance");
-        case(&make());
+    let failed: Vec<_> =
+        CASES.iter().filter(|(name, case)| fails(name, *case, &make)).map(|(name, _)| *name).collect();
+    assert!(failed.is_empty(), "{} of {} cases failed: {failed:#?}", failed.len(), CASES.len());
+}
+
+/// Whether a case fails.
+fn fails<F: Fixture>(name: &str, case: fn(&dyn Fixture), make: &impl Fn() -> F) -> bool {
+    tracing::info!(name, "conformance");
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&make()))).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_case_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = CASES.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), CASES.len());
     }
 }

@@ -64,9 +64,7 @@ pub trait Engine: Send + Sync {
     fn metrics(&self) -> Vec<Arc<dyn chaski_telemetry::Source>>;
 
     /// What is wrong with the engine now, a line each: it refuses something until that is over. Empty if all is well.
-    fn troubles(&self) -> Vec<String> {
-        Vec::new()
-    }
+    fn troubles(&self) -> Vec<String>;
 
     /// Makes everything that was submitted durable and stops the engine's threads. Idempotent.
     fn close(&self);

@@ -140,6 +140,10 @@ impl Engine for MemoryEngine {
         Vec::new()
     }
 
+    fn troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn close(&self) {}
 }
 

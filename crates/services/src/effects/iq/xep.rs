@@ -19,7 +19,7 @@ pub enum Scope {
 /// A specification that a room implements, declared beside the code that does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Xep {
-    /// Its number; 0 for the RFCs.
+    /// Its number.
     pub number: u16,
     /// The version of the specification that was read.
     pub version: &'static str,
@@ -32,13 +32,14 @@ pub struct Xep {
 }
 
 impl Xep {
-    /// A declaration.
+    /// A declaration. `features` are those that service discovery announces.
     pub const fn new(
         number: u16,
         version: &'static str,
         name: &'static str,
         features: &'static [(Scope, &'static str)],
     ) -> Self {
+        assert!(number > 0, "what has no number is not declared");
         Self { number, version, name, features, lacks: "" }
     }
 

@@ -129,4 +129,12 @@ mod tests {
         numbers.dedup();
         assert_eq!(numbers.len(), all);
     }
+
+    #[test]
+    fn no_two_doors_are_of_one_namespace() {
+        let mut taken = std::collections::BTreeSet::new();
+        for door in doors() {
+            assert!(taken.insert(door.ns), "only the first of two doors is found: {}", door.ns);
+        }
+    }
 }
