@@ -76,10 +76,15 @@ impl Traces {
     }
 
     /// Notes what happens to an account, if it is traced.
+    #[inline]
     pub(crate) fn note(&mut self, account: AccountId, unix_ms: u64, what: impl FnOnce() -> String) {
-        if self.0.is_empty() {
-            return;
+        if !self.0.is_empty() {
+            self.note_if_traced(account, unix_ms, what);
         }
+    }
+
+    #[cold] // So that what does not happen takes no room where everything passes.
+    fn note_if_traced(&mut self, account: AccountId, unix_ms: u64, what: impl FnOnce() -> String) {
         if let Some(traced) = self.0.iter_mut().find(|traced| traced.account == account) {
             if traced.events.len() >= EVENTS_MAX {
                 traced.events.pop_front();

@@ -20,22 +20,17 @@ use crate::account::acquaintances::Acquaintances;
 use crate::allowance::Allowance;
 use chaski_store::AccountId;
 
-/// The answer to the question whether an account may write to another.
+/// Whether an account may write to another, if that is not free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leave {
-    /// It costs nothing.
-    Free,
     /// The first stanza was paid for just now: the purse has to be written.
     Paid,
     /// The quota is used up, or what is left is not known yet: the purse has to be read.
     Refused,
 }
 
-/// Asks whether an account may write to `whom`, and pays for it if it has to. This costs a look-up in memory.
-pub(crate) fn ask(account: &mut Account, whom: AccountId, allowance: Allowance, unix_ms: u64) -> Leave {
-    if is_free(account, whom, unix_ms) {
-        return Leave::Free;
-    }
+/// Pays for the first stanza to `whom`, which is not free.
+pub(crate) fn pay(account: &mut Account, whom: AccountId, allowance: Allowance, unix_ms: u64) -> Leave {
     let acquaintances = account.rare.get_or_make::<Acquaintances>();
     if acquaintances.purse.take(allowance, unix_ms).is_err() {
         return Leave::Refused;
@@ -44,7 +39,8 @@ pub(crate) fn ask(account: &mut Account, whom: AccountId, allowance: Allowance, 
     Leave::Paid
 }
 
-fn is_free(account: &Account, whom: AccountId, unix_ms: u64) -> bool {
+/// Whether an account may write to `whom` without paying. This costs a look-up in memory.
+pub(crate) fn is_free(account: &Account, whom: AccountId, unix_ms: u64) -> bool {
     let Some(number) = whom.phone_number().filter(|_| account.id.phone_number().is_some()) else {
         return true; // Operators make service accounts, and answer for them.
     };

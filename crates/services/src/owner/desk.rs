@@ -9,7 +9,7 @@ use crate::account::session::language::{Language, Languages};
 use crate::account::session::{End, Sent};
 use crate::budget::Budget;
 use crate::effects::letter::{Origin, RoutedStanza};
-use crate::effects::pep::{PepKnobs, PepNotification};
+use crate::effects::pep::PepNotification;
 use crate::effects::turn::outbox::Outbox;
 use crate::metrics::RoomMetrics;
 use crate::owner::broadcast_queue::Lines;
@@ -112,8 +112,8 @@ pub(crate) struct Desk {
     pub(crate) turn: u32,
     /// For so many more turns, some account may have spent part of its share.
     pub(crate) owing_turns: u32,
-    /// How many more PEP notifications are sent in this turn.
-    pub(crate) pep_notifications_left: usize,
+    /// How many PEP notifications were sent in this turn; a knob bounds them.
+    pub(crate) pep_notifications_sent: usize,
     /// Letters to other shards.
     pub(crate) outgoing: Outgoing,
     /// Accounts that an operator traces.
@@ -128,7 +128,6 @@ impl Desk {
     ) -> Self {
         let here = realm.places.here(index);
         let outgoing = Outgoing::new(&realm.places, here, &realm.limits);
-        let pep_notifications_left = realm.knobs.of::<PepKnobs>().notifications_per_turn.size();
         let budgets = HashMap::with_hasher(Keyed::new(&realm.secret));
         Self {
             index,
@@ -165,7 +164,7 @@ impl Desk {
             owed: Vec::new(),
             turn: 0,
             owing_turns: 0,
-            pep_notifications_left,
+            pep_notifications_sent: 0,
             outgoing,
             traces: Traces::default(),
         }
@@ -207,6 +206,7 @@ impl Desk {
     }
 
     /// Adds a line to the trace of an account that an operator traces ([`crate::trace`]).
+    #[inline]
     pub(crate) fn trace(&mut self, ctx: &Context<'_>, account: AccountId, what: impl FnOnce() -> String) {
         self.traces.note(account, ctx.unix_ms, what);
     }

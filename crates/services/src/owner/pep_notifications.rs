@@ -27,18 +27,19 @@ impl Owner {
 
     /// Takes the next PEP notification that is sent in this turn.
     pub(crate) fn next_pep_notification(&mut self) -> Option<Box<PepNotification>> {
-        if self.desk.pep_notifications_left == 0 {
+        if self.desk.pep_notifications.is_empty()
+            || self.desk.pep_notifications_sent
+                >= self.desk.realm.knobs.of::<PepKnobs>().notifications_per_turn.size()
+        {
             return None;
         }
-        let next = self.desk.pep_notifications.pop_front()?;
-        self.desk.pep_notifications_left -= 1;
-        Some(next)
+        self.desk.pep_notifications_sent += 1;
+        self.desk.pep_notifications.pop_front()
     }
 
     /// A turn ends. Returns whether notifications are left.
     pub(crate) fn pep_notifications_turn(&mut self) -> bool {
-        self.desk.pep_notifications_left =
-            self.desk.realm.knobs.of::<PepKnobs>().notifications_per_turn.size();
+        self.desk.pep_notifications_sent = 0;
         self.desk.metrics.pep_notifications_waiting.set(self.desk.pep_notifications.len() as i64);
         !self.desk.pep_notifications.is_empty()
     }

@@ -19,11 +19,12 @@ use chaski_store::{AccountId, Table};
 impl Owner {
     /// Whether an account's client may send another account something from which it could learn that this account exists.
     pub(crate) fn may_ask(&mut self, ctx: &mut Context<'_>, id: AccountId, whom: AccountId) -> bool {
-        let allowance = allowance(self.desk.realm.knobs.of());
         let Some(account) = self.directory.present(id) else { return false };
-        let leave = first_stanza::ask(account, whom, allowance, ctx.unix_ms);
+        if first_stanza::is_free(account, whom, ctx.unix_ms) {
+            return true;
+        }
+        let leave = first_stanza::pay(account, whom, allowance(self.desk.realm.knobs.of()), ctx.unix_ms);
         match leave {
-            Leave::Free => return true,
             Leave::Paid => self.desk.room_metrics.of::<BookMetrics>().first_stanzas_total.inc(),
             Leave::Refused => self.desk.room_metrics.of::<BookMetrics>().first_stanzas_refused_total.inc(),
         }

@@ -92,11 +92,11 @@ impl Owner {
         } else if let Some(session) = account.session_mut(id) {
             let index = session.managed.as_mut().map(|managed| managed.inbound.received());
             let sender = Sender { account: account_id, session: id, index, from: &from };
-            let refused = self.directory.present(account_id).and_then(|own| match own.ledger.is_gone() {
+            let refused = match account.ledger.is_gone() {
                 // The account has been removed. This session stays only to receive the answer to its request for that.
                 true => Some(StanzaCondition::NotAuthorized.into()),
-                false => hidden::refuses(own, stanza),
-            });
+                false => hidden::refuses(account, stanza),
+            };
             match stanza.kind() {
                 _ if let Some(error) = refused => self.answer(ctx, sender, stanza, error),
                 Kind::Message => self.client_message(ctx, sender, stanza),
