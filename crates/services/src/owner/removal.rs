@@ -1,11 +1,11 @@
 //! Removal of an account: everything of it is deleted, in an order in which no crash leaves half an account.
 //!
 //! 1. The account is *marked*: one transaction deletes its record and writes a mark ([`Table::Removals`]). Before that the
-//! removal can be given up; afterwards the account does not exist for anybody, and the rest is carried out whatever happens.
+//!    removal can be given up; afterwards the account does not exist for anybody, and the rest is carried out whatever happens.
 //! 2. Its sessions end, and its contacts are told.
 //! 3. Its mailbox, phone book and records are purged, and the mark with them, until that is durable in every part of the store.
 //! 4. The command is answered; accounts that have the number in their phone books get hints; commands that waited for the number
-//! go on.
+//!    go on.
 //!
 //! Step 3 also clears the way for an account that is going to be made, since nothing that is left under its number belongs to it.
 //! And it clears leftovers that a search finds after the start ([`chaski_store::leftovers`]): marks of removals that were cut

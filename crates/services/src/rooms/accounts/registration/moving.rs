@@ -4,7 +4,7 @@
 //! 2. What the owner takes along is read: roster, settings, nodes, items. If messages wait, the change is given up.
 //! 3. The new account is made with all of that in one transaction ([`Arrive`]). From here on the change can't be given up.
 //! 4. The phone book follows; the new number is put into the phone books of those contacts that had the old one mutually; the old
-//! account is removed.
+//!    account is removed.
 //!
 //! Promises: a change that is interrupted is given up before step 3 and finished after it, by the next request of its kind or the
 //! next registration of the old number. Each step may be repeated. No message is lost: those that come meanwhile are returned to
