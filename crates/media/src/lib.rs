@@ -1,10 +1,10 @@
 //! Files: pictures, voice, video, whatever people send each other besides words. Uploads and downloads over HTTP.
 //!
-//! A client asks the rooms for a slot (`chaski-services`, `upload`), puts the file here with the ticket that it was given, and sends the
+//! A client asks for a slot over XMPP (`chaski-services`, `upload`), puts the file here with the ticket that it was given, and sends the
 //! URL to whom it likes. This crate owns the HTTP side ([`http`]), the backends ([`objects`]), what has come in part ([`staging`]), small pictures
 //! ([`thumbnail`]), the care for what is over ([`caretaker`]), and
 //! what an operator asks ([`check`], [`operator`]). Who refers to what is in the store's index ([`chaski_store::media`]), which is all that this has in common
-//! with the rooms: a process that serves files alone needs the index and the data's secret.
+//! with the services: a process that serves files alone needs the index and the data's secret.
 //!
 //! Called by the binary, which mounts [`Media::routes`] on a listener of `chaski-server`'s. Calls the store and telemetry.
 //!

@@ -1,4 +1,4 @@
-//! A shard's thread: one epoll loop that accepts, reads, drives the rooms, and writes, in turns.
+//! A shard's thread: one epoll loop that accepts, reads, drives the owner of its accounts, and writes, in turns.
 //!
 //! A turn: wait for events; accept a bounded number of connections; read each ready connection once (sessions first, then logins,
 //! for a bounded time); take what other threads have sent; handle the store's completions, the deadlines and the owner's answers

@@ -1,8 +1,8 @@
 //! The edge: everything that touches a socket, and the composition with the shards' services.
 //!
 //! [`Edge`] runs the shards: each a thread with its own event loop (`mio`, no async), its listeners, its clients'
-//! connections and one [`chaski_services::shard::Shard`] with the rooms of its accounts. HTTP, SMS and the admin
-//! socket run on a small tokio runtime beside them and speak to the shards through bounded queues.
+//! connections and one [`chaski_services::shard::Shard`], which owns accounts. HTTP, SMS and the admin socket run on a
+//! small tokio runtime beside them and speak to the shards through bounded queues.
 
 pub mod admin;
 mod c2s;

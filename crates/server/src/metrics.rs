@@ -19,7 +19,7 @@ chaski_telemetry::metrics! {
         guests_refused_total: Counter,
         /// Times that accepting paused because there are too many of them.
         guests_paused_total: Counter,
-        /// Connections with a session in the rooms.
+        /// Connections that have a session.
         sessions: Gauge,
         /// TLS handshakes completed.
         tls_handshakes_total: Counter,
@@ -41,7 +41,7 @@ chaski_telemetry::metrics! {
         written_bytes_total: Counter,
         /// Writes to sockets that took something: segments, nearly.
         writes_total: Counter,
-        /// Elements given to the rooms.
+        /// Stanzas and stream management elements read from clients that have a session.
         elements_total: Counter,
         /// Stanzas over a bound or not well-formed, counted and answered with an error.
         stanzas_refused_total: Counter,

@@ -34,8 +34,8 @@ pub(crate) fn close(buffer: &mut Vec<u8>) {
     encode_close(buffer, Some(CloseCode::Normal as u16));
 }
 
-/// Where the element's name ends, and whether its start tag declares a default namespace. The element is our own
-/// rooms' or has been validated, so it begins with a well-formed start tag.
+/// Where the element's name ends, and whether its start tag declares a default namespace. The element was written
+/// by the server itself or has been validated, so it begins with a well-formed start tag.
 fn look_at_tag(bytes: impl Iterator<Item = u8>) -> (usize, bool) {
     let mut name_end = None;
     let mut quote = None;

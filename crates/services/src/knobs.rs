@@ -1,9 +1,9 @@
 //! Knobs: bounds that an operator can turn, each declared beside what it bounds.
 //!
-//! A room (or whatever else has a bound) declares its knobs with [`knobs!`] as one struct, whose fields are numbers with a default, a
-//! least, a greatest and a sentence for the operator; `owner/dispatch/rooms.rs` lists the struct, so that it can be turned by name
-//! (`[knobs]` of the configuration). Read by [`Knobs::of`]: a bound that nobody has listed or turned is its default. They are atomic numbers,
-//! so that they can be turned while the server runs. Pure.
+//! A room (or whatever else has a bound) declares its knobs with [`knobs!`] as one struct: each field is a number with a default, a
+//! least, a greatest and a sentence for the operator. `owner/dispatch/rooms.rs` lists the struct, so that its knobs can be turned by
+//! name, under `[knobs]` in the configuration, which is read at the start. Whoever needs a bound reads it by [`Knobs::of`]; one
+//! that is not listed or not turned has its default. Pure.
 
 use std::any::{Any, TypeId};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,8 +5,9 @@
 //! Nothing here blocks; what needs the disk continues in [`shard::Shard::completion`].
 //!
 //! The directories are layers, each of which knows only those before it in this list: the vocabulary (the files beside this one),
-//! [`effects`] (what a room can ask for), [`rooms`] (one for each feature), [`owner`] (which owns accounts and runs rooms), and
-//! the door, [`shard`].
+//! [`account`] (accounts as they are in memory), [`effects`] (what a room can ask for), [`changes`] (how documents that several
+//! rooms share are changed), [`rooms`] (one for each feature), [`owner`] (which owns accounts and runs rooms), and the door,
+//! [`shard`]. [`testing`] and `plays` are for tests only. Words: docs/glossary.md.
 //!
 //! Called by `chaski-server`. Calls `chaski-xmpp` (protocol), `chaski-store`, telemetry.
 

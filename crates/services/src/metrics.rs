@@ -1,4 +1,5 @@
-//! Metrics that rooms declare: each its own struct ([`chaski_telemetry::metrics!`]), listed in `owner/dispatch/rooms.rs`, one of each in every shard.
+//! Metrics that rooms declare: each room has a struct of its own ([`chaski_telemetry::metrics!`]), which `owner/dispatch/rooms.rs`
+//! lists. Every shard has one of each.
 //!
 //! A room finds its own by type ([`RoomMetrics::of`]) through the turn that it is lent; nobody else knows them.
 

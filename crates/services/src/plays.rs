@@ -1,4 +1,4 @@
-//! Plays: what an outsider sees of the rooms, as short scenes with named people. See [`crate::testing::Stage`].
+//! Plays: what an outsider sees of the shards, as short scenes with named people. See [`crate::testing::Stage`].
 
 mod addressing;
 mod admission;

@@ -1,6 +1,7 @@
-//! What never changes while a server runs: its domain, who owns what, its bounds; and how short of memory it is.
+//! The realm: what is the same for all shards of a running server, such as its domain, which shard owns which account, and its
+//! bounds. Also the levels of [`Pressure`], by which the edge tells shards how short of memory the process is.
 //!
-//! Made by the edge (or a test) once, shared by all shards, lent to rooms with each turn.
+//! The realm is made by `chaski serve` (or a test) once, shared by all shards, and lent to rooms with each turn.
 
 pub mod relays;
 pub mod uploads;
@@ -89,7 +90,7 @@ impl Realm {
     }
 }
 
-/// Every bound of the rooms, with its policy in the field's documentation. A mailbox's own are the store's, which knows
+/// The owner's bounds, each with its policy in the field's documentation. (Rooms declare theirs as [`crate::knobs`].) A mailbox's own are the store's, which knows
 /// what is new and what is sent again.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -1,7 +1,7 @@
 //! What an owner does for one account, as it happens, for an operator who looks for a lost message (`chaski ctl trace`).
 //!
-//! An account is traced for as long as somebody asks for what happened since ([`Trace`]); while nobody is, noting something is one
-//! comparison. Called by whatever of the shard does something for an account. Bounded: [`TRACED_MAX`] accounts of a shard, of each the
+//! An account is traced for as long as somebody asks for what happened since ([`command::Trace`](crate::effects::turn::command::Trace)); otherwise
+//! noting something is one comparison. Called by whatever of the shard does something for an account. Bounded: [`TRACED_MAX`] accounts of a shard, of each the
 //! last [`EVENTS_MAX`] events, for [`FORGET_MS`] after the last question. Promises (docs/promises.md, P4): no content, no number but the
 //! one that is traced, and never with whom it has to do: sessions are told by numbers of their shard.
 

@@ -1,7 +1,8 @@
-//! Identifiers and reasons that pass between the edge and a shard.
+//! Values that the edge and a shard exchange about connections and sessions: their ids, whose account a connection has proved,
+//! why the edge reports that a connection is over, and why a shard ends a stream.
 //!
-//! The way out of a shard is [`Wire`](crate::owner::wire::Wire), which the edge implements for its connections, and a test with
-//! vectors.
+//! Only values. The edge calls in by [`Shard`](crate::shard::Shard); the shard's calls out are
+//! [`Wire`](crate::owner::wire::Wire).
 
 use crate::data::data;
 use chaski_store::AccountId;

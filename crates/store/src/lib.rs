@@ -6,7 +6,7 @@
 //! Engines: [`memory`] (tests, simulation) and [`embedded`] (journal + SQLite, the default). Both pass the
 //! one suite in [`conformance`].
 //!
-//! Called by: `chaski-services` (each shard owns one [`mailbox::ShardStore`]; the accounts room holds a
+//! Called by: `chaski-services` (each shard owns one [`mailbox::ShardStore`]; its registration holds a
 //! [`records::Records`]). Calls nobody but `chaski-telemetry`.
 
 pub mod account;

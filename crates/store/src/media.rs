@@ -5,7 +5,7 @@
 //! *doomed*: its file is to be deleted, and it is on that list until it durably is. What the operator does not want here is *blocked*,
 //! by its hash, whether it is here or not. Contents are never here, only in a backend (`crates/media`). What a slot is made of, and how it is signed, is in [`slot`]; what a file may be called in [`file_name`].
 //!
-//! Called by the HTTP side through [`Index`] (it blocks), and by the rooms through [`crate::ShardStore::ask_media`] and
+//! Called by the HTTP side through [`Index`] (it blocks), and by the services through [`crate::ShardStore::ask_media`] and
 //! [`crate::ShardStore::edit_media`]; the answer is a [`crate::Completion::Media`]. There is no other way to these rows.
 //!
 //! # Promises

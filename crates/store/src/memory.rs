@@ -1,7 +1,7 @@
 //! The memory engine: for tests and simulation. Maps, no threads, no disk.
 //!
 //! Owns mailboxes and records in one shared state. A clone of the engine is the same engine, and what was flushed
-//! outlives the [`ShardStore`]s: dropping them all and attaching again is what a restart looks like to the rooms.
+//! outlives the [`ShardStore`]s: dropping them all and attaching again is what a restart looks like to the services.
 //! Completions of what a turn submitted are available at the next [`ShardStore::poll`] after
 //! [`ShardStore::flush`]. [`MemoryEngine::fail_next`] makes the next durable operations fail, and
 //! [`MemoryEngine::delay_reads`] makes reads answer late as a disk would. Messages grow old when

@@ -9,7 +9,7 @@
 //! An engine may count too much against a sender, never too little, but for what waited before a restart: it knows that
 //! no longer by sender, and takes it for strangers'.
 //!
-//! Pure. Called by the engines; the rooms say who writes ([`Sender`]) and the operator how much ([`Shares`]).
+//! Pure. Called by the engines; the services say who writes ([`Sender`]) and the operator how much ([`Shares`]).
 
 use crate::AccountId;
 

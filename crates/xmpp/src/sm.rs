@@ -1,6 +1,6 @@
 //! Stream management (XEP-0198): counting what was handled in both directions, and its elements.
 //!
-//! Owns the two counters of a session. Called by the rooms' sessions and by our client. Promises: constant, small
+//! Owns the two counters of a session. Called by the services' sessions and by our client. Promises: constant, small
 //! state while nothing waits ([`Inbound`], [`Outbound`] allocate only for what is outstanding, [`Outbound::take_room`]
 //! gives that back), counters wrap at
 //! 2^32, and `h` never covers a stanza whose handling has not finished.

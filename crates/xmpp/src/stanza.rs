@@ -1,6 +1,6 @@
 //! One top-level element, validated in one pass and shown as a borrowed view (RFC 6120 §8, RFC 6121 §4.7, §5.2).
 //!
-//! Called by the edge for each frame, and by the rooms for what they get from other shards or the store. The checking is
+//! Called by the edge for each frame, and by the services for what they get from other shards or the store. The checking is
 //! [`crate::validate`]'s; here is what one asks of the result. Nothing is copied; text is only built where it holds references.
 
 use crate::element::{Bindings, ElementRef, ElementSpan, Ns};

@@ -2,7 +2,7 @@
 //! RFC 7395, XEP-0198 §5 and §9, XEP-0386, XEP-0388, XEP-0440, XEP-0484).
 //!
 //! Owns what is agreed on the way: TLS, who the client is, which session it gets. The edge feeds it what the framer
-//! has cut ([`Input`]) and acts on what comes back ([`Action`]); the session's own life afterwards is the rooms'.
+//! has cut ([`Input`]) and acts on what comes back ([`Action`]); the session afterwards is the account's owner's.
 //! After [`Action::Established`] the whole [`Negotiation`] is to be dropped: an idle session keeps nothing of it.
 //!
 //! What the edge must do:
@@ -148,7 +148,7 @@ pub enum Action {
         /// How many stanzas the client has got in that session.
         h: u32,
     },
-    /// There is a session: drop the [`Negotiation`], elements now go to the rooms.
+    /// There is a session: drop the [`Negotiation`], elements now go to the account's owner.
     Established,
     /// Send what was written, then close the connection.
     Close,

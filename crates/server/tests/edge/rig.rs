@@ -300,7 +300,7 @@ impl Client {
         self.until("</iq>")
     }
 
-    /// A round trip through the rooms.
+    /// A round trip to the account's owner.
     pub(crate) fn ping(&mut self, id: &str) {
         self.send(&format!("<iq type='get' to='localhost' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"));
         let heard = self.until("</iq>");

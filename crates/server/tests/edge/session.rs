@@ -1,4 +1,4 @@
-//! Sessions in the rooms: messages between shards, resumption, confirmation by TCP, silence.
+//! Sessions over real connections: messages between shards, resumption, confirmation by TCP, silence.
 
 use crate::rig::{HEADER, KEY, Server, auth_plain};
 use chaski_server::ListenerTls::{Direct, StartTls, Terminated};
@@ -158,7 +158,7 @@ fn many_connections_come_and_go() {
             })
             .collect();
         drop(clients);
-        // The limit on sessions of an account is the rooms': wait until these are gone.
+        // The account's owner counts its sessions, later than the connections end: wait until these are gone.
         let gone = (0..3_000).any(|_| {
             std::thread::sleep(Duration::from_millis(2));
             server.metric("chaski_edge_connections") == 0

@@ -11,7 +11,7 @@
 //! written within a week, to service accounts, and to accounts that were paid for lately.
 //!
 //! What an account in memory knows of these is in [`super::acquaintances`]. Called by the router; the quota is written by
-//! [`crate::owner`] (`contact_sync/asking`).
+//! [`crate::owner`] (`owner/contact_sync/asking`).
 
 use super::Account;
 use super::acquaintances::{HEARD_AGAIN_MS, HEARD_MS};

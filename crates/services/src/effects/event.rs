@@ -1,8 +1,9 @@
 //! Events: what has happened to an account, for rooms other than the one in which it happened.
 //!
 //! A room posts an [`Event`] ([`Outbox::event`](super::turn::Outbox::event)) without knowing which rooms listen. A room that
-//! listens declares a `Listener` beside its other declarations. The owner calls the listeners (`owner/dispatch`) when the posting
-//! room has returned, in the order in which they are listed there, and what they post is sent in the event's place. Pure data.
+//! listens has a function `heard` (a [`Listener`](super::turn::Listener)), which `owner/dispatch/rooms.rs` lists. The owner calls
+//! the listeners in the order of that list when the posting room has returned, and what they post is sent in the event's place.
+//! Pure data.
 
 use crate::account::interests::Interests;
 use crate::account::nodes::Node;

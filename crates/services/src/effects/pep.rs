@@ -13,9 +13,9 @@ use std::sync::Arc;
 knobs! {
     /// How many PEP notifications are carried.
     pub struct PepKnobs("pep") {
-        /// News of nodes and questions for last items that are carried in one turn; beyond: in later ones.
+        /// PEP notifications and requests for last items handled in one turn; beyond: in later ones.
         notifications_per_turn: 128 in 1..=100_000,
-        /// Of those, what waits for that, per shard; beyond: dropped.
+        /// How many of these wait for that, per shard; beyond: dropped.
         notifications_waiting: 32_768 in 1..=10_000_000,
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A request travels as data with a number, and its answer comes back with that number ([`Letter::Answer`]); what waits for the
 //! answer (an HTTP response, a room's continuation) stays on this shard. Numbers are never used twice, so that a late answer is
-//! ignored. Promises: each request is answered once, after [`ANSWER_MS`] at the latest; at most [`ASKED_MAX`] requests wait, and
-//! further ones are refused as overloaded. Called by [`super::commands`], [`super::links`] and the shard's ticks.
+//! ignored. Promises: each request is answered once, after [`ANSWER_MS`] at the latest; at most `ASKED_MAX` requests wait
+//! ([`super::state::asked`]), and further ones are refused as overloaded. Called by [`super::commands`], [`super::links`] and the
+//! shard's ticks.
 
 use crate::effects::letter::{Envelope, Letter};
 use crate::effects::turn::command::reply::{Answer, Due};

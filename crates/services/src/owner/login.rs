@@ -1,5 +1,5 @@
 //! Logins at the account's owner: one entry for all requests of a login ([`crate::effects::login`]). This file also binds and
-//! resumes, by which a connection gets a session (RFC 6120 §7, XEP-0198 §5). The rest is in `admission` and `tokens`.
+//! resumes, by which a connection gets a session (RFC 6120 §7, XEP-0198 §5). The rest is in `admission` and `fast`.
 
 use crate::account::credentials::Credentials;
 use crate::account::session::managed::Managed;

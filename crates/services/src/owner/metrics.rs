@@ -91,9 +91,9 @@ chaski_telemetry::metrics! {
         answers_behind_mail_total: Counter,
         /// Copies of messages sent to an account's other sessions.
         carbons_total: Counter,
-        /// News of nodes, and questions for last items, dropped because a shard was overloaded.
+        /// PEP notifications, and requests for last items, dropped because a shard was overloaded.
         pep_notifications_dropped_total: Counter,
-        /// News of nodes, and questions for last items, that wait for their turn.
+        /// PEP notifications, and requests for last items, that wait for their turn.
         pep_notifications_waiting: Gauge,
         /// Envelopes that wait because another shard was overloaded.
         envelopes_waiting: Gauge,

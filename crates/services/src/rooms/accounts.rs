@@ -1,9 +1,8 @@
-//! Accounts: which exist, what proves them, and how a phone number becomes an account.
+//! How a phone number becomes an account, and the limits on whoever tries to prove one.
 //!
-//! Owns: the document in [`chaski_store::Table::Accounts`] ([`AccountRecord`]), its [`Credentials`], and (in
-//! [`registration`]) the tables of waiting registrations and of limits. Called by: the HTTP side (registration), the admin side
-//! (service accounts, import), and owners (records). Promises: nothing here keeps a key, password or code in clear; a service
-//! name never shares an account with another name. Specification: RFC 5802 and 7677 (SCRAM), ITU-T E.164.
+//! Owns the tables of registrations under way and of their limits, and the counts of wrong secrets ([`guesses`]). The account's own
+//! record and its credentials are in [`crate::account`]; the account's owner alone writes them. Called by the HTTP side on threads
+//! that may block; [`guesses`] by all ways to log in. Promises: no code and no PIN is stored in clear.
 
 pub mod guesses;
 pub mod limits;

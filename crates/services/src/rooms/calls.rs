@@ -1,6 +1,6 @@
 //! Relays for calls: the STUN and TURN servers that the operator names, with a login for those that want one (XEP-0215).
 //!
-//! Owns the relays ([`Relays`], from the configuration) and the logins, which are made in the way that coturn's `use-auth-secret`
+//! Owns the relays ([`crate::realm::relays`], from the configuration) and the logins, which are made in the way that coturn's `use-auth-secret`
 //! checks: the user name is a time and a name, and the password is derived from it by a secret that both servers know. Nothing is
 //! kept. Called by [`crate::owner::dispatch`] for an account's own sessions. Promises: a login tells the relay neither number nor
 //! account: its name changes every day and is the same within a day, so that the relay can count one user's traffic. Without

@@ -3,7 +3,7 @@
 //!
 //! The request goes to the domain or to the account. Promises: the result is sent when nothing of the account is left with which
 //! somebody could log in or that somebody could inherit; then its streams end with `not-authorized`. The removal is the same as
-//! over HTTPS (`DELETE /v1/account`) and by an operator: [`Action::RemoveAccount`].
+//! over HTTPS (`DELETE /v1/account`) and by an operator: [`RemoveAccount`].
 
 use crate::account::Account;
 use crate::effects::iq::{Door, Reply, Request, Scope, Xep};

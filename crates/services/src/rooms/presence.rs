@@ -1,6 +1,6 @@
 //! Presence: who is online and who is told so; and the subscriptions that decide it.
 //!
-//! RFC 6121 §3 and §4. Owns the presence part of each session ([`SessionPresence`]) and is called by the router with
+//! RFC 6121 §3 and §4. Owns the presence part of each session ([`crate::account::presence`]) and is called by the router with
 //! one account at a time: what its clients send ([`sent`]), what arrives for it ([`received`]), and the ends of its
 //! sessions ([`leaving`]). Promises: nobody learns of an account's presence without a subscription or a directed
 //! presence of its own; whoever was told that a session came is told that it went.

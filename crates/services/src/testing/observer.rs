@@ -18,7 +18,7 @@ use chaski_xmpp::{ElementRef, JidRef, Kind, Stanza, ns};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// What the rooms can't keep yet.
+/// What the server can't keep yet.
 const NOT_YET: &[Rule] = &[];
 
 /// What a client was given to resume by.

@@ -1,7 +1,7 @@
 //! What a client asks for together with its authentication, and what came of it: resumption (XEP-0198 §9), binding
 //! with features (XEP-0386), a token (XEP-0484).
 //!
-//! Read by [`super::sasl2`]; carried out by the rooms, all of it in one turn; written back into `<success/>`.
+//! Read by [`super::sasl2`]; carried out by the account's owner, all of it in one turn; written back into `<success/>`.
 
 use crate::element::ElementRef;
 use crate::ns;

@@ -1,5 +1,5 @@
 //! Authentication with everything else in one exchange (XEP-0388), whose bytes are the same as SASL's: reading
-//! `<authenticate/>`, and answering with `<success/>` when the rooms have done what was wished.
+//! `<authenticate/>`, and answering with `<success/>` when the account's owner has done what was asked for.
 //!
 //! There is no new stream behind it. A resumed session goes on at once; whoever has bound or not gets the features of
 //! an authenticated stream (XEP-0388 §2.6.1, XEP-0198 §9.2).

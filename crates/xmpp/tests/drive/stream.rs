@@ -209,7 +209,7 @@ impl Connection {
     }
 }
 
-/// What the rooms might make of the wishes.
+/// What an account's owner might answer to a client's wishes.
 fn admission(wishes: &Wishes) -> Result<Admission, Refused> {
     let resumed = wishes.resume.as_ref().filter(|resume| resume.previd == "known");
     let lost = wishes.resume.as_ref().filter(|resume| resume.previd != "known").map(|resume| Some(resume.h));

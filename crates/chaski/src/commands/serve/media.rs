@@ -113,7 +113,7 @@ fn folder(config: &Config) -> PathBuf {
     }
 }
 
-/// What the rooms need to know. `at`: where it listens.
+/// What the services need to know of uploads. `at`: where it listens.
 pub(super) fn uploads(config: &Config, at: SocketAddr, secret: &[u8; 16]) -> Option<Uploads> {
     let media = &config.media;
     let base_url = format!("{}{PATH}", origin(config, at));

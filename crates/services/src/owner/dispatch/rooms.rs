@@ -1,4 +1,7 @@
-//! The rooms that answer requests or declare what they implement, each on one line.
+//! The lists of all rooms: what each implements and which requests it takes, which rooms listen to events, and which ad-hoc
+//! commands, metrics and knobs there are. A new room is one line in each list that it needs.
+//!
+//! What the owner itself does and announces (carbons, CSI, service discovery) stands in the same lists.
 
 use super::{disco, entity};
 use crate::account::contact_sync_quota::ContactSyncKnobs;

@@ -276,7 +276,7 @@ impl Registrar {
     }
 }
 
-/// Accepts only ids made by [`make_id`]: the other records of the table are reached by number.
+/// Accepts only ids made by [`verification::make_id`](super::verification::make_id): the other records of the table are reached by number.
 fn check_id(id: &str) -> Result<(), RegistrationError> {
     let base64url = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if id.len() == 22 && id.bytes().all(base64url) { Ok(()) } else { Err(RegistrationError::Unknown) }

@@ -1,9 +1,8 @@
 //! A change of settings as others see it: a contact that may no longer see the account gets `unavailable`; one that may see it
 //! now gets its presence.
 //!
-//! Called for the event of changed settings, once the change is durable. The work is bounded by the roster and the account's
-//! sessions.
-//! XEP-0191 §5.3 and §5.4.
+//! Called for the event of changed settings, once the change is durable, and by the router with presence from a blocked JID. The
+//! work is bounded by the roster and the account's sessions. Specification: XEP-0191 §5.3 and §5.4.
 
 use super::broadcast::{plain_unavailable, probe};
 use super::directed::stanza_for;

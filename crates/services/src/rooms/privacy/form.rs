@@ -14,8 +14,8 @@ pub(super) const NODE: &str = "urn:chaski:privacy:0";
 /// The command's name, for people.
 pub(super) const NAME: &str = "Privacy";
 
-const INSTRUCTIONS: &str = "Who sees what of you. Contacts are those who have your permission to see your presence. Who \
-    hides the last seen time or read marks from somebody does not see theirs.";
+const INSTRUCTIONS: &str = "Who sees what of you. Your contacts are the people in your phone book, and those whom you allow \
+    to see your presence. If you hide your last seen time or read marks from somebody, you do not see theirs.";
 
 impl Audience {
     const ALL: [Self; 3] = [Self::Everyone, Self::Contacts, Self::Nobody];
