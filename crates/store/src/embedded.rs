@@ -30,6 +30,7 @@ mod media;
 mod metrics;
 mod open_error;
 mod options;
+mod overlay;
 mod readers;
 mod records;
 mod recovery;
@@ -55,7 +56,7 @@ use metrics::{FrontMetrics, JournalMetrics, SqliteMetrics};
 use readers::{Jobs, Taker};
 use rusqlite::Connection;
 use seal::Slots;
-use sqlite_writer::{SqliteWriter, ToSqlite};
+use sqlite_writer::{SqliteWriter, Submitted, ToSqlite, Waiter};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -114,8 +115,8 @@ pub fn open(dir: &Path, options: Options) -> Result<EmbeddedEngine, OpenError> {
     let secret = engine.secret;
     let start_reader = |connection| {
         let jobs = jobs.clone();
-        let known = (engine.shared.arrears.clone(), engine.shared.health.clone());
-        start("chaski-reader", move || readers::run(connection, secret, known, &jobs))
+        let shared = engine.shared.clone();
+        start("chaski-reader", move || readers::run(connection, secret, &shared, &jobs))
     };
     let caretaker = engine.caretaker.clone();
     caretaker.begin();
@@ -170,6 +171,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
     };
     let absorbed = recovery::absorb(dir, &mut target, &|| false)?;
     let recovered = target.recovered;
+    let place_applied = database::applied(&connection).map_err(sqlite)?;
     let mut waiting = database::waiting(&connection).map_err(sqlite)?;
     let arrears = Arc::new(absorbed.arrears);
     arrears.count(&mut waiting);
@@ -197,11 +199,20 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         stopped: AtomicBool::new(false),
         health: Arc::default(),
         arrears,
+        overlay: Arc::default(),
+        revisions: AtomicU64::new(meta.epoch << link::COUNTER_BITS),
         links: RwLock::default(),
         to_journal,
         to_sqlite,
         to_readers,
     });
+    shared.overlay.applied(place_applied.whole_frame());
+    for (frame, effects) in shared.arrears.take_effects() {
+        let nobody = |numbered| Submitted { numbered, waiter: Waiter::Nobody };
+        let effects: Vec<_> = effects.into_iter().map(nobody).collect();
+        shared.overlay.decided(frame, &effects);
+        let _ = shared.to_sqlite.send(ToSqlite::Apply { frame, effects });
+    }
     let (journal_metrics, sqlite_metrics) = <(Arc<JournalMetrics>, Arc<SqliteMetrics>)>::default();
     let (journal, options) = (journal::directory(dir), &shared.options);
     let pace = (options.preallocate_bytes, Duration::from_millis(options.tick_ms));
@@ -220,7 +231,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         shared.clone(),
         connection,
         database.clone(),
-        slots,
+        (slots, place_applied),
         meta.secret,
         for_sqlite,
         sqlite_metrics.clone(),

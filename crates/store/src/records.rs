@@ -44,7 +44,12 @@ impl Table {
     pub const OWN: [Self; 6] =
         [Self::Rosters, Self::Settings, Self::Nodes, Self::Items, Self::Reports, Self::Removals];
 
-    /// The table's name in SQLite and in documents.
+    /// The table of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+
+    /// The table's name in SQLite, in the journal and in documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accounts => "accounts",
@@ -108,7 +113,7 @@ pub(crate) fn registered_unix_ms(account: &[u8]) -> u64 {
 }
 
 /// One write of a batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
     /// Which table.
     pub table: Table,

@@ -9,7 +9,7 @@
 
 use super::database::{self, Found, NewMessage};
 use super::journal::format::{self, Record};
-use super::recovery::{Gone, Segments, Target};
+use super::recovery::{Frame, Gone, Segments, Target};
 use super::{OpenError, Options};
 use crate::{AccountId, Entry, ReadLimit, Seq};
 use rusqlite::{Connection, params};
@@ -26,6 +26,8 @@ pub(super) struct Arrears {
     entries: Mutex<Entries>,
     /// Acknowledged, still in SQLite: to be deleted there and not to be shown.
     acked: Mutex<Vec<(AccountId, Seq)>>,
+    /// What frames have SQLite do and could not.
+    effects: Mutex<Vec<Frame>>,
     pending: AtomicBool,
 }
 
@@ -66,7 +68,13 @@ impl Arrears {
             failed.map_or(Ok(()), Err)?;
             in_sqlite(target.connection, gone)
         })?;
-        Ok(Self { entries: Mutex::new(entries), acked: Mutex::new(acked), pending: AtomicBool::new(true) })
+        let place = target.sqlite(|target| database::applied(target.connection))?;
+        Ok(Self {
+            entries: Mutex::new(entries),
+            acked: Mutex::new(acked),
+            effects: Mutex::new(segments.due(place)?),
+            pending: AtomicBool::new(true),
+        })
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -102,6 +110,11 @@ impl Arrears {
     pub(super) fn take_acked(&self, is_own: impl Fn(AccountId) -> bool) -> Vec<(AccountId, Seq)> {
         let mut acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
         acked.extract_if(.., |(account, _)| is_own(*account)).collect()
+    }
+
+    /// What SQLite's writer is to carry out first; handed over once.
+    pub(super) fn take_effects(&self) -> Vec<Frame> {
+        std::mem::take(&mut self.effects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The oldest entries of the first accounts, as many as one transaction takes.

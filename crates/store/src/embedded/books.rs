@@ -2,7 +2,7 @@
 
 use super::records;
 use crate::AccountId;
-use crate::books::{Answer, Edit, Match, Query, Standing};
+use crate::books::{Answer, Match, Query, Standing};
 use rusqlite::{Connection, params};
 
 /// Answers a query.
@@ -24,27 +24,27 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
     }
 }
 
-/// Carries out an edit. The caller writes the records that go with it.
-pub(super) fn write(connection: &Connection, edit: &Edit) -> rusqlite::Result<Answer> {
-    match edit {
-        Edit::Change { owner, add, remove, .. } => {
-            let (mut accounts, owner) = (Vec::new(), bits(*owner));
-            let mut delete =
-                connection.prepare_cached("DELETE FROM books WHERE owner = ?1 AND number = ?2")?;
-            for &number in remove {
-                if delete.execute(params![owner, number as i64])? > 0 && is_account(connection, number)? {
-                    accounts.push(number);
-                }
-            }
-            let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO books VALUES (?1, ?2)")?;
-            for &number in add {
-                if insert.execute(params![owner, number as i64])? > 0 && is_account(connection, number)? {
-                    accounts.push(number);
-                }
-            }
-            Ok(Answer::Changed { accounts })
+/// Removes numbers from a book and adds some. The caller writes the records that go with it.
+pub(super) fn change(
+    connection: &Connection,
+    owner: AccountId,
+    add: &[u64],
+    remove: &[u64],
+) -> rusqlite::Result<Answer> {
+    let (mut accounts, owner) = (Vec::new(), bits(owner));
+    let mut delete = connection.prepare_cached("DELETE FROM books WHERE owner = ?1 AND number = ?2")?;
+    for &number in remove {
+        if delete.execute(params![owner, number as i64])? > 0 && is_account(connection, number)? {
+            accounts.push(number);
         }
     }
+    let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO books VALUES (?1, ?2)")?;
+    for &number in add {
+        if insert.execute(params![owner, number as i64])? > 0 && is_account(connection, number)? {
+            accounts.push(number);
+        }
+    }
+    Ok(Answer::Changed { accounts })
 }
 
 /// Which numbers of a book are accounts, all of them.

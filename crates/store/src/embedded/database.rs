@@ -6,6 +6,7 @@ use super::disk::{Disk, Open};
 use super::link::{Loss, Rows};
 use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
+use super::sqlite_writer::apply::Place;
 use super::{OpenError, Options};
 use crate::{AccountId, Gap, MessageId, Seq};
 use rusqlite::config::DbConfig;
@@ -134,6 +135,22 @@ pub(super) fn note_epoch(connection: &Connection, epoch: u64) -> rusqlite::Resul
 /// Notes that the journal has a roll from now on.
 pub(super) fn note_roll(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('journal_roll', 1)", []).map(drop)
+}
+
+/// How far the frames of the journal have been carried out.
+pub(super) fn applied(connection: &Connection) -> rusqlite::Result<Place> {
+    let select = "SELECT value FROM meta WHERE name = ?1";
+    let read = |name: &str| connection.query_row(select, [name], |row| row.get::<_, i64>(0)).optional();
+    let (frame, effects) = (read("applied_frame")?, read("applied_effects")?);
+    Ok(Place { frame: frame.unwrap_or(0) as u64, effects: effects.unwrap_or(-1) as u64 })
+}
+
+/// Notes it, in the transaction that has carried them out.
+pub(super) fn note_applied(connection: &Connection, place: Place) -> rusqlite::Result<()> {
+    let note = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value";
+    let mut note = connection.prepare_cached(note)?;
+    note.execute(params!["applied_frame", place.frame as i64])?;
+    note.execute(params!["applied_effects", place.effects as i64]).map(drop)
 }
 
 /// The time of the last run, if it was kept.

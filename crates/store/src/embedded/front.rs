@@ -3,9 +3,11 @@
 //! Owned by its shard; shares nothing but queues. A message goes into the [`tail`] at once, into an encoded batch that
 //! [`ShardStore::flush`] hands to the journal's writer, and out of the tail when it is acknowledged. What nobody has
 //! acknowledged when its segment grows old, or when memory is short, [`spill`] moves to SQLite; [`reads`] join the two
-//! parts again. Batches complete in the order in which they were handed over, so "committed" is a single number.
+//! parts again. Changes of records and phone books go into the same batch ([`effects`]). Batches complete in the order in which they were
+//! handed over, so "committed" is a single number.
 
 mod admit;
+mod effects;
 mod events;
 mod purges;
 mod reads;
@@ -13,13 +15,14 @@ mod shares;
 mod spill;
 mod tail;
 
+use super::journal::effects::Effect;
 use super::journal::format;
 use super::journal::writer::{Batch, ToJournal};
 use super::link::{Buffers, Event, Link, Shared, closed_error};
 use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::recovery::Recovered;
-use super::sqlite_writer::{ForMedia, ToSqlite, Write};
+use super::sqlite_writer::{ForMedia, Submitted, ToSqlite};
 use crate::leftovers::Place;
 use crate::mailbox::{
     Append, Appended, Charge, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
@@ -27,7 +30,7 @@ use crate::mailbox::{
 use crate::records::{Put, Revision, Table, Wanted};
 use crate::shares::{Bounds, Unstored};
 use crate::{AccountId, StoreError, books, media};
-use purges::PendingPurge;
+use effects::Asked;
 use reads::PendingRead;
 use shares::{Mark, Senders};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -53,8 +56,8 @@ struct InFlight {
     /// Its last message's number, or the one before it if it has none.
     last: Seq,
     repeats: Vec<Repeat>,
-    /// The purges whose records it holds.
-    purges: Vec<u64>,
+    /// Who waits for its effects.
+    effects: Vec<Asked>,
 }
 
 /// See the file's head.
@@ -73,7 +76,10 @@ pub(super) struct Front {
     buffers: Buffers,
     batch_messages: u32,
     repeats: Vec<Repeat>,
-    batch_purges: Vec<u64>,
+    batch_effects: Vec<Submitted>,
+    /// Who waits for them, and their bytes.
+    batch_asked: Vec<Asked>,
+    batch_effect_bytes: usize,
     /// Something was charged in this batch: it completes as a message would.
     batch_charges: bool,
     in_flight: VecDeque<InFlight>,
@@ -97,7 +103,7 @@ pub(super) struct Front {
     /// Purges on their way: what SQLite's writer says of these accounts is from before.
     purging: HashMap<AccountId, u32, MixBuild>,
     /// Purges of which somebody wants to hear.
-    purges: HashMap<u64, PendingPurge>,
+    purges: HashMap<u64, Ticket>,
     last_purge: u64,
 
     reads: HashMap<u64, PendingRead>,
@@ -150,7 +156,9 @@ impl Front {
             buffers: Buffers::default(),
             batch_messages: 0,
             repeats: Vec::new(),
-            batch_purges: Vec::new(),
+            batch_effects: Vec::new(),
+            batch_asked: Vec::new(),
+            batch_effect_bytes: 0,
             batch_charges: false,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
@@ -261,19 +269,23 @@ impl Front {
 
     /// Hands the batch over if there is one and not too many are at the journal.
     fn send_batch(&mut self, in_flight_max: usize) {
-        let empty =
-            self.buffers.appends.is_empty() && self.buffers.acks.is_empty() && self.repeats.is_empty();
+        let empty = self.buffers.appends.is_empty()
+            && self.buffers.acks.is_empty()
+            && self.repeats.is_empty()
+            && self.batch_effects.is_empty();
         if empty || self.in_flight.len() >= in_flight_max {
             return;
         }
         let buffers = std::mem::replace(&mut self.buffers, self.spare.pop().unwrap_or_default());
         let messages = std::mem::take(&mut self.batch_messages);
         let last = Seq(self.tail.next_seq().0 - 1);
-        let (repeats, purges) = (std::mem::take(&mut self.repeats), std::mem::take(&mut self.batch_purges));
-        let is_awaited = !purges.is_empty() | std::mem::take(&mut self.batch_charges);
-        self.in_flight.push_back(InFlight { last, repeats, purges });
+        let (repeats, asked) = (std::mem::take(&mut self.repeats), std::mem::take(&mut self.batch_asked));
+        let effects = std::mem::take(&mut self.batch_effects);
+        self.batch_effect_bytes = 0;
+        let is_awaited = std::mem::take(&mut self.batch_charges);
+        self.in_flight.push_back(InFlight { last, repeats, effects: asked });
         self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
-        let batch = Batch { link: self.link.clone(), buffers, messages, last, is_awaited };
+        let batch = Batch { link: self.link.clone(), buffers, messages, last, effects, is_awaited };
         if let Err(unsent) = self.shared.to_journal.send(ToJournal::Batch(batch))
             && let ToJournal::Batch(batch) = unsent.0
         {
@@ -300,25 +312,12 @@ impl Front {
         }
     }
 
-    /// Hands a write of an account's records to SQLite's writer.
-    fn start_save(&mut self, account: AccountId, write: Write, ticket: Ticket) {
-        if self.saves >= self.shared.options.queue_requests {
-            self.ready.push(Completion::Saved { ticket, result: Err(StoreError::Overloaded) });
-            return;
-        }
-        let save = ToSqlite::Save { link: self.link.clone(), account, write, ticket };
-        if self.shared.to_sqlite.send(save).is_err() {
-            self.ready.push(Completion::Saved { ticket, result: Err(closed_error()) });
-            return;
-        }
-        self.saves += 1;
-        *self.saving.entry(account).or_default() += 1;
-    }
-
     fn send_load(&mut self, account: AccountId, wanted: Wanted, ticket: Ticket) {
         self.loads += 1;
+        let has_book = wanted.has_book();
         let job = Job::Load { link: self.link.clone(), account, wanted, ticket };
-        if self.shared.to_readers.send(job).is_err() {
+        let sent = if has_book { self.shared.read_books(job) } else { self.shared.read(job) };
+        if sent.is_err() {
             self.loads -= 1;
             self.ready.push(loaded_nothing(ticket, closed_error()));
         }
@@ -399,7 +398,7 @@ impl ShardStore for Front {
 
     fn find_leftovers(&mut self, from: Place, ticket: Ticket) {
         let job = Job::Leftovers { link: self.link.clone(), from, ticket };
-        if self.shared.to_readers.send(job).is_err() {
+        if self.shared.read_books(job).is_err() {
             self.ready.push(Completion::Leftovers { ticket, result: Err(closed_error()) });
         }
     }
@@ -413,7 +412,7 @@ impl ShardStore for Front {
     }
 
     fn put(&mut self, account: AccountId, puts: Vec<Put>, ticket: Ticket) {
-        self.start_save(account, Write::All(puts), ticket);
+        self.start_save(account, Effect::Puts(puts), ticket);
     }
 
     fn save(
@@ -424,31 +423,23 @@ impl ShardStore for Front {
         expected: Option<Revision>,
         ticket: Ticket,
     ) {
-        let write = Write::If { table, key: account.record_key(), value, expected };
-        self.start_save(account, write, ticket);
+        let put = Put { table, key: account.record_key(), value };
+        self.start_save(account, Effect::If { put, expected }, ticket);
     }
 
     fn ask_book(&mut self, query: books::Query, ticket: Ticket) {
         let link = self.link.clone();
-        let sent = self.admit_book().and_then(|()| {
-            self.shared.to_readers.send(Job::Book { link, query, ticket }).map_err(|_| closed_error())
-        });
+        let sent = self.admit_book().and_then(|()| self.shared.read_books(Job::Book { link, query, ticket }));
         self.book_sent(sent, ticket);
     }
 
     fn edit_book(&mut self, edit: books::Edit, ticket: Ticket) {
-        let link = self.link.clone();
-        let sent = self.admit_book().and_then(|()| {
-            self.shared.to_sqlite.send(ToSqlite::Book { link, edit, ticket }).map_err(|_| closed_error())
-        });
-        self.book_sent(sent, ticket);
+        self.start_edit(edit.into(), ticket);
     }
 
     fn ask_media(&mut self, query: media::Query, ticket: Ticket) {
         let link = self.link.clone();
-        let sent = self.admit_media().and_then(|()| {
-            self.shared.to_readers.send(Job::Media { link, query, ticket }).map_err(|_| closed_error())
-        });
+        let sent = self.admit_media().and_then(|()| self.shared.read(Job::Media { link, query, ticket }));
         self.media_sent(sent, ticket);
     }
 

@@ -1,4 +1,4 @@
-//! The journal: what was accepted or acknowledged in the last half minute, in order, on disk.
+//! The journal: what was accepted, acknowledged or changed in the last half minute, in order, on disk.
 //!
 //! Owns `journal/` in the data directory: segments of frames ([`mod@format`] describes every byte). One [`writer`]
 //! thread per data directory turns the shards' batches into one frame per commit: write, `fdatasync`, publish,
@@ -8,7 +8,7 @@
 //! its own.
 //!
 //! Promises: a frame is written only after the one before it is synced; a segment is given up only after every
-//! older one, and when no shard has anything in it that is not acknowledged or in SQLite; after a failed write or sync a
+//! older one, when no shard has anything in it that is not acknowledged or in SQLite, and when SQLite has done what its frames say; after a failed write or sync a
 //! segment is never written again (`writer/failure.rs`).
 //!
 //! # The life of a segment, and what a power cut finds
@@ -32,6 +32,7 @@
 //! cut off too: of that one, messages whose acknowledgements stood at its end can come back, once.
 
 pub(super) mod caretaker;
+pub(super) mod effects;
 pub(super) mod format;
 pub(super) mod roll;
 pub(super) mod scan;

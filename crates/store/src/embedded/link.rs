@@ -6,11 +6,13 @@ use super::Options;
 use super::arrears::Arrears;
 use super::database::Found;
 use super::health::Health;
+use super::journal::effects::{Effect, Numbered};
 use super::journal::writer::ToJournal;
 use super::metrics::FrontMetrics;
-use super::readers::Jobs;
+use super::overlay::Overlay;
+use super::readers::{Job, Jobs};
 use super::sqlite_writer::ToSqlite;
-use crate::{AccountId, Completion, Gap, Seq, ShardIndex, StoreError, Time, Waker};
+use crate::{AccountId, Completion, Gap, Revision, Seq, ShardIndex, StoreError, Time, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -25,7 +27,7 @@ pub(crate) enum Event {
     Deleted { seqs: Vec<(AccountId, Seq)>, rows: Vec<Rows> },
     /// Messages are lost; the mailbox has a gap in their place. `first`: it had none.
     Lost { loss: Loss, first: bool },
-    /// The purge with this number is done in SQLite.
+    /// The purge with this number is durable and done.
     Purged { account: AccountId, number: u64 },
     /// A search for leftovers is done.
     Leftovers(Completion),
@@ -37,7 +39,7 @@ pub(crate) enum Event {
     Book(Completion),
     /// Something of the index of media is answered or done.
     Media(Completion),
-    /// A save is done.
+    /// A save that only SQLite could decide is done.
     Saved { account: AccountId, completion: Completion },
 }
 
@@ -139,6 +141,10 @@ pub(crate) struct Shared {
     pub(crate) health: Arc<Health>,
     /// What recovery could not put into SQLite yet.
     pub(crate) arrears: Arc<Arrears>,
+    /// What frames have SQLite do and it has not done yet.
+    pub(crate) overlay: Arc<Overlay>,
+    /// The last revision that was given out.
+    pub(crate) revisions: AtomicU64,
     pub(crate) links: RwLock<Vec<Arc<Link>>>,
     pub(crate) to_journal: Sender<ToJournal>,
     pub(crate) to_sqlite: Sender<ToSqlite>,
@@ -163,6 +169,30 @@ impl Shared {
     /// Whether the engine accepts nothing any more.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Has something read.
+    pub(crate) fn read(&self, job: Job) -> Result<(), StoreError> {
+        self.to_readers.send(job).map_err(|_| closed_error())
+    }
+
+    /// Has something read that phone books, or which accounts there are, have a part in: behind what frames have SQLite do to these.
+    pub(crate) fn read_books(&self, job: Job) -> Result<(), StoreError> {
+        match self.overlay.books_wait() {
+            true => self.to_sqlite.send(ToSqlite::Then(job)).map_err(|_| closed_error()),
+            false => self.read(job),
+        }
+    }
+
+    /// Why an effect can't be taken in now, if it can't.
+    pub(crate) fn refusal(&self, effect: &Effect) -> Option<StoreError> {
+        self.health.refusal().or_else(|| self.overlay.refusal(effect, self.options.overlay_bytes))
+    }
+
+    /// An effect with revisions of its own, which are greater than any before.
+    pub(crate) fn number(&self, effect: Effect) -> Numbered {
+        let before = self.revisions.fetch_add(effect.revisions(), Ordering::AcqRel);
+        Numbered { revision: Revision(before + 1), effect }
     }
 
     /// Where this opening's sequence numbers and revisions start.

@@ -9,6 +9,8 @@ chaski_telemetry::metrics! {
         batches_total: Counter,
         /// Messages in them. Divided by frames: how many messages share a sync.
         messages_total: Counter,
+        /// Changes of records and phone books, and removals of accounts, in them.
+        effects_total: Counter,
         /// Bytes written, without preallocation.
         bytes_total: Counter,
         /// Syncs of frames.
@@ -99,6 +101,8 @@ chaski_telemetry::metrics! {
     pub(crate) struct SqliteMetrics("chaski_sqlite") {
         /// Transactions.
         transactions_total: Counter,
+        /// Effects of frames carried out in them.
+        applied_total: Counter,
         /// Operations in them.
         operations_total: Counter,
         /// Transactions that failed; message moves and deletions are tried again.
@@ -117,5 +121,7 @@ chaski_telemetry::metrics! {
         checkpoints_busy_total: Counter,
         /// Operations that wait for the writer.
         waiting: Gauge,
+        /// Bytes of what frames have it do and it has not done yet.
+        unapplied_bytes: Gauge,
     }
 }

@@ -99,6 +99,10 @@ pub struct Options {
     pub slice_messages: usize,
     /// and their bytes.
     pub slice_bytes: usize,
+    /// Most bytes of changes that are in the journal and not in SQLite yet; beyond it new ones are refused as overloaded.
+    pub overlay_bytes: usize,
+    /// What frames have SQLite do waits this long for company, if nobody waits for it.
+    pub apply_linger_ms: u64,
     /// Deletions alone wait this long for company before they cost a transaction.
     pub delete_linger_ms: u64,
     /// SQLite's write-ahead log is written back and cut to nothing this long after a transaction.
@@ -144,6 +148,8 @@ impl Default for Options {
             queue_requests: 16_384,
             slice_messages: 1000,
             slice_bytes: 4 << 20,
+            overlay_bytes: 64 << 20,
+            apply_linger_ms: 50,
             delete_linger_ms: 200,
             checkpoint_after_ms: 10_000,
             expire_after_ms: 30 * 24 * 3_600_000,

@@ -7,9 +7,9 @@ mod jobs;
 
 pub(crate) use jobs::{Jobs, Taker};
 
-use super::arrears::Arrears;
 use super::health::{Health, Part};
-use super::link::{Event, Link};
+use super::link::{Event, Link, Shared};
+use super::overlay::Overlay;
 use super::records;
 use crate::leftovers::Place;
 use crate::records::Wanted;
@@ -34,14 +34,9 @@ pub(crate) enum Job {
 }
 
 /// One thread: takes jobs until there are no more.
-pub(super) fn run(
-    connection: Connection,
-    secret: [u8; 16],
-    (arrears, health): (Arc<Arrears>, Arc<Health>),
-    jobs: &Taker,
-) {
+pub(super) fn run(connection: Connection, secret: [u8; 16], shared: &Shared, jobs: &Taker) {
     while let Some(job) = jobs.take() {
-        if let Some((link, found)) = carry_out(job, &connection, &secret, (&arrears, &health)) {
+        if let Some((link, found)) = carry_out(job, &connection, &secret, shared) {
             link.push(found);
         }
     }
@@ -52,7 +47,7 @@ pub(super) fn carry_out(
     job: Job,
     connection: &Connection,
     secret: &[u8; 16],
-    (arrears, health): (&Arrears, &Health),
+    Shared { arrears, health, overlay, .. }: &Shared,
 ) -> Option<(Arc<Link>, Event)> {
     let store_error = |error| super::sqlite_writer::store_error(&error);
     match job {
@@ -63,7 +58,7 @@ pub(super) fn carry_out(
             Some((link, Event::Read { number, result }))
         }
         Job::Load { link, account, wanted, ticket } => {
-            let loaded = load(connection, account, &wanted, ticket);
+            let loaded = load(overlay, connection, account, &wanted, ticket);
             Some((link, Event::Loaded(loaded)))
         }
         Job::Book { link, query, ticket } => {
@@ -100,9 +95,15 @@ fn failed(error: &rusqlite::Error, health: &Health) -> StoreError {
     super::sqlite_writer::store_error(error)
 }
 
-fn load(connection: &Connection, account: AccountId, wanted: &Wanted, ticket: Ticket) -> Completion {
+fn load(
+    overlay: &Overlay,
+    connection: &Connection,
+    account: AccountId,
+    wanted: &Wanted,
+    ticket: Ticket,
+) -> Completion {
     let mut found = Vec::new();
-    wanted.each(account, |table, key| found.push(records::get(connection, table, key)));
+    wanted.each(account, |table, key| found.push(records::get_through(overlay, connection, table, key)));
     let found: rusqlite::Result<Vec<_>> = found.into_iter().collect();
     let book = match wanted.has_book() {
         true => super::books::all_matches(connection, account),

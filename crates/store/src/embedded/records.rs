@@ -1,14 +1,19 @@
 //! Records in SQLite: the statements, and the blocking handle for programs and the HTTP side.
 //!
-//! Writes go through SQLite's one writer thread, reads through the reader threads; the caller waits for the answer.
+//! Writes go into a frame of the journal and are answered when SQLite has done what it says, reads through the reader threads, which ask the
+//! overlay first; the caller waits for the answer.
 
+use super::journal::effects::Effect;
+use super::journal::writer::ToJournal;
 use super::link::{Shared, closed_error};
+use super::overlay::Overlay;
 use super::readers::Job;
-use super::sqlite_writer::{RecordsReply, ToSqlite, Write};
+use super::sqlite_writer::{RecordsReply, Submitted, Waiter};
 use crate::records::{self, Put, Records, Revision, Table, Versioned};
-use crate::{AccountId, StoreError};
+use crate::{AccountId, Seq, StoreError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
@@ -36,8 +41,42 @@ fn versioned(row: &Row<'_>, first: usize) -> rusqlite::Result<Versioned> {
     Ok(Versioned { value, revision: Revision(row.get::<_, i64>(first + 1)? as u64) })
 }
 
+/// The record, as frames that are not carried out yet are going to make it.
+pub(super) fn get_through(
+    overlay: &Overlay,
+    connection: &Connection,
+    table: Table,
+    key: &str,
+) -> rusqlite::Result<Option<Versioned>> {
+    match overlay.get(table, key) {
+        Some(decided) => Ok(decided),
+        None => get(connection, table, key),
+    }
+}
+
+/// Up to `limit` records in key order after `after`, as frames that are not carried out yet are going to make them.
+fn scan_through(
+    overlay: &Overlay,
+    connection: &Connection,
+    table: Table,
+    after: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<(String, Versioned)>> {
+    let decided = overlay.after(table, after);
+    // As many more as may be gone.
+    let found = scan(connection, table, after, limit.saturating_add(decided.len()))?;
+    if decided.is_empty() {
+        return Ok(found);
+    }
+    let mut merged: BTreeMap<String, Option<Versioned>> =
+        found.into_iter().map(|(key, record)| (key, Some(record))).collect();
+    merged.extend(decided);
+    let there = merged.into_iter().filter_map(|(key, record)| Some((key, record?)));
+    Ok(there.take(limit).collect())
+}
+
 /// Up to `limit` records in key order after `after`.
-pub(super) fn scan(
+fn scan(
     connection: &Connection,
     table: Table,
     after: &str,
@@ -132,17 +171,24 @@ impl EmbeddedRecords {
         answer.recv().map_err(|_| closed_error())?.map_err(|error| super::sqlite_writer::store_error(&error))
     }
 
-    fn write(&self, write: Write) -> Result<Revision, StoreError> {
+    fn write(&self, effect: Effect) -> Result<Revision, StoreError> {
+        if self.shared.is_stopped() {
+            return Err(closed_error());
+        }
+        if let Some(error) = self.shared.refusal(&effect) {
+            return Err(error);
+        }
         let (reply, answer): (RecordsReply, _) = sync_channel(1);
-        self.shared.to_sqlite.send(ToSqlite::Write { write, reply }).map_err(|_| closed_error())?;
+        let submitted = Submitted { numbered: self.shared.number(effect), waiter: Waiter::Caller(reply) };
+        self.shared.to_journal.send(ToJournal::Effect(submitted)).map_err(|_| closed_error())?;
         answer.recv().map_err(|_| closed_error())?
     }
 }
 
 impl Records for EmbeddedRecords {
     fn get(&self, table: Table, key: &str) -> Result<Option<Versioned>, StoreError> {
-        let key = key.to_owned();
-        self.read(move |connection| get(connection, table, &key))
+        let (key, shared) = (key.to_owned(), self.shared.clone());
+        self.read(move |connection| get_through(&shared.overlay, connection, table, &key))
     }
 
     fn put_if(
@@ -152,26 +198,30 @@ impl Records for EmbeddedRecords {
         value: &[u8],
         expected: Option<Revision>,
     ) -> Result<Revision, StoreError> {
-        self.write(Write::If { table, key: key.to_owned(), value: Some(value.to_vec()), expected })
+        let put = Put { table, key: key.to_owned(), value: Some(value.to_vec()) };
+        self.write(Effect::If { put, expected })
     }
 
     fn delete_if(&self, table: Table, key: &str, expected: Revision) -> Result<(), StoreError> {
-        self.write(Write::If { table, key: key.to_owned(), value: None, expected: Some(expected) }).map(drop)
+        let put = Put { table, key: key.to_owned(), value: None };
+        self.write(Effect::If { put, expected: Some(expected) }).map(drop)
     }
 
     fn put_all(&self, batch: Vec<Put>) -> Result<(), StoreError> {
-        self.write(Write::All(batch)).map(drop)
+        self.write(Effect::Puts(batch)).map(drop)
     }
 
     fn clear(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
         if !self.shared.links().is_empty() {
             return Err(StoreError::Failed("a shard is attached; the account's owner has to do it".into()));
         }
-        self.write(Write::Clear(accounts.to_vec())).map(drop)
+        // Nothing of this opening: no shard has appended anything yet.
+        let upto = Seq(self.shared.first_number());
+        self.write(Effect::Purge { accounts: accounts.to_vec(), upto }).map(drop)
     }
 
     fn scan(&self, table: Table, after: &str, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError> {
-        let after = after.to_owned();
-        self.read(move |connection| scan(connection, table, &after, limit))
+        let (after, shared) = (after.to_owned(), self.shared.clone());
+        self.read(move |connection| scan_through(&shared.overlay, connection, table, &after, limit))
     }
 }

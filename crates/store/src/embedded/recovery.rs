@@ -1,17 +1,19 @@
 //! From the journal into SQLite: at every start, at the end of a run, and by hand after damage.
 //!
 //! Two passes over the segments, one segment in memory at a time: the first checks every frame and collects what was
-//! acknowledged, the second puts what is left into SQLite. Both can be repeated: a message is inserted once, by number
-//! and by identity. Segments are unlinked only when all of it is durable.
+//! acknowledged, the second puts what is left into SQLite and carries out the frames' effects ([`replay`]). Both can be repeated: a message is
+//! inserted once, by number and by identity, and SQLite knows which effects it has. Segments are unlinked only when all of it is durable.
 
 use super::arrears::Arrears;
 use super::database::{self, Messages, NewMessage};
 use super::disk::Disk;
+use super::journal::effects::{Effect, Numbered};
 use super::journal::format::{self, Record, Seed};
 use super::journal::roll::{Roll, RollFile};
 use super::journal::scan::Scanned;
 use super::link::Shared;
 use super::seal::Slots;
+use super::sqlite_writer::apply::Place;
 use super::{OpenError, Options, SalvageReport, directory, journal};
 use crate::{AccountId, MessageId, Seq};
 use check::Found;
@@ -20,6 +22,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 mod check;
+mod replay;
+
+pub(super) use replay::Frame;
 
 /// The database that a journal is absorbed into.
 pub(super) struct Target<'a> {
@@ -56,6 +61,15 @@ pub(super) struct Segments<'a> {
 }
 
 impl Segments<'_> {
+    /// The effects that are not carried out.
+    pub(super) fn due(&self, from: Place) -> Result<Vec<Frame>, OpenError> {
+        let mut due = Vec::new();
+        for segment in self.found {
+            due.append(&mut replay::due(&segment.read(self.disk, self.seed)?, from));
+        }
+        Ok(due)
+    }
+
     /// Calls `each` with the payload of each frame that counts.
     pub(super) fn each(&self, mut each: impl FnMut(&[u8])) -> Result<(), OpenError> {
         for segment in self.found {
@@ -81,13 +95,19 @@ impl Gone {
             format::records(payload, |record| match record {
                 Record::Append { .. } => {}
                 Record::Ack { account, seq } => drop(self.acked.insert((account, seq))),
-                Record::Purge { account, upto } => {
-                    let known = self.purged.entry(account).or_insert(upto);
-                    *known = upto.max(*known);
+                Record::Purge { account, upto } => self.purge(account, upto),
+                Record::Effect(Numbered { effect: Effect::Purge { accounts, upto }, .. }) => {
+                    accounts.into_iter().for_each(|account| self.purge(account, upto));
                 }
+                Record::Effect(_) => {}
             })
             .is_some()
         })
+    }
+
+    fn purge(&mut self, account: AccountId, upto: Seq) {
+        let known = self.purged.entry(account).or_insert(upto);
+        *known = upto.max(*known);
     }
 }
 
@@ -176,6 +196,10 @@ fn absorb_segments(
     let mut recovered = 0;
     for (position, segment) in segments.iter().enumerate() {
         let scanned = segment.read(&*target.options.disk, Seed::of(&target.secret))?;
+        replay::replay(target, &scanned)?;
+        if give_up() {
+            return Ok(false);
+        }
         let Some(messages) = insert(&scanned, target, gone, give_up)? else { return Ok(false) };
         recovered += messages;
         if recovered > RECOVERED_MAX {
@@ -310,6 +334,7 @@ pub(super) fn salvage(data: &Path, target: &mut Target<'_>) -> Result<SalvageRep
     let mut damaged = HashSet::new();
     for segment in &segments {
         let scanned = segment.read(&*disk, seed)?;
+        replay::replay(target, &scanned)?;
         report.frames += scanned.frames();
         report.messages += insert(&scanned, target, &gone, &|| false)?.unwrap_or(0);
         if let Some(damage) = scanned.damage {

@@ -1,8 +1,9 @@
 //! SQLite's one writer thread: everything that changes the database while the engine runs.
 //!
-//! Takes what has come, carries it out in one transaction, tells whoever asked, repeats. Moves and deletions of
-//! messages that fail (a full disk) are kept, in order, and tried again; saves fail at once to their caller. Deletions
-//! alone wait a moment for company. A while after a transaction the write-ahead log is written back and cut to
+//! Takes what has come, carries it out in one transaction, tells whoever asked, repeats. What frames of the journal have it do ([`apply`]) is
+//! done in their order, after it is durable there, so most of it waits for nobody and nobody for it. Effects, moves and deletions of
+//! messages that fail (a full disk) are kept, in order, and tried again; edits of the index of media, which are in no frame, fail at once to
+//! their caller. Effects for which nobody waits, and deletions, wait a moment for company. A while after a transaction the write-ahead log is written back and cut to
 //! nothing, so that no deleted byte stays in it; and now and then messages that are too old are deleted. With nothing
 //! to do it sleeps until the next look for old messages, which reads and doesn't write.
 //!
@@ -14,11 +15,14 @@
 
 use super::database::{self, Messages};
 use super::health::Part;
+use super::journal::effects::Numbered;
 use super::link::{Event, Link, Shared, closed_error};
 use super::metrics::SqliteMetrics;
+use super::readers::Job;
 use super::seal::Slots;
-use crate::records::{Put, Revision, Table};
+use crate::records::Revision;
 use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket, books, media};
+use apply::Place;
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -27,6 +31,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 use transaction::Transaction;
 
+pub(super) mod apply;
 mod transaction;
 
 /// Where the answer to a blocking write goes.
@@ -49,14 +54,43 @@ impl ForMedia {
     }
 }
 
-/// A write of records by somebody who waits for it.
-pub(crate) enum Write {
-    /// With a look at the revision.
-    If { table: Table, key: String, value: Option<Vec<u8>>, expected: Option<Revision> },
-    /// Without.
-    All(Vec<Put>),
-    /// Nothing is to be left of these accounts but their records.
-    Clear(Vec<AccountId>),
+/// What a frame has the writer do, and who hears when it is done.
+pub(crate) struct Submitted {
+    pub(crate) numbered: Numbered,
+    pub(crate) waiter: Waiter,
+}
+
+/// Who waits until an effect is done. Whoever waits only for the frame to be durable hears from the journal's writer.
+pub(crate) enum Waiter {
+    Nobody,
+    /// A front, of a record that is written under a condition.
+    Save {
+        link: Arc<Link>,
+        account: AccountId,
+        ticket: Ticket,
+    },
+    /// A front, of a phone book.
+    Book {
+        link: Arc<Link>,
+        ticket: Ticket,
+    },
+    /// A front, of a removal.
+    Purge {
+        link: Arc<Link>,
+        account: AccountId,
+        number: u64,
+    },
+    /// A program.
+    Caller(RecordsReply),
+}
+
+impl Submitted {
+    /// No frame with it is durable, nor will be. A front hears so of its batch.
+    pub(crate) fn refuse(self, error: &StoreError) {
+        if let Waiter::Caller(reply) = self.waiter {
+            give(Answer::Caller(reply, Err(error.clone())));
+        }
+    }
 }
 
 /// What the writer is told.
@@ -65,22 +99,36 @@ pub(crate) enum ToSqlite {
     Spill { link: Arc<Link>, slice: Vec<(AccountId, Entry)> },
     /// Messages were acknowledged.
     Delete { link: Arc<Link>, seqs: Vec<(AccountId, Seq)> },
-    /// An account is dropped, its mailbox up to here.
-    Purge { link: Arc<Link>, account: AccountId, upto: Seq, number: u64 },
     /// Messages can't be read.
     Lose { link: Arc<Link>, account: AccountId, seqs: Vec<Seq>, now_unix_ms: u64 },
-    /// A front's record.
-    Save { link: Arc<Link>, account: AccountId, write: Write, ticket: Ticket },
-    /// A phone book.
-    Book { link: Arc<Link>, edit: books::Edit, ticket: Ticket },
+    /// What a durable frame says.
+    Apply { frame: u64, effects: Vec<Submitted> },
+    /// Something to read once everything before it is done.
+    Then(Job),
     /// The index of media.
     Media { edit: media::Edit, to: ForMedia },
-    /// A program's records.
-    Write { write: Write, reply: RecordsReply },
     /// The time has changed: keep it, and look for what is old.
     KeepTime { reply: SyncSender<()> },
     /// Carry out what waits and end.
     Stop,
+}
+
+impl ToSqlite {
+    /// Whether somebody waits for it, or memory that it would free.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Delete { .. } => false,
+            Self::Apply { effects, .. } => {
+                effects.iter().any(|effect| !matches!(effect.waiter, Waiter::Nobody))
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether it matters what has been carried out before it.
+    fn is_ordered(&self) -> bool {
+        !matches!(self, Self::Spill { .. } | Self::Delete { .. } | Self::Lose { .. })
+    }
 }
 
 /// Most operations in one transaction.
@@ -104,17 +152,17 @@ enum Answer {
 
 /// What became of an operation in the open transaction.
 enum Carried {
-    Out(Answer),
-    /// There was nothing to be done, and nobody waits.
-    Void,
-    /// It is to be carried out again in the next.
+    /// It is done.
+    Out,
+    /// It is to be carried out again in the next, before what stands behind it.
     InPart,
 }
 
 /// A transaction that is durable.
 struct Transacted {
     answers: Vec<Answer>,
-    /// Positions in the queue of what was carried out in part.
+    place: Place,
+    /// Positions in the queue of what stays for the next.
     unfinished: Vec<usize>,
 }
 
@@ -128,10 +176,12 @@ pub(super) struct SqliteWriter {
     pub(super) metrics: Arc<SqliteMetrics>,
     receiver: Receiver<ToSqlite>,
     queue: VecDeque<ToSqlite>,
-    last_revision: u64,
+    /// How far frames are carried out, durably.
+    place: Place,
     retry_at_ms: Option<u64>,
     last_error: StoreError,
-    delete_since_ms: Option<u64>,
+    /// Since when only things wait that can wait for company.
+    lingering_since_ms: Option<u64>,
     checkpoint_at_ms: Option<u64>,
     /// Since when a reader holds the checkpoint up.
     busy_since_ms: Option<u64>,
@@ -149,7 +199,7 @@ impl SqliteWriter {
         shared: Arc<Shared>,
         connection: Connection,
         path: PathBuf,
-        slots: Slots,
+        (slots, place): (Slots, Place),
         secret: [u8; 16],
         receiver: Receiver<ToSqlite>,
         metrics: Arc<SqliteMetrics>,
@@ -161,7 +211,7 @@ impl SqliteWriter {
         // What recovery wrote is forgotten from the write-ahead log like the rest.
         let checkpoint_at_ms = Some(now_ms + shared.options.checkpoint_after_ms);
         Self {
-            last_revision: shared.first_number(),
+            place,
             shared,
             connection,
             path,
@@ -172,7 +222,7 @@ impl SqliteWriter {
             queue: VecDeque::new(),
             retry_at_ms: None,
             last_error: closed_error(),
-            delete_since_ms: None,
+            lingering_since_ms: None,
             checkpoint_at_ms,
             busy_since_ms: None,
             expire_at_ms,
@@ -222,7 +272,8 @@ impl SqliteWriter {
 
     /// Waits for work as long as nothing else is due.
     fn receive(&self) -> Option<ToSqlite> {
-        let waiting = !self.queue.is_empty() && self.retry_at_ms.is_none() && self.delete_since_ms.is_none();
+        let waiting =
+            !self.queue.is_empty() && self.retry_at_ms.is_none() && self.lingering_since_ms.is_none();
         match waiting || self.stopping {
             true => self.receiver.try_recv().ok(),
             false => match self.receiver.recv_timeout(self.wait()) {
@@ -244,7 +295,9 @@ impl SqliteWriter {
                 }
                 operation => self.queue.push_back(operation),
             }
-            next = (self.queue.len() < OPERATIONS_MAX).then(|| self.receiver.try_recv().ok()).flatten();
+            // While nothing can be written, whoever can be told so is.
+            let takes = self.queue.len() < OPERATIONS_MAX || self.retry_at_ms.is_some();
+            next = takes.then(|| self.receiver.try_recv().ok()).flatten();
         }
     }
 
@@ -252,8 +305,8 @@ impl SqliteWriter {
         let options = &self.shared.options;
         let soon =
             self.retry_at_ms.is_some() || self.checkpoint_at_ms.is_some() || self.shared.arrears.is_pending();
-        let wait_ms = match (self.delete_since_ms.is_some(), soon) {
-            (true, _) => options.delete_linger_ms.min(options.tick_ms),
+        let wait_ms = match (self.lingering_since_ms.is_some(), soon) {
+            (true, _) => self.linger_ms().min(options.tick_ms),
             (false, true) => options.tick_ms,
             (false, false) => {
                 let due_ms = self.expire_at_ms.min(self.keep_time_at_ms);
@@ -269,38 +322,68 @@ impl SqliteWriter {
         if self.queue.is_empty() && !in_arrears {
             return false;
         }
-        let urgent = |operation: &ToSqlite| !matches!(operation, ToSqlite::Delete { .. });
         if self.retry_at_ms.is_some_and(|at| now_ms < at) && !self.stopping {
             self.fail_saves();
             return false;
         }
-        if self.stopping || self.retry_at_ms.is_some() || in_arrears || self.queue.iter().any(urgent) {
+        let is_full = self.queue.len() >= OPERATIONS_MAX;
+        if self.stopping || self.retry_at_ms.is_some() || in_arrears || is_full {
             return true;
         }
-        let since = *self.delete_since_ms.get_or_insert(now_ms);
-        now_ms >= since + self.shared.options.delete_linger_ms
+        if self.queue.iter().any(ToSqlite::is_urgent) {
+            return true;
+        }
+        let since = *self.lingering_since_ms.get_or_insert(now_ms);
+        now_ms >= since + self.linger_ms()
+    }
+
+    /// How long what is here waits for company if none of it is urgent.
+    fn linger_ms(&self) -> u64 {
+        let options = &self.shared.options;
+        match self.queue.iter().any(|operation| matches!(operation, ToSqlite::Apply { .. })) {
+            true => options.apply_linger_ms.min(options.delete_linger_ms),
+            false => options.delete_linger_ms,
+        }
     }
 
     fn transact(&mut self, now_ms: u64) {
-        self.delete_since_ms = None;
+        self.lingering_since_ms = None;
         if self.queue.is_empty() {
             return;
         }
         match self.try_transact() {
-            Ok(Transacted { answers, unfinished }) => {
+            Ok(Transacted { answers, place, unfinished }) => {
                 self.committed(now_ms);
-                self.metrics.operations_total.add(answers.len() as u64);
-                let mut position = 0..;
-                self.queue.retain(|_| position.next().is_some_and(|at| unfinished.contains(&at)));
+                self.applied(place);
+                let mut thens = Vec::new();
+                for (position, operation) in std::mem::take(&mut self.queue).into_iter().enumerate() {
+                    match operation {
+                        operation if unfinished.contains(&position) => self.queue.push_back(operation),
+                        ToSqlite::Then(job) => thens.push(job),
+                        _ => self.metrics.operations_total.inc(),
+                    }
+                }
                 answers.into_iter().for_each(give);
+                // Where there are no readers any more nobody waits.
+                thens.into_iter().for_each(|job| drop(self.shared.to_readers.send(job)));
             }
             Err(error) => self.not_committed(now_ms, &error),
         }
     }
 
+    /// Frames are durably carried out up to here: they need not be looked at any more.
+    fn applied(&mut self, place: Place) {
+        if place != self.place {
+            self.place = place;
+            self.shared.overlay.applied(place.whole_frame());
+        }
+        self.metrics.unapplied_bytes.set(self.shared.overlay.bytes() as i64);
+    }
+
     fn committed(&mut self, now_ms: u64) {
         self.slots.committed();
         self.retry_at_ms = None;
+        self.shared.overlay.note_failure(None);
         if self.shared.health.mend(Part::Database) {
             tracing::info!("the database can be written again");
         }
@@ -313,16 +396,18 @@ impl SqliteWriter {
         let _ = self.connection.execute_batch("ROLLBACK");
         self.slots.rolled_back();
         self.metrics.failed_total.inc();
-        let trouble = format!("the database cannot be written ({error}): changes of accounts are refused");
+        let trouble =
+            format!("the database cannot be written ({error}): some changes of accounts are refused");
         if self.shared.health.ail(Part::Database, trouble) {
             tracing::error!(
                 %error, waiting = self.queue.len(),
-                "the database cannot be written: changes of accounts are refused, messages stay in memory and in the journal, \
-                 and it is tried again by itself; look at the disk (df, dmesg)"
+                "the database cannot be written: some changes of accounts are refused, the others and messages stay in memory and in \
+                 the journal, and it is tried again by itself; look at the disk (df, dmesg)"
             );
         }
         self.retry_at_ms = Some(now_ms + RETRY_MS);
         self.last_error = store_error(error);
+        self.shared.overlay.note_failure(Some(self.last_error.clone()));
         self.fail_saves();
     }
 
@@ -362,36 +447,39 @@ impl SqliteWriter {
 
     fn try_transact(&mut self) -> rusqlite::Result<Transacted> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut answers = Vec::with_capacity(self.queue.len());
+        let Self { connection, slots, secret, queue, metrics, place, .. } = self;
+        let messages = Messages { connection, slots, secret };
+        let mut transaction = Transaction { messages, metrics, place: *place, answers: Vec::new() };
         let mut unfinished = Vec::new();
-        let Self { connection, slots, secret, queue, metrics, last_revision, .. } = self;
-        let mut transaction =
-            Transaction { messages: Messages { connection, slots, secret }, metrics, last_revision };
         for (position, operation) in queue.iter().enumerate() {
-            match transaction.carry_out(operation)? {
-                Carried::Out(answer) => answers.push(answer),
-                Carried::Void => {}
-                Carried::InPart => unfinished.push(position),
+            // What stands behind a frame that is done in part is done after the rest of it.
+            if !unfinished.is_empty() && operation.is_ordered() {
+                unfinished.push(position);
+            } else if let Carried::InPart = transaction.carry_out(operation)? {
+                unfinished.push(position);
             }
         }
+        let Transaction { answers, place, .. } = transaction;
         connection.execute_batch("COMMIT")?;
-        Ok(Transacted { answers, unfinished })
+        Ok(Transacted { answers, place, unfinished })
     }
 
-    /// While the database can't be written, saves don't wait for it: their callers hear so at once.
+    /// While the database can't be written, whoever asks something of it that is in no frame hears so at once. Logins don't depend on it:
+    /// a record is as the frames say, and a phone book as it was.
     fn fail_saves(&mut self) {
         let error = self.last_error.clone();
         let mut kept = VecDeque::with_capacity(self.queue.len());
         for operation in self.queue.drain(..) {
             match operation {
-                ToSqlite::Save { link, account, ticket, .. } => {
-                    give(Answer::Save { link, account, ticket, result: Err(error.clone()) });
-                }
-                ToSqlite::Book { link, ticket, .. } => {
+                ToSqlite::Media { to, .. } => to.answer(Err(error.clone())),
+                ToSqlite::Then(Job::Book { link, ticket, .. }) => {
                     give(Answer::Front(link, book_event(ticket, Err(error.clone()))));
                 }
-                ToSqlite::Media { to, .. } => to.answer(Err(error.clone())),
-                ToSqlite::Write { reply, .. } => give(Answer::Caller(reply, Err(error.clone()))),
+                ToSqlite::Then(Job::Leftovers { link, ticket, .. }) => {
+                    let completion = Completion::Leftovers { ticket, result: Err(error.clone()) };
+                    give(Answer::Front(link, Event::Leftovers(completion)));
+                }
+                ToSqlite::Then(job) => drop(self.shared.to_readers.send(job)),
                 operation => kept.push_back(operation),
             }
         }

@@ -1,9 +1,9 @@
 //! What comes back from the engine's threads, and what it changes in the front.
 
 use super::{Front, InFlight, Repeat};
+use crate::StoreError;
 use crate::embedded::link::{Buffers, Event, Loss, Rows};
 use crate::mailbox::{Completion, Seq};
-use crate::{AccountId, StoreError};
 use std::sync::atomic::Ordering;
 
 /// Buffers kept for reuse, and the size above which one is given back.
@@ -17,7 +17,7 @@ impl Front {
             Event::Spilled { ignored } => self.slice_done(&ignored),
             Event::Deleted { seqs, rows } => self.deletes_done(&seqs, &rows),
             Event::Lost { loss, first } => self.lost(&loss, first),
-            Event::Purged { account, number } => self.purge_deleted(account, number),
+            Event::Purged { account, number } => self.purged(account, number, Ok(())),
             Event::Leftovers(completion) => self.ready.push(completion),
             Event::Read { number, result } => self.read_done(number, result),
             Event::Loaded(completion) => {
@@ -32,17 +32,13 @@ impl Front {
                 self.media = self.media.saturating_sub(1);
                 self.ready.push(completion);
             }
-            Event::Saved { account, completion } => {
-                self.saves = self.saves.saturating_sub(1);
-                self.ready.push(completion);
-                self.save_done(account);
-            }
+            Event::Saved { account, completion } => self.saved(account, completion),
         }
     }
 
     /// The oldest batch in flight is durable, or not kept.
     fn batch_done(&mut self, outcome: Result<u64, StoreError>, buffers: Buffers) {
-        let Some(InFlight { last, repeats, purges }) = self.in_flight.pop_front() else { return };
+        let Some(InFlight { last, repeats, effects }) = self.in_flight.pop_front() else { return };
         self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
         let mut repeats = repeats.into_iter().peekable();
         for number in self.committed.0 + 1..=last.0 {
@@ -64,7 +60,7 @@ impl Front {
         if self.repeats_in_flight == 0 {
             self.refused.clear();
         }
-        self.purges_written(&purges, &outcome.map(drop));
+        self.effects_written(effects, outcome.as_ref().map(drop));
         self.reuse(buffers);
     }
 
@@ -148,24 +144,6 @@ impl Front {
         mailbox.spilled_last = mailbox.spilled_last.max(loss.seq);
         self.rows_gone(&loss.rows);
         self.ready.push(Completion::Gap(account));
-    }
-
-    fn save_done(&mut self, account: AccountId) {
-        if let Some(count) = self.saving.get_mut(&account) {
-            *count -= 1;
-            if *count > 0 {
-                return;
-            }
-            self.saving.remove(&account);
-        }
-        if self.deferred_loads.is_empty() {
-            return;
-        }
-        let (now, later) =
-            std::mem::take(&mut self.deferred_loads).into_iter().partition(|load| load.0 == account);
-        self.deferred_loads = later;
-        let now: Vec<_> = now;
-        now.into_iter().for_each(|(account, wanted, ticket)| self.send_load(account, wanted, ticket));
     }
 }
 

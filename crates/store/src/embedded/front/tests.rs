@@ -3,6 +3,7 @@
 use super::*;
 use crate::embedded::database::{Found, Waiting};
 use crate::embedded::readers::{Jobs, Taker};
+use crate::embedded::sqlite_writer::Waiter;
 use crate::embedded::{Options, journal::writer};
 use crate::{Entry, MessageId, Sender, ShardIndex};
 use std::sync::mpsc::{Receiver, channel};
@@ -43,6 +44,8 @@ impl Hands {
             stopped: Default::default(),
             health: Arc::default(),
             arrears: Arc::default(),
+            overlay: Arc::default(),
+            revisions: Default::default(),
             links: Default::default(),
             to_journal,
             to_sqlite,
@@ -116,7 +119,10 @@ fn what_was_purged_while_sqlite_read_is_not_shown() {
     let mut hands = Hands::new(2, 8);
     let read = hands.begin_read();
     hands.front.purge(romeo(), Ticket(3));
-    let Ok(ToSqlite::Purge { number, .. }) = hands.at_sqlite.try_recv() else { panic!("nothing to purge") };
+    hands.front.flush();
+    let Ok(ToJournal::Batch(batch)) = hands.at_journal.try_recv() else { panic!("no batch") };
+    let Waiter::Purge { number, .. } = batch.effects[0].waiter else { panic!("nothing to purge") };
+    hands.tell(Event::Journal { outcome: Ok(0), buffers: batch.buffers });
     hands.tell(Event::Purged { account: romeo(), number });
     let new = hands.append();
     assert_eq!(hands.end_read(read, &[7, 8]), (vec![new], false));

@@ -1,4 +1,4 @@
-//! The journal's format, version 2. All integers are little-endian.
+//! The journal's format, version 3. All integers are little-endian.
 //!
 //! ```text
 //! segment   header (64 bytes), frames without gaps, zeros to the end of the file (preallocated room)
@@ -16,11 +16,12 @@
 //!           4  u32 length of the payload
 //!           8  u64 frame number: one more than the frame's before, also across segments
 //!          16  u32 checksum of the 16 bytes before and the payload
-//!          20  payload: records without gaps. First what was appended, then what was acknowledged
+//!          20  payload: records without gaps. First what was appended, then what SQLite is to do, then what was acknowledged
 //!
 //! record append    0x01  u64 account  u64 seq  u128 message id  u64 accepted, Unix ms  u32 length  stanza
 //! record ack       0x02  u64 account  varint count  varint first seq  varint difference to the one before, ...
-//! record purge     0x03  u64 account  u64 seq: everything of the account up to here is gone
+//! record purge     0x03  u64 account  u64 seq: everything of the account up to here is gone. Not written any more
+//! record effect    0x04  u64 zero  u32 length  what SQLite is to do (`effects.rs`)
 //! ```
 //!
 //! The checksum is CRC-32 (ISO-HDLC) that starts from a value derived from the data directory's secret, so that
@@ -36,12 +37,13 @@
 //!
 //! Which segments there must be stands in a file beside the journal, see `roll.rs`.
 //!
-//! Version 1 had neither marks nor void frames nor the roll. It is still read.
+//! Version 1 had neither marks nor void frames nor the roll, version 2 no effects. Both are still read.
 
+use super::effects::Numbered;
 use crate::{AccountId, Append, MessageId, Seq};
 
 /// The version that this program writes, and the newest that it reads.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// The oldest version that this program reads.
 const VERSION_OLDEST: u32 = 1;
 /// Bytes of a segment's header.
@@ -55,6 +57,7 @@ const SEGMENT_MAGIC: &[u8; 8] = b"CHSKJRNL";
 const APPEND: u8 = 1;
 const ACK: u8 = 2;
 const PURGE: u8 = 3;
+const EFFECT: u8 = 4;
 
 /// What the checksums of one data directory start from.
 #[derive(Debug, Clone, Copy)]
@@ -171,11 +174,14 @@ pub(crate) fn encode_ack(payload: &mut Vec<u8>, account: AccountId, seqs: &[Seq]
     }
 }
 
-/// Adds a purge record to a payload.
-pub(crate) fn encode_purge(payload: &mut Vec<u8>, account: AccountId, upto: Seq) {
-    payload.push(PURGE);
-    payload.extend_from_slice(&account.to_bits().to_le_bytes());
-    payload.extend_from_slice(&upto.0.to_le_bytes());
+/// Adds an effect record to a payload.
+pub(crate) fn encode_effect(payload: &mut Vec<u8>, effect: &Numbered) {
+    payload.push(EFFECT);
+    payload.extend_from_slice(&[0; 12]);
+    let start = payload.len();
+    effect.encode(payload);
+    let length = (payload.len() - start) as u32;
+    payload[start - 4..start].copy_from_slice(&length.to_le_bytes());
 }
 
 fn encode_varint(payload: &mut Vec<u8>, mut value: u64) {
@@ -192,6 +198,7 @@ pub(crate) enum Record<'a> {
     Append { account: AccountId, seq: Seq, id: MessageId, accepted_unix_ms: u64, stanza: &'a [u8] },
     Ack { account: AccountId, seq: Seq },
     Purge { account: AccountId, upto: Seq },
+    Effect(Numbered),
 }
 
 /// Calls `each` with every record of a payload. `None` if it doesn't follow the format, which an intact frame does.
@@ -216,6 +223,10 @@ pub(crate) fn records<'a>(payload: &'a [u8], mut each: impl FnMut(Record<'a>)) -
                 }
             }
             PURGE => each(Record::Purge { account, upto: Seq(fields.u64()?) }),
+            EFFECT => {
+                let length = fields.u32()? as usize;
+                each(Record::Effect(Numbered::decode(fields.take(length)?)?));
+            }
             _ => return None,
         }
     }
@@ -223,10 +234,10 @@ pub(crate) fn records<'a>(payload: &'a [u8], mut each: impl FnMut(Record<'a>)) -
 }
 
 /// Reads fields off the start of a slice.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
@@ -236,15 +247,15 @@ impl<'a> Fields<'a> {
         self.take(N)?.try_into().ok()
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    pub(super) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
@@ -267,6 +278,7 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::effects::Effect;
     use super::*;
     use proptest::prelude::*;
 
@@ -287,21 +299,33 @@ mod tests {
     #[test]
     fn a_newer_segment_is_told_from_a_damaged_one() {
         let mut bytes = SegmentHeader { number: 3, first_frame: 9, created_unix_ms: 5 }.encode(seed());
-        bytes[8] = 3;
+        bytes[8] = 4;
         assert_eq!(SegmentHeader::decode(&bytes, seed()), Err(HeaderError::Damaged));
         let checksum = seed().checksum(&[&bytes[..40]]);
         bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes, seed()), Err(HeaderError::Newer(3)));
+        assert_eq!(SegmentHeader::decode(&bytes, seed()), Err(HeaderError::Newer(4)));
     }
 
     #[test]
-    fn a_segment_of_version_1_is_still_read() {
+    fn segments_of_earlier_versions_are_still_read() {
         let header = SegmentHeader { number: 3, first_frame: 9, created_unix_ms: 5 };
-        let mut bytes = header.encode(seed());
-        bytes[8] = 1;
-        let checksum = seed().checksum(&[&bytes[..40]]);
-        bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes, seed()), Ok(header));
+        for version in 1..VERSION {
+            let mut bytes = header.encode(seed());
+            bytes[8..12].copy_from_slice(&version.to_le_bytes());
+            let checksum = seed().checksum(&[&bytes[..40]]);
+            bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
+            assert_eq!(SegmentHeader::decode(&bytes, seed()), Ok(header), "version {version}");
+        }
+    }
+
+    #[test]
+    fn a_purge_of_an_earlier_version_is_still_read() {
+        let mut payload = vec![PURGE];
+        payload.extend_from_slice(&5u64.to_le_bytes());
+        payload.extend_from_slice(&9u64.to_le_bytes());
+        let mut found = Vec::new();
+        assert!(records(&payload, |record| found.push(record)).is_some());
+        assert_eq!(found, [Record::Purge { account: AccountId::from_bits(5), upto: Seq(9) }]);
     }
 
     proptest! {
@@ -320,14 +344,16 @@ mod tests {
             encode_append(&mut frame, Seq(upto), &append);
             let seqs: Vec<Seq> = seqs.into_iter().map(Seq).collect();
             encode_ack(&mut frame, account, &seqs);
-            encode_purge(&mut frame, account, Seq(upto));
+            let purge = Effect::Purge { accounts: vec![account], upto: Seq(upto) };
+            let purge = Numbered { revision: crate::Revision(upto), effect: purge };
+            encode_effect(&mut frame, &purge);
             finish_frame(&mut frame, 5, seed());
             let (number, payload) = decode_frame(&frame, seed()).expect("intact");
             prop_assert_eq!(number, 5);
             let mut expected =
                 vec![Record::Append { account, seq: Seq(upto), id: MessageId(id), accepted_unix_ms: 77, stanza: &stanza }];
             expected.extend(seqs.iter().map(|&seq| Record::Ack { account, seq }));
-            expected.push(Record::Purge { account, upto: Seq(upto) });
+            expected.push(Record::Effect(purge));
             let mut found = Vec::new();
             prop_assert!(records(payload, |record| found.push(record)).is_some());
             prop_assert_eq!(found, expected);

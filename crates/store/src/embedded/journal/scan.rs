@@ -63,7 +63,12 @@ impl Scanned {
 
     /// The payloads of the intact frames, in order.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = &[u8]> {
-        self.frames.iter().map(|frame| &self.bytes[frame.payload.clone()])
+        self.numbered().map(|(_, payload)| payload)
+    }
+
+    /// The numbers and payloads of the intact frames, in order.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.frames.iter().map(|frame| (frame.number, &self.bytes[frame.payload.clone()]))
     }
 
     /// How many intact frames there are.

@@ -15,6 +15,7 @@ use super::segment::{Segment, SegmentError};
 use crate::embedded::health::Part;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
+use crate::embedded::sqlite_writer::{Submitted, ToSqlite};
 use crate::{Seq, StoreError};
 use failure::Failing;
 use std::collections::VecDeque;
@@ -32,6 +33,8 @@ mod upkeep;
 pub(crate) enum ToJournal {
     /// A shard's turn.
     Batch(Batch),
+    /// What a program has SQLite do.
+    Effect(Submitted),
     /// Write what waits and end.
     Stop,
 }
@@ -44,8 +47,22 @@ pub(crate) struct Batch {
     pub(crate) messages: u32,
     /// The last one's number.
     pub(crate) last: Seq,
-    /// Somebody waits for `buffers.acks` to be durable: an account was purged.
+    /// What SQLite is to do.
+    pub(crate) effects: Vec<Submitted>,
+    /// Somebody waits for the batch although there may be nothing in it: a message was only charged.
     pub(crate) is_awaited: bool,
+}
+
+impl Batch {
+    /// Whether there is something in it that a full disk refuses.
+    fn has_content(&self) -> bool {
+        self.messages > 0 || !self.effects.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        let effects = self.effects.iter().map(|effect| effect.numbered.effect.size());
+        self.buffers.appends.len() + effects.sum::<usize>()
+    }
 }
 
 /// Acknowledgements kept over a full disk; beyond it the oldest are dropped, which can only repeat messages.
@@ -86,6 +103,8 @@ pub(crate) struct Writer {
     metrics: Arc<JournalMetrics>,
     active: Option<Segment>,
     active_last_seqs: LastSeqs,
+    /// The last frame in it that has effects.
+    active_last_effects: u64,
     closed: VecDeque<Closed>,
     roll: RollFile,
     caretaker: Arc<Caretaker>,
@@ -93,6 +112,8 @@ pub(crate) struct Writer {
     next_frame: u64,
     frame: Vec<u8>,
     batches: Vec<Batch>,
+    /// Effects of programs, behind those of the batches.
+    effects: Vec<Submitted>,
     /// Encoded acknowledgements that wait for a frame, and since when.
     acks: Vec<u8>,
     acks_since_ms: Option<u64>,
@@ -128,6 +149,7 @@ impl Writer {
             path,
             spill_at_ms: 0,
             last_seqs: Vec::new(),
+            last_effects: place.next_frame.saturating_sub(1),
             is_void: false,
             arrears: Some(shared.arrears.clone()),
         });
@@ -141,11 +163,13 @@ impl Writer {
             metrics,
             active: None,
             active_last_seqs: Vec::new(),
+            active_last_effects: 0,
             roll: place.roll,
             caretaker: place.caretaker,
             next_segment: place.next_segment,
             frame: Vec::new(),
             batches: Vec::new(),
+            effects: Vec::new(),
             acks: Vec::new(),
             acks_since_ms: None,
             next_upkeep_ms: 0,
@@ -204,11 +228,11 @@ impl Writer {
         }
         let linger_ms = self.shared.options.ack_linger_ms;
         let acks_due = self.acks_since_ms.is_some_and(|since| now_ms >= since + linger_ms || self.stopping);
-        let appends = self.batches.iter().any(|batch| batch.messages > 0);
-        let awaited = appends || self.batches.iter().any(|batch| batch.is_awaited);
+        let content = !self.effects.is_empty() || self.batches.iter().any(Batch::has_content);
+        let awaited = content || self.batches.iter().any(|batch| batch.is_awaited);
         // With nothing else to write, an empty frame tells whether the journal is well again.
         match awaited || acks_due || self.failing.is_failing() {
-            true => self.commit(now_ms, appends),
+            true => self.commit(now_ms, content),
             false => Outcome::Durable(0),
         }
     }
@@ -226,12 +250,16 @@ impl Writer {
 
     /// Takes what is there, beginning with `next`, up to one frame.
     fn take(&mut self, mut next: Result<ToJournal, TryRecvError>) {
-        let mut bytes: usize = self.batches.iter().map(|batch| batch.buffers.appends.len()).sum();
+        let mut bytes = self.content_bytes();
         loop {
             match next {
                 Ok(ToJournal::Batch(batch)) => {
-                    bytes += batch.buffers.appends.len();
+                    bytes += batch.bytes();
                     self.batches.push(batch);
+                }
+                Ok(ToJournal::Effect(effect)) => {
+                    bytes += effect.numbered.effect.size();
+                    self.effects.push(effect);
                 }
                 Ok(ToJournal::Stop) | Err(TryRecvError::Disconnected) => {
                     self.stopping = true;
@@ -246,14 +274,20 @@ impl Writer {
         }
     }
 
-    /// Lets messages gather until the next commit may begin.
+    /// Bytes of what has come, without acknowledgements.
+    fn content_bytes(&self) -> usize {
+        let effects = self.effects.iter().map(|effect| effect.numbered.effect.size());
+        self.batches.iter().map(Batch::bytes).sum::<usize>() + effects.sum::<usize>()
+    }
+
+    /// Lets messages and effects gather until the next commit may begin.
     fn pace(&mut self) {
-        let appends: usize = self.batches.iter().map(|batch| batch.buffers.appends.len()).sum();
-        if appends == 0 {
+        let content = self.content_bytes();
+        if content == 0 {
             return;
         }
         if !self.stopping
-            && appends < self.shared.options.frame_bytes
+            && content < self.shared.options.frame_bytes
             && let Some(rest) = self.until_commit()
         {
             std::thread::sleep(rest);
@@ -299,21 +333,23 @@ impl Writer {
         }
     }
 
-    /// Makes one frame of everything at hand durable, in another segment if the one at hand fails.
-    fn commit(&mut self, now_ms: u64, appends: bool) -> Outcome {
-        self.build_frame(appends);
+    /// Makes one frame of everything at hand durable, in another segment if the one at hand fails. `content`: it holds more than
+    /// acknowledgements.
+    fn commit(&mut self, now_ms: u64, content: bool) -> Outcome {
+        self.build_frame(content);
         let mut written = match self.shared.arrears.is_pending() {
             true => Err(SegmentError::Full),
-            false => self.write_frame(now_ms, appends),
+            false => self.write_frame(now_ms, content),
         };
         while let Err(error) = &written
             && self.give_up_segment(now_ms, error)
         {
-            written = self.write_frame(now_ms, appends);
+            written = self.write_frame(now_ms, content);
         }
         match written {
             Ok(segment) => {
                 self.in_doubt = false;
+                self.hand_over_effects();
                 self.is_well();
                 self.count_frame();
                 self.acks.clear();
@@ -355,14 +391,33 @@ impl Writer {
         }
     }
 
-    fn build_frame(&mut self, appends: bool) {
+    fn build_frame(&mut self, content: bool) {
         self.frame.clear();
         self.frame.resize(FRAME_HEADER, 0);
-        if appends {
-            self.batches.iter().for_each(|batch| self.frame.extend_from_slice(&batch.buffers.appends));
+        if content {
+            let Self { frame, batches, effects, .. } = self;
+            batches.iter().for_each(|batch| frame.extend_from_slice(&batch.buffers.appends));
+            let all = batches.iter().flat_map(|batch| &batch.effects).chain(effects.iter());
+            all.for_each(|effect| format::encode_effect(frame, &effect.numbered));
         }
         self.frame.extend_from_slice(&self.acks);
         format::finish_frame(&mut self.frame, self.next_frame, self.seed);
+    }
+
+    /// The frame is durable: what it has SQLite do can be read from now on, before anybody is told, and is done soon.
+    fn hand_over_effects(&mut self) {
+        let mut effects: Vec<Submitted> =
+            self.batches.iter_mut().flat_map(|batch| batch.effects.drain(..)).collect();
+        effects.append(&mut self.effects);
+        if effects.is_empty() {
+            return;
+        }
+        let frame = self.next_frame - 1;
+        self.active_last_effects = frame;
+        self.metrics.effects_total.add(effects.len() as u64);
+        self.shared.overlay.decided(frame, &effects);
+        // Where its writer has ended, the next start does it.
+        let _ = self.shared.to_sqlite.send(ToSqlite::Apply { frame, effects });
     }
 
     fn count_frame(&mut self) {
@@ -397,9 +452,12 @@ impl Writer {
             // Batches complete in order: the later ones wait too.
             Outcome::InDoubt => return,
         };
+        if let Err(error) = &outcome {
+            self.effects.drain(..).for_each(|effect| effect.refuse(error));
+        }
         for mut batch in self.batches.drain(..) {
             let outcome = match (&outcome, batch.messages) {
-                (Err(error), 0) if batch.is_awaited => Err(error.clone()),
+                (Err(error), 0) if batch.is_awaited || batch.has_content() => Err(error.clone()),
                 (_, 0) => Ok(0),
                 (Ok(segment), _) => {
                     note_last(&mut self.active_last_seqs, &batch.link, batch.last);

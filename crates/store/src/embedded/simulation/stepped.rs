@@ -112,9 +112,10 @@ impl Stepped {
                 Some((link, event)) => link.push(event),
                 None => {
                     let (secret, shared) = (self.engine.secret, self.engine.shared.clone());
-                    self.found = self.jobs.try_take().and_then(|job| {
-                        readers::carry_out(job, &self.reader, &secret, (&shared.arrears, &shared.health))
-                    });
+                    self.found = self
+                        .jobs
+                        .try_take()
+                        .and_then(|job| readers::carry_out(job, &self.reader, &secret, &shared));
                 }
             },
         }

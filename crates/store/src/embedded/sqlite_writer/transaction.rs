@@ -1,64 +1,66 @@
 //! Operations inside the writer's open transaction, and what they answer once it is durable.
 
-use super::{Answer, Carried, PURGE_SLICE, ToSqlite, Write, book_event};
-use crate::books::CHANGE_MAX;
-use crate::embedded::database::{Messages, NewMessage};
+use super::apply::{self, Done, Place};
+use super::{Answer, Carried, Submitted, ToSqlite, Waiter, book_event};
+use crate::embedded::database::{self, Messages, NewMessage};
 use crate::embedded::link::{Event, Rows};
+use crate::embedded::media;
 use crate::embedded::metrics::SqliteMetrics;
-use crate::embedded::{books, media, records};
-use crate::media::PAGE_MAX;
-use crate::records::{Put, Revision};
-use crate::{AccountId, Entry, Seq, StoreError};
+use crate::{AccountId, Entry, Seq};
 
 /// The open transaction.
 pub(super) struct Transaction<'a> {
     pub(super) messages: Messages<'a>,
     pub(super) metrics: &'a SqliteMetrics,
-    pub(super) last_revision: &'a mut u64,
+    /// How far frames are carried out in it.
+    pub(super) place: Place,
+    pub(super) answers: Vec<Answer>,
 }
 
 impl Transaction<'_> {
     pub(super) fn carry_out(&mut self, operation: &ToSqlite) -> rusqlite::Result<Carried> {
-        Ok(Carried::Out(match operation {
+        let answer = match operation {
             ToSqlite::Spill { link, slice } => Answer::Front(link.clone(), self.spill(slice)?),
             ToSqlite::Delete { link, seqs } => Answer::Front(link.clone(), self.delete(seqs)?),
-            ToSqlite::Purge { link, account, upto, number } => {
-                let deleted = self.messages.purge(*account, *upto, PURGE_SLICE)?;
-                self.metrics.deleted_total.add(deleted as u64);
-                let connection = self.messages.connection;
-                if deleted == PURGE_SLICE
-                    || books::purge(connection, *account, CHANGE_MAX)? == CHANGE_MAX
-                    || media::purge(connection, *account, PAGE_MAX)? == PAGE_MAX
-                {
-                    return Ok(Carried::InPart);
-                }
-                // The mark of the removal is among them: last, when nothing else is left.
-                records::purge(connection, *account)?;
-                Answer::Front(link.clone(), Event::Purged { account: *account, number: *number })
-            }
             ToSqlite::Lose { link, account, seqs, now_unix_ms } => {
                 let Some((loss, first)) = self.messages.lose(*account, seqs, *now_unix_ms)? else {
-                    return Ok(Carried::Void);
+                    return Ok(Carried::Out);
                 };
                 Answer::Front(link.clone(), Event::Lost { loss, first })
             }
-            ToSqlite::Save { link, account, write, ticket } => {
-                let result = self.write(write)?;
-                Answer::Save { link: link.clone(), account: *account, ticket: *ticket, result }
-            }
-            ToSqlite::Book { link, edit, ticket } => {
-                let answer = books::write(self.messages.connection, edit)?;
-                let crate::books::Edit::Change { puts, .. } = edit;
-                self.put_all(puts)?;
-                Answer::Front(link.clone(), book_event(*ticket, Ok(answer)))
-            }
+            ToSqlite::Apply { frame, effects } => return self.apply(*frame, effects),
             ToSqlite::Media { edit, to } => {
                 Answer::Media(to.clone(), media::write(self.messages.connection, edit)?)
             }
-            ToSqlite::Write { write, reply } => Answer::Caller(reply.clone(), self.write(write)?),
+            ToSqlite::Then(_) => return Ok(Carried::Out),
             // Never in the queue.
-            ToSqlite::KeepTime { .. } | ToSqlite::Stop => return Ok(Carried::Void),
-        }))
+            ToSqlite::KeepTime { .. } | ToSqlite::Stop => return Ok(Carried::Out),
+        };
+        self.answers.push(answer);
+        Ok(Carried::Out)
+    }
+
+    /// Carries out what is left of a frame, and notes how far that has come.
+    fn apply(&mut self, frame: u64, effects: &[Submitted]) -> rusqlite::Result<Carried> {
+        let done = self.place.done_of(frame);
+        for (at, Submitted { numbered, waiter }) in effects.iter().enumerate().skip(done) {
+            let outcome = apply::carry_out(&mut self.messages, numbered)?;
+            let (Done::Purged { messages } | Done::InPart { messages }) = outcome else {
+                self.answers.extend(waiter.answer(outcome));
+                continue;
+            };
+            self.metrics.deleted_total.add(messages as u64);
+            if matches!(outcome, Done::InPart { .. }) {
+                self.place = Place { frame, effects: at as u64 };
+                database::note_applied(self.messages.connection, self.place)?;
+                return Ok(Carried::InPart);
+            }
+            self.answers.extend(waiter.answer(outcome));
+        }
+        self.metrics.applied_total.add(effects.len().saturating_sub(done) as u64);
+        self.place = Place::behind(frame);
+        database::note_applied(self.messages.connection, self.place)?;
+        Ok(Carried::Out)
     }
 
     fn spill(&mut self, slice: &[(AccountId, Entry)]) -> rusqlite::Result<Event> {
@@ -94,45 +96,32 @@ impl Transaction<'_> {
         self.metrics.deleted_total.add(rows.iter().map(|row| u64::from(row.messages)).sum());
         Ok(Event::Deleted { seqs: seqs.to_vec(), rows })
     }
+}
 
-    fn write(&mut self, write: &Write) -> rusqlite::Result<Result<Revision, StoreError>> {
-        let connection = self.messages.connection;
-        match write {
-            Write::If { table, key, value, expected } => {
-                let found = records::get(connection, *table, key)?.map(|record| record.revision);
-                if found != *expected {
-                    return Ok(Err(StoreError::Conflict));
-                }
-                let revision = self.next_revision();
-                records::put(connection, *table, key, value.as_deref(), revision)?;
-                Ok(Ok(revision))
+impl Waiter {
+    /// What it is told when what it waits for is durably done; `None` if it has been told before.
+    fn answer(&self, done: Done) -> Option<Answer> {
+        match (self, done) {
+            (Self::Save { link, account, ticket }, Done::Written(result)) => {
+                let (link, account, ticket) = (link.clone(), *account, *ticket);
+                Some(Answer::Save { link, account, ticket, result })
             }
-            Write::All(puts) => {
-                self.put_all(puts)?;
-                Ok(Ok(Revision(*self.last_revision)))
+            (Self::Book { link, ticket }, Done::Book(answer)) => {
+                Some(Answer::Front(link.clone(), book_event(*ticket, Ok(answer))))
             }
-            Write::Clear(accounts) => {
-                for account in accounts {
-                    self.messages.purge(*account, Seq(i64::MAX as u64), usize::MAX)?;
-                    books::purge(self.messages.connection, *account, usize::MAX)?;
-                    media::purge(self.messages.connection, *account, usize::MAX)?;
-                    records::purge(self.messages.connection, *account)?;
-                }
-                Ok(Ok(Revision(*self.last_revision)))
+            (Self::Purge { link, account, number }, Done::Purged { .. }) => {
+                Some(Answer::Front(link.clone(), Event::Purged { account: *account, number: *number }))
+            }
+            (Self::Caller(reply), Done::Written(result)) => Some(Answer::Caller(reply.clone(), result)),
+            (Self::Caller(reply), Done::Purged { .. }) => {
+                Some(Answer::Caller(reply.clone(), Ok(crate::Revision(0))))
+            }
+            (Self::Nobody, _) => None,
+            // None of these is made.
+            (_, done) => {
+                debug_assert!(false, "nobody waits for {done:?}");
+                None
             }
         }
-    }
-
-    fn put_all(&mut self, puts: &[Put]) -> rusqlite::Result<()> {
-        for put in puts {
-            let revision = self.next_revision();
-            records::put(self.messages.connection, put.table, &put.key, put.value.as_deref(), revision)?;
-        }
-        Ok(())
-    }
-
-    fn next_revision(&mut self) -> Revision {
-        *self.last_revision += 1;
-        Revision(*self.last_revision)
     }
 }

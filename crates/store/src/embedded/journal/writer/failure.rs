@@ -133,6 +133,7 @@ impl Writer {
                 bytes: segment.allocated(),
                 spill_at_ms: now_ms,
                 last_seqs: std::mem::take(&mut self.active_last_seqs),
+                last_effects: std::mem::take(&mut self.active_last_effects),
                 is_void: segment.first_frame_ms.is_none(),
                 arrears: None,
             });

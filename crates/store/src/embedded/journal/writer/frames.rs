@@ -11,8 +11,8 @@ use crate::embedded::link::Shared;
 use std::io;
 
 impl Writer {
-    pub(super) fn write_frame(&mut self, now_ms: u64, appends: bool) -> Result<u64, SegmentError> {
-        self.prepare_segment(now_ms, appends)?;
+    pub(super) fn write_frame(&mut self, now_ms: u64, content: bool) -> Result<u64, SegmentError> {
+        self.prepare_segment(now_ms, content)?;
         let Self { active: Some(segment), frame, metrics, caretaker, .. } = self else {
             return Err(segment::failed("no segment after it was prepared")(io::ErrorKind::NotFound.into()));
         };
@@ -20,10 +20,10 @@ impl Writer {
         if let Err(error) = segment.write(frame) {
             let error = cut_off(segment, caretaker, error);
             // A frame that was cut off is not on the disk; one before it that failed still may be.
-            self.in_doubt |= appends && !matches!(error, SegmentError::Full);
+            self.in_doubt |= content && !matches!(error, SegmentError::Full);
             return Err(error);
         }
-        self.in_doubt |= appends;
+        self.in_doubt |= content;
         let start = now();
         segment.sync(frame.len() as u64)?;
         // Where a failure to write back is told but once, it may have been told to the caretaker, and was of this frame.
@@ -40,7 +40,7 @@ impl Writer {
     }
 
     /// Sees to it that the active segment has room for the frame.
-    fn prepare_segment(&mut self, now_ms: u64, appends: bool) -> Result<(), SegmentError> {
+    fn prepare_segment(&mut self, now_ms: u64, content: bool) -> Result<(), SegmentError> {
         let shared = self.shared.clone();
         let options = &shared.options;
         let length = self.frame.len() as u64;
@@ -55,13 +55,13 @@ impl Writer {
         }
         let start = now();
         self.metrics.room_waits_total.inc();
-        let made = self.make_room(length, appends);
+        let made = self.make_room(length, content);
         self.metrics.room_wait_total_us.add(start.elapsed().as_micros() as u64);
         made
     }
 
     /// Waits for the caretaker if he is making room, else makes it, in this segment or another.
-    fn make_room(&mut self, length: u64, appends: bool) -> Result<(), SegmentError> {
+    fn make_room(&mut self, length: u64, content: bool) -> Result<(), SegmentError> {
         let step = self.shared.options.preallocate_bytes;
         if let Some(segment) = &mut self.active {
             segment.take_room(self.caretaker.wait_for_outcome(segment.number))?;
@@ -69,7 +69,7 @@ impl Writer {
                 return Ok(());
             }
         }
-        if appends && !self.disk_has(step.max(length)) {
+        if content && !self.disk_has(step.max(length)) {
             return Err(SegmentError::Full);
         }
         match &mut self.active {

@@ -35,6 +35,8 @@ impl Bench {
             stopped: AtomicBool::new(false),
             health: Arc::default(),
             arrears: Arc::default(),
+            overlay: Arc::default(),
+            revisions: Default::default(),
             links: Default::default(),
             to_journal: to_journal.clone(),
             to_sqlite: channel().0,
@@ -73,8 +75,14 @@ impl Bench {
         let mut buffers = Buffers::default();
         format::encode_append(&mut buffers.appends, Seq(self.last), &append);
         format::encode_ack(&mut buffers.acks, account, &[Seq(self.last)]);
-        let batch =
-            Batch { link: self.link.clone(), buffers, messages: 1, last: Seq(self.last), is_awaited: false };
+        let batch = Batch {
+            link: self.link.clone(),
+            buffers,
+            messages: 1,
+            last: Seq(self.last),
+            effects: Vec::new(),
+            is_awaited: false,
+        };
         self.to_journal.send(ToJournal::Batch(batch)).unwrap();
         self.woken.recv().unwrap();
         let mut events = Vec::new();
@@ -112,7 +120,14 @@ fn acknowledgements_alone_are_written_in_the_end() {
     bench.append().unwrap();
     let mut buffers = Buffers::default();
     format::encode_ack(&mut buffers.acks, AccountId::from_bits(6), &[Seq(7), Seq(8)]);
-    let batch = Batch { link: bench.link.clone(), buffers, messages: 0, last: Seq(1), is_awaited: false };
+    let batch = Batch {
+        link: bench.link.clone(),
+        buffers,
+        messages: 0,
+        last: Seq(1),
+        effects: Vec::new(),
+        is_awaited: false,
+    };
     bench.to_journal.send(ToJournal::Batch(batch)).unwrap();
     bench.stop();
     assert_eq!(bench.records(), (1, 3));

@@ -25,6 +25,8 @@ pub(super) struct Closed {
     /// When the shards are asked to move what they need of it.
     pub(super) spill_at_ms: u64,
     pub(super) last_seqs: LastSeqs,
+    /// The last frame in it that has effects.
+    pub(super) last_effects: u64,
     /// It holds nothing that was ever confirmed.
     pub(super) is_void: bool,
     /// It is from before this opening, and needed until all of it is in SQLite.
@@ -32,8 +34,9 @@ pub(super) struct Closed {
 }
 
 impl Closed {
-    fn is_needed(&self) -> bool {
-        self.last_seqs.iter().any(|(link, last)| link.needed_from.load(Ordering::Acquire) <= last.0)
+    fn is_needed(&self, applied: u64) -> bool {
+        applied < self.last_effects
+            || self.last_seqs.iter().any(|(link, last)| link.needed_from.load(Ordering::Acquire) <= last.0)
             || self.arrears.as_ref().is_some_and(|arrears| arrears.is_pending())
     }
 }
@@ -111,6 +114,7 @@ impl Writer {
                 bytes: segment.allocated(),
                 spill_at_ms: first_frame_ms + self.shared.options.spill_after_ms,
                 last_seqs: std::mem::take(&mut self.active_last_seqs),
+                last_effects: std::mem::take(&mut self.active_last_effects),
                 is_void: segment.first_frame_ms.is_none(),
                 arrears: None,
             });
@@ -121,7 +125,9 @@ impl Writer {
     /// Those that never held anything, which are small, and what he doesn't take are unlinked here. What fails is tried again at
     /// the next tick.
     pub(super) fn unlink_cleared(&mut self) -> io::Result<()> {
-        let needed_from = self.closed.iter().position(Closed::is_needed).unwrap_or(self.closed.len());
+        let applied = self.shared.overlay.applied_frame();
+        let needed_from = self.closed.iter().position(|closed| closed.is_needed(applied));
+        let needed_from = needed_from.unwrap_or(self.closed.len());
         let stays = |at: usize, closed: &Closed| at >= needed_from && !closed.is_void;
         if self.closed.iter().enumerate().any(|(at, closed)| !stays(at, closed)) {
             let staying = self.closed.iter().enumerate().filter(|(at, closed)| stays(*at, closed));
