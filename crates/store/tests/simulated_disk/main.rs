@@ -2,79 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod effects;
+mod hand;
+
 use chaski_store::conformance::Rig;
 use chaski_store::embedded::simulation::{Cut, SimulatedClock, SimulatedDisk, Stepped, Who};
 use chaski_store::embedded::{self, Disk, Open, OpenError, Options};
 use chaski_store::mailbox::ReadStart;
-use chaski_store::{
-    AccountId, Append, Completion, Engine, Entry, MessageId, ReadLimit, Sender, Seq, ShardIndex, ShardStore,
-    StoreError, Ticket,
-};
-use std::path::PathBuf;
+use chaski_store::{AccountId, Completion, Engine, Entry, Sender, Seq, StoreError, Ticket};
+use hand::{Hand, data, everything, options, romeo};
 use std::sync::Arc;
-
-fn romeo() -> AccountId {
-    AccountId::phone(15_550_001).unwrap()
-}
-
-fn options(disk: &SimulatedDisk) -> Options {
-    Options {
-        clock: Arc::new(SimulatedClock::default()),
-        disk: Arc::new(disk.clone()),
-        preallocate_bytes: 4096,
-        reserve_bytes: 0,
-        contacts_reserve_bytes: 0,
-        commit_interval_us: 0,
-        ..Options::default()
-    }
-}
-
-fn data(disk: &SimulatedDisk) -> PathBuf {
-    let data = disk.root().join("data");
-    disk.make_directory(&data).unwrap();
-    disk.sync_directory(&disk.root()).unwrap();
-    data
-}
-
-/// An engine whose turns are taken by hand, and its only front.
-struct Hand {
-    engine: Stepped,
-    front: Box<dyn ShardStore>,
-    completions: Vec<Completion>,
-}
-
-impl Hand {
-    fn open(disk: &SimulatedDisk, options: Options) -> Self {
-        let engine = Stepped::open(&data(disk), options).unwrap();
-        let front = engine.attach(ShardIndex(0), 1, Arc::new(|| ()));
-        Self { engine, front, completions: Vec::new() }
-    }
-
-    fn append(&mut self, id: u128) {
-        let stanza = format!("<message id='{id}'><body>message number {id}</body></message>").into_bytes();
-        let append = Append {
-            account: romeo(),
-            id: MessageId(id),
-            accepted_unix_ms: 0,
-            stanza: stanza.into(),
-            sender: Sender::contact(romeo()),
-            ticket: Ticket(id),
-        };
-        self.front.append(append).unwrap();
-    }
-
-    fn turns(&mut self, whose: &[Who]) {
-        self.front.flush();
-        for &who in whose {
-            self.engine.step(who);
-        }
-        self.front.poll(&mut self.completions);
-    }
-}
-
-fn everything() -> ReadLimit {
-    ReadLimit { messages: 100, bytes: usize::MAX }
-}
 
 #[test]
 fn a_frame_in_another_ones_place_is_refused() {
