@@ -1,14 +1,18 @@
 //! The embedded engine: one machine, nothing to install. The default.
 //!
 //! A directory with
-//! - `journal/`: what was accepted or acknowledged in the last half minute (`journal/format.rs` describes every byte),
-//! - `chaski.sqlite3`: what waits longer, and the records (`schema.rs` describes every table),
+//! - `journal/`: what was accepted, acknowledged or changed in the last half minute (`journal/format.rs` describes every byte),
+//! - `chaski.sqlite3`: what the journal made: messages that wait longer, and all else (`schema.rs` describes every table),
 //! - `journal.roll`: which segments there must be in it (`journal/roll.rs`),
 //! - `lock`: held while the engine is open,
 //! - `journal-damaged/`: only after [`salvage`], for the operator to look at and delete.
 //!
 //! Owns the threads: one writes the journal, one sees to its segments' room, one writes SQLite, a few read SQLite. Each shard owns a front, the
 //! [`ShardStore`], which keeps the newest messages in memory; queues join them (`link.rs`).
+//!
+//! Everything that a turn decides is durable in one frame of the journal or not at all: messages, acknowledgements, and what SQLite is
+//! to do (`journal/effects.rs`). SQLite does that behind, in order and in few transactions; what it has not done yet is read through the
+//! [`overlay`].
 //!
 //! Promises, besides those of [`crate::mailbox`]: what was committed survives the process and the machine's power;
 //! a torn last write is cut and said so, other damage and missing files are refused with an error and never skipped

@@ -228,7 +228,7 @@ pub enum Query {
 }
 
 /// What is changed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
     /// A content has come in full and lies durably in its backend: its first reference, and the object.
     Store {

@@ -22,7 +22,7 @@ use super::link::{Buffers, Event, Link, Shared, closed_error};
 use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::recovery::Recovered;
-use super::sqlite_writer::{ForMedia, Submitted, ToSqlite};
+use super::sqlite_writer::Submitted;
 use crate::leftovers::Place;
 use crate::mailbox::{
     Append, Appended, Charge, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
@@ -444,11 +444,7 @@ impl ShardStore for Front {
     }
 
     fn edit_media(&mut self, edit: media::Edit, ticket: Ticket) {
-        let to = ForMedia::Front(self.link.clone(), ticket);
-        let sent = self.admit_media().and_then(|()| {
-            self.shared.to_sqlite.send(ToSqlite::Media { edit, to }).map_err(|_| closed_error())
-        });
-        self.media_sent(sent, ticket);
+        self.start_media_edit(edit, ticket);
     }
 
     fn flush(&mut self) {

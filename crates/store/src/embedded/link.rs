@@ -11,7 +11,7 @@ use super::journal::writer::ToJournal;
 use super::metrics::FrontMetrics;
 use super::overlay::Overlay;
 use super::readers::{Job, Jobs};
-use super::sqlite_writer::ToSqlite;
+use super::sqlite_writer::{Submitted, ToSqlite, Waiter};
 use crate::{AccountId, Completion, Gap, Revision, Seq, ShardIndex, StoreError, Time, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -187,6 +187,18 @@ impl Shared {
     /// Why an effect can't be taken in now, if it can't.
     pub(crate) fn refusal(&self, effect: &Effect) -> Option<StoreError> {
         self.health.refusal().or_else(|| self.overlay.refusal(effect, self.options.overlay_bytes))
+    }
+
+    /// Has a program's effect written and carried out; the waiter hears.
+    pub(crate) fn submit(&self, effect: Effect, waiter: Waiter) -> Result<(), StoreError> {
+        if self.is_stopped() {
+            return Err(closed_error());
+        }
+        if let Some(error) = self.refusal(&effect) {
+            return Err(error);
+        }
+        let submitted = Submitted { numbered: self.number(effect), waiter };
+        self.to_journal.send(ToJournal::Effect(submitted)).map_err(|_| closed_error())
     }
 
     /// An effect with revisions of its own, which are greater than any before.

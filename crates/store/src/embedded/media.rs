@@ -5,10 +5,11 @@
 
 mod blocked;
 
+use super::journal::effects::Effect;
 use super::link::{Shared, closed_error};
 use super::readers::Job;
 use super::records;
-use super::sqlite_writer::{ForMedia, ToSqlite};
+use super::sqlite_writer::{ForMedia, Waiter};
 use crate::media::{
     Answer, Content, Due, Edit, Index, Lying, Name, ObjectId, Place, Purpose, Query, Reference, Refused,
     Source, Usage, charge,
@@ -413,8 +414,7 @@ impl Index for EmbeddedIndex {
 
     fn edit(&self, edit: Edit) -> Result<Answer, StoreError> {
         let (reply, answer) = sync_channel(1);
-        let to = ForMedia::Caller(reply);
-        self.shared.to_sqlite.send(ToSqlite::Media { edit, to }).map_err(|_| closed_error())?;
+        self.shared.submit(Effect::Media(edit), Waiter::Media(ForMedia::Caller(reply)))?;
         answer.recv().map_err(|_| closed_error())?
     }
 }

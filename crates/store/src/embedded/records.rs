@@ -4,11 +4,10 @@
 //! overlay first; the caller waits for the answer.
 
 use super::journal::effects::Effect;
-use super::journal::writer::ToJournal;
 use super::link::{Shared, closed_error};
 use super::overlay::Overlay;
 use super::readers::Job;
-use super::sqlite_writer::{RecordsReply, Submitted, Waiter};
+use super::sqlite_writer::{RecordsReply, Waiter};
 use crate::records::{self, Put, Records, Revision, Table, Versioned};
 use crate::{AccountId, Seq, StoreError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -172,15 +171,8 @@ impl EmbeddedRecords {
     }
 
     fn write(&self, effect: Effect) -> Result<Revision, StoreError> {
-        if self.shared.is_stopped() {
-            return Err(closed_error());
-        }
-        if let Some(error) = self.shared.refusal(&effect) {
-            return Err(error);
-        }
         let (reply, answer): (RecordsReply, _) = sync_channel(1);
-        let submitted = Submitted { numbered: self.shared.number(effect), waiter: Waiter::Caller(reply) };
-        self.shared.to_journal.send(ToJournal::Effect(submitted)).map_err(|_| closed_error())?;
+        self.shared.submit(effect, Waiter::Caller(reply))?;
         answer.recv().map_err(|_| closed_error())?
     }
 }

@@ -7,6 +7,8 @@
 //!   checksums and the seals are keyed with it.
 //! - `epoch`: how often the directory was opened. Upper bits of the sequence numbers and revisions, so that both only
 //!   grow across restarts without a write for each.
+//! - `applied_frame`, `applied_effects`: how far the journal's frames have been carried out: so many effects of this frame (-1: all), and
+//!   all of every frame before it. Written in the transactions that carry them out (`sqlite_writer/apply.rs`).
 //! - `time`: the time of the last run ([`crate::time::plausible`]), kept hourly, at every change of belief, and at the end.
 //! - `journal_roll`: there if the journal has a roll (`journal/roll.rs`), so that it is missed when it is gone.
 //!

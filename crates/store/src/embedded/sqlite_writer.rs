@@ -2,8 +2,8 @@
 //!
 //! Takes what has come, carries it out in one transaction, tells whoever asked, repeats. What frames of the journal have it do ([`apply`]) is
 //! done in their order, after it is durable there, so most of it waits for nobody and nobody for it. Effects, moves and deletions of
-//! messages that fail (a full disk) are kept, in order, and tried again; edits of the index of media, which are in no frame, fail at once to
-//! their caller. Effects for which nobody waits, and deletions, wait a moment for company. A while after a transaction the write-ahead log is written back and cut to
+//! messages that fail (a full disk) are kept, in order, and tried again. Effects for which nobody waits, and deletions, wait a moment for
+//! company. A while after a transaction the write-ahead log is written back and cut to
 //! nothing, so that no deleted byte stays in it; and now and then messages that are too old are deleted. With nothing
 //! to do it sleeps until the next look for old messages, which reads and doesn't write.
 //!
@@ -11,17 +11,16 @@
 //! and the next one writes its pages into the write-ahead log anew, behind the last that was synced, before it syncs again;
 //! a checkpoint that failed leaves the log as it is and copies all of it anew. Nothing is believed that was not written
 //! again since the failure. A transaction that failed may still be found done after a crash: moves and deletions can be
-//! repeated, and who was told that a save failed may find it kept.
+//! repeated, and how far the frames are carried out is found with it.
 
 use super::database::{self, Messages};
 use super::health::Part;
-use super::journal::effects::Numbered;
 use super::link::{Event, Link, Shared, closed_error};
 use super::metrics::SqliteMetrics;
 use super::readers::Job;
 use super::seal::Slots;
 use crate::records::Revision;
-use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket, books, media};
+use crate::{AccountId, Completion, Entry, StoreError, Ticket, books, media};
 use apply::Place;
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
@@ -32,104 +31,11 @@ use std::time::Duration;
 use transaction::Transaction;
 
 pub(super) mod apply;
+mod operations;
 mod transaction;
+mod upkeep;
 
-/// Where the answer to a blocking write goes.
-pub(crate) type RecordsReply = SyncSender<Result<Revision, StoreError>>;
-
-/// Who waits for an edit of the index of media.
-#[derive(Clone)]
-pub(crate) enum ForMedia {
-    Front(Arc<Link>, Ticket),
-    Caller(SyncSender<Result<media::Answer, StoreError>>),
-}
-
-impl ForMedia {
-    fn answer(self, result: Result<media::Answer, StoreError>) {
-        match self {
-            Self::Front(link, ticket) => link.push(Event::Media(Completion::Media { ticket, result })),
-            // Whoever asked may have stopped waiting.
-            Self::Caller(reply) => drop(reply.send(result)),
-        }
-    }
-}
-
-/// What a frame has the writer do, and who hears when it is done.
-pub(crate) struct Submitted {
-    pub(crate) numbered: Numbered,
-    pub(crate) waiter: Waiter,
-}
-
-/// Who waits until an effect is done. Whoever waits only for the frame to be durable hears from the journal's writer.
-pub(crate) enum Waiter {
-    Nobody,
-    /// A front, of a record that is written under a condition.
-    Save {
-        link: Arc<Link>,
-        account: AccountId,
-        ticket: Ticket,
-    },
-    /// A front, of a phone book.
-    Book {
-        link: Arc<Link>,
-        ticket: Ticket,
-    },
-    /// A front, of a removal.
-    Purge {
-        link: Arc<Link>,
-        account: AccountId,
-        number: u64,
-    },
-    /// A program.
-    Caller(RecordsReply),
-}
-
-impl Submitted {
-    /// No frame with it is durable, nor will be. A front hears so of its batch.
-    pub(crate) fn refuse(self, error: &StoreError) {
-        if let Waiter::Caller(reply) = self.waiter {
-            give(Answer::Caller(reply, Err(error.clone())));
-        }
-    }
-}
-
-/// What the writer is told.
-pub(crate) enum ToSqlite {
-    /// Messages leave a front's memory.
-    Spill { link: Arc<Link>, slice: Vec<(AccountId, Entry)> },
-    /// Messages were acknowledged.
-    Delete { link: Arc<Link>, seqs: Vec<(AccountId, Seq)> },
-    /// Messages can't be read.
-    Lose { link: Arc<Link>, account: AccountId, seqs: Vec<Seq>, now_unix_ms: u64 },
-    /// What a durable frame says.
-    Apply { frame: u64, effects: Vec<Submitted> },
-    /// Something to read once everything before it is done.
-    Then(Job),
-    /// The index of media.
-    Media { edit: media::Edit, to: ForMedia },
-    /// The time has changed: keep it, and look for what is old.
-    KeepTime { reply: SyncSender<()> },
-    /// Carry out what waits and end.
-    Stop,
-}
-
-impl ToSqlite {
-    /// Whether somebody waits for it, or memory that it would free.
-    fn is_urgent(&self) -> bool {
-        match self {
-            Self::Delete { .. } => false,
-            Self::Apply { effects, .. } => {
-                effects.iter().any(|effect| !matches!(effect.waiter, Waiter::Nobody))
-            }
-            _ => true,
-        }
-    }
-
-    /// Whether it matters what has been carried out before it.
-    fn is_ordered(&self) -> bool {
-        !matches!(self, Self::Spill { .. } | Self::Delete { .. } | Self::Lose { .. })
-    }
-}
+pub(crate) use operations::{ForMedia, RecordsReply, Submitted, ToSqlite, Waiter};
 
 /// Most operations in one transaction.
 const OPERATIONS_MAX: usize = 256;
@@ -471,7 +377,6 @@ impl SqliteWriter {
         let mut kept = VecDeque::with_capacity(self.queue.len());
         for operation in self.queue.drain(..) {
             match operation {
-                ToSqlite::Media { to, .. } => to.answer(Err(error.clone())),
                 ToSqlite::Then(Job::Book { link, ticket, .. }) => {
                     give(Answer::Front(link, book_event(ticket, Err(error.clone()))));
                 }
@@ -484,115 +389,6 @@ impl SqliteWriter {
             }
         }
         self.queue = kept;
-    }
-
-    fn upkeep(&mut self, now_ms: u64) {
-        if now_ms >= self.keep_time_at_ms {
-            self.keep_time(now_ms);
-        }
-        if self.checkpoint_at_ms.is_some_and(|at| now_ms >= at) {
-            self.checkpoint(now_ms);
-        }
-        // Not before what is acknowledged is deleted: it is not lost.
-        if now_ms >= self.expire_at_ms && self.queue.is_empty() {
-            match self.expire() {
-                Ok(deleted) => {
-                    let more = deleted == EXPIRE_SLICE;
-                    let options = &self.shared.options;
-                    self.expire_at_ms = now_ms + if more { 0 } else { options.expire_interval_ms };
-                    if deleted > 0 {
-                        self.checkpoint_at_ms.get_or_insert(now_ms + options.checkpoint_after_ms);
-                    }
-                }
-                Err(error) => {
-                    let _ = self.connection.execute_batch("ROLLBACK");
-                    self.slots.rolled_back();
-                    tracing::warn!(%error, "old messages cannot be deleted; trying again later");
-                    self.expire_at_ms = now_ms + self.shared.options.expire_interval_ms;
-                }
-            }
-        }
-    }
-
-    fn keep_time(&mut self, now_ms: u64) {
-        let options = &self.shared.options;
-        match database::keep_time(&self.connection, &self.shared.time.to_text()) {
-            Ok(()) => {
-                self.time_is_late = false;
-                self.keep_time_at_ms = now_ms + options.keep_time_ms;
-                self.checkpoint_at_ms.get_or_insert(now_ms + options.checkpoint_after_ms);
-                // Whoever asked may have stopped waiting.
-                self.keepers.drain(..).for_each(|keeper| _ = keeper.send(()));
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.time_is_late, true) {
-                    tracing::warn!(%error, "the time cannot be kept; trying again until it can");
-                }
-                self.keep_time_at_ms = now_ms + RETRY_MS;
-                self.keepers.clear();
-            }
-        }
-    }
-
-    fn checkpoint(&mut self, now_ms: u64) {
-        match database::checkpoint(&self.connection, &*self.shared.options.disk, &self.path) {
-            Ok(true) => {
-                self.metrics.checkpoints_total.inc();
-                self.shared.health.mend(Part::Checkpoint);
-                self.checkpoint_at_ms = None;
-                self.busy_since_ms = None;
-                return;
-            }
-            Ok(false) => {
-                self.metrics.checkpoints_busy_total.inc();
-                let since = *self.busy_since_ms.get_or_insert(now_ms);
-                if now_ms >= since + BUSY_WARN_MS {
-                    tracing::warn!(
-                        "another program reads the database for so long that deleted messages cannot be wiped; end it"
-                    );
-                    self.busy_since_ms = Some(now_ms);
-                }
-            }
-            Err(error) => {
-                self.metrics.checkpoints_failed_total.inc();
-                let trouble =
-                    format!("the database's write-ahead log cannot be written back ({error}): it grows");
-                if self.shared.health.ail(Part::Checkpoint, trouble) {
-                    tracing::warn!(%error, "the database's checkpoint failed; trying again until it succeeds");
-                }
-            }
-        }
-        self.checkpoint_at_ms = Some(now_ms + self.shared.options.tick_ms);
-    }
-
-    /// Deletes one slice of old messages, if there are any, leaves gaps in their place, and tells their fronts.
-    fn expire(&mut self) -> rusqlite::Result<usize> {
-        let options = &self.shared.options;
-        let before = self.shared.time.unix_ms().saturating_sub(options.expire_after_ms);
-        let any =
-            "SELECT EXISTS (SELECT 1 FROM messages INDEXED BY messages_by_age WHERE accepted_unix_ms < ?1)";
-        if !self.connection.query_row(any, [before as i64], |row| row.get::<_, bool>(0))? {
-            return Ok(0);
-        }
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut messages =
-            Messages { connection: &self.connection, slots: &mut self.slots, secret: &self.secret };
-        let losses = messages.expire(before, EXPIRE_SLICE)?;
-        self.connection.execute_batch("COMMIT")?;
-        self.slots.committed();
-        let deleted: u32 = losses.iter().map(|(loss, _)| loss.rows.messages).sum();
-        self.metrics.expired_total.add(deleted.into());
-        tracing::info!(
-            messages = deleted,
-            mailboxes = losses.len(),
-            "messages that nobody fetched in time were deleted; their recipients will be told"
-        );
-        for (loss, first) in losses {
-            if let Some(link) = self.shared.owner(loss.rows.account) {
-                link.push(Event::Lost { loss, first });
-            }
-        }
-        Ok(deleted as usize)
     }
 }
 

@@ -1,9 +1,10 @@
-//! Changes of records and phone books between the journal, where they are durable, and SQLite, which is behind.
+//! Changes of records, phone books and the index of media between the journal, where they are durable, and SQLite, which is behind.
 
 use crate::hand::{Hand, data, options, romeo};
 use chaski_store::books::{Answer, Edit, Match, Query};
 use chaski_store::embedded::simulation::{Cut, SimulatedDisk, Who};
 use chaski_store::embedded::{Disk, Options};
+use chaski_store::media::{self, Content, Name, ObjectId, Purpose, Reference};
 use chaski_store::records::Put;
 use chaski_store::{AccountId, Completion, Revision, StoreError, Table, Ticket};
 
@@ -230,6 +231,46 @@ fn a_purge_and_what_comes_after_it_keep_their_order() {
     hand.turns(SQLITE);
     assert!(matches!(hand.completions.pop(), Some(Completion::Purged { result: Ok(()), .. })));
     assert_eq!(hand.roster().as_deref(), Some("new"));
+}
+
+#[test]
+fn an_upload_that_is_durable_in_the_journal_alone_is_there_after_a_power_cut() {
+    let disk = SimulatedDisk::default();
+    let mut hand = Hand::open(&disk, at_once(&disk));
+    let record = put(romeo(), Table::Accounts, Some("{\"registered_unix_ms\":7}"));
+    hand.front.put(romeo(), vec![record], Ticket(1));
+    let reference = Reference {
+        name: Name(5),
+        owner: romeo(),
+        content: Content { sha256: [3; 32], size: 10 },
+        object: ObjectId(6),
+        place: "".into(),
+        media_type: "image/png".into(),
+        file_name: "rose.png".into(),
+        purpose: Purpose::Message,
+        created_unix_ms: 1,
+        expires_unix_ms: Some(u64::MAX / 4),
+    };
+    let store =
+        media::Edit::Store { reference: reference.clone(), registered_unix_ms: 7, quota_bytes: 1 << 30 };
+    hand.front.edit_media(store, Ticket(2));
+    hand.turns(JOURNAL);
+    for left in [disk.after_cut(&mut Cut::losing_all()), {
+        hand.turns(SQLITE);
+        disk.after_cut(&mut Cut::losing_all())
+    }] {
+        let mut hand = Hand::open(&left, options(&left));
+        let query = media::Query::Reference { name: Name(5), now_unix_ms: 2 };
+        hand.front.ask_media(query, Ticket(3));
+        hand.turns(READ);
+        let Some(Completion::Media { result, .. }) = hand.completions.pop() else { panic!("no answer") };
+        assert_eq!(result.unwrap(), media::Answer::Reference(Some(Box::new(reference.clone()))));
+    }
+    let answered = hand
+        .completions
+        .iter()
+        .any(|completion| matches!(completion, Completion::Media { result: Ok(media::Answer::Done(1)), .. }));
+    assert!(answered, "when SQLite has it, and not before");
 }
 
 #[test]

@@ -7,8 +7,9 @@
 use super::Front;
 use crate::embedded::journal::effects::Effect;
 use crate::embedded::link::closed_error;
-use crate::embedded::sqlite_writer::{Submitted, Waiter};
+use crate::embedded::sqlite_writer::{ForMedia, Submitted, Waiter};
 use crate::mailbox::{Completion, Ticket};
+use crate::media::Edit;
 use crate::records::Revision;
 use crate::{AccountId, StoreError};
 
@@ -20,6 +21,8 @@ pub(super) enum Asked {
     Save { account: AccountId, ticket: Ticket },
     /// SQLite knows the answer.
     Book { ticket: Ticket },
+    /// SQLite knows the answer.
+    Media { ticket: Ticket },
     /// Done when nothing is left in SQLite.
     Purge { account: AccountId, number: u64 },
 }
@@ -53,6 +56,18 @@ impl Front {
         if is_admitted {
             let waiter = Waiter::Book { link: self.link.clone(), ticket };
             self.submit(effect, waiter, |_| Asked::Book { ticket });
+        }
+    }
+
+    /// Puts a change of the index of media into the batch.
+    pub(super) fn start_media_edit(&mut self, edit: Edit, ticket: Ticket) {
+        let effect = Effect::Media(edit);
+        let admitted = self.admit_media().and_then(|()| self.admit_effect(&effect));
+        let is_admitted = admitted.is_ok();
+        self.media_sent(admitted, ticket);
+        if is_admitted {
+            let waiter = Waiter::Media(ForMedia::Front(self.link.clone(), ticket));
+            self.submit(effect, waiter, |_| Asked::Media { ticket });
         }
     }
 
@@ -91,6 +106,10 @@ impl Front {
                 (Asked::Book { ticket }, Err(error)) => {
                     self.books = self.books.saturating_sub(1);
                     self.ready.push(Completion::Book { ticket, result: Err(error.clone()) });
+                }
+                (Asked::Media { ticket }, Err(error)) => {
+                    self.media = self.media.saturating_sub(1);
+                    self.ready.push(Completion::Media { ticket, result: Err(error.clone()) });
                 }
                 (Asked::Purge { account, number }, Err(error)) => {
                     self.purged(account, number, Err(error.clone()));

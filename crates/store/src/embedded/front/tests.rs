@@ -3,7 +3,7 @@
 use super::*;
 use crate::embedded::database::{Found, Waiting};
 use crate::embedded::readers::{Jobs, Taker};
-use crate::embedded::sqlite_writer::Waiter;
+use crate::embedded::sqlite_writer::{ToSqlite, Waiter};
 use crate::embedded::{Options, journal::writer};
 use crate::{Entry, MessageId, Sender, ShardIndex};
 use std::sync::mpsc::{Receiver, channel};

@@ -13,10 +13,14 @@
 //! 2 if      put, u8 whether a record is expected, u64 its revision
 //! 3 book    u64 owner, u32 count, u64 numbers to be added, u32 count, u64 numbers to be removed, u32 count, puts
 //! 4 purge   u32 count, u64 accounts, u64 seq: of each the mailbox up to here, and all else but its record
+//! 5 media   edit (`effects/media.rs`)
 //! put       text name of the table, text key, u8 whether there is a document, document
 //! ```
 
+mod media;
+
 use super::format::Fields;
+use crate::media::Edit;
 use crate::records::{Put, Revision, Table};
 use crate::{AccountId, Seq, books};
 
@@ -31,6 +35,8 @@ pub(crate) enum Effect {
     Book { owner: AccountId, add: Vec<u64>, remove: Vec<u64>, puts: Vec<Put> },
     /// Drops accounts: of each its mailbox up to here, its book, its media, its records but that in [`Table::Accounts`].
     Purge { accounts: Vec<AccountId>, upto: Seq },
+    /// Changes the index of media.
+    Media(Edit),
 }
 
 /// An effect and the revision that the first record it writes gets; the next gets the next.
@@ -44,13 +50,14 @@ const PUTS: u8 = 1;
 const IF: u8 = 2;
 const BOOK: u8 = 3;
 const PURGE: u8 = 4;
+const MEDIA: u8 = 5;
 
 impl Effect {
     /// The records that it writes for certain, which can be read before it is carried out.
     pub(crate) fn puts(&self) -> &[Put] {
         match self {
             Self::Puts(puts) | Self::Book { puts, .. } => puts,
-            Self::If { .. } | Self::Purge { .. } => &[],
+            Self::If { .. } | Self::Purge { .. } | Self::Media(_) => &[],
         }
     }
 
@@ -73,6 +80,7 @@ impl Effect {
             }
             Self::If { put, .. } => is_account(put),
             Self::Book { .. } | Self::Purge { .. } => true,
+            Self::Media(_) => false,
         }
     }
 
@@ -83,6 +91,7 @@ impl Effect {
             Self::If { put: one, .. } => put(one),
             Self::Book { add, remove, .. } => 8 * (add.len() + remove.len()),
             Self::Purge { accounts, .. } => 8 * accounts.len(),
+            Self::Media(edit) => media::size(edit),
             Self::Puts(_) => 0,
         };
         32 + own + self.puts().iter().map(put).sum::<usize>()
@@ -123,6 +132,10 @@ impl Numbered {
                 encode_numbers(out, accounts.iter().map(|account| account.to_bits()));
                 out.extend_from_slice(&upto.0.to_le_bytes());
             }
+            Effect::Media(edit) => {
+                out.push(MEDIA);
+                media::encode(out, edit);
+            }
         }
     }
 
@@ -147,6 +160,7 @@ impl Numbered {
                 accounts: decode_numbers(&mut fields)?.into_iter().map(AccountId::from_bits).collect(),
                 upto: Seq(fields.u64()?),
             },
+            MEDIA => Effect::Media(media::decode(&mut fields)?),
             _ => return None,
         };
         fields.0.is_empty().then_some(Self { revision, effect })
@@ -224,6 +238,7 @@ mod tests {
                     puts
                 }
             ),
+            media::tests::edit().prop_map(Effect::Media),
             (vec(any::<u64>().prop_map(AccountId::from_bits), 0..9), any::<u64>())
                 .prop_map(|(accounts, upto)| Effect::Purge { accounts, upto: Seq(upto) }),
         ]

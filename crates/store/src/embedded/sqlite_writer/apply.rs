@@ -50,6 +50,8 @@ pub(in crate::embedded) enum Done {
     Written(Result<Revision, StoreError>),
     /// A phone book is changed.
     Book(contract::Answer),
+    /// The index of media is changed, or it says why not.
+    Media(crate::media::Answer),
     /// Nothing is left.
     Purged { messages: usize },
     /// There was too much for one transaction: so much went, and the rest is for the next.
@@ -77,6 +79,7 @@ pub(in crate::embedded) fn carry_out(
             put_all(connection, puts, revision)?;
             Ok(Done::Book(answer))
         }
+        Effect::Media(edit) => Ok(Done::Media(media::write(connection, edit)?)),
         Effect::Purge { accounts, upto } => {
             let mut gone = 0;
             for &account in accounts {

@@ -4,7 +4,6 @@ use super::apply::{self, Done, Place};
 use super::{Answer, Carried, Submitted, ToSqlite, Waiter, book_event};
 use crate::embedded::database::{self, Messages, NewMessage};
 use crate::embedded::link::{Event, Rows};
-use crate::embedded::media;
 use crate::embedded::metrics::SqliteMetrics;
 use crate::{AccountId, Entry, Seq};
 
@@ -29,9 +28,6 @@ impl Transaction<'_> {
                 Answer::Front(link.clone(), Event::Lost { loss, first })
             }
             ToSqlite::Apply { frame, effects } => return self.apply(*frame, effects),
-            ToSqlite::Media { edit, to } => {
-                Answer::Media(to.clone(), media::write(self.messages.connection, edit)?)
-            }
             ToSqlite::Then(_) => return Ok(Carried::Out),
             // Never in the queue.
             ToSqlite::KeepTime { .. } | ToSqlite::Stop => return Ok(Carried::Out),
@@ -112,6 +108,7 @@ impl Waiter {
             (Self::Purge { link, account, number }, Done::Purged { .. }) => {
                 Some(Answer::Front(link.clone(), Event::Purged { account: *account, number: *number }))
             }
+            (Self::Media(to), Done::Media(answer)) => Some(Answer::Media(to.clone(), answer)),
             (Self::Caller(reply), Done::Written(result)) => Some(Answer::Caller(reply.clone(), result)),
             (Self::Caller(reply), Done::Purged { .. }) => {
                 Some(Answer::Caller(reply.clone(), Ok(crate::Revision(0))))
