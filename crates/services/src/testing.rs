@@ -13,6 +13,7 @@
 //! Whatever clients see is written down and judged by docs/promises.md when the stage is dropped ([`Stage::judge`]).
 
 mod accounts;
+mod disk;
 mod edge;
 mod judge;
 mod links;
@@ -36,6 +37,7 @@ use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Completion, Engine, ShardIndex, ShardStore};
 use chaski_xmpp::stream::InlineResume;
 use chaski_xmpp::{Husk, Stanza};
+use disk::OnDisk;
 use edge::{Line, Outside, StageWire};
 pub use links::Link;
 use logins::granted;
@@ -56,6 +58,8 @@ pub struct Client(pub ConnId);
 pub struct Stage {
     /// The engine, to be made to fail or to be looked into.
     pub engine: MemoryEngine,
+    /// What is used instead of it, if the stage is to keep things on a disk.
+    disk: Option<OnDisk>,
     /// Monotonic time.
     pub now_ms: u64,
     /// What the machine's clock, which was set meanwhile, shows beyond what has passed.
@@ -101,6 +105,7 @@ impl Stage {
         let observer = Observer::new(&realm.limits);
         let mut stage = Self {
             engine,
+            disk: None,
             now_ms: 1_000_000,
             shown_by_ms: 0,
             pressure: crate::realm::Pressure::None,
@@ -154,15 +159,22 @@ impl Stage {
     fn start(&mut self) {
         let shards = self.realm.shards();
         self.outside = Outside::default();
+        let left = self.disk.as_mut().map(OnDisk::cut);
         self.stores.clear();
         self.shards.clear();
+        if let (Some(disk), Some(left)) = (&mut self.disk, left) {
+            disk.open_on(left);
+        }
         self.runs += 1;
         if let Some(realm) = Arc::get_mut(&mut self.realm) {
             realm.places = Places::of_one_process(Incarnation(self.runs), shards);
         }
         for index in 0..shards {
             let waker: chaski_store::Waker = Arc::new(|| {});
-            self.stores.push(self.engine.attach(ShardIndex(index), shards, waker));
+            self.stores.push(match &mut self.disk {
+                Some(disk) => disk.attach(ShardIndex(index), shards),
+                None => self.engine.attach(ShardIndex(index), shards, waker),
+            });
             let mut registry = chaski_telemetry::Registry::default();
             self.shards.push(Shard::new(ShardIndex(index), self.realm.clone(), &mut registry));
         }
@@ -198,7 +210,7 @@ impl Stage {
                 moved |= !self.store_held && self.complete(shard);
             }
             moved |= self.deliver_envelope() || self.read_on();
-            if !moved {
+            if !moved && !(!self.store_held && self.step_disk()) {
                 return;
             }
         }
@@ -281,7 +293,11 @@ impl Stage {
     pub fn pass(&mut self, ms: u64) {
         let end_ms = self.now_ms + ms;
         while self.now_ms < end_ms {
-            self.now_ms = end_ms.min(self.now_ms + 1_000);
+            let passes_ms = (end_ms - self.now_ms).min(1_000);
+            self.now_ms += passes_ms;
+            if let Some(disk) = &self.disk {
+                disk.pass(passes_ms);
+            }
             for shard in 0..self.realm.shards() {
                 while self.call(shard, |room, ctx| room.tick(ctx)) {}
             }

@@ -37,6 +37,7 @@ pub const CASES: &[Case] = &[
     ("appended is readable at once and committed in order", mailboxes::append_and_read),
     ("reads keep their limits and say whether there is more", mailboxes::read_limits),
     ("a repeated message is a duplicate until acknowledged", mailboxes::duplicates),
+    ("a repeated message is a duplicate wherever the first waits", mailboxes::duplicates_of_what_has_waited),
     ("identities are of a mailbox, not of the store", mailboxes::same_id_elsewhere),
     ("acknowledged is never read again", mailboxes::acks),
     ("an early acknowledgement completes the ticket", mailboxes::ack_before_durable),

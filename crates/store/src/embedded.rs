@@ -79,8 +79,6 @@ pub struct EmbeddedEngine {
     shared: Arc<Shared>,
     /// What SQLite holds for accounts whose shard isn't attached yet.
     waiting: Mutex<HashMap<AccountId, database::Waiting>>,
-    /// Likewise what recovery found in the journal.
-    recovered: Mutex<recovery::Recovered>,
     journal_metrics: Arc<JournalMetrics>,
     sqlite_metrics: Arc<SqliteMetrics>,
     caretaker: Arc<Caretaker>,
@@ -171,10 +169,8 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         options: &options,
         database: database.clone(),
         had_roll: meta.had_roll,
-        recovered: HashMap::new(),
     };
     let absorbed = recovery::absorb(dir, &mut target, &|| false)?;
-    let recovered = target.recovered;
     let place_applied = database::applied(&connection).map_err(sqlite)?;
     let mut waiting = database::waiting(&connection).map_err(sqlite)?;
     let arrears = Arc::new(absorbed.arrears);
@@ -247,7 +243,6 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         secret: meta.secret,
         shared,
         waiting: Mutex::new(waiting),
-        recovered: Mutex::new(recovered),
         journal_metrics,
         sqlite_metrics,
         caretaker,
@@ -318,7 +313,6 @@ pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
         options: &options,
         database,
         had_roll: false,
-        recovered: HashMap::new(),
     };
     let report = recovery::salvage(dir, &mut target)?;
     // The write-ahead log goes with the last connection.
@@ -335,7 +329,6 @@ impl EmbeddedEngine {
             options: &self.shared.options,
             database: database::path(&self.dir),
             had_roll: true,
-            recovered: HashMap::new(),
         };
         match recovery::absorb(&self.dir, &mut target, &recovery::deadline(&self.shared)) {
             Ok(absorbed) if absorbed.kept.is_empty() => {}
@@ -358,10 +351,8 @@ impl Engine for EmbeddedEngine {
         self.shared.links.write().unwrap_or_else(PoisonError::into_inner).push(link.clone());
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let own = waiting.extract_if(|account, _| account.shard(shards) == shard);
-        let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
-        let recovered = recovered.extract_if(|account, _| account.shard(shards) == shard).collect();
         let acked = self.shared.arrears.take_acked(|account| account.shard(shards) == shard);
-        Box::new(front::Front::new(self.shared.clone(), link, own, recovered, acked))
+        Box::new(front::Front::new(self.shared.clone(), link, own, acked))
     }
 
     fn records(&self) -> Arc<dyn Records> {

@@ -8,7 +8,8 @@
 //! - What was committed is readable until acknowledged, whatever happens to the process.
 //! - After [`ShardStore::ack`] the entry is never read again in this run; after a crash it may reappear once
 //!   (at-least-once). Within a minute no byte of it is on disk.
-//! - Append is idempotent by [`MessageId`] against what is still unacknowledged.
+//! - Append is idempotent by [`MessageId`] against what is still unacknowledged, wherever it waits, if the account was loaded before
+//!   ([`ShardStore::load`] with [`Table::Rosters`], as for an account that is to be in memory).
 //! - An entry that is acknowledged before it was durable completes its ticket at once.
 //! - What leaves a mailbox otherwise than by acknowledgement or with its account (it grew too old, the disk damaged it)
 //!   leaves a [`Gap`] in its place in the same transaction: an entry that is read and acknowledged like a message, and
@@ -163,7 +164,7 @@ pub struct Charge {
 pub enum Appended {
     /// In memory, on its way to the disk.
     Queued(Seq),
-    /// A message with this id is in memory unacknowledged already; nothing was added. The ticket still completes.
+    /// A message with this id waits already; nothing was added. The ticket still completes.
     Duplicate,
 }
 

@@ -72,6 +72,10 @@ enum Event {
         bytes: usize,
     },
     Crash,
+    /// The disk has room for so many more bytes, or for any.
+    Room(Option<u64>),
+    /// A sync of the disk fails, so many from now.
+    FailSync(u64),
     /// The wall clock is set.
     Jump {
         days: i64,
@@ -138,6 +142,17 @@ fn anything() -> BoxedStrategy<Event> {
     .boxed()
 }
 
+/// And to the disk.
+fn disk() -> BoxedStrategy<Event> {
+    prop_oneof![
+        40 => anything(),
+        2 => Just(Event::Crash),
+        2 => prop::option::of(0u64..100_000).prop_map(Event::Room),
+        2 => (0u64..6).prop_map(Event::FailSync),
+    ]
+    .boxed()
+}
+
 struct Play {
     stage: Stage,
     actors: [Actor; 4],
@@ -148,11 +163,19 @@ struct Play {
 impl Play {
     /// `handed_over`: letters are, instead of being written and read on their way.
     fn new(handed_over: bool) -> Self {
-        let limits = Limits { window_messages: 4, live_messages: 6, ..Default::default() };
-        let mut stage = Stage::with_limits(2, limits);
+        let mut stage = Stage::with_limits(2, limits());
         if handed_over {
             stage.hand_letters_over();
         }
+        Self::on(stage)
+    }
+
+    /// On the real engine, and a disk of which a seed decides what is left when its power goes.
+    fn on_disk(seed: u64) -> Self {
+        Self::on(Stage::on_disk(2, limits(), seed))
+    }
+
+    fn on(mut stage: Stage) -> Self {
         for local in ACCOUNTS {
             stage.set_account(local, 1).unwrap();
         }
@@ -217,6 +240,8 @@ impl Play {
     fn befall(&mut self, event: Event) {
         match event {
             Event::HoldStore(hold) => self.stage.hold_store(hold),
+            Event::Room(bytes) => self.stage.limit_disk(bytes),
+            Event::FailSync(syncs) => self.stage.fail_sync(syncs),
             Event::DelayReads(delay) => self.stage.engine.delay_reads(delay),
             Event::Link { from, link } => self.stage.set_link(from, 1 - from, link),
             Event::Pass { seconds } => {
@@ -244,6 +269,7 @@ impl Play {
             Event::Register { account } => {
                 // Its answer is waited for.
                 self.stage.hold_store(false);
+                self.stage.mend_disk();
                 self.stage.mend_links();
                 // What was sent to whoever had the number before is told by its time.
                 self.stage.pass(2_000);
@@ -278,6 +304,10 @@ impl Play {
         // Everybody is well, takes what is left, and is judged.
         self.stage.end();
     }
+}
+
+fn limits() -> Limits {
+    Limits { window_messages: 4, live_messages: 6, ..Default::default() }
 }
 
 fn config() -> ProptestConfig {
@@ -387,5 +417,11 @@ proptest! {
     #[test]
     fn nothing_is_lost_and_order_is_kept(handed_over: bool, events in prop::collection::vec(traffic(), 1..100)) {
         Play::new(handed_over).run(events);
+    }
+
+    /// The same on the real engine: journal, SQLite and readers, each turn of whose threads is taken by hand.
+    #[test]
+    fn every_promise_is_kept_on_a_disk(seed: u64, events in prop::collection::vec(disk(), 1..60)) {
+        Play::on_disk(seed).run(events);
     }
 }

@@ -25,8 +25,11 @@ impl Stage {
         let salt = Salting::of_server(&self.realm.secret).salt(local);
         let credentials = Credentials::derive("key", generation, derivation, salt);
         let key = account(local).record_key();
-        let known = self.engine.records().get(Table::Accounts, &key).ok().flatten();
-        let known = known.and_then(|known| AccountRecord::from_json(&known.value).ok());
+        let known = match &mut self.disk {
+            Some(disk) => disk.record(Table::Accounts, &key),
+            None => self.engine.records().get(Table::Accounts, &key).ok().flatten().map(|known| known.value),
+        };
+        let known = known.and_then(|known| AccountRecord::from_json(&known).ok());
         // Who comes after somebody else comes later.
         let now_unix_ms = 1_700_000_000_000 + if generation > 1 { self.now_ms } else { 0 };
         let made_unix_ms = known.map_or(now_unix_ms, |known| known.created_unix_ms);

@@ -43,6 +43,7 @@ impl Stage {
         }
         self.hold_store(false);
         self.complete_held();
+        self.mend_disk();
         if links_were_bad {
             self.await_letters();
         }
@@ -89,10 +90,15 @@ impl Stage {
     }
 
     /// Accounts and the generations of their keys, without those that nobody can log in to.
-    fn inhabitants(&self) -> Vec<(String, u32)> {
-        let records = self.engine.records().scan(Table::Accounts, "", usize::MAX).unwrap_or_default();
-        let records =
-            records.into_iter().filter_map(|(_, record)| AccountRecord::from_json(&record.value).ok());
+    fn inhabitants(&mut self) -> Vec<(String, u32)> {
+        let records = match &mut self.disk {
+            Some(disk) => disk.records(Table::Accounts),
+            None => {
+                let records = self.engine.records().scan(Table::Accounts, "", usize::MAX).unwrap_or_default();
+                records.into_iter().map(|(_, record)| record.value).collect()
+            }
+        };
+        let records = records.into_iter().filter_map(|record| AccountRecord::from_json(&record).ok());
         let open = records.filter(|record| !record.disabled && record.moving_to().is_none());
         open.map(|record| (record.name.to_string(), record.generation())).collect()
     }

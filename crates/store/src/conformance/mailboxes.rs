@@ -106,6 +106,44 @@ pub(super) fn duplicates(fixture: &dyn Fixture) {
     assert_eq!(rig.ids(romeo), [1], "acknowledged, it is a new message");
 }
 
+pub(super) fn duplicates_of_what_has_waited(fixture: &dyn Fixture) {
+    let romeo = phone(1);
+    let read = |rig: &mut Rig| {
+        rig.read_all(romeo, 7).into_iter().map(|entry| (entry.id.0, entry.seq)).collect::<Vec<_>>()
+    };
+    for run in 0..3 {
+        let engine = fixture.open();
+        let mut rig = Rig::new(&*engine);
+        rig.load(romeo);
+        // Some of them for so long that they may be anywhere.
+        for id in 0..=40 * run {
+            let (again, ticket) = rig.append(romeo, id).expect("accepted");
+            rig.committed(ticket);
+            let expected = if run > 0 && id <= 40 * (run - 1) { "known" } else { "new" };
+            assert_eq!(
+                again == Appended::Duplicate,
+                expected == "known",
+                "message {id} in run {run} is {expected}"
+            );
+        }
+        let there = read(&mut rig);
+        assert_eq!(there.iter().map(|(id, _)| *id).collect::<Vec<_>>(), (0..=40 * run).collect::<Vec<_>>());
+        drop(rig);
+        engine.close();
+    }
+    let engine = fixture.open();
+    let mut rig = Rig::new(&*engine);
+    rig.load(romeo);
+    let there = read(&mut rig);
+    let acked: Vec<Seq> = there.iter().filter(|(id, _)| id % 3 == 0).map(|(_, seq)| *seq).collect();
+    rig.store.ack(romeo, &acked);
+    for id in 0..6 {
+        let (again, ticket) = rig.append(romeo, id).expect("accepted");
+        rig.committed(ticket);
+        assert_eq!(again == Appended::Duplicate, id % 3 != 0, "acknowledged, it is a new message: {id}");
+    }
+}
+
 pub(super) fn same_id_elsewhere(fixture: &dyn Fixture) {
     let engine = fixture.open();
     let mut rig = Rig::new(&*engine);

@@ -2,7 +2,7 @@
 
 use crate::{
     AccountId, Append, Appended, Completion, Engine, Entry, MessageId, ReadLimit, Sender, Seq, ShardIndex,
-    ShardStore, StoreError, Ticket, leftovers, mailbox::ReadStart,
+    ShardStore, StoreError, Table, Ticket, leftovers, mailbox::ReadStart,
 };
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,6 +50,19 @@ impl Rig {
     pub fn ticket(&mut self) -> Ticket {
         self.last_ticket += 1;
         Ticket(self.last_ticket)
+    }
+
+    /// Loads an account, as its owner does before anything is appended to its mailbox.
+    pub fn load(&mut self, account: AccountId) {
+        let ticket = self.ticket();
+        self.store.load(account, &[Table::Accounts, Table::Rosters], ticket);
+        self.wait("a load", |completion| match completion {
+            Completion::Loaded { ticket: of, result, .. } if *of == ticket => {
+                result.as_ref().expect("loaded");
+                Some(())
+            }
+            _ => None,
+        });
     }
 
     /// Appends a message whose identity and text come from `id`.

@@ -11,7 +11,7 @@ use super::database::{self, Found, NewMessage};
 use super::journal::format::{self, Record};
 use super::recovery::{Frame, Gone, Segments, Target};
 use super::{OpenError, Options};
-use crate::{AccountId, Entry, ReadLimit, Seq};
+use crate::{AccountId, Entry, MessageId, ReadLimit, Seq};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,13 +39,11 @@ impl Arrears {
         gone: &Gone,
     ) -> Result<Self, OpenError> {
         let mut entries = Entries::new();
-        target.recovered.clear();
         segments.each(|payload| {
             let _ = format::records(payload, |record| {
                 if let Record::Append { account, seq, id, accepted_unix_ms, stanza } = record
                     && !gone.contains(account, seq)
                 {
-                    target.recovered.entry(account).or_default().push((id, seq));
                     let entry = Entry { seq, id, accepted_unix_ms, stanza: stanza.into(), gap: None };
                     entries.insert((account.to_bits(), seq), entry);
                 }
@@ -168,6 +166,18 @@ impl Arrears {
         more |= fitting < entries.len();
         entries.truncate(fitting);
         Ok(Found { entries, more, unreadable })
+    }
+
+    /// Identities and numbers of what waits for an account, SQLite's and what is here.
+    pub(super) fn identities(
+        &self,
+        connection: &Connection,
+        account: AccountId,
+    ) -> rusqlite::Result<Vec<(MessageId, Seq)>> {
+        let own = self.of(account, Seq(0), usize::MAX);
+        let mut found = database::identities(connection, account)?;
+        found.extend(own.iter().map(|entry| (entry.id, entry.seq)));
+        Ok(found)
     }
 
     fn of(&self, account: AccountId, after: Seq, limit: usize) -> Vec<Entry> {

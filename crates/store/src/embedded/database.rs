@@ -200,6 +200,19 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<Accou
     Ok(waiting)
 }
 
+/// Identities and numbers of what waits for an account. Reads the index by identity only.
+pub(super) fn identities(
+    connection: &Connection,
+    account: AccountId,
+) -> rusqlite::Result<Vec<(MessageId, Seq)>> {
+    let select = "SELECT id, seq FROM messages INDEXED BY messages_by_id WHERE account = ?1";
+    let mut statement = connection.prepare_cached(select)?;
+    let identity =
+        |row: &Row<'_>| Ok((MessageId(u128::from_be_bytes(row.get(0)?)), Seq(row.get::<_, i64>(1)? as u64)));
+    // One whose identity can't be read is found when the mailbox is.
+    Ok(statement.query_map([account.to_bits() as i64], identity)?.filter_map(Result::ok).collect())
+}
+
 /// Tells the place of each message and of each gap, without reading them.
 pub(super) fn each_place(
     connection: &Connection,

@@ -9,6 +9,7 @@
 mod admit;
 mod effects;
 mod events;
+mod identities;
 mod purges;
 mod reads;
 mod shares;
@@ -21,7 +22,6 @@ use super::journal::writer::{Batch, ToJournal};
 use super::link::{Buffers, Event, Link, Shared, closed_error};
 use super::metrics::FrontMetrics;
 use super::readers::Job;
-use super::recovery::Recovered;
 use super::sqlite_writer::Submitted;
 use crate::leftovers::Place;
 use crate::mailbox::{
@@ -93,8 +93,8 @@ pub(super) struct Front {
     segments: VecDeque<(u64, Seq)>,
 
     spill: spill::Spill,
-    /// Messages from before a crash that wait in SQLite: sent again, they are known.
-    recovered: Recovered,
+    /// Which messages wait in SQLite.
+    identities: identities::Identities,
     /// Acknowledged in SQLite and not deleted yet: readers must not see them.
     deleting: HashSet<(AccountId, Seq)>,
     /// To be handed to SQLite's writer, and whether it has some already.
@@ -131,7 +131,6 @@ impl Front {
         shared: Arc<Shared>,
         link: Arc<Link>,
         waiting: impl Iterator<Item = (AccountId, super::database::Waiting)>,
-        recovered: Recovered,
         acked: Vec<(AccountId, Seq)>,
     ) -> Self {
         let first = Seq(shared.first_number() + 1);
@@ -167,7 +166,7 @@ impl Front {
             repeats_in_flight: 0,
             segments: VecDeque::new(),
             spill: spill::Spill::default(),
-            recovered,
+            identities: identities::Identities::default(),
             deleting: acked.iter().copied().collect(),
             to_delete: acked,
             delete_in_flight: false,
@@ -262,7 +261,6 @@ impl Front {
             return false;
         }
         self.metrics.acked_in_sqlite_total.inc();
-        self.forget_recovered(account, Some(seq));
         self.to_delete.push((account, seq));
         true
     }
@@ -298,6 +296,7 @@ impl Front {
         self.metrics.messages.set(self.tail.len() as i64);
         self.metrics.message_bytes.set(self.tail.bytes as i64);
         self.metrics.sender_tables.set(self.tail.sender_tables() as i64);
+        self.metrics.identities.set(self.identities.len() as i64);
         self.metrics.requests_in_flight.set((self.reads.len() + self.loads + self.saves) as i64);
     }
 
@@ -315,10 +314,19 @@ impl Front {
     fn send_load(&mut self, account: AccountId, wanted: Wanted, ticket: Ticket) {
         self.loads += 1;
         let has_book = wanted.has_book();
-        let job = Job::Load { link: self.link.clone(), account, wanted, ticket };
+        let has_mailbox =
+            has_book && self.tail.mailbox(account).is_some_and(|mailbox| mailbox.spilled_messages > 0);
+        if has_mailbox {
+            let gone = self.deleting.iter().filter(|(of, _)| *of == account).map(|(_, seq)| *seq);
+            self.identities.begin_load(account, gone.collect());
+        }
+        let job = Job::Load { link: self.link.clone(), account, wanted, has_mailbox, ticket };
         let sent = if has_book { self.shared.read_books(job) } else { self.shared.read(job) };
         if sent.is_err() {
             self.loads -= 1;
+            if has_mailbox {
+                self.identities.loaded(account, None);
+            }
             self.ready.push(loaded_nothing(ticket, closed_error()));
         }
     }
@@ -328,7 +336,7 @@ impl ShardStore for Front {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
         let (account, ticket) = (append.account, append.ticket);
         if let Some(of) =
-            self.tail.by_id(account, append.id).or_else(|| self.recovered_seq(account, append.id))
+            self.tail.by_id(account, append.id).or_else(|| self.identities.find(account, append.id))
         {
             if self.shared.is_stopped() {
                 return Err(closed_error());
@@ -384,6 +392,8 @@ impl ShardStore for Front {
         }
         if !self.acked.is_empty() {
             format::encode_ack(&mut self.buffers.acks, account, &self.acked);
+            self.acked.sort_unstable();
+            self.identities.forget(account, &self.acked);
             self.tail.tidy(account);
         }
     }

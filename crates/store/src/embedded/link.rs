@@ -12,7 +12,7 @@ use super::metrics::FrontMetrics;
 use super::overlay::Overlay;
 use super::readers::{Job, Jobs};
 use super::sqlite_writer::{Submitted, ToSqlite, Waiter};
-use crate::{AccountId, Completion, Gap, Revision, Seq, ShardIndex, StoreError, Time, Waker};
+use crate::{AccountId, Completion, Gap, MessageId, Revision, Seq, ShardIndex, StoreError, Time, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -33,8 +33,12 @@ pub(crate) enum Event {
     Leftovers(Completion),
     /// A mailbox read: what SQLite has, in order.
     Read { number: u64, result: Result<Found, StoreError> },
-    /// A load is done.
-    Loaded(Completion),
+    /// A load is done. `waiting`: which messages wait for the account, if that was asked.
+    Loaded {
+        account: AccountId,
+        waiting: Option<Result<Vec<(MessageId, Seq)>, StoreError>>,
+        completion: Completion,
+    },
     /// Something of the phone books is answered or done.
     Book(Completion),
     /// Something of the index of media is answered or done.

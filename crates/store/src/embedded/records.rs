@@ -54,7 +54,7 @@ pub(super) fn get_through(
 }
 
 /// Up to `limit` records in key order after `after`, as frames that are not carried out yet are going to make them.
-fn scan_through(
+pub(super) fn scan_through(
     overlay: &Overlay,
     connection: &Connection,
     table: Table,

@@ -15,7 +15,7 @@ use super::link::Shared;
 use super::seal::Slots;
 use super::sqlite_writer::apply::Place;
 use super::{OpenError, Options, SalvageReport, directory, journal};
-use crate::{AccountId, MessageId, Seq};
+use crate::{AccountId, Seq};
 use check::Found;
 use rusqlite::{Connection, ErrorCode};
 use std::collections::{HashMap, HashSet};
@@ -36,15 +36,7 @@ pub(super) struct Target<'a> {
     pub(super) database: PathBuf,
     /// The data directory has a roll of the journal's segments, or had one.
     pub(super) had_roll: bool,
-    /// What the journal held unacknowledged: senders that saw no answer before a crash send these again.
-    pub(super) recovered: Recovered,
 }
-
-/// Identities and numbers of recovered messages by account.
-pub(super) type Recovered = HashMap<AccountId, Vec<(MessageId, Seq)>>;
-
-/// Identities remembered; more are forgotten, which can only repeat messages.
-const RECOVERED_MAX: u64 = 1_000_000;
 
 /// What a journal says is no more.
 #[derive(Default)]
@@ -202,9 +194,6 @@ fn absorb_segments(
         }
         let Some(messages) = insert(&scanned, target, gone, give_up)? else { return Ok(false) };
         recovered += messages;
-        if recovered > RECOVERED_MAX {
-            target.recovered.clear();
-        }
         tracing::info!(segment = position + 1, of = segments.len(), messages = recovered, "journal read");
     }
     forget(target, gone)?;
@@ -271,9 +260,6 @@ fn forget(target: &mut Target<'_>, gone: &Gone) -> Result<(), OpenError> {
 
 impl Target<'_> {
     fn insert(&mut self, slice: &[NewMessage<'_>]) -> Result<u64, OpenError> {
-        for message in slice {
-            self.recovered.entry(message.account).or_default().push((message.id, message.seq));
-        }
         self.transaction(|messages| {
             let mut inserted = 0;
             for message in slice {

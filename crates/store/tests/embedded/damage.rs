@@ -379,6 +379,7 @@ fn what_is_sent_again_after_a_crash_is_known() {
     let (dir, _) = crashed(3, lazy());
     let engine = embedded::open(dir.path(), lazy()).unwrap();
     let mut rig = Rig::new(&engine);
+    rig.load(romeo());
     let (again, ticket) = rig.append(romeo(), 2).unwrap();
     assert_eq!(again, Appended::Duplicate);
     rig.committed(ticket);

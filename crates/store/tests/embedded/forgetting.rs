@@ -126,6 +126,12 @@ fn a_repetition_that_sqlite_knew_does_not_come_back_once_acknowledged() {
     let engine = embedded::open(dir.path(), options.clone()).unwrap();
     let mut rig = Rig::new(&engine);
     let first = rig.append_durably(romeo(), 1);
+    drop(rig);
+    engine.close();
+    drop(engine);
+    let engine = embedded::open(dir.path(), options.clone()).unwrap();
+    // Its owner has not loaded the account: so the front does not know what waits for it.
+    let mut rig = Rig::new(&engine);
     let second = sent_again(&mut rig, 1);
     // Taken once more: the second one was passed over by SQLite, which has the first.
     let third = sent_again(&mut rig, 1);

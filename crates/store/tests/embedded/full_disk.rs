@@ -174,6 +174,7 @@ fn a_start_on_a_full_disk_serves_what_is_in_the_journal() {
     assert!(matches!(rig.outcome(ticket), Err(StoreError::Full)));
     assert!(!engine.troubles().is_empty());
     // Sent again by who saw no answer, it is known.
+    rig.load(juliet);
     assert_eq!(rig.append(juliet, 110).unwrap().0, chaski_store::Appended::Duplicate);
     // Acknowledged, it is not shown again, although nothing of it can be written.
     rig.store.ack(romeo, &seqs[..30]);

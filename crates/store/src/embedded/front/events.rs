@@ -20,8 +20,11 @@ impl Front {
             Event::Purged { account, number } => self.purged(account, number, Ok(())),
             Event::Leftovers(completion) => self.ready.push(completion),
             Event::Read { number, result } => self.read_done(number, result),
-            Event::Loaded(completion) => {
+            Event::Loaded { account, waiting, completion } => {
                 self.loads = self.loads.saturating_sub(1);
+                if let Some(waiting) = waiting {
+                    self.identities.loaded(account, waiting.ok());
+                }
                 self.ready.push(completion);
             }
             Event::Book(completion) => {
@@ -134,7 +137,7 @@ impl Front {
     /// Messages are lost, and a gap is in their place.
     fn lost(&mut self, loss: &Loss, first: bool) {
         let account = loss.rows.account;
-        self.forget_recovered(account, None);
+        self.identities.forget_all(account, Seq(u64::MAX));
         // A purge on its way takes the gap along.
         if self.purging.contains_key(&account) {
             return;

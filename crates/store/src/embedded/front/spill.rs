@@ -10,14 +10,14 @@ use crate::embedded::journal::format;
 use crate::embedded::link::Rows;
 use crate::embedded::sqlite_writer::ToSqlite;
 use crate::{AccountId, MessageId, Seq};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 
 /// What is being moved.
 #[derive(Default)]
 pub(super) struct Spill {
-    /// The slice in flight: account, number, size and sender of each.
-    slice: Vec<(AccountId, Seq, u32, Mark)>,
+    /// The slice in flight: account, number, identity, size and sender of each.
+    slice: Vec<(AccountId, Seq, MessageId, u32, Mark)>,
     in_flight: bool,
     /// Mailboxes that have grown beyond their share of memory.
     large: VecDeque<AccountId>,
@@ -60,9 +60,10 @@ impl Front {
         if entries.is_empty() {
             return;
         }
-        let sizes = entries.iter().map(|(account, entry)| (*account, entry.seq, entry.stanza.len() as u32));
-        self.spill.slice =
-            sizes.zip(marks).map(|((account, seq, size), mark)| (account, seq, size, mark)).collect();
+        let messages = entries.iter().zip(marks);
+        self.spill.slice = messages
+            .map(|((account, entry), mark)| (*account, entry.seq, entry.id, entry.stanza.len() as u32, mark))
+            .collect();
         let spill = ToSqlite::Spill { link: self.link.clone(), slice: entries };
         self.spill.in_flight = self.shared.to_sqlite.send(spill).is_ok();
     }
@@ -73,7 +74,8 @@ impl Front {
         let slice = std::mem::take(&mut self.spill.slice);
         self.metrics.spilled_total.add((slice.len() - ignored.len()) as u64);
         let mut ignored = ignored.iter().copied().peekable();
-        for (position, (account, seq, size, mark)) in slice.into_iter().enumerate() {
+        let mut moved: HashMap<AccountId, Vec<(MessageId, Seq)>> = HashMap::new();
+        for (position, (account, seq, id, size, mark)) in slice.into_iter().enumerate() {
             if let Some(at) = self.tail.find(seq) {
                 self.tail.remove(at);
             }
@@ -85,9 +87,14 @@ impl Front {
             }
             if inserted && !self.purging.contains_key(&account) {
                 self.tail.mailbox_mut(account).spill(seq, size, mark);
+                // One that was acknowledged meanwhile is about to be deleted.
+                if !self.deleting.contains(&(account, seq)) {
+                    moved.entry(account).or_default().push((id, seq));
+                }
             }
             self.tail.tidy(account);
         }
+        moved.into_iter().for_each(|(account, messages)| self.identities.add(account, messages));
     }
 
     /// Hands acknowledged messages to SQLite's writer, all that have come since the last time.
@@ -114,28 +121,11 @@ impl Front {
 
     /// Counts what SQLite holds, or is about to hold, of an account no more.
     pub(super) fn forget_spilled(&mut self, account: AccountId, upto: Seq) {
-        self.forget_recovered(account, None);
+        self.identities.forget_all(account, upto);
         let reads = self.reads.values_mut().filter(|read| read.account == account);
         reads.for_each(|read| read.purged = read.purged.max(Some(upto)));
         let mailbox = self.tail.mailbox_mut(account);
         mailbox.unspill(mailbox.spilled_messages, mailbox.spilled_bytes);
         mailbox.spilled_last = Seq(0);
-    }
-
-    /// The number of a message from before a crash that waits in SQLite.
-    pub(super) fn recovered_seq(&self, account: AccountId, id: MessageId) -> Option<Seq> {
-        if self.recovered.is_empty() {
-            return None;
-        }
-        self.recovered.get(&account)?.iter().find(|(known, _)| *known == id).map(|&(_, seq)| seq)
-    }
-
-    /// One such message, or all of an account, are gone from SQLite.
-    pub(super) fn forget_recovered(&mut self, account: AccountId, gone: Option<Seq>) {
-        let Some(known) = self.recovered.get_mut(&account) else { return };
-        known.retain(|&(_, seq)| gone.is_some_and(|gone| gone != seq));
-        if known.is_empty() {
-            self.recovered.remove(&account);
-        }
     }
 }

@@ -53,8 +53,7 @@ impl Hands {
         });
         let link = Arc::new(Link::new(ShardIndex(0), 1, Arc::new(|| ()), Arc::default()));
         let waiting = [(romeo(), Waiting { messages, bytes: 10 * messages, last })];
-        let recovered = Recovered::new();
-        let front = Front::new(shared.clone(), link.clone(), waiting.into_iter(), recovered, Vec::new());
+        let front = Front::new(shared.clone(), link.clone(), waiting.into_iter(), Vec::new());
         Self { front, link, shared, at_journal, at_sqlite, at_readers }
     }
 

@@ -6,9 +6,10 @@ use crate::embedded::directory::Lock;
 use crate::embedded::journal::writer::{ToJournal, Writer};
 use crate::embedded::link::{Event, Link};
 use crate::embedded::readers::{self, Taker};
+use crate::embedded::records;
 use crate::embedded::sqlite_writer::{SqliteWriter, ToSqlite};
 use crate::embedded::{Clock, EmbeddedEngine, OpenError, Opened, Options, prepare};
-use crate::{Engine, ShardIndex, ShardStore, Waker};
+use crate::{Engine, ShardIndex, ShardStore, Table, Waker};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,6 +81,19 @@ impl Stepped {
     /// See [`Engine::secret`].
     pub fn secret(&self) -> [u8; 16] {
         self.engine.secret()
+    }
+
+    /// A record, as a reader sees it now.
+    pub fn record(&self, table: Table, key: &str) -> Option<Vec<u8>> {
+        let found = records::get_through(&self.engine.shared.overlay, &self.reader, table, key);
+        found.ok().flatten().map(|found| found.value)
+    }
+
+    /// All records of a table, as a reader sees them now.
+    pub fn records(&self, table: Table) -> Vec<Vec<u8>> {
+        let found =
+            records::scan_through(&self.engine.shared.overlay, &self.reader, table, "", usize::MAX >> 1);
+        found.into_iter().flatten().map(|(_, found)| found.value).collect()
     }
 
     /// Whether segments that are off the roll wait to be removed.
