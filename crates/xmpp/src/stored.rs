@@ -179,7 +179,21 @@ impl Stored {
         self.head.as_ref().map_or(NO_HEAD.len(), |head| head.len()) + self.body.len()
     }
 
-    /// Never.
+    /// What stands in the place of one that was taken back: nothing is written for it.
+    pub fn nothing() -> Self {
+        Self { head: None, body: Arc::from([0; BODY_START]) }
+    }
+
+    /// Whether it is the very same: not one of equal bytes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let heads = match (&self.head, &other.head) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        heads && Arc::ptr_eq(&self.body, &other.body)
+    }
+
+    /// Only in the place of one that was taken back.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -37,6 +37,8 @@ const ROOM_CAPACITY_MAX: usize = 32;
 /// A message that the store has queued and not committed: what is needed for the error if the commit fails.
 #[derive(Debug)]
 pub(crate) struct InFlight {
+    /// Whose mailbox it is for.
+    pub(crate) to: AccountId,
     pub(crate) origin: Option<Origin>,
     pub(crate) stanza: Stored,
     /// When a client has sent the message; 0 if the server has written it.

@@ -196,6 +196,7 @@ impl Session {
     /// After a resumption: everything unacknowledged again, in order (XEP-0198 §5).
     pub(crate) fn resend(&mut self, desk: &mut Desk, ctx: &mut Context<'_>) {
         let Some(conn) = self.conn else { return };
+        self.queue.retain(|sent| !sent.stanza.is_empty());
         for sent in self.queue.iter() {
             match sent.mail {
                 Some(mail) => {
@@ -208,6 +209,19 @@ impl Session {
         if !self.queue.is_empty() {
             self.request(desk, ctx);
         }
+    }
+
+    /// A message that was written to the client is not kept. It has its place among those that the client counts, as long as the client
+    /// may have got it.
+    pub(crate) fn take_back(&mut self, stanza: &Stored) {
+        let Some(sent) = self.queue.iter_mut().rfind(|sent| sent.stanza.is_same(stanza)) else { return };
+        if sent.mail.take().is_some() {
+            self.mail_waiting -= 1;
+            self.mail_bytes -= stanza.len() as u32;
+        } else {
+            self.other_bytes -= stanza.len() as u32;
+        }
+        sent.stanza = Stored::nothing();
     }
 
     fn enqueue(&mut self, desk: &mut Desk, sent: Sent) {

@@ -341,6 +341,40 @@ fn a_full_disk_is_said_to_the_sender_once() {
     assert_eq!(stage.stanzas(juliet), [""; 0]);
 }
 
+/// A message is written to a recipient at once, before it is durable. His connection is lost before he has got it, and the disk refuses it.
+#[test]
+fn what_was_refused_after_it_was_written_is_not_written_again() {
+    for is_there in [false, true] {
+        let mut stage = Stage::new(2);
+        let (romeo, id) = stage.arrive(ROMEO, "orchard");
+        let (juliet, _) = stage.arrive(JULIET, "balcony");
+        stage.send(juliet, &chat(ROMEO, "kept"));
+        stage.received(romeo);
+        stage.received(juliet);
+        let h = stage.counted(romeo);
+        stage.engine.fail_next(chaski_store::StoreError::Full);
+        stage.send(juliet, &chat(ROMEO, "refused"));
+        assert_eq!(condition(&stage.stanzas(juliet)[0]), "resource-constraint");
+        stage.send(juliet, &chat(ROMEO, "kept too"));
+        if is_there {
+            // He has got it all, and says so: it is counted as it was written.
+            stage.send(romeo, &format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", h + 2));
+            assert_eq!(stage.waiting(ROMEO), 0);
+        }
+        stage.lose_unread(romeo, Closed::Lost, if is_there { 0 } else { 2 });
+        let (romeo, resumed) = stage.resume(ROMEO, &id, if is_there { h + 2 } else { h });
+        resumed.expect("it is resumed");
+        let bodies: Vec<_> = stage.stanzas(romeo);
+        let refused = bodies.iter().filter(|stanza| stanza.contains("refused")).count();
+        let kept = bodies.iter().filter(|stanza| stanza.contains("kept too")).count();
+        assert_eq!((refused, kept), (0, usize::from(!is_there)), "{bodies:?}");
+        // Both count alike from here on.
+        stage.send(juliet, &chat(ROMEO, "and then"));
+        stage.acknowledge_at_most(romeo, 0);
+        assert_eq!(stage.waiting(ROMEO), 0);
+    }
+}
+
 /// What clients say of files (XEP-0066, 0264, 0446, 0447, 0428) is theirs: nothing of it is read, reordered or escaped anew.
 const SHARED: &str = "<body>https://x/1/a%20b.jpg</body><x xmlns='jabber:x:oob'><url>https://x/1/a%20b.jpg</url></x>\
     <file-sharing xmlns='urn:xmpp:sfs:0' disposition='inline' id='f'><file xmlns='urn:xmpp:file:metadata:0'>\

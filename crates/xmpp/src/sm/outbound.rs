@@ -101,6 +101,14 @@ impl<T> Outbound<T> {
         self.waiting.as_mut().map(|room| room.0.iter_mut()).unwrap_or_default()
     }
 
+    /// Lets go of what is not to be sent again after a resumption. The peer has said by `h` what it has got, and counts on from there: of what
+    /// is outstanding it has counted nothing.
+    pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        if let Some(room) = &mut self.waiting {
+            room.0.retain(keep);
+        }
+    }
+
     /// Takes everything outstanding: the session ends, unacknowledged.
     pub fn into_unacked(self) -> VecDeque<T> {
         self.waiting.map(|room| *room.0).unwrap_or_default()

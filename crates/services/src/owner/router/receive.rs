@@ -124,6 +124,7 @@ impl Owner {
         let by = mailbox::By { account: routed.by, is_heavy, sent_unix_ms: routed.sent_unix_ms };
         let Some(Visit { desk, account }) = self.visit(routed.to) else { return };
         let key = desk.in_flight.insert(InFlight {
+            to: routed.to,
             origin,
             stanza: routed.stanza.clone(),
             sent_unix_ms: routed.sent_unix_ms,
@@ -163,7 +164,8 @@ impl Owner {
         };
         let stanza = routed.stanza.clone();
         let sent_unix_ms = routed.sent_unix_ms;
-        let key = desk.in_flight.insert(InFlight { origin, stanza: stanza.clone(), sent_unix_ms });
+        let key =
+            desk.in_flight.insert(InFlight { to: routed.to, origin, stanza: stanza.clone(), sent_unix_ms });
         let ticket = Purpose::Message(key).ticket();
         let message = (id, mailbox::By { account: by, is_heavy, sent_unix_ms }, stanza);
         match mailbox::append(desk, ctx, account, resource, message, ticket) {
@@ -257,11 +259,15 @@ impl Owner {
         }
     }
 
-    /// The store had queued a message and has then failed to commit it: its sender gets an error.
+    /// The store had queued a message and has then failed to commit it: its sender gets an error. Sessions that it was written to at once, and that
+    /// may be resumed, do not write it again: it must not be seen after that error (docs/promises.md, M5).
     pub(crate) fn not_committed(&mut self, key: usize, error: &StoreError) {
         let Some(in_flight) = self.desk.in_flight.try_remove(key) else { return };
         tracing::warn!(%error, "a message could not be stored");
         self.desk.metrics.messages_refused_full_total.inc();
+        if let Some(account) = self.directory.present(in_flight.to) {
+            account.sessions.iter_mut().for_each(|session| session.take_back(&in_flight.stanza));
+        }
         self.bounce_and_settle(&in_flight.stanza, &Refuse::from(error).error(), in_flight.origin);
     }
 }
