@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long an answer is waited for.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 /// JetStream's number for: there is no such stream.
 pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
 /// Frames and bytes that one direct get asks for.

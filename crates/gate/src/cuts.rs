@@ -29,8 +29,8 @@ const ONE_SERVER_IN: u32 = 4;
 pub(crate) struct Outcome {
     /// Whose disks.
     pub(crate) servers: Vec<usize>,
-    /// Whether a journal makes names safe, or only their folder's sync.
-    pub(crate) names: &'static str,
+    /// What makes names safe.
+    pub(crate) names: Names,
     /// Whether all that was not synced is lost, or a part.
     pub(crate) lost: &'static str,
     /// Files that lost something, over all disks.
@@ -64,6 +64,13 @@ impl Outcome {
 }
 
 impl Cuts {
+    /// These, too.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.cuts.extend(more.cuts);
+        self.frames += more.frames;
+        self.violations.extend(more.violations);
+    }
+
     /// Whether all is well.
     pub(crate) fn passed(&self) -> bool {
         self.violations.is_empty() && self.cuts.iter().all(Outcome::passed)
@@ -91,6 +98,10 @@ impl Disks {
         Ok(Self { names, disks, at, mounted })
     }
 
+    fn settle(&self) {
+        self.disks.iter().for_each(|disk| disk.lock().unwrap_or_else(PoisonError::into_inner).settle());
+    }
+
     /// Cuts the power of one, which nobody uses any more, and mounts what is left.
     fn cut(&mut self, index: usize, cut: Cut, rng: &mut StdRng) -> Result<Taken> {
         if let Some(mounted) = self.mounted[index].take() {
@@ -102,22 +113,14 @@ impl Disks {
     }
 }
 
-/// Half of the cuts on disks with a journal, half on strict ones.
-pub(crate) async fn run(plan: &Plan, count: u32) -> Result<Cuts> {
-    let mut all = Cuts::default();
-    for (names, part) in [(Names::Journaled, count.div_ceil(2)), (Names::Strict, count / 2)] {
-        if part > 0 {
-            series(plan, names, part, &mut all).await?;
-        }
-    }
-    Ok(all)
-}
-
-async fn series(plan: &Plan, names: Names, count: u32, all: &mut Cuts) -> Result<()> {
+/// Cuts, one after the other on the same cluster. A cut that fails ends it.
+pub(crate) async fn run(plan: &Plan, names: Names, count: u32) -> Result<Cuts> {
     let dir = plan.dir.join("cuts");
     let mut disks = Disks::new(names, &dir)?;
     let mut ground = Ground::open(plan, &dir, &disks.at, Sync::Always).await?;
-    let mut rng = StdRng::seed_from_u64(plan.seed ^ names as u64);
+    // The servers' folders were made a while ago.
+    disks.settle();
+    let (mut all, mut rng) = (Cuts::default(), StdRng::seed_from_u64(plan.seed ^ names as u64));
     for number in 1..=count {
         let cut = if rng.random_ratio(1, 2) { Cut::All } else { Cut::Some };
         let mut servers: Vec<usize> = (0..SERVERS).collect();
@@ -133,9 +136,10 @@ async fn series(plan: &Plan, names: Names, count: u32, all: &mut Cuts) -> Result
             break;
         }
     }
-    all.frames += ground.stage.acknowledged().1;
-    all.violations.extend(ground.violations().0);
-    ground.close()
+    all.frames = ground.stage.acknowledged().1;
+    all.violations = ground.violations().0;
+    ground.close()?;
+    Ok(all)
 }
 
 /// With the servers' default: each cut on a new cluster, since it will be broken.
@@ -184,7 +188,7 @@ async fn once(
     }
     Ok(Outcome {
         servers: servers.to_vec(),
-        names: if disks.names == Names::Journaled { "journaled" } else { "strict" },
+        names: disks.names,
         lost: if cut == Cut::All { "all" } else { "some" },
         files,
         accepts_after_ms: ms(after),
@@ -196,7 +200,7 @@ async fn once(
 
 fn tell(outcome: &Outcome) {
     crate::say(&format!(
-        "  cut of servers {:?}, names {}, lost {} of what was not synced ({} files), accepting after {:.1} s: {:?}{}{}",
+        "  cut of servers {:?}, names {:?}, lost {} of what was not synced ({} files), accepting after {:.1} s: {:?}{}{}",
         outcome.servers,
         outcome.names,
         outcome.lost,

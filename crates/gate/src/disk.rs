@@ -17,10 +17,13 @@ use std::ffi::{OsStr, OsString};
 pub(crate) const ROOT: u64 = 1;
 
 /// When names are safe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Names {
     /// A sync of anything commits all changes of names before it, as journals of file systems do (ext4, XFS).
     Journaled,
+    /// A sync of a file commits its own name and the folders' above it, and nothing else's (the least that file systems in use do).
+    Own,
     /// Only a sync of the folder itself does, which is all that POSIX promises.
     Strict,
 }
@@ -198,12 +201,34 @@ impl Disk {
             Some(Node::Folder { .. }) => self.sync_names(node),
             None => return Err(libc::ENOENT),
         }
-        if self.names == Names::Journaled {
-            for folder in std::mem::take(&mut self.changed) {
-                self.sync_names(folder);
+        match self.names {
+            Names::Journaled => {
+                for folder in std::mem::take(&mut self.changed) {
+                    self.sync_names(folder);
+                }
             }
+            Names::Own => self.sync_own_name(node),
+            Names::Strict => {}
         }
         Ok(())
+    }
+
+    /// Commits the name of a file or folder, and those of the folders above.
+    fn sync_own_name(&mut self, node: u64) {
+        let mut wanted = Some(node);
+        while let Some(node) = wanted.take() {
+            for folder in &self.changed {
+                let Some(Node::Folder { now, safe }) = self.nodes.get_mut(folder) else { continue };
+                let Some(name) = now.iter().find(|(_, one)| **one == node).map(|(name, _)| name) else {
+                    continue;
+                };
+                if safe.get(name) != Some(&node) {
+                    safe.retain(|_, one| *one != node);
+                    safe.insert(name.clone(), node);
+                }
+                wanted = Some(*folder);
+            }
+        }
     }
 
     fn sync_names(&mut self, folder: u64) {
@@ -214,6 +239,18 @@ impl Disk {
         if has_lost_one {
             self.forget_nameless();
         }
+    }
+
+    /// What happened long ago is safe: the system writes everything back after half a minute, synced or not.
+    pub(crate) fn settle(&mut self) {
+        self.changed.clear();
+        for node in self.nodes.values_mut() {
+            match node {
+                Node::File(pages) => pages.sync(),
+                Node::Folder { now, safe } => safe.clone_from(now),
+            }
+        }
+        self.forget_nameless();
     }
 
     /// A file is opened; it lives until it is closed as often.

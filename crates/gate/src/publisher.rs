@@ -225,31 +225,35 @@ impl Publisher {
     /// What does the log have? Then: what lies there counts, the rest is published again.
     async fn ask(&mut self) -> Result<()> {
         tokio::time::sleep(PAUSE).await;
-        let last = match api::state(&self.client, self.log).await {
-            Ok(state) => state.last,
-            Err(Refused::Error(api::STREAM_NOT_FOUND, _)) => 0,
-            Err(_) => return Ok(self.silence_again()),
-        };
-        let acknowledged = self.ledger().last();
-        self.ledger().behind.store(if last < acknowledged { last.max(1) } else { 0 }, Ordering::Relaxed);
-        if last < acknowledged {
-            // Either its new leader has not read its own log to the end, or acknowledged frames are lost; nothing is written over them.
-            return Ok(self.silence_again());
-        }
-        if last > acknowledged && !self.compare(acknowledged + 1, last).await {
-            return Ok(self.silence_again());
-        }
-        for index in 0..self.window.len() {
-            self.window[index].is_again = true;
-            self.publish(index).await?;
+        let is_known = self.look().await;
+        if is_known {
+            for index in 0..self.window.len() {
+                self.window[index].is_again = true;
+                self.publish(index).await?;
+            }
+        } else {
+            self.ask_again_soon();
         }
         self.take_from_now();
         Ok(())
     }
 
-    /// The next question is due at once, from the next turn on.
-    fn silence_again(&mut self) {
-        self.take_from_now();
+    /// Whether the log says what it has, and that is what was published so far.
+    async fn look(&mut self) -> bool {
+        let last = match api::state(&self.client, self.log).await {
+            Ok(state) => state.last,
+            Err(Refused::Error(api::STREAM_NOT_FOUND, _)) => 0,
+            Err(_) => return false,
+        };
+        let acknowledged = self.ledger().last();
+        let is_behind = last < acknowledged;
+        self.ledger().behind.store(if is_behind { last.max(1) } else { 0 }, Ordering::Relaxed);
+        // Behind, either its new leader has not read its own log to the end, or acknowledged frames are lost; nothing is written over them.
+        !is_behind && (last == acknowledged || self.compare(acknowledged + 1, last).await)
+    }
+
+    /// The next question is due with the next frame.
+    fn ask_again_soon(&mut self) {
         if let Some(front) = self.window.front_mut()
             && let Some(earlier) = clock::now().checked_sub(SILENCE + PAUSE)
         {

@@ -45,6 +45,8 @@ pub(crate) struct Report {
     pub(crate) cuts: Option<Cuts>,
     /// With the servers' default.
     pub(crate) bite: Option<Cuts>,
+    /// On strict disks, which decide nothing.
+    pub(crate) strict: Option<Cuts>,
 }
 
 impl Report {
@@ -125,6 +127,14 @@ impl Report {
         for verdict in self.verdicts() {
             let word = if verdict.passed { "passed" } else { "FAILED" };
             let _ = writeln!(text, "| {} | {} | {word} |", verdict.what, verdict.reached);
+        }
+        if let Some(strict) = &self.strict {
+            let failed = strict.cuts.iter().filter(|cut| !cut.passed()).count();
+            let _ = writeln!(
+                text,
+                "\nOf {} cuts on strict disks, {failed} failed; the first that fails ends them.",
+                strict.cuts.len()
+            );
         }
         for fault in self.faults() {
             let _ = writeln!(text, "! {fault}");

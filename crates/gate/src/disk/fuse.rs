@@ -63,7 +63,13 @@ pub(crate) fn forget(at: &Path) {
 struct Layer {
     disk: Arc<Mutex<Disk>>,
     /// What folders held when they were opened, so that a reader can remove what it reads.
-    lists: Mutex<(u64, HashMap<u64, Vec<(OsString, u64)>>)>,
+    lists: Mutex<Lists>,
+}
+
+#[derive(Default)]
+struct Lists {
+    last_handle: u64,
+    open: HashMap<u64, Vec<(OsString, u64)>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -274,9 +280,9 @@ impl Filesystem for Layer {
         match self.disk().list(ino.0) {
             Ok(list) => {
                 let mut lists = held(&self.lists);
-                lists.0 += 1;
-                let handle = lists.0;
-                lists.1.insert(handle, list);
+                lists.last_handle += 1;
+                let handle = lists.last_handle;
+                lists.open.insert(handle, list);
                 reply.opened(FileHandle(handle), FopenFlags::empty());
             }
             Err(fault) => reply.error(errno(fault)),
@@ -287,7 +293,7 @@ impl Filesystem for Layer {
         let disk = self.disk();
         let lists = held(&self.lists);
         let dots = [(".", ino.0), ("..", ROOT)].map(|(name, node)| (OsString::from(name), node));
-        let list = dots.iter().chain(lists.1.get(&fh.0).into_iter().flatten());
+        let list = dots.iter().chain(lists.open.get(&fh.0).into_iter().flatten());
         for (index, (name, node)) in list.enumerate().skip(offset as usize) {
             let is_file = disk.file_len(*node).is_ok_and(|len| len.is_some());
             let kind = if is_file { FileType::RegularFile } else { FileType::Directory };
@@ -299,7 +305,7 @@ impl Filesystem for Layer {
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        held(&self.lists).1.remove(&fh.0);
+        held(&self.lists).open.remove(&fh.0);
         reply.ok();
     }
 

@@ -50,13 +50,39 @@ fn a_part_may_stay() {
 
 #[test]
 fn a_journal_commits_names_with_any_sync_and_a_strict_disk_does_not() {
-    for (names, expected) in [(Names::Journaled, true), (Names::Strict, false)] {
+    for (names, expected) in [(Names::Journaled, true), (Names::Own, true), (Names::Strict, false)] {
         let (mut disk, _) = with_a_file(names);
         let file = disk.create(ROOT, name("b")).unwrap();
         disk.write(file, 0, b"content", true).unwrap();
         cut(&mut disk);
         assert_eq!(disk.lookup(ROOT, name("b")).is_ok(), expected, "{names:?}");
     }
+}
+
+#[test]
+fn a_files_sync_commits_its_own_name_and_path_and_no_others() {
+    let mut disk = Disk::new(Names::Own);
+    let folder = disk.mkdir(ROOT, name("folder")).unwrap();
+    let file = disk.create(folder, name("a")).unwrap();
+    let other = disk.create(folder, name("b")).unwrap();
+    disk.write(file, 0, b"content", true).unwrap();
+    disk.rename((folder, name("a")), (folder, name("c"))).unwrap();
+    disk.write(file, 0, b"content", true).unwrap();
+    cut(&mut disk);
+    assert_eq!(disk.lookup(ROOT, name("folder")), Ok(folder));
+    assert_eq!(disk.list(folder), Ok(vec![("c".into(), file)]));
+    assert_eq!(disk.read(other, 0, 1), Err(libc::ENOENT));
+}
+
+#[test]
+fn what_has_settled_stays() {
+    let mut disk = Disk::new(Names::Strict);
+    let file = disk.create(ROOT, name("a")).unwrap();
+    disk.write(file, 0, b"old", false).unwrap();
+    disk.settle();
+    disk.write(file, 0, b"new", false).unwrap();
+    assert_eq!(cut(&mut disk), Taken { files: 1, folders: 0 });
+    assert_eq!(disk.read(file, 0, 100).unwrap(), b"old");
 }
 
 #[test]
