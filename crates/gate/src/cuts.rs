@@ -142,18 +142,18 @@ pub(crate) async fn run(plan: &Plan, names: Names, count: u32) -> Result<Cuts> {
     Ok(all)
 }
 
-/// With the servers' default: each cut on a new cluster, since it will be broken.
-pub(crate) async fn bite(plan: &Plan, count: u32) -> Result<Cuts> {
+/// Cuts, each on a cluster of its own, where the next could not go on from what the last one left.
+pub(crate) async fn apart(plan: &Plan, sync: Sync, names: Names, count: u32) -> Result<Cuts> {
     let mut all = Cuts::default();
     let mut rng = StdRng::seed_from_u64(plan.seed);
     for _ in 0..count {
-        let dir = plan.dir.join("bite");
-        let mut disks = Disks::new(Names::Journaled, &dir)?;
-        let mut ground = Ground::open(plan, &dir, &disks.at, Sync::Default).await?;
+        let dir = plan.dir.join("cuts");
+        let mut disks = Disks::new(names, &dir)?;
+        let mut ground = Ground::open(plan, &dir, &disks.at, sync).await?;
+        disks.settle();
         let servers: Vec<usize> = (0..SERVERS).collect();
-        let outcome =
-            once(plan, &mut ground, &mut disks, (&servers, Cut::All, Duration::from_secs(5)), &mut rng)
-                .await?;
+        let uptime = Duration::from_millis(rng.random_range(UPTIME_MS));
+        let outcome = once(plan, &mut ground, &mut disks, (&servers, Cut::All, uptime), &mut rng).await?;
         tell(&outcome);
         all.cuts.push(outcome);
         all.frames += ground.stage.acknowledged().1;

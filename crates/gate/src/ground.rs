@@ -117,7 +117,7 @@ impl Ground {
     pub(crate) fn lost(&self) -> Vec<u64> {
         let lost = self.ledgers().iter().map(|ledger| match ledger.behind.load(Ordering::Relaxed) {
             0 => 0,
-            last => ledger.last().saturating_sub(last),
+            next => (ledger.last() + 1).saturating_sub(next),
         });
         lost.collect()
     }

@@ -35,7 +35,7 @@ pub(crate) struct Ledger {
     pub(crate) again: AtomicU64,
     /// When the last acknowledgement came, in ns since the stage began.
     pub(crate) last_ack_ns: AtomicU64,
-    /// The last sequence that the log has, as its leader said when it had less than was acknowledged; else 0.
+    /// The next sequence that the log would take, as its leader said when it had less than was acknowledged; else 0.
     pub(crate) behind: AtomicU64,
     broken: Mutex<Vec<String>>,
     broken_total: AtomicU64,

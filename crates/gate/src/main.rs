@@ -28,6 +28,7 @@ mod stats;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use cluster::Sync;
 use disk::Names;
 use ground::Plan;
 use report::Report;
@@ -186,11 +187,11 @@ async fn parts(arguments: &Arguments, plan: &Plan, report: &mut Report) -> Resul
     }
     if arguments.bites > 0 {
         say(&format!("Power cuts with servers that sync every two minutes, {}", arguments.bites));
-        report.bite = Some(cuts::bite(plan, arguments.bites).await?);
+        report.bite = Some(cuts::apart(plan, Sync::Default, Names::Journaled, arguments.bites).await?);
     }
     if arguments.strict > 0 {
         say(&format!("Power cuts on strict disks, {}", arguments.strict));
-        report.strict = Some(cuts::run(plan, Names::Strict, arguments.strict).await?);
+        report.strict = Some(cuts::apart(plan, Sync::Always, Names::Strict, arguments.strict).await?);
     }
     Ok(())
 }

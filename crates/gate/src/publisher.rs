@@ -247,7 +247,7 @@ impl Publisher {
         };
         let acknowledged = self.ledger().last();
         let is_behind = last < acknowledged;
-        self.ledger().behind.store(if is_behind { last.max(1) } else { 0 }, Ordering::Relaxed);
+        self.ledger().behind.store(if is_behind { last + 1 } else { 0 }, Ordering::Relaxed);
         // Behind, either its new leader has not read its own log to the end, or acknowledged frames are lost; nothing is written over them.
         !is_behind && (last == acknowledged || self.compare(acknowledged + 1, last).await)
     }

@@ -56,41 +56,9 @@ impl Report {
         if let Some(rates) = &self.rates {
             verdicts.extend(self.cost(rates));
         }
-        if let Some(kills) = &self.kills {
-            let standstill = Spread::of(kills.kills.iter().map(|kill| kill.standstill_ms));
-            verdicts.push(Verdict {
-                what: format!("{} kills of two of three under load", kills.kills.len()),
-                reached: format!(
-                    "standstill {} ms; {} frames acknowledged, {} copies of frames read, {} faults",
-                    standstill.map_or_else(String::new, |spread| spread.to_string()),
-                    kills.frames,
-                    kills.audit.frames,
-                    kills.audit.faults.len() + kills.violations.len()
-                ),
-                passed: kills.passed(),
-            });
-        }
-        if let Some(cuts) = &self.cuts {
-            let failed = cuts.cuts.iter().filter(|cut| !cut.passed()).count();
-            verdicts.push(Verdict {
-                what: format!("{} power cuts, synced always", cuts.cuts.len()),
-                reached: format!(
-                    "{failed} failed; {} frames acknowledged, {} violations",
-                    cuts.frames,
-                    cuts.violations.len()
-                ),
-                passed: cuts.passed(),
-            });
-        }
-        if let Some(bite) = &self.bite {
-            let lost =
-                bite.cuts.iter().filter(|cut| cut.back == Back::Lost || !cut.audit.faults.is_empty()).count();
-            verdicts.push(Verdict {
-                what: "acknowledged frames are lost when the servers sync every two minutes, or the disks are no test".into(),
-                reached: format!("in {lost} of {} cuts", bite.cuts.len()),
-                passed: lost > 0,
-            });
-        }
+        verdicts.extend(self.kills.as_ref().map(killed));
+        verdicts.extend(self.cuts.as_ref().map(cut));
+        verdicts.extend(self.bite.as_ref().map(bitten));
         verdicts
     }
 
@@ -130,11 +98,7 @@ impl Report {
         }
         if let Some(strict) = &self.strict {
             let failed = strict.cuts.iter().filter(|cut| !cut.passed()).count();
-            let _ = writeln!(
-                text,
-                "\nOf {} cuts on strict disks, {failed} failed; the first that fails ends them.",
-                strict.cuts.len()
-            );
+            let _ = writeln!(text, "\nOf {} cuts on strict disks, {failed} failed.", strict.cuts.len());
         }
         for fault in self.faults() {
             let _ = writeln!(text, "! {fault}");
@@ -195,4 +159,40 @@ impl Report {
         }
         faults
     }
+}
+
+fn killed(kills: &Kills) -> Verdict {
+    let standstill = Spread::of(kills.kills.iter().map(|kill| kill.standstill_ms));
+    let reached = format!(
+        "standstill {} ms; {} frames acknowledged, {} read again in all copies, {} faults",
+        standstill.map_or_else(String::new, |spread| spread.to_string()),
+        kills.frames,
+        kills.audit.frames,
+        kills.audit.faults.len() + kills.violations.len()
+    );
+    let what = format!("{} kills of two of three under load", kills.kills.len());
+    Verdict { what, reached, passed: kills.passed() }
+}
+
+fn cut(cuts: &Cuts) -> Verdict {
+    let failed = cuts.cuts.iter().filter(|cut| !cut.passed()).count();
+    let accepts = Spread::of(cuts.cuts.iter().map(|cut| cut.accepts_after_ms));
+    let reached = format!(
+        "{failed} failed; accepting after {} ms; {} frames acknowledged, {} read again in all copies, {} violations",
+        accepts.map_or_else(String::new, |spread| spread.to_string()),
+        cuts.frames,
+        cuts.cuts.iter().map(|cut| cut.audit.frames).sum::<u64>(),
+        cuts.violations.len()
+    );
+    let what = format!("{} power cuts, synced always", cuts.cuts.len());
+    Verdict { what, reached, passed: cuts.passed() }
+}
+
+/// The disks are no test if nothing is ever lost.
+fn bitten(bite: &Cuts) -> Verdict {
+    let lost = bite.cuts.iter().filter(|cut| cut.back == Back::Lost || !cut.audit.faults.is_empty()).count();
+    let what =
+        "acknowledged frames are lost when the servers sync every two minutes, or the disks are no test"
+            .into();
+    Verdict { what, reached: format!("in {lost} of {} cuts", bite.cuts.len()), passed: lost > 0 }
 }
