@@ -35,6 +35,7 @@ use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether NATS JetStream can carry Chaski's replicated journal: what it costs, and what kills and power cuts do to it.
 #[derive(Debug, Parser)]
@@ -117,10 +118,13 @@ fn main() -> ExitCode {
 fn gate(arguments: &Arguments) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
-            done = run(arguments) => done,
-            _ = tokio::signal::ctrl_c() => bail!("interrupted; the servers are ended and the disks unmounted"),
+            done = run(arguments) => return done,
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
         }
+        bail!("interrupted; the servers are ended and the disks unmounted")
     })
 }
 
