@@ -3,7 +3,7 @@
 use chaski_store::embedded::simulation::{SimulatedClock, SimulatedDisk, Stepped, Who};
 use chaski_store::embedded::{Disk, Options};
 use chaski_store::{
-    AccountId, Append, Completion, MessageId, ReadLimit, Sender, ShardIndex, ShardStore, Ticket,
+    AccountId, Append, Appended, Completion, MessageId, ReadLimit, Sender, ShardIndex, ShardStore, Ticket,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +46,11 @@ impl Hand {
     }
 
     pub(crate) fn append(&mut self, id: u128) {
+        self.offer(id);
+    }
+
+    /// As [`append`](Self::append); what the front says of it.
+    pub(crate) fn offer(&mut self, id: u128) -> Appended {
         let stanza = format!("<message id='{id}'><body>message number {id}</body></message>").into_bytes();
         let append = Append {
             account: romeo(),
@@ -55,7 +60,7 @@ impl Hand {
             sender: Sender::contact(romeo()),
             ticket: Ticket(id),
         };
-        self.front.append(append).unwrap();
+        self.front.append(append).unwrap()
     }
 
     pub(crate) fn turns(&mut self, whose: &[Who]) {

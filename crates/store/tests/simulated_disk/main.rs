@@ -9,7 +9,7 @@ use chaski_store::conformance::Rig;
 use chaski_store::embedded::simulation::{Cut, SimulatedClock, SimulatedDisk, Stepped, Who};
 use chaski_store::embedded::{self, Disk, Open, OpenError, Options};
 use chaski_store::mailbox::ReadStart;
-use chaski_store::{AccountId, Completion, Engine, Entry, Sender, Seq, StoreError, Ticket};
+use chaski_store::{AccountId, Appended, Completion, Engine, Entry, Sender, Seq, StoreError, Ticket};
 use hand::{Hand, data, everything, options, romeo};
 use std::sync::Arc;
 
@@ -62,6 +62,17 @@ fn a_read_misses_nothing_that_moves_meanwhile() {
         Some((found, false)) => assert_eq!(found, [1, 2, 3, 4, 5], "said to be all"),
         None => panic!("no answer"),
     }
+}
+
+/// A message that has moved to SQLite is sent again in the same run: no load in between could have told of it.
+#[test]
+fn what_has_moved_to_sqlite_is_known_when_it_is_sent_again() {
+    let disk = SimulatedDisk::default();
+    let mut hand = Hand::open(&disk, Options { mailbox_cache_bytes: 1, ..options(&disk) });
+    assert!(matches!(hand.offer(1), Appended::Queued(_)));
+    hand.turns(&[Who::Journal]);
+    hand.turns(&[Who::Sqlite]);
+    assert_eq!(hand.offer(1), Appended::Duplicate);
 }
 
 fn ids(entries: &[Entry]) -> Vec<u128> {
