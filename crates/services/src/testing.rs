@@ -210,7 +210,7 @@ impl Stage {
                 moved |= !self.store_held && self.complete(shard);
             }
             moved |= self.deliver_envelope() || self.read_on();
-            if !moved && !(!self.store_held && self.step_disk()) {
+            if !moved && (self.store_held || !self.step_disk()) {
                 return;
             }
         }
