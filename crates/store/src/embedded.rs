@@ -50,7 +50,7 @@ pub use options::{Clock, Options, SystemClock};
 
 use crate::time::plausible::{Doubt, PlausibleTime, Reading};
 use crate::time::{self, Time};
-use crate::{AccountId, Engine, Records, ShardIndex, ShardStore, Waker};
+use crate::{Engine, Records, ShardIndex, ShardStore, Waker};
 use directory::Lock;
 use journal::caretaker::Caretaker;
 use journal::format::Seed;
@@ -61,7 +61,6 @@ use readers::{Jobs, Taker};
 use rusqlite::Connection;
 use seal::Slots;
 use sqlite_writer::{SqliteWriter, Submitted, ToSqlite, Waiter};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -78,7 +77,6 @@ pub struct EmbeddedEngine {
     secret: [u8; 16],
     shared: Arc<Shared>,
     /// What SQLite holds for accounts whose shard isn't attached yet.
-    waiting: Mutex<HashMap<AccountId, database::Waiting>>,
     journal_metrics: Arc<JournalMetrics>,
     sqlite_metrics: Arc<SqliteMetrics>,
     caretaker: Arc<Caretaker>,
@@ -172,9 +170,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
     };
     let absorbed = recovery::absorb(dir, &mut target, &|| false)?;
     let place_applied = database::applied(&connection).map_err(sqlite)?;
-    let mut waiting = database::waiting(&connection).map_err(sqlite)?;
     let arrears = Arc::new(absorbed.arrears);
-    arrears.count(&mut waiting);
     if !meta.is_noted {
         arrears.wait_for_opening();
     }
@@ -242,7 +238,6 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         dir: dir.to_owned(),
         secret: meta.secret,
         shared,
-        waiting: Mutex::new(waiting),
         journal_metrics,
         sqlite_metrics,
         caretaker,
@@ -349,10 +344,8 @@ impl Engine for EmbeddedEngine {
     fn attach(&self, shard: ShardIndex, shards: u16, waker: Waker) -> Box<dyn ShardStore> {
         let link = Arc::new(Link::new(shard, shards, waker, Arc::new(FrontMetrics::default())));
         self.shared.links.write().unwrap_or_else(PoisonError::into_inner).push(link.clone());
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = waiting.extract_if(|account, _| account.shard(shards) == shard);
         let acked = self.shared.arrears.take_acked(|account| account.shard(shards) == shard);
-        Box::new(front::Front::new(self.shared.clone(), link, own, acked))
+        Box::new(front::Front::new(self.shared.clone(), link, acked))
     }
 
     fn records(&self) -> Arc<dyn Records> {

@@ -8,8 +8,10 @@
 //! - What was committed is readable until acknowledged, whatever happens to the process.
 //! - After [`ShardStore::ack`] the entry is never read again in this run; after a crash it may reappear once
 //!   (at-least-once). Within a minute no byte of it is on disk.
-//! - Append is idempotent by [`MessageId`] against what is still unacknowledged, wherever it waits, if the account was loaded before
-//!   ([`ShardStore::load`] with [`Table::Rosters`], as for an account that is to be in memory).
+//! - An account is *here* from the answer to its [`ShardStore::load`] to [`ShardStore::leave`]. What its mailbox holds is known meanwhile: of who is away the
+//!   store keeps nothing in memory but what is not yet on disk, and a start looks at no mailbox. Before its load only what was appended
+//!   in this run is read and counted.
+//! - Append is idempotent by [`MessageId`] against what is still unacknowledged, wherever it waits, if the account is here.
 //! - An entry that is acknowledged before it was durable completes its ticket at once.
 //! - What leaves a mailbox otherwise than by acknowledgement or with its account (it grew too old, the disk damaged it)
 //!   leaves a [`Gap`] in its place in the same transaction: an entry that is read and acknowledged like a message, and
@@ -282,7 +284,7 @@ pub trait ShardStore: Send {
     /// The account's client has these. Unknown ones are ignored (they were acknowledged before).
     fn ack(&mut self, account: AccountId, seqs: &[Seq]);
 
-    /// How much waits for this account. Never touches the disk.
+    /// How much waits for this account, which is here. Never touches the disk.
     fn usage(&self, account: AccountId) -> Usage;
 
     /// The account is gone: drops its whole mailbox, its phone book, its references to media, and what is kept under its key in the tables of
@@ -293,7 +295,11 @@ pub trait ShardStore: Send {
     /// Looks for accounts of which something is kept and no record, a page at a time. Of all shards' accounts.
     fn find_leftovers(&mut self, from: leftovers::Place, ticket: Ticket);
 
-    /// Asks for an account's records in these tables, by [`AccountId::record_key`].
+    /// The account is here no more: forgets what its mailbox holds on disk. What is in memory only is kept there as for any other. Reads of
+    /// it that are under way are not answered.
+    fn leave(&mut self, account: AccountId);
+
+    /// Asks for an account's records in these tables, by [`AccountId::record_key`], and brings the account here.
     fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket);
 
     /// Writes (or with `None` deletes) an account's record. Saves of one account become durable in order.

@@ -392,6 +392,9 @@ impl ShardStore for MemoryShard {
         lock(&self.state).usage(account)
     }
 
+    /// All is in memory here, always.
+    fn leave(&mut self, _: AccountId) {}
+
     fn purge(&mut self, account: AccountId, ticket: Ticket) {
         let mailbox = lock(&self.state).mailboxes.remove(&account).unwrap_or_default();
         self.staged.push(Staged::Purge { account, mailbox, ticket });

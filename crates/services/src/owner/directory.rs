@@ -128,6 +128,8 @@ pub(crate) struct Directory {
     pub(crate) room: ParkedRoom,
     /// Accounts without sessions, oldest first; some have got a session again or are gone.
     idle: VecDeque<AccountId>,
+    /// Accounts that were in memory or looked up, and may not be any more: for [`Directory::next_left`].
+    left: Vec<AccountId>,
     limits: Bounds,
 }
 
@@ -184,6 +186,7 @@ impl Directory {
             count: 0,
             room: ParkedRoom::of(&limits),
             idle: VecDeque::new(),
+            left: Vec::new(),
             limits,
         }
     }
@@ -297,7 +300,7 @@ impl Directory {
                 self.present.insert(id, account);
                 self.rest(id);
             }
-            None => _ = self.present.remove(&id),
+            None => self.drop_from_memory(id),
         }
         let Some(loading) = self.loading.remove(&id) else { return VecDeque::new() };
         self.askers.ended(loading.asker.unwrap_or(Asker::Own));
@@ -322,7 +325,7 @@ impl Directory {
 
     /// Keeps what arrives for an account parked from now on, until [`Self::loaded`].
     pub(crate) fn hold_back(&mut self, id: AccountId) {
-        self.present.remove(&id);
+        self.drop_from_memory(id);
         // An account may be made now, so the number no longer counts as nobody's.
         self.looked.forget(id);
         let askers = &mut self.askers;
@@ -373,7 +376,8 @@ impl Directory {
     }
 
     /// Notes that an account may have become idle, and drops the oldest idle accounts from memory if there are too many. An
-    /// account that was used since it became idle gets a second chance.
+    /// account that was used since it became idle gets a second chance. This one stays: what it came into memory for, or what follows from the end
+    /// of its session, is yet to be done.
     fn rest(&mut self, id: AccountId) {
         self.idle.push_back(id);
         let mut chances = self.idle.len();
@@ -393,8 +397,8 @@ impl Directory {
                     return;
                 }
                 chances -= 1;
-            } else if is_idle && (!used || chances == 0) {
-                self.present.remove(&oldest);
+            } else if is_idle && oldest != id && (!used || chances == 0) {
+                self.drop_from_memory(oldest);
             } else if chances > 0 {
                 chances -= 1;
                 self.idle.push_back(oldest);
@@ -402,6 +406,26 @@ impl Directory {
                 return self.idle.push_back(oldest);
             }
         }
+    }
+
+    fn drop_from_memory(&mut self, id: AccountId) {
+        self.present.remove(&id);
+        self.looked_at(id);
+    }
+
+    /// The store was asked for an account that need not be in memory.
+    pub(crate) fn looked_at(&mut self, id: AccountId) {
+        self.left.push(id);
+    }
+
+    /// An account that is in memory no more, each once after it has left: the store need not know its mailbox.
+    pub(crate) fn next_left(&mut self) -> Option<AccountId> {
+        while let Some(id) = self.left.pop() {
+            if self.is_absent(id) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Accounts in memory, and those that are being loaded: for the gauges.

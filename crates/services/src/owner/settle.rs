@@ -24,6 +24,9 @@ impl Owner {
             self.desk.turned = turned;
         }
         self.desk.outgoing.flush(ctx);
+        while let Some(id) = self.directory.next_left() {
+            ctx.store.leave(id);
+        }
         ctx.store.flush();
         let metrics = &self.desk.metrics;
         metrics.envelopes_waiting.set(self.desk.outgoing.waiting() as i64);

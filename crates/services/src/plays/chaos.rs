@@ -172,7 +172,8 @@ impl Play {
 
     /// On the real engine, and a disk of which a seed decides what is left when its power goes.
     fn on_disk(seed: u64) -> Self {
-        Self::on(Stage::on_disk(2, limits(), seed))
+        // Who has no session leaves memory as soon as another comes, so that what waits is counted anew at most logins.
+        Self::on(Stage::on_disk(2, Limits { idle_accounts: 0, ..limits() }, seed))
     }
 
     fn on(mut stage: Stage) -> Self {

@@ -49,6 +49,12 @@ impl OnDisk {
             ack_linger_ms: 0,
             expire_after_ms: u64::MAX / 4,
             readers: 1,
+            // In every other play everything moves to SQLite as soon as it can.
+            mailbox_cache_bytes: if self.seed.is_multiple_of(2) {
+                Options::default().mailbox_cache_bytes
+            } else {
+                1
+            },
             ..Options::default()
         };
         self.engine = Some(Stepped::open(&data, options).expect("what a cut leaves can be opened"));
@@ -96,6 +102,10 @@ impl OnDisk {
         self.engine().record(table, key)
     }
 
+    pub(super) fn metric(&mut self, name: &str) -> i64 {
+        self.engine().metric(name)
+    }
+
     pub(super) fn records(&mut self, table: Table) -> Vec<Vec<u8>> {
         self.engine().records(table)
     }
@@ -115,6 +125,11 @@ impl Stage {
         if let Some(OnDisk { disk, .. }) = &self.disk {
             disk.set_size(bytes.map(|bytes| disk.used() + bytes), false);
         }
+    }
+
+    /// A metric of the engine on the disk.
+    pub fn disk_metric(&mut self, name: &str) -> i64 {
+        self.disk.as_mut().map_or(0, |disk| disk.metric(name))
     }
 
     /// The disk is well, and the engine has noticed.

@@ -43,8 +43,8 @@ pub(super) fn append_and_read(fixture: &dyn Fixture) {
         assert_eq!(entry.accepted_unix_ms, ACCEPTED_UNIX_MS + id as u64);
     }
     let bytes: usize = entries.iter().map(|entry| entry.stanza.len()).sum();
-    assert_eq!(rig.store.usage(romeo), Usage { messages: 5, bytes: bytes as u64 });
-    assert_eq!(rig.store.usage(phone(2)), Usage::default());
+    assert_eq!(rig.usage(romeo), Usage { messages: 5, bytes: bytes as u64 });
+    assert_eq!(rig.usage(phone(2)), Usage::default());
     assert!(rig.read(phone(2), Seq(0), WIDE).0.is_empty());
     for (_, ticket) in &appended {
         rig.committed(*ticket);
@@ -167,7 +167,7 @@ pub(super) fn acks(fixture: &dyn Fixture) {
     assert_eq!(rig.ids(romeo), [2, 4]);
     rig.store.ack(romeo, &[seqs[1], seqs[3]]);
     assert_eq!(rig.ids(romeo), [0; 0]);
-    rig.until("usage returns to nothing", |rig| rig.store.usage(romeo) == Usage::default());
+    rig.until("usage returns to nothing", |rig| rig.usage(romeo) == Usage::default());
     assert_eq!(rig.ids(juliet), [9]);
 }
 
@@ -224,9 +224,7 @@ pub(super) fn bounds(fixture: &dyn Fixture) {
     rig.append_durably(phone(2), 1);
     let first = rig.read(romeo, Seq(0), ReadLimit { messages: 1, bytes: 0 }).0[0].seq;
     rig.store.ack(romeo, &[first]);
-    rig.until("room after an acknowledgement", |rig| {
-        rig.store.usage(romeo).messages < fixture.max_messages()
-    });
+    rig.until("room after an acknowledgement", |rig| rig.usage(romeo).messages < fixture.max_messages());
     rig.append_durably(romeo, 1 << 100);
 
     let big = vec![b'x'; fixture.max_bytes() as usize];
@@ -248,10 +246,10 @@ pub(super) fn purge(fixture: &dyn Fixture) {
     assert_eq!(rig.ids(romeo), [0; 0], "at once");
     rig.committed(waiting);
     assert_eq!(rig.ids(romeo), [0; 0]);
-    assert_eq!(rig.store.usage(romeo), Usage::default());
+    assert_eq!(rig.usage(romeo), Usage::default());
     rig.append_durably(romeo, 5);
     assert_eq!((rig.ids(romeo), rig.ids(phone(2))), (vec![5], vec![1]));
-    rig.until("usage is exact", |rig| rig.store.usage(romeo).messages == 1);
+    rig.until("usage is exact", |rig| rig.usage(romeo).messages == 1);
 }
 
 pub(super) fn long_mailbox(fixture: &dyn Fixture) {
@@ -282,7 +280,7 @@ pub(super) fn long_mailbox(fixture: &dyn Fixture) {
     assert_eq!(seen, (0..count * 3 / 4).collect::<Vec<_>>(), "no gap, nothing twice");
     let left: Vec<u128> = (0..count * 3 / 4).filter(|id| id % 3 == 0).collect();
     assert_eq!(rig.ids(romeo), left);
-    rig.until("usage is exact", |rig| rig.store.usage(romeo).messages == left.len() as u64);
+    rig.until("usage is exact", |rig| rig.usage(romeo).messages == left.len() as u64);
 }
 
 pub(super) fn restart(fixture: &dyn Fixture) {
@@ -293,7 +291,7 @@ pub(super) fn restart(fixture: &dyn Fixture) {
         let engine = fixture.open();
         let mut rig = Rig::new(&*engine);
         assert_eq!(rig.ids(romeo), kept, "round {round}");
-        assert_eq!(rig.store.usage(romeo).messages, kept.len() as u64);
+        assert_eq!(rig.usage(romeo).messages, kept.len() as u64);
         for id in round * 100..round * 100 + 10 {
             let seq = rig.append_durably(romeo, id);
             assert!(seq > last, "numbers grow across restarts");
@@ -348,5 +346,44 @@ pub(super) fn other_shards(fixture: &dyn Fixture) {
         }
         drop(rigs);
         engine.close();
+    }
+}
+
+/// An account goes and comes while its messages move from memory to disk: what waits, and how much that is, is known whenever it is here.
+pub(super) fn come_and_go(fixture: &dyn Fixture) {
+    let (romeo, juliet) = (phone(1), phone(2));
+    let mut kept: Vec<u128> = Vec::new();
+    for opening in 0..2u128 {
+        let engine = fixture.open();
+        let mut rig = Rig::new(&*engine);
+        for round in 0..20u128 {
+            rig.load(romeo);
+            let first = 1_000 * opening + 10 * round;
+            assert_eq!(rig.usage(romeo).messages, kept.len() as u64, "{opening} {round}");
+            append_all(&mut rig, romeo, first..first + 3);
+            append_all(&mut rig, juliet, first..first + 3);
+            kept.extend(first..first + 3);
+            for &id in &kept {
+                assert_eq!(
+                    rig.append(romeo, id).expect("taken").0,
+                    Appended::Duplicate,
+                    "{opening} {round}: {id}"
+                );
+            }
+            if round % 3 == 1 {
+                let entries = rig.read_all(romeo, 7);
+                rig.store.ack(romeo, &[entries[0].seq, entries[2].seq]);
+                kept.remove(2);
+                kept.remove(0);
+            }
+            assert_eq!(rig.ids(romeo), kept, "{opening} {round}");
+            let bytes: usize = kept.iter().map(|&id| stanza(id).len()).sum();
+            assert_eq!(rig.usage(romeo), Usage { messages: kept.len() as u64, bytes: bytes as u64 });
+            rig.leave(romeo);
+            if round % 4 == 0 {
+                rig.turn();
+            }
+        }
+        close(engine, rig);
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn purge(fixture: &dyn Fixture) {
         "whose number begins with the same digits"
     );
     assert_eq!((rig.ids(romeo), rig.ids(neighbour()).len()), (vec![], 40));
-    assert_eq!(rig.store.usage(romeo), Usage::default());
+    assert_eq!(rig.usage(romeo), Usage::default());
     drop(rig);
     engine.close();
     let engine = fixture.open();

@@ -2,8 +2,9 @@
 
 use crate::{
     AccountId, Append, Appended, Completion, Engine, Entry, MessageId, ReadLimit, Sender, Seq, ShardIndex,
-    ShardStore, StoreError, Table, Ticket, leftovers, mailbox::ReadStart,
+    ShardStore, StoreError, Table, Ticket, Usage, leftovers, mailbox::ReadStart,
 };
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Rig {
     signal: Arc<Signal>,
     completions: Vec<Completion>,
     last_ticket: u128,
+    /// Accounts that were loaded and have not left.
+    here: HashSet<AccountId>,
 }
 
 impl Rig {
@@ -43,7 +46,13 @@ impl Rig {
             *woken.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
             woken.changed.notify_one();
         });
-        Self { store: engine.attach(shard, shards, waker), signal, completions: Vec::new(), last_ticket: 0 }
+        Self {
+            store: engine.attach(shard, shards, waker),
+            signal,
+            completions: Vec::new(),
+            last_ticket: 0,
+            here: HashSet::new(),
+        }
     }
 
     /// A ticket that was not used before.
@@ -52,8 +61,9 @@ impl Rig {
         Ticket(self.last_ticket)
     }
 
-    /// Loads an account, as its owner does before anything is appended to its mailbox.
+    /// Loads an account, as its owner does before it uses the mailbox.
     pub fn load(&mut self, account: AccountId) {
+        self.here.insert(account);
         let ticket = self.ticket();
         self.store.load(account, &[Table::Accounts, Table::Rosters], ticket);
         self.wait("a load", |completion| match completion {
@@ -63,6 +73,24 @@ impl Rig {
             }
             _ => None,
         });
+    }
+
+    /// The account is here no more.
+    pub fn leave(&mut self, account: AccountId) {
+        self.store.leave(account);
+        self.here.remove(&account);
+    }
+
+    fn bring(&mut self, account: AccountId) {
+        if !self.here.contains(&account) {
+            self.load(account);
+        }
+    }
+
+    /// What a mailbox holds, loaded first if its account is not here.
+    pub fn usage(&mut self, account: AccountId) -> Usage {
+        self.bring(account);
+        self.store.usage(account)
     }
 
     /// Appends a message whose identity and text come from `id`.
@@ -196,8 +224,9 @@ impl Rig {
         found
     }
 
-    /// Reads, and waits for the disk if it is asked.
+    /// Reads, and waits for the disk if it is asked. The account is loaded first if it is not here.
     pub fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit) -> (Vec<Entry>, bool) {
+        self.bring(account);
         let ticket = self.ticket();
         match self.store.read(account, after, limit, ticket) {
             ReadStart::Ready { entries, more } => (entries, more),

@@ -60,8 +60,30 @@ pub(super) fn of_all_strangers(fixture: &dyn Fixture) {
     super::mailboxes::close(engine, rig);
     let engine = fixture.open();
     let mut rig = Rig::new(&*engine);
+    rig.load(romeo);
     assert_eq!(write(&mut rig, romeo, stranger(300), &mut next, 1), 0, "after a restart");
     assert_eq!(write(&mut rig, romeo, contact(2), &mut next, 10), 10);
+}
+
+/// An account goes and comes while what waits for it moves to disk: whose it is is still known.
+pub(super) fn come_and_go(fixture: &dyn Fixture) {
+    let engine = fixture.open();
+    let mut rig = Rig::new(&*engine);
+    let (romeo, mut next) = (phone(1), 0);
+    rig.load(romeo);
+    let mut waiting = write(&mut rig, romeo, contact(1), &mut next, 10_000);
+    waiting += (0..10).map(|of| write(&mut rig, romeo, stranger(of), &mut next, 2)).sum::<u32>();
+    for round in 0..5 {
+        rig.turn();
+        rig.leave(romeo);
+        rig.load(romeo);
+        assert_eq!(rig.usage(romeo).messages, u64::from(waiting));
+        assert_eq!(write(&mut rig, romeo, contact(1), &mut next, 1), 0, "{round}");
+        let contacts: u32 = (10..14).map(|of| write(&mut rig, romeo, contact(of), &mut next, 1)).sum();
+        let strangers: u32 = (30..34).map(|of| write(&mut rig, romeo, stranger(of), &mut next, 1)).sum();
+        assert!(contacts >= 2 && strangers >= 2, "{round}: {contacts} {strangers}");
+        waiting += contacts + strangers;
+    }
 }
 
 pub(super) fn given_back(fixture: &dyn Fixture) {
@@ -86,7 +108,7 @@ pub(super) fn given_back(fixture: &dyn Fixture) {
             rig.store.ack(romeo, part);
             rig.turn();
         }
-        rig.until("an empty mailbox", |rig| rig.store.usage(romeo).messages == 0);
+        rig.until("an empty mailbox", |rig| rig.usage(romeo).messages == 0);
     }
     fill(&mut rig, &mut next);
     rig.purge(romeo);
@@ -127,7 +149,7 @@ pub(super) fn charge(fixture: &dyn Fixture) {
     assert_eq!(charged, one as usize, "as many as would have been stored");
     let refused = charge(&mut rig, stranger(1));
     assert!(matches!(refused, Err(StoreError::MailboxFull)), "{refused:?}");
-    assert_eq!((rig.ids(romeo), rig.store.usage(romeo)), (vec![], Usage::default()));
+    assert_eq!((rig.ids(romeo), rig.usage(romeo)), (vec![], Usage::default()));
     assert_eq!(write(&mut rig, romeo, stranger(1), &mut next, 1), 1, "what is stored is not held to it");
     assert!((20..30).filter(|&of| charge(&mut rig, stranger(of)).is_ok()).count() >= 5);
     // A mailbox that is full for everybody is full for who is charged.

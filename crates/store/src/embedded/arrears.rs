@@ -7,13 +7,13 @@
 //!
 //! Bounded by what the journal held, which was in memory before the restart.
 
-use super::database::{self, Found, NewMessage};
+use super::database::{self, Found, Moving, Waiting};
 use super::journal::format::{self, Record};
 use super::recovery::{Frame, Gone, Segments, Target};
 use super::{OpenError, Options};
-use crate::{AccountId, Entry, MessageId, ReadLimit, Seq};
+use crate::{AccountId, Entry, ReadLimit, Seq};
 use rusqlite::{Connection, params};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -94,16 +94,6 @@ impl Arrears {
         self.pending.store(false, Ordering::Release);
     }
 
-    /// Adds what is here to what SQLite holds of each account.
-    pub(super) fn count(&self, waiting: &mut HashMap<AccountId, database::Waiting>) {
-        for ((account, seq), entry) in self.entries().iter() {
-            let mailbox = waiting.entry(AccountId::from_bits(*account)).or_default();
-            mailbox.messages += 1;
-            mailbox.bytes = mailbox.bytes.saturating_add(entry.stanza.len() as u32);
-            mailbox.last = mailbox.last.max(seq.0);
-        }
-    }
-
     /// What is to be deleted of these accounts; handed over once.
     pub(super) fn take_acked(&self, is_own: impl Fn(AccountId) -> bool) -> Vec<(AccountId, Seq)> {
         let mut acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,22 +106,22 @@ impl Arrears {
     }
 
     /// The oldest entries of the first accounts, as many as one transaction takes.
-    pub(super) fn slice(&self, options: &Options) -> Vec<(AccountId, Entry)> {
+    pub(super) fn slice(&self, options: &Options) -> Vec<Moving> {
         let (mut slice, mut bytes) = (Vec::new(), 0);
         for ((account, _), entry) in self.entries().iter() {
             if database::slice_is_full(options, slice.len(), bytes) {
                 break;
             }
             bytes += entry.stanza.len();
-            slice.push((AccountId::from_bits(*account), entry.clone()));
+            slice.push(Moving { account: AccountId::from_bits(*account), entry: entry.clone(), mark: None });
         }
         slice
     }
 
     /// A slice is durable in SQLite.
-    pub(super) fn moved(&self, slice: &[(AccountId, Entry)]) {
+    pub(super) fn moved(&self, slice: &[Moving]) {
         let mut entries = self.entries();
-        for (account, entry) in slice {
+        for Moving { account, entry, .. } in slice {
             entries.remove(&(account.to_bits(), entry.seq));
         }
     }
@@ -168,15 +158,14 @@ impl Arrears {
         Ok(Found { entries, more, unreadable })
     }
 
-    /// Identities and numbers of what waits for an account, SQLite's and what is here.
-    pub(super) fn identities(
-        &self,
-        connection: &Connection,
-        account: AccountId,
-    ) -> rusqlite::Result<Vec<(MessageId, Seq)>> {
+    /// What waits for an account, SQLite's and what is here.
+    pub(super) fn waiting(&self, connection: &Connection, account: AccountId) -> rusqlite::Result<Waiting> {
         let own = self.of(account, Seq(0), usize::MAX);
-        let mut found = database::identities(connection, account)?;
-        found.extend(own.iter().map(|entry| (entry.id, entry.seq)));
+        let mut found = database::waiting(connection, account)?;
+        // What has been moved meanwhile is in both.
+        found.messages.extend(own.into_iter().map(|entry| Moving { account, entry, mark: None }.kept()));
+        found.messages.sort_unstable();
+        found.messages.dedup();
         Ok(found)
     }
 
@@ -187,17 +176,6 @@ impl Arrears {
         let account = account.to_bits();
         let own = (account, Seq(after.0.saturating_add(1)))..=(account, Seq(u64::MAX));
         self.entries().range(own).take(limit).map(|(_, entry)| entry.clone()).collect()
-    }
-}
-
-/// A message of a slice as it goes into SQLite.
-pub(super) fn new_message<'a>((account, entry): &'a (AccountId, Entry)) -> NewMessage<'a> {
-    NewMessage {
-        account: *account,
-        seq: entry.seq,
-        id: entry.id,
-        accepted_unix_ms: entry.accepted_unix_ms,
-        stanza: entry.stanza.pieces(),
     }
 }
 

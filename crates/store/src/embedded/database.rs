@@ -3,7 +3,7 @@
 //! The statements on records are in [`super::records`]. Everything here runs on a thread that may block.
 
 use super::disk::{Disk, Open};
-use super::link::{Loss, Rows};
+use super::link::Loss;
 use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
 use super::sqlite_writer::apply::Place;
@@ -17,9 +17,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 mod reading;
+mod waiting;
 
 pub(crate) use reading::Found;
 pub(super) use reading::read;
+pub(super) use waiting::waiting;
+pub(crate) use waiting::{Kept, Moving, Waiting};
 
 /// Prepared statements that a connection keeps: more than there are texts.
 const STATEMENTS_MAX: usize = 64;
@@ -169,67 +172,6 @@ pub(super) fn secret(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
     connection.query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))
 }
 
-/// What waits in SQLite for one account.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Waiting {
-    pub(super) messages: u32,
-    pub(super) bytes: u32,
-    pub(super) last: u64,
-}
-
-/// What waits for every account. Reads the index by age and the gaps only.
-pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<HashMap<AccountId, Waiting>> {
-    let mut waiting: HashMap<AccountId, Waiting> = HashMap::new();
-    let mut statement =
-        connection.prepare("SELECT account, seq, size FROM messages INDEXED BY messages_by_age")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let mailbox = waiting.entry(account(row, 0)?).or_default();
-        mailbox.messages += 1;
-        // One that can't be read is told when the mailbox is, and not here.
-        mailbox.bytes = mailbox.bytes.saturating_add(row.get(2).unwrap_or(0));
-        mailbox.last = mailbox.last.max(row.get::<_, i64>(1)? as u64);
-    }
-    let mut statement = connection.prepare("SELECT account, seq FROM gaps")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let mailbox = waiting.entry(account(row, 0)?).or_default();
-        mailbox.messages += 1;
-        mailbox.last = mailbox.last.max(row.get::<_, i64>(1)? as u64);
-    }
-    Ok(waiting)
-}
-
-/// Identities and numbers of what waits for an account. Reads the index by identity only.
-pub(super) fn identities(
-    connection: &Connection,
-    account: AccountId,
-) -> rusqlite::Result<Vec<(MessageId, Seq)>> {
-    let select = "SELECT id, seq FROM messages INDEXED BY messages_by_id WHERE account = ?1";
-    let mut statement = connection.prepare_cached(select)?;
-    let identity =
-        |row: &Row<'_>| Ok((MessageId(u128::from_be_bytes(row.get(0)?)), Seq(row.get::<_, i64>(1)? as u64)));
-    // One whose identity can't be read is found when the mailbox is.
-    Ok(statement.query_map([account.to_bits() as i64], identity)?.filter_map(Result::ok).collect())
-}
-
-/// Tells the place of each message and of each gap, without reading them.
-pub(super) fn each_place(
-    connection: &Connection,
-    mut each: impl FnMut(AccountId, Seq),
-) -> rusqlite::Result<()> {
-    for select in
-        ["SELECT account, seq FROM messages INDEXED BY messages_by_age", "SELECT account, seq FROM gaps"]
-    {
-        let mut statement = connection.prepare(select)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            each(account(row, 0)?, Seq(row.get::<_, i64>(1)? as u64));
-        }
-    }
-    Ok(())
-}
-
 fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountId> {
     Ok(AccountId::from_bits(row.get::<_, i64>(column)? as u64))
 }
@@ -242,6 +184,8 @@ pub(super) struct NewMessage<'a> {
     pub(super) accepted_unix_ms: u64,
     /// In pieces that lie one behind the other.
     pub(super) stanza: [&'a [u8]; 2],
+    /// Who has sent it, if that is known.
+    pub(super) mark: Option<u8>,
 }
 
 /// Statements on messages inside a transaction of the writer.
@@ -256,7 +200,7 @@ impl Messages<'_> {
     pub(super) fn insert(&mut self, message: &NewMessage<'_>) -> rusqlite::Result<bool> {
         let (slot, key) = self.slots.take(self.connection)?;
         let sealed = seal::seal(self.secret, &key, (message.account, message.seq), message.stanza);
-        let insert = "INSERT OR IGNORE INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let insert = "INSERT OR IGNORE INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let inserted = self.connection.prepare_cached(insert)?.execute(params![
             message.account.to_bits() as i64,
             message.seq.0 as i64,
@@ -265,6 +209,7 @@ impl Messages<'_> {
             message.stanza.iter().map(|piece| piece.len() as i64).sum::<i64>(),
             slot,
             sealed,
+            message.mark,
         ])?;
         if inserted == 0 {
             self.slots.destroy(self.connection, slot)?;
@@ -272,27 +217,25 @@ impl Messages<'_> {
         Ok(inserted > 0)
     }
 
-    /// Deletes one message, or the gap of this number; its size if it was there.
-    pub(super) fn delete(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
-        if let Some(bytes) = self.delete_message(account, seq)? {
-            return Ok(Some(bytes));
+    /// Deletes one message, or the gap of this number; whether it was there.
+    pub(super) fn delete(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<bool> {
+        if self.delete_message(account, seq)? {
+            return Ok(true);
         }
         let delete = "DELETE FROM gaps WHERE account = ?1 AND seq = ?2";
         let parameters = params![account.to_bits() as i64, seq.0 as i64];
-        Ok((self.connection.prepare_cached(delete)?.execute(parameters)? > 0).then_some(0))
+        Ok(self.connection.prepare_cached(delete)?.execute(parameters)? > 0)
     }
 
-    pub(super) fn delete_message(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
-        let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal, size";
-        let rows = self.delete_rows(delete, params![account.to_bits() as i64, seq.0 as i64])?;
-        Ok(rows.first().copied())
+    pub(super) fn delete_message(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<bool> {
+        let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal";
+        Ok(self.delete_rows(delete, params![account.to_bits() as i64, seq.0 as i64])? > 0)
     }
 
-    /// Leaves a gap in the place of messages that this transaction takes away, or lets the mailbox's gap grow. Whether
-    /// it is the mailbox's first. The number is the new loss' own: the acknowledgement of what was told before is not
-    /// one of this.
-    pub(super) fn leave_gap(&mut self, loss: &Loss) -> rusqlite::Result<bool> {
-        let account = loss.rows.account.to_bits() as i64;
+    /// Leaves a gap in the place of messages that this transaction takes away, or lets the mailbox's gap grow. The number
+    /// is the new loss' own: the acknowledgement of what was told before is not one of this.
+    pub(super) fn leave_gap(&mut self, loss: &Loss) -> rusqlite::Result<()> {
+        let account = loss.account.to_bits() as i64;
         let select = "SELECT messages, since_unix_ms, until_unix_ms FROM gaps WHERE account = ?1";
         let mut statement = self.connection.prepare_cached(select)?;
         let known = statement.query_row([account], |row| reading::gap(row, 0)).optional()?;
@@ -300,12 +243,12 @@ impl Messages<'_> {
         let put = "INSERT OR REPLACE INTO gaps VALUES (?1, ?2, ?3, ?4, ?5)";
         self.connection.prepare_cached(put)?.execute(params![
             account,
-            loss.seq.0 as i64,
+            loss.seq().0 as i64,
             gap.messages,
             gap.since_unix_ms as i64,
             gap.until_unix_ms as i64,
         ])?;
-        Ok(known.is_none())
+        Ok(())
     }
 
     /// Deletes a mailbox up to `upto`, and no more than `limit` messages of it; how many they were.
@@ -315,18 +258,14 @@ impl Messages<'_> {
         self.connection.prepare_cached(delete)?.execute([account, upto])?;
         let delete = "DELETE FROM messages WHERE account = ?1 AND seq IN
                       (SELECT seq FROM messages WHERE account = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)
-                      RETURNING seal, size";
+                      RETURNING seal";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Ok(self.delete_rows(delete, params![account, upto, limit])?.len())
+        self.delete_rows(delete, params![account, upto, limit])
     }
 
     /// Deletes up to `limit` messages accepted before `before_unix_ms` and leaves gaps in their place. For each account
-    /// what it lost, and whether the gap is its first.
-    pub(super) fn expire(
-        &mut self,
-        before_unix_ms: u64,
-        limit: usize,
-    ) -> rusqlite::Result<Vec<(Loss, bool)>> {
+    /// what it lost.
+    pub(super) fn expire(&mut self, before_unix_ms: u64, limit: usize) -> rusqlite::Result<Vec<Loss>> {
         let select = "SELECT account, seq, accepted_unix_ms FROM messages INDEXED BY messages_by_age
                       WHERE accepted_unix_ms < ?1 LIMIT ?2";
         let mut statement = self.connection.prepare_cached(select)?;
@@ -337,16 +276,15 @@ impl Messages<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let mut losses: HashMap<AccountId, Loss> = HashMap::new();
         for (account, seq, accepted_unix_ms) in old {
-            let Some(bytes) = self.delete_message(account, seq)? else { continue };
-            let gap = Gap::of(accepted_unix_ms);
-            let rows = Rows { account, messages: 1, bytes };
-            losses.entry(account).and_modify(|loss| loss.add(bytes, seq, gap)).or_insert(Loss {
-                rows,
-                seq,
-                gap,
-            });
+            if self.delete_message(account, seq)? {
+                let gap = Gap::of(accepted_unix_ms);
+                let loss = losses.entry(account);
+                loss.and_modify(|loss| loss.add(seq, gap)).or_insert_with(|| Loss::of(account, seq, gap));
+            }
         }
-        losses.into_values().map(|loss| Ok((loss, self.leave_gap(&loss)?))).collect()
+        let losses: Vec<Loss> = losses.into_values().collect();
+        losses.iter().try_for_each(|loss| self.leave_gap(loss))?;
+        Ok(losses)
     }
 
     /// Takes away messages that can't be read and leaves a gap in their place. What that is, if any was still there.
@@ -356,7 +294,7 @@ impl Messages<'_> {
         account: AccountId,
         seqs: &[Seq],
         now_unix_ms: u64,
-    ) -> rusqlite::Result<Option<(Loss, bool)>> {
+    ) -> rusqlite::Result<Option<Loss>> {
         let select = "SELECT accepted_unix_ms FROM messages WHERE account = ?1 AND seq = ?2";
         let mut lost: Option<Loss> = None;
         for &seq in seqs {
@@ -364,22 +302,25 @@ impl Messages<'_> {
             let accepted =
                 self.connection.prepare_cached(select)?.query_row(place, |row| row.get::<_, i64>(0));
             let gap = Gap::of(accepted.map_or(now_unix_ms, |at| at as u64));
-            let Some(bytes) = self.delete_unreadable(account, seq)? else { continue };
+            if !self.delete_unreadable(account, seq)? {
+                continue;
+            }
             match &mut lost {
-                Some(loss) => loss.add(bytes, seq, gap),
-                None => lost = Some(Loss { rows: Rows { account, messages: 1, bytes }, seq, gap }),
+                Some(loss) => loss.add(seq, gap),
+                None => lost = Some(Loss::of(account, seq, gap)),
             }
         }
-        lost.map(|loss| Ok((loss, self.leave_gap(&loss)?))).transpose()
+        lost.iter().try_for_each(|loss| self.leave_gap(loss))?;
+        Ok(lost)
     }
 
     /// Deletes a message whose columns can't be trusted: its key is destroyed only if no other message has the same.
-    fn delete_unreadable(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<Option<u32>> {
+    fn delete_unreadable(&mut self, account: AccountId, seq: Seq) -> rusqlite::Result<bool> {
         let place = params![account.to_bits() as i64, seq.0 as i64];
-        let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal, size";
-        let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0).ok(), row.get::<_, u32>(1).unwrap_or(0)));
+        let delete = "DELETE FROM messages WHERE account = ?1 AND seq = ?2 RETURNING seal";
+        let row = |row: &Row<'_>| Ok(row.get::<_, i64>(0).ok());
         let found = self.connection.prepare_cached(delete)?.query_row(place, row).optional()?;
-        let Some((slot, size)) = found else { return Ok(None) };
+        let Some(slot) = found else { return Ok(false) };
         let shared = "SELECT EXISTS (SELECT 1 FROM messages WHERE seal = ?1)";
         if let Some(slot) = slot
             // Looks at all messages: this is rare. If they can't be looked at, the key stays.
@@ -387,21 +328,20 @@ impl Messages<'_> {
         {
             self.slots.destroy(self.connection, slot)?;
         }
-        Ok(Some(size))
+        Ok(true)
     }
 
-    fn delete_rows(&mut self, delete: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<Vec<u32>> {
+    /// Runs a deletion that returns seals, and destroys their keys; how many rows went.
+    fn delete_rows(&mut self, delete: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<usize> {
         let mut statement = self.connection.prepare_cached(delete)?;
         // What can't be read there goes all the same.
-        let rows = statement
-            .query_map(parameters, |row| Ok((row.get::<_, i64>(0).ok(), row.get::<_, u32>(1).unwrap_or(0))))?
+        let seals = statement
+            .query_map(parameters, |row| Ok(row.get::<_, i64>(0).ok()))?
             .collect::<Result<Vec<_>, _>>()?;
-        for (slot, _) in &rows {
-            if let Some(slot) = slot {
-                self.slots.destroy(self.connection, *slot)?;
-            }
+        for &slot in seals.iter().flatten() {
+            self.slots.destroy(self.connection, slot)?;
         }
-        Ok(rows.into_iter().map(|(_, size)| size).collect())
+        Ok(seals.len())
     }
 }
 

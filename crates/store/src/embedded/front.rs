@@ -9,11 +9,13 @@
 mod admit;
 mod effects;
 mod events;
-mod identities;
+mod loads;
+mod mailbox;
 mod purges;
 mod reads;
 mod shares;
 mod spill;
+mod stored;
 mod tail;
 
 use super::journal::effects::Effect;
@@ -31,8 +33,9 @@ use crate::records::{Put, Revision, Table, Wanted};
 use crate::shares::{Bounds, Unstored};
 use crate::{AccountId, StoreError, books, media};
 use effects::Asked;
+use mailbox::Mailbox;
 use reads::PendingRead;
-use shares::{Mark, Senders};
+use shares::Mark;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,8 +96,8 @@ pub(super) struct Front {
     segments: VecDeque<(u64, Seq)>,
 
     spill: spill::Spill,
-    /// Which messages wait in SQLite.
-    identities: identities::Identities,
+    /// Mailboxes that are being read from SQLite.
+    loads: stored::Loads,
     /// Acknowledged in SQLite and not deleted yet: readers must not see them.
     deleting: HashSet<(AccountId, Seq)>,
     /// To be handed to SQLite's writer, and whether it has some already.
@@ -110,7 +113,8 @@ pub(super) struct Front {
     last_read: u64,
     /// Found unreadable in this run.
     set_aside: HashSet<(AccountId, Seq)>,
-    loads: usize,
+    /// Loads under way.
+    loading: usize,
     /// Queries and edits of phone books under way.
     books: usize,
     /// The same of the index of media.
@@ -126,24 +130,12 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// A front with what SQLite holds for its accounts. `acked`: of that, what is to be deleted.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        link: Arc<Link>,
-        waiting: impl Iterator<Item = (AccountId, super::database::Waiting)>,
-        acked: Vec<(AccountId, Seq)>,
-    ) -> Self {
+    /// A front. `acked`: what is to be deleted from SQLite.
+    pub(super) fn new(shared: Arc<Shared>, link: Arc<Link>, acked: Vec<(AccountId, Seq)>) -> Self {
         let first = Seq(shared.first_number() + 1);
         let options = &shared.options;
         let bounds = Bounds::new(options.max_messages, options.max_bytes, options.shares);
-        let mut tail = Tail::new(first, bounds);
-        for (account, waiting) in waiting {
-            let mailbox = tail.mailbox_mut(account);
-            mailbox.spilled_messages = waiting.messages;
-            mailbox.spilled_bytes = waiting.bytes;
-            mailbox.spilled_last = Seq(waiting.last);
-            mailbox.senders = Senders::inherited(mailbox.spilled());
-        }
+        let tail = Tail::new(first, bounds);
         Self {
             cache_bytes: shared.options.cache_bytes / usize::from(link.shards).max(1),
             metrics: link.metrics.clone(),
@@ -166,7 +158,7 @@ impl Front {
             repeats_in_flight: 0,
             segments: VecDeque::new(),
             spill: spill::Spill::default(),
-            identities: identities::Identities::default(),
+            loads: stored::Loads::default(),
             deleting: acked.iter().copied().collect(),
             to_delete: acked,
             delete_in_flight: false,
@@ -176,7 +168,7 @@ impl Front {
             reads: HashMap::new(),
             last_read: 0,
             set_aside: HashSet::new(),
-            loads: 0,
+            loading: 0,
             books: 0,
             media: 0,
             saves: 0,
@@ -253,11 +245,8 @@ impl Front {
 
     /// Acknowledges an entry that may be in SQLite. Whether it may.
     fn ack_in_sqlite(&mut self, account: AccountId, seq: Seq) -> bool {
-        let spilled = self
-            .tail
-            .mailbox(account)
-            .is_some_and(|mailbox| mailbox.spilled_messages > 0 && seq <= mailbox.spilled_last);
-        if !spilled || !self.deleting.insert((account, seq)) {
+        let last = self.tail.mailbox(account).and_then(Mailbox::stored_last);
+        if last.is_none_or(|last| seq > last) || !self.deleting.insert((account, seq)) {
             return false;
         }
         self.metrics.acked_in_sqlite_total.inc();
@@ -296,48 +285,15 @@ impl Front {
         self.metrics.messages.set(self.tail.len() as i64);
         self.metrics.message_bytes.set(self.tail.bytes as i64);
         self.metrics.sender_tables.set(self.tail.sender_tables() as i64);
-        self.metrics.identities.set(self.identities.len() as i64);
-        self.metrics.requests_in_flight.set((self.reads.len() + self.loads + self.saves) as i64);
-    }
-
-    /// Reads records of an account behind the saves that are under way.
-    fn start_load(&mut self, account: AccountId, wanted: Wanted, ticket: Ticket) {
-        if self.loads + self.deferred_loads.len() >= self.shared.options.queue_requests {
-            self.ready.push(loaded_nothing(ticket, StoreError::Overloaded));
-        } else if self.saving.contains_key(&account) {
-            self.deferred_loads.push((account, wanted, ticket));
-        } else {
-            self.send_load(account, wanted, ticket);
-        }
-    }
-
-    fn send_load(&mut self, account: AccountId, wanted: Wanted, ticket: Ticket) {
-        self.loads += 1;
-        let has_book = wanted.has_book();
-        let has_mailbox =
-            has_book && self.tail.mailbox(account).is_some_and(|mailbox| mailbox.spilled_messages > 0);
-        if has_mailbox {
-            let gone = self.deleting.iter().filter(|(of, _)| *of == account).map(|(_, seq)| *seq);
-            self.identities.begin_load(account, gone.collect());
-        }
-        let job = Job::Load { link: self.link.clone(), account, wanted, has_mailbox, ticket };
-        let sent = if has_book { self.shared.read_books(job) } else { self.shared.read(job) };
-        if sent.is_err() {
-            self.loads -= 1;
-            if has_mailbox {
-                self.identities.loaded(account, None);
-            }
-            self.ready.push(loaded_nothing(ticket, closed_error()));
-        }
+        self.metrics.mailboxes.set(self.tail.mailboxes() as i64);
+        self.metrics.requests_in_flight.set((self.reads.len() + self.loading + self.saves) as i64);
     }
 }
 
 impl ShardStore for Front {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
         let (account, ticket) = (append.account, append.ticket);
-        if let Some(of) =
-            self.tail.by_id(account, append.id).or_else(|| self.identities.find(account, append.id))
-        {
+        if let Some(of) = self.tail.by_id(account, append.id) {
             if self.shared.is_stopped() {
                 return Err(closed_error());
             }
@@ -393,13 +349,19 @@ impl ShardStore for Front {
         if !self.acked.is_empty() {
             format::encode_ack(&mut self.buffers.acks, account, &self.acked);
             self.acked.sort_unstable();
-            self.identities.forget(account, &self.acked);
+            let acked = std::mem::take(&mut self.acked);
+            self.tail.unstore(account, |seq| acked.binary_search(&seq).is_ok());
+            self.acked = acked;
             self.tail.tidy(account);
         }
     }
 
     fn usage(&self, account: AccountId) -> Usage {
-        self.tail.mailbox(account).map_or_else(Usage::default, tail::Mailbox::usage)
+        self.tail.mailbox(account).map_or_else(Usage::default, Mailbox::usage)
+    }
+
+    fn leave(&mut self, account: AccountId) {
+        self.forget_mailbox(account);
     }
 
     fn purge(&mut self, account: AccountId, ticket: Ticket) {
@@ -490,10 +452,6 @@ impl Drop for Front {
             self.link.needed_from.store(u64::MAX, Ordering::Release);
         }
     }
-}
-
-fn loaded_nothing(ticket: Ticket, error: StoreError) -> Completion {
-    Completion::Loaded { ticket, result: Err(error), book: Vec::new() }
 }
 
 #[cfg(test)]

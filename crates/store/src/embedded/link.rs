@@ -4,7 +4,7 @@
 
 use super::Options;
 use super::arrears::Arrears;
-use super::database::Found;
+use super::database::{Found, Waiting};
 use super::health::Health;
 use super::journal::effects::{Effect, Numbered};
 use super::journal::writer::ToJournal;
@@ -12,7 +12,7 @@ use super::metrics::FrontMetrics;
 use super::overlay::Overlay;
 use super::readers::{Job, Jobs};
 use super::sqlite_writer::{Submitted, ToSqlite, Waiter};
-use crate::{AccountId, Completion, Gap, MessageId, Revision, Seq, ShardIndex, StoreError, Time, Waker};
+use crate::{AccountId, Completion, Gap, Revision, Seq, ShardIndex, StoreError, Time, Waker};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -24,21 +24,19 @@ pub(crate) enum Event {
     /// The slice in flight is in SQLite. Positions of entries that were there already under another number.
     Spilled { ignored: Vec<usize> },
     /// The deletions in flight are done: what was asked for, and per account what was there.
-    Deleted { seqs: Vec<(AccountId, Seq)>, rows: Vec<Rows> },
-    /// Messages are lost; the mailbox has a gap in their place. `first`: it had none.
-    Lost { loss: Loss, first: bool },
+    Deleted { seqs: Vec<(AccountId, Seq)> },
+    /// Messages are lost; the mailbox has a gap in their place.
+    Lost(Loss),
     /// The purge with this number is durable and done.
     Purged { account: AccountId, number: u64 },
     /// A search for leftovers is done.
     Leftovers(Completion),
     /// A mailbox read: what SQLite has, in order.
     Read { number: u64, result: Result<Found, StoreError> },
-    /// A load is done. `waiting`: which messages wait for the account, if that was asked.
-    Loaded {
-        account: AccountId,
-        waiting: Option<Result<Vec<(MessageId, Seq)>, StoreError>>,
-        completion: Completion,
-    },
+    /// A load of an account is done.
+    Loaded { account: AccountId, waiting: Result<Waiting, StoreError>, completion: Completion },
+    /// Records are fetched.
+    Fetched(Completion),
     /// Something of the phone books is answered or done.
     Book(Completion),
     /// Something of the index of media is answered or done.
@@ -47,30 +45,30 @@ pub(crate) enum Event {
     Saved { account: AccountId, completion: Completion },
 }
 
-/// Rows of one account that left SQLite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rows {
-    pub(crate) account: AccountId,
-    pub(crate) messages: u32,
-    pub(crate) bytes: u32,
-}
-
 /// Messages of one account that left SQLite although nobody had acknowledged them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loss {
-    pub(crate) rows: Rows,
-    /// The number of one of them, which their gap gets.
-    pub(crate) seq: Seq,
+    pub(crate) account: AccountId,
+    /// Never empty.
+    pub(crate) seqs: Vec<Seq>,
     pub(crate) gap: Gap,
 }
 
 impl Loss {
+    /// One message.
+    pub(crate) fn of(account: AccountId, seq: Seq, gap: Gap) -> Self {
+        Self { account, seqs: vec![seq], gap }
+    }
+
     /// One more message.
-    pub(crate) fn add(&mut self, bytes: u32, seq: Seq, gap: Gap) {
-        self.rows.messages += 1;
-        self.rows.bytes = self.rows.bytes.saturating_add(bytes);
-        self.seq = self.seq.max(seq);
+    pub(crate) fn add(&mut self, seq: Seq, gap: Gap) {
+        self.seqs.push(seq);
         self.gap = self.gap.join(gap);
+    }
+
+    /// The number of one of them, which their gap gets.
+    pub(crate) fn seq(&self) -> Seq {
+        self.seqs.iter().copied().max().unwrap_or_default()
     }
 }
 

@@ -87,8 +87,8 @@ chaski_telemetry::metrics! {
         messages: Gauge,
         /// Their bytes.
         message_bytes: Gauge,
-        /// Messages in SQLite that would be known if they were sent again: those of accounts that were loaded.
-        identities: Gauge,
+        /// Mailboxes of which something is known in memory: messages wait in them, and their accounts are here or they have messages in memory.
+        mailboxes: Gauge,
         /// Mailboxes in which single senders are counted.
         sender_tables: Gauge,
         /// Batches at the journal.

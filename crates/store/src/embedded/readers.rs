@@ -25,8 +25,8 @@ pub(crate) enum Job {
     Book { link: Arc<Link>, query: books::Query, ticket: Ticket },
     /// Something of the index of media, for a front.
     Media { link: Arc<Link>, query: media::Query, ticket: Ticket },
-    /// An account's records, for a front, and which messages wait for it.
-    Load { link: Arc<Link>, account: AccountId, wanted: Wanted, has_mailbox: bool, ticket: Ticket },
+    /// An account's records, for a front; with what waits for it if they are those by which it comes into memory.
+    Load { link: Arc<Link>, account: AccountId, wanted: Wanted, ticket: Ticket },
     /// Leftovers, for a front.
     Leftovers { link: Arc<Link>, from: Place, ticket: Ticket },
     /// Anything, for a caller that waits.
@@ -57,11 +57,17 @@ pub(super) fn carry_out(
                 .map_err(|error| failed(&error, health));
             Some((link, Event::Read { number, result }))
         }
-        Job::Load { link, account, wanted, has_mailbox, ticket } => {
-            let waiting = has_mailbox
-                .then(|| arrears.identities(connection, account).map_err(|error| failed(&error, health)));
+        Job::Load { link, account, wanted, ticket } => {
             let completion = load(overlay, connection, account, &wanted, ticket);
-            Some((link, Event::Loaded { account, waiting, completion }))
+            let event = match wanted {
+                Wanted::Keys(_) => Event::Fetched(completion),
+                Wanted::Tables(_) => {
+                    let waiting =
+                        arrears.waiting(connection, account).map_err(|error| failed(&error, health));
+                    Event::Loaded { account, waiting, completion }
+                }
+            };
+            Some((link, event))
         }
         Job::Book { link, query, ticket } => {
             let result = super::books::read(connection, &query).map_err(store_error);

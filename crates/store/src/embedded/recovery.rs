@@ -217,7 +217,8 @@ fn insert(
                 && !gone.contains(account, seq)
             {
                 bytes += stanza.len();
-                slice.push(NewMessage { account, seq, id, accepted_unix_ms, stanza: [stanza, b""] });
+                let stanza = [stanza, &b""[..]];
+                slice.push(NewMessage { account, seq, id, accepted_unix_ms, stanza, mark: None });
             }
         });
         if database::slice_is_full(target.options, slice.len(), bytes) {
@@ -233,25 +234,16 @@ fn insert(
     Ok(Some(inserted))
 }
 
-/// Deletes from SQLite what was acknowledged there and not deleted before the end. Goes by what SQLite holds: nearly all that a
-/// journal says is acknowledged never was there.
+/// Deletes from SQLite what was acknowledged there and not deleted before the end, each by its number: nearly all that a journal says is
+/// acknowledged never was there, but that is a minute's, and what waits may be a month's.
 fn forget(target: &mut Target<'_>, gone: &Gone) -> Result<(), OpenError> {
-    let mut acked = Vec::new();
-    let mut purged = HashMap::new();
-    target.sqlite(|target| {
-        database::each_place(target.connection, |account, seq| {
-            if let Some(&upto) = gone.purged.get(&account).filter(|upto| seq <= **upto) {
-                purged.insert(account, upto);
-            } else if gone.acked.contains(&(account, seq)) {
-                acked.push((account, seq));
-            }
-        })
-    })?;
+    let mut acked: Vec<_> = gone.acked.iter().copied().collect();
+    acked.sort_unstable_by_key(|(account, seq)| (account.to_bits(), *seq));
     target.transaction(|messages| {
-        for &(account, seq) in &acked {
+        for (account, seq) in acked {
             messages.delete(account, seq)?;
         }
-        for (&account, &upto) in &purged {
+        for (&account, &upto) in &gone.purged {
             messages.purge(account, upto, usize::MAX)?;
         }
         Ok(())

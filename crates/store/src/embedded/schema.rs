@@ -17,10 +17,12 @@
 //!   integer; the sequence number is [`Seq`].
 //! - `id`: the message's identity, 16 bytes, big-endian. Unique in its mailbox.
 //! - `accepted_unix_ms`: when it was accepted; messages older than 30 days are deleted unread, and leave a gap.
-//! - `size`: length of the stanza. In the index by age, so that mailboxes can be counted without reading messages.
+//! - `size`: length of the stanza.
 //! - `seal`: the row of `seals` that holds its key.
 //! - `stanza`: the stanza and a checksum under its key; see `seals` and `seal.rs`. A message that can't be read, by whatever
 //!   column, is taken away and leaves a gap.
+//! - `mark`: who has sent it, as far as shares of the mailbox need it (`front/shares.rs`): one of 64 places, by a hash under the secret, and whether a
+//!   stranger. NULL: not known any more. Says no more to who has the file than the stanza beside it does.
 //!
 //! `seals` (slot, key): a random key of 16 bytes for each message; all zeros if the slot is free. **Why:** a message
 //! must be gone when it has been acknowledged, and `secure_delete` alone doesn't do that: when SQLite rebalances a
@@ -148,6 +150,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // 12: messages are kept with what is known of them in front. Nothing to be done, as those of before tell themselves apart, but
     // a program that doesn't know would send them so.
     "",
+    // 13: who has sent a message.
+    "ALTER TABLE messages ADD COLUMN mark INTEGER;",
 ];
 
 /// Why a database can't be brought to this program's schema.

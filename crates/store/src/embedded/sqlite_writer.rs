@@ -13,14 +13,14 @@
 //! again since the failure. A transaction that failed may still be found done after a crash: moves and deletions can be
 //! repeated, and how far the frames are carried out is found with it.
 
-use super::database::{self, Messages};
+use super::database::{self, Messages, Moving};
 use super::health::Part;
 use super::link::{Event, Link, Shared, closed_error};
 use super::metrics::SqliteMetrics;
 use super::readers::Job;
 use super::seal::Slots;
 use crate::records::Revision;
-use crate::{AccountId, Completion, Entry, StoreError, Ticket, books, media};
+use crate::{AccountId, Completion, StoreError, Ticket, books, media};
 use apply::Place;
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
@@ -340,13 +340,13 @@ impl SqliteWriter {
         true
     }
 
-    fn move_arrears(&mut self, slice: &[(AccountId, Entry)]) -> rusqlite::Result<()> {
+    fn move_arrears(&mut self, slice: &[Moving]) -> rusqlite::Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         database::note_epoch(&self.connection, self.shared.epoch)?;
         let mut messages =
             Messages { connection: &self.connection, slots: &mut self.slots, secret: &self.secret };
         for message in slice {
-            messages.insert(&super::arrears::new_message(message))?;
+            messages.insert(&message.new_message())?;
         }
         self.connection.execute_batch("COMMIT")
     }

@@ -46,7 +46,7 @@ fn acknowledged_after_it_moved_to_sqlite() {
     assert!(!holds(dir.path(), MARKER));
     let seqs: Vec<_> = entries.iter().map(|entry| entry.seq).collect();
     rig.store.ack(romeo(), &seqs);
-    rig.until("deleted", |rig| rig.store.usage(romeo()).messages == 0);
+    rig.until("deleted", |rig| rig.usage(romeo()).messages == 0);
     rig.until("checkpointed", |_| {
         std::fs::metadata(dir.path().join("chaski.sqlite3-wal")).map_or(0, |wal| wal.len()) == 0
     });
@@ -86,7 +86,7 @@ fn a_reader_in_the_way_only_delays_it() {
     let waiting: i64 = reader.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
     assert_eq!(waiting, 1);
     rig.store.ack(romeo(), &[seq]);
-    rig.until("deleted", |rig| rig.store.usage(romeo()).messages == 0);
+    rig.until("deleted", |rig| rig.usage(romeo()).messages == 0);
     let busy = || {
         let readings = engine.metrics().into_iter().flat_map(|source| source.metrics());
         readings
@@ -139,7 +139,7 @@ fn a_repetition_that_sqlite_knew_does_not_come_back_once_acknowledged() {
     assert!(!seqs.contains(&second));
     seqs.extend([first, second, third]);
     rig.store.ack(romeo(), &seqs);
-    rig.until("deleted", |rig| rig.store.usage(romeo()).messages == 0);
+    rig.until("deleted", |rig| rig.usage(romeo()).messages == 0);
     drop(rig);
     engine.close();
     drop(engine);

@@ -68,7 +68,7 @@ fn run(options: Options) {
     fill(&filler);
     let mut kept = append_until_full(&mut rig, romeo, 1000);
     assert_eq!(rig.ids(romeo), kept, "what was refused is not in the mailbox");
-    assert_eq!(rig.store.usage(romeo).messages, kept.len() as u64);
+    assert_eq!(rig.usage(romeo).messages, kept.len() as u64);
     // Acknowledgements work, and what was accepted stays readable although it is due in SQLite.
     rig.store.ack(juliet, &seqs[..10]);
     rig.turn();
@@ -150,7 +150,7 @@ fn a_start_on_a_full_disk_serves_what_is_in_the_journal() {
     let seqs: Vec<_> = (0..60).map(|id| rig.append_durably(romeo, id)).collect();
     (100..130).for_each(|id| assert!(rig.append_durably(juliet, id) > Seq(0)));
     rig.until("some are in SQLite", |rig| {
-        rig.store.usage(romeo).messages == 60 && reading(&engine, "chaski_store_spilled_total") > 20
+        rig.usage(romeo).messages == 60 && reading(&engine, "chaski_store_spilled_total") > 20
     });
     rig.until("no move is under way", |_| {
         reading(&engine, "chaski_sqlite_waiting") == 0
@@ -166,7 +166,7 @@ fn a_start_on_a_full_disk_serves_what_is_in_the_journal() {
 
     let engine = embedded::open(&data, small.clone()).expect("a full disk does not prevent a start");
     let mut rig = Rig::new(&engine);
-    assert_eq!(rig.store.usage(romeo).messages, 60);
+    assert_eq!(rig.usage(romeo).messages, 60);
     let expected: Vec<u128> = (0..60).collect();
     assert_eq!(rig.ids(romeo), expected);
     assert_eq!(rig.ids(juliet), (100..130).collect::<Vec<_>>());
@@ -184,7 +184,7 @@ fn a_start_on_a_full_disk_serves_what_is_in_the_journal() {
     rig.until("service resumes", |_| engine.troubles().is_empty());
     assert_eq!(rig.ids(romeo), expected[30..]);
     rig.append_durably(juliet, 600);
-    rig.until("deleted", |rig| rig.store.usage(romeo).messages == 30);
+    rig.until("deleted", |rig| rig.usage(romeo).messages == 30);
     let rest: Vec<u128> = (100..130).chain([600]).collect();
     assert_eq!(rig.ids(juliet), rest);
     for closed in [false, true] {

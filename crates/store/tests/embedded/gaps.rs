@@ -66,18 +66,18 @@ fn messages_that_nobody_fetched_in_time_are_deleted_and_their_recipient_is_told_
         let entries = rig.read_all(romeo(), 7);
         assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [seqs[2], seqs[3]]);
         assert_eq!((gap_of(&entries[0]), entries[1].id.0), (expected, LATER));
-        assert_eq!(rig.store.usage(romeo()).messages, 2);
+        assert_eq!(rig.usage(romeo()).messages, 2);
         reopen(engine, rig, dir.path(), &clock)
     };
     // Not acknowledged: still there after a restart, also in windows of one entry.
     let entries = rig.read_all(romeo(), 1);
-    assert_eq!((entries.len(), gap_of(&entries[0]), rig.store.usage(romeo()).messages), (2, expected, 2));
+    assert_eq!((entries.len(), gap_of(&entries[0]), rig.usage(romeo()).messages), (2, expected, 2));
     rig.store.ack(romeo(), &[entries[0].seq]);
     assert_eq!(rig.ids(romeo()), [LATER]);
-    rig.until("the gap is gone", |rig| rig.store.usage(romeo()).messages == 1);
+    rig.until("the gap is gone", |rig| rig.usage(romeo()).messages == 1);
     let (_engine, mut rig) = reopen(engine, rig, dir.path(), &clock);
     assert_eq!(rig.ids(romeo()), [LATER]);
-    assert_eq!(rig.store.usage(romeo()).messages, 1);
+    assert_eq!(rig.usage(romeo()).messages, 1);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_is_lost_after_the_gap_was_read_is_not_cleared_by_its_acknowledgement() {
     let expected = Gap { messages: 3, since_unix_ms: ACCEPTED + 1, until_unix_ms: ACCEPTED + LATER as u64 };
     assert_eq!((entries.len(), gap_of(&entries[0])), (1, expected));
     rig.store.ack(romeo(), &[entries[0].seq]);
-    rig.until("nothing waits", |rig| rig.store.usage(romeo()).messages == 0);
+    rig.until("nothing waits", |rig| rig.usage(romeo()).messages == 0);
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn a_gap_goes_with_its_mailbox() {
     let ticket = rig.ticket();
     rig.store.purge(romeo(), ticket);
     rig.turn();
-    assert_eq!((rig.ids(romeo()), rig.store.usage(romeo()).messages), (vec![], 0));
+    assert_eq!((rig.ids(romeo()), rig.usage(romeo()).messages), (vec![], 0));
     let (_engine, mut rig) = reopen(engine, rig, dir.path(), &clock);
-    assert_eq!((rig.ids(romeo()), rig.store.usage(romeo()).messages), (vec![], 0));
+    assert_eq!((rig.ids(romeo()), rig.usage(romeo()).messages), (vec![], 0));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn many_mailboxes_beyond_the_cache_move_to_sqlite() {
     for last in 0..50 {
         let expected: Vec<u128> = (0..1000).filter(|id| *id as u64 % 50 == last).collect();
         assert_eq!(rig.ids(account(last)), expected);
-        assert_eq!(rig.store.usage(account(last)).messages, 20);
+        assert_eq!(rig.usage(account(last)).messages, 20);
     }
     // Both copies of what was moved, in the journal and in SQLite, are one message after a restart.
     drop(rig);
@@ -54,7 +54,7 @@ fn a_shard_that_is_ahead_of_the_disk_is_refused_and_recovers() {
     };
     assert!(matches!(refused, StoreError::Overloaded), "{refused}");
     assert!(tickets.len() > 50);
-    assert_eq!(rig.store.usage(account(1)).messages, tickets.len() as u64);
+    assert_eq!(rig.usage(account(1)).messages, tickets.len() as u64);
     let count = tickets.len() as u128;
     tickets.into_iter().for_each(|ticket| rig.committed(ticket));
     rig.append_durably(account(1), count);

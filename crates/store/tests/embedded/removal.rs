@@ -89,7 +89,7 @@ fn acknowledged_before_the_purge_does_not_come_back_to_whoever_is_next() {
     let seqs: Vec<_> = rig.read_all(romeo(), 9).iter().map(|entry| entry.seq).collect();
     rig.store.ack(romeo(), &seqs);
     rig.turn();
-    assert_eq!(rig.store.usage(romeo()).messages, 0, "nothing seems to be there");
+    assert_eq!(rig.usage(romeo()).messages, 0, "nothing seems to be there");
     rig.purge(romeo());
     assert_nothing_after_a_crash(dir.path(), &options);
 }

@@ -58,14 +58,14 @@ fn is_set_aside(dir: &Path, left: &[u128], what: &str) {
         });
         let entries = rig.read_all(romeo(), window);
         assert_eq!((ids(&entries), lost(&entries)), (left.to_vec(), vec![5 - left.len() as u32]), "{what}");
-        assert_eq!(rig.store.usage(romeo()).messages, left.len() as u64 + 1, "{what}");
+        assert_eq!(rig.usage(romeo()).messages, left.len() as u64 + 1, "{what}");
         assert_eq!(unreadable(&engine), 5 - left.len() as i64, "{what}");
         // It is acknowledged like the messages, and the mailbox goes on.
         let seqs: Vec<_> = entries.iter().map(|entry| entry.seq).collect();
         rig.store.ack(romeo(), &seqs);
         rig.append_durably(romeo(), 6);
         assert_eq!(rig.ids(romeo()), [6], "{what}");
-        rig.until("deleted", |rig| rig.store.usage(romeo()).messages == 1);
+        rig.until("deleted", |rig| rig.usage(romeo()).messages == 1);
         drop(rig);
         engine.close();
         drop(engine);
@@ -132,6 +132,7 @@ fn a_page_that_makes_no_sense_is_said_and_takes_nothing_away() {
     file.write_all_at(&[0x7F, 0xFF, 0xFF, 0xFF], page as u64).unwrap();
     let engine = embedded::open(dir.path(), hasty()).unwrap();
     let mut rig = Rig::new(&engine);
+    rig.load(romeo());
     let ticket = rig.ticket();
     let all = ReadLimit { messages: 9, bytes: usize::MAX };
     assert!(matches!(rig.store.read(romeo(), Seq(0), all, ticket), ReadStart::Pending));

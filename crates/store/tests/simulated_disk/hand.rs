@@ -3,7 +3,8 @@
 use chaski_store::embedded::simulation::{SimulatedClock, SimulatedDisk, Stepped, Who};
 use chaski_store::embedded::{Disk, Options};
 use chaski_store::{
-    AccountId, Append, Appended, Completion, MessageId, ReadLimit, Sender, ShardIndex, ShardStore, Ticket,
+    AccountId, Append, Appended, Completion, MessageId, ReadLimit, Sender, ShardIndex, ShardStore, Table,
+    Ticket,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +62,15 @@ impl Hand {
             ticket: Ticket(id),
         };
         self.front.append(append).unwrap()
+    }
+
+    /// Loads the account, so that its mailbox is known.
+    pub(crate) fn load(&mut self) {
+        self.front.load(romeo(), &[Table::Accounts], Ticket(998));
+        self.turns(&[Who::Reader, Who::Reader]);
+        let Some(Completion::Loaded { result: Ok(_), .. }) = self.completions.pop() else {
+            panic!("no answer")
+        };
     }
 
     pub(crate) fn turns(&mut self, whose: &[Who]) {

@@ -136,6 +136,7 @@ fn the_last_room_of_the_disk_is_for_contacts() {
 /// Everything of Romeo's, and that the start has left no file of the journal's behind.
 fn found_after(left: &SimulatedDisk) -> Vec<u128> {
     let mut hand = Hand::open(left, options(left));
+    hand.load();
     let files = left.list(&data(left).join("journal")).unwrap();
     assert!(files.is_empty(), "left over: {files:?}");
     if let ReadStart::Ready { entries, .. } = hand.front.read(romeo(), Seq(0), everything(), Ticket(99)) {

@@ -160,6 +160,7 @@ impl Owner {
         let Some(Refusals { asker, waiting, bytes }) = self.desk.refusals.remove(&account) else { return };
         self.directory.room.give_back(waiting.len(), bytes);
         self.directory.look_ended(asker);
+        self.directory.looked_at(account);
         for routed in waiting {
             match has_looked {
                 true => self.refuse_as_nobody(routed, false),

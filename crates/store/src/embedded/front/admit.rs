@@ -3,9 +3,8 @@
 //! Called by the front for each append and charge, before anything is changed. Counts why something is refused; a sender
 //! is told less.
 
-use super::Front;
 use super::shares::Mark;
-use super::tail;
+use super::{Front, Mailbox};
 use crate::embedded::link::closed_error;
 use crate::mailbox::Charge;
 use crate::shares::{Count, Over, Sender, hash};
@@ -50,16 +49,16 @@ impl Front {
         mark: Mark,
         size: usize,
     ) -> Result<(), StoreError> {
-        let waiting = self.tail.mailbox(account).map(tail::Mailbox::waiting).unwrap_or_default();
+        let waiting = self.tail.mailbox(account).map(Mailbox::waiting).unwrap_or_default();
         if !self.bounds.is_shared(waiting, size) {
             return Ok(());
         }
         if !self.tail.mailbox(account).is_some_and(|mailbox| mailbox.senders.has_table()) {
             self.tail.begin_senders(account, self.shared.options.sender_tables);
         }
-        let mailbox = self.tail.mailbox(account);
+        let (mailbox, unshared) = (self.tail.mailbox(account), self.bounds.unshared);
         let strangers = mailbox.map(|mailbox| mailbox.senders.strangers()).unwrap_or_default();
-        let own = mailbox.map(|mailbox| mailbox.senders.own(mark, waiting)).unwrap_or_default();
+        let own = mailbox.map(|mailbox| mailbox.senders.own(mark, waiting, unshared)).unwrap_or_default();
         let bounds = self.bounds;
         let room = bounds.has_room(waiting, size);
         let over = room.and_then(|()| bounds.has_share(sender.standing, own, strangers, size));
@@ -74,10 +73,10 @@ impl Front {
         let hash = hash(self.shared.sender_key, account, sender.account);
         let expire_after_ms = self.shared.options.expire_after_ms;
         let unstored = self.unstored.of(hash, now_unix_ms, expire_after_ms);
-        let mailbox = self.tail.mailbox(account);
-        let waiting = mailbox.map(tail::Mailbox::waiting).unwrap_or_default();
+        let (mailbox, unshared) = (self.tail.mailbox(account), self.bounds.unshared);
+        let waiting = mailbox.map(Mailbox::waiting).unwrap_or_default();
         if self.bounds.is_shared(waiting.plus(unstored), size) {
-            let own = mailbox.map(|mailbox| mailbox.senders.own(mark, waiting)).unwrap_or_default();
+            let own = mailbox.map(|mailbox| mailbox.senders.own(mark, waiting, unshared)).unwrap_or_default();
             let (own, strangers) = (own.plus(unstored), Count::default());
             let share = self.bounds.has_share(sender.standing, own, strangers, size);
             share.map_err(|over| self.over(over))?;

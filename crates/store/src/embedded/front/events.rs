@@ -2,7 +2,7 @@
 
 use super::{Front, InFlight, Repeat};
 use crate::StoreError;
-use crate::embedded::link::{Buffers, Event, Loss, Rows};
+use crate::embedded::link::{Buffers, Event, Loss};
 use crate::mailbox::{Completion, Seq};
 use std::sync::atomic::Ordering;
 
@@ -15,16 +15,18 @@ impl Front {
         match event {
             Event::Journal { outcome, buffers } => self.batch_done(outcome, buffers),
             Event::Spilled { ignored } => self.slice_done(&ignored),
-            Event::Deleted { seqs, rows } => self.deletes_done(&seqs, &rows),
-            Event::Lost { loss, first } => self.lost(&loss, first),
+            Event::Deleted { seqs } => self.deletes_done(&seqs),
+            Event::Lost(loss) => self.lost(&loss),
             Event::Purged { account, number } => self.purged(account, number, Ok(())),
             Event::Leftovers(completion) => self.ready.push(completion),
             Event::Read { number, result } => self.read_done(number, result),
             Event::Loaded { account, waiting, completion } => {
-                self.loads = self.loads.saturating_sub(1);
-                if let Some(waiting) = waiting {
-                    self.identities.loaded(account, waiting.ok());
-                }
+                self.loading = self.loading.saturating_sub(1);
+                self.mailbox_loaded(account, waiting.ok());
+                self.ready.push(completion);
+            }
+            Event::Fetched(completion) => {
+                self.loading = self.loading.saturating_sub(1);
                 self.ready.push(completion);
             }
             Event::Book(completion) => {
@@ -124,28 +126,16 @@ impl Front {
         self.link.needed_from.store(base.0, Ordering::Release);
     }
 
-    /// Messages have left SQLite.
-    pub(super) fn rows_gone(&mut self, rows: &Rows) {
-        if self.purging.contains_key(&rows.account) {
-            return;
-        }
-        let mailbox = self.tail.mailbox_mut(rows.account);
-        mailbox.unspill(rows.messages, rows.bytes);
-        self.tail.tidy(rows.account);
-    }
-
     /// Messages are lost, and a gap is in their place.
-    fn lost(&mut self, loss: &Loss, first: bool) {
-        let account = loss.rows.account;
-        self.identities.forget_all(account, Seq(u64::MAX));
-        // A purge on its way takes the gap along.
+    fn lost(&mut self, loss: &Loss) {
+        let (account, gap) = (loss.account, loss.seq());
+        self.loads.lost(loss, gap);
+        // A purge on its way takes the gap along, and so does the acknowledgement of the message whose number it has.
         if self.purging.contains_key(&account) {
             return;
         }
-        let mailbox = self.tail.mailbox_mut(account);
-        mailbox.spilled_messages += u32::from(first);
-        mailbox.spilled_last = mailbox.spilled_last.max(loss.seq);
-        self.rows_gone(&loss.rows);
+        let is_acked = self.deleting.contains(&(account, gap));
+        self.tail.lose(account, &loss.seqs, (!is_acked).then_some(gap));
         self.ready.push(Completion::Gap(account));
     }
 }

@@ -32,7 +32,7 @@ impl Front {
         }
         self.last_purge += 1;
         let number = self.last_purge;
-        self.forget_spilled(account, upto);
+        self.forget_stored(account, upto);
         self.purges.insert(number, ticket);
         *self.purging.entry(account).or_default() += 1;
         let waiter = Waiter::Purge { link: self.link.clone(), account, number };

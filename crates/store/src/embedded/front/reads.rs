@@ -5,7 +5,7 @@
 //! nothing was moved in between, else the reader is told that there is more and asks again. A message that can't be read
 //! is passed over and set aside; the read goes on behind it.
 
-use super::Front;
+use super::{Front, Mailbox};
 use crate::embedded::database::Found;
 use crate::embedded::link::closed_error;
 use crate::embedded::readers::Job;
@@ -20,7 +20,7 @@ pub(super) struct PendingRead {
     limit: ReadLimit,
     ticket: Ticket,
     /// The highest number in SQLite when it was asked.
-    spilled_last: Seq,
+    stored_last: Seq,
     /// Deleted since it was asked.
     pub(super) deleted: Vec<Seq>,
     /// Purged up to here since it was asked.
@@ -38,7 +38,7 @@ impl Front {
         let Some(mailbox) = self.tail.mailbox(account) else {
             return ReadStart::Ready { entries: Vec::new(), more: false };
         };
-        if mailbox.spilled_messages > 0 && after < mailbox.spilled_last {
+        if mailbox.stored_last().is_some_and(|last| after < last) {
             self.ask_sqlite(account, after, limit, ticket);
             return ReadStart::Pending;
         }
@@ -61,10 +61,14 @@ impl Front {
             self.ready.push(Completion::Read { ticket, result: Err(closed_error()) });
             return;
         }
-        let spilled_last = self.tail.mailbox(account).map_or(Seq(0), |mailbox| mailbox.spilled_last);
+        let stored_last = self.stored_last(account);
         let (deleted, purged) = (Vec::new(), None);
         self.reads
-            .insert(number, PendingRead { account, after, limit, ticket, spilled_last, deleted, purged });
+            .insert(number, PendingRead { account, after, limit, ticket, stored_last, deleted, purged });
+    }
+
+    fn stored_last(&self, account: AccountId) -> Seq {
+        self.tail.mailbox(account).and_then(Mailbox::stored_last).unwrap_or_default()
     }
 
     pub(super) fn read_done(&mut self, number: u64, result: Result<Found, StoreError>) {
@@ -84,8 +88,7 @@ impl Front {
                 && !read.deleted.contains(&entry.seq)
                 && read.purged.is_none_or(|upto| entry.seq > upto)
         });
-        let moved =
-            self.tail.mailbox(read.account).is_some_and(|mailbox| mailbox.spilled_last > read.spilled_last);
+        let moved = self.stored_last(read.account) > read.stored_last;
         let more = match more_in_sqlite || moved {
             // Everything found has been acknowledged meanwhile: the reader still has something to come.
             true if entries.is_empty() => return self.continue_read(&read, last),

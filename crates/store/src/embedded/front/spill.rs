@@ -4,20 +4,19 @@
 //! and every move is a bounded transaction. A moved message stays readable in memory until the move is durable.
 
 use super::Front;
-use super::shares::Mark;
 use super::tail::Slice;
+use crate::embedded::database::Kept;
 use crate::embedded::journal::format;
-use crate::embedded::link::Rows;
 use crate::embedded::sqlite_writer::ToSqlite;
-use crate::{AccountId, MessageId, Seq};
+use crate::{AccountId, Seq};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 
 /// What is being moved.
 #[derive(Default)]
 pub(super) struct Spill {
-    /// The slice in flight: account, number, identity, size and sender of each.
-    slice: Vec<(AccountId, Seq, MessageId, u32, Mark)>,
+    /// The slice in flight.
+    slice: Vec<(AccountId, Kept)>,
     in_flight: bool,
     /// Mailboxes that have grown beyond their share of memory.
     large: VecDeque<AccountId>,
@@ -56,15 +55,12 @@ impl Front {
             self.tail.mailbox_mut(account).is_large = false;
             self.tail.tidy(account);
         }
-        let Slice { entries, marks, .. } = slice;
-        if entries.is_empty() {
+        let messages = slice.into_messages();
+        if messages.is_empty() {
             return;
         }
-        let messages = entries.iter().zip(marks);
-        self.spill.slice = messages
-            .map(|((account, entry), mark)| (*account, entry.seq, entry.id, entry.stanza.len() as u32, mark))
-            .collect();
-        let spill = ToSqlite::Spill { link: self.link.clone(), slice: entries };
+        self.spill.slice = messages.iter().map(|moving| (moving.account, moving.kept())).collect();
+        let spill = ToSqlite::Spill { link: self.link.clone(), slice: messages };
         self.spill.in_flight = self.shared.to_sqlite.send(spill).is_ok();
     }
 
@@ -74,27 +70,24 @@ impl Front {
         let slice = std::mem::take(&mut self.spill.slice);
         self.metrics.spilled_total.add((slice.len() - ignored.len()) as u64);
         let mut ignored = ignored.iter().copied().peekable();
-        let mut moved: HashMap<AccountId, Vec<(MessageId, Seq)>> = HashMap::new();
-        for (position, (account, seq, id, size, mark)) in slice.into_iter().enumerate() {
-            if let Some(at) = self.tail.find(seq) {
+        let mut moved: HashMap<AccountId, Vec<Kept>> = HashMap::new();
+        for (position, (account, kept)) in slice.into_iter().enumerate() {
+            if let Some(at) = self.tail.find(kept.seq) {
                 self.tail.remove(at);
             }
-            let inserted = ignored.next_if_eq(&position).is_none();
-            if !inserted {
+            let moved = moved.entry(account).or_default();
+            if ignored.next_if_eq(&position).is_some() {
                 // SQLite has the message under an earlier number. The journal is told that this one is void: else the message would
                 // come back with it if the other is acknowledged and the process ends while the segment is still there.
-                format::encode_ack(&mut self.buffers.acks, account, &[seq]);
-            }
-            if inserted && !self.purging.contains_key(&account) {
-                self.tail.mailbox_mut(account).spill(seq, size, mark);
+                format::encode_ack(&mut self.buffers.acks, account, &[kept.seq]);
+            } else if !self.purging.contains_key(&account) && !self.deleting.contains(&(account, kept.seq)) {
                 // One that was acknowledged meanwhile is about to be deleted.
-                if !self.deleting.contains(&(account, seq)) {
-                    moved.entry(account).or_default().push((id, seq));
-                }
+                moved.push(kept);
             }
-            self.tail.tidy(account);
         }
-        moved.into_iter().for_each(|(account, messages)| self.identities.add(account, messages));
+        for (account, messages) in moved {
+            self.tail.store(account, messages);
+        }
     }
 
     /// Hands acknowledged messages to SQLite's writer, all that have come since the last time.
@@ -108,24 +101,22 @@ impl Front {
     }
 
     /// The deletions in flight are durable.
-    pub(super) fn deletes_done(&mut self, seqs: &[(AccountId, Seq)], rows: &[Rows]) {
+    pub(super) fn deletes_done(&mut self, seqs: &[(AccountId, Seq)]) {
         self.delete_in_flight = false;
         for &(account, seq) in seqs {
             self.deleting.remove(&(account, seq));
+            self.loads.deleted(account, seq);
             // A read that began before the deletion may still bring it.
             let reads = self.reads.values_mut().filter(|read| read.account == account);
             reads.for_each(|read| read.deleted.push(seq));
         }
-        rows.iter().for_each(|row| self.rows_gone(row));
     }
 
-    /// Counts what SQLite holds, or is about to hold, of an account no more.
-    pub(super) fn forget_spilled(&mut self, account: AccountId, upto: Seq) {
-        self.identities.forget_all(account, upto);
+    /// Forgets what SQLite holds, or is about to hold, of an account.
+    pub(super) fn forget_stored(&mut self, account: AccountId, upto: Seq) {
+        self.loads.all_gone(account, upto);
         let reads = self.reads.values_mut().filter(|read| read.account == account);
         reads.for_each(|read| read.purged = read.purged.max(Some(upto)));
-        let mailbox = self.tail.mailbox_mut(account);
-        mailbox.unspill(mailbox.spilled_messages, mailbox.spilled_bytes);
-        mailbox.spilled_last = Seq(0);
+        self.tail.unstore(account, |seq| seq <= upto);
     }
 }

@@ -6,10 +6,13 @@
 //!
 //! Invariant: what SQLite holds of an account comes before everything that is here of it.
 
-use super::shares::{Mark, Senders};
+use super::mailbox::Mailbox;
+use super::shares::Mark;
+use super::stored::Stored;
 use crate::embedded::Options;
-use crate::shares::{Bounds, Count};
-use crate::{AccountId, Content, Entry, MessageId, Seq, Ticket, Usage};
+use crate::embedded::database::{Kept, Moving, Waiting};
+use crate::shares::Bounds;
+use crate::{AccountId, Content, Entry, MessageId, Seq, Ticket};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -45,79 +48,6 @@ impl Slot {
     fn entry(&self) -> Option<Entry> {
         let stanza = self.stanza.clone()?;
         Some(Entry { seq: self.seq, id: self.id, accepted_unix_ms: self.accepted_unix_ms, stanza, gap: None })
-    }
-}
-
-/// What the front knows of an account with something waiting.
-pub(super) struct Mailbox {
-    head: u32,
-    tail: u32,
-    pub(super) messages: u32,
-    pub(super) bytes: u32,
-    pub(super) spilled_messages: u32,
-    pub(super) spilled_bytes: u32,
-    /// The highest number of this account that was ever in SQLite while this record exists.
-    pub(super) spilled_last: Seq,
-    /// Tickets of repeated messages that wait for a batch.
-    pub(super) repeats: u32,
-    /// Queued for an early move to SQLite, because it is large.
-    pub(super) is_large: bool,
-    /// Whose these are.
-    pub(super) senders: Senders,
-}
-
-impl Default for Mailbox {
-    fn default() -> Self {
-        Self {
-            head: NONE,
-            tail: NONE,
-            messages: 0,
-            bytes: 0,
-            spilled_messages: 0,
-            spilled_bytes: 0,
-            spilled_last: Seq(0),
-            repeats: 0,
-            is_large: false,
-            senders: Senders::default(),
-        }
-    }
-}
-
-impl Mailbox {
-    fn is_idle(&self) -> bool {
-        self.head == NONE && self.spilled_messages == 0 && self.repeats == 0
-    }
-
-    pub(super) fn usage(&self) -> Usage {
-        Usage {
-            messages: u64::from(self.messages) + u64::from(self.spilled_messages),
-            bytes: u64::from(self.bytes) + u64::from(self.spilled_bytes),
-        }
-    }
-
-    /// What waits.
-    pub(super) fn waiting(&self) -> Count {
-        Count { messages: self.messages, bytes: self.bytes }.plus(self.spilled())
-    }
-
-    /// Of that, what SQLite has.
-    pub(super) fn spilled(&self) -> Count {
-        Count { messages: self.spilled_messages, bytes: self.spilled_bytes }
-    }
-
-    /// One more message is in SQLite.
-    pub(super) fn spill(&mut self, seq: Seq, size: u32, mark: Mark) {
-        self.spilled_messages += 1;
-        self.spilled_bytes = self.spilled_bytes.saturating_add(size);
-        self.spilled_last = self.spilled_last.max(seq);
-        self.senders.spill(mark, size as usize);
-    }
-
-    /// Messages are in SQLite no more.
-    pub(super) fn unspill(&mut self, messages: u32, bytes: u32) {
-        self.spilled_messages = self.spilled_messages.saturating_sub(messages);
-        self.spilled_bytes = self.spilled_bytes.saturating_sub(bytes);
-        self.senders.spilled_is(self.spilled());
     }
 }
 
@@ -218,31 +148,95 @@ impl Tail {
         }
     }
 
+    /// Mailboxes of which something is known here.
+    pub(super) fn mailboxes(&self) -> usize {
+        self.mailboxes.len()
+    }
+
     /// How many mailboxes count single senders.
     pub(super) fn sender_tables(&self) -> usize {
         self.sender_tables
     }
 
-    /// Begins to count single senders in a mailbox, unless that is done, can't be right any more, or `most` do. Call
+    /// Begins to count single senders in a mailbox, unless that is done or `most` do. Call
     /// [`Self::tidy`] if nothing comes into it.
     pub(super) fn begin_senders(&mut self, account: AccountId, most: usize) {
-        let bounds = self.bounds;
-        let mailbox = self.mailbox_mut(account);
-        let spilled = mailbox.spilled();
-        let can_begin = mailbox.senders.can_begin(spilled, &bounds);
-        if self.sender_tables >= most || !can_begin {
+        if self.sender_tables >= most || self.mailbox_mut(account).senders.has_table() {
             return;
         }
         let mut senders = std::mem::take(&mut self.mailbox_mut(account).senders);
         let slots = std::iter::successors(self.first(account), |&at| self.after(at)).map(|at| self.slot(at));
-        let in_memory = slots.filter_map(|slot| Some((slot.mark, slot.stanza.as_ref()?.len())));
-        senders.begin(in_memory, spilled, &bounds);
+        let in_memory = slots.filter_map(|slot| Some((Some(slot.mark), slot.stanza.as_ref()?.len())));
+        let stored = self.mailbox(account).and_then(|mailbox| mailbox.stored.as_ref());
+        senders.begin(in_memory.chain(stored.into_iter().flat_map(|stored| stored.senders())));
         self.mailbox_mut(account).senders = senders;
         self.sender_tables += 1;
     }
 
+    /// The number of the message of this identity, here or in SQLite.
     pub(super) fn by_id(&self, account: AccountId, id: MessageId) -> Option<Seq> {
-        self.ids.get(&(account, id)).map(|&at| self.slots[at as usize].seq)
+        if let Some(&at) = self.ids.get(&(account, id)) {
+            return Some(self.slots[at as usize].seq);
+        }
+        self.mailbox(account)?.stored.as_ref()?.find(id)
+    }
+
+    /// These of a mailbox have moved to SQLite, and are out of here.
+    pub(super) fn store(&mut self, account: AccountId, messages: Vec<Kept>) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&account) {
+            mailbox.store(messages);
+            self.tidy(account);
+        }
+    }
+
+    /// These of a mailbox are in SQLite no more.
+    pub(super) fn unstore(&mut self, account: AccountId, is_gone: impl Fn(Seq) -> bool) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&account) {
+            mailbox.unstore(is_gone);
+            self.tidy(account);
+        }
+    }
+
+    /// These of a mailbox are lost, and a gap is in their place, if its recipient has not been told of it already.
+    pub(super) fn lose(&mut self, account: AccountId, seqs: &[Seq], gap: Option<Seq>) {
+        let Some(mailbox) = self.mailboxes.get_mut(&account) else { return };
+        if let Some(stored) = &mut mailbox.stored {
+            stored.remove(|seq| seqs.contains(&seq), &mut mailbox.senders);
+            stored.set_gap(gap);
+        }
+        mailbox.unstore(|_| false);
+        self.tidy(account);
+    }
+
+    /// SQLite is asked what it holds of an account: what moves there from now on is known.
+    pub(super) fn begin_come(&mut self, account: AccountId) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&account) {
+            mailbox.is_away = false;
+        }
+    }
+
+    /// SQLite has said what it holds of an account. `None`: it could not.
+    pub(super) fn come(&mut self, account: AccountId, waiting: Option<Waiting>) {
+        match waiting {
+            Some(mut waiting) => {
+                // One that is about to be known as moved is here until then.
+                waiting.messages.retain(|kept| self.find(kept.seq).is_none());
+                self.mailbox_mut(account).come(waiting);
+            }
+            None => {
+                let first = self.first(account).map_or(self.next_seq(), |at| self.slot(at).seq);
+                self.mailbox_mut(account).stored = Some(Box::new(Stored::unknown(Seq(first.0 - 1))));
+            }
+        }
+        self.tidy(account);
+    }
+
+    /// The account is here no more.
+    pub(super) fn leave(&mut self, account: AccountId) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&account) {
+            mailbox.leave();
+            self.tidy(account);
+        }
     }
 
     /// The entry with this number.
@@ -328,7 +322,7 @@ impl Tail {
         }
         mailbox.messages += 1;
         mailbox.bytes += size as u32;
-        mailbox.senders.add(mark, size);
+        mailbox.senders.add(Some(mark), size);
         let mailbox_bytes = mailbox.bytes;
         self.bytes += size;
         self.ring.push_back(at);
@@ -364,7 +358,7 @@ impl Tail {
         if let Some(mailbox) = self.mailboxes.get_mut(&account) {
             mailbox.messages -= 1;
             mailbox.bytes -= size as u32;
-            mailbox.senders.sub(mark, size);
+            mailbox.senders.sub(Some(mark), size);
         }
     }
 
@@ -425,9 +419,7 @@ impl Tail {
 
 /// Entries on their way to SQLite in one transaction.
 pub(super) struct Slice {
-    pub(super) entries: Vec<(AccountId, Entry)>,
-    /// Who has sent each.
-    pub(super) marks: Vec<Mark>,
+    messages: Vec<Moving>,
     bytes: usize,
     messages_max: usize,
     bytes_max: usize,
@@ -436,8 +428,7 @@ pub(super) struct Slice {
 impl Slice {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            entries: Vec::new(),
-            marks: Vec::new(),
+            messages: Vec::new(),
             bytes: 0,
             messages_max: options.slice_messages,
             bytes_max: options.slice_bytes,
@@ -445,7 +436,11 @@ impl Slice {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= self.messages_max || self.bytes >= self.bytes_max
+        self.messages.len() >= self.messages_max || self.bytes >= self.bytes_max
+    }
+
+    pub(super) fn into_messages(self) -> Vec<Moving> {
+        self.messages
     }
 
     fn take(&mut self, slot: &mut Slot) {
@@ -455,8 +450,7 @@ impl Slice {
         {
             slot.spilling = true;
             self.bytes += entry.stanza.len();
-            self.entries.push((slot.account, entry));
-            self.marks.push(slot.mark);
+            self.messages.push(Moving { account: slot.account, entry, mark: Some(slot.mark.to_bits()) });
         }
     }
 }

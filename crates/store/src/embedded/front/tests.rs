@@ -1,12 +1,19 @@
 //! Reads that SQLite answers late: the other threads are played by hand.
 
 use super::*;
-use crate::embedded::database::{Found, Waiting};
+use crate::embedded::database::{Found, Kept, Waiting};
+use crate::embedded::link::Loss;
 use crate::embedded::readers::{Jobs, Taker};
 use crate::embedded::sqlite_writer::{ToSqlite, Waiter};
 use crate::embedded::{Options, journal::writer};
-use crate::{Entry, MessageId, Sender, ShardIndex};
+use crate::{Entry, Gap, MessageId, Sender, ShardIndex};
 use std::sync::mpsc::{Receiver, channel};
+
+/// What SQLite says of a mailbox.
+fn waiting(seqs: impl IntoIterator<Item = u64>) -> Waiting {
+    let kept = |seq| Kept { id: u128::from(seq).to_be_bytes(), seq: Seq(seq), size: 10, mark: None };
+    Waiting { messages: seqs.into_iter().map(kept).collect(), gap: None }
+}
 
 struct Hands {
     front: Front,
@@ -52,8 +59,9 @@ impl Hands {
             to_readers,
         });
         let link = Arc::new(Link::new(ShardIndex(0), 1, Arc::new(|| ()), Arc::default()));
-        let waiting = [(romeo(), Waiting { messages, bytes: 10 * messages, last })];
-        let front = Front::new(shared.clone(), link.clone(), waiting.into_iter(), Vec::new());
+        let mut front = Front::new(shared.clone(), link.clone(), Vec::new());
+        let first = last + 1 - u64::from(messages);
+        front.tail.come(romeo(), Some(waiting(first..=last)));
         Self { front, link, shared, at_journal, at_sqlite, at_readers }
     }
 
@@ -86,6 +94,34 @@ impl Hands {
         (entries.iter().map(|entry| entry.seq.0).collect(), more)
     }
 
+    /// Begins a load of the account.
+    fn begin_load(&mut self) {
+        self.front.load(romeo(), &[Table::Accounts], Ticket(5));
+        assert!(matches!(self.at_readers.try_take(), Some(Job::Load { .. })), "the readers were not asked");
+    }
+
+    /// SQLite's answer to a load.
+    fn end_load(&mut self, waiting: Result<Waiting, StoreError>) {
+        let completion = Completion::Loaded { ticket: Ticket(5), result: Ok(Vec::new()), book: Vec::new() };
+        self.tell(Event::Loaded { account: romeo(), waiting, completion });
+    }
+
+    /// The number of waiting messages, and which of these are known by identity.
+    fn known(&self) -> (u64, Vec<u64>) {
+        let is_known = |seq: &u64| self.front.tail.by_id(romeo(), MessageId((*seq).into())).is_some();
+        let next = self.front.tail.next_seq().0;
+        let seqs = (0..20).chain(next - 5..next).filter(is_known).collect();
+        (self.front.usage(romeo()).messages, seqs)
+    }
+
+    /// Has everything in memory begin to move to SQLite.
+    fn begin_move(&mut self) -> Vec<u64> {
+        self.shared.spill_upto.store(1, Ordering::Release);
+        self.tell(Event::Purged { account: AccountId::from_bits(6), number: 0 });
+        let Ok(ToSqlite::Spill { slice, .. }) = self.at_sqlite.try_recv() else { panic!("nothing moved") };
+        slice.iter().map(|moving| moving.entry.seq.0).collect()
+    }
+
     /// Appends a message that becomes durable in segment 1; its number.
     fn append(&mut self) -> u64 {
         let id = MessageId(u128::from(self.front.tail.next_seq().0));
@@ -109,7 +145,7 @@ fn what_was_deleted_while_sqlite_read_is_not_shown() {
     hands.front.ack(romeo(), &[Seq(7)]);
     hands.front.flush();
     let Ok(ToSqlite::Delete { seqs, .. }) = hands.at_sqlite.try_recv() else { panic!("nothing to delete") };
-    hands.tell(Event::Deleted { seqs, rows: vec![] });
+    hands.tell(Event::Deleted { seqs });
     assert_eq!(hands.end_read(read, &[7, 8]), (vec![8], false));
 }
 
@@ -132,10 +168,7 @@ fn what_was_moved_while_sqlite_read_is_not_skipped() {
     let mut hands = Hands::new(1, 7);
     let moved = hands.append();
     let read = hands.begin_read();
-    hands.shared.spill_upto.store(1, Ordering::Release);
-    hands.tell(Event::Purged { account: AccountId::from_bits(6), number: 0 });
-    let Ok(ToSqlite::Spill { slice, .. }) = hands.at_sqlite.try_recv() else { panic!("nothing moved") };
-    assert_eq!(slice.iter().map(|(_, entry)| entry.seq.0).collect::<Vec<_>>(), [moved]);
+    assert_eq!(hands.begin_move(), [moved]);
     hands.tell(Event::Spilled { ignored: vec![] });
     let newer = hands.append();
     // SQLite was read before the move: its answer lacks what has moved, and what came later must not pass it.
@@ -160,4 +193,108 @@ fn a_read_of_which_nothing_is_left_goes_on_where_more_was_moved() {
         panic!("the readers were not asked again")
     };
     assert_eq!((after, hands.end_read(number, &[moved])), (Seq(7), (vec![moved], false)));
+}
+
+#[test]
+fn of_who_has_left_nothing_is_kept_and_it_comes_back_whole() {
+    let mut hands = Hands::new(2, 8);
+    let moved = hands.append();
+    assert_eq!(hands.begin_move(), [moved]);
+    hands.front.leave(romeo());
+    assert_eq!(hands.known(), (1, vec![moved]), "what is in memory only is there");
+    hands.tell(Event::Spilled { ignored: vec![] });
+    assert_eq!((hands.front.tail.mailboxes(), hands.front.usage(romeo())), (0, Usage::default()));
+    hands.begin_load();
+    hands.end_load(Ok(waiting([7, 8, moved])));
+    assert_eq!(hands.known().0, 3);
+    assert_eq!(hands.front.usage(romeo()).bytes, 30);
+    hands.front.leave(romeo());
+    assert_eq!(hands.front.tail.mailboxes(), 0);
+}
+
+#[test]
+fn what_moves_while_a_mailbox_is_loaded_is_counted_once() {
+    for sqlite_has_it in [false, true] {
+        for answer_comes_first in [false, true] {
+            let mut hands = Hands::new(1, 7);
+            let moved = hands.append();
+            hands.begin_move();
+            hands.front.leave(romeo());
+            hands.begin_load();
+            let answer = waiting([7].into_iter().chain(sqlite_has_it.then_some(moved)));
+            if answer_comes_first {
+                hands.end_load(Ok(answer));
+                hands.tell(Event::Spilled { ignored: vec![] });
+            } else {
+                hands.tell(Event::Spilled { ignored: vec![] });
+                hands.end_load(Ok(answer));
+            }
+            let known = hands.known();
+            assert_eq!(known, (2, vec![7, moved]), "{sqlite_has_it} {answer_comes_first}");
+        }
+    }
+}
+
+#[test]
+fn what_is_acknowledged_while_a_mailbox_is_loaded_again_does_not_come_back() {
+    for is_deleted in [false, true] {
+        let mut hands = Hands::new(2, 8);
+        hands.begin_load();
+        hands.front.ack(romeo(), &[Seq(7)]);
+        hands.front.flush();
+        if is_deleted {
+            let Ok(ToSqlite::Delete { seqs, .. }) = hands.at_sqlite.try_recv() else { panic!("none") };
+            hands.tell(Event::Deleted { seqs });
+        }
+        hands.end_load(Ok(waiting([7, 8])));
+        assert_eq!(hands.known(), (1, vec![8]), "{is_deleted}");
+    }
+}
+
+/// SQLite can't say what it holds: it is asked by each read, and what is acknowledged is deleted.
+#[test]
+fn a_mailbox_that_can_not_be_loaded_is_read_all_the_same() {
+    let mut hands = Hands::new(0, 7);
+    let new = hands.append();
+    hands.begin_load();
+    hands.end_load(Err(StoreError::Overloaded));
+    let read = hands.begin_read();
+    assert_eq!(hands.end_read(read, &[7]), (vec![7, new], false));
+    hands.front.ack(romeo(), &[Seq(7)]);
+    hands.front.flush();
+    assert!(matches!(hands.at_sqlite.try_recv(), Ok(ToSqlite::Delete { .. })));
+    hands.front.leave(romeo());
+    assert_eq!(hands.known(), (1, vec![new]));
+}
+
+#[test]
+fn messages_that_are_lost_while_a_mailbox_is_loaded_leave_a_gap() {
+    for is_known in [false, true] {
+        let mut hands = Hands::new(if is_known { 2 } else { 0 }, 8);
+        hands.begin_load();
+        let mut loss = Loss::of(romeo(), Seq(7), Gap::of(0));
+        loss.add(Seq(8), Gap::of(0));
+        hands.tell(Event::Lost(loss));
+        hands.end_load(Ok(waiting([7, 8, 9])));
+        assert_eq!(hands.known(), (2, vec![9]), "the gap and 9: {is_known}");
+        hands.front.ack(romeo(), &[Seq(8)]);
+        assert_eq!(hands.known(), (1, vec![9]));
+    }
+}
+
+#[test]
+fn a_read_is_not_answered_when_the_account_has_left_meanwhile() {
+    let mut hands = Hands::new(1, 7);
+    let moved = hands.append();
+    let number = hands.begin_read();
+    hands.begin_move();
+    hands.front.leave(romeo());
+    hands.tell(Event::Spilled { ignored: vec![] });
+    hands.begin_load();
+    hands.end_load(Ok(waiting([7, moved])));
+    let found = Found { entries: vec![entry(7)], ..Found::default() };
+    let answered = hands.tell(Event::Read { number, result: Ok(found) });
+    assert!(answered.is_empty(), "what has moved would be missed: {answered:?}");
+    let read = hands.begin_read();
+    assert_eq!(hands.end_read(read, &[7, moved]), (vec![7, moved], false));
 }

@@ -318,6 +318,7 @@ impl World {
                 self.pass(ms)
             }
             98 if self.dice.chance(20) => self.fill(),
+            98 if self.dice.chance(50) => self.come_and_go(),
             _ => Ok(()),
         }
     }

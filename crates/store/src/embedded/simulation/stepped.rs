@@ -83,6 +83,13 @@ impl Stepped {
         self.engine.secret()
     }
 
+    /// A metric, of all shards together.
+    pub fn metric(&self, name: &str) -> i64 {
+        let sources = Engine::metrics(&self.engine);
+        let metrics = sources.iter().flat_map(|source| source.metrics());
+        metrics.filter(|metric| metric.name == name).map(|metric| metric.number()).sum()
+    }
+
     /// A record, as a reader sees it now.
     pub fn record(&self, table: Table, key: &str) -> Option<Vec<u8>> {
         let found = records::get_through(&self.engine.shared.overlay, &self.reader, table, key);

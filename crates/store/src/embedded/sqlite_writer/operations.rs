@@ -1,11 +1,12 @@
 //! What SQLite's writer is told to do, and who hears of it.
 
 use super::{Answer, give};
+use crate::embedded::database::Moving;
 use crate::embedded::journal::effects::Numbered;
 use crate::embedded::link::{Event, Link};
 use crate::embedded::readers::Job;
 use crate::records::Revision;
-use crate::{AccountId, Completion, Entry, Seq, StoreError, Ticket, media};
+use crate::{AccountId, Completion, Seq, StoreError, Ticket, media};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -75,7 +76,7 @@ impl Submitted {
 /// What the writer is told.
 pub(crate) enum ToSqlite {
     /// Messages leave a front's memory.
-    Spill { link: Arc<Link>, slice: Vec<(AccountId, Entry)> },
+    Spill { link: Arc<Link>, slice: Vec<Moving> },
     /// Messages were acknowledged.
     Delete { link: Arc<Link>, seqs: Vec<(AccountId, Seq)> },
     /// Messages can't be read.

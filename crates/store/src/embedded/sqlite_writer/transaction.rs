@@ -2,10 +2,10 @@
 
 use super::apply::{self, Done, Place};
 use super::{Answer, Carried, Submitted, ToSqlite, Waiter, book_event};
-use crate::embedded::database::{self, Messages, NewMessage};
-use crate::embedded::link::{Event, Rows};
+use crate::embedded::database::{self, Messages, Moving};
+use crate::embedded::link::Event;
 use crate::embedded::metrics::SqliteMetrics;
-use crate::{AccountId, Entry, Seq};
+use crate::{AccountId, Seq};
 
 /// The open transaction.
 pub(super) struct Transaction<'a> {
@@ -22,10 +22,10 @@ impl Transaction<'_> {
             ToSqlite::Spill { link, slice } => Answer::Front(link.clone(), self.spill(slice)?),
             ToSqlite::Delete { link, seqs } => Answer::Front(link.clone(), self.delete(seqs)?),
             ToSqlite::Lose { link, account, seqs, now_unix_ms } => {
-                let Some((loss, first)) = self.messages.lose(*account, seqs, *now_unix_ms)? else {
+                let Some(loss) = self.messages.lose(*account, seqs, *now_unix_ms)? else {
                     return Ok(Carried::Out);
                 };
-                Answer::Front(link.clone(), Event::Lost { loss, first })
+                Answer::Front(link.clone(), Event::Lost(loss))
             }
             ToSqlite::Apply { frame, effects } => return self.apply(*frame, effects),
             ToSqlite::Then(_) => return Ok(Carried::Out),
@@ -59,17 +59,10 @@ impl Transaction<'_> {
         Ok(Carried::Out)
     }
 
-    fn spill(&mut self, slice: &[(AccountId, Entry)]) -> rusqlite::Result<Event> {
+    fn spill(&mut self, slice: &[Moving]) -> rusqlite::Result<Event> {
         let mut ignored = Vec::new();
-        for (position, (account, entry)) in slice.iter().enumerate() {
-            let message = NewMessage {
-                account: *account,
-                seq: entry.seq,
-                id: entry.id,
-                accepted_unix_ms: entry.accepted_unix_ms,
-                stanza: entry.stanza.pieces(),
-            };
-            if !self.messages.insert(&message)? {
+        for (position, moving) in slice.iter().enumerate() {
+            if !self.messages.insert(&moving.new_message())? {
                 ignored.push(position);
             }
         }
@@ -78,19 +71,12 @@ impl Transaction<'_> {
     }
 
     fn delete(&mut self, seqs: &[(AccountId, Seq)]) -> rusqlite::Result<Event> {
-        let mut rows: Vec<Rows> = Vec::new();
+        let mut deleted = 0;
         for &(account, seq) in seqs {
-            let Some(bytes) = self.messages.delete(account, seq)? else { continue };
-            match rows.last_mut() {
-                Some(row) if row.account == account => {
-                    row.messages += 1;
-                    row.bytes = row.bytes.saturating_add(bytes);
-                }
-                _ => rows.push(Rows { account, messages: 1, bytes }),
-            }
+            deleted += u64::from(self.messages.delete(account, seq)?);
         }
-        self.metrics.deleted_total.add(rows.iter().map(|row| u64::from(row.messages)).sum());
-        Ok(Event::Deleted { seqs: seqs.to_vec(), rows })
+        self.metrics.deleted_total.add(deleted);
+        Ok(Event::Deleted { seqs: seqs.to_vec() })
     }
 }
 

@@ -100,18 +100,18 @@ impl SqliteWriter {
         let losses = messages.expire(before, EXPIRE_SLICE)?;
         self.connection.execute_batch("COMMIT")?;
         self.slots.committed();
-        let deleted: u32 = losses.iter().map(|(loss, _)| loss.rows.messages).sum();
-        self.metrics.expired_total.add(deleted.into());
+        let deleted: usize = losses.iter().map(|loss| loss.seqs.len()).sum();
+        self.metrics.expired_total.add(deleted as u64);
         tracing::info!(
             messages = deleted,
             mailboxes = losses.len(),
             "messages that nobody fetched in time were deleted; their recipients will be told"
         );
-        for (loss, first) in losses {
-            if let Some(link) = self.shared.owner(loss.rows.account) {
-                link.push(Event::Lost { loss, first });
+        for loss in losses {
+            if let Some(link) = self.shared.owner(loss.account) {
+                link.push(Event::Lost(loss));
             }
         }
-        Ok(deleted as usize)
+        Ok(deleted)
     }
 }

@@ -27,16 +27,8 @@ impl World {
 
     /// Holds everything of an account against the ledger.
     pub(super) fn look_through(&mut self, of: AccountId, closed: bool) -> Lived {
-        let entries = self.read_all(of)?;
-        let usage = self.front(of).usage(of);
-        let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
-        if (usage.messages, usage.bytes) != (entries.len() as u64, bytes as u64) {
-            return Err(End::Broken(format!("{usage:?} for {} messages of {bytes} bytes", entries.len())));
-        }
+        let (found, entries) = self.come(of)?;
         self.ledger.opened(of, &entries, closed)?;
-        let ticket = self.ticket();
-        self.front(of).load(of, &[Table::Accounts], ticket);
-        let found = self.found(ticket)?.pop().flatten();
         self.revisions.insert(of, found.as_ref().map(|found| found.revision));
         self.ledger.record_opened(&of.record_key(), found.map(|found| found.value))?;
         let ticket = self.ticket();
@@ -57,6 +49,32 @@ impl World {
             }
             other => Err(End::Broken(format!("a phone book can't be read: {other:?}"))),
         }
+    }
+
+    /// Loads an account: its record, and what waits for it, of which the store knows how much that is.
+    fn come(&mut self, of: AccountId) -> Lived<(Option<crate::Versioned>, Vec<Shown>)> {
+        let ticket = self.ticket();
+        self.front(of).load(of, &[Table::Accounts], ticket);
+        let found = self.found(ticket)?.pop().flatten();
+        let entries = self.read_all(of)?;
+        let usage = self.front(of).usage(of);
+        let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
+        if (usage.messages, usage.bytes) != (entries.len() as u64, bytes as u64) {
+            return Err(End::Broken(format!("{usage:?} for {} messages of {bytes} bytes", entries.len())));
+        }
+        Ok((found, entries))
+    }
+
+    /// An account leaves and comes back, whatever is under way.
+    pub(super) fn come_and_go(&mut self) -> Lived {
+        let of = account(self.dice.below(ACCOUNTS as usize) as u64);
+        self.front(of).leave(of);
+        self.asked.retain(|_, asked| !matches!(asked, Asked::Read { account, .. } if *account == of));
+        for _ in 0..self.dice.below(4) {
+            let who = [Who::Journal, Who::Sqlite, Who::Reader][self.dice.below(3)];
+            self.turn(who)?;
+        }
+        self.come(of).map(drop)
     }
 
     pub(super) fn found(&mut self, ticket: Ticket) -> Lived<Vec<Option<crate::Versioned>>> {
@@ -88,8 +106,12 @@ impl World {
 
     /// Waits for the answer to a question, to which the disk's content alone matters.
     pub(super) fn wait(&mut self, ticket: Ticket) -> Lived<Completion> {
-        for _ in 0..8 {
-            self.turn(Who::Reader)?;
+        for round in 0..16 {
+            // A load waits for the account's saves, and those for everybody.
+            match round < 8 {
+                true => self.turn(Who::Reader)?,
+                false => self.everybody()?,
+            }
             self.poll()?;
             let of = |completion: &Completion| match completion {
                 Completion::Read { ticket, .. }
