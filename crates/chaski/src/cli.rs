@@ -132,6 +132,17 @@ pub(crate) enum CtlCommand {
     },
     /// Recover every intact message of a damaged journal; the server must not run
     Salvage,
+    /// Take a data directory to an older version of chaski; the server must not run
+    Migrate {
+        #[command(subcommand)]
+        command: Migrate,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Migrate {
+    /// Bring it back to what the version before this one opens. A newer one takes it over again at its next start
+    Back,
 }
 
 #[derive(Debug, Subcommand)]

@@ -314,6 +314,30 @@ pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
     Ok(report)
 }
 
+/// Brings a data directory back to what the release before this one can open, as far as there is a way: the schema's version before, and after.
+/// Nothing is lost but what that one does not know. Refused while a server has the directory.
+pub fn migrate_back(dir: &Path) -> Result<(i64, i64), OpenError> {
+    let options = Options::default();
+    let disk = options.disk.clone();
+    let database = database::path(dir);
+    // A mistyped path must not make a new data directory.
+    disk.length(&database).map_err(|source| OpenError::NotReadable { path: database.clone(), source })?;
+    // The journal is in a format of this program: all of it goes into the database.
+    open(dir, options)?.close();
+    let _lock = directory::prepare(&*disk, dir)?;
+    let journal = journal::directory(dir);
+    let left =
+        disk.list(&journal).map_err(|source| OpenError::NotReadable { path: journal.clone(), source })?;
+    if !left.is_empty() {
+        return Err(OpenError::JournalLeft { journal });
+    }
+    let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
+    let mut connection = database::open_writer(&*disk, &database)?;
+    let gone = schema::migrate_back(&mut connection).map_err(sqlite)?;
+    database::checkpoint(&connection, &*disk, &database).map_err(sqlite)?;
+    Ok(gone)
+}
+
 impl EmbeddedEngine {
     /// Moves what the journal still holds into SQLite, so that a stopped server's disk holds nothing acknowledged.
     fn absorb_journal(&self, connection: &Connection, slots: &mut Slots) {

@@ -6,11 +6,12 @@ mod clock;
 mod import;
 mod inspect;
 mod media;
+mod migrate;
 mod report;
 mod salvage;
 mod session;
 
-use crate::cli::{Account, Ctl, CtlCommand};
+use crate::cli::{Account, Ctl, CtlCommand, Migrate};
 use crate::failure::Failure;
 use backend::Backend;
 use chaski_server::config::Config;
@@ -39,6 +40,7 @@ pub(super) fn run(args: &Ctl) -> Result<ExitCode, Failure> {
         CtlCommand::Media(args) => media::run(&desk, args),
         CtlCommand::Clock { command } => clock::run(&desk, command.as_ref()),
         CtlCommand::Salvage => salvage::run(&desk),
+        CtlCommand::Migrate { command: Migrate::Back } => migrate::back(&desk),
     }
 }
 

@@ -331,6 +331,7 @@ impl ShardStore for Front {
 
     fn ack(&mut self, account: AccountId, seqs: &[Seq]) {
         self.acked.clear();
+        let mut in_sqlite = false;
         for &seq in seqs {
             let known = match self.tail.find(seq) {
                 Some(at) if self.tail.slot(at).account == account => {
@@ -340,7 +341,11 @@ impl ShardStore for Front {
                     }
                     fresh
                 }
-                _ => self.ack_in_sqlite(account, seq),
+                _ => {
+                    let known = self.ack_in_sqlite(account, seq);
+                    in_sqlite |= known;
+                    known
+                }
             };
             if known {
                 self.acked.push(seq);
@@ -348,10 +353,10 @@ impl ShardStore for Front {
         }
         if !self.acked.is_empty() {
             format::encode_ack(&mut self.buffers.acks, account, &self.acked);
-            self.acked.sort_unstable();
-            let acked = std::mem::take(&mut self.acked);
-            self.tail.unstore(account, |seq| acked.binary_search(&seq).is_ok());
-            self.acked = acked;
+            if in_sqlite {
+                self.acked.sort_unstable();
+                self.tail.unstore(account, |seq| self.acked.binary_search(&seq).is_ok());
+            }
             self.tail.tidy(account);
         }
     }

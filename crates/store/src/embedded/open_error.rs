@@ -73,6 +73,12 @@ pub enum OpenError {
         /// The newest that this program reads.
         known: i64,
     },
+    /// What is to be given back to an older program has a journal that it might not read.
+    #[error("the journal in {} is not empty, and an older chaski might not read it; start and stop this one once, with room on the disk, then try again", journal.display())]
+    JournalLeft {
+        /// The journal's directory.
+        journal: PathBuf,
+    },
     /// SQLite refuses.
     #[error("the database {} cannot be used: {source}; check the disk, or restore the file from a backup", file.display())]
     Sqlite {

@@ -154,6 +154,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "ALTER TABLE messages ADD COLUMN mark INTEGER;",
 ];
 
+/// The way back from each migration of a release that can be undone, newest first: its number, and what undoes it. What was written since stays,
+/// as far as the older program knows of it.
+const BACK: &[(i64, &str)] = &[(13, "ALTER TABLE messages DROP COLUMN mark;")];
+
 /// Why a database can't be brought to this program's schema.
 #[derive(Debug)]
 pub(super) enum SchemaError {
@@ -178,6 +182,22 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), SchemaError> {
 #[cfg(any(test, feature = "simulation"))]
 pub(super) fn migrate_to(connection: &mut Connection, migrations: usize) -> Result<(), SchemaError> {
     migrate_with(connection, &MIGRATIONS[..migrations])
+}
+
+/// Brings a database back as far as there is a way, for an older program. From which version to which.
+pub(super) fn migrate_back(connection: &mut Connection) -> rusqlite::Result<(i64, i64)> {
+    let from = version(connection)?;
+    let transaction = connection.transaction()?;
+    let mut to = from;
+    for &(number, back) in BACK {
+        if number == to {
+            transaction.execute_batch(back)?;
+            to = number - 1;
+            set_version(&transaction, to)?;
+        }
+    }
+    transaction.commit()?;
+    Ok((from, to))
 }
 
 fn migrate_with(connection: &mut Connection, migrations: &[&str]) -> Result<(), SchemaError> {
@@ -250,6 +270,30 @@ mod tests {
             connection.query_row("SELECT standing FROM accounts", [], |row| row.get(0)).expect("there");
         assert_eq!(standing, "good");
         assert_eq!(version(&connection).expect("version"), newer.len() as i64);
+    }
+
+    /// Tables, and their columns.
+    fn shape(connection: &Connection) -> Vec<(String, String)> {
+        let columns = "SELECT t.name, group_concat(c.name || ' ' || c.type || ' ' || c.pk) FROM sqlite_schema t, pragma_table_info(t.name) c
+                       WHERE t.type = 'table' GROUP BY t.name ORDER BY t.name";
+        let mut statement = connection.prepare(columns).expect("a statement");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        rows.collect::<Result<_, _>>().expect("columns")
+    }
+
+    #[test]
+    fn a_file_that_is_brought_back_is_as_the_older_program_made_it_and_can_come_again() {
+        let oldest = BACK.last().expect("a way back").0 - 1;
+        let mut older = memory();
+        migrate_to(&mut older, oldest as usize).expect("migrates");
+        let mut connection = memory();
+        migrate(&mut connection).expect("migrates");
+        let newest = shape(&connection);
+        assert_eq!(migrate_back(&mut connection).expect("goes back"), (MIGRATIONS.len() as i64, oldest));
+        assert_eq!(shape(&connection), shape(&older));
+        assert_eq!(migrate_back(&mut connection).expect("goes nowhere"), (oldest, oldest));
+        migrate(&mut connection).expect("migrates");
+        assert_eq!(shape(&connection), newest);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod forgetting;
 mod full_disk;
 mod gaps;
 mod memory_bounds;
+mod migration;
 mod model;
 mod opening;
 mod removal;
