@@ -33,8 +33,8 @@ pub(crate) enum Event {
     Leftovers(Completion),
     /// A mailbox read: what SQLite has, in order.
     Read { number: u64, result: Result<Found, StoreError> },
-    /// A load of an account is done.
-    Loaded { account: AccountId, waiting: Result<Waiting, StoreError>, completion: Completion },
+    /// A load of an account is done. Boxed, so that what each message pays for stays small.
+    Loaded(Box<Loaded>),
     /// Records are fetched.
     Fetched(Completion),
     /// Something of the phone books is answered or done.
@@ -43,6 +43,13 @@ pub(crate) enum Event {
     Media(Completion),
     /// A save that only SQLite could decide is done.
     Saved { account: AccountId, completion: Completion },
+}
+
+/// What a load has found: the account's records, and what waits for it.
+pub(crate) struct Loaded {
+    pub(crate) account: AccountId,
+    pub(crate) waiting: Result<Waiting, StoreError>,
+    pub(crate) completion: Completion,
 }
 
 /// Messages of one account that left SQLite although nobody had acknowledged them.
@@ -200,7 +207,7 @@ impl Shared {
             return Err(error);
         }
         let submitted = Submitted { numbered: self.number(effect), waiter };
-        self.to_journal.send(ToJournal::Effect(submitted)).map_err(|_| closed_error())
+        self.to_journal.send(ToJournal::Effect(Box::new(submitted))).map_err(|_| closed_error())
     }
 
     /// An effect with revisions of its own, which are greater than any before.

@@ -8,7 +8,7 @@ mod jobs;
 pub(crate) use jobs::{Jobs, Taker};
 
 use super::health::{Health, Part};
-use super::link::{Event, Link, Shared};
+use super::link::{Event, Link, Loaded, Shared};
 use super::overlay::Overlay;
 use super::records;
 use crate::leftovers::Place;
@@ -64,7 +64,7 @@ pub(super) fn carry_out(
                 Wanted::Tables(_) => {
                     let waiting =
                         arrears.waiting(connection, account).map_err(|error| failed(&error, health));
-                    Event::Loaded { account, waiting, completion }
+                    Event::Loaded(Box::new(Loaded { account, waiting, completion }))
                 }
             };
             Some((link, event))

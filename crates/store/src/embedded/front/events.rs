@@ -2,7 +2,7 @@
 
 use super::{Front, InFlight, Repeat};
 use crate::StoreError;
-use crate::embedded::link::{Buffers, Event, Loss};
+use crate::embedded::link::{Buffers, Event, Loaded, Loss};
 use crate::mailbox::{Completion, Seq};
 use std::sync::atomic::Ordering;
 
@@ -20,7 +20,8 @@ impl Front {
             Event::Purged { account, number } => self.purged(account, number, Ok(())),
             Event::Leftovers(completion) => self.ready.push(completion),
             Event::Read { number, result } => self.read_done(number, result),
-            Event::Loaded { account, waiting, completion } => {
+            Event::Loaded(loaded) => {
+                let Loaded { account, waiting, completion } = *loaded;
                 self.loading = self.loading.saturating_sub(1);
                 self.mailbox_loaded(account, waiting.ok());
                 self.ready.push(completion);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::embedded::database::{Found, Kept, Waiting};
-use crate::embedded::link::Loss;
+use crate::embedded::link::{Loaded, Loss};
 use crate::embedded::readers::{Jobs, Taker};
 use crate::embedded::sqlite_writer::{ToSqlite, Waiter};
 use crate::embedded::{Options, journal::writer};
@@ -103,7 +103,7 @@ impl Hands {
     /// SQLite's answer to a load.
     fn end_load(&mut self, waiting: Result<Waiting, StoreError>) {
         let completion = Completion::Loaded { ticket: Ticket(5), result: Ok(Vec::new()), book: Vec::new() };
-        self.tell(Event::Loaded { account: romeo(), waiting, completion });
+        self.tell(Event::Loaded(Box::new(Loaded { account: romeo(), waiting, completion })));
     }
 
     /// The number of waiting messages, and which of these are known by identity.

@@ -33,8 +33,8 @@ mod upkeep;
 pub(crate) enum ToJournal {
     /// A shard's turn.
     Batch(Batch),
-    /// What a program has SQLite do.
-    Effect(Submitted),
+    /// What a program has SQLite do. Boxed, so that what each message pays for stays small.
+    Effect(Box<Submitted>),
     /// Write what waits and end.
     Stop,
 }
@@ -259,7 +259,7 @@ impl Writer {
                 }
                 Ok(ToJournal::Effect(effect)) => {
                     bytes += effect.numbered.effect.size();
-                    self.effects.push(effect);
+                    self.effects.push(*effect);
                 }
                 Ok(ToJournal::Stop) | Err(TryRecvError::Disconnected) => {
                     self.stopping = true;
