@@ -2,7 +2,7 @@
 //!
 //! A book is the least that works: pairs of two integers, owner and number, without names. Whether a number is an account
 //! is looked up in [`crate::Table::Accounts`] when asked, so there is nothing to keep in step.
-//! Called through [`crate::ShardStore::ask_book`] and [`crate::ShardStore::edit_book`]; the answer is a
+//! Called through [`crate::Contacts::ask_book`] and [`crate::Contacts::edit_book`]; the answer is a
 //! [`crate::Completion::Book`].
 //!
 //! # Promises
@@ -121,4 +121,13 @@ pub struct Standing {
     pub registered: bool,
     /// The number's account has this account in its book. Never without `registered`.
     pub held: bool,
+}
+
+/// The contract of contacts, as one shard sees it: never blocks.
+pub trait Contacts {
+    /// Asks something of the phone books. Of any account, also another shard's.
+    fn ask_book(&mut self, query: Query, ticket: crate::Ticket);
+
+    /// Changes the phone book of an account. Edits of one account become durable in order.
+    fn edit_book(&mut self, edit: Edit, ticket: crate::Ticket);
 }

@@ -12,7 +12,7 @@
 //!
 //! Everything that a turn decides is durable in one frame of the journal or not at all: messages, acknowledgements, and what SQLite is
 //! to do (`journal/effects.rs`). SQLite does that behind, in order and in few transactions; what it has not done yet is read through the
-//! [`overlay`].
+//! `overlay.rs`.
 //!
 //! Promises, besides those of [`crate::mailbox`]: what was committed survives the process and the machine's power;
 //! a torn last write is cut and said so, other damage and missing files are refused with an error and never skipped

@@ -1,13 +1,13 @@
 //! Durable state: what survives a restart, and nothing else.
 //!
-//! Four kinds of state live here. A [`mailbox`] holds the messages that an account's clients have not yet
-//! acknowledged; [`records`] hold what an account *is* (credentials, roster, registrations, limits); [`books`] are
-//! phone books: who has whose number; [`media`] is the index of the files that accounts have uploaded.
-//! Engines: [`memory`] (tests, simulation) and [`embedded`] (journal + SQLite, the default). Both pass the
-//! one suite in [`conformance`].
+//! Four kinds of state live here, each with a contract and a suite in [`conformance`]. A [`mailbox`] holds the messages that an account's clients
+//! have not yet acknowledged ([`Mailboxes`]); [`records`] hold what an account *is* (credentials, roster, registrations, limits:
+//! [`AccountRecords`]); [`books`] are phone books: who has whose number ([`Contacts`]); [`media`] is the index of the files that accounts have
+//! uploaded ([`ShardMedia`]). A shard has them all in one [`ShardStore`].
+//! Engines: [`memory`] (tests, simulation) and [`embedded`] (journal + SQLite, the default).
 //!
-//! Called by: `chaski-services` (each shard owns one [`mailbox::ShardStore`]; its registration holds a
-//! [`records::Records`]). Calls nobody but `chaski-telemetry`.
+//! Called by: `chaski-services` (each shard owns one [`ShardStore`]; its registration holds a [`records::Records`]). Calls nobody but
+//! `chaski-telemetry`.
 
 pub mod account;
 pub mod books;
@@ -18,16 +18,19 @@ pub mod mailbox;
 pub mod media;
 pub mod memory;
 pub mod records;
+pub mod shard_store;
 pub mod shares;
 mod slot;
 pub mod time;
 
 pub use account::AccountId;
+pub use books::Contacts;
 pub use mailbox::{
-    Append, Appended, Charge, Completion, Content, Entry, Gap, MessageId, ReadLimit, Seq, ShardStore, Ticket,
-    Usage,
+    Append, Appended, Charge, Content, Entry, Gap, Mailboxes, MessageId, ReadLimit, Seq, Usage,
 };
-pub use records::{Records, Revision, Table, Versioned};
+pub use media::ShardMedia;
+pub use records::{AccountRecords, Records, Revision, Table, Versioned};
+pub use shard_store::{Completion, ShardStore, Ticket};
 pub use shares::{Sender, Shares, Standing};
 pub use slot::Slot;
 pub use time::{Now, Time};

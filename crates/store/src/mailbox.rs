@@ -1,14 +1,14 @@
 //! The mailbox contract: append, read, acknowledge.
 //!
 //! # Promises
-//! - [`ShardStore::append`] puts the message into memory at once, so that it can be read in the same turn; it is
-//!   durable when [`Completion::Committed`] with its ticket is polled. If it can't be made durable,
-//!   [`Completion::Refused`] comes instead and the entry is gone from memory again.
+//! - [`Mailboxes::append`] puts the message into memory at once, so that it can be read in the same turn; it is
+//!   durable when [`Completion::Committed`](crate::Completion::Committed) with its ticket is polled. If it can't be made durable,
+//!   [`Completion::Refused`](crate::Completion::Refused) comes instead and the entry is gone from memory again.
 //! - Sequence numbers of one account only grow, also across restarts. Reads return them in order.
 //! - What was committed is readable until acknowledged, whatever happens to the process.
-//! - After [`ShardStore::ack`] the entry is never read again in this run; after a crash it may reappear once
+//! - After [`Mailboxes::ack`] the entry is never read again in this run; after a crash it may reappear once
 //!   (at-least-once). Within a minute no byte of it is on disk.
-//! - An account is *here* from the answer to its [`ShardStore::load`] to [`ShardStore::leave`]. What its mailbox holds is known meanwhile: of who is away the
+//! - An account is *here* from the answer to its [`ShardStore::load`](crate::ShardStore::load) to [`ShardStore::leave`](crate::ShardStore::leave). What its mailbox holds is known meanwhile: of who is away the
 //!   store keeps nothing in memory but what is not yet on disk, and a start looks at no mailbox. Before its load only what was appended
 //!   in this run is read and counted.
 //! - Append is idempotent by [`MessageId`] against what is still unacknowledged, wherever it waits, if the account is here.
@@ -17,11 +17,10 @@
 //!   leaves a [`Gap`] in its place in the same transaction: an entry that is read and acknowledged like a message, and
 //!   survives like one. A mailbox has at most one; what is lost later joins it under a number of its own, so that
 //!   acknowledging what was told does not clear what was not. It counts as one message of no bytes.
-//! - After [`Completion::Purged`] nothing that was kept under the account comes back, whatever happens to the process.
+//! - After [`Completion::Purged`](crate::Completion::Purged) nothing that was kept under the account comes back, whatever happens to the process.
 
-use crate::records::{Put, Versioned};
 use crate::shares::Sender;
-use crate::{AccountId, StoreError, Table, books, leftovers, media};
+use crate::{AccountId, StoreError};
 use std::sync::Arc;
 
 /// Position in a mailbox. Grows; unique within an account.
@@ -31,10 +30,6 @@ pub struct Seq(pub u64);
 /// What tells one message of a mailbox from another: equal for what is the same to the last byte, sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub u128);
-
-/// What the caller wants back when an append or a record operation completes. Opaque to the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u128);
 
 /// A message as it is kept, opaque to the store: its recipient's own part, and one that it may share with other mailboxes and with
 /// the sessions that are sent it. On disk they lie one behind the other; what is read from there is all in `body`.
@@ -142,8 +137,8 @@ pub struct Append {
     pub stanza: Content,
     /// Whose share of the mailbox it takes ([`crate::shares`]).
     pub sender: Sender,
-    /// Comes back in [`Completion::Committed`] or [`Completion::Refused`].
-    pub ticket: Ticket,
+    /// Comes back in [`Completion::Committed`](crate::Completion::Committed) or [`Completion::Refused`](crate::Completion::Refused).
+    pub ticket: crate::Ticket,
 }
 
 /// A message that is charged as one put into a mailbox would be, and not kept.
@@ -157,8 +152,8 @@ pub struct Charge {
     pub size: usize,
     /// Unix time in milliseconds.
     pub now_unix_ms: u64,
-    /// Comes back in [`Completion::Committed`] or [`Completion::Refused`], with the commit that the message would have been in.
-    pub ticket: Ticket,
+    /// Comes back in [`Completion::Committed`](crate::Completion::Committed) or [`Completion::Refused`](crate::Completion::Refused), with the commit that the message would have been in.
+    pub ticket: crate::Ticket,
 }
 
 /// The immediate answer to an append.
@@ -189,7 +184,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// The answer to [`ShardStore::read`].
+/// The answer to [`Mailboxes::read`].
 #[derive(Debug)]
 pub enum ReadStart {
     /// Everything needed was in memory. `more` says whether entries remain after the last one returned.
@@ -199,144 +194,27 @@ pub enum ReadStart {
         /// Whether there is more to read after these.
         more: bool,
     },
-    /// The disk is asked; [`Completion::Read`] with the same ticket follows.
+    /// The disk is asked; [`Completion::Read`](crate::Completion::Read) with the same ticket follows.
     Pending,
 }
 
-/// What [`ShardStore::poll`] yields.
-#[derive(Debug)]
-pub enum Completion {
-    /// The message with this ticket is durable (or has been acknowledged already).
-    Committed(Ticket),
-    /// The message with this ticket was not kept.
-    Refused(Ticket, StoreError),
-    /// A gap has come into this mailbox, or has grown: whoever reads it reads again from the start.
-    Gap(AccountId),
-    /// The answer to a pending read.
-    Read {
-        /// The reader's ticket.
-        ticket: Ticket,
-        /// In order of `seq`; an error if the disk could not be read.
-        result: Result<(Vec<Entry>, bool), StoreError>,
-    },
-    /// The answer to [`ShardStore::load`] or [`ShardStore::fetch`]: one value per record asked for, in that order.
-    Loaded {
-        /// The asker's ticket.
-        ticket: Ticket,
-        /// `None` where there is no record.
-        result: Result<Vec<Option<Versioned>>, StoreError>,
-        /// With [`Table::Rosters`] among the tables of a load: who of the account's phone book is there, as
-        /// [`books::Query::Matches`] says. An account is never in memory without it.
-        book: Vec<books::Match>,
-    },
-    /// The answer to [`ShardStore::save`] or [`ShardStore::put`]: the (newest) revision once it is durable.
-    Saved {
-        /// The asker's ticket.
-        ticket: Ticket,
-        /// The new revision, or why it was not kept.
-        result: Result<crate::Revision, StoreError>,
-    },
-    /// The answer to [`ShardStore::ask_book`] or [`ShardStore::edit_book`].
-    Book {
-        /// The asker's ticket.
-        ticket: Ticket,
-        /// What was found, or is durable now.
-        result: Result<books::Answer, StoreError>,
-    },
-    /// The answer to [`ShardStore::ask_media`] or [`ShardStore::edit_media`].
-    Media {
-        /// The asker's ticket.
-        ticket: Ticket,
-        /// What was found, or is durable now.
-        result: Result<media::Answer, StoreError>,
-    },
-    /// The answer to [`ShardStore::purge`], once it is durable in all parts of the store. After an error some of it may come back
-    /// with a crash: purge again.
-    Purged {
-        /// The asker's ticket.
-        ticket: Ticket,
-        /// Why it may come back.
-        result: Result<(), StoreError>,
-    },
-    /// The answer to [`ShardStore::find_leftovers`].
-    Leftovers {
-        /// The asker's ticket.
-        ticket: Ticket,
-        /// What was found.
-        result: Result<leftovers::Page, StoreError>,
-    },
-}
-
-/// The store as one shard sees it: not shared, never blocks. Only the owner of an account may call it for that
-/// account.
-pub trait ShardStore: Send {
+/// The contract of mailboxes, as one shard sees it: never blocks. Only the owner of an account may call it for that account, which is
+/// [here](crate::ShardStore::load).
+pub trait Mailboxes {
     /// Puts a message into a mailbox. See the promises above.
     fn append(&mut self, append: Append) -> Result<Appended, StoreError>;
 
-    /// Refuses what [`ShardStore::append`] would refuse, and else charges the sender's share of the mailbox until the message
+    /// Refuses what [`Mailboxes::append`] would refuse, and else charges the sender's share of the mailbox until the message
     /// would have grown too old, without keeping it: what somebody sends who is blocked. What it charges concerns later
     /// charges alone, not what is appended.
     fn charge(&mut self, charge: Charge) -> Result<(), StoreError>;
 
     /// Entries after `after` in order. `ticket` comes back if the answer is pending.
-    fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart;
+    fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: crate::Ticket) -> ReadStart;
 
     /// The account's client has these. Unknown ones are ignored (they were acknowledged before).
     fn ack(&mut self, account: AccountId, seqs: &[Seq]);
 
     /// How much waits for this account, which is here. Never touches the disk.
     fn usage(&self, account: AccountId) -> Usage;
-
-    /// The account is gone: drops its whole mailbox, its phone book, its references to media, and what is kept under its key in the tables of
-    /// [`Table::OWN`], in slices. Its record in [`Table::Accounts`] is the caller's to delete before. May be repeated, and asked
-    /// for an account that nothing is kept of.
-    fn purge(&mut self, account: AccountId, ticket: Ticket);
-
-    /// Looks for accounts of which something is kept and no record, a page at a time. Of all shards' accounts.
-    fn find_leftovers(&mut self, from: leftovers::Place, ticket: Ticket);
-
-    /// The account is here no more: forgets what its mailbox holds on disk. What is in memory only is kept there as for any other. Reads of
-    /// it that are under way are not answered.
-    fn leave(&mut self, account: AccountId);
-
-    /// Asks for an account's records in these tables, by [`AccountId::record_key`], and brings the account here.
-    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket);
-
-    /// Writes (or with `None` deletes) an account's record. Saves of one account become durable in order.
-    /// `expected` is the revision last seen (`None`: there must be no record); a mismatch is
-    /// [`StoreError::Conflict`].
-    fn save(
-        &mut self,
-        account: AccountId,
-        table: Table,
-        value: Option<Vec<u8>>,
-        expected: Option<crate::Revision>,
-        ticket: Ticket,
-    );
-
-    /// Asks something of the phone books. Of any account, also another shard's.
-    fn ask_book(&mut self, query: books::Query, ticket: Ticket);
-
-    /// Changes the phone book of an account. Edits of one account become durable in order.
-    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket);
-
-    /// Asks something of the index of media.
-    fn ask_media(&mut self, query: media::Query, ticket: Ticket);
-
-    /// Changes the index of media. Edits become durable in order.
-    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket);
-
-    /// Asks for any records of an account: its own keys, or keys that begin with its key and `/`.
-    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket);
-
-    /// Writes and deletes records of an account in one transaction, without looking at what is there: for what nobody but
-    /// the account's owner writes. Becomes durable in order with the account's saves, and fetches see it.
-    fn put(&mut self, account: AccountId, puts: Vec<Put>, ticket: Ticket);
-
-    /// Ends a turn: hands everything submitted since the last call to the engine's writer in one batch.
-    /// Cheap when there is nothing.
-    fn flush(&mut self);
-
-    /// Moves what has completed into `completions`. Tickets of one account complete in the order of submission.
-    fn poll(&mut self, completions: &mut Vec<Completion>);
 }

@@ -5,8 +5,8 @@
 //! *doomed*: its file is to be deleted, and it is on that list until it durably is. What the operator does not want here is *blocked*,
 //! by its hash, whether it is here or not. Contents are never here, only in a backend (`crates/media`). What a slot is made of, and how it is signed, is in [`slot`]; what a file may be called in [`file_name`].
 //!
-//! Called by the HTTP side through [`Index`] (it blocks), and by the services through [`crate::ShardStore::ask_media`] and
-//! [`crate::ShardStore::edit_media`]; the answer is a [`crate::Completion::Media`]. There is no other way to these rows.
+//! Called by the HTTP side through [`Index`] (it blocks), and by the services through [`crate::ShardMedia::ask_media`] and
+//! [`crate::ShardMedia::edit_media`]; the answer is a [`crate::Completion::Media`]. There is no other way to these rows.
 //!
 //! # Promises
 //! - An edit is one transaction. A name is given once: a second [`Edit::Store`] or [`Edit::Refer`] for it changes nothing.
@@ -413,6 +413,15 @@ pub trait Index: Send + Sync {
 /// What a file of this size takes of a quota.
 pub fn charge(size: u64) -> u64 {
     size.saturating_add(REFERENCE_BYTES)
+}
+
+/// The contract of the index of media, as one shard sees it: never blocks.
+pub trait ShardMedia {
+    /// Asks something of the index of media.
+    fn ask_media(&mut self, query: Query, ticket: crate::Ticket);
+
+    /// Changes the index of media. Edits become durable in order.
+    fn edit_media(&mut self, edit: Edit, ticket: crate::Ticket);
 }
 
 #[cfg(test)]

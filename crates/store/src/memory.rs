@@ -9,12 +9,14 @@
 
 use crate::embedded::SystemClock;
 use crate::leftovers::{Page, Place};
-use crate::mailbox::{
-    Append, Appended, Charge, Completion, Entry, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
-};
+use crate::mailbox::{Append, Appended, Charge, Entry, ReadLimit, ReadStart, Seq, Usage};
 use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
+use crate::shard_store::{Completion, ShardStore, Ticket};
 use crate::shares::{Bounds, Count, Sender, Shares, Unstored};
-use crate::{AccountId, Engine, ShardIndex, StoreError, Time, Waker, books, media};
+use crate::{
+    AccountId, AccountRecords, Contacts, Engine, Mailboxes, ShardIndex, ShardMedia, StoreError, Time, Waker,
+    books, media,
+};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -326,7 +328,7 @@ impl MemoryShard {
     }
 }
 
-impl ShardStore for MemoryShard {
+impl Mailboxes for MemoryShard {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
         let Append { account, id, accepted_unix_ms, stanza, sender, ticket } = append;
         let mut state = lock(&self.state);
@@ -391,6 +393,53 @@ impl ShardStore for MemoryShard {
     fn usage(&self, account: AccountId) -> Usage {
         lock(&self.state).usage(account)
     }
+}
+
+impl AccountRecords for MemoryShard {
+    fn save(
+        &mut self,
+        account: AccountId,
+        table: Table,
+        value: Option<Vec<u8>>,
+        expected: Option<Revision>,
+        ticket: Ticket,
+    ) {
+        self.staged.push(Staged::Save { key: account.record_key(), table, value, expected, ticket });
+    }
+
+    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket) {
+        self.staged.push(Staged::Load { account, wanted: Wanted::Keys(keys), ticket });
+    }
+
+    fn put(&mut self, _account: AccountId, puts: Vec<Put>, ticket: Ticket) {
+        self.staged.push(Staged::Put { puts, ticket });
+    }
+}
+
+impl Contacts for MemoryShard {
+    fn ask_book(&mut self, query: books::Query, ticket: Ticket) {
+        self.staged.push(Staged::AskBook { query, ticket });
+    }
+
+    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket) {
+        self.staged.push(Staged::EditBook { edit, ticket });
+    }
+}
+
+impl ShardMedia for MemoryShard {
+    fn ask_media(&mut self, query: media::Query, ticket: Ticket) {
+        self.staged.push(Staged::AskMedia { query, ticket });
+    }
+
+    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket) {
+        self.staged.push(Staged::EditMedia { edit, ticket });
+    }
+}
+
+impl ShardStore for MemoryShard {
+    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
+        self.staged.push(Staged::Load { account, wanted: Wanted::Tables(tables), ticket });
+    }
 
     /// All is in memory here, always.
     fn leave(&mut self, _: AccountId) {}
@@ -408,45 +457,6 @@ impl ShardStore for MemoryShard {
 
     fn find_leftovers(&mut self, _from: Place, ticket: Ticket) {
         self.staged.push(Staged::Leftovers { ticket });
-    }
-
-    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
-        self.staged.push(Staged::Load { account, wanted: Wanted::Tables(tables), ticket });
-    }
-
-    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket) {
-        self.staged.push(Staged::Load { account, wanted: Wanted::Keys(keys), ticket });
-    }
-
-    fn put(&mut self, _account: AccountId, puts: Vec<Put>, ticket: Ticket) {
-        self.staged.push(Staged::Put { puts, ticket });
-    }
-
-    fn save(
-        &mut self,
-        account: AccountId,
-        table: Table,
-        value: Option<Vec<u8>>,
-        expected: Option<Revision>,
-        ticket: Ticket,
-    ) {
-        self.staged.push(Staged::Save { key: account.record_key(), table, value, expected, ticket });
-    }
-
-    fn ask_book(&mut self, query: books::Query, ticket: Ticket) {
-        self.staged.push(Staged::AskBook { query, ticket });
-    }
-
-    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket) {
-        self.staged.push(Staged::EditBook { edit, ticket });
-    }
-
-    fn ask_media(&mut self, query: media::Query, ticket: Ticket) {
-        self.staged.push(Staged::AskMedia { query, ticket });
-    }
-
-    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket) {
-        self.staged.push(Staged::EditMedia { edit, ticket });
     }
 
     fn flush(&mut self) {

@@ -151,3 +151,25 @@ pub trait Records: Send + Sync {
     /// [`crate::ShardStore::purge`] does it then.
     fn clear(&self, accounts: &[crate::AccountId]) -> Result<(), StoreError>;
 }
+
+/// The contract of records, as one shard sees it: never blocks. Only the owner of an account may call it for that account.
+pub trait AccountRecords {
+    /// Writes (or with `None` deletes) an account's record. Saves of one account become durable in order.
+    /// `expected` is the revision last seen (`None`: there must be no record); a mismatch is
+    /// [`StoreError::Conflict`].
+    fn save(
+        &mut self,
+        account: crate::AccountId,
+        table: Table,
+        value: Option<Vec<u8>>,
+        expected: Option<Revision>,
+        ticket: crate::Ticket,
+    );
+
+    /// Asks for any records of an account: its own keys, or keys that begin with its key and `/`.
+    fn fetch(&mut self, account: crate::AccountId, keys: Vec<(Table, String)>, ticket: crate::Ticket);
+
+    /// Writes and deletes records of an account in one transaction, without looking at what is there: for what nobody but
+    /// the account's owner writes. Becomes durable in order with the account's saves, and fetches see it.
+    fn put(&mut self, account: crate::AccountId, puts: Vec<Put>, ticket: crate::Ticket);
+}

@@ -205,7 +205,7 @@ impl Bounds {
 /// Places for what was charged and not stored, in one shard.
 const UNSTORED_PLACES: usize = 4_096;
 
-/// What was charged to shares and not stored ([`crate::ShardStore::charge`]): whom the owner has blocked finds
+/// What was charged to shares and not stored ([`crate::Mailboxes::charge`]): whom the owner has blocked finds
 /// the mailbox full when somebody would who waits for an owner who stays away, also in that it takes until what was
 /// sent first is too old.
 ///

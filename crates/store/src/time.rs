@@ -2,7 +2,7 @@
 //!
 //! Owned by the engine, which keeps it with the data ([`crate::Engine::time`]); read by shards once a turn, by HTTP and the admin
 //! socket. [`plausible`] decides what to believe; here are the real clocks, the log, and a way to read without a lock.
-//! Promise: [`Time::now`] costs one read of the machine's monotonic clock while the wall clock is believed, and once in [`NEAR_MS`] one of
+//! Promise: [`Time::now`] costs one read of the machine's monotonic clock while the wall clock is believed, and once in `NEAR_MS` one of
 //! the wall clock.
 
 pub mod plausible;

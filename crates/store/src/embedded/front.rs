@@ -26,12 +26,11 @@ use super::metrics::FrontMetrics;
 use super::readers::Job;
 use super::sqlite_writer::Submitted;
 use crate::leftovers::Place;
-use crate::mailbox::{
-    Append, Appended, Charge, Completion, ReadLimit, ReadStart, Seq, ShardStore, Ticket, Usage,
-};
+use crate::mailbox::{Append, Appended, Charge, ReadLimit, ReadStart, Seq, Usage};
 use crate::records::{Put, Revision, Table, Wanted};
+use crate::shard_store::{Completion, ShardStore, Ticket};
 use crate::shares::{Bounds, Unstored};
-use crate::{AccountId, StoreError, books, media};
+use crate::{AccountId, AccountRecords, Contacts, Mailboxes, ShardMedia, StoreError, books, media};
 use effects::Asked;
 use mailbox::Mailbox;
 use reads::PendingRead;
@@ -290,7 +289,7 @@ impl Front {
     }
 }
 
-impl ShardStore for Front {
+impl Mailboxes for Front {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
         let (account, ticket) = (append.account, append.ticket);
         if let Some(of) = self.tail.by_id(account, append.id) {
@@ -364,6 +363,58 @@ impl ShardStore for Front {
     fn usage(&self, account: AccountId) -> Usage {
         self.tail.mailbox(account).map_or_else(Usage::default, Mailbox::usage)
     }
+}
+
+impl AccountRecords for Front {
+    fn save(
+        &mut self,
+        account: AccountId,
+        table: Table,
+        value: Option<Vec<u8>>,
+        expected: Option<Revision>,
+        ticket: Ticket,
+    ) {
+        let put = Put { table, key: account.record_key(), value };
+        self.start_save(account, Effect::If { put, expected }, ticket);
+    }
+
+    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket) {
+        self.start_load(account, Wanted::Keys(keys), ticket);
+    }
+
+    fn put(&mut self, account: AccountId, puts: Vec<Put>, ticket: Ticket) {
+        self.start_save(account, Effect::Puts(puts), ticket);
+    }
+}
+
+impl Contacts for Front {
+    fn ask_book(&mut self, query: books::Query, ticket: Ticket) {
+        let link = self.link.clone();
+        let sent = self.admit_book().and_then(|()| self.shared.read_books(Job::Book { link, query, ticket }));
+        self.book_sent(sent, ticket);
+    }
+
+    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket) {
+        self.start_edit(edit.into(), ticket);
+    }
+}
+
+impl ShardMedia for Front {
+    fn ask_media(&mut self, query: media::Query, ticket: Ticket) {
+        let link = self.link.clone();
+        let sent = self.admit_media().and_then(|()| self.shared.read(Job::Media { link, query, ticket }));
+        self.media_sent(sent, ticket);
+    }
+
+    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket) {
+        self.start_media_edit(edit, ticket);
+    }
+}
+
+impl ShardStore for Front {
+    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
+        self.start_load(account, Wanted::Tables(tables), ticket);
+    }
 
     fn leave(&mut self, account: AccountId) {
         self.forget_mailbox(account);
@@ -378,50 +429,6 @@ impl ShardStore for Front {
         if self.shared.read_books(job).is_err() {
             self.ready.push(Completion::Leftovers { ticket, result: Err(closed_error()) });
         }
-    }
-
-    fn load(&mut self, account: AccountId, tables: &'static [Table], ticket: Ticket) {
-        self.start_load(account, Wanted::Tables(tables), ticket);
-    }
-
-    fn fetch(&mut self, account: AccountId, keys: Vec<(Table, String)>, ticket: Ticket) {
-        self.start_load(account, Wanted::Keys(keys), ticket);
-    }
-
-    fn put(&mut self, account: AccountId, puts: Vec<Put>, ticket: Ticket) {
-        self.start_save(account, Effect::Puts(puts), ticket);
-    }
-
-    fn save(
-        &mut self,
-        account: AccountId,
-        table: Table,
-        value: Option<Vec<u8>>,
-        expected: Option<Revision>,
-        ticket: Ticket,
-    ) {
-        let put = Put { table, key: account.record_key(), value };
-        self.start_save(account, Effect::If { put, expected }, ticket);
-    }
-
-    fn ask_book(&mut self, query: books::Query, ticket: Ticket) {
-        let link = self.link.clone();
-        let sent = self.admit_book().and_then(|()| self.shared.read_books(Job::Book { link, query, ticket }));
-        self.book_sent(sent, ticket);
-    }
-
-    fn edit_book(&mut self, edit: books::Edit, ticket: Ticket) {
-        self.start_edit(edit.into(), ticket);
-    }
-
-    fn ask_media(&mut self, query: media::Query, ticket: Ticket) {
-        let link = self.link.clone();
-        let sent = self.admit_media().and_then(|()| self.shared.read(Job::Media { link, query, ticket }));
-        self.media_sent(sent, ticket);
-    }
-
-    fn edit_media(&mut self, edit: media::Edit, ticket: Ticket) {
-        self.start_media_edit(edit, ticket);
     }
 
     fn flush(&mut self) {

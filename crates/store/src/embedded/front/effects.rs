@@ -8,9 +8,9 @@ use super::Front;
 use crate::embedded::journal::effects::Effect;
 use crate::embedded::link::closed_error;
 use crate::embedded::sqlite_writer::{ForMedia, Submitted, Waiter};
-use crate::mailbox::{Completion, Ticket};
 use crate::media::Edit;
 use crate::records::Revision;
+use crate::shard_store::{Completion, Ticket};
 use crate::{AccountId, StoreError};
 
 /// Who waits for an effect of a batch.

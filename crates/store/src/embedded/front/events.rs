@@ -3,7 +3,8 @@
 use super::{Front, InFlight, Repeat};
 use crate::StoreError;
 use crate::embedded::link::{Buffers, Event, Loaded, Loss};
-use crate::mailbox::{Completion, Seq};
+use crate::mailbox::Seq;
+use crate::shard_store::Completion;
 use std::sync::atomic::Ordering;
 
 /// Buffers kept for reuse, and the size above which one is given back.

@@ -4,8 +4,8 @@ use super::Front;
 use crate::embedded::database::Waiting;
 use crate::embedded::link::closed_error;
 use crate::embedded::readers::Job;
-use crate::mailbox::{Completion, Ticket};
 use crate::records::Wanted;
+use crate::shard_store::{Completion, Ticket};
 use crate::{AccountId, StoreError};
 
 impl Front {

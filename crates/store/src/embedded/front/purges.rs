@@ -8,7 +8,8 @@ use super::effects::Asked;
 use crate::embedded::journal::effects::Effect;
 use crate::embedded::link::closed_error;
 use crate::embedded::sqlite_writer::Waiter;
-use crate::mailbox::{Completion, Seq, Ticket};
+use crate::mailbox::Seq;
+use crate::shard_store::{Completion, Ticket};
 use crate::{AccountId, StoreError};
 
 impl Front {

@@ -10,7 +10,8 @@ use crate::embedded::database::Found;
 use crate::embedded::link::closed_error;
 use crate::embedded::readers::Job;
 use crate::embedded::sqlite_writer::ToSqlite;
-use crate::mailbox::{Completion, ReadLimit, ReadStart, Seq, Ticket};
+use crate::mailbox::{ReadLimit, ReadStart, Seq};
+use crate::shard_store::{Completion, Ticket};
 use crate::{AccountId, StoreError};
 
 /// A read that SQLite was asked for.

@@ -3,8 +3,9 @@
 
 use super::{ACCOUNTS, Asked, End, Lived, MARKER, World, account, record, shown};
 use crate::embedded::simulation::stepped::BEGINNING_UNIX_MS;
-use crate::mailbox::{Append, Appended, Completion, ReadStart};
+use crate::mailbox::{Append, Appended, ReadStart};
 use crate::records::Put;
+use crate::shard_store::Completion;
 use crate::{AccountId, MessageId, ReadLimit, Sender, Seq, ShardStore, Table, Ticket, books};
 
 impl World {

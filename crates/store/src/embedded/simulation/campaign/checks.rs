@@ -5,7 +5,8 @@ use super::{ACCOUNTS, Asked, End, Lived, MARKER, World, account, record, shown};
 use crate::embedded::simulation::ledger::Shown;
 use crate::embedded::simulation::{Cut, Stepped, Who};
 use crate::embedded::{Disk, database};
-use crate::mailbox::{Completion, ReadStart};
+use crate::mailbox::ReadStart;
+use crate::shard_store::Completion;
 use crate::{AccountId, ReadLimit, Seq, Table, Ticket, books};
 
 /// So soon after a full disk has room again messages are accepted,
