@@ -12,10 +12,14 @@ use chaski_store::{Engine, Table};
 use chaski_xmpp::sasl::Salting;
 use std::sync::{Arc, Mutex};
 
+/// So long does a command to a stage on a disk take at most.
+const ANSWERED_WITHIN_S: usize = 10;
+
 impl Stage {
     /// Makes an account, or replaces its key with one of this generation.
     pub fn set_account(&mut self, local: &str, generation: u32) -> Result<(), Refusal> {
-        answer(&self.begin_set_account(local, generation))
+        let pending = self.begin_set_account(local, generation);
+        self.answer(&pending)
     }
 
     /// The same, without waiting for the outcome.
@@ -55,7 +59,8 @@ impl Stage {
 
     /// Asks something of an account's owner, through the first shard, and waits for the answer.
     pub fn command<R: Request>(&mut self, local: &str, request: R) -> Result<R::Answer, Refusal> {
-        answer(&self.begin(local, request))
+        let pending = self.begin(local, request);
+        self.answer(&pending)
     }
 
     /// The same, without waiting for the answer.
@@ -72,6 +77,19 @@ impl Stage {
         });
         self.give(Command::new(whom, request, reply));
         pending
+    }
+
+    /// The answer to a command. On a disk it may take some seconds: what has failed there is tried again by and by.
+    fn answer<T>(&mut self, pending: &Pending<T>) -> Result<T, Refusal> {
+        let taken = |pending: &Pending<T>| pending.lock().expect("nobody panics with it").take();
+        let mut found = taken(pending);
+        for _ in 0..ANSWERED_WITHIN_S {
+            if found.is_none() && self.disk.is_some() {
+                self.pass(1_000);
+                found = taken(pending);
+            }
+        }
+        found.expect("a command is answered")
     }
 
     /// Gives a command to the first shard.
@@ -100,8 +118,4 @@ impl Carrier for Seen {
             call(outcome);
         })
     }
-}
-
-fn answer<T>(pending: &Pending<T>) -> Result<T, Refusal> {
-    pending.lock().expect("nobody panics with it").take().expect("a command is answered")
 }
