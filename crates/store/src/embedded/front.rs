@@ -103,7 +103,7 @@ pub(super) struct Front {
     to_delete: Vec<(AccountId, Seq)>,
     delete_in_flight: bool,
     /// Purges on their way: what SQLite's writer says of these accounts is from before.
-    purging: HashMap<AccountId, u32, MixBuild>,
+    purging: HashMap<AccountId, purges::Purging, MixBuild>,
     /// Purges of which somebody wants to hear.
     purges: HashMap<u64, Ticket>,
     last_purge: u64,

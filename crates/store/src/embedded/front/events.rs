@@ -17,7 +17,7 @@ impl Front {
             Event::Journal { outcome, buffers } => self.batch_done(outcome, buffers),
             Event::Spilled { ignored } => self.slice_done(&ignored),
             Event::Deleted { seqs } => self.deletes_done(&seqs),
-            Event::Lost(loss) => self.lost(&loss),
+            Event::Lost(loss) => self.lost(loss),
             Event::Purged { account, number } => self.purged(account, number, Ok(())),
             Event::Leftovers(completion) => self.ready.push(completion),
             Event::Read { number, result } => self.read_done(number, result),
@@ -129,15 +129,15 @@ impl Front {
     }
 
     /// Messages are lost, and a gap is in their place.
-    fn lost(&mut self, loss: &Loss) {
+    fn lost(&mut self, loss: Loss) {
         let (account, gap) = (loss.account, loss.seq());
-        self.loads.lost(loss, gap);
+        self.loads.lost(&loss, gap);
         // A purge on its way takes the gap along, and so does the acknowledgement of the message whose number it has.
-        if self.purging.contains_key(&account) {
+        if self.is_purged(account, gap) {
             return;
         }
         let is_acked = self.deleting.contains(&(account, gap));
-        self.tail.lose(account, &loss.seqs, (!is_acked).then_some(gap));
+        self.tail.lose(account, loss.seqs, (!is_acked).then_some(gap));
         self.ready.push(Completion::Gap(account));
     }
 }

@@ -43,11 +43,10 @@ impl Front {
     pub(super) fn mailbox_loaded(&mut self, account: AccountId, waiting: Option<Waiting>) {
         let is_unknown = waiting.is_none();
         let Some(mut waiting) = self.loads.end(account, waiting.unwrap_or_default()) else { return };
-        waiting.messages.retain(|kept| !self.deleting.contains(&(account, kept.seq)));
-        waiting.gap = waiting.gap.filter(|&seq| !self.deleting.contains(&(account, seq)));
-        if !self.purging.contains_key(&account) {
-            self.tail.come(account, (!is_unknown).then_some(waiting));
-        }
+        let waits = |seq| !self.is_purged(account, seq) && !self.deleting.contains(&(account, seq));
+        waiting.messages.retain(|kept| waits(kept.seq));
+        waiting.gap = waiting.gap.filter(|&seq| waits(seq));
+        self.tail.come(account, (!is_unknown).then_some(waiting));
     }
 
     /// The account is here no more.

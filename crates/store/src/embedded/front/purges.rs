@@ -12,7 +12,25 @@ use crate::mailbox::Seq;
 use crate::shard_store::{Completion, Ticket};
 use crate::{AccountId, StoreError};
 
+/// The purges of one account that are on their way.
+#[derive(Default)]
+pub(super) struct Purging {
+    count: u32,
+    /// They take all up to this.
+    upto: Seq,
+}
+
 impl Front {
+    /// How far a purge that is on its way takes what an account has.
+    pub(super) fn purged_upto(&self, account: AccountId) -> Option<Seq> {
+        self.purging.get(&account).map(|purging| purging.upto)
+    }
+
+    /// Whether a purge that is on its way takes this.
+    pub(super) fn is_purged(&self, account: AccountId, seq: Seq) -> bool {
+        self.purged_upto(account).is_some_and(|upto| seq <= upto)
+    }
+
     pub(super) fn start_purge(&mut self, account: AccountId, ticket: Ticket) {
         if self.purges.len() >= self.shared.options.queue_requests {
             self.ready.push(Completion::Purged { ticket, result: Err(StoreError::Overloaded) });
@@ -35,7 +53,9 @@ impl Front {
         let number = self.last_purge;
         self.forget_stored(account, upto);
         self.purges.insert(number, ticket);
-        *self.purging.entry(account).or_default() += 1;
+        let purging = self.purging.entry(account).or_default();
+        purging.count += 1;
+        purging.upto = upto;
         let waiter = Waiter::Purge { link: self.link.clone(), account, number };
         let effect = Effect::Purge { accounts: vec![account], upto };
         self.submit(effect, waiter, |_| Asked::Purge { account, number });
@@ -44,9 +64,9 @@ impl Front {
 
     /// Nothing is left of a purged account, or the purge was refused.
     pub(super) fn purged(&mut self, account: AccountId, number: u64, result: Result<(), StoreError>) {
-        if let Some(count) = self.purging.get_mut(&account) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(purging) = self.purging.get_mut(&account) {
+            purging.count -= 1;
+            if purging.count == 0 {
                 self.purging.remove(&account);
             }
         }

@@ -63,7 +63,7 @@ impl Front {
             return;
         }
         let stored_last = self.stored_last(account);
-        let (deleted, purged) = (Vec::new(), None);
+        let (deleted, purged) = (Vec::new(), self.purged_upto(account));
         self.reads
             .insert(number, PendingRead { account, after, limit, ticket, stored_last, deleted, purged });
     }

@@ -80,7 +80,7 @@ impl Front {
                 // SQLite has the message under an earlier number. The journal is told that this one is void: else the message would
                 // come back with it if the other is acknowledged and the process ends while the segment is still there.
                 format::encode_ack(&mut self.buffers.acks, account, &[kept.seq]);
-            } else if !self.purging.contains_key(&account) && !self.deleting.contains(&(account, kept.seq)) {
+            } else if !self.is_purged(account, kept.seq) && !self.deleting.contains(&(account, kept.seq)) {
                 // One that was acknowledged meanwhile is about to be deleted.
                 moved.push(kept);
             }

@@ -165,8 +165,9 @@ impl Loads {
         let loading = self.of.get_mut(&account)?;
         loading.count -= 1;
         loading.deleted.sort_unstable();
+        loading.lost.sort_unstable();
         let is_gone = |seq: Seq| seq <= loading.upto || loading.deleted.binary_search(&seq).is_ok();
-        found.messages.retain(|kept| !is_gone(kept.seq) && !loading.lost.contains(&kept.seq));
+        found.messages.retain(|kept| !is_gone(kept.seq) && loading.lost.binary_search(&kept.seq).is_err());
         found.gap = loading.gap.or(found.gap).filter(|seq| !is_gone(*seq));
         let is_away = loading.is_away;
         if loading.count == 0 {

@@ -198,10 +198,11 @@ impl Tail {
     }
 
     /// These of a mailbox are lost, and a gap is in their place, if its recipient has not been told of it already.
-    pub(super) fn lose(&mut self, account: AccountId, seqs: &[Seq], gap: Option<Seq>) {
+    pub(super) fn lose(&mut self, account: AccountId, mut seqs: Vec<Seq>, gap: Option<Seq>) {
         let Some(mailbox) = self.mailboxes.get_mut(&account) else { return };
         if let Some(stored) = &mut mailbox.stored {
-            stored.remove(|seq| seqs.contains(&seq), &mut mailbox.senders);
+            seqs.sort_unstable();
+            stored.remove(|seq| seqs.binary_search(&seq).is_ok(), &mut mailbox.senders);
             stored.set_gap(gap);
         }
         mailbox.unstore(|_| false);

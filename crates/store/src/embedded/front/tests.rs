@@ -298,3 +298,25 @@ fn a_read_is_not_answered_when_the_account_has_left_meanwhile() {
     let read = hands.begin_read();
     assert_eq!(hands.end_read(read, &[7, moved]), (vec![7, moved], false));
 }
+
+/// A purge on its way takes what was there before it, and nothing of what comes behind it.
+#[test]
+fn what_comes_behind_a_purge_is_known_when_it_has_moved() {
+    let mut hands = Hands::new(2, 8);
+    hands.front.purge(romeo(), Ticket(3));
+    hands.front.flush();
+    let Ok(ToJournal::Batch(batch)) = hands.at_journal.try_recv() else { panic!("no batch") };
+    let Waiter::Purge { number, .. } = batch.effects[0].waiter else { panic!("nothing to purge") };
+    hands.tell(Event::Journal { outcome: Ok(0), buffers: batch.buffers });
+    let new = hands.append();
+    assert_eq!(hands.begin_move(), [new]);
+    hands.tell(Event::Spilled { ignored: vec![] });
+    assert_eq!(hands.known(), (1, vec![new]));
+    let read = hands.begin_read();
+    assert_eq!(hands.end_read(read, &[7, 8, new]), (vec![new], false), "SQLite has not purged it yet");
+    hands.begin_load();
+    hands.end_load(Ok(waiting([7, 8, new])));
+    assert_eq!(hands.known(), (1, vec![new]));
+    hands.tell(Event::Purged { account: romeo(), number });
+    assert_eq!(hands.known(), (1, vec![new]));
+}
