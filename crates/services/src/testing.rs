@@ -359,7 +359,7 @@ impl Stage {
             // Its account has to be loaded first.
             self.hold_store(false);
         }
-        let result = self.verdict(client).expect("resume is answered").map(granted!(Resumed));
+        let result = self.awaited(client).expect("resume is answered").map(granted!(Resumed));
         if result.is_ok() {
             self.finish_resume(client);
         } else {

@@ -53,6 +53,14 @@ impl Stage {
         self.line(client).verdict.take()
     }
 
+    /// What came of a question that must be answered. On a disk an account that is being removed has to go first, for which there may be no room.
+    pub(super) fn awaited(&mut self, client: Client) -> Option<Verdict> {
+        if self.line(client).verdict.is_none() && self.disk.is_some() {
+            self.mend_disk();
+        }
+        self.verdict(client)
+    }
+
     /// Asks for credentials from the shard `asker`.
     pub fn credentials(&mut self, asker: u16, local: &str) -> Result<Option<Credentials>, Denied> {
         let client = self.begin_credentials(asker, local);
@@ -73,7 +81,7 @@ impl Stage {
 
     /// The answer.
     pub fn take_credentials(&mut self, client: Client) -> Result<Option<Credentials>, Denied> {
-        if_any(self.verdict(client).expect("the lookup is answered").map(granted!(Credentials)))
+        if_any(self.awaited(client).expect("the lookup is answered").map(granted!(Credentials)))
     }
 
     /// Binds a connection. The key's generation is the one that the client has proved.
@@ -86,7 +94,7 @@ impl Stage {
     ) -> Result<Bound, Denied> {
         self.line(client).key = generation;
         self.ask(client, (local, Some(generation)), Ask::Bind(resource.map(Box::from)));
-        self.verdict(client).expect("bind is answered").map(granted!(Bound))
+        self.awaited(client).expect("bind is answered").map(granted!(Bound))
     }
 
     /// Claims a token on a connection of the shard `asker`.
@@ -125,7 +133,7 @@ impl Stage {
         line.key = generation;
         line.claim = wishes.resume.as_ref().map(|resume| (resume.previd.clone(), resume.h));
         self.ask(client, (local, Some(generation)), Ask::Admit(Box::new(wishes.clone())));
-        let admitted = self.verdict(client).expect("wishes are answered").map(granted!(Admitted));
+        let admitted = self.awaited(client).expect("wishes are answered").map(granted!(Admitted));
         if let Ok(Admitted { admission, .. }) = &admitted
             && matches!(admission.access, Access::Resumed { .. })
         {
