@@ -132,11 +132,28 @@ pub(crate) enum CtlCommand {
     },
     /// Recover every intact message of a damaged journal; the server must not run
     Salvage,
+    /// Replace a secret of a data directory; the server must not run
+    Secret {
+        #[command(subcommand)]
+        command: Secret,
+    },
     /// Take a data directory to an older version of chaski; the server must not run
     Migrate {
         #[command(subcommand)]
         command: Migrate,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// What clients' tokens, tickets and message ids are made from. What they hold is good for 30 days more
+    Replace {
+        /// Somebody knows it: what clients hold is void at once, and each logs in once with its key or password
+        #[arg(long)]
+        forget: bool,
+    },
+    /// What the journal and the messages on disk are sealed with. Needs room for a second copy of what waits
+    ReplaceDirectory,
 }
 
 #[derive(Debug, Subcommand)]

@@ -120,7 +120,7 @@ impl Service {
         let stores = (folder, Staging::open(&dir.join("unfinished")).unwrap());
         let settings = Settings { reserve_bytes: 0, ..Settings::default() };
         let media =
-            Media::start(settings, engine.media(), stores, &engine.secret(), engine.time(), None).unwrap();
+            Media::start(settings, engine.media(), stores, engine.secrets(), engine.time(), None).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -138,7 +138,7 @@ impl Service {
             until_unix_ms: engine.time().unix_ms() + 600_000,
             sha256: None,
         };
-        let ticket = SlotKeys::new(&engine.secret()).seal(&slot);
+        let ticket = SlotKeys::new(engine.secrets()).seal(&slot);
         let path = format!("{PATH}/{}/{}", slot.name.to_text(), file_name::encoded(&slot.file_name));
         let mut tcp = TcpStream::connect(addr).unwrap();
         let head = format!("PUT {path}?slot={ticket} HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n");

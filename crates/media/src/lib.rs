@@ -27,6 +27,7 @@ pub mod thumbnail;
 
 pub use runtime::give_way;
 
+use chaski_store::Secrets;
 use chaski_store::Time;
 use chaski_store::media::Index;
 use chaski_store::media::slot::SlotKeys;
@@ -146,7 +147,7 @@ impl Media {
         settings: Settings,
         index: Arc<dyn Index>,
         (stores, staging): (impl Into<Stores>, Staging),
-        secret: &[u8; 16],
+        secrets: impl Into<Secrets>,
         time: Arc<Time>,
         thumbnails: Option<Thumbnails>,
     ) -> io::Result<Self> {
@@ -161,7 +162,7 @@ impl Media {
             stores: stores.into(),
             strays: strays::Strays::default(),
             staging: Arc::new(staging),
-            keys: SlotKeys::new(secret),
+            keys: SlotKeys::new(secrets),
             time,
             thumbnails: thumbnails.map(Arc::new),
             metrics,

@@ -19,7 +19,7 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Starts the worker. `secret` is the store's.
+    /// Starts the worker. `secret` is the realm's root.
     pub fn start(limits: &EdgeLimits, secret: [u8; 16]) -> io::Result<Self> {
         let guesses = Arc::new(Guesses::new(limits.guesses, secret));
         Ok(Self { guesses, checks: Arc::new(PasswordChecks::start(limits.queued_verifications)?) })

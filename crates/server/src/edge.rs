@@ -113,7 +113,7 @@ impl Edge {
         let tls = Arc::new(TlsSlot::new(config.tls.clone()));
         let memory_metrics = Arc::new(MemoryMetrics::default());
         registry.register(memory_metrics.clone());
-        let doors = Doors::start(&limits, realm.secret)?;
+        let doors = Doors::start(&limits, realm.secrets.root)?;
         doors.register(registry);
         let common = Common {
             memory: MemoryWatch::start(limits.memory_bytes, memory_metrics)?,

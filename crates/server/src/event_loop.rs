@@ -239,7 +239,7 @@ impl EventLoop {
             sockets: HashMap::new(),
             identity: (parts.tls.version(), parts.tls.get()),
             tls: parts.tls,
-            salting: Salting::of_server(&parts.realm.secret),
+            salting: Salting::of_server(&parts.realm.secrets.root),
             doors: parts.doors,
             realm: parts.realm,
             settings: parts.settings,

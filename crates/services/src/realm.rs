@@ -8,6 +8,7 @@ pub mod uploads;
 
 use crate::knobs::Knobs;
 use crate::places::{Incarnation, Places};
+use chaski_store::Secrets;
 use relays::Relays;
 use std::sync::Arc;
 use uploads::Uploads;
@@ -49,8 +50,8 @@ pub struct Realm {
     pub domain: Box<str>,
     /// Who owns which accounts.
     pub places: Places,
-    /// The store's secret ([`chaski_store::Engine::secret`]): message ids are keyed with it.
-    pub secret: [u8; 16],
+    /// What salts, tokens, stanza-ids and tickets follow from ([`chaski_store::Engine::secrets`]).
+    pub secrets: Secrets,
     /// Bare JIDs of accounts that may use the ad-hoc commands of XEP-0133.
     pub admins: Vec<Box<str>>,
     /// The bounds of the owner.
@@ -74,11 +75,11 @@ impl Realm {
     }
 
     /// A realm with default limits and no admins.
-    pub fn new(domain: &str, shards: u16, secret: [u8; 16]) -> Arc<Self> {
+    pub fn new(domain: &str, shards: u16, secrets: impl Into<Secrets>) -> Arc<Self> {
         Arc::new(Self {
             domain: domain.into(),
             places: Places::of_one_process(Incarnation(1), shards),
-            secret,
+            secrets: secrets.into(),
             admins: Vec::new(),
             limits: Limits::default(),
             knobs: Knobs::default(),

@@ -93,7 +93,7 @@ impl Stage {
         let realm = Arc::new(Realm {
             domain: DOMAIN.into(),
             places: Places::of_one_process(Incarnation(1), shards),
-            secret: engine.secret(),
+            secrets: engine.secrets(),
             admins,
             limits,
             knobs: dispatch::knobs(),
@@ -168,6 +168,7 @@ impl Stage {
         self.runs += 1;
         if let Some(realm) = Arc::get_mut(&mut self.realm) {
             realm.places = Places::of_one_process(Incarnation(self.runs), shards);
+            realm.secrets = self.engine.secrets();
         }
         for index in 0..shards {
             let waker: chaski_store::Waker = Arc::new(|| {});

@@ -40,14 +40,18 @@ mod records;
 mod recovery;
 mod schema;
 mod seal;
+mod secrets;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 mod sqlite_writer;
+mod stopped;
 
 pub use disk::{Disk, DiskFile, Open, SystemDisk};
 pub use open_error::OpenError;
 pub use options::{Clock, Options, SystemClock};
+pub use stopped::{SalvageReport, migrate_back, replace_directory_secret, replace_realm_secret, salvage};
 
+use crate::secrets::{Secret, Secrets};
 use crate::time::plausible::{Doubt, PlausibleTime, Reading};
 use crate::time::{self, Time};
 use crate::{Engine, Records, ShardIndex, ShardStore, Waker};
@@ -74,7 +78,8 @@ const KEEP_TIME_WITHIN: Duration = Duration::from_secs(10);
 /// An open data directory. Dropping it closes it.
 pub struct EmbeddedEngine {
     dir: PathBuf,
-    secret: [u8; 16],
+    secret: Secret,
+    secrets: Secrets,
     shared: Arc<Shared>,
     /// What SQLite holds for accounts whose shard isn't attached yet.
     journal_metrics: Arc<JournalMetrics>,
@@ -90,23 +95,6 @@ struct Threads {
     sqlite: JoinHandle<(Connection, Slots)>,
     readers: Vec<JoinHandle<()>>,
     _lock: Lock,
-}
-
-/// What [`salvage`] found and did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SalvageReport {
-    /// Segments read.
-    pub segments: u64,
-    /// Segments that should have been there and were not.
-    pub missing_segments: u64,
-    /// Segments that were damaged and have been moved to `journal-damaged/`, which the operator deletes.
-    pub damaged_segments: u64,
-    /// Intact frames read.
-    pub frames: u64,
-    /// Bytes that could not be read.
-    pub damaged_bytes: u64,
-    /// Messages recovered into the database.
-    pub messages: u64,
 }
 
 /// Opens a data directory, makes it if it isn't there, and recovers what a crash left behind.
@@ -190,7 +178,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
         options,
         time,
         epoch: meta.epoch,
-        sender_key: u128::from_le_bytes(meta.secret) as u64,
+        sender_key: u128::from_le_bytes(meta.secrets.root) as u64,
         spill_upto: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
         health: Arc::default(),
@@ -237,6 +225,7 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
     let engine = EmbeddedEngine {
         dir: dir.to_owned(),
         secret: meta.secret,
+        secrets: meta.secrets,
         shared,
         journal_metrics,
         sqlite_metrics,
@@ -287,57 +276,6 @@ fn start<T: Send + 'static>(
         .map_err(|source| OpenError::Thread { source })
 }
 
-/// Recovers every intact frame of a damaged journal into the database and moves damaged segments to
-/// `journal-damaged/`. They may hold messages: the operator deletes them. Refused while a server has the directory.
-pub fn salvage(dir: &Path) -> Result<SalvageReport, OpenError> {
-    let options = Options::default();
-    let disk = &*options.disk;
-    let database = database::path(dir);
-    // A mistyped path must not make a new data directory.
-    disk.length(&database).map_err(|source| OpenError::NotReadable { path: database.clone(), source })?;
-    let _lock = directory::prepare(disk, dir)?;
-    let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
-    let connection = database::open_writer(disk, &database)?;
-    let secret = database::secret(&connection).map_err(sqlite)?;
-    let mut slots = Slots::load(&connection).map_err(sqlite)?;
-    let database = database.clone();
-    let mut target = recovery::Target {
-        connection: &connection,
-        slots: &mut slots,
-        secret,
-        options: &options,
-        database,
-        had_roll: false,
-    };
-    let report = recovery::salvage(dir, &mut target)?;
-    // The write-ahead log goes with the last connection.
-    Ok(report)
-}
-
-/// Brings a data directory back to what the release before this one can open, as far as there is a way: the schema's version before, and after.
-/// Nothing is lost but what that one does not know. Refused while a server has the directory.
-pub fn migrate_back(dir: &Path) -> Result<(i64, i64), OpenError> {
-    let options = Options::default();
-    let disk = options.disk.clone();
-    let database = database::path(dir);
-    // A mistyped path must not make a new data directory.
-    disk.length(&database).map_err(|source| OpenError::NotReadable { path: database.clone(), source })?;
-    // The journal is in a format of this program: all of it goes into the database.
-    open(dir, options)?.close();
-    let _lock = directory::prepare(&*disk, dir)?;
-    let journal = journal::directory(dir);
-    let left =
-        disk.list(&journal).map_err(|source| OpenError::NotReadable { path: journal.clone(), source })?;
-    if !left.is_empty() {
-        return Err(OpenError::JournalLeft { journal });
-    }
-    let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
-    let mut connection = database::open_writer(&*disk, &database)?;
-    let gone = schema::migrate_back(&mut connection).map_err(sqlite)?;
-    database::checkpoint(&connection, &*disk, &database).map_err(sqlite)?;
-    Ok(gone)
-}
-
 impl EmbeddedEngine {
     /// Moves what the journal still holds into SQLite, so that a stopped server's disk holds nothing acknowledged.
     fn absorb_journal(&self, connection: &Connection, slots: &mut Slots) {
@@ -380,8 +318,8 @@ impl Engine for EmbeddedEngine {
         Arc::new(media::EmbeddedIndex { shared: self.shared.clone() })
     }
 
-    fn secret(&self) -> [u8; 16] {
-        self.secret
+    fn secrets(&self) -> Secrets {
+        self.secrets
     }
 
     fn time(&self) -> Arc<Time> {

@@ -18,6 +18,7 @@ pub mod mailbox;
 pub mod media;
 pub mod memory;
 pub mod records;
+pub mod secrets;
 pub mod shard_store;
 pub mod shares;
 mod slot;
@@ -30,6 +31,7 @@ pub use mailbox::{
 };
 pub use media::ShardMedia;
 pub use records::{AccountRecords, Records, Revision, Table, Versioned};
+pub use secrets::Secrets;
 pub use shard_store::{Completion, ShardStore, Ticket};
 pub use shares::{Sender, Shares, Standing};
 pub use slot::Slot;
@@ -56,9 +58,8 @@ pub trait Engine: Send + Sync {
     /// Blocking access to the index of media, for the HTTP side.
     fn media(&self) -> Arc<dyn media::Index>;
 
-    /// A 128-bit secret made when the data directory was made; the same for its whole life.
-    /// Message ids are keyed with it so that nobody can guess or forge them.
-    fn secret(&self) -> [u8; 16];
+    /// The realm's secrets, as they are for this opening.
+    fn secrets(&self) -> Secrets;
 
     /// The time of everything that is kept here; it goes on where it was when the data was open last.
     fn time(&self) -> Arc<Time>;

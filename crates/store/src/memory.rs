@@ -11,6 +11,7 @@ use crate::embedded::SystemClock;
 use crate::leftovers::{Page, Place};
 use crate::mailbox::{Append, Appended, Charge, Entry, ReadLimit, ReadStart, Seq, Usage};
 use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
+use crate::secrets::{Former, Secrets};
 use crate::shard_store::{Completion, ShardStore, Ticket};
 use crate::shares::{Bounds, Count, Sender, Shares, Unstored};
 use crate::{
@@ -49,7 +50,7 @@ struct State {
     untold_gaps: Vec<AccountId>,
     /// How many queries of phone books are still answered before one is not.
     failing_query: Option<usize>,
-    secret: [u8; 16],
+    secrets: Secrets,
     bounds: Bounds,
     /// Who has sent what is in the mailboxes; gaps are nobody's.
     senders: HashMap<Seq, Sender>,
@@ -80,6 +81,14 @@ impl MemoryEngine {
     /// Makes the next append or save that is flushed fail with `error`. Calls queue up.
     pub fn fail_next(&self, error: StoreError) {
         lock(&self.state).failures.push_back(error);
+    }
+
+    /// Replaces the realm's current secret; the one before it is good until then, or not at all.
+    pub fn replace_secret(&self, former_until_unix_ms: Option<u64>) {
+        let secrets = &mut lock(&self.state).secrets;
+        let secret = secrets.current;
+        secrets.former = former_until_unix_ms.map(|until_unix_ms| Former { secret, until_unix_ms });
+        secrets.current = secret.map(|byte| byte.wrapping_add(1));
     }
 
     /// Messages accepted before this are lost: each mailbox has a gap in their place. Shards hear of it when they poll.
@@ -130,8 +139,8 @@ impl Engine for MemoryEngine {
         Arc::new(media_index::MemoryIndex { state: self.state.clone() })
     }
 
-    fn secret(&self) -> [u8; 16] {
-        lock(&self.state).secret
+    fn secrets(&self) -> Secrets {
+        lock(&self.state).secrets
     }
 
     fn time(&self) -> Arc<Time> {
@@ -162,7 +171,7 @@ impl State {
             delay_reads: false,
             untold_gaps: Vec::new(),
             failing_query: None,
-            secret: *b"memory-engine-16",
+            secrets: Secrets::from(*b"memory-engine-16"),
             bounds,
             senders: HashMap::new(),
             unstored: Unstored::default(),

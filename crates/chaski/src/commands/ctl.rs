@@ -9,9 +9,10 @@ mod media;
 mod migrate;
 mod report;
 mod salvage;
+mod secret;
 mod session;
 
-use crate::cli::{Account, Ctl, CtlCommand, Migrate};
+use crate::cli::{Account, Ctl, CtlCommand, Migrate, Secret};
 use crate::failure::Failure;
 use backend::Backend;
 use chaski_server::config::Config;
@@ -40,6 +41,8 @@ pub(super) fn run(args: &Ctl) -> Result<ExitCode, Failure> {
         CtlCommand::Media(args) => media::run(&desk, args),
         CtlCommand::Clock { command } => clock::run(&desk, command.as_ref()),
         CtlCommand::Salvage => salvage::run(&desk),
+        CtlCommand::Secret { command: Secret::Replace { forget } } => secret::replace(&desk, *forget),
+        CtlCommand::Secret { command: Secret::ReplaceDirectory } => secret::replace_directory(&desk),
         CtlCommand::Migrate { command: Migrate::Back } => migrate::back(&desk),
     }
 }

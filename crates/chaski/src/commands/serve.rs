@@ -108,8 +108,8 @@ impl Server {
         let mut registry = Registry::default();
         registry.register(http_metrics.clone());
         let media = media::start(&config, &*engine, &mut registry)?;
-        let uploads = media::uploads(&config, bound.of_media(&config), &engine.secret());
-        let realm = parts::realm(&config, engine.secret(), engine.time().unix_ms(), uploads);
+        let uploads = media::uploads(&config, bound.of_media(&config), engine.secrets());
+        let realm = parts::realm(&config, engine.secrets(), engine.time().unix_ms(), uploads);
         let edge_config = parts::edge_config(&config, &certificate.identity);
         let edge = Edge::start(edge_config, realm, engine.clone(), &mut registry);
         let edge = Arc::new(edge.map_err(|error| network::edge_failure(&config, error))?);
@@ -118,9 +118,9 @@ impl Server {
         media.iter().flat_map(|media| media.metrics()).for_each(|source| registry.register(source));
 
         let (stop, stopping) = watch::channel(false);
-        let salting = chaski_services::account::credentials::Salting::of_server(&engine.secret());
+        let salting = chaski_services::account::credentials::Salting::of_server(&engine.secrets().root);
         let desk = Desk::new(engine.records(), Some(edge.owners()), (&config.domain, salting), engine.time())
-            .granting(SlotKeys::new(&engine.secret()))
+            .granting(SlotKeys::new(engine.secrets()))
             .with_files(media.as_ref().map(files::of));
         runtime.spawn(admin.serve(Arc::new(desk), stopping.clone()));
         let api = parts::api(&config, &edge, &*engine, &mut registry)?;

@@ -187,6 +187,37 @@ fn salvage_of_a_healthy_directory_finds_no_damage() {
 }
 
 #[test]
+fn secrets_are_replaced_while_no_server_runs_and_nobody_notices() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_in(dir.path(), "");
+    for name in ["+15550100001", "+15550100002"] {
+        server.ctl(&["account", "add", name, "--key", KEY]);
+    }
+    let mut one = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "one");
+    one.send("<enable xmlns='urn:xmpp:sm:3'/>");
+    one.wait_for("<enabled");
+    one.send("<message to='+15550100002@localhost' id='waits-for-two'><body>still here</body></message>");
+    one.send("<r xmlns='urn:xmpp:sm:3'/>");
+    one.wait_for("h='1'");
+    let data = server.data();
+    for command in ["replace", "replace-directory"] {
+        let complaint = fail(&["ctl", "--data", &data, "secret", command]);
+        assert!(complaint.contains("in use"), "{complaint}");
+    }
+    server.end(libc::SIGTERM);
+    let said = succeed(&["ctl", "--data", &data, "secret", "replace"]);
+    assert!(said.contains("is good until 20"), "{said}");
+    let complaint = fail(&["ctl", "--data", &data, "secret", "replace"]);
+    assert!(complaint.contains("30 more days") && complaint.contains("--forget"), "{complaint}");
+    let said = succeed(&["ctl", "--data", &data, "secret", "replace-directory", "--json"]);
+    assert!(said.contains("\"messages\":1"), "{said}");
+    let server = Server::start_in(dir.path(), "");
+    let mut two = Client::log_in(tcp(server.plain()), "+15550100002", KEY, "two");
+    two.send("<presence/>");
+    two.wait_for("still here");
+}
+
+#[test]
 fn a_damaged_journal_stops_the_start_and_is_salvaged() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_in(dir.path(), "");

@@ -81,9 +81,9 @@ impl Rig {
         index: Arc<dyn Index>,
         small: Option<Thumbnails>,
     ) -> Self {
-        let (secret, time) = (engine.secret(), engine.time());
+        let (secrets, time) = (engine.secrets(), engine.time());
         let stores = (stores, Staging::open(&unfinished(dir.path())).unwrap());
-        let media = Media::start(settings, index, stores, &secret, time, small).unwrap();
+        let media = Media::start(settings, index, stores, secrets, time, small).unwrap();
         let runtime = Runtime::new().unwrap();
         let bind = || {
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -142,7 +142,7 @@ impl Rig {
     }
 
     pub(crate) fn path(&self, slot: &Slot) -> String {
-        let ticket = SlotKeys::new(&self.engine.secret()).seal(slot);
+        let ticket = SlotKeys::new(self.engine.secrets()).seal(slot);
         format!("{}?slot={ticket}", place(slot))
     }
 

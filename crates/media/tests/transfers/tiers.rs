@@ -52,9 +52,9 @@ fn a_file_lies_where_its_row_says_whatever_the_settings_say_now() {
     // Without the slow one it does not start, and deletes nothing.
     let (dir, engine) = rig.stopped();
     let alone = Stores::from(Arc::new(Folder::open(dir.path()).unwrap()));
-    let (secret, time, small) = (engine.secret(), engine.time(), thumbnails(dir.path()));
+    let (secrets, time, small) = (engine.secrets(), engine.time(), thumbnails(dir.path()));
     let alone = (alone, Staging::open(&unfinished(dir.path())).unwrap());
-    let refused = Media::start(settings(), engine.media(), alone, &secret, time, small);
+    let refused = Media::start(settings(), engine.media(), alone, secrets, time, small);
     let error = refused.map(drop).unwrap_err().to_string();
     assert!(error.contains("media.slow,"), "{error}");
     assert_eq!((files(dir.path()).len(), files(slow.path()).len()), (1, 3));

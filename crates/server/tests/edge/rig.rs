@@ -67,14 +67,14 @@ impl Server {
         config.timing.failure_ms = 2;
         change(&mut config);
         let mut registry = Registry::default();
-        let mut realm = Realm::new("localhost", 2, engine.secret());
+        let mut realm = Realm::new("localhost", 2, engine.secrets());
         Arc::get_mut(&mut realm).unwrap().limits = limits;
         let edge = Arc::new(Edge::start(config, realm, engine.clone(), &mut registry).unwrap());
         Self { edge, registry, leaf, engine }
     }
 
     pub(crate) fn add(&self, local: &str, secret: &str, derivation: Derivation) {
-        let salt = Salting::of_server(&self.engine.secret()).salt(local);
+        let salt = Salting::of_server(&self.engine.secrets().root).salt(local);
         let credentials = Credentials::derive(secret, 1, derivation, salt);
         let name = AccountName::parse(local).unwrap();
         let key = name.account().record_key();

@@ -85,7 +85,7 @@ fn starting_twice_on_a_port_is_refused() {
     let addr = server.addr(Terminated);
     let listener = chaski_server::ListenerConfig { addr, tls: Terminated, force: false };
     let config = EdgeConfig { listeners: vec![listener], ..EdgeConfig::default() };
-    let realm = Realm::new("localhost", 1, engine.secret());
+    let realm = Realm::new("localhost", 1, engine.secrets());
     let refused = Edge::start(config.clone(), realm.clone(), engine.clone(), &mut Registry::default()).err();
     assert!(matches!(refused, Some(StartError::AddressInUse(port)) if port == addr));
 

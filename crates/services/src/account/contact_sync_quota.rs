@@ -120,7 +120,7 @@ pub(crate) struct Quota {
 impl Quota {
     /// The key of an account's quota.
     pub(crate) fn key(realm: &Realm, account: AccountId) -> String {
-        record_key(&realm.secret, NAME, &account.record_key())
+        record_key(&realm.secrets.root, NAME, &account.record_key())
     }
 
     /// The quota as its record and the purse have it.

@@ -1,13 +1,14 @@
 //! The FAST tokens by which an account's devices log in with one message (XEP-0484), as the account's record keeps them.
 //!
 //! Called by the account's owner, which alone knows tokens and checks proofs of them. Promises: the record tells nothing about a
-//! token without the store's secret. A token is good for one account, key, client and mechanism. At most two tokens of a client
+//! token without the realm's secret. A token is good for one account, key, client and mechanism. At most two tokens of a client
 //! are good: the one that it uses, and one that it was given and has not used. At most [`DEVICES_MAX`] clients of an account have
 //! tokens; the one that has been away longest makes room.
 
 use super::credentials::base64_bytes;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chaski_store::AccountId;
+use chaski_store::secrets::Secret;
 use chaski_xmpp::sasl::token::{self, PROOF_BYTES, TokenMechanism};
 use chaski_xmpp::stream::{ClientId, IssuedToken, TokenProof};
 use hmac::{Hmac, KeyInit, Mac};
@@ -30,8 +31,8 @@ const RESOURCE_BYTES: usize = 9;
 /// What an account's tokens are derived from, in addition to what the record keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Mint<'a> {
-    /// The store's secret.
-    pub secret: &'a [u8; 16],
+    /// One of the realm's: the current for new tokens, each that is good for those that come.
+    pub secret: &'a Secret,
     /// The account that the tokens are for.
     pub account: AccountId,
     /// The generation of the account's key: with a new one all tokens are void.
@@ -217,16 +218,20 @@ impl Token {
 }
 
 impl Mint<'_> {
-    /// The device's part of its resource (XEP-0386 §3.2.1): the same each time, and no text that its client has chosen.
-    pub fn resource(&self, client: ClientId) -> String {
-        URL_SAFE_NO_PAD.encode(&self.derive(&[b"chaski resource\0", &client.0])[..RESOURCE_BYTES])
-    }
-
     fn derive(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mac = Hmac::<Sha256>::new_from_slice(self.secret).expect("HMAC takes keys of any length");
-        let mac = mac.chain_update(self.account.to_bits().to_be_bytes());
-        parts.iter().fold(mac, |mac, part| mac.chain_update(part)).finalize().into_bytes().into()
+        derive(self.secret, self.account, parts)
     }
+}
+
+/// The device's part of its resource (XEP-0386 §3.2.1): the same each time under the realm's root, and no text that its client has chosen.
+pub fn resource(root: &Secret, account: AccountId, client: ClientId) -> String {
+    URL_SAFE_NO_PAD.encode(&derive(root, account, &[b"chaski resource\0", &client.0])[..RESOURCE_BYTES])
+}
+
+fn derive(secret: &Secret, account: AccountId, parts: &[&[u8]]) -> [u8; 32] {
+    let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    let mac = mac.chain_update(account.to_bits().to_be_bytes());
+    parts.iter().fold(mac, |mac, part| mac.chain_update(part)).finalize().into_bytes().into()
 }
 
 impl From<Mechanism> for TokenMechanism {

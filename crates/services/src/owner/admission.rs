@@ -2,10 +2,10 @@
 //! or else binding with the features to be enabled, and a token (XEP-0388 §2.6.1, XEP-0386 §3.2, XEP-0198 §9, XEP-0484 §3.3).
 //! Called by [`super::login`].
 
+use crate::account::fast_tokens;
 use crate::account::session::End;
 use crate::effects::login::{Admitted, Bound, Denied, Resumed};
 use crate::owner::context::Context;
-use crate::owner::fast::mint;
 use crate::owner::login::made_up_resource;
 use crate::owner::state::Owner;
 use crate::wire::{Authenticated, ConnId, SessionId};
@@ -76,9 +76,9 @@ impl Owner {
         wishes: &Wishes,
         bind: &InlineBind,
     ) -> Result<Bound, Denied> {
-        let account = self.directory.present(who.account).ok_or(Denied::Unavailable)?;
+        self.directory.present(who.account).ok_or(Denied::Unavailable)?;
         let ours = match wishes.client {
-            Some(client) => mint(&self.desk.realm.secret, account).resource(client),
+            Some(client) => fast_tokens::resource(&self.desk.realm.secrets.root, who.account, client),
             None => made_up_resource(ctx.rng),
         };
         if wishes.client.is_some() {

@@ -130,7 +130,7 @@ impl Desk {
     ) -> Self {
         let here = realm.places.here(index);
         let outgoing = Outgoing::new(&realm.places, here, &realm.limits);
-        let budgets = HashMap::with_hasher(Keyed::new(&realm.secret));
+        let budgets = HashMap::with_hasher(Keyed::new(&realm.secrets.root));
         Self {
             index,
             here,

@@ -24,10 +24,13 @@ impl Owner {
         proof: &TokenProof,
     ) -> Option<Result<TokenProved, Denied>> {
         let Some(account) = self.directory.present(id) else { return Some(Err(Denied::Unavailable)) };
-        let mint = mint(&self.desk.realm.secret, account);
         let has_any = !account.record.disabled && account.record.tokens().is_some();
-        let key_generation = mint.generation;
-        let proved = has_any.then(|| account.record.tokens_mut().prove(mint, proof, ctx.unix_ms)).flatten();
+        let key_generation = account.record.generation();
+        let secrets = self.desk.realm.secrets;
+        let proved = secrets.good(ctx.unix_ms).filter(|_| has_any).find_map(|secret| {
+            let mint = mint(secret, account);
+            account.record.tokens_mut().prove(mint, proof, ctx.unix_ms)
+        });
         let metrics = &self.desk.metrics;
         match proved {
             Some(_) => metrics.tokens_proved_total.inc(),
@@ -77,7 +80,7 @@ impl Owner {
             account.record.tokens().is_some_and(|tokens| tokens.is_renewal_due(client, ctx.unix_ms))
         };
         let mechanism = wishes.token.or_else(|| wishes.came_by.filter(|_| is_due(account)))?;
-        let mint = mint(&self.desk.realm.secret, account);
+        let mint = mint(&self.desk.realm.secrets.current, account);
         let mut token = account.record.tokens_mut().issue(mint, client, mechanism, ctx.unix_ms, ctx.rng);
         token.expires_unix_ms = ctx.shown(token.expires_unix_ms);
         self.desk.metrics.tokens_issued_total.inc();

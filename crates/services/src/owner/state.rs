@@ -54,7 +54,7 @@ impl Owner {
         registry.register(metrics.clone());
         let room_metrics = dispatch::metrics(registry);
         Self {
-            directory: Directory::new(Bounds::of(&realm.limits), &realm.secret),
+            directory: Directory::new(Bounds::of(&realm.limits), &realm.secrets.root),
             desk: Desk::new(index, realm, (metrics, room_metrics)),
             books: Books::new(),
             commands: Slab::new(),

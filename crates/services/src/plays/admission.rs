@@ -173,6 +173,27 @@ fn tokens_survive_a_crash_and_not_another_key() {
 }
 
 #[test]
+fn a_token_outlives_the_secret_it_was_made_with_unless_that_is_forgotten() {
+    let mut stage = Stage::new(2);
+    let (_, admission) = arrive(&mut stage, ROMEO, PHONE);
+    let (resource, claim) = (admission.jid.clone(), proof(PHONE, &token_of(&admission)));
+    let is_good = |stage: &mut Stage, claim| stage.prove_token(0, ROMEO, claim).unwrap().is_some();
+    let day_ms = 24 * 60 * 60 * 1000;
+    stage.engine.replace_secret(Some(1_700_000_000_000 + stage.now_ms + day_ms));
+    stage.crash();
+    assert!(is_good(&mut stage, &claim));
+    let (_, admission) = arrive(&mut stage, ROMEO, TABLET);
+    let tablet = proof(TABLET, &token_of(&admission));
+    let (_, admission) = arrive(&mut stage, ROMEO, PHONE);
+    assert_eq!(admission.jid, resource, "contacts know the device by it");
+    stage.now_ms += day_ms;
+    assert_eq!((is_good(&mut stage, &claim), is_good(&mut stage, &tablet)), (false, true));
+    stage.engine.replace_secret(None);
+    stage.crash();
+    assert!(!is_good(&mut stage, &tablet), "somebody else may have made it");
+}
+
+#[test]
 fn what_changes_while_a_record_is_written_follows_it() {
     let mut stage = Stage::new(1);
     stage.set_account(ROMEO, 1).unwrap();

@@ -178,6 +178,37 @@ fn a_message_sent_again_has_the_same_stanza_id() {
     assert_eq!(stage.stanzas(romeo), first);
 }
 
+/// Its client sends it again because the server stopped before it had answered: the restart must not be what makes it another message.
+#[test]
+fn a_message_sent_again_after_the_secret_was_replaced_has_the_same_stanza_id() {
+    let mut stage = Stage::new(1);
+    let romeo = stage.login(ROMEO, "orchard");
+    stage.lose(romeo, Closed::Clean);
+    let message = format!("<message to='{}' id='long-enough'><body>again</body></message>", jid(ROMEO));
+    let say_twice = |stage: &mut Stage, replace: &dyn Fn(&mut Stage)| {
+        let (juliet, _) = stage.arrive(JULIET, "balcony");
+        stage.send(juliet, &message);
+        replace(stage);
+        let (juliet, _) = stage.arrive(JULIET, "balcony");
+        stage.send(juliet, &message);
+        let (romeo, _) = stage.arrive(ROMEO, "street");
+        let got = stage.stanzas(romeo);
+        stage.acknowledge(romeo, 0);
+        stage.lose(romeo, Closed::Clean);
+        stanza_ids(&got).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let until_unix_ms = 1_700_000_000_000 + stage.now_ms + 60_000;
+    let first = say_twice(&mut stage, &|stage| {
+        stage.engine.replace_secret(Some(until_unix_ms));
+        stage.crash();
+    });
+    assert_eq!(first.len(), 1, "the second is the first: {first:?}");
+    stage.leave_unjudged("who says it once more when the former secret's time is over says another message");
+    stage.now_ms += 60_000;
+    let later = say_twice(&mut stage, &|_| ());
+    assert!(later.len() == 1 && later != first, "by the new secret");
+}
+
 /// The ids that the server gave these stanzas.
 fn stanza_ids(stanzas: &[String]) -> Vec<&str> {
     let after = stanzas.iter().filter_map(|stanza| stanza.split_once("<stanza-id ")?.1.split_once(" id='"));

@@ -86,7 +86,7 @@ struct Play {
 impl Play {
     fn new() -> Self {
         let stage = Stage::new(2);
-        let (records, secret) = (stage.engine.records(), stage.engine.secret());
+        let (records, secret) = (stage.engine.records(), stage.engine.secrets());
         let owner = Owner::of(stage);
         let registrar = Registrar::new(records, secret, owner.owners(), Policy::default());
         let mut play = Self { owner, registrar, now: 1_700_010_000_000, rng: StdRng::seed_from_u64(5) };

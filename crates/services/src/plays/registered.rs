@@ -53,7 +53,7 @@ impl Play {
 
     fn on(mut stage: Stage, days: u64) -> Self {
         furnish(&mut stage);
-        let (records, secret) = (stage.engine.records(), stage.engine.secret());
+        let (records, secret) = (stage.engine.records(), stage.engine.secrets());
         let owner = Owner::of(stage);
         let registrar = Registrar::new(records, secret, owner.owners(), Policy::default());
         let mut play = Self { owner, registrar, now: 0, is_locked: false, rng: StdRng::seed_from_u64(5) };

@@ -35,7 +35,7 @@ impl Told {
     fn slot(&self, stage: &Stage) -> Result<Slot, SlotError> {
         let (url, ticket) = self.put.split_once("?slot=").unwrap();
         assert_eq!(url, self.get);
-        SlotKeys::new(&stage.engine.secret()).open(ticket, 1_700_000_000_000 + stage.now_ms)
+        SlotKeys::new(stage.engine.secrets()).open(ticket, 1_700_000_000_000 + stage.now_ms)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What uploads are like on a server: where they go, how large, how long, how fast; and the names in the URLs of its files.
 
+use chaski_store::Secrets;
 use chaski_store::media::slot::SlotKeys;
 use chaski_store::media::{Name, file_name};
 
@@ -30,7 +31,7 @@ pub struct Uploads {
 
 impl Uploads {
     /// With this address and URL, and default bounds.
-    pub fn new(host: &str, base_url: &str, secret: &[u8; 16]) -> Self {
+    pub fn new(host: &str, base_url: &str, secrets: impl Into<Secrets>) -> Self {
         Self {
             host: host.into(),
             base_url: base_url.trim_end_matches('/').into(),
@@ -41,7 +42,7 @@ impl Uploads {
             slots_per_hour: 600,
             burst_bytes: 1 << 30,
             bytes_per_hour: 1 << 30,
-            keys: SlotKeys::new(secret),
+            keys: SlotKeys::new(secrets),
         }
     }
 
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn names_are_found_in_urls_of_ours_only() {
-        let uploads = Uploads::new("upload.chaski.example", "https://chaski.example/media/", &[7; 16]);
+        let uploads = Uploads::new("upload.chaski.example", "https://chaski.example/media/", [7; 16]);
         let url = uploads.get_url(Name(9), "a b.jpg");
         assert_eq!(url, "https://chaski.example/media/00000000000000000000000000000009/a%20b.jpg");
         assert_eq!(uploads.name_in(&url), Some(Name(9)));

@@ -39,7 +39,7 @@ impl Login {
         let expires_unix_ms = now_unix_ms + realm.relays.login_ms;
         let who =
             [&b"relay"[..], account.record_key().as_bytes(), &(now_unix_ms / NAME_MS).to_be_bytes()].concat();
-        let name = Hash::Sha256.hmac(&realm.secret, &who);
+        let name = Hash::Sha256.hmac(&realm.secrets.current, &who);
         let name: String = name[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let username = format!("{}:{name}", expires_unix_ms / 1000);
         let password =

@@ -26,7 +26,7 @@ impl Stage {
     pub fn begin_set_account(&mut self, local: &str, generation: u32) -> Pending<()> {
         let name = AccountName::parse(local).expect("a name of a play is valid");
         let derivation = Derivation { iterations: 1, quick_plain: true };
-        let salt = Salting::of_server(&self.realm.secret).salt(local);
+        let salt = Salting::of_server(&self.realm.secrets.root).salt(local);
         let credentials = Credentials::derive("key", generation, derivation, salt);
         let key = account(local).record_key();
         let known = match &mut self.disk {

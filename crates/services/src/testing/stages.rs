@@ -55,7 +55,7 @@ impl Stage {
 
     fn uploads(engine: &MemoryEngine) -> Box<Uploads> {
         let (host, url) = (format!("upload.{DOMAIN}"), format!("https://{DOMAIN}/media"));
-        Box::new(Uploads::new(&host, &url, &engine.secret()))
+        Box::new(Uploads::new(&host, &url, engine.secrets()))
     }
 
     fn on(engine: MemoryEngine, shards: u16, limits: Limits) -> Self {

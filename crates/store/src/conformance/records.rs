@@ -165,12 +165,12 @@ fn values(rig: &mut Rig, read: crate::Ticket) -> Vec<Option<Vec<u8>>> {
 
 pub(super) fn restart(fixture: &dyn Fixture) {
     let engine = fixture.open();
-    let secret = engine.secret();
+    let secrets = engine.secrets();
     let revision = engine.records().put_if(Table::Accounts, "+1", b"{}", None).expect("made");
     engine.close();
     drop(engine);
     let engine = fixture.open();
-    assert_eq!(engine.secret(), secret);
+    assert_eq!(engine.secrets(), secrets);
     let records = engine.records();
     let found = records.get(Table::Accounts, "+1").expect("reads");
     assert_eq!(found, Some(Versioned { value: b"{}".to_vec(), revision }));

@@ -7,7 +7,8 @@ use super::link::Loss;
 use super::schema::{self, SchemaError};
 use super::seal::{self, Key, Slots};
 use super::sqlite_writer::apply::Place;
-use super::{OpenError, Options};
+use super::{OpenError, Options, secrets};
+use crate::secrets::{Secret, Secrets};
 use crate::{AccountId, Gap, MessageId, Seq};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
@@ -34,7 +35,10 @@ pub(super) fn path(data: &Path) -> PathBuf {
 
 /// What `meta` says.
 pub(super) struct Meta {
-    pub(super) secret: [u8; 16],
+    /// The directory's own.
+    pub(super) secret: Secret,
+    /// The realm's.
+    pub(super) secrets: Secrets,
     pub(super) epoch: u64,
     /// The epoch is durable.
     pub(super) is_noted: bool,
@@ -114,7 +118,7 @@ pub(super) fn open_reader(disk: &dyn Disk, path: &Path) -> Result<Connection, Op
     open().map_err(|source| OpenError::Sqlite { file: path.to_owned(), source })
 }
 
-/// Reads the secret and begins the next epoch. On a full disk it begins without being noted, see `arrears.rs`.
+/// Reads the secrets and begins the next epoch. On a full disk it begins without being noted, see `arrears.rs`.
 pub(super) fn begin_epoch(connection: &Connection) -> rusqlite::Result<Meta> {
     let before: i64 =
         connection.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))?;
@@ -126,7 +130,8 @@ pub(super) fn begin_epoch(connection: &Connection) -> rusqlite::Result<Meta> {
     };
     let roll = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'journal_roll')";
     let had_roll = connection.query_row(roll, [], |row| row.get(0))?;
-    Ok(Meta { secret: secret(connection)?, epoch, is_noted, had_roll })
+    let (secret, secrets) = (secrets::of_directory(connection)?, secrets::of_realm(connection)?);
+    Ok(Meta { secret, secrets, epoch, is_noted, had_roll })
 }
 
 /// Notes this opening.
@@ -138,6 +143,11 @@ pub(super) fn note_epoch(connection: &Connection, epoch: u64) -> rusqlite::Resul
 /// Notes that the journal has a roll from now on.
 pub(super) fn note_roll(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('journal_roll', 1)", []).map(drop)
+}
+
+/// The next opening doesn't miss a roll of the journal's segments.
+pub(super) fn forget_roll(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM meta WHERE name = 'journal_roll'", []).map(drop)
 }
 
 /// How far the frames of the journal have been carried out.
@@ -165,11 +175,6 @@ pub(super) fn kept_time(connection: &Connection) -> rusqlite::Result<Option<Stri
 pub(super) fn keep_time(connection: &Connection, time: &str) -> rusqlite::Result<()> {
     let keep = "INSERT INTO meta VALUES ('time', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
     connection.execute(keep, [time]).map(drop)
-}
-
-/// The data directory's secret.
-pub(super) fn secret(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
-    connection.query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| row.get(0))
 }
 
 fn account(row: &Row<'_>, column: usize) -> rusqlite::Result<AccountId> {

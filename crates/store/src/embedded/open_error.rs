@@ -79,6 +79,14 @@ pub enum OpenError {
         /// The journal's directory.
         journal: PathBuf,
     },
+    /// The realm's secret has been replaced lately, and there can be one former secret.
+    #[error(
+        "the secret before this one is good for {days} more days, since clients hold what was made with it; replace this one after that, or at once with --forget if somebody knows it"
+    )]
+    SecretStillGood {
+        /// How long, rounded up.
+        days: u64,
+    },
     /// SQLite refuses.
     #[error("the database {} cannot be used: {source}; check the disk, or restore the file from a backup", file.display())]
     Sqlite {

@@ -3,8 +3,8 @@
 //! # Tables
 //! `meta` (name, value): what the data directory knows of itself.
 //! - `schema_version`: number of the last migration that ran. A newer one than the program knows is refused.
-//! - `secret`: 16 random bytes made with the directory and never changed. Message identities, the journal's
-//!   checksums and the seals are keyed with it.
+//! - `secret`: 16 random bytes, the directory's own: the journal's checksums and the seals are keyed with it.
+//! - `realm_root`, `realm_secret`, and `realm_former` with `realm_former_until` if there is one: the realm's ([`crate::secrets`]).
 //! - `epoch`: how often the directory was opened. Upper bits of the sequence numbers and revisions, so that both only
 //!   grow across restarts without a write for each.
 //! - `applied_frame`, `applied_effects`: how far the journal's frames have been carried out: so many effects of this frame (-1: all), and
@@ -21,7 +21,7 @@
 //! - `seal`: the row of `seals` that holds its key.
 //! - `stanza`: the stanza and a checksum under its key; see `seals` and `seal.rs`. A message that can't be read, by whatever
 //!   column, is taken away and leaves a gap.
-//! - `mark`: who has sent it, as far as shares of the mailbox need it (`front/shares.rs`): one of 64 places, by a hash under the secret, and whether a
+//! - `mark`: who has sent it, as far as shares of the mailbox need it (`front/shares.rs`): one of 64 places, by a hash under the realm's root, and whether a
 //!   stranger. NULL: not known any more. Says no more to who has the file than the stanza beside it does.
 //!
 //! `seals` (slot, key): a random key of 16 bytes for each message; all zeros if the slot is free. **Why:** a message
@@ -152,11 +152,22 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "",
     // 13: who has sent a message.
     "ALTER TABLE messages ADD COLUMN mark INTEGER;",
+    // 14: the realm's secrets and the directory's apart. One that was never open is new, and has one for each; others go on with the one they had.
+    "INSERT INTO meta SELECT realm.name, CASE opened.value WHEN 0 THEN randomblob(16) ELSE secret.value END
+        FROM (SELECT 'realm_root' AS name UNION ALL SELECT 'realm_secret') realm, meta opened, meta secret
+        WHERE opened.name = 'epoch' AND secret.name = 'secret';",
 ];
 
 /// The way back from each migration of a release that can be undone, newest first: its number, and what undoes it. What was written since stays,
 /// as far as the older program knows of it.
-const BACK: &[(i64, &str)] = &[(13, "ALTER TABLE messages DROP COLUMN mark;")];
+const BACK: &[(i64, &str)] = &[
+    // The messages have been sealed under the realm's root, see `stopped.rs`.
+    (
+        14,
+        "DELETE FROM meta WHERE name IN ('realm_root', 'realm_secret', 'realm_former', 'realm_former_until');",
+    ),
+    (13, "ALTER TABLE messages DROP COLUMN mark;"),
+];
 
 /// Why a database can't be brought to this program's schema.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Slots: what a client may upload, on a ticket that it carries to the HTTP side itself.
 //!
-//! A slot is granted by a room and used on another thread, or in another process, which needs nothing of it but the data's secret: the
+//! A slot is granted by a room and used on another thread, or in another process, which needs nothing of it but the realm's secrets: the
 //! ticket says all that was agreed. It is sealed, since it stands in a URL, which proxies write into their logs.
 //!
 //! ```text
@@ -19,6 +19,7 @@
 
 use super::{Digest, Name, Purpose};
 use crate::AccountId;
+use crate::secrets::{Secret, Secrets};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20::ChaCha20;
@@ -66,9 +67,17 @@ pub enum SlotError {
     Late,
 }
 
-/// The keys under which slots are sealed.
+/// The keys under which slots are sealed: the current secret's first, then those of the former.
 #[derive(Clone)]
 pub struct SlotKeys {
+    sealing: Pair,
+    /// Those of the former secret, and until when they are good.
+    former: Option<(Pair, u64)>,
+}
+
+/// The keys of one secret.
+#[derive(Clone)]
+struct Pair {
     cipher: [u8; 32],
     tag: [u8; 32],
 }
@@ -80,16 +89,37 @@ impl fmt::Debug for SlotKeys {
 }
 
 impl SlotKeys {
-    /// The keys that follow from a data directory's secret.
-    pub fn new(secret: &[u8; 16]) -> Self {
+    /// The keys that follow from the realm's secrets.
+    pub fn new(secrets: impl Into<Secrets>) -> Self {
+        let secrets = secrets.into();
+        let former = secrets.former.map(|former| (Pair::new(&former.secret), former.until_unix_ms));
+        Self { sealing: Pair::new(&secrets.current), former }
+    }
+
+    /// The slot's ticket.
+    pub fn seal(&self, slot: &Slot) -> String {
+        self.sealing.seal(slot)
+    }
+
+    /// The slot on a ticket.
+    pub fn open(&self, ticket: &str, now_unix_ms: u64) -> Result<Slot, SlotError> {
+        let former = self.former.as_ref().filter(|(_, until_unix_ms)| now_unix_ms < *until_unix_ms);
+        match (self.sealing.open(ticket, now_unix_ms), former) {
+            (Err(SlotError::Invalid), Some((pair, _))) => pair.open(ticket, now_unix_ms),
+            (opened, _) => opened,
+        }
+    }
+}
+
+impl Pair {
+    fn new(secret: &Secret) -> Self {
         Self {
             cipher: hmac(secret, b"media slots: cipher").into(),
             tag: hmac(secret, b"media slots: tag").into(),
         }
     }
 
-    /// The slot's ticket.
-    pub fn seal(&self, slot: &Slot) -> String {
+    fn seal(&self, slot: &Slot) -> String {
         let mut bytes = vec![0; TAG_BYTES];
         encode(slot, &mut bytes);
         let tag: [u8; 32] = hmac(&self.tag, &bytes[TAG_BYTES..]).into();
@@ -98,8 +128,7 @@ impl SlotKeys {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The slot on a ticket.
-    pub fn open(&self, ticket: &str, now_unix_ms: u64) -> Result<Slot, SlotError> {
+    fn open(&self, ticket: &str, now_unix_ms: u64) -> Result<Slot, SlotError> {
         if ticket.len() > TEXT_BYTES_MAX {
             return Err(SlotError::Invalid);
         }
@@ -192,6 +221,7 @@ fn text(rest: &mut &[u8]) -> Option<Box<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::Former;
     use proptest::prelude::*;
 
     fn slot() -> Slot {
@@ -209,30 +239,43 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_of_a_replaced_secret_is_taken_while_that_is_good() {
+        let ticket = SlotKeys::new([7; 16]).seal(&slot());
+        let former = Former { secret: [7; 16], until_unix_ms: 1_850_000_000_000 };
+        let keys = SlotKeys::new(Secrets { former: Some(former), ..Secrets::from([8; 16]) });
+        assert_eq!(keys.open(&ticket, 1_849_999_999_999), Ok(slot()));
+        assert_eq!(keys.open(&ticket, 1_850_000_000_000), Err(SlotError::Invalid));
+        assert_eq!(keys.open(&keys.seal(&slot()), slot().until_unix_ms), Ok(slot()));
+        let late = Former { until_unix_ms: u64::MAX, ..former };
+        let keys = SlotKeys::new(Secrets { former: Some(late), ..Secrets::from([8; 16]) });
+        assert_eq!(keys.open(&ticket, slot().until_unix_ms + 1), Err(SlotError::Late));
+    }
+
+    #[test]
     fn a_slot_comes_back_in_its_time() {
-        let keys = SlotKeys::new(&[7; 16]);
+        let keys = SlotKeys::new([7; 16]);
         let with_hash = Slot { sha256: Some([9; 32]), purpose: Purpose::Profile, ..slot() };
         for slot in [slot(), with_hash] {
             let ticket = keys.seal(&slot);
             assert!(ticket.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{ticket}");
             assert_eq!(keys.open(&ticket, slot.until_unix_ms), Ok(slot.clone()));
             assert_eq!(keys.open(&ticket, slot.until_unix_ms + 1), Err(SlotError::Late));
-            assert_eq!(SlotKeys::new(&[8; 16]).open(&ticket, 0), Err(SlotError::Invalid));
+            assert_eq!(SlotKeys::new([8; 16]).open(&ticket, 0), Err(SlotError::Invalid));
         }
     }
 
     #[test]
     fn a_ticket_tells_nothing() {
-        let ticket = SlotKeys::new(&[7; 16]).seal(&slot());
+        let ticket = SlotKeys::new([7; 16]).seal(&slot());
         let bytes = URL_SAFE_NO_PAD.decode(&ticket).expect("base64url");
         let hides = |what: &[u8]| !bytes.windows(what.len()).any(|window| window == what);
         assert!(hides(&15_551_230_001_u64.to_be_bytes()) && hides(b"jpeg") && hides("Grüße".as_bytes()));
-        assert_eq!(format!("{:?}", SlotKeys::new(&[7; 16])), "SlotKeys(…)");
+        assert_eq!(format!("{:?}", SlotKeys::new([7; 16])), "SlotKeys(…)");
     }
 
     #[test]
     fn what_is_none_of_ours_is_refused() {
-        let keys = SlotKeys::new(&[7; 16]);
+        let keys = SlotKeys::new([7; 16]);
         for bad in ["", "A", "AAAA", &"A".repeat(22), &"A".repeat(200), &"A".repeat(5_000), "not base64!"] {
             assert_eq!(keys.open(bad, 0), Err(SlotError::Invalid), "{bad}");
         }
@@ -240,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_ticket_of_an_earlier_version_is_refused() {
-        let keys = SlotKeys::new(&[7; 16]);
+        let keys = Pair::new(&[7; 16]);
         let mut bytes = vec![0; TAG_BYTES];
         encode(&slot(), &mut bytes);
         bytes[TAG_BYTES] = 1;
@@ -254,7 +297,7 @@ mod tests {
     proptest! {
         #[test]
         fn one_bit_is_enough(at in 0_usize..2_000, bit in 0_u8..8) {
-            let keys = SlotKeys::new(&[7; 16]);
+            let keys = SlotKeys::new([7; 16]);
             let mut bytes = URL_SAFE_NO_PAD.decode(keys.seal(&slot())).expect("base64url");
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
@@ -267,7 +310,7 @@ mod tests {
         fn any_slot_comes_back(size: u64, name: u128, owner: u64, registered_unix_ms: u64, media_type in "[a-z/]{0,255}", file_name in ".{0,60}") {
             let (media_type, file_name) = (media_type.into(), file_name.into());
             let slot = Slot { size, name: Name(name), owner: AccountId::from_bits(owner), registered_unix_ms, media_type, file_name, ..slot() };
-            let keys = SlotKeys::new(&[3; 16]);
+            let keys = SlotKeys::new([3; 16]);
             prop_assert_eq!(keys.open(&keys.seal(&slot), 0), Ok(slot));
         }
     }

@@ -14,5 +14,6 @@ mod migration;
 mod model;
 mod opening;
 mod removal;
+mod secrets;
 mod support;
 mod unreadable;

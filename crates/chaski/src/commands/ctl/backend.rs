@@ -40,7 +40,7 @@ impl Backend {
             return Err(ClientError::NotRunning(socket).into());
         }
         let engine = embedded::open(&config.data, embedded::Options::default())?;
-        let salting = Salting::of_server(&engine.secret());
+        let salting = Salting::of_server(&engine.secrets().root);
         let desk = Desk::new(engine.records(), None, (&config.domain, salting), engine.time());
         let data = config.data.display();
         let _ = writeln!(std::io::stderr(), "chaski: no server is running; working on {data} directly");

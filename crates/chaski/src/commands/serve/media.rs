@@ -10,7 +10,7 @@ use chaski_media::{Media, PATH, Settings};
 use chaski_server::config::{Config, HttpTls};
 use chaski_services::realm::uploads::Uploads;
 use chaski_services::rooms::upload::PROFILES_KEPT;
-use chaski_store::Engine;
+use chaski_store::{Engine, Secrets};
 use chaski_telemetry::Registry;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ pub(super) fn start(
         false => None,
     };
     let (index, time) = (engine.media(), engine.time());
-    Ok(Some(Media::start(settings, index, (stores, staging), &engine.secret(), time, thumbnails)?))
+    Ok(Some(Media::start(settings, index, (stores, staging), engine.secrets(), time, thumbnails)?))
 }
 
 /// Where files lie, and which go where.
@@ -114,7 +114,7 @@ fn folder(config: &Config) -> PathBuf {
 }
 
 /// What the services need to know of uploads. `at`: where it listens.
-pub(super) fn uploads(config: &Config, at: SocketAddr, secret: &[u8; 16]) -> Option<Uploads> {
+pub(super) fn uploads(config: &Config, at: SocketAddr, secrets: Secrets) -> Option<Uploads> {
     let media = &config.media;
     let base_url = format!("{}{PATH}", origin(config, at));
     let host = format!("upload.{}", config.domain);
@@ -126,7 +126,7 @@ pub(super) fn uploads(config: &Config, at: SocketAddr, secret: &[u8; 16]) -> Opt
         slots_per_hour: media.uploads_per_hour,
         burst_bytes: media.upload_bytes,
         bytes_per_hour: media.upload_bytes_per_hour,
-        ..Uploads::new(&host, &base_url, secret)
+        ..Uploads::new(&host, &base_url, secrets)
     })
 }
 
@@ -163,9 +163,9 @@ mod tests {
         assert_eq!(origin(&config, at(8443)), "https://localhost:8443");
         config.media.public_url = "https://files.example/".into();
         assert_eq!(origin(&config, at(8443)), "https://files.example");
-        let uploads = uploads(&config, at(8443), &[1; 16]).unwrap();
+        let uploads = uploads(&config, at(8443), [1; 16].into()).unwrap();
         assert_eq!((&*uploads.host, &*uploads.base_url), ("upload.localhost", "https://files.example/media"));
         config.media.enabled = false;
-        assert!(super::uploads(&config, at(8443), &[1; 16]).is_none());
+        assert!(super::uploads(&config, at(8443), [1; 16].into()).is_none());
     }
 }

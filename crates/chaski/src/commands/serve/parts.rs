@@ -19,7 +19,7 @@ use chaski_services::realm::uploads::Uploads;
 use chaski_services::realm::{Limits, Realm};
 use chaski_services::rooms::accounts::guesses::Allowances;
 use chaski_services::rooms::accounts::registration::Registrar;
-use chaski_store::{Engine, Shares, embedded};
+use chaski_store::{Engine, Secrets, Shares, embedded};
 use chaski_telemetry::Registry;
 use std::sync::Arc;
 
@@ -61,13 +61,13 @@ pub(super) fn certificate(
     let time = engine.time();
     let now_s = Arc::new(move || time.unix_ms() / 1000);
     let lifetime_s = config.tls.ticket_hours.saturating_mul(3_600);
-    let tickets = config.tls.tickets.then(|| Tickets::new(&engine.secret(), lifetime_s, now_s));
+    let tickets = config.tls.tickets.then(|| Tickets::new(&engine.secrets().current, lifetime_s, now_s));
     certificate::load(config, (now_unix_ms / 1000) as i64, tickets.as_ref())
 }
 
 pub(super) fn realm(
     config: &Config,
-    secret: [u8; 16],
+    secrets: Secrets,
     started_unix_ms: u64,
     uploads: Option<Uploads>,
 ) -> Arc<Realm> {
@@ -79,7 +79,7 @@ pub(super) fn realm(
         knobs,
         domain: config.domain.as_str().into(),
         places: Places::of_one_process(Incarnation(rand::random()), config.shard_count()),
-        secret,
+        secrets,
         admins: config.admins.iter().map(|admin| admin.as_str().into()).collect(),
         limits: Limits {
             sessions_per_account: limits.sessions_per_account,
@@ -157,7 +157,7 @@ pub(super) fn api(
     registry.register(metrics.clone());
     let sms = SmsDesk::from_config(config, metrics).map_err(Failure::new)?;
     let policy = registration::policy(config, sms.speaks()).map_err(Failure::new)?;
-    let registrar = Registrar::new(engine.records(), engine.secret(), edge.owners(), policy);
+    let registrar = Registrar::new(engine.records(), engine.secrets(), edge.owners(), policy);
     // Clients are told the ports that the system chose where the configuration says 0.
     let mut bound = config.clone();
     bound.c2s.iter_mut().zip(edge.local_addrs()).for_each(|(c2s, addr)| c2s.listen = *addr);

@@ -90,7 +90,7 @@ pub(crate) fn served_with_api(policy: Policy) -> (Arc<RegistrationApi>, Arc<dyn 
 pub(crate) fn served_with_doors(policy: Policy, doors: Doors) -> (Arc<RegistrationApi>, Arc<dyn Records>) {
     let engine = MemoryEngine::new();
     let owner = shards(engine.records());
-    let registrar = Registrar::new(engine.records(), engine.secret(), owner, policy);
+    let registrar = Registrar::new(engine.records(), engine.secrets(), owner, policy);
     let sms =
         SmsDesk::new(Arc::new(Phone::default()), "example.org", Duration::from_secs(20), Arc::default());
     let api =
@@ -126,7 +126,7 @@ pub(crate) fn served_with_silent(user: &str, key: &str, days: u64) -> (Router, A
 
 fn served_over(engine: &MemoryEngine, policy: Policy) -> (Router, Arc<Phone>) {
     let owner = shards(engine.records());
-    let registrar = Registrar::new(engine.records(), engine.secret(), owner, policy);
+    let registrar = Registrar::new(engine.records(), engine.secrets(), owner, policy);
     let phone = Arc::new(Phone::default());
     let sms = SmsDesk::new(phone.clone(), "example.org", Duration::from_secs(20), Arc::default());
     let hosts = vec![Host { host: "example.org".to_owned(), port: 5223, tls: HostTls::Direct }];
@@ -373,7 +373,7 @@ async fn wrong_proofs_are_guesses() {
 async fn too_many_requests_at_once_are_told_to_come_back() {
     let engine = MemoryEngine::new();
     let owner = shards(engine.records());
-    let registrar = Registrar::new(engine.records(), engine.secret(), owner, Policy::default());
+    let registrar = Registrar::new(engine.records(), engine.secrets(), owner, Policy::default());
     let sms = SmsDesk::new(Arc::new(LogGateway), "example.org", Duration::from_secs(20), Arc::default());
     let api =
         RegistrationApi::with_clock(registrar, sms, doors(), "example.org", Vec::new(), || 1_800_000_000_000);

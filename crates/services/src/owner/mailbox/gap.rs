@@ -6,7 +6,7 @@
 
 use crate::owner::context::Context;
 use crate::owner::desk::Desk;
-use crate::realm::Realm;
+use chaski_store::secrets::Secret;
 use chaski_store::{Gap, MessageId, Seq};
 use chaski_xmpp::write::{Header, Writer, stanza_id};
 use chaski_xmpp::{Kind, Stored, datetime, ns};
@@ -17,15 +17,15 @@ use std::sync::Arc;
 /// The notice of a gap, as a message.
 pub(super) fn told(desk: &mut Desk, ctx: &Context<'_>, bare: &str, seq: Seq, gap: Gap) -> Stored {
     let realm = Arc::clone(&desk.realm);
-    let id = identity(&realm, bare, seq);
+    let id = identity(realm.secrets.of_ids(ctx.unix_ms), bare, seq);
     let (since, until) = (ctx.shown(gap.since_unix_ms), ctx.shown(gap.until_unix_ms));
     let shown = Gap { since_unix_ms: since, until_unix_ms: until, ..gap };
     desk.compose(|out| write(out, &realm.domain, bare, id, shown))
 }
 
 /// The stanza-id of the notice: the same each time that the same gap is told, another one when the gap has grown.
-fn identity(realm: &Realm, bare: &str, seq: Seq) -> MessageId {
-    let mut hasher = SipHasher13::new_with_key(&realm.secret);
+fn identity(secret: &Secret, bare: &str, seq: Seq) -> MessageId {
+    let mut hasher = SipHasher13::new_with_key(secret);
     hasher.write(b"gap\0");
     hasher.write(bare.as_bytes());
     hasher.write_u64(seq.0);

@@ -206,7 +206,8 @@ impl Owner {
         let (IsHeavy(is_heavy), origin) = self.hold(ctx.now_ms, sender, message.bytes().len())?;
         let bare = sender.from.split_once('/').map_or(sender.from, |(bare, _)| bare);
         let Desk { realm, scratch, .. } = &mut self.desk;
-        let identity = compose::identity(realm, scratch, ctx.rng, message, to, bare);
+        let secret = realm.secrets.of_ids(ctx.unix_ms);
+        let identity = compose::identity(secret, scratch, ctx.rng, message, to, bare);
         Ok((Handling::Mail { id: identity.id, is_heavy, origin }, Some(identity.stanza_id)))
     }
 

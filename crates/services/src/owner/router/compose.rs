@@ -4,8 +4,8 @@
 //! docs/protocol.md "A message's fate".
 
 use crate::owner::desk::Desk;
-use crate::realm::Realm;
 use chaski_store::MessageId;
+use chaski_store::secrets::Secret;
 use chaski_xmpp::rewrite::{Attr, Ranges, Rewrite, left_out};
 use chaski_xmpp::stanza::MessageType;
 use chaski_xmpp::stored::{Facts, Has};
@@ -49,9 +49,9 @@ pub(super) struct Identity {
     pub(super) id: MessageId,
 }
 
-/// The identity of a message that `sender` (a bare JID) has sent. `scratch` is overwritten.
+/// The identity of a message that `sender` (a bare JID) has sent, by the secret of ids. `scratch` is overwritten.
 pub(super) fn identity(
-    realm: &Realm,
+    secret: &Secret,
     scratch: &mut Vec<u8>,
     rng: &mut dyn rand::CryptoRng,
     message: &Stanza<'_>,
@@ -67,7 +67,7 @@ pub(super) fn identity(
         let stanza_id = u128::from_le_bytes(random);
         return Identity { stanza_id, id: MessageId(stanza_id) };
     };
-    let mut hasher = SipHasher13::new_with_key(&realm.secret);
+    let mut hasher = SipHasher13::new_with_key(secret);
     // The text is hashed in one piece: hashing several short pieces costs more than copying them together.
     scratch.clear();
     for part in [recipient.local.unwrap_or_default(), sender, &id] {
@@ -132,13 +132,12 @@ mod tests {
     /// What clients have under a stanza-id, and mailboxes under an id, is found again by every later version.
     #[test]
     fn identities_are_for_good() {
-        let realm = Realm::new("chaski.example", 1, [7; 16]);
         let message = "<message id='12345678'><body>x</body></message>";
         let stanza = Stanza::parse(message.as_bytes()).unwrap();
         let (recipient, sender) =
             (JidRef::split("+15551230002@chaski.example"), "+15551230001@chaski.example");
         let mut rng = rand::rng();
-        let found = identity(&realm, &mut Vec::new(), &mut rng, &stanza, &recipient, sender);
+        let found = identity(&[7; 16], &mut Vec::new(), &mut rng, &stanza, &recipient, sender);
         let mut hasher = SipHasher13::new_with_key(&[7; 16]);
         for part in ["+15551230002", sender, "12345678"] {
             hasher.write_usize(part.len());

@@ -38,7 +38,7 @@ use crate::account::record::AccountRecord;
 use crate::effects::owners::Owners;
 use crate::effects::turn::command::{Expected, Refusal, SetAccount};
 use begin::Asker;
-use chaski_store::{Records, Revision, StoreError, Table};
+use chaski_store::{Records, Revision, Secrets, StoreError, Table};
 use chaski_xmpp::sasl::Salting;
 use serde::{Deserialize, Serialize};
 use session::Session;
@@ -203,7 +203,7 @@ impl Begun {
 /// Registers numbers: see the module.
 pub struct Registrar {
     records: Arc<dyn Records>,
-    secret: [u8; 16],
+    secrets: Secrets,
     owners: Owners,
     policy: Policy,
     guesses: Arc<Guesses>,
@@ -211,10 +211,16 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    /// Over the store's records; `secret` is [`chaski_store::Engine::secret`].
-    pub fn new(records: Arc<dyn Records>, secret: [u8; 16], owners: Owners, policy: Policy) -> Self {
-        let guesses = Arc::new(Guesses::new(Allowances::default(), secret));
-        Self { records, secret, owners, policy, guesses, metrics: Arc::default() }
+    /// Over the store's records; `secrets` are [`chaski_store::Engine::secrets`].
+    pub fn new(
+        records: Arc<dyn Records>,
+        secrets: impl Into<Secrets>,
+        owners: Owners,
+        policy: Policy,
+    ) -> Self {
+        let secrets = secrets.into();
+        let guesses = Arc::new(Guesses::new(Allowances::default(), secrets.root));
+        Self { records, secrets, owners, policy, guesses, metrics: Arc::default() }
     }
 
     /// Counts wrong keys in these tables, which other logins use, too.
@@ -230,7 +236,7 @@ impl Registrar {
 
     /// The salt of an account's name.
     fn salt(&self, name: &AccountName) -> [u8; 16] {
-        Salting::of_server(&self.secret).salt(&name.to_string())
+        Salting::of_server(&self.secrets.root).salt(&name.to_string())
     }
 
     /// What it counts.
@@ -248,11 +254,11 @@ impl Registrar {
     }
 
     fn limits(&self) -> Limits<'_> {
-        Limits::new(&*self.records, self.secret)
+        Limits::new(&*self.records, self.secrets.root)
     }
 
     fn hash(&self, id: &str, code: &Code) -> String {
-        super::verification::hash_code(&self.secret, id, code.digits())
+        super::verification::hash_code(&self.secrets.root, id, code.digits())
     }
 
     fn find(&self, id: &str) -> Result<Option<(Session, Revision)>, RegistrationError> {

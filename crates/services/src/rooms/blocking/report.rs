@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn files_of_this_server_are_found_wherever_a_report_names_them() {
-        let uploads = Uploads::new("upload.d.example", "https://d.example/media", &[7; 16]);
+        let uploads = Uploads::new("upload.d.example", "https://d.example/media", [7; 16]);
         let at = |number: u64| format!("https://d.example/media/{number:032x}/a.jpg");
         let report = |inner: &str, uploads| {
             let item = format!("<report xmlns='{NS}' reason='r'>{inner}</report>");

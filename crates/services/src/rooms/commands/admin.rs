@@ -161,7 +161,7 @@ fn ask<R: Request>(
 /// Derives credentials. Takes milliseconds on the shard's thread, so only for administrators.
 fn derive(turn: &Turn<'_>, name: &AccountName, password: &str) -> Credentials {
     let derivation = Derivation { iterations: ITERATIONS, quick_plain: false };
-    let salt = Salting::of_server(&turn.realm.secret).salt(&name.to_string());
+    let salt = Salting::of_server(&turn.realm.secrets.root).salt(&name.to_string());
     Credentials::derive(password, 1, derivation, salt)
 }
 

@@ -15,7 +15,7 @@ const LIFETIME_MS: u64 = 60 * 60 * 1000;
 /// A fresh id for this user and command.
 pub(super) fn make(turn: &Turn<'_>, asker: &str, node: &str) -> String {
     let made = turn.unix_ms;
-    format!("{made:x}-{:032x}", proof(&turn.realm.secret, made, asker, node))
+    format!("{made:x}-{:032x}", proof(&turn.realm.secrets.current, made, asker, node))
 }
 
 /// Whether the id was made for this user and command, and not too long ago.
@@ -24,7 +24,7 @@ pub(super) fn check(id: &str, turn: &Turn<'_>, asker: &str, node: &str) -> Resul
     let (made, given) = id.split_once('-').ok_or_else(bad)?;
     let made = u64::from_str_radix(made, 16).map_err(|_| bad())?;
     let given = u128::from_str_radix(given, 16).map_err(|_| bad())?;
-    if given != proof(&turn.realm.secret, made, asker, node) {
+    if given != proof(&turn.realm.secrets.current, made, asker, node) {
         return Err(bad());
     }
     if turn.unix_ms.saturating_sub(made) > LIFETIME_MS {

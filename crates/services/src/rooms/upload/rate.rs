@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn uploads() -> Uploads {
-        let uploads = Uploads::new("u", "https://u", &[1; 16]);
+        let uploads = Uploads::new("u", "https://u", [1; 16]);
         Uploads {
             slots_burst: 3,
             slots_per_hour: 60,

@@ -10,6 +10,7 @@ mod checks;
 
 use super::ledger::{Event, Ledger, Shown};
 use super::{Cut, Dice, SimulatedClock, SimulatedDisk, Stepped, Who, seed_randomness};
+use crate::Secrets;
 use crate::embedded::{Disk, Options, database, schema};
 use crate::mailbox::Entry;
 use crate::shard_store::Completion;
@@ -131,7 +132,7 @@ struct World {
     last_ticket: u128,
     last_id: u128,
     revisions: BTreeMap<AccountId, Option<Revision>>,
-    secret: Option<[u8; 16]>,
+    secrets: Option<Secrets>,
     full: bool,
 }
 
@@ -175,7 +176,7 @@ impl World {
             last_ticket: 0,
             last_id: 0,
             revisions: BTreeMap::new(),
-            secret: None,
+            secrets: None,
             full: false,
         }
     }
@@ -271,8 +272,8 @@ impl World {
         }
         let engine = opened.map_err(|error| format!("the start is refused: {error}"))?;
         self.tally.openings += 1;
-        if *self.secret.get_or_insert(engine.secret()) != engine.secret() {
-            return Err(End::Broken("the directory has another secret".to_owned()));
+        if *self.secrets.get_or_insert(engine.secrets()) != engine.secrets() {
+            return Err(End::Broken("the directory has other secrets".to_owned()));
         }
         self.nothing_is_left_over()?;
         self.shards = 1 + self.dice.below(2) as u16;

@@ -1,6 +1,7 @@
 //! The real engine without its threads: each turn of the journal's writer, its caretaker, SQLite's writer and a reader is taken when the
 //! caller says so, so that a seed repeats a run and a power cut falls between any two operations.
 
+use crate::Secrets;
 use crate::embedded::database;
 use crate::embedded::directory::Lock;
 use crate::embedded::journal::writer::{ToJournal, Writer};
@@ -78,9 +79,9 @@ impl Stepped {
         self.engine.attach(shard, shards, waker)
     }
 
-    /// See [`Engine::secret`].
-    pub fn secret(&self) -> [u8; 16] {
-        self.engine.secret()
+    /// See [`Engine::secrets`].
+    pub fn secrets(&self) -> Secrets {
+        self.engine.secrets()
     }
 
     /// A metric, of all shards together.

@@ -226,7 +226,7 @@ impl Registrar {
 
     /// The id of a number's registration in one network, for clients that know no ids. No id from [`make_id`] looks like this.
     pub(super) fn number_id(&self, phone: Phone, network: Option<IpAddr>) -> String {
-        record_key(&self.secret, &format!("number:{phone}"), &network_subject(network))
+        record_key(&self.secrets.root, &format!("number:{phone}"), &network_subject(network))
     }
 }
 

@@ -117,7 +117,7 @@ impl Registrar {
         confirmation: &Confirmation<'_>,
         now_unix_ms: u64,
     ) -> Result<Option<Redeemed>, RegistrationError> {
-        let guess = session.guess(&hash_code(&self.secret, id, code), now_unix_ms)?;
+        let guess = session.guess(&hash_code(&self.secrets.root, id, code), now_unix_ms)?;
         let verdict = match self.judge(guess, session.phone, confirmation, now_unix_ms)? {
             Ok(redeemed) => {
                 session.set_used(true);
@@ -138,7 +138,7 @@ impl Registrar {
         now_unix_ms: u64,
     ) -> Result<Option<Redeemed>, RegistrationError> {
         let host = self.find(host_id)?;
-        let hash = hash_code(&self.secret, host_id, code);
+        let hash = hash_code(&self.secrets.root, host_id, code);
         let guess = host.as_ref().map_or(Guess::Wrong, |(host, _)| host.joined_guess(&hash, now_unix_ms));
         let judged = self.judge(guess, session.phone, confirmation, now_unix_ms)?;
         if let Some((mut host, revision)) = host {

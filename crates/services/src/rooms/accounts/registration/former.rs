@@ -95,8 +95,9 @@ impl Registrar {
         if let Some(token) = confirmation.device_token {
             let is_right = |record: &AccountRecord| {
                 let (account, generation) = (name.account(), record.generation());
-                let mint = Mint { secret: &self.secret, account, generation };
-                record.tokens.holds(mint, token, now_unix_ms)
+                self.secrets.good(now_unix_ms).any(|secret| {
+                    record.tokens.holds(Mint { secret, account, generation }, token, now_unix_ms)
+                })
             };
             if !record.is_some_and(is_right) {
                 return Ok(Err(Wrong::Proof));
@@ -132,7 +133,7 @@ impl Registrar {
             }
             error @ LimitError::Unavailable(_) => error.into(),
         })?;
-        let is_right = lock.opens(&self.secret, pin);
+        let is_right = lock.opens(&self.secrets.root, pin);
         if is_right {
             limits.give_back(limiter, &subject)?;
         }

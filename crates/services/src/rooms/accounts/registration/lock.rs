@@ -23,7 +23,7 @@ impl Registrar {
             return Err(RegistrationError::AccountDisabled);
         }
         let expected = Expected::Generation(record.generation());
-        record.lock = pin.map(|pin| RegistrationLock::make(&self.secret, pin, rng));
+        record.lock = pin.map(|pin| RegistrationLock::make(&self.secrets.root, pin, rng));
         self.set_account(record, expected).map_err(|refusal| match refusal {
             // The account's key has been replaced since it was proved.
             Refusal::Conflict | Refusal::NoSuchAccount => RegistrationError::NotAuthorized,

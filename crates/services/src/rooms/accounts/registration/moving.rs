@@ -123,7 +123,7 @@ impl Registrar {
         for (key, value) in self.items(&from)? {
             puts.push(put(Table::Items, &format!("{to}{}", &key[from.len()..]), Some(value)));
         }
-        let quota = |key| record_key(&self.secret, contact_sync_quota::NAME, key);
+        let quota = |key| record_key(&self.secrets.root, contact_sync_quota::NAME, key);
         if self.records.get(Table::Limits, &quota(&to))?.is_none()
             && let Some(found) = self.records.get(Table::Limits, &quota(&from))?
         {

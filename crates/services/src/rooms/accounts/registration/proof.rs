@@ -58,7 +58,7 @@ impl Registrar {
     ) -> Result<Claim, RegistrationError> {
         let account = name.account();
         let credentials = match record.as_ref().map(|record| &record.credentials) {
-            None => Credentials::decoy(&Salting::of_server(&self.secret), &name.to_string()),
+            None => Credentials::decoy(&Salting::of_server(&self.secrets.root), &name.to_string()),
             Some(credentials) => credentials.clone(),
         };
         let record = match record {
