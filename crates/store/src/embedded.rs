@@ -3,6 +3,7 @@
 //! A directory with
 //! - `journal/`: what was accepted, acknowledged or changed in the last half minute (`journal/format.rs` describes every byte),
 //! - `chaski.sqlite3`: what the journal made: messages that wait longer, and all else (`schema.rs` describes every table),
+//! - `journal.spare`: room for acknowledgements on a full disk (`journal/spare.rs`),
 //! - `journal.roll`: which segments there must be in it (`journal/roll.rs`),
 //! - `lock`: held while the engine is open,
 //! - `journal-damaged/`: only after [`salvage`], for the operator to look at and delete.

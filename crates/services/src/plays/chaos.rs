@@ -407,6 +407,29 @@ fn what_waits_for_a_lost_session_comes_after_each_of_its_losses() {
     Play::new(false).run(events);
 }
 
+/// A disk that is full to the last byte takes acknowledgements all the same: what they were for does not come back with a crash, behind what
+/// was shown after it.
+#[test]
+fn what_is_acknowledged_on_a_full_disk_stays_so() {
+    let (say, full) = (Event::Say { sender: 0 }, Event::Room(Some(0)));
+    let mut events = vec![Event::Crash, say, say, Event::Register { account: 0 }, full];
+    events.extend([Event::Repeat { sender: 0, back: 0, changed: false }, Event::Pass { seconds: 1 }]);
+    events.extend([Event::Arrive { who: 1, managed: true }, say, Event::Acknowledge { who: 1, but: 2 }]);
+    events.extend([Event::Arrive { who: 0, managed: true }, Event::Crash]);
+    events.push(Event::Arrive { who: 0, managed: true });
+    Play::on_disk(225_379_489_161_815_366).run(events);
+}
+
+/// The same where a sync has failed besides, so that the segment at hand is given up.
+#[test]
+fn what_is_acknowledged_on_a_full_disk_that_fails_stays_so() {
+    let mut events = vec![Event::Room(Some(0)), Event::Say { sender: 1 }, Event::Say { sender: 0 }];
+    events.extend([Event::FailSync(0), Event::Arrive { who: 1, managed: true }]);
+    events.push(Event::Acknowledge { who: 1, but: 0 });
+    events.extend([Event::Repeat { sender: 0, back: 0, changed: false }, Event::Crash]);
+    Play::on_disk(1_765_905_194_348_503_838).run(events);
+}
+
 proptest! {
     #![proptest_config(config())]
 

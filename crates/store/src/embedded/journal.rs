@@ -37,6 +37,7 @@ pub(super) mod format;
 pub(super) mod roll;
 pub(super) mod scan;
 pub(super) mod segment;
+pub(super) mod spare;
 pub(super) mod writer;
 
 use super::OpenError;

@@ -31,6 +31,8 @@ chaski_telemetry::metrics! {
         room_waits_total: Counter,
         /// Time that they waited, in microseconds.
         room_wait_total_us: Counter,
+        /// Times that the spare became a segment, for acknowledgements on a full disk.
+        spares_taken_total: Counter,
         /// Segments on disk.
         segments: Gauge,
         /// Messages refused because the disk was full.

@@ -120,6 +120,67 @@ fn the_reserve_is_left_for_acknowledgements() {
     run(Options { preallocate_bytes: 8192, reserve_bytes: 256 << 10, ..hasty() });
 }
 
+/// What is left when the power is cut now.
+fn after_a_power_cut(data: &Path, options: &Options, of: &[AccountId]) -> Vec<Vec<u128>> {
+    let copy = tempfile::tempdir().unwrap();
+    crate::support::copy_as_crashed(data, copy.path());
+    let engine = embedded::open(copy.path(), options.clone()).unwrap();
+    let mut rig = Rig::new(&engine);
+    of.iter().map(|account| rig.ids(*account)).collect()
+}
+
+#[test]
+fn acknowledgements_go_into_the_spare_when_others_have_taken_the_last_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Tmpfs::mount(dir.path(), "6m") else {
+        eprintln!("skipped: this process may not mount a tmpfs");
+        return;
+    };
+    let (data, filler) = (dir.path().join("data"), dir.path().join("filler"));
+    let spare = data.join("journal.spare");
+    let options = Options { preallocate_bytes: 16 << 10, spill_after_ms: u64::MAX / 4, ..hasty() };
+    let engine = embedded::open(&data, options.clone()).unwrap();
+    let mut rig = Rig::new(&engine);
+    let (romeo, juliet) = (account(1), account(2));
+    let seqs: Vec<_> = (0..20).map(|id| rig.append_durably(juliet, id)).collect();
+    let settled = |rig: &mut Rig, expected: [Vec<u128>; 2]| {
+        rig.until("acknowledgements are durable", |rig| {
+            rig.turn();
+            after_a_power_cut(&data, &options, &[romeo, juliet]) == expected
+        });
+        assert!(reading(&engine, "chaski_journal_spares_taken_total") > 0);
+    };
+    rig.until("there is a spare", |_| spare.exists());
+    fill(&filler);
+    let kept = append_until_full(&mut rig, romeo, 1_000);
+    rig.store.ack(juliet, &seqs[..10]);
+    settled(&mut rig, [kept.clone(), (10..20).collect()]);
+    assert!(!spare.exists());
+    // What was acknowledged makes a little room. With that taken, too, nothing else goes into the spare; and it stays for those that
+    // follow, however old it is.
+    let mut first = 2_000;
+    let mut kept = kept;
+    rig.until("nothing more is accepted", |rig| {
+        fill(&filler);
+        let more = append_until_full(rig, romeo, first);
+        first += 10_000;
+        kept.extend(&more);
+        more.is_empty()
+    });
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    rig.store.ack(juliet, &seqs[10..]);
+    settled(&mut rig, [kept.clone(), vec![]]);
+    fs::remove_file(&filler).unwrap();
+    rig.until("there is another", |_| spare.exists());
+    fill(&filler);
+    let last = append_until_full(&mut rig, juliet, 50_000);
+    let seqs: Vec<Seq> = rig.read_all(juliet, 100).iter().map(|entry| entry.seq).collect();
+    assert_eq!(seqs.len(), last.len());
+    fill(&filler);
+    rig.store.ack(juliet, &seqs);
+    settled(&mut rig, [kept, vec![]]);
+}
+
 /// Copies a data directory as the end of a process leaves it: with SQLite's shared memory, which takes room too.
 fn copy_as_killed(from: &Path, to: &Path) {
     crate::support::copy_as_crashed(from, to);

@@ -4,6 +4,7 @@
 
 mod effects;
 mod hand;
+mod spare;
 
 use chaski_store::conformance::Rig;
 use chaski_store::embedded::simulation::{Cut, SimulatedClock, SimulatedDisk, Stepped, Who};
@@ -237,13 +238,14 @@ impl Held {
         let engine = embedded::open(&data(&disk), options(&disk)).unwrap();
         let mut held = Self { rig: Rig::new(&engine), disk, engine, sent: 1 };
         held.rig.append_durably(romeo(), 1);
+        let (disk, spare) = (held.disk.clone(), data(&held.disk).join("journal.spare"));
+        held.rig.until("the spare is made", |_| disk.length(&spare).is_ok());
         held.disk.hold_fsyncs();
         while held.reading("chaski_journal_extended_ahead_total") == 0 {
             held.sent += 1;
             held.rig.append_durably(romeo(), held.sent);
             assert!(held.sent < 60, "nobody makes room ahead of need");
         }
-        let disk = held.disk.clone();
         held.rig.until("room is being made", |_| disk.waiting_syncs() == 1);
         held
     }

@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     allocated: u64,
     /// When its first frame was written, if one was.
     pub(crate) first_frame_ms: Option<u64>,
+    /// It was the [`super::spare`], and no room has been made in it.
+    pub(crate) is_spare: bool,
 }
 
 /// Why something is not in a segment.
@@ -107,30 +109,41 @@ impl Segment {
                 return Err(SegmentError::before("opening a segment of the journal again", error));
             }
         };
-        let mut segment = Self {
-            file,
-            room_file,
-            path,
-            number: header.number,
-            used: SEGMENT_HEADER as u64,
-            allocated: 0,
-            first_frame_ms: None,
-        };
-        if let Err(error) = segment.begin(disk, header, seed, room) {
+        let mut segment = Self::of(file, room_file, path, header.number);
+        let made = segment.make_room(SEGMENT_HEADER as u64 + room);
+        if let Err(error) = made.and_then(|()| segment.begin(disk, header, seed)) {
             remove_half_made(disk, &segment.path);
             return Err(error);
         }
         Ok(segment)
     }
 
-    fn begin(
-        &mut self,
+    /// Makes a file of so many zeros, which is durable and has its place, a segment. Nothing that fails here is for want of room.
+    pub(crate) fn adopt(
         disk: &dyn Disk,
+        path: PathBuf,
         header: SegmentHeader,
         seed: Seed,
-        room: u64,
-    ) -> Result<(), SegmentError> {
-        self.make_room(SEGMENT_HEADER as u64 + room)?;
+        allocated: u64,
+    ) -> Result<Self, SegmentError> {
+        let open = || disk.open(&path, Open::Existing).map_err(failed("opening the spare segment"));
+        let (file, room_file) = (open()?, open()?.into());
+        let mut segment =
+            Self { allocated, is_spare: true, ..Self::of(file, room_file, path, header.number) };
+        segment.begin(disk, header, seed).map_err(|error| match error {
+            SegmentError::Full => failed("writing the spare's header")(io::ErrorKind::StorageFull.into()),
+            failed => failed,
+        })?;
+        Ok(segment)
+    }
+
+    /// One with nothing in it, and no room.
+    fn of(file: Box<dyn DiskFile>, room_file: Arc<dyn DiskFile>, path: PathBuf, number: u64) -> Self {
+        let used = SEGMENT_HEADER as u64;
+        Self { file, room_file, path, number, used, allocated: 0, first_frame_ms: None, is_spare: false }
+    }
+
+    fn begin(&mut self, disk: &dyn Disk, header: SegmentHeader, seed: Seed) -> Result<(), SegmentError> {
         self.file
             .write_all_at(&header.encode(seed), 0)
             .map_err(|error| SegmentError::before("writing a segment's header", error))?;
@@ -154,15 +167,16 @@ impl Segment {
         &self.path
     }
 
-    /// Whether a frame of this length fits into what is allocated.
-    pub(crate) fn has_room(&self, length: u64) -> bool {
-        self.used + length <= self.allocated
+    /// Whether a frame of this length fits into what is allocated, and may go there.
+    pub(crate) fn takes(&self, length: u64, may_use_spare: bool) -> bool {
+        self.used + length <= self.allocated && (may_use_spare || !self.is_spare)
     }
 
     /// Allocates room for a frame of this length, at least `step` bytes, durably.
     pub(crate) fn extend(&mut self, length: u64, step: u64) -> Result<(), SegmentError> {
         let needed = (self.used + length).saturating_sub(self.allocated);
         self.make_room(needed.max(step))?;
+        self.is_spare = false;
         sync_room(&*self.file)
     }
 
@@ -183,7 +197,7 @@ impl Segment {
         outcome: Option<Result<u64, SegmentError>>,
     ) -> Result<(), SegmentError> {
         match outcome {
-            Some(Ok(end)) => self.allocated = end,
+            Some(Ok(end)) => (self.allocated, self.is_spare) = (end, false),
             None | Some(Err(SegmentError::Full)) => {}
             Some(Err(failed)) => return Err(failed),
         }

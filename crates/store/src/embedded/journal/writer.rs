@@ -5,13 +5,14 @@
 //! unacknowledged in them to SQLite, and takes those that nobody needs off the roll. Room is made and given back by the
 //! [`super::caretaker`], so that a commit waits for neither. With nothing to do it sleeps without a timeout and the disk is not touched.
 //!
-//! A full disk refuses the appends of a frame and keeps its acknowledgements for the next. What any other failure means,
-//! and a sync that fails for whatever reason, is the policy in `writer/failure.rs`.
+//! A full disk refuses the appends of a frame, and its acknowledgements go into the [`super::spare`]; where that is full, too, they are kept
+//! for the next. What any other failure means, and a sync that fails for whatever reason, is the policy in `writer/failure.rs`.
 
 use super::caretaker::Caretaker;
 use super::format::{self, FRAME_HEADER, Seed};
 use super::roll::RollFile;
 use super::segment::{Segment, SegmentError};
+use super::spare::Spare;
 use crate::embedded::health::Part;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
@@ -107,6 +108,7 @@ pub(crate) struct Writer {
     active_last_effects: u64,
     closed: VecDeque<Closed>,
     roll: RollFile,
+    spare: Spare,
     caretaker: Arc<Caretaker>,
     next_segment: u64,
     next_frame: u64,
@@ -143,6 +145,7 @@ impl Writer {
         place: Place,
         metrics: Arc<JournalMetrics>,
     ) -> Self {
+        let spare = Spare::find(&*shared.options.disk, &place.journal);
         let kept = place.kept.into_iter().map(|(number, path)| Closed {
             number,
             bytes: shared.options.disk.length(&path).unwrap_or(0),
@@ -161,6 +164,7 @@ impl Writer {
             journal: place.journal,
             seed: place.seed,
             metrics,
+            spare,
             active: None,
             active_last_seqs: Vec::new(),
             active_last_effects: 0,
@@ -354,7 +358,10 @@ impl Writer {
                 self.count_frame();
                 self.acks.clear();
                 self.acks_since_ms = None;
-                self.has_room();
+                // Acknowledgements may have gone where nothing else may.
+                if content {
+                    self.has_room();
+                }
                 self.metrics.waiting_ack_bytes.set(0);
                 Outcome::Durable(segment)
             }

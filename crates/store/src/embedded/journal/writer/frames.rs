@@ -9,6 +9,7 @@ use crate::embedded::journal::segment::{self, Segment, SegmentError};
 use crate::embedded::journal::segment_path;
 use crate::embedded::link::Shared;
 use std::io;
+use std::path::PathBuf;
 
 impl Writer {
     pub(super) fn write_frame(&mut self, now_ms: u64, content: bool) -> Result<u64, SegmentError> {
@@ -50,26 +51,31 @@ impl Writer {
         {
             self.close_active(now_ms);
         }
-        if self.active.as_ref().is_some_and(|segment| segment.has_room(length)) {
+        let may_use_spare = !content || self.in_doubt;
+        if self.active.as_ref().is_some_and(|segment| segment.takes(length, may_use_spare)) {
             return Ok(());
         }
         let start = now();
         self.metrics.room_waits_total.inc();
-        let made = self.make_room(length, content);
+        let mut made = self.make_room(length, may_use_spare);
+        if matches!(made, Err(SegmentError::Full)) && may_use_spare && self.spare.is_there() {
+            self.close_active(now_ms);
+            made = self.take_spare(length);
+        }
         self.metrics.room_wait_total_us.add(start.elapsed().as_micros() as u64);
         made
     }
 
     /// Waits for the caretaker if he is making room, else makes it, in this segment or another.
-    fn make_room(&mut self, length: u64, content: bool) -> Result<(), SegmentError> {
+    fn make_room(&mut self, length: u64, may_use_spare: bool) -> Result<(), SegmentError> {
         let step = self.shared.options.preallocate_bytes;
         if let Some(segment) = &mut self.active {
             segment.take_room(self.caretaker.wait_for_outcome(segment.number))?;
-            if segment.has_room(length) {
+            if segment.takes(length, may_use_spare) {
                 return Ok(());
             }
         }
-        if content && !self.disk_has(step.max(length)) {
+        if !may_use_spare && !self.disk_has(step.max(length)) {
             return Err(SegmentError::Full);
         }
         match &mut self.active {
@@ -138,6 +144,26 @@ impl Writer {
 
     /// Makes a segment and calls it on the roll.
     fn create_segment(&mut self, room: u64) -> Result<(), SegmentError> {
+        let (path, header) = self.next_segment()?;
+        let disk = self.shared.options.disk.clone();
+        self.active = Some(Segment::create(&*disk, path, header, self.seed, room)?);
+        self.call_on_roll()
+    }
+
+    /// Makes the spare the active segment, if a frame of this length fits.
+    fn take_spare(&mut self, length: u64) -> Result<(), SegmentError> {
+        let (path, header) = self.next_segment()?;
+        let disk = self.shared.options.disk.clone();
+        self.active = self.spare.take(&*disk, path, header, self.seed, length)?;
+        if self.active.is_none() {
+            return Err(SegmentError::Full);
+        }
+        self.metrics.spares_taken_total.inc();
+        self.call_on_roll()
+    }
+
+    /// Where the next segment goes, and its header. Its number is not used again, whatever comes of it.
+    fn next_segment(&mut self) -> Result<(PathBuf, SegmentHeader), SegmentError> {
         // One that never held anything must go before there is another, so that a disk that fails for long isn't filled.
         if self.closed.iter().any(|closed| closed.is_void) {
             self.unlink_cleared().map_err(segment::failed("removing a segment that failed"))?;
@@ -149,10 +175,12 @@ impl Writer {
             first_frame: self.next_frame,
             created_unix_ms: self.shared.time.unix_ms(),
         };
-        let path = segment_path(&self.journal, number);
-        let disk = self.shared.options.disk.clone();
-        self.active = Some(Segment::create(&*disk, path, header, self.seed, room)?);
-        let segments = self.closed.iter().map(|closed| closed.number).chain([number]).collect();
+        Ok((segment_path(&self.journal, number), header))
+    }
+
+    fn call_on_roll(&mut self) -> Result<(), SegmentError> {
+        let active = self.active.as_ref().map(|segment| segment.number);
+        let segments = self.closed.iter().map(|closed| closed.number).chain(active).collect();
         self.metrics.segments.set(self.closed.len() as i64 + 1);
         // If that fails, the roll may name the segment or not: it is given up, and taken off with the next roll.
         let roll = Roll { segments, next: self.next_segment };

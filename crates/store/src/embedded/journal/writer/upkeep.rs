@@ -6,7 +6,7 @@ use crate::embedded::arrears::Arrears;
 use crate::embedded::health::Part;
 use crate::embedded::journal::format::{self, FRAME_HEADER};
 use crate::embedded::journal::roll::Roll;
-use crate::embedded::journal::segment::SegmentError;
+use crate::embedded::journal::segment::{Segment, SegmentError};
 use crate::embedded::link::Link;
 use std::io;
 use std::path::PathBuf;
@@ -53,9 +53,11 @@ impl Writer {
         if self.shared.health.is_scarce() {
             self.disk_has(0);
         }
-        let options = &self.shared.options;
+        self.keep_spare();
+        let age_ms = self.shared.options.segment_age_ms;
         if let Some(segment) = &self.active
-            && segment.first_frame_ms.is_some_and(|first| now_ms >= first + options.segment_age_ms)
+            && segment.first_frame_ms.is_some_and(|first| now_ms >= first + age_ms)
+            && !self.is_last_room(segment)
         {
             self.close_active(now_ms);
         }
@@ -74,6 +76,24 @@ impl Writer {
             self.removal_ails = false;
             self.shared.health.mend(Part::Removal);
         }
+    }
+
+    /// Sees to it that there is a spare, as long as the disk has room for one and for messages.
+    fn keep_spare(&mut self) {
+        let step = self.shared.options.preallocate_bytes;
+        if self.spare.is_there() || self.failing.is_failing() || !self.disk_has(2 * step) {
+            return;
+        }
+        let disk = self.shared.options.disk.clone();
+        if let Err(SegmentError::Failed { what, source }) = self.spare.make(&*disk, step) {
+            tracing::warn!(what, error = %source, "there is no spare segment for a full disk; trying again");
+        }
+    }
+
+    /// Whether acknowledgements would have nowhere to go without this segment: it was the spare, the disk is still full, and what they
+    /// acknowledge is still there.
+    fn is_last_room(&self, segment: &Segment) -> bool {
+        segment.is_spare && !self.spare.is_there() && !self.closed.is_empty()
     }
 
     fn say_removal(&mut self, error: &str) {
