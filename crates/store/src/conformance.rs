@@ -5,6 +5,7 @@
 //! never for time to pass. A case that fails panics and says why.
 
 mod books;
+mod cursors;
 mod mailboxes;
 mod media;
 mod records;
@@ -49,6 +50,12 @@ pub const MAILBOXES: &[Case] = &[
     ("what was committed survives a restart and what was acknowledged doesn't", mailboxes::restart),
     ("a purge survives a restart", mailboxes::purge_and_restart),
     ("the number of shards may change", mailboxes::other_shards),
+    ("an entry waits until all readers have it", cursors::all_have),
+    ("cursors are known whenever an account is here", cursors::come_and_go),
+    ("what is not durable yet can be read, too", cursors::before_durable),
+    ("an acknowledgement speaks for all readers", cursors::for_all),
+    ("a purge takes the cursors", cursors::purge),
+    ("cursors survive a restart", cursors::restart),
     ("one sender has a share, others and contacts still get in", shares::of_one_sender),
     ("all strangers leave room for contacts, also after a restart", shares::of_all_strangers),
     ("shares are kept when an account goes and comes", shares::come_and_go),

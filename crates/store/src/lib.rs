@@ -12,6 +12,7 @@
 pub mod account;
 pub mod books;
 pub mod conformance;
+pub mod cursors;
 pub mod embedded;
 pub mod leftovers;
 pub mod mailbox;
@@ -26,6 +27,7 @@ pub mod time;
 
 pub use account::AccountId;
 pub use books::Contacts;
+pub use cursors::{Cursors, Reader};
 pub use mailbox::{
     Append, Appended, Charge, Content, Entry, Gap, Mailboxes, MessageId, ReadLimit, Seq, Usage,
 };

@@ -11,6 +11,9 @@
 //! - An account is *here* from the answer to its [`ShardStore::load`](crate::ShardStore::load) to [`ShardStore::leave`](crate::ShardStore::leave). What its mailbox holds is known meanwhile: of who is away the
 //!   store keeps nothing in memory but what is not yet on disk, and a start looks at no mailbox. Before its load only what was appended
 //!   in this run is read and counted.
+//! - A mailbox may have [readers](crate::cursors), each with a cursor: an entry waits until all have it, and is kept once. Cursors come with the account's load. They
+//!   are durable as acknowledgements are: a little later, on a full disk too, and a crash may set one back to where it was before.
+//!   [`Mailboxes::ack`] speaks for all readers.
 //! - Append is idempotent by [`MessageId`] against what is still unacknowledged, wherever it waits, if the account is here.
 //! - An entry that is acknowledged before it was durable completes its ticket at once.
 //! - What leaves a mailbox otherwise than by acknowledgement or with its account (it grew too old, the disk damaged it)
@@ -20,7 +23,7 @@
 //! - After [`Completion::Purged`](crate::Completion::Purged) nothing that was kept under the account comes back, whatever happens to the process.
 
 use crate::shares::Sender;
-use crate::{AccountId, StoreError};
+use crate::{AccountId, Cursors, Reader, StoreError};
 use std::sync::Arc;
 
 /// Position in a mailbox. Grows; unique within an account.
@@ -217,4 +220,17 @@ pub trait Mailboxes {
 
     /// How much waits for this account, which is here. Never touches the disk.
     fn usage(&self, account: AccountId) -> Usage;
+
+    /// From now on what lies behind `from` waits for this reader, too. One that is known keeps its place.
+    fn add_reader(&mut self, account: AccountId, reader: Reader, from: Seq);
+
+    /// This reader has everything up to here. What all readers have goes as if it had been acknowledged. Ignored if it is no reader, or further already; a cursor
+    /// is never ahead of what has come.
+    fn advance(&mut self, account: AccountId, reader: Reader, upto: Seq);
+
+    /// Nothing waits for this reader any more. What those that are left have goes; without any everything stays until it is acknowledged.
+    fn remove_reader(&mut self, account: AccountId, reader: Reader);
+
+    /// The readers of this account's mailbox, which is here, and how far each has come. Never touches the disk.
+    fn cursors(&self, account: AccountId) -> Cursors;
 }

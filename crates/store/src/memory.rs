@@ -9,14 +9,14 @@
 
 use crate::embedded::SystemClock;
 use crate::leftovers::{Page, Place};
-use crate::mailbox::{Append, Appended, Charge, Entry, ReadLimit, ReadStart, Seq, Usage};
+use crate::mailbox::{Entry, ReadLimit, Seq};
 use crate::records::{Put, Records, Revision, Table, Versioned, Wanted};
 use crate::secrets::{Former, Secrets};
 use crate::shard_store::{Completion, ShardStore, Ticket};
-use crate::shares::{Bounds, Count, Sender, Shares, Unstored};
+use crate::shares::{Bounds, Sender, Shares, Unstored};
 use crate::{
-    AccountId, AccountRecords, Contacts, Engine, Mailboxes, ShardIndex, ShardMedia, StoreError, Time, Waker,
-    books, media,
+    AccountId, AccountRecords, Contacts, Cursors, Engine, Mailboxes, ShardIndex, ShardMedia, StoreError,
+    Time, Waker, books, media,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,7 @@ pub struct MemoryEngine {
 struct State {
     mailboxes: HashMap<AccountId, BTreeMap<Seq, Entry>>,
     records: BTreeMap<(Table, String), Versioned>,
+    cursors: HashMap<AccountId, Cursors>,
     books: Books,
     media: Media,
     last_seq: u64,
@@ -163,6 +164,7 @@ impl State {
         Self {
             mailboxes: HashMap::new(),
             records: BTreeMap::new(),
+            cursors: HashMap::new(),
             books: Books::default(),
             media: Media::default(),
             last_seq: 0,
@@ -313,6 +315,20 @@ struct MemoryShard {
 }
 
 impl MemoryShard {
+    /// What all readers of a mailbox have is acknowledged.
+    fn release(&mut self, account: AccountId) {
+        let mut state = lock(&self.state);
+        if state.cursors.get(&account).is_some_and(Cursors::is_empty) {
+            state.cursors.remove(&account);
+        }
+        let Some(upto) = state.cursors.get(&account).and_then(Cursors::all_have) else { return };
+        let mailbox = state.mailboxes.get(&account);
+        let seqs: Vec<Seq> =
+            mailbox.into_iter().flat_map(|entries| entries.range(..=upto)).map(|(seq, _)| *seq).collect();
+        drop(state);
+        self.ack(account, &seqs);
+    }
+
     /// Completes the tickets of entries that were acknowledged before they were flushed, as far as that keeps
     /// the account's tickets in the order of submission.
     fn complete_acked(&mut self, account: AccountId) {
@@ -334,73 +350,6 @@ impl MemoryShard {
             }
             _ => true,
         });
-    }
-}
-
-impl Mailboxes for MemoryShard {
-    fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
-        let Append { account, id, accepted_unix_ms, stanza, sender, ticket } = append;
-        let mut state = lock(&self.state);
-        if let Some((of, _)) = state
-            .mailboxes
-            .get(&account)
-            .and_then(|mailbox| mailbox.iter().find(|(_, entry)| entry.gap.is_none() && entry.id == id))
-        {
-            self.staged.push(Staged::Repeat { account, of: *of, ticket });
-            return Ok(Appended::Duplicate);
-        }
-        state.admit(account, sender, Count::default(), stanza.len())?;
-        state.last_seq += 1;
-        let seq = Seq(state.last_seq);
-        state.senders.insert(seq, sender);
-        state
-            .mailboxes
-            .entry(account)
-            .or_default()
-            .insert(seq, Entry { seq, id, accepted_unix_ms, stanza, gap: None });
-        self.staged.push(Staged::Append { account, seq, ticket, acked: false });
-        Ok(Appended::Queued(seq))
-    }
-
-    fn charge(&mut self, charge: Charge) -> Result<(), StoreError> {
-        lock(&self.state).charge(charge)?;
-        let Charge { account, ticket, .. } = charge;
-        self.staged.push(Staged::Charge { account, ticket });
-        Ok(())
-    }
-
-    fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart {
-        let state = lock(&self.state);
-        if state.delay_reads {
-            self.staged.push(Staged::Read { account, after, limit, ticket });
-            return ReadStart::Pending;
-        }
-        let (entries, more) = state.read(account, after, limit);
-        ReadStart::Ready { entries, more }
-    }
-
-    fn ack(&mut self, account: AccountId, seqs: &[Seq]) {
-        let mut state = lock(&self.state);
-        for &seq in seqs {
-            state.remove(account, seq);
-            for staged in &mut self.staged {
-                if let Staged::Append { account: owner, seq: waiting, acked, .. } = staged {
-                    *acked |= *owner == account && *waiting == seq;
-                }
-            }
-        }
-        drop(state);
-        // Not even by a read that was under way. Sequence numbers are unique over all accounts here.
-        for completion in &mut self.ready {
-            if let Completion::Read { result: Ok((entries, _)), .. } = completion {
-                entries.retain(|entry| !seqs.contains(&entry.seq));
-            }
-        }
-        self.complete_acked(account);
-    }
-
-    fn usage(&self, account: AccountId) -> Usage {
-        lock(&self.state).usage(account)
     }
 }
 
@@ -454,7 +403,11 @@ impl ShardStore for MemoryShard {
     fn leave(&mut self, _: AccountId) {}
 
     fn purge(&mut self, account: AccountId, ticket: Ticket) {
-        let mailbox = lock(&self.state).mailboxes.remove(&account).unwrap_or_default();
+        let mailbox = {
+            let mut state = lock(&self.state);
+            state.cursors.remove(&account);
+            state.mailboxes.remove(&account).unwrap_or_default()
+        };
         self.staged.push(Staged::Purge { account, mailbox, ticket });
         for staged in &mut self.staged {
             if let Staged::Append { account: owner, acked, .. } = staged {

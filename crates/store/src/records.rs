@@ -21,13 +21,15 @@ pub enum Table {
     Items,
     /// What accounts have reported to the operator, one document by the reporter's key.
     Reports,
+    /// How far the readers of an account's mailbox have come ([`crate::cursors`]), by the account's key. Engines write them, nobody else.
+    Cursors,
     /// Accounts that are being removed, by their key: the record is gone, and the rest is on its way out.
     Removals,
 }
 
 impl Table {
     /// Every table, for engines and migrations.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Accounts,
         Self::Rosters,
         Self::Registrations,
@@ -36,13 +38,21 @@ impl Table {
         Self::Nodes,
         Self::Items,
         Self::Reports,
+        Self::Cursors,
         Self::Removals,
     ];
 
     /// The tables in which an account leaves something besides its record, by its key or by keys under it. The mark of its
     /// removal is among them: it goes with the rest.
-    pub const OWN: [Self; 6] =
-        [Self::Rosters, Self::Settings, Self::Nodes, Self::Items, Self::Reports, Self::Removals];
+    pub const OWN: [Self; 7] = [
+        Self::Rosters,
+        Self::Settings,
+        Self::Nodes,
+        Self::Items,
+        Self::Reports,
+        Self::Cursors,
+        Self::Removals,
+    ];
 
     /// The table of this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -60,6 +70,7 @@ impl Table {
             Self::Nodes => "nodes",
             Self::Items => "items",
             Self::Reports => "reports",
+            Self::Cursors => "cursors",
             Self::Removals => "removals",
         }
     }

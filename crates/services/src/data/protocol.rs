@@ -17,7 +17,7 @@ data!(struct MessageId(id));
 data!(struct ShardIndex(index));
 data!(struct Put { table, key, value });
 data!(enum Table {
-    0 = Accounts, 1 = Rosters, 2 = Registrations, 3 = Limits, 4 = Settings, 5 = Nodes, 6 = Items, 7 = Reports, 8 = Removals,
+    0 = Accounts, 1 = Rosters, 2 = Registrations, 3 = Limits, 4 = Settings, 5 = Nodes, 6 = Items, 7 = Reports, 8 = Removals, 9 = Cursors,
 });
 
 data!(struct ClientId(id));

@@ -7,6 +7,7 @@
 //! handed over, so "committed" is a single number.
 
 mod admit;
+mod cursors;
 mod effects;
 mod events;
 mod loads;
@@ -30,7 +31,9 @@ use crate::mailbox::{Append, Appended, Charge, ReadLimit, ReadStart, Seq, Usage}
 use crate::records::{Put, Revision, Table, Wanted};
 use crate::shard_store::{Completion, ShardStore, Ticket};
 use crate::shares::{Bounds, Unstored};
-use crate::{AccountId, AccountRecords, Contacts, Mailboxes, ShardMedia, StoreError, books, media};
+use crate::{
+    AccountId, AccountRecords, Contacts, Cursors, Mailboxes, Reader, ShardMedia, StoreError, books, media,
+};
 use effects::Asked;
 use mailbox::Mailbox;
 use reads::PendingRead;
@@ -79,6 +82,8 @@ pub(super) struct Front {
     batch_messages: u32,
     repeats: Vec<Repeat>,
     batch_effects: Vec<Submitted>,
+    /// Records of cursors, which go with the acknowledgements.
+    batch_cursors: Vec<Submitted>,
     /// Who waits for them, and their bytes.
     batch_asked: Vec<Asked>,
     batch_effect_bytes: usize,
@@ -95,6 +100,7 @@ pub(super) struct Front {
     segments: VecDeque<(u64, Seq)>,
 
     spill: spill::Spill,
+    cursors: cursors::Known,
     /// Mailboxes that are being read from SQLite.
     loads: stored::Loads,
     /// Acknowledged in SQLite and not deleted yet: readers must not see them.
@@ -147,6 +153,7 @@ impl Front {
             batch_messages: 0,
             repeats: Vec::new(),
             batch_effects: Vec::new(),
+            batch_cursors: Vec::new(),
             batch_asked: Vec::new(),
             batch_effect_bytes: 0,
             batch_charges: false,
@@ -157,6 +164,7 @@ impl Front {
             repeats_in_flight: 0,
             segments: VecDeque::new(),
             spill: spill::Spill::default(),
+            cursors: cursors::Known::default(),
             loads: stored::Loads::default(),
             deleting: acked.iter().copied().collect(),
             to_delete: acked,
@@ -258,7 +266,8 @@ impl Front {
         let empty = self.buffers.appends.is_empty()
             && self.buffers.acks.is_empty()
             && self.repeats.is_empty()
-            && self.batch_effects.is_empty();
+            && self.batch_effects.is_empty()
+            && self.batch_cursors.is_empty();
         if empty || self.in_flight.len() >= in_flight_max {
             return;
         }
@@ -267,11 +276,12 @@ impl Front {
         let last = Seq(self.tail.next_seq().0 - 1);
         let (repeats, asked) = (std::mem::take(&mut self.repeats), std::mem::take(&mut self.batch_asked));
         let effects = std::mem::take(&mut self.batch_effects);
+        let cursors = std::mem::take(&mut self.batch_cursors);
         self.batch_effect_bytes = 0;
         let is_awaited = std::mem::take(&mut self.batch_charges);
         self.in_flight.push_back(InFlight { last, repeats, effects: asked });
         self.metrics.batches_in_flight.set(self.in_flight.len() as i64);
-        let batch = Batch { link: self.link.clone(), buffers, messages, last, effects, is_awaited };
+        let batch = Batch { link: self.link.clone(), buffers, messages, last, effects, cursors, is_awaited };
         if let Err(unsent) = self.shared.to_journal.send(ToJournal::Batch(batch))
             && let ToJournal::Batch(batch) = unsent.0
         {
@@ -362,6 +372,22 @@ impl Mailboxes for Front {
 
     fn usage(&self, account: AccountId) -> Usage {
         self.tail.mailbox(account).map_or_else(Usage::default, Mailbox::usage)
+    }
+
+    fn add_reader(&mut self, account: AccountId, reader: Reader, from: Seq) {
+        self.change_cursors(account, |cursors| cursors.add(reader, from));
+    }
+
+    fn advance(&mut self, account: AccountId, reader: Reader, upto: Seq) {
+        self.advance_cursor(account, reader, upto);
+    }
+
+    fn remove_reader(&mut self, account: AccountId, reader: Reader) {
+        self.change_cursors(account, |cursors| cursors.remove(reader));
+    }
+
+    fn cursors(&self, account: AccountId) -> Cursors {
+        self.known_cursors(account)
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Event {
     Leftovers(Completion),
     /// A mailbox read: what SQLite has, in order.
     Read { number: u64, result: Result<Found, StoreError> },
+    /// SQLite has this record of an account's cursors, or never will.
+    Cursors { account: AccountId, revision: Revision },
     /// A load of an account is done. Boxed, so that what each message pays for stays small.
     Loaded(Box<Loaded>),
     /// Records are fetched.

@@ -7,13 +7,14 @@ mod jobs;
 
 pub(crate) use jobs::{Jobs, Taker};
 
+use super::database::Waiting;
 use super::health::{Health, Part};
 use super::link::{Event, Link, Loaded, Shared};
 use super::overlay::Overlay;
 use super::records;
 use crate::leftovers::Place;
-use crate::records::Wanted;
-use crate::{AccountId, Completion, ReadLimit, Seq, StoreError, Ticket, books, media};
+use crate::records::{Table, Wanted};
+use crate::{AccountId, Completion, Cursors, ReadLimit, Seq, StoreError, Ticket, books, media};
 use rusqlite::{Connection, ErrorCode};
 use std::sync::Arc;
 
@@ -62,8 +63,12 @@ pub(super) fn carry_out(
             let event = match wanted {
                 Wanted::Keys(_) => Event::Fetched(completion),
                 Wanted::Tables(_) => {
-                    let waiting =
-                        arrears.waiting(connection, account).map_err(|error| failed(&error, health));
+                    let waiting = arrears
+                        .waiting(connection, account)
+                        .and_then(|waiting| {
+                            Ok(Waiting { cursors: cursors(overlay, connection, account)?, ..waiting })
+                        })
+                        .map_err(|error| failed(&error, health));
                     Event::Loaded(Box::new(Loaded { account, waiting, completion }))
                 }
             };
@@ -101,6 +106,12 @@ fn failed(error: &rusqlite::Error, health: &Health) -> StoreError {
         }
     }
     super::sqlite_writer::store_error(error)
+}
+
+/// How far the readers of an account's mailbox have come.
+fn cursors(overlay: &Overlay, connection: &Connection, account: AccountId) -> rusqlite::Result<Cursors> {
+    let record = records::get_through(overlay, connection, Table::Cursors, &account.record_key())?;
+    Ok(record.map(|record| Cursors::from_json(&record.value)).unwrap_or_default())
 }
 
 fn load(

@@ -27,6 +27,7 @@ pub(super) fn get(connection: &Connection, table: Table, key: &str) -> rusqlite:
         Table::Nodes => "SELECT value, revision FROM nodes WHERE key = ?1",
         Table::Items => "SELECT value, revision FROM items WHERE key = ?1",
         Table::Reports => "SELECT value, revision FROM reports WHERE key = ?1",
+        Table::Cursors => "SELECT value, revision FROM cursors WHERE key = ?1",
         Table::Removals => "SELECT value, revision FROM removals WHERE key = ?1",
     };
     connection.prepare_cached(select)?.query_row([key], |row| versioned(row, 0)).optional()

@@ -35,7 +35,7 @@
 //! it, at most one row an account, until its recipient has been told. The number is that of a message that is lost, in whose
 //! place it is read; `since` and `until` are when the first and the last of the lost were accepted.
 //!
-//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports`, `removals` (key, revision, value): the records of [`Table`]. The value is
+//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports`, `cursors`, `removals` (key, revision, value): the records of [`Table`]. The value is
 //! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
 //! made again can't be mistaken for the old one.
 //!
@@ -156,11 +156,15 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "INSERT INTO meta SELECT realm.name, CASE opened.value WHEN 0 THEN randomblob(16) ELSE secret.value END
         FROM (SELECT 'realm_root' AS name UNION ALL SELECT 'realm_secret') realm, meta opened, meta secret
         WHERE opened.name = 'epoch' AND secret.name = 'secret';",
+    // 15: how far the readers of a mailbox have come.
+    "CREATE TABLE cursors (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 /// The way back from each migration of a release that can be undone, newest first: its number, and what undoes it. What was written since stays,
 /// as far as the older program knows of it.
 const BACK: &[(i64, &str)] = &[
+    // All that waits for any reader is there: whoever acknowledges does so for all again.
+    (15, "DROP TABLE cursors;"),
     // The messages have been sealed under the realm's root, see `stopped.rs`.
     (
         14,

@@ -1,9 +1,10 @@
-//! The memory engine's mailboxes: what waits in them and of whom, what may come in, and how it goes.
+//! The memory engine's mailboxes: what waits in them and of whom, what may come in, and how it goes; and their contract over that.
 
-use super::State;
-use crate::mailbox::{Charge, Entry, Gap, ReadLimit, Seq, Usage};
+use super::{MemoryShard, Staged, State, lock};
+use crate::mailbox::{Append, Appended, Charge, Entry, Gap, ReadLimit, ReadStart, Seq, Usage};
+use crate::shard_store::{Completion, Ticket};
 use crate::shares::{Count, Sender, Standing, hash};
-use crate::{AccountId, StoreError};
+use crate::{AccountId, Cursors, Mailboxes, Reader, StoreError};
 use std::collections::BTreeMap;
 
 /// What is charged and not stored is forgotten after this.
@@ -107,5 +108,93 @@ impl State {
         self.admit(account, sender, unstored, size)?;
         self.unstored.add(hash, size, now_unix_ms, UNSTORED_MS);
         Ok(())
+    }
+}
+
+impl Mailboxes for MemoryShard {
+    fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
+        let Append { account, id, accepted_unix_ms, stanza, sender, ticket } = append;
+        let mut state = lock(&self.state);
+        if let Some((of, _)) = state
+            .mailboxes
+            .get(&account)
+            .and_then(|mailbox| mailbox.iter().find(|(_, entry)| entry.gap.is_none() && entry.id == id))
+        {
+            self.staged.push(Staged::Repeat { account, of: *of, ticket });
+            return Ok(Appended::Duplicate);
+        }
+        state.admit(account, sender, Count::default(), stanza.len())?;
+        state.last_seq += 1;
+        let seq = Seq(state.last_seq);
+        state.senders.insert(seq, sender);
+        state
+            .mailboxes
+            .entry(account)
+            .or_default()
+            .insert(seq, Entry { seq, id, accepted_unix_ms, stanza, gap: None });
+        self.staged.push(Staged::Append { account, seq, ticket, acked: false });
+        Ok(Appended::Queued(seq))
+    }
+
+    fn charge(&mut self, charge: Charge) -> Result<(), StoreError> {
+        lock(&self.state).charge(charge)?;
+        let Charge { account, ticket, .. } = charge;
+        self.staged.push(Staged::Charge { account, ticket });
+        Ok(())
+    }
+
+    fn read(&mut self, account: AccountId, after: Seq, limit: ReadLimit, ticket: Ticket) -> ReadStart {
+        let state = lock(&self.state);
+        if state.delay_reads {
+            self.staged.push(Staged::Read { account, after, limit, ticket });
+            return ReadStart::Pending;
+        }
+        let (entries, more) = state.read(account, after, limit);
+        ReadStart::Ready { entries, more }
+    }
+
+    fn ack(&mut self, account: AccountId, seqs: &[Seq]) {
+        let mut state = lock(&self.state);
+        for &seq in seqs {
+            state.remove(account, seq);
+            for staged in &mut self.staged {
+                if let Staged::Append { account: owner, seq: waiting, acked, .. } = staged {
+                    *acked |= *owner == account && *waiting == seq;
+                }
+            }
+        }
+        drop(state);
+        // Not even by a read that was under way. Sequence numbers are unique over all accounts here.
+        for completion in &mut self.ready {
+            if let Completion::Read { result: Ok((entries, _)), .. } = completion {
+                entries.retain(|entry| !seqs.contains(&entry.seq));
+            }
+        }
+        self.complete_acked(account);
+    }
+
+    fn usage(&self, account: AccountId) -> Usage {
+        lock(&self.state).usage(account)
+    }
+
+    fn add_reader(&mut self, account: AccountId, reader: Reader, from: Seq) {
+        lock(&self.state).cursors.entry(account).or_default().add(reader, from);
+    }
+
+    fn advance(&mut self, account: AccountId, reader: Reader, upto: Seq) {
+        let mut state = lock(&self.state);
+        let newest = Seq(state.last_seq);
+        state.cursors.entry(account).or_default().advance(reader, upto.min(newest));
+        drop(state);
+        self.release(account);
+    }
+
+    fn remove_reader(&mut self, account: AccountId, reader: Reader) {
+        lock(&self.state).cursors.entry(account).or_default().remove(reader);
+        self.release(account);
+    }
+
+    fn cursors(&self, account: AccountId) -> Cursors {
+        lock(&self.state).cursors.get(&account).cloned().unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::conformance::Rig;
-use crate::mailbox::MessageId;
+use crate::mailbox::{Appended, MessageId, ReadStart};
 
 fn romeo() -> AccountId {
     AccountId::phone(15_550_001).unwrap()

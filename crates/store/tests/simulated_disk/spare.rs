@@ -4,9 +4,11 @@ use crate::hand::{Hand, everything, options, romeo};
 use chaski_store::embedded::Options;
 use chaski_store::embedded::simulation::{Cut, SimulatedClock, SimulatedDisk, Who};
 use chaski_store::mailbox::ReadStart;
-use chaski_store::{Completion, Seq, StoreError, Ticket};
+use chaski_store::{Completion, Reader, Seq, StoreError, Ticket};
 use std::sync::Arc;
 
+const PHONE: Reader = Reader(1);
+const DESK: Reader = Reader(2);
 const EIO: i32 = 5;
 const TURNS: [Who; 3] = [Who::Journal, Who::Journal, Who::Journal];
 
@@ -71,11 +73,15 @@ impl Full {
 
     /// The power is cut, and what is left are these.
     fn check(&self) {
-        let left = self.disk.after_cut(&mut Cut::of(7));
-        let mut hand = Hand::open(&left, Self::options(&left, &self.clock));
+        let mut hand = self.after_a_cut();
         hand.load();
         let found: Vec<u128> = waiting(&mut hand).into_iter().map(|(_, id)| id).collect();
         assert_eq!(found, self.kept);
+    }
+
+    fn after_a_cut(&self) -> Hand {
+        let left = self.disk.after_cut(&mut Cut::losing_all());
+        Hand::open(&left, Self::options(&left, &self.clock))
     }
 
     fn spares_taken(&self) -> i64 {
@@ -108,6 +114,29 @@ fn acknowledgements_go_into_it_and_new_messages_do_not() {
     full.disk.set_size(None, false);
     full.say().expect("there is room again");
     full.check();
+}
+
+/// Cursors are acknowledgements of one reader, and go where these go.
+#[test]
+fn cursors_go_into_it() {
+    let mut full = Full::new();
+    let seqs: Vec<Seq> = waiting(&mut full.hand).into_iter().map(|(seq, _)| seq).collect();
+    let front = &mut full.hand.front;
+    [PHONE, DESK].into_iter().for_each(|reader| front.add_reader(romeo(), reader, Seq(0)));
+    full.hand.turns(&TURNS);
+    full.exhaust();
+    let kept = full.kept.len();
+    full.hand.front.advance(romeo(), PHONE, seqs[9]);
+    full.hand.turns(&TURNS);
+    full.hand.front.advance(romeo(), DESK, seqs[8]);
+    full.kept.retain(|id| *id > 8);
+    assert!(full.kept.len() <= kept);
+    full.hand.turns(&TURNS);
+    full.check();
+    let mut hand = full.after_a_cut();
+    hand.load();
+    let cursors: Vec<_> = hand.front.cursors(romeo()).iter().collect();
+    assert_eq!(cursors, [(PHONE, seqs[9]), (DESK, seqs[8])]);
 }
 
 #[test]

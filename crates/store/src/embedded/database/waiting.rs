@@ -1,7 +1,7 @@
 //! What is known of the messages in SQLite without reading them: what a front keeps of the mailboxes of those who are here, and what it gives SQLite to keep.
 
 use super::NewMessage;
-use crate::{AccountId, Entry, Seq};
+use crate::{AccountId, Cursors, Entry, Seq};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 /// What waits in SQLite for one account.
@@ -10,6 +10,8 @@ pub(crate) struct Waiting {
     pub(crate) messages: Vec<Kept>,
     /// The number of the mailbox's gap.
     pub(crate) gap: Option<Seq>,
+    /// How far its readers have come.
+    pub(crate) cursors: Cursors,
 }
 
 /// A message in SQLite, without its content.
@@ -66,5 +68,5 @@ pub(in crate::embedded) fn waiting(connection: &Connection, account: AccountId) 
     let select = "SELECT seq FROM gaps WHERE account = ?1";
     let mut statement = connection.prepare_cached(select)?;
     let gap = statement.query_row([account], |row| row.get::<_, i64>(0)).optional()?;
-    Ok(Waiting { messages, gap: gap.map(|seq| Seq(seq as u64)) })
+    Ok(Waiting { messages, gap: gap.map(|seq| Seq(seq as u64)), cursors: Cursors::default() })
 }

@@ -19,6 +19,7 @@ impl Front {
             Event::Deleted { seqs } => self.deletes_done(&seqs),
             Event::Lost(loss) => self.lost(loss),
             Event::Purged { account, number } => self.purged(account, number, Ok(())),
+            Event::Cursors { account, revision } => self.cursors_settled(account, revision),
             Event::Leftovers(completion) => self.ready.push(completion),
             Event::Read { number, result } => self.read_done(number, result),
             Event::Loaded(loaded) => {

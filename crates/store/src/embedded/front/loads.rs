@@ -46,7 +46,9 @@ impl Front {
         let waits = |seq| !self.is_purged(account, seq) && !self.deleting.contains(&(account, seq));
         waiting.messages.retain(|kept| waits(kept.seq));
         waiting.gap = waiting.gap.filter(|&seq| waits(seq));
+        let cursors = std::mem::take(&mut waiting.cursors);
         self.tail.come(account, (!is_unknown).then_some(waiting));
+        self.cursors_loaded(account, cursors);
     }
 
     /// The account is here no more.
@@ -55,6 +57,7 @@ impl Front {
         // What moves while it is away could not be told from what has not.
         self.reads.retain(|_, read| read.account != account);
         self.tail.leave(account);
+        self.forget_cursors(account);
     }
 }
 

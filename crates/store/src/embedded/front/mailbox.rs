@@ -65,6 +65,11 @@ impl Mailbox {
         self.stored.as_ref().map(|stored| stored.last())
     }
 
+    /// What SQLite holds up to here, in no order.
+    pub(super) fn stored_upto(&self, upto: Seq) -> Vec<Seq> {
+        self.stored.iter().flat_map(|stored| stored.seqs()).filter(|seq| *seq <= upto).collect()
+    }
+
     pub(super) fn store(&mut self, messages: Vec<Kept>) {
         if !self.is_away && !messages.is_empty() {
             self.stored.get_or_insert_default().add(messages, &mut self.senders);

@@ -41,6 +41,7 @@ impl Front {
             return;
         }
         let upto = Seq(self.tail.next_seq().0 - 1);
+        self.purge_cursors(account);
         for seq in self.tail.seqs(account) {
             // An entry that is acknowledged already, or was just released by the one before, is left alone.
             if let Some(at) = self.tail.find(seq)

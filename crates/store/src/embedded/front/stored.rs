@@ -56,6 +56,11 @@ impl Stored {
         self.messages.get(at).filter(|kept| kept.id == id).map(|kept| kept.seq)
     }
 
+    /// All numbers, in no order.
+    pub(super) fn seqs(&self) -> impl Iterator<Item = Seq> {
+        self.messages.iter().map(|kept| kept.seq).chain(self.gap)
+    }
+
     /// Who has sent each, as far as that is known, and its size.
     pub(super) fn senders(&self) -> impl Iterator<Item = (Option<Mark>, usize)> {
         self.messages.iter().map(sender)
@@ -205,7 +210,11 @@ mod tests {
     }
 
     fn found(numbers: &[u64], gap: Option<u64>) -> Waiting {
-        Waiting { messages: numbers.iter().map(|&n| kept(n)).collect(), gap: gap.map(Seq) }
+        Waiting {
+            messages: numbers.iter().map(|&n| kept(n)).collect(),
+            gap: gap.map(Seq),
+            ..Waiting::default()
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 /// What SQLite says of a mailbox.
 fn waiting(seqs: impl IntoIterator<Item = u64>) -> Waiting {
     let kept = |seq| Kept { id: u128::from(seq).to_be_bytes(), seq: Seq(seq), size: 10, mark: None };
-    Waiting { messages: seqs.into_iter().map(kept).collect(), gap: None }
+    Waiting { messages: seqs.into_iter().map(kept).collect(), ..Waiting::default() }
 }
 
 struct Hands {

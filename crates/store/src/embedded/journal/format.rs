@@ -37,6 +37,8 @@
 //!
 //! Which segments there must be stands in a file beside the journal, see `roll.rs`.
 //!
+//! The effects of cursors stand behind the acknowledgements, with which they come and which a full disk takes, too.
+//!
 //! Version 1 had neither marks nor void frames nor the roll, version 2 no effects. Both are still read.
 
 use super::effects::Numbered;

@@ -9,6 +9,7 @@
 //! for the next. What any other failure means, and a sync that fails for whatever reason, is the policy in `writer/failure.rs`.
 
 use super::caretaker::Caretaker;
+use super::effects::Effect;
 use super::format::{self, FRAME_HEADER, Seed};
 use super::roll::RollFile;
 use super::segment::{Segment, SegmentError};
@@ -16,8 +17,8 @@ use super::spare::Spare;
 use crate::embedded::health::Part;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
-use crate::embedded::sqlite_writer::{Submitted, ToSqlite};
-use crate::{Seq, StoreError};
+use crate::embedded::sqlite_writer::{Submitted, ToSqlite, Waiter};
+use crate::{AccountId, Seq, StoreError};
 use failure::Failing;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -50,6 +51,8 @@ pub(crate) struct Batch {
     pub(crate) last: Seq,
     /// What SQLite is to do.
     pub(crate) effects: Vec<Submitted>,
+    /// Records of cursors. A full disk takes them as it takes acknowledgements.
+    pub(crate) cursors: Vec<Submitted>,
     /// Somebody waits for the batch although there may be nothing in it: a message was only charged.
     pub(crate) is_awaited: bool,
 }
@@ -116,6 +119,8 @@ pub(crate) struct Writer {
     batches: Vec<Batch>,
     /// Effects of programs, behind those of the batches.
     effects: Vec<Submitted>,
+    /// Records of cursors that wait for a frame with the acknowledgements, the newest of each account.
+    cursors: Vec<Submitted>,
     /// Encoded acknowledgements that wait for a frame, and since when.
     acks: Vec<u8>,
     acks_since_ms: Option<u64>,
@@ -174,6 +179,7 @@ impl Writer {
             frame: Vec::new(),
             batches: Vec::new(),
             effects: Vec::new(),
+            cursors: Vec::new(),
             acks: Vec::new(),
             acks_since_ms: None,
             next_upkeep_ms: 0,
@@ -257,8 +263,9 @@ impl Writer {
         let mut bytes = self.content_bytes();
         loop {
             match next {
-                Ok(ToJournal::Batch(batch)) => {
+                Ok(ToJournal::Batch(mut batch)) => {
                     bytes += batch.bytes();
+                    self.take_cursors(&mut batch);
                     self.batches.push(batch);
                 }
                 Ok(ToJournal::Effect(effect)) => {
@@ -335,6 +342,27 @@ impl Writer {
                 self.acks_since_ms.get_or_insert(now_ms);
             }
         }
+        if !self.cursors.is_empty() {
+            self.acks_since_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// The newest record of an account's cursors says all; a removal of the account takes those before it.
+    fn take_cursors(&mut self, batch: &mut Batch) {
+        let of = |submitted: &Submitted| match submitted.waiter {
+            Waiter::Cursors { account, .. } => Some(account),
+            _ => None,
+        };
+        let mut over: Vec<AccountId> = batch.cursors.iter().filter_map(of).collect();
+        for effect in &batch.effects {
+            if let Effect::Purge { accounts, .. } = &effect.numbered.effect {
+                over.extend(accounts);
+            }
+        }
+        if !over.is_empty() {
+            self.cursors.retain(|known| of(known).is_none_or(|account| !over.contains(&account)));
+            self.cursors.append(&mut batch.cursors);
+        }
     }
 
     /// Makes one frame of everything at hand durable, in another segment if the one at hand fails. `content`: it holds more than
@@ -408,6 +436,8 @@ impl Writer {
             all.for_each(|effect| format::encode_effect(frame, &effect.numbered));
         }
         self.frame.extend_from_slice(&self.acks);
+        let Self { frame, cursors, .. } = self;
+        cursors.iter().for_each(|cursors| format::encode_effect(frame, &cursors.numbered));
         format::finish_frame(&mut self.frame, self.next_frame, self.seed);
     }
 
@@ -416,6 +446,7 @@ impl Writer {
         let mut effects: Vec<Submitted> =
             self.batches.iter_mut().flat_map(|batch| batch.effects.drain(..)).collect();
         effects.append(&mut self.effects);
+        effects.append(&mut self.cursors);
         if effects.is_empty() {
             return;
         }
@@ -446,8 +477,10 @@ impl Writer {
                 "acknowledgements dropped: messages may repeat after a crash"
             );
             self.acks.clear();
+            let gone = StoreError::Full;
+            self.cursors.drain(..).for_each(|cursors| cursors.refuse(&gone));
         }
-        self.acks_since_ms = (!self.acks.is_empty()).then_some(now_ms);
+        self.acks_since_ms = (!self.acks.is_empty() || !self.cursors.is_empty()).then_some(now_ms);
         self.metrics.waiting_ack_bytes.set(self.acks.len() as i64);
     }
 

@@ -14,8 +14,8 @@ use crate::Secrets;
 use crate::embedded::{Disk, Options, database, schema};
 use crate::mailbox::Entry;
 use crate::shard_store::Completion;
-use crate::{AccountId, Revision, ShardIndex, ShardStore};
-use std::collections::BTreeMap;
+use crate::{AccountId, Cursors, Reader, Revision, ShardIndex, ShardStore};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -88,6 +88,8 @@ pub fn run(seed: u64, cuts: u64) -> Result<(Tally, Vec<Event>), Box<Broken>> {
 }
 
 /// How every message begins, so that it can be looked for.
+/// Two devices of everybody.
+const READERS: [Reader; 2] = [Reader(1), Reader(2)];
 const MARKER: &[u8] = b"wherefore art thou";
 const ACCOUNTS: u64 = 4;
 /// Most operations of the caretaker's in the time of a tick; he has time for more.
@@ -133,6 +135,10 @@ struct World {
     last_id: u128,
     revisions: BTreeMap<AccountId, Option<Revision>>,
     secrets: Option<Secrets>,
+    /// What accounts' readers have been moved to,
+    cursors: HashMap<AccountId, Cursors>,
+    /// but of those that were purged in this life, by a purge that a crash may undo.
+    purged: HashSet<AccountId>,
     full: bool,
 }
 
@@ -177,6 +183,8 @@ impl World {
             last_id: 0,
             revisions: BTreeMap::new(),
             secrets: None,
+            cursors: HashMap::new(),
+            purged: HashSet::new(),
             full: false,
         }
     }
@@ -299,7 +307,8 @@ impl World {
         match self.dice.below(100) {
             0..22 => self.append(),
             22..24 => self.repeat(),
-            24..36 => self.ack(),
+            24..32 => self.ack(),
+            32..36 => self.advance(),
             36..42 => self.read(),
             42..44 => self.purge(),
             44..50 => self.change(),

@@ -56,6 +56,12 @@ pub(crate) enum Waiter {
         account: AccountId,
         number: u64,
     },
+    /// A front, of the cursors of a mailbox.
+    Cursors {
+        link: Arc<Link>,
+        account: AccountId,
+        revision: Revision,
+    },
     /// Whoever has changed the index of media.
     Media(ForMedia),
     /// A program.
@@ -68,6 +74,7 @@ impl Submitted {
         match self.waiter {
             Waiter::Caller(reply) => give(Answer::Caller(reply, Err(error.clone()))),
             Waiter::Media(to) => to.answer(Err(error.clone())),
+            Waiter::Cursors { link, account, revision } => link.push(Event::Cursors { account, revision }),
             _ => {}
         }
     }
@@ -97,7 +104,8 @@ impl ToSqlite {
         match self {
             Self::Delete { .. } => false,
             Self::Apply { effects, .. } => {
-                effects.iter().any(|effect| !matches!(effect.waiter, Waiter::Nobody))
+                let is_waited_for = |of: &Waiter| !matches!(of, Waiter::Nobody | Waiter::Cursors { .. });
+                effects.iter().any(|effect| is_waited_for(&effect.waiter))
             }
             _ => true,
         }

@@ -94,6 +94,10 @@ impl Waiter {
             (Self::Purge { link, account, number }, Done::Purged { .. }) => {
                 Some(Answer::Front(link.clone(), Event::Purged { account: *account, number: *number }))
             }
+            (Self::Cursors { link, account, revision }, Done::Written(_)) => {
+                let event = Event::Cursors { account: *account, revision: *revision };
+                Some(Answer::Front(link.clone(), event))
+            }
             (Self::Media(to), Done::Media(answer)) => Some(Answer::Media(to.clone(), answer)),
             (Self::Caller(reply), Done::Written(result)) => Some(Answer::Caller(reply.clone(), result)),
             (Self::Caller(reply), Done::Purged { .. }) => {

@@ -1,7 +1,7 @@
 //! What a caller does: it sends, reads, acknowledges, drops a mailbox, changes records and phone books, and hears what became
 //! of it. Each call and each answer is told to the ledger.
 
-use super::{ACCOUNTS, Asked, End, Lived, MARKER, World, account, record, shown};
+use super::{ACCOUNTS, Asked, End, Lived, MARKER, READERS, World, account, record, shown};
 use crate::embedded::simulation::stepped::BEGINNING_UNIX_MS;
 use crate::mailbox::{Append, Appended, ReadStart};
 use crate::records::Put;
@@ -81,6 +81,28 @@ impl World {
         self.ledger.acked(of, &ids);
     }
 
+    /// One of two devices has read on: what both have is acknowledged.
+    pub(super) fn advance(&mut self) -> Lived {
+        let of = self.any_account();
+        let live = self.ledger.live(of);
+        // Of one that may wait under several numbers nobody outside knows which one it is.
+        if live.iter().any(|(_, seqs)| seqs.len() != 1) {
+            return Ok(());
+        }
+        let upto = self.dice.pick(&live).map_or(u64::MAX, |(_, seqs)| seqs[0]);
+        let reader = READERS[self.dice.below(2)];
+        let front = self.front(of);
+        READERS.into_iter().for_each(|reader| front.add_reader(of, reader, Seq(0)));
+        front.advance(of, reader, Seq(upto));
+        let cursors = front.cursors(of);
+        let all_have = cursors.all_have().unwrap_or_default().0;
+        let gone: Vec<u128> =
+            live.iter().filter(|(_, seqs)| seqs[0] <= all_have).map(|(id, _)| *id).collect();
+        self.ledger.acked(of, &gone);
+        self.cursors.insert(of, cursors);
+        Ok(())
+    }
+
     pub(super) fn read(&mut self) -> Lived {
         let (of, ticket) = (self.any_account(), self.ticket());
         let live = self.ledger.live(of);
@@ -106,6 +128,7 @@ impl World {
         let (of, ticket) = (self.any_account(), self.ticket());
         self.front(of).purge(of, ticket);
         self.ledger.purged(of, ticket.0);
+        self.purged.insert(of);
         self.asked.insert(ticket.0, Asked::Purge);
         Ok(())
     }

@@ -28,7 +28,8 @@ impl World {
 
     /// Holds everything of an account against the ledger.
     pub(super) fn look_through(&mut self, of: AccountId, closed: bool) -> Lived {
-        let (found, entries) = self.come(of)?;
+        let (found, entries) = self.come(of, closed)?;
+        self.purged.remove(&of);
         self.ledger.opened(of, &entries, closed)?;
         self.revisions.insert(of, found.as_ref().map(|found| found.revision));
         self.ledger.record_opened(&of.record_key(), found.map(|found| found.value))?;
@@ -53,7 +54,7 @@ impl World {
     }
 
     /// Loads an account: its record, and what waits for it, of which the store knows how much that is.
-    fn come(&mut self, of: AccountId) -> Lived<(Option<crate::Versioned>, Vec<Shown>)> {
+    fn come(&mut self, of: AccountId, is_exact: bool) -> Lived<(Option<crate::Versioned>, Vec<Shown>)> {
         let ticket = self.ticket();
         self.front(of).load(of, &[Table::Accounts], ticket);
         let found = self.found(ticket)?.pop().flatten();
@@ -63,7 +64,23 @@ impl World {
         if (usage.messages, usage.bytes) != (entries.len() as u64, bytes as u64) {
             return Err(End::Broken(format!("{usage:?} for {} messages of {bytes} bytes", entries.len())));
         }
+        self.compare_cursors(of, is_exact)?;
         Ok((found, entries))
+    }
+
+    /// A crash sets cursors back at most; nothing else changes them. After a purge that a crash may have undone nothing is known.
+    fn compare_cursors(&mut self, of: AccountId, is_exact: bool) -> Lived {
+        let found = self.front(of).cursors(of);
+        let expected = self.cursors.insert(of, found.clone()).unwrap_or_default();
+        if self.purged.contains(&of) {
+            return Ok(());
+        }
+        let is_within =
+            found.iter().all(|(reader, upto)| expected.of(reader).is_some_and(|most| upto <= most));
+        match if is_exact { found == expected } else { is_within } {
+            true => Ok(()),
+            false => Err(End::Broken(format!("cursors {found:?} instead of {expected:?}"))),
+        }
     }
 
     /// An account leaves and comes back, whatever is under way.
@@ -75,7 +92,7 @@ impl World {
             let who = [Who::Journal, Who::Sqlite, Who::Reader][self.dice.below(3)];
             self.turn(who)?;
         }
-        self.come(of).map(drop)
+        self.come(of, true).map(drop)
     }
 
     pub(super) fn found(&mut self, ticket: Ticket) -> Lived<Vec<Option<crate::Versioned>>> {
