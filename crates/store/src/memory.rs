@@ -116,7 +116,7 @@ impl MemoryEngine {
         state.delay_reads = false;
     }
 
-    /// Whether reads answer [`ReadStart::Pending`] and complete after the next flush.
+    /// Whether reads answer [`crate::mailbox::ReadStart::Pending`] and complete after the next flush.
     pub fn delay_reads(&self, delay: bool) {
         lock(&self.state).delay_reads = delay;
     }
