@@ -46,7 +46,7 @@ pub(crate) enum Part {
     Media,
 }
 
-pub(crate) const PARTS: [Part; 10] = [
+pub(crate) const PARTS: [Part; 11] = [
     Part::Records(Table::Removals),
     Part::Messages,
     Part::Gaps,
@@ -55,6 +55,7 @@ pub(crate) const PARTS: [Part; 10] = [
     Part::Records(Table::Nodes),
     Part::Records(Table::Items),
     Part::Records(Table::Reports),
+    Part::Records(Table::Cursors),
     Part::Books,
     Part::Media,
 ];

@@ -99,7 +99,7 @@ pub(super) fn leftovers(fixture: &dyn Fixture) {
         records.put_all(vec![put]).expect("written");
     };
     // Everybody who has something, with a record and without.
-    for last in 1..=40 {
+    for last in 1..=56 {
         let put = |table, rest| Put {
             table,
             key: format!("{}{rest}", phone(last).record_key()),
@@ -110,10 +110,14 @@ pub(super) fn leftovers(fixture: &dyn Fixture) {
             1 => records
                 .put_all((0..40).map(|n| put(Table::Items, format!("/{n}"))).collect())
                 .expect("written"),
-            2 => records.put_all(vec![put(Table::Settings, String::new())]).expect("written"),
+            // In each table once, without a record.
+            2 => {
+                let table = Table::OWN[(last / 4) as usize % Table::OWN.len()];
+                records.put_all(vec![put(table, String::new())]).expect("written");
+            }
             _ => add_to_book(&mut rig, phone(last)),
         }
-        if last > 20 {
+        if last > 28 {
             account(last);
         }
     }
@@ -123,7 +127,7 @@ pub(super) fn leftovers(fixture: &dyn Fixture) {
     engine.close();
     let engine = fixture.open();
     let mut rig = Rig::new(&*engine);
-    let mut expected: Vec<_> = (1..=20).map(phone).collect();
+    let mut expected: Vec<_> = (1..=28).map(phone).collect();
     expected.push(AccountId::service("bot"));
     assert_eq!(rig.leftovers(), expected);
     for account in expected {
