@@ -114,7 +114,7 @@ impl Service {
     fn start(dir: &Path) -> Self {
         let engine = MemoryEngine::new();
         let owner = AccountId::phone(15_551_230_001).unwrap();
-        let put = Put { table: Table::Accounts, key: owner.record_key(), value: Some(b"{}".to_vec()) };
+        let put = Put { table: Table::ACCOUNTS, key: owner.record_key(), value: Some(b"{}".to_vec()) };
         engine.records().put_all(vec![put]).unwrap();
         let folder = Arc::new(Folder::open(&dir.join("media")).unwrap());
         let stores = (folder, Staging::open(&dir.join("unfinished")).unwrap());

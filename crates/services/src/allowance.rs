@@ -4,9 +4,13 @@
 //! logins, contact sync, first stanzas. Pure, except for the key of a bucket's record: a keyed hash, so that the store does not
 //! tell which numbers or networks were counted.
 
+use chaski_store::Table;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+
+/// Limits against guessing and pumping, by limiter and subject.
+pub const LIMITS: Table = Table::new("limits");
 
 /// How much a limiter allows: `burst` at once, then one each `interval_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,7 +62,7 @@ fn run(at_once: u64, messages: u64, time: Duration) {
 fn change(rig: &mut Rig, number: u64) {
     let account = account(number % 10_000);
     let value = Some(format!("{{\"n\":{number},\"x\":\"{}\"}}", "x".repeat(BYTES)).into_bytes());
-    let put = Put { table: Table::Rosters, key: account.record_key(), value };
+    let put = Put { table: Table::new("rosters"), key: account.record_key(), value };
     let ticket = rig.ticket();
     rig.store.put(account, vec![put], ticket);
 }

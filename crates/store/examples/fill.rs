@@ -58,7 +58,7 @@ fn account(number: u64) -> AccountId {
 fn accounts(engine: &EmbeddedEngine) -> Vec<u64> {
     let (records, mut all, mut after) = (engine.records(), Vec::new(), String::new());
     loop {
-        let page = records.scan(Table::Accounts, &after, 10_000).expect("accounts");
+        let page = records.scan(Table::ACCOUNTS, &after, 10_000).expect("accounts");
         let Some((last, _)) = page.last() else { return all };
         after.clone_from(last);
         all.extend(page.iter().filter_map(|(key, _)| key.trim_start_matches('+').parse::<u64>().ok()));

@@ -1,7 +1,7 @@
 //! The phone book contract: which numbers an account has in its phone book, and which accounts have a number.
 //!
 //! A book is the least that works: pairs of two integers, owner and number, without names. Whether a number is an account
-//! is looked up in [`crate::Table::Accounts`] when asked, so there is nothing to keep in step.
+//! is looked up in [`crate::Table::ACCOUNTS`] when asked, so there is nothing to keep in step.
 //! Called through [`crate::Contacts::ask_book`] and [`crate::Contacts::edit_book`]; the answer is a
 //! [`crate::Completion::Book`].
 //!
@@ -17,7 +17,7 @@ use crate::records::{Put, Versioned};
 /// What a shard wants to know of the phone books. Answered by a reader thread.
 #[derive(Debug, Clone)]
 pub enum Query {
-    /// All numbers of a book, and with them the record of `Table::Limits` with this key (what the owner's quota has left).
+    /// All numbers of a book, and with them the record of `limits` with this key (what the owner's quota has left).
     Book {
         /// Whose book.
         owner: AccountId,

@@ -137,7 +137,8 @@ fn prepare(dir: &Path, options: Options) -> Result<Opened, OpenError> {
     let lock = directory::prepare(&*disk, dir)?;
     let database = database::path(dir);
     let sqlite = |source| OpenError::Sqlite { file: database.clone(), source };
-    let connection = database::open_writer(&*disk, &database)?;
+    let mut connection = database::open_writer(&*disk, &database)?;
+    schema::declare(&mut connection, options.own_tables).map_err(sqlite)?;
     let meta = database::begin_epoch(&connection).map_err(sqlite)?;
     // The files just made must still have their names after a power cut.
     let unwritable = |source| OpenError::NotWritable { path: dir.to_owned(), source };

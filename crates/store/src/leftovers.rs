@@ -1,6 +1,6 @@
 //! Leftovers: what is kept of an account that has no record any more.
 //!
-//! There is none while everything works: an account's removal is marked in [`Table::Removals`], and the mark goes with the last
+//! There is none while everything works: an account's removal is marked in [`Table::REMOVALS`], and the mark goes with the last
 //! of it. What an older version left, or a removal that was cut short, is found here page by page, so that the owner can have
 //! it [purged](crate::ShardStore::purge). Asked through [`crate::ShardStore::find_leftovers`].
 //!
@@ -37,39 +37,36 @@ pub struct Page {
 }
 
 /// What is searched one after the other: marks first, since somebody may wait for them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
-    Records(Table),
+    /// Records of the kind with this name.
+    Records(String),
     Messages,
     Gaps,
     Books,
     Media,
 }
 
-pub(crate) const PARTS: [Part; 11] = [
-    Part::Records(Table::Removals),
-    Part::Messages,
-    Part::Gaps,
-    Part::Records(Table::Rosters),
-    Part::Records(Table::Settings),
-    Part::Records(Table::Nodes),
-    Part::Records(Table::Items),
-    Part::Records(Table::Reports),
-    Part::Records(Table::Cursors),
-    Part::Books,
-    Part::Media,
-];
+impl Part {
+    /// All parts, where these are the kinds of records under accounts' keys.
+    pub(crate) fn all(kinds: Vec<String>) -> Vec<Self> {
+        let marks = Table::REMOVALS.name();
+        let records = kinds.into_iter().filter(|kind| kind != marks).map(Self::Records);
+        let first = [Self::Records(marks.to_owned()), Self::Messages, Self::Gaps, Self::Books, Self::Media];
+        first.into_iter().chain(records).collect()
+    }
+}
 
 impl Place {
-    pub(crate) fn part(&self) -> Option<Part> {
-        PARTS.get(self.part).copied()
+    pub(crate) fn part<'a>(&self, of: &'a [Part]) -> Option<&'a Part> {
+        of.get(self.part)
     }
 
     /// Behind `last` in the same part, or at the start of the next one.
-    pub(crate) fn next(&self, last: Option<After>) -> Option<Self> {
+    pub(crate) fn next(&self, last: Option<After>, of: &[Part]) -> Option<Self> {
         match last {
             Some(last) => Some(Self { part: self.part, after: Some(last) }),
-            None => (self.part + 1 < PARTS.len()).then_some(Self { part: self.part + 1, after: None }),
+            None => (self.part + 1 < of.len()).then_some(Self { part: self.part + 1, after: None }),
         }
     }
 }

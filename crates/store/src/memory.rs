@@ -185,18 +185,18 @@ impl State {
         let key = account.record_key();
         let is_under =
             |of: &str| of.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.records.retain(|(table, of), _| !(Table::OWN.contains(table) && is_under(of)));
+        self.records.retain(|(table, of), _| !(table.is_own() && is_under(of)));
     }
 
     fn leftovers(&self) -> Vec<AccountId> {
-        let own = self.records.keys().filter(|(table, _)| Table::OWN.contains(table));
+        let own = self.records.keys().filter(|(table, _)| table.is_own());
         let mut accounts: Vec<_> = own.filter_map(|(_, key)| AccountId::of_record_key(key)).collect();
         accounts.extend(self.mailboxes.keys());
         accounts.extend(self.books.owners());
         accounts.extend(self.media.owners());
         accounts.sort_unstable();
         accounts.dedup();
-        accounts.retain(|account| self.get(Table::Accounts, &account.record_key()).is_none());
+        accounts.retain(|account| self.get(Table::ACCOUNTS, &account.record_key()).is_none());
         accounts
     }
 

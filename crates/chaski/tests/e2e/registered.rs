@@ -35,12 +35,12 @@ fn register(server: &Server, number: &str, proofs: &Value) -> Value {
 fn silence(dir: &Path, number: &str, days: u64) {
     let engine = embedded::open(&dir.join("data"), Options::default()).unwrap();
     let records = engine.records();
-    let found = records.get(Table::Accounts, number).unwrap().unwrap();
+    let found = records.get(Table::ACCOUNTS, number).unwrap().unwrap();
     let mut record: Value = serde_json::from_slice(&found.value).unwrap();
     for name in ["seen_unix_ms", "registered_unix_ms"] {
         record[name] = (record[name].as_u64().unwrap() - days * 24 * 3_600_000).into();
     }
-    records.put_if(Table::Accounts, number, record.to_string().as_bytes(), Some(found.revision)).unwrap();
+    records.put_if(Table::ACCOUNTS, number, record.to_string().as_bytes(), Some(found.revision)).unwrap();
     engine.close();
 }
 

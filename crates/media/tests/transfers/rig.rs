@@ -47,7 +47,7 @@ pub(crate) fn settings() -> Settings {
 /// A store in which the owner has an account.
 pub(crate) fn engine() -> MemoryEngine {
     let engine = MemoryEngine::new();
-    let put = Put { table: Table::Accounts, key: owner().record_key(), value: Some(b"{}".to_vec()) };
+    let put = Put { table: Table::ACCOUNTS, key: owner().record_key(), value: Some(b"{}".to_vec()) };
     engine.records().put_all(vec![put]).unwrap();
     engine
 }

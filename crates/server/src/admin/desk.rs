@@ -184,13 +184,13 @@ impl Desk {
 
     fn put_directly(&self, new: &NewKey) -> Result<bool, DeskError> {
         let key = new.name.account().record_key();
-        let present = self.records.get(Table::Accounts, &key)?;
+        let present = self.records.get(Table::ACCOUNTS, &key)?;
         let record = self.with_new_key(present.as_ref().map(read).transpose()?, new)?;
         let revision = present.as_ref().map(|present| present.revision);
         if present.is_none() {
             self.records.clear(&[new.name.account()])?;
         }
-        self.records.put_if(Table::Accounts, &key, &record.to_json(), revision)?;
+        self.records.put_if(Table::ACCOUNTS, &key, &record.to_json(), revision)?;
         Ok(present.is_some())
     }
 
@@ -223,7 +223,7 @@ impl Desk {
         let (mut asked, mut are_there) = (Vec::with_capacity(accounts.len()), Vec::new());
         for new in accounts {
             let account = new.name.account();
-            let present = self.records.get(Table::Accounts, &account.record_key())?;
+            let present = self.records.get(Table::ACCOUNTS, &account.record_key())?;
             let present = present.as_ref().map(read).transpose()?;
             let expected = match &present {
                 Some(record) => Expected::Generation(record.generation()),
@@ -255,12 +255,12 @@ impl Desk {
         for new in accounts {
             let account = new.name.account();
             let key = account.record_key();
-            let present = self.records.get(Table::Accounts, &key)?.as_ref().map(read).transpose()?;
+            let present = self.records.get(Table::ACCOUNTS, &key)?.as_ref().map(read).transpose()?;
             if present.is_none() {
                 made.push(account);
             }
             let record = self.with_new_key(present, new)?;
-            batch.push(Put { table: Table::Accounts, key, value: Some(record.to_json()) });
+            batch.push(Put { table: Table::ACCOUNTS, key, value: Some(record.to_json()) });
         }
         let replaced = accounts.len() - made.len();
         self.records.clear(&made)?;
@@ -291,7 +291,7 @@ impl Desk {
 
     /// The record, if it is there and this name's.
     fn stored(&self, name: &AccountName) -> Result<AccountRecord, DeskError> {
-        let found = self.records.get(Table::Accounts, &name.account().record_key())?;
+        let found = self.records.get(Table::ACCOUNTS, &name.account().record_key())?;
         let record = read(&found.ok_or(Refusal::NoSuchAccount)?)?;
         record.belongs_to(name)?;
         Ok(record)
@@ -304,7 +304,7 @@ impl Desk {
     }
 
     fn sessions(&self, after: Option<String>) -> Result<Reply, DeskError> {
-        let page = self.records.scan(Table::Accounts, &after.unwrap_or_default(), PAGE)?;
+        let page = self.records.scan(Table::ACCOUNTS, &after.unwrap_or_default(), PAGE)?;
         let next = (page.len() == PAGE).then(|| page.last().map(|(key, _)| key.clone())).flatten();
         let accounts = page.iter().filter_map(|(_, found)| Some(read(found).ok()?.name.account()));
         let outcomes = self.owners()?.ask_all(accounts.map(|account| (account, ListSessions)));
@@ -326,7 +326,7 @@ impl Desk {
     }
 
     fn reports(&self, after: &str) -> Result<Reply, DeskError> {
-        let page = self.records.scan(Table::Reports, after, REPORTERS_PAGE)?;
+        let page = self.records.scan(chaski_services::rooms::blocking::REPORTS, after, REPORTERS_PAGE)?;
         let next = (page.len() == REPORTERS_PAGE).then(|| page.last().map(|(key, _)| key.clone())).flatten();
         let now = self.time.now();
         let reports = page.iter().flat_map(|(_, found)| Reports::from_document(Some(&found.value)).reports);

@@ -37,7 +37,7 @@ fn records() -> Arc<dyn Records> {
 fn owners(records: Arc<dyn Records>) -> Owners {
     Owners::new(move |command: Command| {
         let key = command.whom.account.record_key();
-        let found = records.get(Table::Accounts, &key).unwrap();
+        let found = records.get(Table::ACCOUNTS, &key).unwrap();
         let record = found.as_ref().map(|found| AccountRecord::from_json(&found.value).unwrap());
         let session = |record: &AccountRecord| SessionSummary {
             full_jid: format!("{}@localhost/one", record.name),
@@ -53,7 +53,7 @@ fn owners(records: Arc<dyn Records>) -> Owners {
                     Expected::Absent => present.is_none(),
                     Expected::Generation(generation) => present.is_some_and(|p| p.generation() == generation),
                 };
-                let put = Put { table: Table::Accounts, key, value: Some(new.to_json()) };
+                let put = Put { table: Table::ACCOUNTS, key, value: Some(new.to_json()) };
                 reply.answer(if fits {
                     records.put_all(vec![put]).map_err(|_| Refusal::Overloaded)
                 } else {
@@ -62,7 +62,7 @@ fn owners(records: Arc<dyn Records>) -> Owners {
             }
             (action, None) => Command { action, ..command }.refuse(Refusal::NoSuchAccount),
             (Action::RemoveAccount(_, reply), Some(_)) => {
-                records.put_all(vec![Put { table: Table::Accounts, key, value: None }]).unwrap();
+                records.put_all(vec![Put { table: Table::ACCOUNTS, key, value: None }]).unwrap();
                 reply.answer(Ok(()));
             }
             (Action::ShowAccount(_, reply), Some(record)) => reply.answer(Ok(AccountView {
@@ -132,7 +132,11 @@ fn reports_come_in_pages_and_damage_hides_only_itself() {
                 r#"{{"format":1,"reports":[{{"unix_ms":{reporter},"reporter":"+1","about":"+2","reason":"r"}}]}}"#
             ),
         };
-        let put = Put { table: Table::Reports, key: format!("{reporter:02}"), value: Some(value.into()) };
+        let put = Put {
+            table: chaski_services::rooms::blocking::REPORTS,
+            key: format!("{reporter:02}"),
+            value: Some(value.into()),
+        };
         records.put_all(vec![put]).unwrap();
     }
     let desk = Desk::new(records, None, ("localhost", SALTING), still());
@@ -224,7 +228,7 @@ fn without_a_server_keys_are_written_directly() {
 fn without_a_server_no_account_is_made_over_leftovers() {
     let records = records();
     let left = |name: &str| Put {
-        table: Table::Settings,
+        table: chaski_services::account::settings::SETTINGS,
         key: AccountName::parse(name).unwrap().account().record_key(),
         value: Some(b"{}".to_vec()),
     };
@@ -235,7 +239,7 @@ fn without_a_server_no_account_is_made_over_leftovers() {
     let accounts = vec![new_key("+15551230001", "k"), new_key("+15551230002", "k")];
     let import = desk.answer(Request::AccountImport { accounts });
     assert!(matches!(import, Answer::Ok(Reply::Imported { created: 1, replaced: 1 })), "{import:?}");
-    let kept = records.scan(Table::Settings, "", 9).unwrap();
+    let kept = records.scan(chaski_services::account::settings::SETTINGS, "", 9).unwrap();
     assert_eq!(kept.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["+15551230003"]);
 }
 

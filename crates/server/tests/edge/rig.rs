@@ -79,7 +79,7 @@ impl Server {
         let name = AccountName::parse(local).unwrap();
         let key = name.account().record_key();
         let record = AccountRecord::new(name, credentials, 0);
-        self.engine.records().put_if(Table::Accounts, &key, &record.to_json(), None).unwrap();
+        self.engine.records().put_if(Table::ACCOUNTS, &key, &record.to_json(), None).unwrap();
     }
 
     /// Two accounts that different shards own.

@@ -1,7 +1,7 @@
 //! The quota against walking the number space: how many numbers that are new to it an account may ask about, by contact sync and
 //! by first stanzas together ([`super::acquaintances`]).
 //!
-//! A bucket of `Table::Limits` ([`crate::rooms::accounts::limits`]). Contact sync writes it in the transaction that adds the
+//! A bucket of `LIMITS` ([`crate::rooms::accounts::limits`]). Contact sync writes it in the transaction that adds the
 //! numbers, so that it holds across crashes. A number that is in the phone book costs nothing. A number that was removed and is
 //! added again counts as new: otherwise removing numbers would be a way to ask about others. For a first stanza the bucket is
 //! written afterwards, one write at a time: the stanza must not wait for the disk, and a crash gives back what was spent in the
@@ -10,13 +10,14 @@
 //!
 //! While the account is in memory, its [`Purse`] is the truth, whether contact sync or a first stanza was written last.
 
+use crate::allowance::LIMITS;
 use crate::allowance::{Allowance, Bucket, record_key};
 use crate::knobs::knobs;
 use crate::realm::Realm;
+use chaski_store::AccountId;
 use chaski_store::records::Put;
-use chaski_store::{AccountId, Table};
 
-/// The prefix of the keys in `Table::Limits`.
+/// The prefix of the keys in `LIMITS`.
 pub(crate) const NAME: &str = "contacts";
 /// First stanzas that are let through before the bucket has been read: they must not wait for the disk. A client that brings its
 /// contacts along sends dozens at once.
@@ -164,7 +165,7 @@ impl Quota {
         let before = self.bucket.emptier(purse.bucket);
         self.bucket = before.take_at_most(numbers as u64, self.allowance, now_unix_ms);
         purse.note(self.bucket);
-        Some(Put { table: Table::Limits, key: self.key.clone(), value: Some(self.bucket.to_json()) })
+        Some(Put { table: LIMITS, key: self.key.clone(), value: Some(self.bucket.to_json()) })
     }
 }
 

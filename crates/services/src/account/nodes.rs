@@ -1,6 +1,6 @@
 //! The PEP nodes of an account with their configuration, item ids and subscribers. Pure state.
 //!
-//! This is the account's index document ([`document`]) as it is in memory. Payloads are in `Table::Items`, except a node's newest
+//! This is the account's index document ([`document`]) as it is in memory. Payloads are in `ITEMS`, except a node's newest
 //! payload if it is small. Each change lists the payloads to be written and deleted with it ([`Write`]), so that index and
 //! payloads change in one transaction. Promises that its bounds hold.
 
@@ -12,8 +12,14 @@ pub(crate) use config::{Access, Config};
 
 use crate::fault::{Fault, fault};
 use crate::form::Form;
+use chaski_store::Table;
 use chaski_xmpp::{ErrorType, StanzaCondition, StanzaError, ns};
 use config::{BadForm, SendLast};
+
+/// The index of an account's personal eventing nodes, one document by the account's key.
+pub const NODES: Table = Table::new("nodes");
+/// What is too large or too rarely needed to be in memory with the account, by the account's key, `/` and more.
+pub const ITEMS: Table = Table::new("items");
 
 /// Most nodes of an account. The old OMEMO has one for each device; clients use some tens.
 pub(crate) const NODES_MAX: usize = 200;
@@ -67,7 +73,7 @@ pub(crate) struct Item {
     pub(crate) id: Box<str>,
     pub(crate) bytes: u32,
     pub(crate) published_unix_ms: u64,
-    /// The payload is in `Table::Items`; otherwise it is [`Node::inline`].
+    /// The payload is in `ITEMS`; otherwise it is [`Node::inline`].
     pub(crate) stored: bool,
 }
 
@@ -305,7 +311,7 @@ impl Node {
         let replaced = replaced.map(|at| self.items.remove(at));
         let was_last_inline = self.inline.take();
         let inline = new.payload.len() <= INLINE_BYTES_MAX;
-        // The old payload would otherwise stay in `Table::Items`.
+        // The old payload would otherwise stay in `ITEMS`.
         let left_behind = |old: &Item| old.stored && (inline || *old.id != *new.id);
         writes.extend(replaced.filter(left_behind).map(|old| forget(&self.name, old.id)));
         if inline {
@@ -317,7 +323,7 @@ impl Node {
                 payload: Some(new.payload.into()),
             });
         }
-        // The payload that was the newest until now moves from the index to `Table::Items`, if its item stays.
+        // The payload that was the newest until now moves from the index to `ITEMS`, if its item stays.
         if let (Some(payload), Some(last)) =
             (was_last_inline, self.items.last_mut().filter(|last| !last.stored))
         {
@@ -372,7 +378,7 @@ impl Nodes {
         Self { list: shown.map(|node| Node { subscribers: Vec::new(), ..node.clone() }).collect() }
     }
 
-    /// The keys of everything that the account's nodes have in [`chaski_store::Table::Items`].
+    /// The keys of everything that the account's nodes have in `ITEMS`.
     pub(crate) fn item_keys(&self, record_key: &str) -> Vec<String> {
         let mut keys = Vec::new();
         for node in &self.list {

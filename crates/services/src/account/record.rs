@@ -1,4 +1,4 @@
-//! The document of an account in `Table::Accounts`, under [`AccountId::record_key`](chaski_store::AccountId::record_key).
+//! The document of an account in `Table::ACCOUNTS`, under [`AccountId::record_key`](chaski_store::AccountId::record_key).
 //!
 //! Written by the account's owner shard only (registration, admin commands) and by imports while nothing runs.
 //! Forward-compatible: fields that this version does not know are kept when the record is written again.

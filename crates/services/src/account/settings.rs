@@ -1,6 +1,6 @@
 //! Privacy: what an account shows to whom, and whom it has blocked.
 //!
-//! Owns the account's document in `Table::Settings` ([`Settings`]), from which the one rule is made that all rooms ask
+//! Owns the account's document in `SETTINGS` ([`Settings`]), from which the one rule is made that all rooms ask
 //! ([`super::shows`]). Presence, last activity, profiles and read marks obey that rule, and no room has one of its own. Settings
 //! are changed by ad-hoc command ([`crate::rooms::privacy`]), over HTTPS ([`crate::effects::turn::command::Action::Privacy`])
 //! and, for the block list, by [`crate::rooms::blocking`]. All changes go through [`crate::changes::settings`], which makes them
@@ -24,7 +24,11 @@ use crate::account::blocks::BlockList;
 use crate::account::roster::Contact;
 use crate::data::data;
 use chaski_store::AccountId;
+use chaski_store::Table;
 use serde::{Deserialize, Serialize};
+
+/// What an account's owner has chosen: privacy and the block list, one document by the account's key.
+pub const SETTINGS: Table = Table::new("settings");
 
 /// Most exceptions of one kind ("always show to", "never show to") of one setting.
 pub const EXCEPTIONS_MAX: usize = 500;

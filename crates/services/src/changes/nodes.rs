@@ -6,6 +6,8 @@
 //! published, who has subscribed, and whether the account shows another photo.
 
 use crate::account::Account;
+use crate::account::nodes::ITEMS;
+use crate::account::nodes::NODES;
 use crate::account::nodes::payloads::payloads;
 use crate::account::nodes::{NewItem, Node, Nodes, Write, default_config, document};
 use crate::account::photo::photo;
@@ -148,9 +150,9 @@ fn keep(account: &Account, nodes: Nodes, outcome: Outcome, reply: Reply) -> Chan
 /// The index and the payloads as writes.
 fn puts(account: AccountId, nodes: &Nodes, writes: Vec<Write>) -> Vec<Put> {
     let key = account.record_key();
-    let index = Put { table: Table::Nodes, key: key.clone(), value: nodes.to_document() };
+    let index = Put { table: NODES, key: key.clone(), value: nodes.to_document() };
     let items = writes.into_iter().map(|write| Put {
-        table: Table::Items,
+        table: ITEMS,
         key: document::item_key(&key, &write.node, &write.item),
         value: write.payload.map(|payload| document::payload_document(&payload)),
     });

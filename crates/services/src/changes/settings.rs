@@ -4,6 +4,7 @@
 //! are written one at a time; others wait, and beyond [`crate::effects::turn::errand::ERRANDS_MAX`] they are refused.
 
 use crate::account::Account;
+use crate::account::settings::SETTINGS;
 use crate::account::settings::{AccountKind, Patch, PatchError, Settings};
 use crate::effects::event::Event;
 use crate::effects::turn::Turn;
@@ -118,7 +119,7 @@ fn keep(
     let changed = account.settings != settings;
     if changed {
         let value = settings.as_ref().map(|settings| settings.to_document());
-        puts.push(Put { table: Table::Settings, key: account.id.record_key(), value });
+        puts.push(Put { table: SETTINGS, key: account.id.record_key(), value });
     }
     Some(Change::new(puts, move |turn, account, result| {
         if changed && result.is_ok() {

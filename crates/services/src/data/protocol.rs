@@ -16,9 +16,6 @@ use chaski_xmpp::stream::{
 data!(struct MessageId(id));
 data!(struct ShardIndex(index));
 data!(struct Put { table, key, value });
-data!(enum Table {
-    0 = Accounts, 1 = Rosters, 2 = Registrations, 3 = Limits, 4 = Settings, 5 = Nodes, 6 = Items, 7 = Reports, 8 = Removals, 9 = Cursors,
-});
 
 data!(struct ClientId(id));
 data!(enum TokenMechanism { 0 = Unbound, 1 = EndPoint, 2 = Exporter });
@@ -33,6 +30,23 @@ data!(struct Admission { jid, access, lost, token });
 data!(enum Access { 0 = Authenticated, 1 = Bound { enabled, carbons }, 2 = Resumed { previd, h } });
 data!(struct IssuedToken { token, expires_unix_ms });
 data!(struct TooHigh { h, sent });
+
+/// By name.
+impl Data for Table {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.name().to_owned().put(out);
+    }
+
+    fn take(from: &mut Unread<'_>) -> Result<Self, Malformed> {
+        let name = String::take(from)?;
+        Self::named(&name).ok_or(Malformed::No("Table"))
+    }
+
+    #[cfg(test)]
+    fn any(random: &mut StdRng) -> Self {
+        one_of(random, &[Self::ACCOUNTS, Self::REMOVALS, Self::new("a_kind")])
+    }
+}
 
 impl Data for AccountId {
     fn put(&self, out: &mut Vec<u8>) {

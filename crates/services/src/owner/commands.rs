@@ -161,11 +161,11 @@ impl Owner {
         }
         match puts {
             Some(mut puts) => {
-                puts.push(Put { table: Table::Accounts, key: id.record_key(), value });
+                puts.push(Put { table: Table::ACCOUNTS, key: id.record_key(), value });
                 ctx.store.put(id, puts, ticket);
             }
             // The save succeeds only if there is no record: somebody may have imported the account while no server was running.
-            None => ctx.store.save(id, Table::Accounts, value, None, ticket),
+            None => ctx.store.save(id, Table::ACCOUNTS, value, None, ticket),
         }
     }
 
@@ -215,7 +215,7 @@ impl Owner {
         keep_tokens(account, &mut replacing.record);
         let value = Some(replacing.record.to_json());
         let ticket = self.wait(id, UnderWay::Replacing(replacing));
-        ctx.store.put(id, vec![Put { table: Table::Accounts, key: id.record_key(), value }], ticket);
+        ctx.store.put(id, vec![Put { table: Table::ACCOUNTS, key: id.record_key(), value }], ticket);
         Progress::Waits
     }
 

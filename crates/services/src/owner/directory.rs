@@ -17,6 +17,9 @@ pub(crate) use room::{ParkedRoom, Parking};
 
 use super::ledger::Ledger;
 use crate::account::Account;
+use crate::account::nodes::NODES;
+use crate::account::roster::document::ROSTERS;
+use crate::account::settings::SETTINGS;
 use crate::effects::letter::RoutedStanza;
 use crate::effects::login;
 use crate::effects::pep::PepNotification;
@@ -32,7 +35,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 
 /// The tables whose records together are an account.
-pub(crate) const TABLES: &[Table] = &[Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes];
+pub(crate) const TABLES: &[Table] = &[Table::ACCOUNTS, ROSTERS, SETTINGS, NODES];
 
 /// An account in this shard's memory: itself, and what its owner has under way for it.
 pub(crate) struct Resident {

@@ -15,7 +15,7 @@ mod rooms;
 pub(crate) use events::tell_rooms;
 pub use own_caps::own_caps;
 pub(crate) use rooms::metrics;
-pub use rooms::{knobs, specs};
+pub use rooms::{TABLES, knobs, specs};
 
 use crate::account::Account;
 use crate::account::settings::What;

@@ -10,6 +10,7 @@ use super::ledger::{Documents, GivenBack, Step, UnderWay};
 use super::state::Owner;
 use super::transactions::Progress;
 use crate::account::Account;
+use crate::account::roster::document::ROSTERS;
 use crate::budget;
 use chaski_store::records::Put;
 use chaski_store::{AccountId, StoreError, Table};
@@ -86,8 +87,8 @@ impl Owner {
         let Some(account) = self.at_work(id) else { return Progress::Over };
         let key = account.id.record_key();
         let put = |table, value| Put { table, key: key.clone(), value: Some(value) };
-        let roster = documents.has_roster.then(|| put(Table::Rosters, account.roster.to_document()));
-        let record = documents.has_record.then(|| put(Table::Accounts, account.full_record().to_json()));
+        let roster = documents.has_roster.then(|| put(ROSTERS, account.roster.to_document()));
+        let record = documents.has_record.then(|| put(Table::ACCOUNTS, account.full_record().to_json()));
         let puts: Vec<Put> = roster.into_iter().chain(record).collect();
         if puts.is_empty() {
             self.carry_out_steps(ctx, id, documents.steps);

@@ -1,6 +1,6 @@
 //! Removal of an account: everything of it is deleted, in an order in which no crash leaves half an account.
 //!
-//! 1. The account is *marked*: one transaction deletes its record and writes a mark ([`Table::Removals`]). Before that the
+//! 1. The account is *marked*: one transaction deletes its record and writes a mark ([`Table::REMOVALS`]). Before that the
 //!    removal can be given up; afterwards the account does not exist for anybody, and the rest is carried out whatever happens.
 //! 2. Its sessions end, and its contacts are told.
 //! 3. Its mailbox, phone book and records are purged, and the mark with them, until that is durable in every part of the store.
@@ -65,8 +65,8 @@ impl Owner {
         let key = id.record_key();
         let mark = format!("{{\"since_unix_ms\":{}}}", ctx.unix_ms).into_bytes();
         let puts = vec![
-            Put { table: Table::Accounts, key: key.clone(), value: None },
-            Put { table: Table::Removals, key, value: Some(mark) },
+            Put { table: Table::ACCOUNTS, key: key.clone(), value: None },
+            Put { table: Table::REMOVALS, key, value: Some(mark) },
         ];
         ctx.store.put(id, puts, Purpose::Mark(id).ticket());
     }

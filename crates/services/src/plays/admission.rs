@@ -296,7 +296,7 @@ fn with_a_new_key_the_record_keeps_no_token() {
     let (_, admission) = arrive(&mut stage, ROMEO, PHONE);
     let claim = proof(PHONE, &token_of(&admission));
     let kept = |stage: &Stage| {
-        let found = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::Accounts, ROMEO);
+        let found = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::ACCOUNTS, ROMEO);
         !crate::account::record::AccountRecord::from_json(&found.unwrap().unwrap().value)
             .unwrap()
             .tokens

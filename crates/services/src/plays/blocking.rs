@@ -1,6 +1,7 @@
 //! Blocking (XEP-0191): the commands, and what the two sides see.
 
 use super::*;
+use crate::rooms::blocking::REPORTS;
 use chaski_store::StoreError;
 
 const BLOCKING: &str = "urn:xmpp:blocking";
@@ -282,10 +283,7 @@ fn reports_are_kept_for_the_operator() {
     );
     give(&mut stage, juliet, &report);
     let key = crate::testing::account(JULIET).record_key();
-    let kept = chaski_store::Engine::records(&stage.engine)
-        .get(chaski_store::Table::Reports, &key)
-        .unwrap()
-        .expect("it is kept");
+    let kept = chaski_store::Engine::records(&stage.engine).get(REPORTS, &key).unwrap().expect("it is kept");
     let reports = crate::rooms::blocking::Reports::from_document(Some(&kept.value)).reports;
     assert_eq!(reports.len(), 1);
     let expected = (JULIET, ROMEO, "urn:xmpp:reporting:spam", "Buy <now>");
@@ -295,7 +293,7 @@ fn reports_are_kept_for_the_operator() {
     assert_eq!(report.files, [file], "whether there is such a file or not");
     assert_eq!(list(&mut stage, juliet), [jid(ROMEO)]);
     stage.command(JULIET, crate::effects::turn::command::RemoveAccount).unwrap();
-    let gone = chaski_store::Engine::records(&stage.engine).get(chaski_store::Table::Reports, &key).unwrap();
+    let gone = chaski_store::Engine::records(&stage.engine).get(REPORTS, &key).unwrap();
     assert!(gone.is_none(), "it goes with the account");
 }
 

@@ -5,7 +5,11 @@ use super::*;
 use crate::account::credentials::PlainCheck;
 use crate::account::name::AccountName;
 use crate::account::network::Network;
+use crate::account::nodes::ITEMS;
+use crate::account::nodes::NODES;
 use crate::account::record::AccountRecord;
+use crate::account::roster::document::ROSTERS;
+use crate::account::settings::SETTINGS;
 use crate::effects::owners::Owners;
 use crate::effects::turn::command::{Action, BookChange, Call, Carrier, Command, Kick, Refusal, SetAccount};
 use crate::rooms::accounts::registration::{
@@ -20,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 const NEW: &str = "+15551230077";
 const MAIL: &str = "mail waits";
 const DAY_MS: u64 = 24 * 3_600_000;
-const TABLES: [Table; 5] = [Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes, Table::Items];
+const TABLES: [Table; 5] = [Table::ACCOUNTS, ROSTERS, SETTINGS, NODES, ITEMS];
 
 /// The shards, asked from outside. Fails where the play wants it.
 pub(super) struct Owner {
@@ -137,7 +141,7 @@ impl Play {
     }
 
     fn record(&self, local: &str) -> Option<AccountRecord> {
-        let found = self.stage().engine.records().get(Table::Accounts, local).unwrap()?;
+        let found = self.stage().engine.records().get(Table::ACCOUNTS, local).unwrap()?;
         Some(AccountRecord::from_json(&found.value).unwrap())
     }
 

@@ -2,6 +2,8 @@
 
 use super::interests::{announce, befriend};
 use super::*;
+use crate::account::nodes::ITEMS;
+use crate::account::nodes::NODES;
 use crate::testing::Stage;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -215,7 +217,7 @@ fn a_removed_account_leaves_no_picture() {
     let long = "n".repeat(3_000);
     set_vcard(&mut stage, romeo, &format!("<FN>{long}</FN>{}", photo(&picture(64).0)));
     stage.command(ROMEO, crate::effects::turn::command::RemoveAccount).expect("it is removed");
-    for table in [chaski_store::Table::Nodes, chaski_store::Table::Items] {
+    for table in [NODES, ITEMS] {
         let left = chaski_store::Engine::records(&stage.engine)
             .scan(table, "", 10)
             .expect("the memory engine reads");

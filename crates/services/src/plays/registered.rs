@@ -7,7 +7,11 @@ use super::moving::{Owner, book, put_book};
 use super::*;
 use crate::account::credentials::PlainCheck;
 use crate::account::network::Network;
+use crate::account::nodes::ITEMS;
+use crate::account::nodes::NODES;
 use crate::account::record::AccountRecord;
+use crate::account::roster::document::ROSTERS;
+use crate::account::settings::SETTINGS;
 use crate::effects::login::Denied;
 use crate::effects::turn::command::{
     BookChange, Expected, Kick, Refusal, RemoveAccount, RemoveSilent, SetAccount, ShowAccount, Whom,
@@ -15,6 +19,7 @@ use crate::effects::turn::command::{
 use crate::rooms::accounts::registration::{
     Confirmation, Kept, Policy, Registered, Registrar, RegistrationError, Request, Transport,
 };
+use crate::rooms::blocking::REPORTS;
 use crate::testing::{Claim, account};
 use crate::wire::Closed;
 use chaski_promises::Lock;
@@ -34,8 +39,7 @@ const MAIL: &str = "for Romeo alone";
 const DAY_MS: u64 = 24 * 3_600_000;
 const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
 const MOOD: &str = "urn:example:mood";
-const TABLES: [Table; 6] =
-    [Table::Accounts, Table::Rosters, Table::Settings, Table::Nodes, Table::Items, Table::Reports];
+const TABLES: [Table; 6] = [Table::ACCOUNTS, ROSTERS, SETTINGS, NODES, ITEMS, REPORTS];
 
 struct Play {
     owner: Arc<Owner>,
@@ -66,7 +70,7 @@ impl Play {
     }
 
     fn record(&self) -> Option<AccountRecord> {
-        let found = self.stage().engine.records().get(Table::Accounts, ROMEO).unwrap()?;
+        let found = self.stage().engine.records().get(Table::ACCOUNTS, ROMEO).unwrap()?;
         Some(AccountRecord::from_json(&found.value).unwrap())
     }
 
@@ -222,7 +226,7 @@ fn a_lock_that_has_fallen_leaves_what_others_saw() {
     let left = play.left();
     assert!(left.iter().any(|key| key.starts_with("items") && key.contains(MOOD)), "{left:?}");
     assert!(!left.iter().any(|key| key.contains("bookmarks") || key.contains("private")), "{left:?}");
-    let nodes = play.stage().engine.records().get(Table::Nodes, ROMEO).unwrap().unwrap();
+    let nodes = play.stage().engine.records().get(NODES, ROMEO).unwrap().unwrap();
     let nodes = String::from_utf8(nodes.value).unwrap();
     assert!(nodes.contains(MOOD) && !nodes.contains("Verona") && !nodes.contains("diary"), "{nodes}");
     play.assert_empty();
@@ -253,7 +257,7 @@ fn a_record_without_a_time_counts_as_seen_when_it_is_first_loaded() {
         json.as_object_mut().unwrap().remove(name).unwrap();
     }
     let (key, value) = (ROMEO.to_owned(), Some(json.to_string().into_bytes()));
-    stage.engine.records().put_all(vec![Put { table: Table::Accounts, key, value }]).unwrap();
+    stage.engine.records().put_all(vec![Put { table: Table::ACCOUNTS, key, value }]).unwrap();
     stage.crash();
     let juliet = stage.login(JULIET, "balcony");
     stage.send(juliet, &chat(ROMEO, "still there?"));

@@ -32,6 +32,9 @@ use chaski_xmpp::{Header, Kind, ns, write};
 use query::{Query, payload};
 use report::Complaint;
 
+/// What accounts have reported to the operator, one document by the reporter's key.
+pub const REPORTS: Table = Table::new("reports");
+
 /// What this room implements.
 pub const SPEC: &[Xep] =
     &[Xep::new(191, "1.3", "Blocking Command", &[(Scope::Domain, ns::BLOCKING)]), report::XEP];
@@ -103,7 +106,7 @@ fn block(turn: &mut Turn<'_>, account: &Account, items: Vec<(Entry, Option<Compl
         }
         entries.push(entry);
     }
-    let key = (Table::Reports, account.id.record_key());
+    let key = (REPORTS, account.id.record_key());
     let reads = if reports.is_empty() { Vec::new() } else { vec![key.clone()] };
     let kept = reports.clone();
     let edit = move |draft: &mut Draft| {

@@ -1,7 +1,7 @@
 //! Personal eventing (PEP, XEP-0163): what an account publishes at its own bare JID, and who is notified.
 //!
-//! Owns the index in [`chaski_store::Table::Nodes`], which is in memory with the account ([`Nodes`]). Payloads are in
-//! [`chaski_store::Table::Items`], and are read when they are asked for. Called by [`crate::owner::dispatch`] with requests in
+//! Owns the index in `NODES`, which is in memory with the account ([`Nodes`]). Payloads are in
+//! `ITEMS`, and are read when they are asked for. Called by [`crate::owner::dispatch`] with requests in
 //! the namespaces of XEP-0060 and with events, such as that a session's interests are known, and by `owner/pep_notifications`
 //! with notifications of other accounts. Promises: answers and notifications are sent for what is durable; nobody sees a node
 //! that its access model or the owner's privacy settings hide ([`visible`]); all nodes of an account are bounded

@@ -30,8 +30,8 @@ impl Stage {
         let credentials = Credentials::derive("key", generation, derivation, salt);
         let key = account(local).record_key();
         let known = match &mut self.disk {
-            Some(disk) => disk.record(Table::Accounts, &key),
-            None => self.engine.records().get(Table::Accounts, &key).ok().flatten().map(|known| known.value),
+            Some(disk) => disk.record(Table::ACCOUNTS, &key),
+            None => self.engine.records().get(Table::ACCOUNTS, &key).ok().flatten().map(|known| known.value),
         };
         let known = known.and_then(|known| AccountRecord::from_json(&known).ok());
         // Who comes after somebody else comes later.

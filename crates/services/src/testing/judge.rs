@@ -92,9 +92,9 @@ impl Stage {
     /// Accounts and the generations of their keys, without those that nobody can log in to.
     fn inhabitants(&mut self) -> Vec<(String, u32)> {
         let records = match &mut self.disk {
-            Some(disk) => disk.records(Table::Accounts),
+            Some(disk) => disk.records(Table::ACCOUNTS),
             None => {
-                let records = self.engine.records().scan(Table::Accounts, "", usize::MAX).unwrap_or_default();
+                let records = self.engine.records().scan(Table::ACCOUNTS, "", usize::MAX).unwrap_or_default();
                 records.into_iter().map(|(_, record)| record.value).collect()
             }
         };

@@ -69,7 +69,7 @@ fn number(last: u64) -> u64 {
 
 fn register(engine: &dyn crate::Engine, accounts: impl IntoIterator<Item = AccountId>) {
     let put = |account: AccountId| Put {
-        table: Table::Accounts,
+        table: Table::ACCOUNTS,
         key: account.record_key(),
         value: Some(b"{}".to_vec()),
     };
@@ -110,7 +110,7 @@ pub(super) fn matches(fixture: &dyn Fixture) {
     assert_eq!(rig.look(phone(2), number(1)), Standing { registered: true, held: true, ..stranger });
     assert_eq!(rig.look(phone(2), number(7)), stranger);
     let ticket = rig.ticket();
-    rig.store.load(anna, &[Table::Accounts, Table::Rosters], ticket);
+    rig.store.load(anna, const { &[Table::ACCOUNTS, Table::new("rosters")] }, ticket);
     let loaded = rig.wait("a load", |completion| match completion {
         Completion::Loaded { ticket: of, book, .. } if *of == ticket => Some(book.clone()),
         _ => None,
@@ -160,7 +160,8 @@ pub(super) fn change_with_records(fixture: &dyn Fixture) {
     {
         let engine = fixture.open();
         let mut rig = Rig::new(&*engine);
-        let put = Put { table: Table::Limits, key: "quota/1".into(), value: Some(b"{\"left\":5}".to_vec()) };
+        let put =
+            Put { table: Table::new("limits"), key: "quota/1".into(), value: Some(b"{\"left\":5}".to_vec()) };
         let add = (0..CHANGE_MAX as u64).map(number).collect();
         rig.edit(Edit::Change { owner: phone(1), add, remove: Vec::new(), puts: vec![put] });
         assert_eq!(quota(&mut rig), (CHANGE_MAX, Some(b"{\"left\":5}".to_vec())));

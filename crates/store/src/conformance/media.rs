@@ -15,7 +15,7 @@ const QUOTA: u64 = 1 << 30;
 
 fn register(engine: &dyn Engine, accounts: &[AccountId]) {
     let put = |account: &AccountId| Put {
-        table: Table::Accounts,
+        table: Table::ACCOUNTS,
         key: account.record_key(),
         value: Some(b"{}".to_vec()),
     };
@@ -325,7 +325,7 @@ pub(super) fn removal(fixture: &dyn Fixture) {
     let named = Source::Named(reference(romeo, 3, 1).name);
     refer(&*index, &reference(juliet, 10_000, 1), named);
     // It is marked: from here on nothing is stored for it.
-    let put = Put { table: Table::Accounts, key: romeo.record_key(), value: None };
+    let put = Put { table: Table::ACCOUNTS, key: romeo.record_key(), value: None };
     engine.records().put_all(vec![put]).expect("written");
     let late = reference(romeo, 20_000, 1);
     assert_eq!(store(&*index, &late), Answer::Refused(Refused::NoAccount));
@@ -351,7 +351,7 @@ pub(super) fn another_key(fixture: &dyn Fixture) {
     let (engine, index) = begin(fixture);
     let register = |at: u64| {
         let value = Some(format!(r#"{{"version":1,"registered_unix_ms":{at}}}"#).into_bytes());
-        let put = Put { table: Table::Accounts, key: phone(1).record_key(), value };
+        let put = Put { table: Table::ACCOUNTS, key: phone(1).record_key(), value };
         engine.records().put_all(vec![put]).expect("written");
     };
     let store = |number, registered_unix_ms| {

@@ -65,7 +65,7 @@ impl Rig {
     pub fn load(&mut self, account: AccountId) {
         self.here.insert(account);
         let ticket = self.ticket();
-        self.store.load(account, &[Table::Accounts, Table::Rosters], ticket);
+        self.store.load(account, const { &[Table::ACCOUNTS, Table::new("rosters")] }, ticket);
         self.wait("a load", |completion| match completion {
             Completion::Loaded { ticket: of, result, .. } if *of == ticket => {
                 result.as_ref().expect("loaded");

@@ -13,7 +13,7 @@ pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<A
             let mut statement = connection.prepare_cached(select)?;
             let numbers =
                 statement.query_map([bits(*owner)], |row| number(row, 0))?.collect::<Result<_, _>>()?;
-            Ok(Answer::Book { numbers, quota: records::get(connection, crate::Table::Limits, quota)? })
+            Ok(Answer::Book { numbers, quota: records::get(connection, crate::Table::new("limits"), quota)? })
         }
         Query::Matches { owner, after, limit } => {
             let (matches, next) = matches(connection, *owner, *after, *limit)?;

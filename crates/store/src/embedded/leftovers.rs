@@ -1,21 +1,22 @@
 //! The search for leftovers in SQLite ([`crate::leftovers`]). Runs on the reader threads, a page at a time.
 
-use super::records;
+use super::{records, schema};
 use crate::AccountId;
 use crate::leftovers::{After, KEYS_PER_PAGE, Page, Part, Place};
 use rusqlite::{Connection, params};
 
 /// One page.
 pub(super) fn find(connection: &Connection, from: &Place) -> rusqlite::Result<Page> {
-    let (accounts, last) = match from.part() {
+    let parts = Part::all(schema::own_tables(connection)?);
+    let (accounts, last) = match from.part(&parts) {
         None => return Ok(Page::default()),
-        Some(Part::Records(table)) => by_key(connection, table.name(), from)?,
+        Some(Part::Records(table)) => by_key(connection, table, from)?,
         Some(Part::Messages) => by_account(connection, "messages", "account", from)?,
         Some(Part::Gaps) => by_account(connection, "gaps", "account", from)?,
         Some(Part::Media) => by_account(connection, "media_references", "owner", from)?,
         Some(Part::Books) => by_account(connection, "books", "owner", from)?,
     };
-    let mut page = Page { accounts: Vec::new(), next: from.next(last) };
+    let mut page = Page { accounts: Vec::new(), next: from.next(last, &parts) };
     for account in accounts {
         if !records::is_account(connection, account)? {
             page.accounts.push(account);

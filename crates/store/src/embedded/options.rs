@@ -1,6 +1,7 @@
 //! Every bound and interval of the embedded engine in one place, and the clock it runs by.
 
 use super::disk::{Disk, SystemDisk};
+use crate::Table;
 use crate::shares::Shares;
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The disk that the data directory is on.
     pub disk: Arc<dyn Disk>,
+    /// The kinds of records under accounts' keys that are kept here, besides those that every directory has.
+    pub own_tables: &'static [Table],
     /// Most messages that wait in one mailbox; more are refused with `MailboxFull`.
     pub max_messages: u32,
     /// Most bytes that wait in one mailbox.
@@ -126,6 +129,7 @@ impl Default for Options {
         Self {
             clock: Arc::new(SystemClock::default()),
             disk: Arc::new(SystemDisk),
+            own_tables: &[],
             max_messages: 10_000,
             max_bytes: 64 << 20,
             shares: Shares::default(),

@@ -154,8 +154,11 @@ mod tests {
     use crate::records::Put;
 
     fn write(revision: u64, key: &str, value: Option<&str>) -> Submitted {
-        let put =
-            Put { table: Table::Items, key: key.into(), value: value.map(|value| value.as_bytes().to_vec()) };
+        let put = Put {
+            table: Table::new("items"),
+            key: key.into(),
+            value: value.map(|value| value.as_bytes().to_vec()),
+        };
         Submitted {
             numbered: Numbered { revision: Revision(revision), effect: Effect::Puts(vec![put]) },
             waiter: Waiter::Nobody,
@@ -169,29 +172,29 @@ mod tests {
     #[test]
     fn the_newest_is_shown_until_it_is_done() {
         let overlay = Overlay::default();
-        assert_eq!(overlay.get(Table::Items, "a"), None);
+        assert_eq!(overlay.get(Table::new("items"), "a"), None);
         overlay.decided(5, &[write(1, "a", Some("1")), write(2, "b", Some("2")), write(3, "a", Some("3"))]);
         overlay.decided(7, &[write(4, "a", None)]);
-        assert_eq!(text(overlay.get(Table::Items, "a")), Some(None));
-        assert_eq!(text(overlay.get(Table::Items, "b")), Some(Some("2".into())));
-        assert_eq!(overlay.get(Table::Items, "c"), None);
-        assert_eq!(overlay.get(Table::Rosters, "b"), None, "of another table");
+        assert_eq!(text(overlay.get(Table::new("items"), "a")), Some(None));
+        assert_eq!(text(overlay.get(Table::new("items"), "b")), Some(Some("2".into())));
+        assert_eq!(overlay.get(Table::new("items"), "c"), None);
+        assert_eq!(overlay.get(Table::new("rosters"), "b"), None, "of another table");
         overlay.applied(6);
-        assert_eq!(text(overlay.get(Table::Items, "a")), Some(None), "what frame 7 says is not done");
-        assert_eq!(overlay.get(Table::Items, "b"), None);
+        assert_eq!(text(overlay.get(Table::new("items"), "a")), Some(None), "what frame 7 says is not done");
+        assert_eq!(overlay.get(Table::new("items"), "b"), None);
         assert!(overlay.bytes() > 0);
         overlay.applied(7);
-        assert_eq!((overlay.get(Table::Items, "a"), overlay.bytes()), (None, 0));
+        assert_eq!((overlay.get(Table::new("items"), "a"), overlay.bytes()), (None, 0));
     }
 
     #[test]
     fn a_scan_gets_one_table_behind_one_key() {
         let overlay = Overlay::default();
         overlay.decided(1, &[write(1, "a", Some("1")), write(2, "b", None), write(3, "c", Some("3"))]);
-        let found: Vec<_> = overlay.after(Table::Items, "a").into_iter().collect();
+        let found: Vec<_> = overlay.after(Table::new("items"), "a").into_iter().collect();
         let keys: Vec<_> = found.iter().map(|(key, found)| (key.as_str(), found.is_some())).collect();
         assert_eq!(keys, [("b", false), ("c", true)]);
-        assert!(overlay.after(Table::Limits, "").is_empty());
+        assert!(overlay.after(Table::new("limits"), "").is_empty());
     }
 
     #[test]
@@ -199,7 +202,7 @@ mod tests {
         let overlay = Overlay::default();
         let put = write(1, "a", Some("1")).numbered.effect;
         let condition =
-            Effect::If { put: Put { table: Table::Accounts, key: "+1".into(), value: None }, expected: None };
+            Effect::If { put: Put { table: Table::ACCOUNTS, key: "+1".into(), value: None }, expected: None };
         overlay.note_failure(Some(StoreError::Full));
         assert!(overlay.refusal(&put, 1_000).is_none());
         assert!(matches!(overlay.refusal(&condition, 1_000), Some(StoreError::Full)));

@@ -110,7 +110,7 @@ fn failed(error: &rusqlite::Error, health: &Health) -> StoreError {
 
 /// How far the readers of an account's mailbox have come.
 fn cursors(overlay: &Overlay, connection: &Connection, account: AccountId) -> rusqlite::Result<Cursors> {
-    let record = records::get_through(overlay, connection, Table::Cursors, &account.record_key())?;
+    let record = records::get_through(overlay, connection, Table::CURSORS, &account.record_key())?;
     Ok(record.map(|record| Cursors::from_json(&record.value)).unwrap_or_default())
 }
 

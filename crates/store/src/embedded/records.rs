@@ -7,6 +7,7 @@ use super::journal::effects::Effect;
 use super::link::{Shared, closed_error};
 use super::overlay::Overlay;
 use super::readers::Job;
+use super::schema;
 use super::sqlite_writer::{RecordsReply, Waiter};
 use crate::records::{self, Put, Records, Revision, Table, Versioned};
 use crate::{AccountId, Seq, StoreError};
@@ -18,19 +19,8 @@ use std::sync::mpsc::sync_channel;
 
 /// The record, if there is one.
 pub(super) fn get(connection: &Connection, table: Table, key: &str) -> rusqlite::Result<Option<Versioned>> {
-    let select = match table {
-        Table::Accounts => "SELECT value, revision FROM accounts WHERE key = ?1",
-        Table::Rosters => "SELECT value, revision FROM rosters WHERE key = ?1",
-        Table::Registrations => "SELECT value, revision FROM registrations WHERE key = ?1",
-        Table::Limits => "SELECT value, revision FROM limits WHERE key = ?1",
-        Table::Settings => "SELECT value, revision FROM settings WHERE key = ?1",
-        Table::Nodes => "SELECT value, revision FROM nodes WHERE key = ?1",
-        Table::Items => "SELECT value, revision FROM items WHERE key = ?1",
-        Table::Reports => "SELECT value, revision FROM reports WHERE key = ?1",
-        Table::Cursors => "SELECT value, revision FROM cursors WHERE key = ?1",
-        Table::Removals => "SELECT value, revision FROM removals WHERE key = ?1",
-    };
-    connection.prepare_cached(select)?.query_row([key], |row| versioned(row, 0)).optional()
+    let select = format!("SELECT value, revision FROM {} WHERE key = ?1", table.name());
+    connection.prepare_cached(&select)?.query_row([key], |row| versioned(row, 0)).optional()
 }
 
 fn versioned(row: &Row<'_>, first: usize) -> rusqlite::Result<Versioned> {
@@ -126,10 +116,10 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Deletes what stands under an account's key in [`Table::OWN`].
+/// Deletes what stands under an account's key in every table whose records are accounts' own.
 pub(super) fn purge(connection: &Connection, account: AccountId) -> rusqlite::Result<()> {
     let key = account.record_key();
-    for name in Table::OWN.map(Table::name) {
+    for name in schema::own_tables(connection)? {
         connection.prepare_cached(&format!("DELETE FROM {name} WHERE key = ?1"))?.execute([&key])?;
         // '0' follows on '/': all keys that go on behind the account's own.
         let under = format!("DELETE FROM {name} WHERE key > ?1 || '/' AND key < ?1 || '0'");

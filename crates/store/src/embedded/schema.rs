@@ -35,7 +35,8 @@
 //! it, at most one row an account, until its recipient has been told. The number is that of a message that is lost, in whose
 //! place it is read; `since` and `until` are when the first and the last of the lost were accepted.
 //!
-//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports`, `cursors`, `removals` (key, revision, value): the records of [`Table`]. The value is
+//! `accounts`, `rosters`, `registrations`, `limits`, `settings`, `nodes`, `items`, `reports`, `cursors`, `removals` (key, revision, value), and one for each other kind that was
+//! declared: the records of a [`Table`]. `kinds` (name) says which of them are under accounts' keys and go with these. The value is
 //! JSON text; the revision is unique for all writes of the directory's life, so that a record that was deleted and
 //! made again can't be mistaken for the old one.
 //!
@@ -58,6 +59,7 @@
 //! [`Seq`]: crate::Seq
 //! [`Table`]: crate::Table
 
+use crate::Table;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 /// The migrations, oldest first. The number of the last one that ran is the schema's version. Each runs in one
@@ -158,12 +160,36 @@ pub(super) const MIGRATIONS: &[&str] = &[
         WHERE opened.name = 'epoch' AND secret.name = 'secret';",
     // 15: how far the readers of a mailbox have come.
     "CREATE TABLE cursors (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;",
+    // 16: which tables of records are accounts' own. From here on whoever keeps records declares their kinds, see `declare`.
+    "CREATE TABLE kinds (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    INSERT INTO kinds VALUES ('rosters'), ('settings'), ('nodes'), ('items'), ('reports'), ('cursors'), ('removals');",
 ];
+
+/// Makes the tables of these kinds of records, which are under accounts' keys, if there are none.
+pub(super) fn declare(connection: &mut Connection, kinds: &[Table]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let known = own_tables(&transaction)?;
+    for name in kinds.iter().map(|kind| kind.name()).filter(|name| !known.iter().any(|known| known == name)) {
+        transaction.execute_batch(&format!(
+            "CREATE TABLE IF NOT EXISTS {name} (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;"
+        ))?;
+        transaction.execute("INSERT INTO kinds VALUES (?1)", [name])?;
+    }
+    transaction.commit()
+}
+
+/// The tables whose records are under accounts' keys, those of removals' marks last.
+pub(super) fn own_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let select = "SELECT name FROM kinds ORDER BY name = 'removals', name";
+    connection.prepare_cached(select)?.query_map([], |row| row.get(0))?.collect()
+}
 
 /// The way back from each migration of a release that can be undone, newest first: its number, and what undoes it. What was written since stays,
 /// as far as the older program knows of it.
 const BACK: &[(i64, &str)] = &[
     // All that waits for any reader is there: whoever acknowledges does so for all again.
+    // A kind that the older program does not know stays, and is what a removal there leaves.
+    (16, "DROP TABLE kinds;"),
     (15, "DROP TABLE cursors;"),
     // The messages have been sealed under the realm's root, see `stopped.rs`.
     (
@@ -309,6 +335,26 @@ mod tests {
         assert_eq!(migrate_back(&mut connection).expect("goes nowhere"), (oldest, oldest));
         migrate(&mut connection).expect("migrates");
         assert_eq!(shape(&connection), newest);
+    }
+
+    #[test]
+    fn a_kind_that_is_declared_has_a_table_also_after_an_older_program() {
+        let kinds = [Table::new("rosters"), Table::new("of_a_room")];
+        let mut connection = memory();
+        for _ in 0..2 {
+            migrate(&mut connection).expect("migrates");
+            declare(&mut connection, &kinds).expect("declares");
+            declare(&mut connection, &kinds).expect("declares nothing");
+            let own = own_tables(&connection).expect("reads");
+            assert!(own.contains(&"of_a_room".to_owned()) && own.len() == 8, "{own:?}");
+            assert_eq!(
+                own.last().map(String::as_str),
+                Some("removals"),
+                "what says that a removal is not over"
+            );
+            connection.execute_batch("SELECT key, revision, value FROM of_a_room").expect("a table");
+            migrate_back(&mut connection).expect("goes back");
+        }
     }
 
     #[test]

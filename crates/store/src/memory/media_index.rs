@@ -321,7 +321,7 @@ impl State {
         (registered_unix_ms, quota_bytes): (u64, u64),
     ) -> Option<Refused> {
         let owner = reference.owner;
-        let record = self.get(Table::Accounts, &owner.record_key());
+        let record = self.get(Table::ACCOUNTS, &owner.record_key());
         let has_key = |record: Versioned| records::registered_unix_ms(&record.value) == registered_unix_ms;
         let sum = self.media.owned(owner).saturating_add(charge(reference.content.size));
         let is_taken =

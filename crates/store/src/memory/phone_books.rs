@@ -48,7 +48,7 @@ impl Books {
 
 impl State {
     fn is_account(&self, number: u64) -> bool {
-        self.records.contains_key(&(Table::Accounts, format!("+{number}")))
+        self.records.contains_key(&(Table::ACCOUNTS, format!("+{number}")))
     }
 
     fn is_held(&self, owner: AccountId, by: u64) -> bool {
@@ -58,7 +58,7 @@ impl State {
     pub(super) fn answer(&self, query: &Query) -> Answer {
         match query {
             Query::Book { owner, quota } => {
-                let quota = self.get(Table::Limits, quota);
+                let quota = self.get(Table::new("limits"), quota);
                 Answer::Book { numbers: self.books.of(*owner, 0).collect(), quota }
             }
             Query::Matches { owner, after, limit } => {

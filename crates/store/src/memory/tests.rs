@@ -29,13 +29,13 @@ fn a_failed_save_changes_nothing() {
     let mut rig = Rig::new(&engine);
     engine.fail_next(StoreError::Full);
     let ticket = rig.ticket();
-    rig.store.save(romeo(), Table::Accounts, Some(b"{}".to_vec()), None, ticket);
+    rig.store.save(romeo(), Table::ACCOUNTS, Some(b"{}".to_vec()), None, ticket);
     let failed = rig.wait("a save", |completion| match completion {
         Completion::Saved { result, .. } => Some(result.is_err()),
         _ => None,
     });
     assert!(failed);
-    assert_eq!(engine.records().get(Table::Accounts, &romeo().record_key()).unwrap(), None);
+    assert_eq!(engine.records().get(Table::ACCOUNTS, &romeo().record_key()).unwrap(), None);
 }
 
 #[test]

@@ -67,8 +67,8 @@ fn more_requests_than_the_bound_fail_and_do_not_queue() {
     let engine = embedded::open(dir.path(), Options { queue_requests: 0, ..lazy() }).unwrap();
     let mut rig = Rig::new(&engine);
     let ticket = rig.ticket();
-    rig.store.load(account(1), &[chaski_store::Table::Accounts], ticket);
-    rig.store.save(account(1), chaski_store::Table::Accounts, None, None, ticket);
+    rig.store.load(account(1), &[chaski_store::Table::ACCOUNTS], ticket);
+    rig.store.save(account(1), chaski_store::Table::ACCOUNTS, None, None, ticket);
     let overloaded = |completion: &chaski_store::Completion| match completion {
         chaski_store::Completion::Loaded { result: Err(StoreError::Overloaded), .. } => Some(()),
         chaski_store::Completion::Saved { result: Err(StoreError::Overloaded), .. } => Some(()),

@@ -72,8 +72,8 @@ fn a_closed_engine_refuses_and_does_not_hang() {
     engine.close();
     engine.close();
     assert!(matches!(rig.append(romeo(), 2), Err(StoreError::Failed(_))));
-    assert!(records.get(chaski_store::Table::Accounts, "+1").is_err());
-    assert!(records.put_if(chaski_store::Table::Accounts, "+1", b"{}", None).is_err());
+    assert!(records.get(chaski_store::Table::ACCOUNTS, "+1").is_err());
+    assert!(records.put_if(chaski_store::Table::ACCOUNTS, "+1", b"{}", None).is_err());
     rig.store.ack(romeo(), &[Seq(1)]);
     rig.turn();
 }

@@ -10,6 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Kinds of records under accounts' keys: those that every directory has, and one that was declared.
+const OWN: [Table; 8] = [
+    Table::new("rosters"),
+    Table::new("settings"),
+    Table::new("nodes"),
+    Table::new("items"),
+    Table::new("reports"),
+    Table::new("declared"),
+    Table::CURSORS,
+    Table::REMOVALS,
+];
+const DECLARED: &[Table] = &[Table::new("declared")];
+
 const MARKER: &[u8] = b"parting is such sweet sorrow";
 
 fn romeo() -> AccountId {
@@ -18,8 +31,8 @@ fn romeo() -> AccountId {
 
 fn records_of(account: AccountId) -> Vec<(Table, String)> {
     let key = account.record_key();
-    let mut all: Vec<_> = Table::OWN.map(|table| (table, key.clone())).into();
-    all.extend((0..30).map(|item| (Table::Items, format!("{key}/avatar/{item}"))));
+    let mut all: Vec<_> = OWN.map(|table| (table, key.clone())).into();
+    all.extend((0..30).map(|item| (Table::new("items"), format!("{key}/avatar/{item}"))));
     all
 }
 
@@ -53,7 +66,12 @@ fn assert_nothing_after_a_crash(dir: &Path, options: &Options) {
 #[test]
 fn purged_is_durable_although_nothing_else_is_written() {
     // Nothing but the purge itself makes the journal or SQLite be written.
-    let options = Options { ack_linger_ms: u64::MAX / 4, delete_linger_ms: u64::MAX / 4, ..lazy() };
+    let options = Options {
+        ack_linger_ms: u64::MAX / 4,
+        delete_linger_ms: u64::MAX / 4,
+        own_tables: DECLARED,
+        ..lazy()
+    };
     let dir = tempfile::tempdir().unwrap();
     let engine = embedded::open(dir.path(), options.clone()).unwrap();
     let mut rig = Rig::new(&engine);
@@ -66,7 +84,8 @@ fn purged_is_durable_although_nothing_else_is_written() {
 #[test]
 fn purged_is_durable_wherever_the_messages_are() {
     // In memory and the journal, on their way to SQLite, in SQLite; more of them than one transaction deletes.
-    let options = Options { mailbox_cache_bytes: 20_000, ack_linger_ms: u64::MAX / 4, ..lazy() };
+    let options =
+        Options { mailbox_cache_bytes: 20_000, ack_linger_ms: u64::MAX / 4, own_tables: DECLARED, ..lazy() };
     let dir = tempfile::tempdir().unwrap();
     let engine = embedded::open(dir.path(), options.clone()).unwrap();
     let mut rig = Rig::new(&engine);
@@ -81,7 +100,7 @@ fn purged_is_durable_wherever_the_messages_are() {
 
 #[test]
 fn acknowledged_before_the_purge_does_not_come_back_to_whoever_is_next() {
-    let options = Options { ack_linger_ms: u64::MAX / 4, ..lazy() };
+    let options = Options { ack_linger_ms: u64::MAX / 4, own_tables: DECLARED, ..lazy() };
     let dir = tempfile::tempdir().unwrap();
     let engine = embedded::open(dir.path(), options.clone()).unwrap();
     let mut rig = Rig::new(&engine);
@@ -112,8 +131,13 @@ impl Clock for ByHand {
 fn a_minute_after_a_purge_no_byte_is_in_any_file() {
     let clock = Arc::new(ByHand::default());
     // The intervals of a real server; only how often they are looked at is not.
-    let options =
-        Options { clock: clock.clone(), tick_ms: 2, mailbox_cache_bytes: 4_000, ..Options::default() };
+    let options = Options {
+        clock: clock.clone(),
+        tick_ms: 2,
+        mailbox_cache_bytes: 4_000,
+        own_tables: DECLARED,
+        ..Options::default()
+    };
     let dir = tempfile::tempdir().unwrap();
     let engine = embedded::open(dir.path(), options).unwrap();
     let mut rig = Rig::new(&engine);

@@ -28,7 +28,7 @@ fn put(account: AccountId, table: Table, value: Option<&str>) -> Put {
 impl Hand {
     /// Writes a roster; durable in the journal, and nothing more.
     fn write(&mut self, value: &str, ticket: u128) -> Result<Revision, StoreError> {
-        self.front.put(romeo(), vec![put(romeo(), Table::Rosters, Some(value))], Ticket(ticket));
+        self.front.put(romeo(), vec![put(romeo(), Table::new("rosters"), Some(value))], Ticket(ticket));
         self.turns(JOURNAL);
         self.saved(ticket).expect("it is durable, or not kept")
     }
@@ -43,7 +43,7 @@ impl Hand {
 
     /// A roster as a login finds it.
     fn roster(&mut self) -> Option<String> {
-        self.front.load(romeo(), &[Table::Settings, Table::Rosters], Ticket(999));
+        self.front.load(romeo(), const { &[Table::new("settings"), Table::new("rosters")] }, Ticket(999));
         self.turns(READ);
         let Some(Completion::Loaded { result, .. }) = self.completions.pop() else { panic!("no answer") };
         let found = result.unwrap().pop().unwrap()?;
@@ -74,7 +74,7 @@ fn what_is_durable_is_read_before_sqlite_has_it_and_after() {
     hand.write("2", 2).unwrap();
     hand.write("3", 3).unwrap();
     assert_eq!(hand.roster().as_deref(), Some("3"));
-    hand.front.put(romeo(), vec![put(romeo(), Table::Rosters, None)], Ticket(4));
+    hand.front.put(romeo(), vec![put(romeo(), Table::new("rosters"), None)], Ticket(4));
     hand.turns(JOURNAL);
     assert_eq!(hand.roster(), None, "it is gone, although SQLite has one");
     hand.turns(SQLITE);
@@ -92,10 +92,10 @@ fn what_was_durable_in_the_journal_alone_is_there_after_a_power_cut() {
         owner: romeo(),
         add: vec![15_550_002],
         remove: vec![],
-        puts: vec![put(romeo(), Table::Settings, Some("s"))],
+        puts: vec![put(romeo(), Table::new("settings"), Some("s"))],
     };
     hand.front.edit_book(edit, Ticket(3));
-    hand.front.save(juliet(), Table::Accounts, Some(b"{}".to_vec()), None, Ticket(4));
+    hand.front.save(juliet(), Table::ACCOUNTS, Some(b"{}".to_vec()), None, Ticket(4));
     hand.turns(JOURNAL);
     for _ in 0..2 {
         let left = disk.after_cut(&mut Cut::losing_all());
@@ -133,7 +133,7 @@ fn a_question_about_phone_books_waits_for_what_was_durable_before_it() {
     hand.front.edit_book(edit, Ticket(1));
     hand.turns(&[Who::Journal, Who::Sqlite]);
     assert_eq!(hand.book(), Some(Answer::Changed { accounts: vec![] }), "she is no account yet");
-    hand.front.save(juliet(), Table::Accounts, Some(b"{}".to_vec()), None, Ticket(2));
+    hand.front.save(juliet(), Table::ACCOUNTS, Some(b"{}".to_vec()), None, Ticket(2));
     hand.turns(JOURNAL);
     hand.ask_matches();
     hand.turns(READ);
@@ -144,7 +144,7 @@ fn a_question_about_phone_books_waits_for_what_was_durable_before_it() {
     let matches = vec![Match { number: 15_550_002, mutual: false }];
     assert_eq!(hand.book(), Some(Answer::Matches { matches, next: None }));
     // A change of her record by itself holds no question up.
-    hand.front.put(juliet(), vec![put(juliet(), Table::Accounts, Some("{\"a\":1}"))], Ticket(3));
+    hand.front.put(juliet(), vec![put(juliet(), Table::ACCOUNTS, Some("{\"a\":1}"))], Ticket(3));
     hand.turns(JOURNAL);
     hand.ask_matches();
     hand.turns(READ);
@@ -156,8 +156,8 @@ fn a_condition_is_decided_once_and_in_order() {
     let disk = SimulatedDisk::default();
     let mut hand = Hand::open(&disk, at_once(&disk));
     // Of two that want to make her, one does.
-    hand.front.save(juliet(), Table::Accounts, Some(b"first".to_vec()), None, Ticket(1));
-    hand.front.save(juliet(), Table::Accounts, Some(b"second".to_vec()), None, Ticket(2));
+    hand.front.save(juliet(), Table::ACCOUNTS, Some(b"first".to_vec()), None, Ticket(1));
+    hand.front.save(juliet(), Table::ACCOUNTS, Some(b"second".to_vec()), None, Ticket(2));
     hand.turns(JOURNAL);
     assert!(hand.saved(1).is_none(), "nobody knows yet");
     let cut = disk.after_cut(&mut Cut::losing_all());
@@ -165,12 +165,12 @@ fn a_condition_is_decided_once_and_in_order() {
     let first = hand.saved(1).unwrap().unwrap();
     assert!(matches!(hand.saved(2), Some(Err(StoreError::Conflict))));
     // Whoever deletes what stands there leaves nothing, although the frames may be carried out again.
-    hand.front.save(juliet(), Table::Accounts, None, Some(first), Ticket(3));
+    hand.front.save(juliet(), Table::ACCOUNTS, None, Some(first), Ticket(3));
     hand.turns(&[Who::Journal, Who::Sqlite]);
     hand.saved(3).unwrap().unwrap();
     for (left, there) in [(cut, Some("first")), (disk.after_cut(&mut Cut::losing_all()), None)] {
         let mut hand = Hand::open(&left, options(&left));
-        hand.front.load(juliet(), &[Table::Accounts], Ticket(9));
+        hand.front.load(juliet(), &[Table::ACCOUNTS], Ticket(9));
         hand.turns(READ);
         let Some(Completion::Loaded { result, .. }) = hand.completions.pop() else { panic!("no answer") };
         let found = result.unwrap().pop().unwrap().map(|found| String::from_utf8(found.value).unwrap());
@@ -184,19 +184,19 @@ fn what_is_done_is_not_done_again() {
     let at_once = Options { segment_age_ms: 0, spill_after_ms: 0, tick_ms: 0, ..at_once(&disk) };
     let mut hand = Hand::open(&disk, at_once);
     let value = |text: &str| Some(text.as_bytes().to_vec());
-    hand.front.save(juliet(), Table::Accounts, value("first"), None, Ticket(1));
+    hand.front.save(juliet(), Table::ACCOUNTS, value("first"), None, Ticket(1));
     hand.turns(&[Who::Journal, Who::Sqlite]);
     let first = hand.saved(1).unwrap().unwrap();
     // The frame that has made her is forgotten; one that found her there, and one that has deleted her, are not.
     (0..9).for_each(|_| hand.turns(&[Who::Journal, Who::Caretaker]));
-    hand.front.save(juliet(), Table::Accounts, value("second"), None, Ticket(2));
-    hand.front.save(juliet(), Table::Accounts, None, Some(first), Ticket(3));
+    hand.front.save(juliet(), Table::ACCOUNTS, value("second"), None, Ticket(2));
+    hand.front.save(juliet(), Table::ACCOUNTS, None, Some(first), Ticket(3));
     hand.turns(&[Who::Journal, Who::Sqlite]);
     assert!(matches!(hand.saved(2), Some(Err(StoreError::Conflict))));
     hand.saved(3).unwrap().unwrap();
     let left = disk.after_cut(&mut Cut::losing_all());
     let mut hand = Hand::open(&left, options(&left));
-    hand.front.load(juliet(), &[Table::Accounts], Ticket(9));
+    hand.front.load(juliet(), &[Table::ACCOUNTS], Ticket(9));
     hand.turns(READ);
     let Some(Completion::Loaded { result, .. }) = hand.completions.pop() else { panic!("no answer") };
     assert_eq!(result.unwrap(), [None], "carried out again, the second would have made her");
@@ -208,7 +208,7 @@ fn what_sqlite_has_not_done_is_bounded() {
     let mut hand = Hand::open(&disk, Options { overlay_bytes: 1_000, ..at_once(&disk) });
     let large = "x".repeat(600);
     hand.write(&large, 1).unwrap();
-    hand.front.put(romeo(), vec![put(romeo(), Table::Rosters, Some(&large))], Ticket(2));
+    hand.front.put(romeo(), vec![put(romeo(), Table::new("rosters"), Some(&large))], Ticket(2));
     hand.turns(&[]);
     assert!(matches!(hand.saved(2), Some(Err(StoreError::Overloaded))), "it would be too much");
     hand.turns(SQLITE);
@@ -223,7 +223,7 @@ fn a_purge_and_what_comes_after_it_keep_their_order() {
     hand.front.purge(romeo(), Ticket(2));
     hand.turns(JOURNAL);
     assert!(hand.completions.is_empty(), "SQLite has not begun");
-    hand.front.put(romeo(), vec![put(romeo(), Table::Rosters, Some("new"))], Ticket(3));
+    hand.front.put(romeo(), vec![put(romeo(), Table::new("rosters"), Some("new"))], Ticket(3));
     hand.turns(JOURNAL);
     hand.saved(3).unwrap().unwrap();
     let left = disk.after_cut(&mut Cut::losing_all());
@@ -237,7 +237,7 @@ fn a_purge_and_what_comes_after_it_keep_their_order() {
 fn an_upload_that_is_durable_in_the_journal_alone_is_there_after_a_power_cut() {
     let disk = SimulatedDisk::default();
     let mut hand = Hand::open(&disk, at_once(&disk));
-    let record = put(romeo(), Table::Accounts, Some("{\"registered_unix_ms\":7}"));
+    let record = put(romeo(), Table::ACCOUNTS, Some("{\"registered_unix_ms\":7}"));
     hand.front.put(romeo(), vec![record], Ticket(1));
     let reference = Reference {
         name: Name(5),
@@ -283,7 +283,7 @@ fn a_long_purge_is_over_before_what_comes_behind_it_begins() {
     hand.completions.clear();
     hand.front.purge(romeo(), Ticket(2));
     hand.turns(JOURNAL);
-    hand.front.put(romeo(), vec![put(romeo(), Table::Rosters, Some("new"))], Ticket(3));
+    hand.front.put(romeo(), vec![put(romeo(), Table::new("rosters"), Some("new"))], Ticket(3));
     hand.turns(JOURNAL);
     hand.saved(3).unwrap().unwrap();
     hand.turns(SQLITE);
@@ -312,7 +312,7 @@ fn a_frame_that_the_disk_has_no_room_for_changes_nothing() {
         Edit::Change { owner: romeo(), add: vec![15_550_002], remove: vec![], puts: vec![] },
         Ticket(4),
     );
-    hand.front.put(romeo(), vec![put(romeo(), Table::Rosters, Some(&large))], Ticket(5));
+    hand.front.put(romeo(), vec![put(romeo(), Table::new("rosters"), Some(&large))], Ticket(5));
     hand.turns(JOURNAL);
     let refused = hand.completions.drain(..).filter(|completion| match completion {
         Completion::Purged { result, .. } => matches!(result, Err(StoreError::Full)),

@@ -66,7 +66,7 @@ impl Hand {
 
     /// Loads the account, so that its mailbox is known.
     pub(crate) fn load(&mut self) {
-        self.front.load(romeo(), &[Table::Accounts], Ticket(998));
+        self.front.load(romeo(), &[Table::ACCOUNTS], Ticket(998));
         self.turns(&[Who::Reader, Who::Reader]);
         let Some(Completion::Loaded { result: Ok(_), .. }) = self.completions.pop() else {
             panic!("no answer")

@@ -6,6 +6,7 @@ use chaski_server::admin::desk::Desk;
 use chaski_server::admin::protocol::{Answer, Reply, Request};
 use chaski_server::config::Config;
 use chaski_services::account::credentials::Salting;
+use chaski_services::owner::dispatch;
 use chaski_store::Engine;
 use chaski_store::embedded::{self, EmbeddedEngine};
 use std::io::Write;
@@ -39,7 +40,8 @@ impl Backend {
         if !create && !config.data.is_dir() {
             return Err(ClientError::NotRunning(socket).into());
         }
-        let engine = embedded::open(&config.data, embedded::Options::default())?;
+        let options = embedded::Options { own_tables: dispatch::TABLES, ..embedded::Options::default() };
+        let engine = embedded::open(&config.data, options)?;
         let salting = Salting::of_server(&engine.secrets().root);
         let desk = Desk::new(engine.records(), None, (&config.domain, salting), engine.time());
         let data = config.data.display();

@@ -48,6 +48,7 @@ pub(super) fn store_options(config: &Config) -> embedded::Options {
             0 => u64::MAX,
             days => days.saturating_mul(86_400_000),
         },
+        own_tables: dispatch::TABLES,
         ..embedded::Options::default()
     }
 }

@@ -20,7 +20,7 @@ impl Desk {
     ) -> Result<Reply, DeskError> {
         let keys = self.slot_keys.as_ref().ok_or(DeskError::NoServer)?;
         let owner = name.account();
-        let found = self.records.get(Table::Accounts, &owner.record_key())?;
+        let found = self.records.get(Table::ACCOUNTS, &owner.record_key())?;
         let record = AccountRecord::from_json(&found.ok_or(Refusal::NoSuchAccount)?.value)?;
         let file = file_name::sanitised(&file);
         let slot = Slot {

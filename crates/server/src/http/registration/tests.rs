@@ -54,7 +54,7 @@ impl Gateway for Phone {
 fn shards(records: Arc<dyn Records>) -> Owners {
     Owners::new(move |command| {
         let key = command.whom.account.record_key();
-        let found = records.get(Table::Accounts, &key).unwrap();
+        let found = records.get(Table::ACCOUNTS, &key).unwrap();
         let record = found.as_ref().map(|found| Box::new(AccountRecord::from_json(&found.value).unwrap()));
         let revision = found.map(|found| found.revision);
         let (saved, reply) = match (command.action, record) {
@@ -65,10 +65,10 @@ fn shards(records: Arc<dyn Records>) -> Owners {
             (Action::Contacts(_, reply), Some(_)) => return reply.answer(Ok(Contacts::default())),
             (Action::SetAccount(SetAccount { record, .. }, reply), _)
             | (Action::Arrive(Arrive { record, .. }, reply), None) => {
-                (records.put_if(Table::Accounts, &key, &record.to_json(), revision).map(drop), reply)
+                (records.put_if(Table::ACCOUNTS, &key, &record.to_json(), revision).map(drop), reply)
             }
             (Action::RemoveSilent(_, reply), Some(_)) => {
-                (records.delete_if(Table::Accounts, &key, revision.expect("it is there")), reply)
+                (records.delete_if(Table::ACCOUNTS, &key, revision.expect("it is there")), reply)
             }
             (action, None) => return Command { action, ..command }.refuse(Refusal::NoSuchAccount),
             _ => panic!("registration asks for nothing else"),
@@ -110,7 +110,7 @@ fn put_account_seen(records: &dyn Records, user: &str, key: &str, seen_unix_ms: 
     let credentials = Credentials::derive(key, 1, derivation, [1; 16]);
     let record = AccountRecord::new(name, credentials, seen_unix_ms);
     let key = record.name.account().record_key();
-    records.put_if(Table::Accounts, &key, &record.to_json(), None).unwrap();
+    records.put_if(Table::ACCOUNTS, &key, &record.to_json(), None).unwrap();
 }
 
 pub(crate) fn served_with(policy: Policy) -> (Router, Arc<Phone>) {

@@ -1,4 +1,4 @@
-//! The index as a JSON document of `Table::Nodes`, and the keys and documents of payloads in `Table::Items`.
+//! The index as a JSON document of `NODES`, and the keys and documents of payloads in `ITEMS`.
 //!
 //! ```json
 //! {"format":1,"nodes":[{"name":"urn:xmpp:avatar:metadata","config":{…},"items":[{"id":"…","bytes":120,"at":…}],"last":"<metadata…"}]}

@@ -2,6 +2,7 @@
 
 use super::document::{item_key, read_payload};
 use super::{Item, Node};
+use crate::account::nodes::ITEMS;
 use chaski_store::{AccountId, Table, Versioned};
 use chaski_xmpp::ElementRef;
 
@@ -21,7 +22,7 @@ pub(crate) enum Payload {
 pub(crate) fn payload(account: AccountId, node: &Node, item: &Item) -> Payload {
     match &node.inline {
         Some(inline) if !item.stored => Payload::Here(inline.clone()),
-        _ => Payload::Stored((Table::Items, item_key(&account.record_key(), &node.name, &item.id))),
+        _ => Payload::Stored((ITEMS, item_key(&account.record_key(), &node.name, &item.id))),
     }
 }
 

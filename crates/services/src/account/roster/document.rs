@@ -1,4 +1,4 @@
-//! The roster as a JSON document of `Table::Rosters`: one per account, readable by hand.
+//! The roster as a JSON document of `ROSTERS`: one per account, readable by hand.
 //!
 //! ```json
 //! {"format":1,"items":[{"contact":"+15551230001","subscription":"both","name":"Juliet","groups":["Friends"]}]}
@@ -10,7 +10,11 @@
 use super::contact::Contact;
 use super::subscription::{Flags, Subscription};
 use super::{Details, Item, Roster};
+use chaski_store::Table;
 use serde::{Deserialize, Serialize};
+
+/// Rosters: one document by the account's key.
+pub const ROSTERS: Table = Table::new("rosters");
 
 const FORMAT: u32 = 1;
 

@@ -1,4 +1,4 @@
-//! Settings as JSON: the document in `Table::Settings`, and what programs read and write over HTTPS.
+//! Settings as JSON: the document in `SETTINGS`, and what programs read and write over HTTPS.
 //!
 //! ```json
 //! {"format":1,"rules":{"last_seen":{"show":"nobody","always":["+15551230001"]}},"blocked":["+15551230002"]}

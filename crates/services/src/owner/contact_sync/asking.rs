@@ -9,12 +9,13 @@ use crate::account::acquaintances::Acquaintances;
 use crate::account::contact_sync_quota::{Purse, Quota, allowance};
 use crate::account::first_stanza;
 use crate::account::first_stanza::Leave;
+use crate::allowance::LIMITS;
 use crate::effects::turn::errand::{Change, Errand};
 use crate::owner::context::Context;
 use crate::owner::state::Owner;
 use crate::rooms::contact_sync::BookMetrics;
+use chaski_store::AccountId;
 use chaski_store::records::Put;
-use chaski_store::{AccountId, Table};
 
 impl Owner {
     /// Whether an account's client may send another account something from which it could learn that this account exists.
@@ -43,7 +44,7 @@ fn purse(account: &mut Account) -> Option<&mut Purse> {
 /// The errand that reads the purse, if that was not done yet, and writes it. `None`: such an errand is under way already.
 fn write(purse: &mut Purse, key: String) -> Option<Errand> {
     let is_wanted = purse.begin()?;
-    let reads = if is_wanted { vec![(Table::Limits, key.clone())] } else { Vec::new() };
+    let reads = if is_wanted { vec![(LIMITS, key.clone())] } else { Vec::new() };
     Some(Errand::read(reads, move |turn, account, found| {
         let purse = purse_of(account);
         let Ok(found) = found else {
@@ -54,7 +55,7 @@ fn write(purse: &mut Purse, key: String) -> Option<Errand> {
         let record = found.first().and_then(Option::as_ref).map(|found| found.value.as_slice());
         let bucket =
             purse.opened(is_wanted.then_some(record), allowance(turn.realm.knobs.of()), turn.unix_ms);
-        let put = Put { table: Table::Limits, key: key.clone(), value: Some(bucket.to_json()) };
+        let put = Put { table: LIMITS, key: key.clone(), value: Some(bucket.to_json()) };
         Some(Change::new(vec![put], move |turn, account, result| {
             let purse = purse_of(account);
             if purse.closed(result.is_ok())

@@ -1,11 +1,14 @@
 //! The lists of all rooms: what each implements and which requests it takes, which rooms listen to events, and which ad-hoc
-//! commands, metrics and knobs there are. A new room is one line in each list that it needs.
+//! commands, metrics, kinds of records and knobs there are. A new room is one line in each list that it needs.
 //!
 //! What the owner itself does and announces (carbons, CSI, service discovery) stands in the same lists.
 
 use super::{disco, entity};
 use crate::account::contact_sync_quota::ContactSyncKnobs;
+use crate::account::nodes::{ITEMS, NODES};
 use crate::account::roster::RosterKnobs;
+use crate::account::roster::document::ROSTERS;
+use crate::account::settings::SETTINGS;
 use crate::effects::iq::{self, AdHocCommand, Door, Scope, Xep};
 use crate::effects::pep::PepKnobs;
 use crate::effects::turn::Listener;
@@ -13,7 +16,7 @@ use crate::knobs::Knobs;
 use crate::metrics::{Declare, RoomMetrics};
 use crate::owner::session::csi::CsiKnobs;
 use crate::owner::session::{carbons, csi};
-use crate::rooms::blocking::BlockingMetrics;
+use crate::rooms::blocking::{BlockingMetrics, REPORTS};
 use crate::rooms::contact_sync::BookMetrics;
 use crate::rooms::presence::PresenceKnobs;
 use crate::rooms::upload::UploadMetrics;
@@ -21,6 +24,7 @@ use crate::rooms::{
     blocking, calls, cancelled_registration, caps, commands, contact_sync, pep, presence, privacy, private,
     profile, roster, upload,
 };
+use chaski_store::Table;
 use chaski_telemetry::Registry;
 use chaski_xmpp::ns;
 
@@ -88,6 +92,9 @@ pub(crate) fn metrics(registry: &mut Registry) -> RoomMetrics {
     METRICS.iter().for_each(|declare| declare(&mut metrics, registry));
     metrics
 }
+
+/// The kinds of records that rooms keep under accounts' keys. The store makes a table for each, and a removal takes what is in it.
+pub const TABLES: &[Table] = &[ROSTERS, SETTINGS, NODES, ITEMS, REPORTS];
 
 /// All knobs, as they are declared.
 pub fn knobs() -> Knobs {

@@ -1,4 +1,4 @@
-//! Limits against guessing codes and against earning from SMS (pumping), durable in `Table::Limits`.
+//! Limits against guessing codes and against earning from SMS (pumping), durable in `LIMITS`.
 //!
 //! Each limiter is a bucket in the form of GCRA: one point in time per subject, at which the bucket will be full
 //! again. A missing record is a full bucket, so a record may be dropped once that time is past
@@ -8,6 +8,7 @@
 //! All of these limiters **fail closed**: if the store does not answer, the request is refused as unavailable, since the
 //! registration itself could not be written either. For clients without a known address see [`network_subject`].
 
+use crate::allowance::LIMITS;
 use crate::allowance::{Allowance, Bucket, record_key};
 use chaski_store::{Records, StoreError, Table, records::Put};
 use std::net::IpAddr;
@@ -123,7 +124,7 @@ impl<'a> Limits<'a> {
         for _ in 0..TRIES_MAX {
             let (bucket, revision) = self.read(&key)?;
             let json = step(bucket)?.to_json();
-            match self.records.put_if(Table::Limits, &key, &json, revision) {
+            match self.records.put_if(LIMITS, &key, &json, revision) {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -133,7 +134,7 @@ impl<'a> Limits<'a> {
     }
 
     fn read(&self, key: &str) -> Result<(Bucket, Option<chaski_store::Revision>), LimitError> {
-        let Some(found) = self.records.get(Table::Limits, key)? else { return Ok((Bucket::default(), None)) };
+        let Some(found) = self.records.get(LIMITS, key)? else { return Ok((Bucket::default(), None)) };
         let bucket = serde_json::from_slice(&found.value)
             .map_err(|_| LimitError::Unavailable(format!("the record of limit '{key}' is damaged")))?;
         Ok((bucket, Some(found.revision)))
@@ -145,7 +146,7 @@ impl<'a> Limits<'a> {
 
     /// Drops the records of buckets that are full again. Called every few minutes.
     pub fn purge(&self, now_unix_ms: u64) -> Result<usize, StoreError> {
-        purge(self.records, Table::Limits, |value| {
+        purge(self.records, LIMITS, |value| {
             serde_json::from_slice::<Bucket>(value).is_ok_and(|bucket| bucket.is_full(now_unix_ms))
         })
     }
@@ -249,12 +250,12 @@ mod tests {
         let records = engine.records();
         let limits = Limits::new(&*records, [1; 16]);
         limits.take(THREE_A_MINUTE_APART, "+15551230001", 0).unwrap();
-        let stored = records.scan(Table::Limits, "", 10).unwrap();
+        let stored = records.scan(LIMITS, "", 10).unwrap();
         assert_eq!(stored.len(), 1);
         assert!(stored[0].0.starts_with("test/") && !stored[0].0.contains("5551230001"));
         assert_eq!(limits.purge(59_999).unwrap(), 0);
         assert_eq!(limits.purge(60_000).unwrap(), 1);
-        assert_eq!(records.scan(Table::Limits, "", 10).unwrap().len(), 0);
+        assert_eq!(records.scan(LIMITS, "", 10).unwrap().len(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Registration: how somebody who can read a number's SMS gets the key of the number's account.
 //!
-//! Owns `Table::Registrations`, and through [`limits`](super::limits) `Table::Limits`. Called by the HTTP side on
+//! Owns `REGISTRATIONS`, and through [`limits`](super::limits) `LIMITS`. Called by the HTTP side on
 //! threads that may block (each call is some durable writes); the time and randomness are arguments. Writes no
 //! account itself: that is done by the account's owner shard, which also ends the sessions of older keys, through [`Owners`].
 //!
@@ -44,6 +44,9 @@ use serde::{Deserialize, Serialize};
 use session::Session;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// Registrations that wait for their PIN, by registration id.
+pub(crate) const REGISTRATIONS: Table = Table::new("registrations");
 
 /// Tries of a compare-and-set before the registration counts as overloaded.
 const TRIES_MAX: usize = 8;
@@ -250,7 +253,7 @@ impl Registrar {
             Some(session) => session.is_over(now_unix_ms),
             None => !joined::is_current(value, now_unix_ms),
         };
-        Ok(purge(&*self.records, Table::Registrations, over)? + self.limits().purge(now_unix_ms)?)
+        Ok(purge(&*self.records, REGISTRATIONS, over)? + self.limits().purge(now_unix_ms)?)
     }
 
     fn limits(&self) -> Limits<'_> {
@@ -262,7 +265,7 @@ impl Registrar {
     }
 
     fn find(&self, id: &str) -> Result<Option<(Session, Revision)>, RegistrationError> {
-        let Some(found) = self.records.get(Table::Registrations, id)? else { return Ok(None) };
+        let Some(found) = self.records.get(REGISTRATIONS, id)? else { return Ok(None) };
         // A damaged registration is of no use to anybody: it is replaced or expires.
         Ok(Session::from_json(&found.value).map(|session| (session, found.revision)))
     }
@@ -273,11 +276,9 @@ impl Registrar {
         session: &Session,
         expected: Option<Revision>,
     ) -> Result<Revision, RegistrationError> {
-        self.records.put_if(Table::Registrations, id, &session.to_json(), expected).map_err(|error| {
-            match error {
-                StoreError::Conflict => RegistrationError::TooSoon { retry_after_ms: 1_000 },
-                other => other.into(),
-            }
+        self.records.put_if(REGISTRATIONS, id, &session.to_json(), expected).map_err(|error| match error {
+            StoreError::Conflict => RegistrationError::TooSoon { retry_after_ms: 1_000 },
+            other => other.into(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Reports to the operator: a client blocks a JID and says why (XEP-0377).
 //!
-//! Kept in one document per reporter in `Table::Reports`, under the reporter's record key: the last [`REPORTS_MAX`] of each
+//! Kept in one document per reporter in `REPORTS`, under the reporter's record key: the last [`REPORTS_MAX`] of each
 //! reporter, so that nobody can fill the disk with reports. `chaski ctl report list` shows them. A report holds what the reporter
 //! wrote, the ids of messages, and the URLs of files on this server; never the messages themselves, which the server does not
 //! keep. Whether such a file exists is not checked, so that nobody can learn it by reporting. The document is deleted with the

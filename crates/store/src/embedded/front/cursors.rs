@@ -90,7 +90,7 @@ impl Front {
             return self.cursors.tidy(account);
         }
         let value = (!held.cursors.is_empty()).then(|| held.cursors.to_json());
-        let put = Put { table: Table::Cursors, key: account.record_key(), value };
+        let put = Put { table: Table::CURSORS, key: account.record_key(), value };
         let numbered = self.shared.number(Effect::Puts(vec![put]));
         held.under_way = Some(numbered.revision);
         let waiter = Waiter::Cursors { link: self.link.clone(), account, revision: numbered.revision };

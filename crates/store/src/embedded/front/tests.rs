@@ -96,7 +96,7 @@ impl Hands {
 
     /// Begins a load of the account.
     fn begin_load(&mut self) {
-        self.front.load(romeo(), &[Table::Accounts], Ticket(5));
+        self.front.load(romeo(), &[Table::ACCOUNTS], Ticket(5));
         assert!(matches!(self.at_readers.try_take(), Some(Job::Load { .. })), "the readers were not asked");
     }
 

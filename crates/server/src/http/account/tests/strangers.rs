@@ -8,7 +8,7 @@ use axum::extract::ConnectInfo;
 use chaski_services::allowance::Allowance;
 use chaski_services::effects::turn::command::Command;
 use chaski_services::rooms::accounts::guesses::Allowances;
-use chaski_store::{Records, Table};
+use chaski_store::Records;
 use hyper::body::Frame;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -67,7 +67,11 @@ async fn a_network_has_so_many_wrong_keys_whoevers_they_are() {
     }
     assert_eq!(answers, [401, 401, 429, 429, 429, 429, 429, 429, 429, 429]);
     assert_eq!(doors.checks.metrics().done_total.get(), 8);
-    assert_eq!(records.scan(Table::Limits, "", 10).unwrap().len(), 0, "nothing of it is written");
+    assert_eq!(
+        records.scan(chaski_services::allowance::LIMITS, "", 10).unwrap().len(),
+        0,
+        "nothing of it is written"
+    );
     // A key that can't be guessed, from there and from elsewhere.
     for address in ["192.0.2.1", "198.51.100.1"] {
         assert_eq!(ask_as(&router, USER, KEY, address).await, (200, false));

@@ -1,6 +1,7 @@
 //! Errands in order, one at a time, bounded.
 
 use super::*;
+use crate::account::nodes::ITEMS;
 use crate::testing::Stage;
 use chaski_store::AccountId;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex};
 const JULIET: &str = "+15551230001";
 
 fn key(name: &str) -> (Table, String) {
-    (Table::Items, format!("{JULIET}/{name}"))
+    (ITEMS, format!("{JULIET}/{name}"))
 }
 
 fn put(name: &str, value: &str) -> Put {

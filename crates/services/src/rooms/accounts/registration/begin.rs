@@ -10,8 +10,9 @@ use super::{Begun, Delivery, Registrar, RegistrationError, Request, TEXT_CHARS_M
 use crate::account::phone::Phone;
 use crate::allowance::record_key;
 use crate::rooms::accounts::limits::{LimitError, Limiter, network_subject, wide_network_subject};
+use crate::rooms::accounts::registration::REGISTRATIONS;
 use crate::rooms::accounts::verification::{Code, make_id};
-use chaski_store::{Revision, Table};
+use chaski_store::Revision;
 use rand::CryptoRng;
 use std::net::IpAddr;
 
@@ -76,7 +77,7 @@ impl Registrar {
         limits.give_back(self.policy.per_block_and_network(), &begun.asker.with_block(phone))?;
         if session.has_sent_once() {
             limits.give_back(self.policy.per_number_and_network(), &begun.asker.with(phone))?;
-            self.records.delete_if(Table::Registrations, &begun.id, revision)?;
+            self.records.delete_if(REGISTRATIONS, &begun.id, revision)?;
             return Ok(());
         }
         session.take_back(delivery.transport);

@@ -10,6 +10,7 @@ use crate::account::name::AccountName;
 use crate::account::phone::Phone;
 use crate::account::record::AccountRecord;
 use crate::effects::turn::command::{Arrive, Expected, Refusal};
+use crate::rooms::accounts::registration::REGISTRATIONS;
 use crate::rooms::accounts::verification::{hash_code, normalise_code};
 use chaski_store::records::Put;
 use chaski_store::{Revision, StoreError};
@@ -181,7 +182,7 @@ impl Registrar {
 
     /// Writes a registration unless it has been changed since it was read. Returns whether it was written.
     fn swap(&self, id: &str, session: &Session, revision: Revision) -> Result<bool, RegistrationError> {
-        match self.records.put_if(Table::Registrations, id, &session.to_json(), Some(revision)) {
+        match self.records.put_if(REGISTRATIONS, id, &session.to_json(), Some(revision)) {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict) => Ok(false),
             Err(error) => Err(error.into()),
@@ -316,7 +317,7 @@ impl Registrar {
 
     /// The account's record as the store has it.
     pub(super) fn account(&self, name: &AccountName) -> Result<Option<AccountRecord>, RegistrationError> {
-        let Some(found) = self.records.get(Table::Accounts, &name.account().record_key())? else {
+        let Some(found) = self.records.get(Table::ACCOUNTS, &name.account().record_key())? else {
             return Ok(None);
         };
         let record = AccountRecord::from_json(&found.value)

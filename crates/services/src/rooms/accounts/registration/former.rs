@@ -9,8 +9,11 @@ use super::continuity::{Former, Proof, Terms, Verdict, decide};
 use super::{Confirmation, Network, Registrar, RegistrationError, Table};
 use crate::account::fast_tokens::Mint;
 use crate::account::name::AccountName;
+use crate::account::nodes::ITEMS;
+use crate::account::nodes::NODES;
 use crate::account::nodes::Nodes;
 use crate::account::record::{AccountRecord, RegistrationLock};
+use crate::account::settings::SETTINGS;
 use crate::account::settings::{AccountKind, Settings};
 use crate::effects::turn::command::{
     AccountView, Contacts, NewKey, Refusal, RemoveSilent, ShowAccount, ShowContacts,
@@ -185,24 +188,22 @@ impl Registrar {
             tracing::error!(account = ?name, %error, "what an account has published or set can't be read; it goes");
         };
         let mut puts = Vec::new();
-        if let Some(found) = self.records.get(Table::Settings, &key)? {
+        if let Some(found) = self.records.get(SETTINGS, &key)? {
             match Settings::from_document(&found.value, AccountKind::of(name.account())) {
-                Ok(settings) => {
-                    puts.push((Table::Settings, key.clone(), settings.without_people().to_document()))
-                }
+                Ok(settings) => puts.push((SETTINGS, key.clone(), settings.without_people().to_document())),
                 Err(error) => damaged(&error),
             }
         }
-        let Some(found) = self.records.get(Table::Nodes, &key)? else { return Ok(as_puts(puts)) };
+        let Some(found) = self.records.get(NODES, &key)? else { return Ok(as_puts(puts)) };
         match Nodes::from_document(&found.value) {
             Ok(nodes) => {
                 let shown = nodes.shown();
                 for item in shown.item_keys(&key) {
-                    if let Some(found) = self.records.get(Table::Items, &item)? {
-                        puts.push((Table::Items, item, found.value));
+                    if let Some(found) = self.records.get(ITEMS, &item)? {
+                        puts.push((ITEMS, item, found.value));
                     }
                 }
-                puts.extend(shown.to_document().map(|document| (Table::Nodes, key, document)));
+                puts.extend(shown.to_document().map(|document| (NODES, key, document)));
             }
             Err(error) => damaged(&error),
         }

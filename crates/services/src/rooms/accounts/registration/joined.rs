@@ -14,12 +14,13 @@ use super::begin::Asker;
 use super::session::{CODE_MS, Session, Standing};
 use super::{Begun, Registrar, RegistrationError};
 use crate::account::phone::Phone;
+use crate::rooms::accounts::registration::REGISTRATIONS;
+use chaski_store::Revision;
 use chaski_store::records::Put;
-use chaski_store::{Revision, Table};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Which registration has sent the latest code to a number: a document in `Table::Registrations`.
+/// Which registration has sent the latest code to a number: a document in `REGISTRATIONS`.
 #[derive(Serialize, Deserialize)]
 struct Latest {
     latest: String,
@@ -37,7 +38,7 @@ impl Registrar {
         let former = self.latest(phone)?;
         let latest = Latest { latest: id.to_owned(), sent_unix_ms: now_unix_ms };
         let value = serde_json::to_vec(&latest).expect("a string and a number");
-        let put = Put { table: Table::Registrations, key: latest_key(phone), value: Some(value) };
+        let put = Put { table: REGISTRATIONS, key: latest_key(phone), value: Some(value) };
         self.records.put_all(vec![put])?;
         Ok(former)
     }
@@ -85,7 +86,7 @@ impl Registrar {
     }
 
     pub(super) fn latest(&self, phone: Phone) -> Result<Option<String>, RegistrationError> {
-        let found = self.records.get(Table::Registrations, &latest_key(phone))?;
+        let found = self.records.get(REGISTRATIONS, &latest_key(phone))?;
         let latest = found.and_then(|found| serde_json::from_slice::<Latest>(&found.value).ok());
         Ok(latest.map(|latest| latest.latest))
     }

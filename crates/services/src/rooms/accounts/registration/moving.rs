@@ -10,11 +10,16 @@
 //! next registration of the old number. Each step may be repeated. No message is lost: those that come meanwhile are returned to
 //! their senders as errors.
 
-use super::{Confirmation, Kept, Registered, Registrar, RegistrationError, Table};
+use super::{Confirmation, Kept, Registered, Registrar, RegistrationError};
 use crate::account::contact_sync_quota;
 use crate::account::credentials::{Credentials, Derivation, make_key};
 use crate::account::name::AccountName;
+use crate::account::nodes::ITEMS;
+use crate::account::nodes::NODES;
 use crate::account::record::AccountRecord;
+use crate::account::roster::document::ROSTERS;
+use crate::account::settings::SETTINGS;
+use crate::allowance::LIMITS;
 use crate::allowance::record_key;
 use crate::effects::turn::command::{
     Arrive, BookChange, Expected, Leave, Leaving, Refusal, RemoveMoved, ShowAccount,
@@ -115,19 +120,19 @@ impl Registrar {
         }
         let (from, to) = (old.record_key(), new.record_key());
         let put = |table, key: &str, value| Put { table, key: key.to_owned(), value };
-        let mut puts = vec![put(Table::Rosters, &to, Some(leaving.roster))];
-        for table in [Table::Settings, Table::Nodes] {
+        let mut puts = vec![put(ROSTERS, &to, Some(leaving.roster))];
+        for table in [SETTINGS, NODES] {
             // A record that does not exist is written as absent, so that nothing left under the new number is inherited.
             puts.push(put(table, &to, self.records.get(table, &from)?.map(|found| found.value)));
         }
         for (key, value) in self.items(&from)? {
-            puts.push(put(Table::Items, &format!("{to}{}", &key[from.len()..]), Some(value)));
+            puts.push(put(ITEMS, &format!("{to}{}", &key[from.len()..]), Some(value)));
         }
         let quota = |key| record_key(&self.secrets.root, contact_sync_quota::NAME, key);
-        if self.records.get(Table::Limits, &quota(&to))?.is_none()
-            && let Some(found) = self.records.get(Table::Limits, &quota(&from))?
+        if self.records.get(LIMITS, &quota(&to))?.is_none()
+            && let Some(found) = self.records.get(LIMITS, &quota(&from))?
         {
-            puts.push(put(Table::Limits, &quota(&to), Some(found.value)));
+            puts.push(put(LIMITS, &quota(&to), Some(found.value)));
         }
         Ok(puts)
     }
@@ -137,7 +142,7 @@ impl Registrar {
         let prefix = format!("{record_key}/");
         let (mut items, mut after) = (Vec::new(), prefix.clone());
         loop {
-            let page = self.records.scan(Table::Items, &after, ITEMS_PER_PAGE)?;
+            let page = self.records.scan(ITEMS, &after, ITEMS_PER_PAGE)?;
             let Some((last, _)) = page.last() else { return Ok(items) };
             after.clone_from(last);
             for (key, found) in page {

@@ -23,7 +23,7 @@ const VOICE_AFTER_SMS_MS: u64 = MINUTE_MS;
 /// So many of the latest codes are right: an SMS that arrives after the client has asked for another one still helps.
 const CODES_KEPT: usize = 2;
 
-/// The document in `Table::Registrations`.
+/// The document in `REGISTRATIONS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) phone: u64,

@@ -12,6 +12,7 @@ use crate::account::name::AccountName;
 use crate::account::phone::PhoneError;
 use crate::account::record::RegistrationLock;
 use crate::effects::turn::command::NewKey;
+use crate::rooms::accounts::registration::REGISTRATIONS;
 use chaski_store::memory::MemoryEngine;
 use chaski_store::{AccountId, Engine};
 use owner::Owner;
@@ -142,10 +143,10 @@ fn a_number_becomes_an_account() {
 fn nothing_secret_is_stored_in_clear() {
     let mut desk = desk();
     let begun = desk.begin(NUMBER).unwrap();
-    let stored = desk.engine.records().get(Table::Registrations, &begun.id).unwrap().unwrap();
+    let stored = desk.engine.records().get(REGISTRATIONS, &begun.id).unwrap().unwrap();
     assert!(!String::from_utf8(stored.value).unwrap().contains(begun.code().digits()));
     let registered = desk.confirm(&begun.id, begun.code().digits()).unwrap();
-    let stored = desk.engine.records().get(Table::Accounts, NUMBER).unwrap().unwrap();
+    let stored = desk.engine.records().get(Table::ACCOUNTS, NUMBER).unwrap().unwrap();
     assert!(!String::from_utf8(stored.value).unwrap().contains(&registered.key));
 }
 
@@ -170,7 +171,7 @@ fn an_account_made_again_begins_with_another_generation() {
     desk.register(NUMBER);
     let before = desk.record(NUMBER).generation();
     // It was removed, and nothing is remembered of it: the server has been started again.
-    let gone = chaski_store::records::Put { table: Table::Accounts, key: NUMBER.to_owned(), value: None };
+    let gone = chaski_store::records::Put { table: Table::ACCOUNTS, key: NUMBER.to_owned(), value: None };
     desk.engine.records().put_all(vec![gone]).unwrap();
     desk.restart();
     desk.now += DAY_MS;
@@ -280,7 +281,7 @@ fn a_registration_ends_after_half_an_hour() {
     assert_eq!(desk.confirm(&begun.id, second.code().digits()).err(), Some(RegistrationError::Unknown));
     assert_eq!(desk.registrar.purge(desk.now - 1).unwrap(), 3, "three of the five limits are full again");
     assert_eq!(desk.registrar.purge(desk.now).unwrap(), 1);
-    assert!(desk.engine.records().get(Table::Registrations, &begun.id).unwrap().is_none());
+    assert!(desk.engine.records().get(REGISTRATIONS, &begun.id).unwrap().is_none());
 }
 
 #[test]

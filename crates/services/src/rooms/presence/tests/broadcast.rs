@@ -1,6 +1,7 @@
 //! RFC 6121 §4: coming, changing, going; directed presence; probes; and nothing for strangers.
 
 use super::*;
+use crate::account::roster::document::ROSTERS;
 use crate::wire::Closed;
 
 /// Romeo and Juliet, who see each other.
@@ -113,8 +114,8 @@ fn a_subscription_that_the_other_side_has_forgotten_is_corrected_by_the_probe() 
     // Her roster is lost: she knows nobody any more.
     let records = chaski_store::Engine::records(&stage.engine);
     let key = crate::testing::account(JULIET).record_key();
-    let found = records.get(chaski_store::Table::Rosters, &key).unwrap().unwrap();
-    records.delete_if(chaski_store::Table::Rosters, &key, found.revision).unwrap();
+    let found = records.get(ROSTERS, &key).unwrap().unwrap();
+    records.delete_if(ROSTERS, &key, found.revision).unwrap();
     stage.crash();
     arrive(&mut stage, JULIET, "balcony");
     let romeo = arrive(&mut stage, ROMEO, "orchard");

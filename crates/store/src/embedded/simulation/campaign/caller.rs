@@ -140,13 +140,13 @@ impl World {
         match self.dice.below(3) {
             0 if !self.asked.values().any(|asked| matches!(asked, Asked::Save(other) if *other == of)) => {
                 let expected = self.revisions.get(&of).copied().flatten();
-                self.front(of).save(of, Table::Accounts, value.clone(), expected, ticket);
+                self.front(of).save(of, Table::ACCOUNTS, value.clone(), expected, ticket);
                 self.ledger.changing(&of.record_key(), value, ticket.0);
                 self.asked.insert(ticket.0, Asked::Save(of));
             }
             1 => {
                 let puts = ["a", "b"].map(|part| Put {
-                    table: Table::Items,
+                    table: Table::new("items"),
                     key: record(of, part),
                     value: value.clone(),
                 });

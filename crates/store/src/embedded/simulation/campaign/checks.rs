@@ -34,7 +34,7 @@ impl World {
         self.revisions.insert(of, found.as_ref().map(|found| found.revision));
         self.ledger.record_opened(&of.record_key(), found.map(|found| found.value))?;
         let ticket = self.ticket();
-        let keys = ["a", "b"].map(|part| (Table::Items, record(of, part)));
+        let keys = ["a", "b"].map(|part| (Table::new("items"), record(of, part)));
         self.front(of).fetch(of, keys.to_vec(), ticket);
         let found: Vec<_> = self.found(ticket)?.into_iter().map(|one| one.map(|one| one.value)).collect();
         if found[0] != found[1] {
@@ -56,7 +56,7 @@ impl World {
     /// Loads an account: its record, and what waits for it, of which the store knows how much that is.
     fn come(&mut self, of: AccountId, is_exact: bool) -> Lived<(Option<crate::Versioned>, Vec<Shown>)> {
         let ticket = self.ticket();
-        self.front(of).load(of, &[Table::Accounts], ticket);
+        self.front(of).load(of, &[Table::ACCOUNTS], ticket);
         let found = self.found(ticket)?.pop().flatten();
         let entries = self.read_all(of)?;
         let usage = self.front(of).usage(of);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::fast_tokens::Mint;
+use crate::account::settings::SETTINGS;
 use chaski_xmpp::sasl::token::TokenMechanism;
 use chaski_xmpp::stream::ClientId;
 
@@ -106,7 +107,7 @@ fn a_lock_that_has_fallen_leaves_the_profile() {
     let before = desk.record(NUMBER).generation();
     let rules = r#"{"photo":{"show":"nobody","never":["+15551230005"]}}"#;
     let settings = format!(r#"{{"format":1,"rules":{rules},"blocked":["+15551230006"]}}"#);
-    desk.engine.records().put_if(Table::Settings, NUMBER, settings.as_bytes(), None).unwrap();
+    desk.engine.records().put_if(SETTINGS, NUMBER, settings.as_bytes(), None).unwrap();
     desk.now += 7 * DAY_MS - 1;
     assert_eq!(desk.come_with_the_code().err(), Some(RegistrationError::Locked { retry_after_ms: 1 }));
     desk.now += 1;
@@ -116,7 +117,7 @@ fn a_lock_that_has_fallen_leaves_the_profile() {
         (record.lock.clone(), record.generation(), record.created_unix_ms),
         (None, before + 1, START_MS)
     );
-    let settings = desk.engine.records().get(Table::Settings, NUMBER).unwrap().unwrap();
+    let settings = desk.engine.records().get(SETTINGS, NUMBER).unwrap().unwrap();
     let settings = String::from_utf8(settings.value).unwrap();
     assert!(settings.contains(r#""photo":{"show":"nobody"}"#) && !settings.contains("+1555"), "{settings}");
 

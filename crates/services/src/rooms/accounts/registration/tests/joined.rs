@@ -3,6 +3,7 @@
 use super::*;
 use crate::account::network::WIDER;
 use crate::allowance::Allowance;
+use crate::rooms::accounts::registration::REGISTRATIONS;
 
 impl Desk {
     /// As many requests as strangers get through; the last message that they had sent.
@@ -208,7 +209,7 @@ fn what_is_over_is_dropped_with_its_pointer() {
     let mut desk = desk();
     desk.pester(NUMBER, 20);
     desk.begin(NUMBER).unwrap();
-    let rows = |desk: &Desk| desk.engine.records().scan(Table::Registrations, "", 100).unwrap().len();
+    let rows = |desk: &Desk| desk.engine.records().scan(REGISTRATIONS, "", 100).unwrap().len();
     desk.registrar.purge(desk.now).unwrap();
     assert!(rows(&desk) > 2, "what is open stays");
     desk.begin(NUMBER).unwrap();

@@ -1,6 +1,8 @@
 //! What stands for the owner shards: the store's records, and a list of who was told what.
 
 use super::*;
+use crate::account::nodes::NODES;
+use crate::account::settings::SETTINGS;
 use crate::effects::turn::command::{AccountView, Action, Arrive, Command, Contacts, RemoveSilent};
 use chaski_store::records::Put;
 
@@ -22,7 +24,7 @@ impl Owner {
     }
 
     fn find(&self, account: AccountId) -> Result<Option<(AccountRecord, Revision)>, Refusal> {
-        let found = self.records.get(Table::Accounts, &account.record_key()).unwrap();
+        let found = self.records.get(Table::ACCOUNTS, &account.record_key()).unwrap();
         let read = |found: chaski_store::Versioned| match AccountRecord::from_json(&found.value) {
             Ok(record) => Ok((record, found.revision)),
             Err(error) => Err(Refusal::Unavailable(error.to_string())),
@@ -32,7 +34,7 @@ impl Owner {
 
     fn write(&self, record: &AccountRecord, revision: Option<Revision>) {
         let key = record.name.account().record_key();
-        self.records.put_if(Table::Accounts, &key, &record.to_json(), revision).unwrap();
+        self.records.put_if(Table::ACCOUNTS, &key, &record.to_json(), revision).unwrap();
     }
 
     pub(super) fn owners(self: &Arc<Self>) -> Owners {
@@ -76,8 +78,8 @@ impl Owner {
         }
         let key = account.record_key();
         let (_, revision) = self.find(account)?.unwrap();
-        self.records.delete_if(Table::Accounts, &key, revision).unwrap();
-        for table in [Table::Settings, Table::Nodes] {
+        self.records.delete_if(Table::ACCOUNTS, &key, revision).unwrap();
+        for table in [SETTINGS, NODES] {
             self.records.put_all(vec![Put { table, key: key.clone(), value: None }]).unwrap();
         }
         Ok(())

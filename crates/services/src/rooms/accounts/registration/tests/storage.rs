@@ -1,14 +1,15 @@
 //! Registration over a store that is damaged or full.
 
 use super::*;
+use crate::rooms::accounts::registration::REGISTRATIONS;
 
 #[test]
 fn damaged_records_harm_nobody_else() {
     let mut desk = desk();
     let records = desk.engine.records();
-    records.put_if(Table::Registrations, "AAAAAAAAAAAAAAAAAAAAAA", b"{", None).unwrap();
+    records.put_if(REGISTRATIONS, "AAAAAAAAAAAAAAAAAAAAAA", b"{", None).unwrap();
     assert_eq!(desk.confirm("AAAAAAAAAAAAAAAAAAAAAA", "123456").err(), Some(RegistrationError::Unknown));
-    records.put_if(Table::Accounts, NUMBER, b"{", None).unwrap();
+    records.put_if(Table::ACCOUNTS, NUMBER, b"{", None).unwrap();
     let begun = desk.begin(NUMBER).unwrap();
     let failed = desk.confirm(&begun.id, begun.code().digits()).err();
     assert!(matches!(failed, Some(RegistrationError::Unavailable(_))), "{failed:?}");
