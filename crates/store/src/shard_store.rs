@@ -35,7 +35,7 @@ pub enum Completion {
         ticket: Ticket,
         /// `None` where there is no record.
         result: Result<Vec<Option<Versioned>>, StoreError>,
-        /// With [`rosters`] among the tables of a load: who of the account's phone book is there, as
+        /// With `rosters` among the tables of a load: who of the account's phone book is there, as
         /// [`books::Query::Matches`] says. An account is never in memory without it.
         book: Vec<books::Match>,
     },
@@ -86,8 +86,8 @@ pub trait ShardStore: Mailboxes + AccountRecords + Contacts + ShardMedia + Send 
     /// it that are under way are not answered.
     fn leave(&mut self, account: AccountId);
 
-    /// The account is gone: drops its whole mailbox, its phone book, its references to media, and what is kept under its key in the tables of
-    /// [`Table::OWN`], in slices. Its record in [`Table::ACCOUNTS`] is the caller's to delete before. May be repeated, and asked
+    /// The account is gone: drops its whole mailbox, its phone book, its references to media, and what is kept under its key in
+    /// every table of accounts' own, in slices. Its record in [`Table::ACCOUNTS`] is the caller's to delete before. May be repeated, and asked
     /// for an account that nothing is kept of.
     fn purge(&mut self, account: AccountId, ticket: Ticket);
 

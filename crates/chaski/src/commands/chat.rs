@@ -30,7 +30,7 @@ pub(super) fn run(args: &Chat) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Colours where they can be seen and are not unwanted (https://no-color.org).
+/// Colours where they can be seen and are not unwanted (<https://no-color.org>).
 pub(super) fn style() -> Style {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");

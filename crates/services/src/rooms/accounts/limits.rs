@@ -84,7 +84,7 @@ pub struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    /// Over the store's records; `secret` is [`chaski_store::Engine::secret`].
+    /// Over the store's records; `secret` is [`chaski_store::Engine::secrets`].
     pub fn new(records: &'a dyn Records, secret: [u8; 16]) -> Self {
         Self { records, secret }
     }
