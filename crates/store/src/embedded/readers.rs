@@ -13,7 +13,7 @@ use super::link::{Event, Link, Loaded, Shared};
 use super::overlay::Overlay;
 use super::records;
 use crate::leftovers::Place;
-use crate::records::{Table, Wanted};
+use crate::records::{Table, Versioned, Wanted};
 use crate::{AccountId, Completion, Cursors, ReadLimit, Seq, StoreError, Ticket, books, media};
 use rusqlite::{Connection, ErrorCode};
 use std::sync::Arc;
@@ -63,11 +63,11 @@ pub(super) fn carry_out(
             let event = match wanted {
                 Wanted::Keys(_) => Event::Fetched(completion),
                 Wanted::Tables(_) => {
-                    let waiting = arrears
-                        .waiting(connection, account)
-                        .and_then(|waiting| {
-                            Ok(Waiting { cursors: cursors(overlay, connection, account)?, ..waiting })
-                        })
+                    // First, because what is not there any more is in SQLite by then.
+                    let decided = overlay.get(Table::CURSORS, &account.record_key());
+                    let found = arrears.waiting(connection, account);
+                    let waiting = found
+                        .map(|waiting| with_cursors(waiting, decided))
                         .map_err(|error| failed(&error, health));
                     Event::Loaded(Box::new(Loaded { account, waiting, completion }))
                 }
@@ -108,10 +108,15 @@ fn failed(error: &rusqlite::Error, health: &Health) -> StoreError {
     super::sqlite_writer::store_error(error)
 }
 
-/// How far the readers of an account's mailbox have come.
-fn cursors(overlay: &Overlay, connection: &Connection, account: AccountId) -> rusqlite::Result<Cursors> {
-    let record = records::get_through(overlay, connection, Table::CURSORS, &account.record_key())?;
-    Ok(record.map(|record| Cursors::from_json(&record.value)).unwrap_or_default())
+/// With the cursors that frames which are not carried out yet are going to make, if any are.
+fn with_cursors(waiting: Waiting, decided: Option<Option<Versioned>>) -> Waiting {
+    match decided {
+        Some(record) => {
+            let cursors = record.map(|record| Cursors::from_json(&record.value)).unwrap_or_default();
+            Waiting { cursors, ..waiting }
+        }
+        None => waiting,
+    }
 }
 
 fn load(

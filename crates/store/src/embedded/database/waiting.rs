@@ -2,7 +2,7 @@
 
 use super::NewMessage;
 use crate::{AccountId, Cursors, Entry, Seq};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row, params};
 
 /// What waits in SQLite for one account.
 #[derive(Debug, Default)]
@@ -54,9 +54,9 @@ impl Moving {
     }
 }
 
-/// What waits for an account. Reads no stanza.
+/// What waits for an account, and how far its readers have come. Reads no stanza.
 pub(in crate::embedded) fn waiting(connection: &Connection, account: AccountId) -> rusqlite::Result<Waiting> {
-    let account = account.to_bits() as i64;
+    let (number, key) = (account.to_bits() as i64, account.record_key());
     let select = "SELECT id, seq, size, mark FROM messages WHERE account = ?1";
     let mut statement = connection.prepare_cached(select)?;
     // Of one that can't be read the number is enough: it is set aside when the mailbox is read.
@@ -64,9 +64,13 @@ pub(in crate::embedded) fn waiting(connection: &Connection, account: AccountId) 
         let (id, seq) = (row.get(0).unwrap_or_default(), Seq(row.get::<_, i64>(1)? as u64));
         Ok(Kept { id, seq, size: row.get(2).unwrap_or(0), mark: row.get(3).unwrap_or(None) })
     };
-    let messages = statement.query_map([account], kept)?.collect::<Result<_, _>>()?;
-    let select = "SELECT seq FROM gaps WHERE account = ?1";
+    let messages = statement.query_map([number], kept)?.collect::<Result<_, _>>()?;
+    // Most have neither; one statement costs less than two.
+    let select =
+        "SELECT (SELECT seq FROM gaps WHERE account = ?1), (SELECT value FROM cursors WHERE key = ?2)";
     let mut statement = connection.prepare_cached(select)?;
-    let gap = statement.query_row([account], |row| row.get::<_, i64>(0)).optional()?;
-    Ok(Waiting { messages, gap: gap.map(|seq| Seq(seq as u64)), cursors: Cursors::default() })
+    let found = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<String>>(1)?));
+    let (gap, cursors) = statement.query_row(params![number, key], found)?;
+    let cursors = cursors.map(|json| Cursors::from_json(json.as_bytes())).unwrap_or_default();
+    Ok(Waiting { messages, gap: gap.map(|seq| Seq(seq as u64)), cursors })
 }
