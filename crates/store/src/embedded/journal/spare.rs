@@ -18,6 +18,8 @@ pub(crate) struct Spare {
     path: PathBuf,
     /// Its bytes, if it is there.
     bytes: Option<u64>,
+    /// It was said that it can't be made.
+    ails: bool,
 }
 
 /// The spare's file beside this journal.
@@ -30,7 +32,7 @@ impl Spare {
     pub(crate) fn find(disk: &dyn Disk, journal: &Path) -> Self {
         let path = path(journal);
         let bytes = disk.length(&path).ok().filter(|bytes| *bytes > SEGMENT_HEADER as u64);
-        Self { path, bytes }
+        Self { path, bytes, ails: false }
     }
 
     /// Whether there is one.
@@ -38,8 +40,20 @@ impl Spare {
         self.bytes.is_some()
     }
 
-    /// Makes one with room for frames of so many bytes.
-    pub(crate) fn make(&mut self, disk: &dyn Disk, room: u64) -> Result<(), SegmentError> {
+    /// Makes one with room for frames of so many bytes. What is to be said if that fails for another reason than want of room: once, until it succeeds.
+    pub(crate) fn make(&mut self, disk: &dyn Disk, room: u64) -> Option<(&'static str, io::Error)> {
+        match self.try_make(disk, room) {
+            Err(SegmentError::Failed { what, source }) => {
+                (!std::mem::replace(&mut self.ails, true)).then_some((what, source))
+            }
+            made => {
+                self.ails &= made.is_err();
+                None
+            }
+        }
+    }
+
+    fn try_make(&mut self, disk: &dyn Disk, room: u64) -> Result<(), SegmentError> {
         let (new, bytes) = (self.path.with_extension("spare.new"), SEGMENT_HEADER as u64 + room);
         let make = || {
             let file = disk.open(&new, Open::Any).map_err(in_vain)?;
@@ -85,4 +99,54 @@ fn in_vain(error: io::Error) -> SegmentError {
 fn sync_directory_of(disk: &dyn Disk, path: &Path) -> Result<(), SegmentError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     disk.sync_directory(parent).map_err(segment::failed("fsync of the data directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::simulation::SimulatedDisk;
+
+    const EIO: i32 = 5;
+
+    fn place() -> (SimulatedDisk, PathBuf) {
+        let disk = SimulatedDisk::default();
+        let journal = disk.root().join("journal");
+        (disk, journal)
+    }
+
+    #[test]
+    fn it_is_whole_zeros_and_found_again() {
+        let (disk, journal) = place();
+        let mut spare = Spare::find(&disk, &journal);
+        assert!(!spare.is_there());
+        assert!(spare.make(&disk, 5_000).is_none() && spare.is_there());
+        let bytes = disk.read(&path(&journal)).expect("reads");
+        assert_eq!(bytes, vec![0; SEGMENT_HEADER + 5_000]);
+        assert!(Spare::find(&disk, &journal).is_there());
+    }
+
+    #[test]
+    fn a_failure_is_said_once_until_it_succeeds_and_leaves_nothing() {
+        let (disk, journal) = place();
+        let mut spare = Spare::find(&disk, &journal);
+        for round in 0..2 {
+            for attempt in 0..3 {
+                disk.fail_sync_in(0, EIO);
+                assert_eq!(spare.make(&disk, 5_000).is_some(), attempt == 0, "{round} {attempt}");
+                assert!(!spare.is_there() && !Spare::find(&disk, &journal).is_there());
+            }
+            assert!(spare.make(&disk, 5_000).is_none() && spare.is_there());
+            disk.unlink(&path(&journal)).expect("unlinks");
+            spare.bytes = None;
+        }
+    }
+
+    #[test]
+    fn want_of_room_is_not_said_at_all() {
+        let (disk, journal) = place();
+        let mut spare = Spare::find(&disk, &journal);
+        disk.set_size(Some(100), false);
+        assert!(spare.make(&disk, 5_000).is_none() && !spare.is_there());
+        assert_eq!(disk.used(), 0, "nothing is left of it");
+    }
 }

@@ -85,8 +85,8 @@ impl Writer {
             return;
         }
         let disk = self.shared.options.disk.clone();
-        if let Err(SegmentError::Failed { what, source }) = self.spare.make(&*disk, step) {
-            tracing::warn!(what, error = %source, "there is no spare segment for a full disk; trying again");
+        if let Some((what, error)) = self.spare.make(&*disk, step) {
+            tracing::warn!(what, %error, "there is no spare segment for a full disk; trying again until there is");
         }
     }
 
