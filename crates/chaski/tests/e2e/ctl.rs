@@ -186,16 +186,22 @@ fn salvage_of_a_healthy_directory_finds_no_damage() {
     assert!(report.contains("\"damaged_segments\":0"), "{report}");
 }
 
-#[test]
-fn secrets_are_replaced_while_no_server_runs_and_nobody_notices() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start_in(dir.path(), "");
+/// A server with two accounts, and the first's client, which counts what is accepted.
+fn two_accounts(dir: &std::path::Path) -> (Server, Client<std::net::TcpStream>) {
+    let server = Server::start_in(dir, "");
     for name in ["+15550100001", "+15550100002"] {
         server.ctl(&["account", "add", name, "--key", KEY]);
     }
     let mut one = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "one");
     one.send("<enable xmlns='urn:xmpp:sm:3'/>");
     one.wait_for("<enabled");
+    (server, one)
+}
+
+#[test]
+fn secrets_are_replaced_while_no_server_runs_and_nobody_notices() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, mut one) = two_accounts(dir.path());
     one.send("<message to='+15550100002@localhost' id='waits-for-two'><body>still here</body></message>");
     one.send("<r xmlns='urn:xmpp:sm:3'/>");
     one.wait_for("h='1'");
@@ -220,13 +226,7 @@ fn secrets_are_replaced_while_no_server_runs_and_nobody_notices() {
 #[test]
 fn a_damaged_journal_stops_the_start_and_is_salvaged() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start_in(dir.path(), "");
-    for name in ["+15550100001", "+15550100002"] {
-        server.ctl(&["account", "add", name, "--key", KEY]);
-    }
-    let mut one = Client::log_in(tcp(server.plain()), "+15550100001", KEY, "one");
-    one.send("<enable xmlns='urn:xmpp:sm:3'/>");
-    one.wait_for("<enabled");
+    let (server, mut one) = two_accounts(dir.path());
     for n in 1..=10 {
         // Each waits for its acceptance, so that each stands in a frame of its own.
         one.send(&format!(

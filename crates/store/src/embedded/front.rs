@@ -38,7 +38,7 @@ use effects::Asked;
 use mailbox::Mailbox;
 use reads::PendingRead;
 use shares::Mark;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tail::{MixBuild, Tail};
@@ -83,7 +83,7 @@ pub(super) struct Front {
     repeats: Vec<Repeat>,
     batch_effects: Vec<Submitted>,
     /// Records of cursors, which go with the acknowledgements.
-    batch_cursors: Vec<Submitted>,
+    batch_cursors: BTreeMap<AccountId, Submitted>,
     /// Who waits for them, and their bytes.
     batch_asked: Vec<Asked>,
     batch_effect_bytes: usize,
@@ -153,7 +153,7 @@ impl Front {
             batch_messages: 0,
             repeats: Vec::new(),
             batch_effects: Vec::new(),
-            batch_cursors: Vec::new(),
+            batch_cursors: BTreeMap::new(),
             batch_asked: Vec::new(),
             batch_effect_bytes: 0,
             batch_charges: false,

@@ -11,6 +11,7 @@ use crate::mailbox::Seq;
 use crate::records::{Put, Revision, Table};
 use crate::{AccountId, Cursors, Mailboxes, Reader};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// See the file's head.
 #[derive(Default)]
@@ -31,16 +32,15 @@ impl Known {
         self.0.get(&account).map(|held| &held.cursors)
     }
 
-    /// A load has found these.
+    /// A load has found these. What is here already is newer.
     fn come(&mut self, account: AccountId, found: Cursors) {
-        if found.is_empty() && !self.0.contains_key(&account) {
-            return;
+        match self.0.entry(account) {
+            Entry::Occupied(mut held) => held.get_mut().is_away = false,
+            Entry::Vacant(place) if !found.is_empty() => {
+                place.insert(Held { cursors: found, ..Held::default() });
+            }
+            Entry::Vacant(_) => {}
         }
-        let held = self.0.entry(account).or_default();
-        if held.under_way.is_none() {
-            held.cursors = found;
-        }
-        held.is_away = false;
         self.tidy(account);
     }
 
@@ -86,6 +86,7 @@ impl Front {
     /// Changes the cursors of a mailbox; if that changes them, the record is on its way, and what all have goes.
     pub(super) fn change_cursors(&mut self, account: AccountId, change: impl FnOnce(&mut Cursors) -> bool) {
         let held = self.cursors.0.entry(account).or_default();
+        let before = held.cursors.all_have();
         if !change(&mut held.cursors) {
             return self.cursors.tidy(account);
         }
@@ -94,10 +95,13 @@ impl Front {
         let numbered = self.shared.number(Effect::Puts(vec![put]));
         held.under_way = Some(numbered.revision);
         let waiter = Waiter::Cursors { link: self.link.clone(), account, revision: numbered.revision };
+        let is_released = held.cursors.all_have() > before;
         // Of what is in one batch the newest says all.
-        self.batch_cursors.retain(|older| !is_of(&older.waiter, account));
-        self.batch_cursors.push(Submitted { numbered, waiter });
-        self.release_read(account);
+        self.batch_cursors.insert(account, Submitted { numbered, waiter });
+        // What an absent device has not read is not looked through whenever another reads on.
+        if is_released {
+            self.release_read(account);
+        }
     }
 
     /// A load has found how far an account's readers have come.
@@ -115,7 +119,7 @@ impl Front {
     /// The account is dropped, cursors and all.
     pub(super) fn purge_cursors(&mut self, account: AccountId) {
         self.cursors.0.remove(&account);
-        self.batch_cursors.retain(|older| !is_of(&older.waiter, account));
+        self.batch_cursors.remove(&account);
     }
 
     /// SQLite has this record, or never will.
@@ -135,9 +139,4 @@ impl Front {
             self.ack(account, &seqs);
         }
     }
-}
-
-/// Whether this is of the cursors of that account.
-fn is_of(waiter: &Waiter, of: AccountId) -> bool {
-    matches!(waiter, Waiter::Cursors { account, .. } if *account == of)
 }

@@ -24,7 +24,7 @@ impl Front {
         self.loading += 1;
         let is_account = matches!(wanted, Wanted::Tables(_));
         if is_account {
-            self.loads.begin(account);
+            self.loads.begin(account, self.purged_upto(account));
             self.tail.begin_come(account);
         }
         let has_book = wanted.has_book();

@@ -11,7 +11,7 @@ use super::tail::MixBuild;
 use crate::embedded::database::{Kept, Waiting};
 use crate::embedded::link::Loss;
 use crate::shares::Count;
-use crate::{AccountId, MessageId, Seq};
+use crate::{AccountId, Cursors, MessageId, Seq};
 use std::collections::HashMap;
 
 /// One mailbox's part in SQLite.
@@ -129,9 +129,10 @@ struct Loading {
 }
 
 impl Loads {
-    /// SQLite is asked what waits for an account.
-    pub(super) fn begin(&mut self, account: AccountId) {
+    /// SQLite is asked what waits for an account, of which a purge that is on its way takes all up to here, and the cursors.
+    pub(super) fn begin(&mut self, account: AccountId, purged: Option<Seq>) {
         let loading = self.of.entry(account).or_default();
+        loading.upto = loading.upto.max(purged.unwrap_or_default());
         loading.count += 1;
         loading.is_away = false;
     }
@@ -174,6 +175,9 @@ impl Loads {
         let is_gone = |seq: Seq| seq <= loading.upto || loading.deleted.binary_search(&seq).is_ok();
         found.messages.retain(|kept| !is_gone(kept.seq) && loading.lost.binary_search(&kept.seq).is_err());
         found.gap = loading.gap.or(found.gap).filter(|seq| !is_gone(*seq));
+        if loading.upto > Seq(0) {
+            found.cursors = Cursors::default();
+        }
         let is_away = loading.is_away;
         if loading.count == 0 {
             self.of.remove(&account);
@@ -240,10 +244,10 @@ mod tests {
             let found = found.expect("it is here");
             (found.messages.iter().map(|kept| kept.seq.0).collect::<Vec<_>>(), found.gap.map(|seq| seq.0))
         };
-        loads.begin(romeo());
+        loads.begin(romeo(), None);
         loads.deleted(romeo(), Seq(4));
         loads.deleted(romeo(), Seq(2));
-        loads.begin(romeo());
+        loads.begin(romeo(), None);
         assert_eq!(numbers(loads.end(romeo(), found(&[1, 2, 3, 4, 5], Some(9)))), (vec![1, 3, 5], Some(9)));
         loads.all_gone(romeo(), Seq(3));
         loads.lost(&Loss { seqs: vec![Seq(11), Seq(6)], ..Loss::of(romeo(), Seq(6), Gap::of(0)) }, Seq(11));
@@ -255,12 +259,12 @@ mod tests {
     #[test]
     fn who_left_while_sqlite_was_read_is_not_here() {
         let mut loads = Loads::default();
-        loads.begin(romeo());
+        loads.begin(romeo(), None);
         loads.leave(romeo());
         assert!(loads.end(romeo(), found(&[1], None)).is_none());
-        loads.begin(romeo());
+        loads.begin(romeo(), None);
         loads.leave(romeo());
-        loads.begin(romeo());
+        loads.begin(romeo(), None);
         assert!(loads.end(romeo(), found(&[1], None)).is_some(), "it has come back");
     }
 }

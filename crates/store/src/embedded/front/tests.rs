@@ -320,3 +320,41 @@ fn what_comes_behind_a_purge_is_known_when_it_has_moved() {
     hands.tell(Event::Purged { account: romeo(), number });
     assert_eq!(hands.known(), (1, vec![new]));
 }
+
+/// SQLite may have been read before the purge came there, and its answer may come after that has ended.
+#[test]
+fn a_load_during_a_purge_brings_no_cursors_back() {
+    let mut hands = Hands::new(2, 8);
+    hands.front.purge(romeo(), Ticket(3));
+    hands.front.flush();
+    let Ok(ToJournal::Batch(batch)) = hands.at_journal.try_recv() else { panic!("no batch") };
+    let Waiter::Purge { number, .. } = batch.effects[0].waiter else { panic!("nothing to purge") };
+    hands.tell(Event::Journal { outcome: Ok(0), buffers: batch.buffers });
+    hands.begin_load();
+    hands.tell(Event::Purged { account: romeo(), number });
+    hands.end_load(Ok(Waiting { cursors: Cursors::from_json(b"[[1,7]]"), ..waiting([7]) }));
+    assert!(hands.front.cursors(romeo()).is_empty(), "whoever has the number next has other devices");
+    assert_eq!(hands.known(), (0, vec![]));
+}
+
+/// However far a reader has come within a batch, and what it has alone stays.
+#[test]
+fn the_newest_of_a_batch_is_its_only_record_of_cursors() {
+    let mut hands = Hands::new(2, 8);
+    hands.begin_load();
+    hands.end_load(Ok(Waiting::default()));
+    let seqs = [hands.append(), hands.append()];
+    let (phone, desk) = (Reader(1), Reader(2));
+    [phone, desk].into_iter().for_each(|reader| hands.front.add_reader(romeo(), reader, Seq(0)));
+    seqs.into_iter().for_each(|seq| hands.front.advance(romeo(), phone, Seq(seq)));
+    hands.front.flush();
+    let batches: Vec<_> = hands.at_journal.try_iter().collect();
+    let records = batches.iter().filter_map(|of| match of {
+        ToJournal::Batch(batch) => Some(batch.cursors.len()),
+        _ => None,
+    });
+    assert_eq!(records.sum::<usize>(), 1);
+    assert_eq!(hands.known().0, 4, "two were there before");
+    hands.front.advance(romeo(), desk, Seq(seqs[0]));
+    assert_eq!(hands.known().0, 1);
+}

@@ -17,10 +17,10 @@ use super::spare::Spare;
 use crate::embedded::health::Part;
 use crate::embedded::link::{Buffers, Event, Link, Shared};
 use crate::embedded::metrics::JournalMetrics;
-use crate::embedded::sqlite_writer::{Submitted, ToSqlite, Waiter};
+use crate::embedded::sqlite_writer::{Submitted, ToSqlite};
 use crate::{AccountId, Seq, StoreError};
 use failure::Failing;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -52,7 +52,7 @@ pub(crate) struct Batch {
     /// What SQLite is to do.
     pub(crate) effects: Vec<Submitted>,
     /// Records of cursors. A full disk takes them as it takes acknowledgements.
-    pub(crate) cursors: Vec<Submitted>,
+    pub(crate) cursors: BTreeMap<AccountId, Submitted>,
     /// Somebody waits for the batch although there may be nothing in it: a message was only charged.
     pub(crate) is_awaited: bool,
 }
@@ -120,7 +120,7 @@ pub(crate) struct Writer {
     /// Effects of programs, behind those of the batches.
     effects: Vec<Submitted>,
     /// Records of cursors that wait for a frame with the acknowledgements, the newest of each account.
-    cursors: Vec<Submitted>,
+    cursors: BTreeMap<AccountId, Submitted>,
     /// Encoded acknowledgements that wait for a frame, and since when.
     acks: Vec<u8>,
     acks_since_ms: Option<u64>,
@@ -179,7 +179,7 @@ impl Writer {
             frame: Vec::new(),
             batches: Vec::new(),
             effects: Vec::new(),
-            cursors: Vec::new(),
+            cursors: BTreeMap::new(),
             acks: Vec::new(),
             acks_since_ms: None,
             next_upkeep_ms: 0,
@@ -349,20 +349,12 @@ impl Writer {
 
     /// The newest record of an account's cursors says all; a removal of the account takes those before it.
     fn take_cursors(&mut self, batch: &mut Batch) {
-        let of = |submitted: &Submitted| match submitted.waiter {
-            Waiter::Cursors { account, .. } => Some(account),
-            _ => None,
-        };
-        let mut over: Vec<AccountId> = batch.cursors.iter().filter_map(of).collect();
         for effect in &batch.effects {
             if let Effect::Purge { accounts, .. } = &effect.numbered.effect {
-                over.extend(accounts);
+                accounts.iter().for_each(|account| _ = self.cursors.remove(account));
             }
         }
-        if !over.is_empty() {
-            self.cursors.retain(|known| of(known).is_none_or(|account| !over.contains(&account)));
-            self.cursors.append(&mut batch.cursors);
-        }
+        self.cursors.append(&mut batch.cursors);
     }
 
     /// Makes one frame of everything at hand durable, in another segment if the one at hand fails. `content`: it holds more than
@@ -437,7 +429,7 @@ impl Writer {
         }
         self.frame.extend_from_slice(&self.acks);
         let Self { frame, cursors, .. } = self;
-        cursors.iter().for_each(|cursors| format::encode_effect(frame, &cursors.numbered));
+        cursors.values().for_each(|cursors| format::encode_effect(frame, &cursors.numbered));
         format::finish_frame(&mut self.frame, self.next_frame, self.seed);
     }
 
@@ -446,7 +438,7 @@ impl Writer {
         let mut effects: Vec<Submitted> =
             self.batches.iter_mut().flat_map(|batch| batch.effects.drain(..)).collect();
         effects.append(&mut self.effects);
-        effects.append(&mut self.cursors);
+        effects.extend(std::mem::take(&mut self.cursors).into_values());
         if effects.is_empty() {
             return;
         }
@@ -478,7 +470,7 @@ impl Writer {
             );
             self.acks.clear();
             let gone = StoreError::Full;
-            self.cursors.drain(..).for_each(|cursors| cursors.refuse(&gone));
+            std::mem::take(&mut self.cursors).into_values().for_each(|cursors| cursors.refuse(&gone));
         }
         self.acks_since_ms = (!self.acks.is_empty() || !self.cursors.is_empty()).then_some(now_ms);
         self.metrics.waiting_ack_bytes.set(self.acks.len() as i64);

@@ -81,7 +81,7 @@ impl Bench {
             messages: 1,
             last: Seq(self.last),
             effects: Vec::new(),
-            cursors: Vec::new(),
+            cursors: BTreeMap::new(),
             is_awaited: false,
         };
         self.to_journal.send(ToJournal::Batch(batch)).unwrap();
@@ -127,7 +127,7 @@ fn acknowledgements_alone_are_written_in_the_end() {
         messages: 0,
         last: Seq(1),
         effects: Vec::new(),
-        cursors: Vec::new(),
+        cursors: BTreeMap::new(),
         is_awaited: false,
     };
     bench.to_journal.send(ToJournal::Batch(batch)).unwrap();
