@@ -89,6 +89,8 @@ pub(super) fn before_durable(fixture: &dyn Fixture) {
     assert_eq!(rig.ids(romeo), [0; 0]);
     rig.append_durably(romeo, 3);
     rig.store.remove_reader(romeo, PHONE);
+    rig.leave(romeo);
+    rig.load(romeo);
     assert_eq!(rig.ids(romeo), [3], "nobody has what had not come");
 }
 
